@@ -1,0 +1,2 @@
+//! The floor: a server that only moves and flushes bytes.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One log of opaque bytes, agreed.

@@ -1,0 +1,1 @@
+//! One member of one group: engine and machine as one deterministic loop.

@@ -1,0 +1,1 @@
+//! The process: sockets, files, threads, configuration.

@@ -1,0 +1,1 @@
+//! What is replicated: the znode tree, sessions, ACLs and quotas; commands in, changes and replies out.

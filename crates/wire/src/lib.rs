@@ -1,0 +1,1 @@
+//! The ZooKeeper protocol as bytes and nouns.
