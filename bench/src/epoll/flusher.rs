@@ -1,0 +1,81 @@
+//! Hand-offs between the poll loops and the thread that flushes.
+
+use crate::log::Log;
+use mio::Waker;
+use mio::net::TcpStream;
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Replies of one connection that may leave once the frames they answer are on disk.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) worker: usize,
+    pub(super) connection: usize,
+    pub(super) replies: Vec<u8>,
+}
+
+/// What other threads leave for a poll loop.
+pub(super) struct Inbox {
+    waker: Waker,
+    left: Mutex<(Vec<TcpStream>, Vec<Answer>)>,
+}
+
+/// No thread panics while it holds one of these locks, so poisoning says nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inbox {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self { waker, left: Mutex::default() }
+    }
+
+    pub(super) fn hand_over(&self, stream: TcpStream) -> io::Result<()> {
+        lock(&self.left).0.push(stream);
+        self.waker.wake()
+    }
+
+    pub(super) fn take(&self) -> (Vec<TcpStream>, Vec<Answer>) {
+        std::mem::take(&mut *lock(&self.left))
+    }
+}
+
+/// What waits to be flushed.
+#[derive(Default)]
+pub(super) struct Flusher {
+    waiting: Mutex<(Vec<u8>, Vec<Answer>)>,
+    filled: Condvar,
+}
+
+impl Flusher {
+    pub(super) fn add(&self, frames: &[u8], answer: Answer) {
+        let mut waiting = lock(&self.waiting);
+        waiting.0.extend_from_slice(frames);
+        waiting.1.push(answer);
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    /// Flushes everything that waits, again and again; the time one flush takes is what fills the next.
+    pub(super) fn run(&self, log: &mut Log, inboxes: &[Inbox]) -> io::Result<()> {
+        let mut taken = (Vec::new(), Vec::new());
+        loop {
+            let mut waiting = lock(&self.waiting);
+            while waiting.1.is_empty() {
+                waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            std::mem::swap(&mut *waiting, &mut taken);
+            drop(waiting);
+            log.flush(&taken.0)?;
+            taken.0.clear();
+            let mut to_wake = vec![false; inboxes.len()];
+            for answer in taken.1.drain(..) {
+                to_wake[answer.worker] = true;
+                lock(&inboxes[answer.worker].left).1.push(answer);
+            }
+            for (inbox, _) in inboxes.iter().zip(to_wake).filter(|(_, wake)| *wake) {
+                inbox.waker.wake()?;
+            }
+        }
+    }
+}
