@@ -1,0 +1,186 @@
+//! Access control lists: who may do what with a znode.
+
+use crate::jute::{Malformed, Put, Reader};
+
+/// What an entry of an ACL permits; an entry has the sum of some of these.
+pub mod perms {
+    /// Reading data, `Stat` and children.
+    pub const READ: i32 = 1;
+    /// Setting data.
+    pub const WRITE: i32 = 2;
+    /// Creating children.
+    pub const CREATE: i32 = 4;
+    /// Deleting children.
+    pub const DELETE: i32 = 8;
+    /// Setting the ACL.
+    pub const ADMIN: i32 = 16;
+    /// All of them.
+    pub const ALL: i32 = 31;
+}
+
+/// Somebody, as one authentication scheme names them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// The scheme: `world`, `digest`, `ip` …
+    pub scheme: String,
+    /// Who it is, in the words of the scheme.
+    pub id: String,
+}
+
+/// One entry of an ACL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Acl {
+    /// Sum of [`perms`].
+    pub perms: i32,
+    /// Who may.
+    pub id: Id,
+}
+
+impl Acl {
+    /// An entry of owned strings.
+    pub fn new(perms: i32, scheme: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { perms, id: Id { scheme: scheme.into(), id: id.into() } }
+    }
+}
+
+/// The ACL that permits everything to everybody.
+pub fn open_acl() -> Vec<Acl> {
+    vec![Acl::new(perms::ALL, "world", "anyone")]
+}
+
+/// Appends the count that comes before the entries of a list.
+pub fn encode_count(count: usize, out: &mut Vec<u8>) {
+    out.put_len(count);
+}
+
+/// Appends one entry.
+pub fn encode_entry(perms: i32, scheme: &str, id: &str, out: &mut Vec<u8>) {
+    out.put_i32(perms);
+    out.put_str(scheme);
+    out.put_str(id);
+}
+
+/// Appends a whole list.
+pub fn encode_list(list: &[Acl], out: &mut Vec<u8>) {
+    encode_count(list.len(), out);
+    for acl in list {
+        encode_entry(acl.perms, &acl.id.scheme, &acl.id.id, out);
+    }
+}
+
+const OPEN: &[u8] = b"\0\0\0\x01\0\0\0\x1F\0\0\0\x05world\0\0\0\x06anyone";
+
+/// A jute `vector<ACL>` in its encoded form, checked once. Two lists are equal when their bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AclList<'a> {
+    /// Invariant: exactly one well-formed `vector<ACL>`.
+    raw: &'a [u8],
+}
+
+impl<'a> AclList<'a> {
+    /// Null, which a server refuses as it refuses an empty list.
+    pub const NULL: AclList<'static> = AclList { raw: &[0xFF; 4] };
+    /// [`open_acl`] in encoded form.
+    pub const OPEN: AclList<'static> = AclList { raw: OPEN };
+
+    /// Takes a list off `input`, and checks all of it.
+    #[inline]
+    pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let raw = input.span(|input| {
+            for _ in 0..input.vector_len()?.unwrap_or(0) {
+                decode_entry(input)?;
+            }
+            Ok(())
+        })?;
+        Ok(Self { raw })
+    }
+
+    /// Checks bytes that must be exactly one list.
+    pub fn from_raw(raw: &'a [u8]) -> Result<Self, Malformed> {
+        let mut input = Reader::new(raw);
+        let list = Self::decode(&mut input)?;
+        input.finish()?;
+        Ok(list)
+    }
+
+    /// Encodes `list` into `buffer`, whose former content is lost.
+    pub fn encode_into(list: &[Acl], buffer: &'a mut Vec<u8>) -> Self {
+        buffer.clear();
+        encode_list(list, buffer);
+        Self { raw: buffer }
+    }
+
+    /// Appends the list.
+    #[inline]
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.raw);
+    }
+
+    /// The encoded list with its count.
+    #[inline]
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// Whether the list is null rather than empty.
+    pub fn is_null(&self) -> bool {
+        self.raw == Self::NULL.raw
+    }
+
+    /// Number of entries; 0 for null.
+    pub fn len(&self) -> usize {
+        self.iter().remaining
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The entries as (perms, scheme, id). An id of null, which some clients send with scheme `auth`, is "".
+    pub fn iter(&self) -> Entries<'a> {
+        let mut input = Reader::new(self.raw);
+        let remaining = input.vector_len().ok().flatten().unwrap_or(0);
+        Entries { input, remaining }
+    }
+
+    /// The entries as owned values.
+    pub fn to_vec(&self) -> Vec<Acl> {
+        self.iter().map(|(perms, scheme, id)| Acl::new(perms, scheme, id)).collect()
+    }
+}
+
+fn decode_entry<'a>(input: &mut Reader<'a>) -> Result<(i32, &'a str, &'a str), Malformed> {
+    Ok((input.i32()?, input.str()?, input.ustring()?.unwrap_or("")))
+}
+
+impl<'a> IntoIterator for AclList<'a> {
+    type Item = (i32, &'a str, &'a str);
+    type IntoIter = Entries<'a>;
+
+    fn into_iter(self) -> Entries<'a> {
+        self.iter()
+    }
+}
+
+/// The entries of an [`AclList`].
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    input: Reader<'a>,
+    remaining: usize,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (i32, &'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.remaining = self.remaining.checked_sub(1)?;
+        Some(decode_entry(&mut self.input).expect("the list was checked when it was decoded"))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.remaining, Some(self.remaining))
+    }
+}
+
+impl ExactSizeIterator for Entries<'_> {}

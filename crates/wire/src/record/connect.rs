@@ -1,0 +1,106 @@
+//! The handshake. It is the first frame in either direction and has no header.
+
+use crate::jute::{Malformed, Put, Reader};
+
+/// Bytes of the password of a session.
+pub const PASSWORD_BYTES: usize = 16;
+
+/// The first frame of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectRequest<'a> {
+    /// 0 for ZooKeeper. ClickHouse uses others to ask for variants of the protocol.
+    pub protocol_version: i32,
+    /// The newest zxid the client knows; a server that is behind must not take it.
+    pub last_zxid_seen: i64,
+    /// Session timeout asked for, in milliseconds.
+    pub timeout_ms: i32,
+    /// The session to go on with, or 0 for a new one.
+    pub session_id: i64,
+    /// Proof that the session is the client's; of any length, and empty for null.
+    pub passwd: &'a [u8],
+    /// Whether a server that can only read would do. Old clients do not send it and get none back.
+    pub read_only: Option<bool>,
+}
+
+impl<'a> ConnectRequest<'a> {
+    /// Takes the record off `input`.
+    pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self {
+            protocol_version: input.i32()?,
+            last_zxid_seen: input.i64()?,
+            timeout_ms: input.i32()?,
+            session_id: input.i64()?,
+            passwd: input.buffer()?.unwrap_or_default(),
+            read_only: decode_read_only(input)?,
+        })
+    }
+
+    /// Appends the record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.protocol_version);
+        out.put_i64(self.last_zxid_seen);
+        out.put_i32(self.timeout_ms);
+        out.put_i64(self.session_id);
+        out.put_buffer(Some(self.passwd));
+        encode_read_only(self.read_only, out);
+    }
+}
+
+/// The first frame of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectResponse<'a> {
+    /// 0 for ZooKeeper.
+    pub protocol_version: i32,
+    /// The session timeout as the server decided, in milliseconds; 0 or less when there is no such session (any more).
+    pub timeout_ms: i32,
+    /// The session, or 0 when there is none.
+    pub session_id: i64,
+    /// What proves the session to be the client's: [`PASSWORD_BYTES`] bytes.
+    pub passwd: &'a [u8],
+    /// Whether this server can only read; only for clients that sent the field themselves.
+    pub read_only: Option<bool>,
+}
+
+impl<'a> ConnectResponse<'a> {
+    /// What a server sends before it closes the connection of a client whose session does not exist (any more), or
+    /// whose password is wrong.
+    pub const fn expired(read_only: Option<bool>) -> ConnectResponse<'static> {
+        ConnectResponse {
+            protocol_version: 0,
+            timeout_ms: 0,
+            session_id: 0,
+            passwd: &[0; PASSWORD_BYTES],
+            read_only,
+        }
+    }
+
+    /// Takes the record off `input`.
+    pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self {
+            protocol_version: input.i32()?,
+            timeout_ms: input.i32()?,
+            session_id: input.i64()?,
+            passwd: input.buffer()?.unwrap_or_default(),
+            read_only: decode_read_only(input)?,
+        })
+    }
+
+    /// Appends the record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.protocol_version);
+        out.put_i32(self.timeout_ms);
+        out.put_i64(self.session_id);
+        out.put_buffer(Some(self.passwd));
+        encode_read_only(self.read_only, out);
+    }
+}
+
+fn decode_read_only(input: &mut Reader<'_>) -> Result<Option<bool>, Malformed> {
+    if input.is_empty() { Ok(None) } else { input.bool().map(Some) }
+}
+
+fn encode_read_only(read_only: Option<bool>, out: &mut Vec<u8>) {
+    if let Some(read_only) = read_only {
+        out.put_bool(read_only);
+    }
+}

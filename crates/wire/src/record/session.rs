@@ -1,0 +1,102 @@
+//! Records about the client itself, and about the ensemble.
+
+use super::{List, PathList, Record, records};
+use crate::jute::{Malformed, Put, Reader};
+
+/// Request of `auth`: credentials of one scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Auth<'a> {
+    /// Always 0 so far, and not looked at.
+    pub auth_type: i32,
+    /// The scheme.
+    pub scheme: &'a str,
+    /// What the scheme asks for; empty for null.
+    pub auth: &'a [u8],
+}
+
+impl<'a> Auth<'a> {
+    /// Takes the record off `input`.
+    pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self { auth_type: input.i32()?, scheme: input.str()?, auth: input.buffer()?.unwrap_or_default() })
+    }
+
+    /// Appends the record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.auth_type);
+        out.put_str(self.scheme);
+        out.put_buffer(Some(self.auth));
+    }
+}
+
+/// Request of `reconfig`. Servers are listed in the text form of the configuration file, null where there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconfig<'a> {
+    /// Servers to add or change.
+    pub joining_servers: Option<&'a str>,
+    /// Numbers of servers to remove.
+    pub leaving_servers: Option<&'a str>,
+    /// All servers of the new ensemble, instead of the two above.
+    pub new_members: Option<&'a str>,
+    /// The version the configuration must have, or -1 for any.
+    pub cur_config_id: i64,
+}
+
+impl<'a> Reconfig<'a> {
+    /// Takes the record off `input`.
+    pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self {
+            joining_servers: input.ustring()?,
+            leaving_servers: input.ustring()?,
+            new_members: input.ustring()?,
+            cur_config_id: input.i64()?,
+        })
+    }
+
+    /// Appends the record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_opt_str(self.joining_servers);
+        out.put_opt_str(self.leaving_servers);
+        out.put_opt_str(self.new_members);
+        out.put_i64(self.cur_config_id);
+    }
+}
+
+records! {
+    /// Request of `sasl`.
+    Sasl<'a> {
+        /// What the mechanism of the client says.
+        token: Option<&'a [u8]>,
+    }
+
+    /// Reply of `sasl`.
+    SaslReply<'a> {
+        /// What the mechanism of the server says.
+        token: Option<&'a [u8]>,
+    }
+
+    /// Request of `getEphemerals`.
+    GetEphemerals<'a> {
+        /// Only paths that start with this text.
+        prefix_path: &'a str,
+    }
+
+    /// Reply of `getEphemerals`.
+    GetEphemeralsReply<'a> {
+        /// Paths from the root.
+        ephemerals: PathList<'a>,
+    }
+
+    /// One identity of a session.
+    ClientInfo<'a> {
+        /// The scheme it was proven by.
+        auth_scheme: &'a str,
+        /// Who it is, without secrets.
+        user: &'a str,
+    }
+
+    /// Reply of `whoAmI`.
+    WhoAmIReply<'a> {
+        /// The identities of the session.
+        client_info: List<'a, ClientInfo<'a>>,
+    }
+}

@@ -1,0 +1,70 @@
+//! `Stat`, what a client may know about a znode besides its data.
+
+use crate::jute::{Malformed, Put, Reader};
+
+/// The eleven numbers of a znode, as clients see them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stat {
+    /// zxid of the change that created the znode.
+    pub czxid: i64,
+    /// zxid of the last change of its data.
+    pub mzxid: i64,
+    /// Creation time, milliseconds since 1970.
+    pub ctime: i64,
+    /// Time of the last change of its data, milliseconds since 1970.
+    pub mtime: i64,
+    /// Changes of its data.
+    pub version: i32,
+    /// Changes of its list of children: creations and deletions.
+    pub cversion: i32,
+    /// Changes of its ACL.
+    pub aversion: i32,
+    /// Session whose end deletes the znode, or 0. Clients see 0 for container and TTL nodes too.
+    pub ephemeral_owner: i64,
+    /// Bytes of data; 0 for null data as well.
+    pub data_length: i32,
+    /// Children right now.
+    pub num_children: i32,
+    /// zxid of the last creation or deletion of a child.
+    pub pzxid: i64,
+}
+
+impl Stat {
+    /// Bytes of an encoded `Stat`.
+    pub const ENCODED_LEN: usize = 68;
+
+    /// Appends the `Stat`.
+    #[inline]
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(Self::ENCODED_LEN);
+        out.put_i64(self.czxid);
+        out.put_i64(self.mzxid);
+        out.put_i64(self.ctime);
+        out.put_i64(self.mtime);
+        out.put_i32(self.version);
+        out.put_i32(self.cversion);
+        out.put_i32(self.aversion);
+        out.put_i64(self.ephemeral_owner);
+        out.put_i32(self.data_length);
+        out.put_i32(self.num_children);
+        out.put_i64(self.pzxid);
+    }
+
+    /// Takes a `Stat` off `input`.
+    #[inline]
+    pub fn decode(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            czxid: input.i64()?,
+            mzxid: input.i64()?,
+            ctime: input.i64()?,
+            mtime: input.i64()?,
+            version: input.i32()?,
+            cversion: input.i32()?,
+            aversion: input.i32()?,
+            ephemeral_owner: input.i64()?,
+            data_length: input.i32()?,
+            num_children: input.i32()?,
+            pzxid: input.i64()?,
+        })
+    }
+}
