@@ -1,0 +1,255 @@
+//! Each distinct ACL once.
+//!
+//! A tree of a million znodes has a handful of ACLs. A znode holds an [`AclId`]; the table holds the bytes, as they
+//! come in requests and go out in replies: a jute `vector<ACL>`.
+
+use std::hash::Hasher as _;
+use std::sync::Arc;
+
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+use hashbrown::HashTable;
+
+/// Names an ACL in an [`AclTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AclId(u32);
+
+impl AclId {
+    /// `world:anyone` with all permissions: always there, whether used or not.
+    pub const OPEN: AclId = AclId(0);
+
+    /// The number, as stored in snapshots.
+    pub const fn as_u32(self) -> u32 {
+        self.0
+    }
+
+    /// From the number; whether the table has it is the table's to say.
+    pub const fn from_u32(id: u32) -> AclId {
+        AclId(id)
+    }
+}
+
+/// The bytes of [`AclId::OPEN`].
+pub const OPEN_BYTES: &[u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
+
+/// ACLs per chunk of the copy-on-write store.
+const CHUNK_ACLS: usize = 256;
+
+/// Ids end below this, so that an id in a damaged snapshot cannot ask for all memory.
+const IDS_MAX: u32 = 1 << 24;
+
+type Chunk = Vec<Option<Arc<[u8]>>>;
+
+/// ACLs by id and by bytes, counted by the znodes that use them.
+///
+/// A new ACL gets the smallest free id: like the ids of znodes, a function of which ids are taken, so that it is
+/// the same on a member which loaded a snapshot.
+pub struct AclTable {
+    chunks: Vec<Arc<Chunk>>,
+    /// Uses by id. Not in `chunks`: they change with every create, and would copy a chunk each time a snapshot holds it.
+    uses: Vec<u64>,
+    by_bytes: HashTable<u32>,
+    /// No id below this is free.
+    free_from: u32,
+    seed: u64,
+    shared_seed: SharedSeed,
+}
+
+/// Why an ACL of a snapshot cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AclLoadError {
+    /// The id is beyond what a table can have.
+    #[error("ACL id {0} is too large")]
+    IdTooLarge(u32),
+    /// The id is there already, with other bytes.
+    #[error("ACL id {0} comes twice")]
+    DuplicateId(u32),
+    /// The same bytes are there under another id.
+    #[error("ACL ids {0} and {1} have equal bytes")]
+    DuplicateBytes(u32, u32),
+}
+
+impl AclTable {
+    /// Only [`AclId::OPEN`]. `hash_seed` is secret, and no part of the state.
+    pub fn new(hash_seed: u64) -> AclTable {
+        let mut table = AclTable {
+            chunks: Vec::new(),
+            uses: Vec::new(),
+            by_bytes: HashTable::new(),
+            free_from: 0,
+            seed: hash_seed,
+            shared_seed: SharedSeed::from_u64(hash_seed),
+        };
+        table.put(0, OPEN_BYTES, hash(&table, OPEN_BYTES));
+        table
+    }
+
+    /// The id of the ACL with these bytes, new or known; counts one use.
+    ///
+    /// # Panics
+    /// When 2^24 distinct ACLs are in use.
+    pub fn acquire(&mut self, bytes: &[u8]) -> AclId {
+        let hash = hash(self, bytes);
+        let id = self.find_hashed(hash, bytes).unwrap_or_else(|| {
+            let id = self.smallest_free();
+            assert!(id < IDS_MAX, "too many distinct ACLs");
+            self.put(id, bytes, hash);
+            id
+        });
+        self.uses[id as usize] += 1;
+        AclId(id)
+    }
+
+    /// The id of the ACL with these bytes, if it is in use.
+    pub fn find(&self, bytes: &[u8]) -> Option<AclId> {
+        self.find_hashed(hash(self, bytes), bytes).map(AclId)
+    }
+
+    /// Counts one more use; false when there is no such ACL, which a damaged snapshot may name.
+    #[must_use]
+    pub fn retain(&mut self, id: AclId) -> bool {
+        let known = self.get(id).is_some();
+        if known {
+            self.uses[id.0 as usize] += 1;
+        }
+        known
+    }
+
+    /// Takes back one use; the last one drops the ACL, but for [`AclId::OPEN`].
+    pub fn release(&mut self, id: AclId) {
+        let uses = &mut self.uses[id.0 as usize];
+        *uses = uses.checked_sub(1).expect("an ACL is released as often as acquired");
+        if *uses == 0 && id != AclId::OPEN {
+            self.drop_entry(id.0);
+        }
+    }
+
+    /// The raw jute `vector<ACL>`; `None` when there is no such ACL.
+    pub fn get(&self, id: AclId) -> Option<&[u8]> {
+        let chunk = self.chunks.get(id.0 as usize / CHUNK_ACLS)?;
+        chunk.get(id.0 as usize % CHUNK_ACLS)?.as_deref()
+    }
+
+    /// The raw jute `vector<ACL>` of an ACL that is in use.
+    ///
+    /// # Panics
+    /// When there is no such ACL.
+    pub fn bytes(&self, id: AclId) -> &[u8] {
+        self.get(id).expect("an id in use has an ACL")
+    }
+
+    /// Znodes that use the ACL.
+    pub fn use_count(&self, id: AclId) -> u64 {
+        self.uses.get(id.0 as usize).copied().unwrap_or(0)
+    }
+
+    /// Distinct ACLs.
+    pub fn len(&self) -> usize {
+        self.by_bytes.len()
+    }
+
+    /// Never: [`AclId::OPEN`] is always there.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The table as it is now, in time proportional to a 256th of its size; later changes do not reach it.
+    pub fn snapshot(&self) -> AclSnapshot {
+        AclSnapshot { chunks: self.chunks.clone() }
+    }
+
+    /// Puts back an ACL of a snapshot, not yet in use: [`AclTable::retain`] it for each znode that names it, and
+    /// call [`AclTable::drop_unused`] at the end.
+    pub fn load(&mut self, id: AclId, bytes: &[u8]) -> Result<(), AclLoadError> {
+        if id.0 >= IDS_MAX {
+            return Err(AclLoadError::IdTooLarge(id.0));
+        }
+        let hash = hash(self, bytes);
+        match self.find_hashed(hash, bytes) {
+            Some(known) if known == id.0 => Ok(()),
+            Some(known) => Err(AclLoadError::DuplicateBytes(known, id.0)),
+            None if self.get(id).is_some() => Err(AclLoadError::DuplicateId(id.0)),
+            None => {
+                self.put(id.0, bytes, hash);
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops what was loaded but is used by no znode.
+    pub fn drop_unused(&mut self) {
+        for id in 1..self.uses.len() as u32 {
+            if self.uses[id as usize] == 0 && self.get(AclId(id)).is_some() {
+                self.drop_entry(id);
+            }
+        }
+    }
+
+    fn find_hashed(&self, hash: u64, bytes: &[u8]) -> Option<u32> {
+        self.by_bytes.find(hash, |&id| self.get(AclId(id)) == Some(bytes)).copied()
+    }
+
+    fn smallest_free(&mut self) -> u32 {
+        while self.get(AclId(self.free_from)).is_some() {
+            self.free_from += 1;
+        }
+        self.free_from
+    }
+
+    fn put(&mut self, id: u32, bytes: &[u8], hash: u64) {
+        let index = id as usize;
+        if self.uses.len() <= index {
+            self.uses.resize(index + 1, 0);
+        }
+        while self.chunks.len() <= index / CHUNK_ACLS {
+            self.chunks.push(Arc::default());
+        }
+        let chunk = Arc::make_mut(&mut self.chunks[index / CHUNK_ACLS]);
+        if chunk.len() <= index % CHUNK_ACLS {
+            chunk.resize(index % CHUNK_ACLS + 1, None);
+        }
+        chunk[index % CHUNK_ACLS] = Some(bytes.into());
+        let (chunks, seeds) = (&self.chunks, (self.seed, &self.shared_seed));
+        self.by_bytes.insert_unique(hash, id, |&other| {
+            let entry = &chunks[other as usize / CHUNK_ACLS][other as usize % CHUNK_ACLS];
+            hash_with(seeds, entry.as_deref().expect("an indexed ACL is there"))
+        });
+    }
+
+    fn drop_entry(&mut self, id: u32) {
+        let hash = hash(self, self.bytes(AclId(id)));
+        match self.by_bytes.find_entry(hash, |&other| other == id) {
+            Ok(entry) => entry.remove(),
+            Err(_) => panic!("ACL {id} is not in the index"),
+        };
+        let chunk = Arc::make_mut(&mut self.chunks[id as usize / CHUNK_ACLS]);
+        chunk[id as usize % CHUNK_ACLS] = None;
+        self.free_from = self.free_from.min(id);
+    }
+}
+
+fn hash(table: &AclTable, bytes: &[u8]) -> u64 {
+    hash_with((table.seed, &table.shared_seed), bytes)
+}
+
+fn hash_with((seed, shared_seed): (u64, &SharedSeed), bytes: &[u8]) -> u64 {
+    let mut hasher = FoldHasher::with_seed(seed, shared_seed);
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// The ACLs of an [`AclTable`] at one moment.
+pub struct AclSnapshot {
+    chunks: Vec<Arc<Chunk>>,
+}
+
+impl AclSnapshot {
+    /// Ids and raw bytes, in rising id order.
+    pub fn iter(&self) -> impl Iterator<Item = (AclId, &[u8])> {
+        self.chunks.iter().enumerate().flat_map(|(above, chunk)| {
+            chunk.iter().enumerate().filter_map(move |(below, entry)| {
+                Some((AclId((above * CHUNK_ACLS + below) as u32), entry.as_deref()?))
+            })
+        })
+    }
+}

@@ -1,0 +1,348 @@
+//! The znodes.
+//!
+//! A znode has a number, lies in an arena under it, knows its parent and its own name, and is found by both: full
+//! paths, of which the last name is a fifth in real trees, are stored nowhere. The names of the children are kept as
+//! they are sent. Nothing here checks permissions, versions or quotas, and nothing is refused: that is the machine's.
+//!
+//! | file      | what                                                       |
+//! |-----------|------------------------------------------------------------|
+//! | `arena`   | where znodes lie, and which id the next one gets           |
+//! | `pool`    | places for what only some znodes have                      |
+//! | `node`    | one znode in memory and its view from outside              |
+//! | `index`   | (parent, name) → id                                        |
+//! | `listing` | the names of the children                                  |
+//! | `snapshot`| the tree as it was, written while it changes               |
+//! | `image`   | one znode as bytes of a snapshot                           |
+//! | `load`    | the way back                                               |
+//! | `check`   | everything that must hold, recounted from nothing; digest  |
+
+mod arena;
+pub mod check;
+mod image;
+mod index;
+mod listing;
+mod load;
+mod node;
+mod pool;
+mod snapshot;
+#[cfg(test)]
+mod testing;
+
+use arena::Arena;
+use index::Index;
+use listing::Names;
+use node::{Changes, Directory, NOWHERE, Record, Text};
+use pool::Pool;
+use snapshot::Snapshot;
+
+pub use image::{ImageError, NodeImage};
+pub use listing::Listing;
+pub use load::LoadError;
+pub use node::{CONTAINER_OWNER, Node, Owner, TTL_MS_MAX};
+pub use snapshot::{KeptImages, SnapshotCursor};
+
+use crate::acl_table::AclId;
+
+/// Names a znode while it exists. The id of a deleted znode is given to another one later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The znode `/`, which always exists.
+    pub const ROOT: NodeId = NodeId(0);
+
+    /// The number, as stored in snapshots.
+    pub const fn as_u32(self) -> u32 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the path of the root adds to [`Tree::data_bytes`].
+const ROOT_PATH_BYTES: u64 = 1;
+
+/// The znodes by id and by path.
+///
+/// A function that takes a [`NodeId`] panics when there is no such znode: to hold on to an id after a delete is a bug.
+pub struct Tree {
+    arena: Arena,
+    changes: Pool<Changes>,
+    directories: Pool<Directory>,
+    index: Index,
+    /// See [`Tree::data_bytes`]. Invariant: the sum over all znodes; `check` recounts it.
+    data_bytes: u64,
+    snapshot: Option<Snapshot>,
+    /// The last id that [`Tree::load`] took.
+    loaded: NodeId,
+}
+
+impl Tree {
+    /// Only `/`, with empty data, open to all, created by no zxid. `hash_seed` is secret, so that names cannot be
+    /// chosen to collide, and no part of the state: members may differ in it.
+    pub fn new(hash_seed: u64) -> Tree {
+        let mut arena = Arena::default();
+        arena.insert(0, Record::new(0, Text::new("", Some(&[])), AclId::OPEN, 0, 0, 0));
+        Tree {
+            arena,
+            changes: Pool::new(),
+            directories: Pool::new(),
+            index: Index::new(hash_seed),
+            data_bytes: ROOT_PATH_BYTES,
+            snapshot: None,
+            loaded: NodeId::ROOT,
+        }
+    }
+
+    /// Znodes, with the root.
+    pub fn len(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// Never: the root is always there.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Bytes of all paths and all data, ZooKeeper's approximate data size (with the path in bytes where Java counts
+    /// UTF-16 units).
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
+    /// The znode of an absolute, valid path.
+    pub fn find(&self, path: &str) -> Option<NodeId> {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        let mut id = NodeId::ROOT;
+        for name in names {
+            id = self.child(id, name)?;
+        }
+        Some(id)
+    }
+
+    /// The child of that name.
+    pub fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
+        self.child_hashed(self.index.hash(parent.0, name.as_bytes()), parent, name)
+    }
+
+    /// The znode, to read.
+    pub fn node(&self, id: NodeId) -> Node<'_> {
+        Node::new(self, id, self.record(id.0))
+    }
+
+    /// Whether there is a znode of that id.
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.arena.get(id.0).is_some()
+    }
+
+    /// The names of the children as they are now; can be kept and written after the tree was let go.
+    pub fn children(&self, id: NodeId) -> Listing {
+        self.directory_of(self.record(id.0)).map_or_else(Listing::default, |d| d.names.listing())
+    }
+
+    /// Appends the path of the znode.
+    pub fn write_path(&self, id: NodeId, out: &mut String) {
+        if id == NodeId::ROOT {
+            out.push('/');
+        } else {
+            self.write_path_above(id.0, out);
+        }
+    }
+
+    /// The path without the single slash of the root. As deep as the path, which is bounded by its length in a
+    /// request: with jute.maxbuffer at 1 MiB a path can have 2^19 levels, too many for recursion.
+    fn write_path_above(&self, id: u32, out: &mut String) {
+        let mut names = Vec::new();
+        let mut at = id;
+        while at != NodeId::ROOT.0 {
+            let record = self.record(at);
+            names.push(record.name());
+            at = record.parent;
+        }
+        for name in names.iter().rev() {
+            out.push('/');
+            out.push_str(name);
+        }
+    }
+
+    /// Creates a child as a command does: the parent's cversion counts it and its pzxid becomes `zxid`.
+    ///
+    /// `owner` is in stored form, see [`Owner`]; `time_ms` is milliseconds since 1970. The use of `acl` must have been
+    /// counted.
+    ///
+    /// # Panics
+    /// When the parent has such a child.
+    #[expect(clippy::too_many_arguments, reason = "the fields of a znode, once each")]
+    pub fn create(
+        &mut self,
+        parent: NodeId,
+        name: &str,
+        data: Option<&[u8]>,
+        acl: AclId,
+        owner: i64,
+        zxid: i64,
+        time_ms: i64,
+    ) -> NodeId {
+        self.keep_image(parent.0);
+        let record = Record::new(parent.0, Text::new(name, data), acl, owner, zxid, time_ms);
+        let id = self.insert(record);
+        let directory = self.directory_mut(parent.0);
+        directory.cversion = directory.cversion.wrapping_add(1);
+        directory.pzxid = zxid;
+        id
+    }
+
+    /// Creates a child that has always been there, such as `/zookeeper`: with empty data, and nothing is counted
+    /// at the parent. (That is why clients read a cversion of -1 from the root of a new ZooKeeper.)
+    ///
+    /// # Panics
+    /// When the parent has such a child.
+    pub fn create_builtin(&mut self, parent: NodeId, name: &str, acl: AclId) -> NodeId {
+        self.insert(Record::new(parent.0, Text::new(name, Some(&[])), acl, 0, 0, 0))
+    }
+
+    /// Deletes a znode without children; the parent's pzxid becomes `zxid`. The use of its ACL is the caller's
+    /// to take back.
+    ///
+    /// # Panics
+    /// When it is the root or has children.
+    pub fn delete(&mut self, id: NodeId, zxid: i64) {
+        assert!(id != NodeId::ROOT, "the root stays");
+        assert!(self.node(id).child_count() == 0, "only a znode without children is deleted");
+        let parent = self.record(id.0).parent;
+        self.keep_image(id.0);
+        self.keep_image(parent);
+        let record = self.arena.remove(id.0);
+        self.index.remove(self.index.hash(parent, record.name_bytes()), id.0);
+        if record.changes != NOWHERE {
+            let emptied = Changes { mzxid: 0, mtime: 0, version: 0, aversion: 0 };
+            self.changes.remove(record.changes, emptied);
+        }
+        if record.directory != NOWHERE {
+            let emptied = Directory { pzxid: 0, cversion: 0, path_len: 0, names: Names::default() };
+            self.directories.remove(record.directory, emptied);
+        }
+        let directory = self.directory_mut(parent);
+        directory.names.remove(record.name());
+        directory.pzxid = zxid;
+        let path_len = directory.path_len;
+        self.data_bytes -= weight(path_len, &record);
+    }
+
+    /// Replaces the data and counts the version up.
+    pub fn set_data(&mut self, id: NodeId, data: Option<&[u8]>, zxid: i64, time_ms: i64) {
+        self.keep_image(id.0);
+        let record = self.record_mut(id.0);
+        let before = record.data().unwrap_or_default().len() as u64;
+        record.set_data(data);
+        self.data_bytes = self.data_bytes - before + data.unwrap_or_default().len() as u64;
+        let changes = self.changes_mut(id.0);
+        changes.mzxid = zxid;
+        changes.mtime = time_ms;
+        changes.version = next_version(changes.version);
+    }
+
+    /// Replaces the ACL and counts the ACL version up. The uses of both ACLs are the caller's to count.
+    pub fn set_acl(&mut self, id: NodeId, acl: AclId) {
+        self.keep_image(id.0);
+        self.record_mut(id.0).acl = acl;
+        let changes = self.changes_mut(id.0);
+        changes.aversion = next_version(changes.aversion);
+    }
+
+    fn insert(&mut self, record: Record) -> NodeId {
+        let hash = self.index.hash(record.parent, record.name_bytes());
+        let id = self.arena.free_id_above(record.parent);
+        self.keep_absence(id);
+        self.attach(hash, id, record);
+        NodeId(id)
+    }
+
+    /// Puts a znode into arena, index and its parent's listing.
+    fn attach(&mut self, hash: u64, id: u32, record: Record) {
+        let (parent, name) = (NodeId(record.parent), record.name());
+        assert!(self.child_hashed(hash, parent, name).is_none(), "{parent} has a child {name:?}");
+        let directory = self.directory_mut(parent.0);
+        directory.names.insert(name);
+        let path_len = directory.path_len;
+        self.data_bytes += weight(path_len, &record);
+        self.arena.insert(id, record);
+        let (arena, index) = (&self.arena, &mut self.index);
+        index.insert(arena, hash, id);
+    }
+
+    fn child_hashed(&self, hash: u64, parent: NodeId, name: &str) -> Option<NodeId> {
+        let is_it = |id| {
+            let record = self.record(id);
+            record.parent == parent.0 && record.name_bytes() == name.as_bytes()
+        };
+        self.index.find(hash, is_it).map(NodeId)
+    }
+
+    fn record(&self, id: u32) -> &Record {
+        self.arena.get(id).unwrap_or_else(|| panic!("no znode has the id {id}"))
+    }
+
+    fn record_mut(&mut self, id: u32) -> &mut Record {
+        self.arena.get_mut(id).unwrap_or_else(|| panic!("no znode has the id {id}"))
+    }
+
+    fn changes_of(&self, record: &Record) -> Changes {
+        if record.changes != NOWHERE {
+            return self.changes[record.changes];
+        }
+        Changes { mzxid: record.czxid, mtime: record.ctime, version: 0, aversion: 0 }
+    }
+
+    fn changes_mut(&mut self, id: u32) -> &mut Changes {
+        let mut at = self.record(id).changes;
+        if at == NOWHERE {
+            at = self.changes.insert(self.changes_of(self.record(id)));
+            self.record_mut(id).changes = at;
+        }
+        &mut self.changes[at]
+    }
+
+    fn directory_of(&self, record: &Record) -> Option<&Directory> {
+        (record.directory != NOWHERE).then(|| &self.directories[record.directory])
+    }
+
+    fn directory_mut(&mut self, id: u32) -> &mut Directory {
+        let mut at = self.record(id).directory;
+        if at == NOWHERE {
+            let directory = self.new_directory(id);
+            at = self.directories.insert(directory);
+            self.record_mut(id).directory = at;
+        }
+        &mut self.directories[at]
+    }
+
+    fn new_directory(&self, id: u32) -> Directory {
+        let record = self.record(id);
+        let path_len = if id == NodeId::ROOT.0 {
+            0
+        } else {
+            let parent = self.directory_of(self.record(record.parent)).expect("a parent is a directory");
+            parent.path_len + 1 + record.name_bytes().len() as u32
+        };
+        Directory { pzxid: record.czxid, cversion: 0, path_len, names: Names::default() }
+    }
+}
+
+/// Wraps at the end, and skips -1, which in a request means any version (ZOOKEEPER-4743).
+fn next_version(version: i32) -> i32 {
+    match version.wrapping_add(1) {
+        -1 => 0,
+        next => next,
+    }
+}
+
+/// What a znode adds to [`Tree::data_bytes`]: its path and its data.
+fn weight(parent_path_len: u32, record: &Record) -> u64 {
+    let path_len = u64::from(parent_path_len) + 1 + record.name_bytes().len() as u64;
+    path_len + record.data().unwrap_or_default().len() as u64
+}
