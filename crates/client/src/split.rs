@@ -1,0 +1,77 @@
+//! The two halves of a connection, for sending and receiving on different threads.
+
+use crate::connection::encode;
+use crate::error::RequestError;
+use crate::frames::Frames;
+use std::io::Write;
+use std::net::TcpStream;
+use wire::jute::Reader;
+use wire::record::{ReplyHeader, Request};
+
+/// Sends requests. Numbers for them are the caller's choice, or counted by [`Self::next_xid`].
+#[derive(Debug)]
+pub struct Sender {
+    stream: TcpStream,
+    last_xid: i32,
+    out: Vec<u8>,
+}
+
+impl Sender {
+    pub(crate) fn new(stream: TcpStream, last_xid: i32) -> Self {
+        Self { stream, last_xid, out: Vec::new() }
+    }
+
+    /// A number for the next ordinary request.
+    pub fn next_xid(&mut self) -> i32 {
+        self.last_xid = self.last_xid.checked_add(1).unwrap_or(1);
+        self.last_xid
+    }
+
+    /// Queues a request until [`Self::flush`].
+    pub fn send(&mut self, xid: i32, request: &Request<'_>) {
+        encode(request, xid, &mut self.out);
+    }
+
+    /// Writes all that is queued.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn flush(&mut self) -> Result<(), RequestError> {
+        self.stream.write_all(&self.out)?;
+        self.out.clear();
+        Ok(())
+    }
+}
+
+/// What came: a reply, an event, or the answer to a ping, told apart by the xid of the header.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// The header.
+    pub header: ReplyHeader,
+    /// The body, to be decoded as the reply to the request of that number.
+    pub body: &'a [u8],
+}
+
+/// Receives replies and events.
+#[derive(Debug)]
+pub struct Receiver {
+    stream: TcpStream,
+    frames: Frames,
+}
+
+impl Receiver {
+    pub(crate) fn new(stream: TcpStream, frames: Frames) -> Self {
+        Self { stream, frames }
+    }
+
+    /// Waits for the next frame.
+    ///
+    /// # Errors
+    /// What makes the connection useless; but after [`RequestError::Timeout`] it may be called again.
+    pub fn receive(&mut self) -> Result<Incoming<'_>, RequestError> {
+        let range = self.frames.next(&mut self.stream)?;
+        let mut input = Reader::new(self.frames.get(range));
+        let header = ReplyHeader::decode(&mut input)?;
+        Ok(Incoming { header, body: input.rest() })
+    }
+}

@@ -1,0 +1,157 @@
+//! A connection in conversation with a scripted server.
+
+use client::{ConnectError, Connection, CreateMode, Options, RequestError, Session};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use wire::event::{EventType, KeeperState, WatcherEvent};
+use wire::jute::Reader;
+use wire::record::{ConnectRequest, ConnectResponse, CreateReply, ReplyHeader, Request, RequestHeader};
+use wire::{AclList, ErrorCode, Opcode, frame};
+
+/// The other end: answers what the test tells it to, frame by frame.
+struct Server(TcpStream);
+
+impl Server {
+    fn read(&mut self) -> Vec<u8> {
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length).unwrap();
+        let mut payload = vec![0; i32::from_be_bytes(length) as usize];
+        self.0.read_exact(&mut payload).unwrap();
+        payload
+    }
+
+    fn write(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        let mark = frame::begin(&mut out);
+        encode(&mut out);
+        frame::finish(&mut out, mark);
+        self.0.write_all(&out).unwrap();
+    }
+
+    fn welcome(&mut self, timeout_ms: i32) -> Vec<u8> {
+        let request = self.read();
+        let passwd: &[u8] = &[7; 16];
+        let response = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms,
+            session_id: 99,
+            passwd,
+            read_only: Some(false),
+        };
+        self.write(|out| response.encode(out));
+        request
+    }
+
+    fn reply(&mut self, xid: i32, zxid: i64, err: i32, body: impl FnOnce(&mut Vec<u8>)) {
+        self.write(|out| {
+            ReplyHeader { xid, zxid, err }.encode(out);
+            body(out);
+        });
+    }
+}
+
+fn serve<T: Send + 'static>(
+    script: impl FnOnce(Server) -> T + Send + 'static,
+) -> (SocketAddr, JoinHandle<T>) {
+    // Below the range the system gives to outgoing connections, one of which might otherwise take the port.
+    let listener = (20_000 + std::process::id() as u16 % 5_000..32_768)
+        .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+        .expect("a free port");
+    let address = listener.local_addr().unwrap();
+    (address, std::thread::spawn(move || script(Server(listener.accept().unwrap().0))))
+}
+
+#[test]
+fn resumes_with_id_password_and_last_zxid() {
+    let (address, server) = serve(|mut server| server.welcome(4_000));
+    let resume = Session { id: 5, password: [3; 16], timeout_ms: 1_000 };
+    let options = Options { resume: Some(resume), last_zxid_seen: 77, ..Options::default() };
+    let connection = Connection::connect(address, &options).unwrap();
+    assert_eq!(connection.session(), &Session { id: 99, password: [7; 16], timeout_ms: 4_000 });
+    assert_eq!(connection.last_zxid(), 77);
+    let bytes = server.join().unwrap();
+    let sent = ConnectRequest::decode(&mut Reader::new(&bytes)).unwrap();
+    assert_eq!((sent.session_id, sent.passwd, sent.last_zxid_seen), (5, &[3; 16][..], 77));
+}
+
+#[test]
+fn tells_an_expired_session_from_a_closed_door() {
+    let (address, _) = serve(|mut server| server.welcome(0));
+    let error = Connection::connect(address, &Options::default()).unwrap_err();
+    assert!(matches!(error, ConnectError::SessionExpired), "{error:?}");
+
+    let (address, _) = serve(|mut server| server.read());
+    let error = Connection::connect(address, &Options::default()).unwrap_err();
+    assert!(matches!(error, ConnectError::Refused), "{error:?}");
+}
+
+#[test]
+fn keeps_events_that_come_before_a_reply() {
+    let (address, server) = serve(|mut server| {
+        server.welcome(4_000);
+        let create = server.read();
+        let mut input = Reader::new(&create);
+        let header = RequestHeader::decode(&mut input).unwrap();
+        assert_eq!(header.opcode_raw, Opcode::Create as i32);
+        let event = WatcherEvent {
+            event_type: EventType::NodeCreated,
+            state: KeeperState::SyncConnected,
+            path: "/a",
+        };
+        server.reply(-1, 12, 0, |out| event.encode(out));
+        server.reply(header.xid, 12, 0, |out| CreateReply { path: "/a" }.encode(out));
+        server
+    });
+    let mut connection = Connection::connect(address, &Options::default()).unwrap();
+    let path = connection.create("/a", None, AclList::OPEN, CreateMode::Persistent).unwrap();
+    assert_eq!((path.as_str(), connection.last_zxid()), ("/a", 12));
+    let event = connection.next_event(Duration::ZERO).unwrap().unwrap();
+    assert_eq!((event.event_type, event.path.as_str(), event.zxid), (EventType::NodeCreated, "/a", 12));
+    assert_eq!(connection.next_event(Duration::from_millis(1)).unwrap(), None);
+    drop(server);
+}
+
+#[test]
+fn answers_to_pipelined_requests_come_in_order_and_a_refusal_is_one() {
+    let (address, _server) = serve(|mut server| {
+        server.welcome(4_000);
+        for err in [0, -101, -999] {
+            let request = server.read();
+            let xid = RequestHeader::decode(&mut Reader::new(&request)).unwrap().xid;
+            server.reply(xid, 1, err, |_| {});
+        }
+        server
+    });
+    let mut connection = Connection::connect(address, &Options::default()).unwrap();
+    let delete = Request::Delete(wire::record::Delete { path: "/a", version: -1 });
+    let sent = [connection.send(&Request::Ping), connection.send(&delete), connection.send(&delete)];
+    assert_eq!((sent, connection.pending()), ([-2, 1, 2], 3));
+    assert!(connection.receive().unwrap().result.is_ok());
+    let answer = connection.receive().unwrap();
+    assert_eq!(answer.result.unwrap_err().code(), Some(ErrorCode::NoNode));
+    let answer = connection.receive().unwrap();
+    assert!(matches!(answer.result, Err(RequestError::RefusedUnknown(-999))));
+}
+
+#[test]
+fn a_reply_out_of_turn_and_a_silent_server_are_errors() {
+    let (address, _server) = serve(|mut server| {
+        server.welcome(4_000);
+        server.read();
+        server.reply(55, 1, 0, |_| {});
+        server
+    });
+    let mut connection = Connection::connect(address, &Options::default()).unwrap();
+    let error = connection.delete("/a", -1).unwrap_err();
+    assert!(matches!(error, RequestError::OutOfTurn { expected: 1, actual: 55 }), "{error:?}");
+
+    let (address, _server) = serve(|mut server| {
+        server.welcome(4_000);
+        server
+    });
+    let options = Options { reply_timeout: Some(Duration::from_millis(10)), ..Options::default() };
+    let mut connection = Connection::connect(address, &options).unwrap();
+    assert!(matches!(connection.ping(), Err(RequestError::Timeout)));
+}
