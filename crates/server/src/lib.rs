@@ -1,1 +1,3 @@
 //! The process: sockets, files, threads, configuration.
+
+pub mod config;

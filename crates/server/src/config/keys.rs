@@ -1,0 +1,366 @@
+//! Every key that is known, and what becomes of it.
+//!
+//! This is the one list from which the loader decides between using, accepting and refusing, and against which the zoo.cfg table of
+//! COMPATIBILITY.md is tested. Names are those of zoo.cfg; as a system property the same key may carry the prefix `zookeeper.`.
+
+/// What becomes of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It fills a field of [`super::Config`].
+    Used,
+    /// It is accepted and changes nothing, for this reason.
+    WithoutEffect(&'static str),
+    /// It stops the start unless its value (in lower case) is one of `harmless`, because going on without it would be unsafe or useless.
+    Refused {
+        /// Values with which the key asks for nothing.
+        harmless: &'static [&'static str],
+        /// What is missing, and what to do.
+        reason: &'static str,
+    },
+}
+
+/// A key, or with a `*` at the end all keys that begin so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The name in zoo.cfg.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub support: Support,
+}
+
+/// The entry for a name of zoo.cfg; the longest match wins, so that `ssl.quorum.*` may differ from `ssl.*`.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter()
+        .filter(|key| match key.name.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix) && name.len() > prefix.len(),
+            None => key.name == name,
+        })
+        .max_by_key(|key| key.name.len())
+}
+
+/// Names that ZooKeeper's manual gives to a setting whose property is spelled otherwise.
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("requestThrottleLimit", "request_throttle_max_requests"),
+    ("requestThrottleStallTime", "request_throttle_stall_time"),
+    ("requestThrottleDropStale", "request_throttle_drop_stale"),
+    ("requestStaleLatencyCheck", "request_stale_latency_check"),
+    ("requestStaleConnectionCheck", "request_stale_connection_check"),
+    ("superDigest", "DigestAuthenticationProvider.superDigest"),
+];
+
+const fn used(name: &'static str) -> Key {
+    Key { name, support: Support::Used }
+}
+
+const fn without_effect(name: &'static str, reason: &'static str) -> Key {
+    Key { name, support: Support::WithoutEffect(reason) }
+}
+
+const fn refused(name: &'static str, harmless: &'static [&'static str], reason: &'static str) -> Key {
+    Key { name, support: Support::Refused { harmless, reason } }
+}
+
+const OFF: &[&str] = &["false", "no", ""];
+const NO_TLS: &str = "TLS is not supported yet; remove the key and put the clients' port behind a tunnel";
+const NO_ENSEMBLE: &str = "ensembles are not supported yet; run a single server";
+const NO_SASL: &str = "SASL is not supported yet; use the digest scheme";
+const ONE_SERVER: &str = "it concerns the traffic between servers, and there is one server";
+const NO_JVM: &str = "there is no Java virtual machine";
+const OWN_IO: &str = "connections are served by ostler.ioThreads threads";
+const GROUP_COMMIT: &str = "a flush takes all that waits, without a timer";
+const OWN_STORAGE: &str = "log and snapshots have a format of their own";
+const OWN_WATCHES: &str = "there is one watch table, which cleans up at once";
+const OWN_CACHE: &str = "replies are encoded fast enough to need no cache";
+const OWN_THROTTLE: &str =
+    "only the token bucket of connection_throttle_tokens, _fill_time and _fill_count is there";
+const CLIENT_SIDE: &str = "it is a setting of the Java client";
+const TEST_ONLY: &str = "it exists for ZooKeeper's own tests";
+
+/// All known keys, by area as in ZooKeeper's manual.
+pub const KEYS: &[Key] = &[
+    // Basic.
+    used("clientPort"),
+    used("clientPortAddress"),
+    used("clientPortListenBacklog"),
+    used("dataDir"),
+    used("dataLogDir"),
+    used("dynamicConfigFile"),
+    used("server.*"),
+    used("tickTime"),
+    without_effect("version", "it numbers the member list of a dynamic configuration file"),
+    // Sessions.
+    used("maxSessionTimeout"),
+    used("minSessionTimeout"),
+    without_effect("closeSessionTxn.enabled", "closing a session is always one logged command"),
+    without_effect("localSessionsEnabled", "every session is global, which does all a local one does"),
+    without_effect(
+        "localSessionsUpgradingEnabled",
+        "every session is global, which does all a local one does",
+    ),
+    // Connections.
+    used("connection_throttle_fill_count"),
+    used("connection_throttle_fill_time"),
+    used("connection_throttle_tokens"),
+    used("globalOutstandingLimit"),
+    used("largeRequestMaxBytes"),
+    used("largeRequestThreshold"),
+    used("maxClientCnxns"),
+    used("maxCnxns"),
+    used("nio.sessionlessCnxnTimeout"),
+    used("request_throttle_max_requests"),
+    used("throttled_op_wait_time"),
+    without_effect("connection_throttle_decrease_ratio", OWN_THROTTLE),
+    without_effect("connection_throttle_drop_decrease", OWN_THROTTLE),
+    without_effect("connection_throttle_drop_increase", OWN_THROTTLE),
+    without_effect("connection_throttle_freeze_time", OWN_THROTTLE),
+    without_effect("connection_throttle_global_session_weight", OWN_THROTTLE),
+    without_effect("connection_throttle_local_session_weight", OWN_THROTTLE),
+    without_effect("connection_throttle_renew_session_weight", OWN_THROTTLE),
+    without_effect("connection_throttle_weight_enabled", OWN_THROTTLE),
+    without_effect("intBufferStartingSizeBytes", OWN_IO),
+    without_effect("maxGetChildrenResponseCacheSize", OWN_CACHE),
+    without_effect("maxResponseCacheSize", OWN_CACHE),
+    without_effect("netty.*", OWN_IO),
+    without_effect("nio.directBufferBytes", OWN_IO),
+    without_effect("nio.numSelectorThreads", OWN_IO),
+    without_effect("nio.numWorkerThreads", OWN_IO),
+    without_effect("nio.shutdownTimeout", OWN_IO),
+    without_effect("request_stale_connection_check", "requests of a closed connection are always dropped"),
+    without_effect("request_stale_latency_check", "no request is dropped for its age"),
+    without_effect("request_throttle_drop_stale", "requests of a closed connection are always dropped"),
+    without_effect("request_throttle_stall_time", "a stalled connection wakes as soon as there is room"),
+    without_effect("request_throttler.shutdownTimeout", "requests are answered or refused before the stop"),
+    without_effect("serverCnxnFactory", "there is one implementation of connections"),
+    without_effect("tcpKeepAlive", ONE_SERVER),
+    // Storage.
+    used("autopurge.purgeInterval"),
+    used("autopurge.snapRetainCount"),
+    used("datadir.autocreate"),
+    used("forceSync"),
+    used("fsync.warningthresholdms"),
+    used("preAllocSize"),
+    used("snapCount"),
+    used("snapSizeLimitInKb"),
+    used("txnLogSizeLimitInKb"),
+    without_effect("commitLogCount", ONE_SERVER),
+    without_effect("db.autocreate", ONE_SERVER),
+    without_effect("digest.enabled", OWN_STORAGE),
+    without_effect("flushDelay", GROUP_COMMIT),
+    without_effect("maxBatchSize", GROUP_COMMIT),
+    without_effect("maxWriteQueuePollTime", GROUP_COMMIT),
+    without_effect("serializeLastProcessedZxid.enabled", "every snapshot carries its exact zxid"),
+    without_effect("snapshot.compression.method", "every snapshot is compressed with zstd"),
+    without_effect("snapshot.trust.empty", OWN_STORAGE),
+    without_effect("snapshotSizeFactor", ONE_SERVER),
+    // Requests and features.
+    used("4lw.commands.whitelist"),
+    used("enforceQuota"),
+    used("extendedTypesEnabled"),
+    used("jute.maxbuffer"),
+    used("readonlymode.enabled"),
+    used("skipACL"),
+    used("znode.container.checkIntervalMs"),
+    used("znode.container.maxNeverUsedIntervalMs"),
+    used("znode.container.maxPerMinute"),
+    without_effect("bitHashCacheSize", OWN_WATCHES),
+    without_effect("commitProcessor.*", "commands are applied by one thread"),
+    without_effect("emulate353TTLNodes", "it concerns reading the data of ZooKeeper 3.5.3"),
+    without_effect("enableEagerACLCheck", ONE_SERVER),
+    without_effect("jute.maxbuffer.extrasize", "requests and log records have separate limits"),
+    without_effect("maxInProcessingDeadWatchers", OWN_WATCHES),
+    without_effect("messageTracker.*", ONE_SERVER),
+    without_effect("pathStats.*", "requests are not counted per path"),
+    without_effect(
+        "reconfigEnabled",
+        "a single server answers reconfig with Unimplemented, as ZooKeeper does",
+    ),
+    without_effect("standaloneEnabled", "a single server is a group of one"),
+    without_effect("watchManagerName", OWN_WATCHES),
+    without_effect("watcherCleanIntervalInSeconds", OWN_WATCHES),
+    without_effect("watcherCleanThreadsNum", OWN_WATCHES),
+    without_effect("watcherCleanThreshold", OWN_WATCHES),
+    // Security.
+    used("DigestAuthenticationProvider.superDigest"),
+    refused("DigestAuthenticationProvider.digestAlg", &["sha1", "sha-1"], "only SHA1 is supported"),
+    refused("DigestAuthenticationProvider.enabled", &["true"], "the digest scheme cannot be switched off"),
+    refused(
+        "authProvider.*",
+        &[
+            "org.apache.zookeeper.server.auth.digestauthenticationprovider",
+            "org.apache.zookeeper.server.auth.ipauthenticationprovider",
+        ],
+        "only the schemes world, digest, ip, auth and super are supported",
+    ),
+    refused("audit.enable", OFF, "there is no audit log yet"),
+    refused("client.portUnification", OFF, NO_TLS),
+    refused(
+        "enforce.auth.enabled",
+        OFF,
+        "clients cannot be forced to authenticate yet; protect the znodes with ACLs",
+    ),
+    refused("quorum.auth.enableSasl", OFF, NO_ENSEMBLE),
+    refused("secureClientPort", &[], NO_TLS),
+    refused("secureClientPortAddress", &[], NO_TLS),
+    refused("sessionRequireClientSASLAuth", OFF, NO_SASL),
+    refused("ssl.*", &[], NO_TLS),
+    without_effect(
+        "IPAuthenticationProvider.usexforwardedfor",
+        "the address of a client is that of its connection",
+    ),
+    without_effect("SASLAuthenticationProvider.superPassword", "there is no SASL"),
+    without_effect("X509AuthenticationProvider.superUser", "there is no x509 scheme"),
+    without_effect("allowSaslFailedClients", "there is no SASL"),
+    without_effect("audit.impl.class", "there is no audit log"),
+    without_effect("client.certReload", "there is no TLS"),
+    without_effect("enforce.auth.schemes", "enforce.auth.enabled is not supported"),
+    without_effect("ensembleAuthName", "there is no ensemble authentication"),
+    without_effect("fips-mode", "there is no TLS"),
+    without_effect("kerberos.*", "there is no SASL"),
+    without_effect("kinit", "there is no SASL"),
+    without_effect("letAnySaslUserDoX", "there is no SASL"),
+    without_effect("quorum.auth.*", ONE_SERVER),
+    without_effect("requireKerberosConfig", "there is no SASL"),
+    without_effect("sasl.*", "there is no SASL"),
+    without_effect("security.auth_to_local", "there is no SASL"),
+    without_effect("server.principal", "there is no SASL"),
+    without_effect("server.realm", "there is no SASL"),
+    without_effect("ssl.quorum.*", ONE_SERVER),
+    without_effect("sslQuorumReloadCertFiles", ONE_SERVER),
+    without_effect("superUser", "there is no SASL"),
+    // AdminServer and metrics.
+    used("admin.commandURL"),
+    used("admin.enableServer"),
+    used("admin.serverAddress"),
+    used("admin.serverPort"),
+    used("metricsProvider.className"),
+    used("metricsProvider.httpHost"),
+    used("metricsProvider.httpPort"),
+    refused("admin.forceHttps", OFF, NO_TLS),
+    refused("admin.needClientAuth", OFF, NO_TLS),
+    refused("admin.portUnification", OFF, NO_TLS),
+    refused("metricsProvider.httpsPort", &[], NO_TLS),
+    without_effect("admin.httpVersion", "the AdminServer speaks HTTP/1.1"),
+    without_effect("admin.idleTimeout", "idle AdminServer connections are closed after 30 s"),
+    without_effect("admin.rateLimiterIntervalInMS", "the AdminServer neither takes nor restores snapshots"),
+    without_effect("admin.restore.enabled", "the AdminServer neither takes nor restores snapshots"),
+    without_effect("admin.snapshot.enabled", "the AdminServer neither takes nor restores snapshots"),
+    without_effect("jmx.*", NO_JVM),
+    without_effect("jvm.pause.*", NO_JVM),
+    without_effect("metricsProvider.*", "metrics are counted without threads or queues of their own"),
+    // The ensemble.
+    refused("group.*", &[], NO_ENSEMBLE),
+    refused("observerMasterPort", &["0", "-1"], NO_ENSEMBLE),
+    refused("oraclePath", &[], NO_ENSEMBLE),
+    refused("peerType", &["participant"], NO_ENSEMBLE),
+    refused("portUnification", OFF, NO_TLS),
+    refused("sslQuorum", OFF, NO_TLS),
+    refused("weight.*", &[], NO_ENSEMBLE),
+    without_effect("cnxTimeout", ONE_SERVER),
+    without_effect("connectToLearnerMasterLimit", ONE_SERVER),
+    without_effect("electionAlg", ONE_SERVER),
+    without_effect("electionPortBindRetry", ONE_SERVER),
+    without_effect("fastleader.*", ONE_SERVER),
+    without_effect("follower.*", ONE_SERVER),
+    without_effect("forceSnapshotSync", ONE_SERVER),
+    without_effect("forward_learner_requests_to_commit_processor_disabled", ONE_SERVER),
+    without_effect("initLimit", ONE_SERVER),
+    without_effect("leader.*", ONE_SERVER),
+    without_effect("leaderConnectDelayDuringRetryMs", ONE_SERVER),
+    without_effect("leaderServes", ONE_SERVER),
+    without_effect("learner.*", ONE_SERVER),
+    without_effect("multiAddress.*", ONE_SERVER),
+    without_effect("observer.*", ONE_SERVER),
+    without_effect("observerMaster.sizeLimit", ONE_SERVER),
+    without_effect("quorum.cnxn.threads.size", ONE_SERVER),
+    without_effect("quorumCnxnTimeoutMs", ONE_SERVER),
+    without_effect("quorumListenOnAllIPs", ONE_SERVER),
+    without_effect("syncEnabled", ONE_SERVER),
+    without_effect("syncLimit", ONE_SERVER),
+    // What start scripts pass to every Java program.
+    without_effect("client.secure", CLIENT_SIDE),
+    without_effect("clientCnxnSocket", CLIENT_SIDE),
+    without_effect("clientTcpKeepAlive", CLIENT_SIDE),
+    without_effect("com.sun.*", NO_JVM),
+    without_effect("disableAutoWatchReset", CLIENT_SIDE),
+    without_effect("java.*", NO_JVM),
+    without_effect("javax.*", NO_JVM),
+    without_effect("log.*", "logging is not configured by Java properties"),
+    without_effect("log4j.*", "logging is not configured by Java properties"),
+    without_effect("logback.*", "logging is not configured by Java properties"),
+    without_effect("request.timeout", CLIENT_SIDE),
+    without_effect("root.logger", "logging is not configured by Java properties"),
+    without_effect("sun.*", NO_JVM),
+    without_effect("test.*", TEST_ONLY),
+    without_effect("testingonly.*", TEST_ONLY),
+    // Our own.
+    used("ostler.ioThreads"),
+    used("ostler.keeperExtensions"),
+    used("ostler.outputBytesPerConnectionMax"),
+    used("ostler.outstandingBytesMax"),
+    used("ostler.sessionPasswords"),
+    used("ostler.sessionsMax"),
+    used("ostler.watchesMax"),
+];
+
+/// A known key that someone may have meant: the same but for case, for a `zookeeper.` prefix, or for one letter.
+pub(super) fn similar(name: &str) -> Option<&'static str> {
+    let bare = name.strip_prefix("zookeeper.").unwrap_or(name);
+    let names = || KEYS.iter().map(|key| key.name).filter(|known| !known.ends_with('*'));
+    names().find(|known| known.eq_ignore_ascii_case(bare)).or_else(|| {
+        names().find(|known| known.len() > 4 && one_edit_apart(known.as_bytes(), bare.as_bytes()))
+    })
+}
+
+/// Whether one letter replaced, added or left out, or two neighbours swapped, makes one of the other.
+fn one_edit_apart(a: &[u8], b: &[u8]) -> bool {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let common = short.iter().zip(long).take_while(|(x, y)| x == y).count();
+    let (short, long) = (&short[common..], &long[common..]);
+    match (short, long) {
+        ([], [_]) => true,
+        _ if long.len() == short.len() + 1 => short == &long[1..],
+        _ if long.len() == short.len() && !short.is_empty() => {
+            let swapped =
+                short.len() >= 2 && short[0] == long[1] && short[1] == long[0] && short[2..] == long[2..];
+            short[1..] == long[1..] || swapped
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_listed_twice() {
+        let mut names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn the_longest_match_wins() {
+        assert_eq!(find("ssl.quorum.keyStore.location").unwrap().name, "ssl.quorum.*");
+        assert_eq!(find("ssl.keyStore.location").unwrap().name, "ssl.*");
+        assert_eq!(find("server.principal").unwrap().name, "server.principal");
+        assert_eq!(find("server.1").unwrap().name, "server.*");
+        assert_eq!(find("server."), None);
+        assert_eq!(find("tickTime").unwrap().support, Support::Used);
+        assert_eq!(find("ticktime"), None);
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_recognised() {
+        assert_eq!(similar("ticktime"), Some("tickTime"));
+        assert_eq!(similar("zookeeper.snapCount"), Some("snapCount"));
+        assert_eq!(similar("clientPrt"), Some("clientPort"));
+        assert_eq!(similar("clientProt"), Some("clientPort"));
+        assert_eq!(similar("clientPorts"), Some("clientPort"));
+        assert_eq!(similar("dataDri"), Some("dataDir"));
+        assert_eq!(similar("something"), None);
+        assert_eq!(similar(""), None);
+    }
+}

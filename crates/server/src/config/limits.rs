@@ -1,0 +1,72 @@
+//! Default values and their relations: every number that bounds something is here.
+//!
+//! The relations between defaults are checked when this compiles, those between configured values when the configuration is read
+//! (`loader::relations`). Values marked "ZooKeeper" are those of ZooKeeper 3.9.
+
+/// ZooKeeper: length of a tick.
+pub const TICK_TIME_MS: u32 = 3_000;
+/// ZooKeeper: the shortest session timeout, in ticks.
+pub const SESSION_TIMEOUT_TICKS_MIN: u32 = 2;
+/// ZooKeeper: the longest session timeout, in ticks.
+pub const SESSION_TIMEOUT_TICKS_MAX: u32 = 20;
+
+/// ZooKeeper's customary port; there it has no default.
+pub const CLIENT_PORT: u16 = 2181;
+/// ZooKeeper passes 50 to `listen` unless told otherwise.
+pub const LISTEN_BACKLOG: u32 = 50;
+/// ZooKeeper: connections of one client address.
+pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 60;
+/// ZooKeeper: how long a connection may stay without a session.
+pub const HANDSHAKE_TIMEOUT_MS: u32 = 10_000;
+
+/// ZooKeeper: requests received and not yet answered, of all connections; above it sockets are not read.
+pub const OUTSTANDING_REQUESTS_MAX: u32 = 1_000;
+/// Bytes of requests received and not yet answered, of all connections; above it sockets are not read.
+pub const OUTSTANDING_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of replies and events that wait for one slow reader; above it the connection is closed. A single reply may be larger.
+pub const OUTPUT_BYTES_PER_CONNECTION_MAX: u64 = 64 << 20;
+/// ZooKeeper (`jute.maxbuffer`): bytes of one request.
+pub const REQUEST_BYTES_MAX: u32 = 0xf_ffff;
+/// ZooKeeper: bytes of all large requests in flight.
+pub const LARGE_REQUESTS_BYTES_MAX: u64 = 100 << 20;
+
+/// Sessions, connected or not.
+pub const SESSIONS_MAX: u64 = 1_000_000;
+/// Watches of all connections.
+pub const WATCHES_MAX: u64 = 20_000_000;
+
+/// ZooKeeper: commands between two snapshots.
+pub const SNAPSHOT_COMMANDS: u64 = 100_000;
+/// ZooKeeper: bytes of log between two snapshots.
+pub const SNAPSHOT_LOG_BYTES: u64 = 4_194_304 << 10;
+/// ZooKeeper: bytes set aside for the log at a time.
+pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// ZooKeeper refuses to keep fewer snapshots than this.
+pub const SNAPSHOTS_KEPT_MIN: u32 = 3;
+/// ZooKeeper: a flush that takes longer is worth a warning.
+pub const FLUSH_WARNING_MS: u32 = 1_000;
+
+/// ZooKeeper: time between two looks at the containers and TTL nodes.
+pub const CONTAINER_CHECK_INTERVAL_MS: u32 = 60_000;
+/// ZooKeeper: containers and TTL nodes removed in a minute.
+pub const CONTAINERS_PER_MINUTE_MAX: u32 = 10_000;
+
+/// ZooKeeper: port of the AdminServer.
+pub const ADMIN_PORT: u16 = 8080;
+/// ZooKeeper: port of the Prometheus metrics provider.
+pub const METRICS_PORT: u16 = 7000;
+/// ZooKeeper: what the AdminServer's command paths begin with.
+pub const ADMIN_COMMAND_URL: &str = "/commands";
+
+/// A segment below this would be full after one large request.
+pub const LOG_SEGMENT_BYTES_MIN: u64 = 4 << 20;
+
+const _: () = assert!(SESSION_TIMEOUT_TICKS_MIN <= SESSION_TIMEOUT_TICKS_MAX);
+const _: () = assert!(TICK_TIME_MS as u64 * SESSION_TIMEOUT_TICKS_MAX as u64 <= i32::MAX as u64);
+const _: () = assert!(REQUEST_BYTES_MAX as u64 <= OUTSTANDING_BYTES_MAX, "one request must fit");
+const _: () =
+    assert!(REQUEST_BYTES_MAX as u64 <= OUTPUT_BYTES_PER_CONNECTION_MAX, "what was written can be read");
+const _: () = assert!(REQUEST_BYTES_MAX as u64 <= LARGE_REQUESTS_BYTES_MAX);
+const _: () = assert!(2 * REQUEST_BYTES_MAX as u64 <= LOG_SEGMENT_BYTES_MIN, "a record must fit a segment");
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN <= LOG_SEGMENT_BYTES);
+const _: () = assert!(LOG_SEGMENT_BYTES < SNAPSHOT_LOG_BYTES);

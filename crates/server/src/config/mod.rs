@@ -1,0 +1,202 @@
+//! The configuration: ZooKeeper's zoo.cfg, system-property style overrides and `myid`, as one typed value.
+//!
+//! Later sources win: zoo.cfg (and the dynamic file it names), then `-Dkey=value`, then the command line's own options. (In ZooKeeper a
+//! zoo.cfg key that is also a system property wins over `-D`; here the command line always wins over the file.)
+//! Loading has no side effect: it starts nothing, creates nothing and prints nothing. Either a whole [`Config`] comes out, with
+//! warnings to log, or a [`ConfigError`] that lists everything that is wrong.
+
+pub mod keys;
+pub mod limits;
+mod loader;
+mod member;
+mod problem;
+mod properties;
+mod settings;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
+pub use problem::{ConfigError, Problem, Warning};
+
+/// All that can be configured. Zero means "no limit" only where a field says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The zoo.cfg this came from; `None` when the server runs on its defaults (and then listens on loopback only).
+    pub file: Option<PathBuf>,
+    /// Entries as they were set, in order of key, without passwords: for AdminServer's `initial_configuration` and for the log.
+    pub settings: Vec<(String, String)>,
+    /// `myid`, or the number of the only `server.N`: 1..=255, the top byte of new session ids. 0 when there is neither: session ids then
+    /// begin with 1, as ZooKeeper's do.
+    pub server_id: u8,
+    /// Length of a tick in ms (`tickTime`): the grain of session expiry.
+    pub tick_time_ms: u32,
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Sessions.
+    pub session: Session,
+    /// Bounds on connections and on what they may have in flight.
+    pub connection: Connection,
+    /// Files.
+    pub storage: Storage,
+    /// What requests may do.
+    pub requests: Requests,
+    /// Removal of containers and TTL nodes.
+    pub containers: Containers,
+    /// Four-letter words that are answered (`4lw.commands.whitelist`).
+    pub words: WordList,
+    /// The AdminServer; `None` with `admin.enableServer=false`.
+    pub admin: Option<Admin>,
+    /// A port for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has it; `None` unless `metricsProvider.className` names that class.
+    /// (The AdminServer has `/metrics` in any case.)
+    pub metrics: Option<SocketAddr>,
+    /// Threads that serve connections (`ostler.ioThreads`); 0 = as many as there are processors.
+    pub io_threads: u16,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// `clientPortAddress`. The unspecified `::` stands for all addresses of both families, as in Java: listen dual-stack, and on
+    /// `0.0.0.0` where the system has no IPv6.
+    pub address: IpAddr,
+    /// `clientPort`; 0 = a free one chosen by the system.
+    pub port: u16,
+    /// `clientPortListenBacklog`: connections the system keeps waiting for `accept`.
+    pub backlog: u32,
+}
+
+/// Sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// `minSessionTimeout`; what clients ask for is raised to this.
+    pub timeout_ms_min: u32,
+    /// `maxSessionTimeout`; what clients ask for is lowered to this. Invariant: at least `timeout_ms_min`.
+    pub timeout_ms_max: u32,
+    /// `ostler.sessionPasswords`.
+    pub passwords: SessionPasswords,
+    /// `ostler.sessionsMax`: sessions that may exist, connected or not.
+    pub count_max: u64,
+}
+
+/// How the password of a session is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionPasswords {
+    /// From a secret of this data directory: nobody else can resume a session.
+    Secret,
+    /// As ZooKeeper derives it from the session id alone: sessions migrated from ZooKeeper can be resumed, and guessed.
+    ZooKeeper,
+}
+
+/// Bounds on connections and on what they may have in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// `maxCnxns`: connections in all; 0 = no limit.
+    pub count_max: u32,
+    /// `maxClientCnxns`: connections of one client address; 0 = no limit.
+    pub per_address_max: u32,
+    /// `nio.sessionlessCnxnTimeout`: how long a connection may stay without a session, in ms.
+    pub handshake_timeout_ms: u32,
+    /// `globalOutstandingLimit`: requests received and not answered, of all connections; above it sockets are not read.
+    pub outstanding_requests_max: u32,
+    /// `request_throttle_max_requests` (the manual's requestThrottleLimit): requests in processing; 0 = no limit.
+    pub throttle_requests_max: u32,
+    /// `ostler.outstandingBytesMax`: bytes of requests received and not answered; above it sockets are not read.
+    pub outstanding_bytes_max: u64,
+    /// `ostler.outputBytesPerConnectionMax`: bytes waiting for a slow reader, above which it is disconnected. One reply may be larger.
+    pub output_bytes_max: u64,
+    /// `jute.maxbuffer`: bytes of one request; a longer frame closes the connection.
+    pub request_bytes_max: u32,
+    /// `largeRequestThreshold`: a request of more bytes counts as large; `None` = none does.
+    pub large_request_bytes_min: Option<u32>,
+    /// `largeRequestMaxBytes`: bytes of all large requests in flight; one more closes its connection.
+    pub large_requests_bytes_max: u64,
+    /// `throttled_op_wait_time`: a request that waited longer in the throttle (ms) is answered ThrottledOp; `None` = never.
+    pub throttled_wait_ms_max: Option<u32>,
+    /// `connection_throttle_*`: how fast new connections may come; `None` = as they like.
+    pub throttle: Option<ConnectionThrottle>,
+}
+
+/// A token bucket: a new session takes one token, or is closed when there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionThrottle {
+    /// `connection_throttle_tokens`: how many the bucket holds.
+    pub tokens_max: u32,
+    /// `connection_throttle_fill_time`: ms between two fillings.
+    pub fill_interval_ms: u32,
+    /// `connection_throttle_fill_count`: tokens of one filling.
+    pub fill_tokens: u32,
+}
+
+/// Files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// `dataDir`: snapshots and `myid`.
+    pub data_dir: PathBuf,
+    /// `dataLogDir`: the log; the same as `data_dir` unless set.
+    pub log_dir: PathBuf,
+    /// `datadir.autocreate`: whether missing directories are created.
+    pub create_dirs: bool,
+    /// `forceSync`: whether a write is acknowledged only after its bytes are on the disk. `false` can lose acknowledged writes.
+    pub force_sync: bool,
+    /// `fsync.warningthresholdms`: a flush that takes longer is logged.
+    pub flush_warning_ms: u32,
+    /// `preAllocSize` (KiB there): bytes of a log segment.
+    pub segment_bytes: u64,
+    /// `snapCount`: commands between two snapshots, at least 2. As in ZooKeeper the actual number is random between half of it and all of it.
+    pub snapshot_commands: u64,
+    /// `snapSizeLimitInKb`, or `txnLogSizeLimitInKb` when smaller: bytes of log between two snapshots; `None` = no limit.
+    pub snapshot_log_bytes: Option<u64>,
+    /// `autopurge.snapRetainCount`: snapshots that are kept, with the log since the oldest; at least 3.
+    pub snapshots_kept: u32,
+    /// `autopurge.purgeInterval`: hours between purges; `None` = never.
+    pub purge_interval_hours: Option<u32>,
+}
+
+/// What requests may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requests {
+    /// `skipACL`: whether all ACL checks are left out.
+    pub skip_acl: bool,
+    /// `enforceQuota`: whether hard quotas refuse writes.
+    pub enforce_quota: bool,
+    /// `extendedTypesEnabled`: whether TTL nodes can be created. Invariant: then `server_id` is at most 254.
+    pub extended_types: bool,
+    /// `readonlymode.enabled`. One server is never cut off from itself; it only allows the word `isro`.
+    pub read_only_mode: bool,
+    /// `ostler.keeperExtensions`: whether opcodes 500 to 507 and the nodes under /keeper exist.
+    pub keeper_extensions: bool,
+    /// `DigestAuthenticationProvider.superDigest`: `super:` and base64 of the digest; `None` = nobody is super.
+    pub super_digest: Option<String>,
+    /// `ostler.watchesMax`: watches of all connections.
+    pub watches_max: u64,
+}
+
+/// Removal of containers and TTL nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Containers {
+    /// `znode.container.checkIntervalMs`.
+    pub check_interval_ms: u32,
+    /// `znode.container.maxPerMinute`.
+    pub per_minute_max: u32,
+    /// `znode.container.maxNeverUsedIntervalMs`: age in ms at which a container that never had a child is removed; `None` = never.
+    pub never_used_ms_max: Option<u64>,
+}
+
+/// The four-letter words that are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WordList {
+    /// `*`.
+    All,
+    /// These, in lower case as they were written; words nobody knows do no harm.
+    Only(Vec<String>),
+}
+
+/// The AdminServer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// `admin.serverAddress` and `admin.serverPort`. Unlike ZooKeeper's it is on loopback unless an address is set, because it has no password.
+    pub address: SocketAddr,
+    /// `admin.commandURL`: what the command paths begin with; starts with `/` and does not end with it.
+    pub command_url: String,
+}
