@@ -1,0 +1,176 @@
+//! Who belongs to a group, and how that changes: one member at a time, through the log.
+
+use bytes::Bytes;
+
+use crate::engine::StepError;
+use crate::entry::{MemberId, Position};
+use crate::message::{Reader, put_u64};
+
+/// Most members (voters and learners together) of one group: a bound for what is believed from the network.
+pub const MEMBERS_MAX: usize = 64;
+
+/// The members of a group at one position of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Members whose majority decides; sorted, no duplicates, disjoint from the learners.
+    pub voters: Vec<MemberId>,
+    /// Members who only receive; sorted, no duplicates.
+    pub learners: Vec<MemberId>,
+}
+
+impl Membership {
+    /// A membership of voters only, in any order.
+    #[must_use]
+    pub fn of_voters(voters: &[MemberId]) -> Self {
+        let mut voters = voters.to_vec();
+        voters.sort_unstable();
+        voters.dedup();
+        Self { voters, learners: Vec::new() }
+    }
+
+    /// Whether the member votes or learns here.
+    #[must_use]
+    pub fn contains(&self, member: MemberId) -> bool {
+        self.voters.contains(&member) || self.learners.contains(&member)
+    }
+
+    /// The membership after `change`; `None` if it would leave no voter.
+    #[must_use]
+    pub fn with(&self, change: MembershipChange) -> Option<Self> {
+        let target = change.member();
+        let mut next = self.clone();
+        next.voters.retain(|member| *member != target);
+        next.learners.retain(|member| *member != target);
+        match change {
+            MembershipChange::AddVoter(_) => next.voters.push(target),
+            MembershipChange::AddLearner(_) => next.learners.push(target),
+            MembershipChange::Remove(_) => {}
+        }
+        next.voters.sort_unstable();
+        next.learners.sort_unstable();
+        (!next.voters.is_empty()).then_some(next)
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        for list in [&self.voters, &self.learners] {
+            out.push(u8::try_from(list.len()).expect("a group has at most MEMBERS_MAX members"));
+            list.iter().for_each(|member| put_u64(out, member.0));
+        }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader) -> Result<Self, StepError> {
+        let voters = decode_list(reader)?;
+        let learners = decode_list(reader)?;
+        let disjoint = voters.iter().all(|member| !learners.contains(member));
+        if voters.is_empty() || !disjoint || voters.len() + learners.len() > MEMBERS_MAX {
+            return Err(StepError::Malformed("membership"));
+        }
+        Ok(Self { voters, learners })
+    }
+}
+
+fn decode_list(reader: &mut Reader) -> Result<Vec<MemberId>, StepError> {
+    let count = reader.u8()?;
+    let list = (0..count).map(|_| reader.u64().map(MemberId)).collect::<Result<Vec<_>, _>>()?;
+    let rising = list.windows(2).all(|pair| pair[0] < pair[1]);
+    if !rising || list.first() == Some(&MemberId(0)) {
+        return Err(StepError::Malformed("membership order"));
+    }
+    Ok(list)
+}
+
+/// One step of a membership: any two memberships a step apart have a voter in common in all their majorities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MembershipChange {
+    /// Add a voter, or let a learner vote.
+    AddVoter(MemberId),
+    /// Add a member that receives the log without voting, or take a voter's vote.
+    AddLearner(MemberId),
+    /// Remove a voter or learner. The id MUST not be used again.
+    Remove(MemberId),
+}
+
+impl MembershipChange {
+    /// The member that is added or removed.
+    #[must_use]
+    pub fn member(self) -> MemberId {
+        match self {
+            Self::AddVoter(member) | Self::AddLearner(member) | Self::Remove(member) => member,
+        }
+    }
+
+    /// `kind: u8, member: u64` – data of an entry of kind membership. The numbers are stored and never change.
+    pub(crate) fn to_bytes(self) -> Bytes {
+        let kind = match self {
+            Self::AddVoter(_) => 0,
+            Self::AddLearner(_) => 1,
+            Self::Remove(_) => 2,
+        };
+        let mut out = vec![kind];
+        put_u64(&mut out, self.member().0);
+        out.into()
+    }
+
+    pub(crate) fn from_bytes(bytes: &Bytes) -> Result<Self, StepError> {
+        let mut reader = Reader::new(bytes.clone());
+        let kind = reader.u8()?;
+        let member = MemberId(reader.u64()?);
+        reader.finish()?;
+        match kind {
+            _ if member == MemberId(0) => Err(StepError::Malformed("member zero")),
+            0 => Ok(Self::AddVoter(member)),
+            1 => Ok(Self::AddLearner(member)),
+            2 => Ok(Self::Remove(member)),
+            _ => Err(StepError::Malformed("membership change")),
+        }
+    }
+}
+
+/// What a snapshot stands for: the state after the entry at `position`, and who the members are there.
+///
+/// The bytes of a snapshot never pass through an engine. The host writes, sends and loads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotMeta {
+    /// Last entry the snapshot contains.
+    pub position: Position,
+    /// Members once that entry is applied.
+    pub membership: Membership,
+}
+
+impl SnapshotMeta {
+    /// Position at which every group starts. No entry is there; it stands for the empty state with the first members.
+    pub const BOOTSTRAP: Position = Position { term: 1, index: 1 };
+
+    /// The common start of a new group.
+    ///
+    /// The first entry of a log has index 2, so a member that joins later, with nothing, can never be fed entries from
+    /// the first one: it would not know who the first members were, and could take itself for the only one. It always
+    /// begins with a snapshot, which names the members.
+    #[must_use]
+    pub fn bootstrap(voters: &[MemberId]) -> Self {
+        Self { position: Self::BOOTSTRAP, membership: Membership::of_voters(voters) }
+    }
+
+    /// `term, index: u64, membership`, for hosts that keep it beside the snapshot's bytes, and for offers to peers.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.position.term);
+        put_u64(out, self.position.index);
+        self.membership.encode(out);
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self, StepError> {
+        let position = reader.position()?;
+        Ok(Self { position, membership: Membership::decode(reader)? })
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote, and nothing more.
+    ///
+    /// # Errors
+    /// [`StepError::Malformed`] if the bytes are not exactly that.
+    pub fn decode(bytes: Bytes) -> Result<Self, StepError> {
+        let mut reader = Reader::new(bytes);
+        let meta = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(meta)
+    }
+}

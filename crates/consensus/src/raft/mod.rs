@@ -1,0 +1,550 @@
+//! [`Engine`] kept with Raft, by the `raft` crate.
+//!
+//! The crate does the protocol. Around it stand here:
+//! - the log in memory ([`log`]) and our own formats for everything that leaves the process ([`convert`]);
+//! - messages held back until what they promise is flushed, so that no host can send them early;
+//! - a change of the members in force only when the commit of it is flushed (see [`RaftEngine::persisted`]);
+//! - a group of one that elects itself at once;
+//! - election timeouts from the seed: the crate draws them from the thread's random numbers;
+//! - snapshots fetched before the crate hears of them, since it forgets its log as soon as it does;
+//! - reads that are asked about until they are answered ([`barriers`]).
+
+mod barriers;
+mod convert;
+mod log;
+mod members;
+mod peers;
+
+use std::collections::VecDeque;
+
+use ::raft::eraftpb::{Entry as RaftEntry, Message as RaftMessage, MessageType};
+use ::raft::{Config, RawNode, ReadOnlyOption, StateRole};
+use bytes::Bytes;
+
+use self::barriers::Barriers;
+use self::log::Log;
+use self::members::Members;
+use self::peers::SnapshotWaits;
+use crate::engine::{
+    ChangeError, Engine, Outgoing, ProposeError, Ready, Refused, Role, RoleChange, Settings, SnapshotOffer,
+    Start, Status, StepError, TooManyReads,
+};
+use crate::entry::{EntryKind, MemberId, Position};
+use crate::membership::{MEMBERS_MAX, MembershipChange, SnapshotMeta};
+use crate::message::{Body, Message, ReadName};
+
+/// One member of a Raft group.
+pub struct RaftEngine {
+    settings: Settings,
+    raw: RawNode<Log>,
+    /// Taken, and not yet handed to the crate: one call for a batch is far cheaper than one for each.
+    proposals: Vec<RaftEntry>,
+    /// Sum of the data lengths of `proposals`.
+    proposal_bytes: u64,
+    /// Number of the last `Ready` that must be flushed.
+    sync_number: u64,
+    /// Flushed up to this number. Everything may go out when it is at least `sync_number`.
+    persisted_number: u64,
+    /// Messages that may go out once that number is persisted; in order.
+    held_messages: VecDeque<(u64, Vec<Outgoing>)>,
+    /// Messages which have waited long enough.
+    released_messages: Vec<Outgoing>,
+    /// Highest index given out in `committed`. Invariant: at least `applied`.
+    emitted: u64,
+    /// As reported by the host; the crate may be told less, see `Members`.
+    applied: u64,
+    members: Members,
+    barriers: Barriers,
+    offer: Option<SnapshotOffer>,
+    /// Fetched by the host, waits for a leader to be installed under.
+    fetched: Option<SnapshotMeta>,
+    /// Number of the `Ready` and index of a snapshot given out to install. Until it is persisted the crate's log has a hole
+    /// before it, in which the crate would look for changes of the members if it stood for election.
+    installing: Option<(u64, u64)>,
+    snapshot_waits: SnapshotWaits,
+    role_told: RoleChange,
+    role_seen: RoleChange,
+}
+
+impl RaftEngine {
+    /// A member as it was left, or a new one. Alone in its group, it leads at once.
+    ///
+    /// # Panics
+    /// If the settings contradict each other, or `start` is not what a correct host can have flushed.
+    #[must_use]
+    pub fn new(settings: Settings, start: Start) -> Self {
+        let log = Log::new(start);
+        let applied = log.snapshot_meta().position.index;
+        let members = Members::new(log.snapshot_meta().clone());
+        // The logger drops everything: what matters is in `Ready` and `status`.
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let raw =
+            RawNode::new(&config(&settings, applied), log, &logger).expect("settings agree with each other");
+        let mut engine = Self {
+            barriers: Barriers::new(settings.election_ticks),
+            snapshot_waits: SnapshotWaits::new(settings.election_ticks * 2),
+            settings,
+            raw,
+            proposals: Vec::new(),
+            proposal_bytes: 0,
+            sync_number: 0,
+            persisted_number: 0,
+            held_messages: VecDeque::new(),
+            released_messages: Vec::new(),
+            emitted: applied,
+            applied,
+            members,
+            offer: None,
+            fetched: None,
+            installing: None,
+            role_told: RoleChange::default(),
+            role_seen: RoleChange::default(),
+        };
+        engine.campaign_if_alone();
+        engine.settle();
+        engine
+    }
+
+    fn log(&self) -> &Log {
+        self.raw.store()
+    }
+
+    fn leads(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// To be called after everything that may have changed the crate's role or term.
+    fn settle(&mut self) {
+        let raft = &mut self.raw.raft;
+        // A pure function of the term, not the next of a row of numbers: the crate draws at moments we do not see.
+        let ticks = election_timeout_ticks(&self.settings, raft.term);
+        if raft.randomized_election_timeout() != ticks {
+            raft.set_randomized_election_timeout(ticks);
+        }
+        let role = self.role();
+        if role != self.role_seen {
+            self.role_seen = role;
+            self.barriers.ask_again();
+        }
+    }
+
+    /// Whether it may stand for election.
+    ///
+    /// The crate requires that a member wins only with a flushed log. In a larger group the request for votes waits for that
+    /// anyhow; alone, it would win within the call.
+    fn may_campaign(&self) -> bool {
+        let raft = &self.raw.raft;
+        let is_flushed = raft.raft_log.persisted == raft.raft_log.last_index();
+        self.installing.is_none() && !self.leads() && (is_flushed || !raft.prs().is_singleton())
+    }
+
+    fn campaign_if_alone(&mut self) {
+        let is_alone = self.raw.raft.prs().is_singleton() && self.raw.raft.promotable();
+        if is_alone && self.may_campaign() {
+            self.raw.campaign().expect("the crate never refuses to stand for election with an error");
+        }
+    }
+
+    /// Hands the proposals to the crate. Before everything that could change the role, so that taken proposals are in the log
+    /// of this leadership.
+    fn flush_proposals(&mut self) {
+        if self.proposals.is_empty() {
+            return;
+        }
+        let mut message = RaftMessage::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = self.settings.member.0;
+        message.set_entries(std::mem::take(&mut self.proposals).into());
+        self.proposal_bytes = 0;
+        self.raw.raft.step(message).expect("checked when each was proposed, and nothing changed since");
+    }
+
+    fn check_may_propose(&self) -> Result<(), ProposeError> {
+        if !self.leads() {
+            return Err(ProposeError::NotLeader { leader: self.role().leader });
+        }
+        if self.raw.raft.lead_transferee.is_some() {
+            return Err(ProposeError::Transferring);
+        }
+        Ok(())
+    }
+
+    /// Tells the crate what is applied, but not beyond a change of the members that is not in force yet: it would allow the
+    /// next change, and elections, too early.
+    fn advance_applied(&mut self) {
+        let limit = self.members.first_pending().map_or(u64::MAX, |index| index - 1);
+        let index = self.applied.min(limit);
+        if self.installing.is_none() && index > self.raw.raft.raft_log.applied {
+            self.raw.advance_apply_to(index);
+        }
+    }
+
+    /// Asks about waiting reads if somebody can answer.
+    fn ask_reads(&mut self) {
+        if !self.barriers.has_question() {
+            return;
+        }
+        let raft = &self.raw.raft;
+        let can_be_answered = match raft.state {
+            // A leader that has not committed in its own term does not know the commit, and would drop the question.
+            StateRole::Leader => raft.commit_to_current_term(),
+            StateRole::Follower => raft.leader_id != 0,
+            _ => false,
+        };
+        if can_be_answered {
+            let Settings { member, boot_nonce, .. } = self.settings;
+            let name = ReadName { member, boot_nonce, counter: self.barriers.ask() };
+            self.raw.read_index(name.to_vec());
+        }
+    }
+
+    /// Brings a fetched snapshot to the crate, as if the present leader had sent it.
+    ///
+    /// The one who offered it may have lost leadership while it was fetched, and the crate would ignore its message. But
+    /// what a snapshot contains is committed, hence part of every later leader's log.
+    fn install_fetched(&mut self) {
+        let raft = &self.raw.raft;
+        let can_install =
+            raft.state == StateRole::Follower && raft.leader_id != 0 && self.installing.is_none();
+        let Some(meta) = self.fetched.take_if(|_| can_install) else { return };
+        if meta.position.index <= raft.raft_log.committed || !meta.membership.contains(self.settings.member) {
+            return;
+        }
+        let message = Message {
+            group: self.settings.group,
+            from: MemberId(raft.leader_id),
+            to: self.settings.member,
+            term: raft.term,
+            body: Body::Snapshot(meta),
+        };
+        self.raw.step(convert::raft_message(message)).expect("a snapshot is no answer");
+    }
+
+    /// Moves what the crate has to do into `out`.
+    fn take_raw_ready(&mut self, out: &mut Ready) {
+        let mut ready = self.raw.ready();
+        let number = ready.number();
+        out.must_sync = ready.must_sync();
+        out.hard_state = ready.hs().map(convert::hard_state);
+        if !ready.snapshot().is_empty() {
+            let meta = convert::snapshot_meta(ready.snapshot());
+            self.raw.mut_store().install(meta.clone());
+            self.members = Members::new(meta.clone());
+            self.installing = Some((number, meta.position.index));
+            self.emitted = meta.position.index;
+            out.install_snapshot = Some(meta);
+        }
+        let log = self.raw.mut_store();
+        for entry in ready.take_entries() {
+            let entry = convert::entry(&entry);
+            log.append(entry.clone());
+            out.entries.push(entry);
+        }
+        for entry in ready.take_committed_entries() {
+            self.emitted = entry.index;
+            out.committed.push(convert::entry(&entry));
+        }
+        self.note_memberships(number, out);
+        for state in ready.take_read_states() {
+            let name = ReadName::from_bytes(&state.request_ctx).expect("all names are made here");
+            self.barriers.answer(name.counter, state.index, &mut out.barriers);
+        }
+        let group = self.settings.group;
+        out.messages.extend(ready.take_messages().iter().map(|message| outgoing(group, message)));
+        let held = ready.take_persisted_messages();
+        self.raw.advance_append_async(ready);
+        if out.must_sync {
+            self.sync_number = number;
+        }
+        let held = held.iter().map(|message| outgoing(group, message));
+        if self.sync_number <= self.persisted_number {
+            out.messages.extend(held);
+            // Nothing of it needs a report, so the crate must not wait for one.
+            self.raw.on_persist_ready(number);
+        } else if held.len() > 0 {
+            self.held_messages.push_back((self.sync_number, held.collect()));
+        }
+        out.number = number;
+    }
+
+    /// Changes of the members among the committed entries take effect when this `Ready` is flushed, with its commit.
+    fn note_memberships(&mut self, number: u64, out: &mut Ready) {
+        let changes = out.committed.iter().filter(|entry| entry.kind == EntryKind::Membership);
+        let before = self.members.pending_count();
+        for entry in changes {
+            let change =
+                MembershipChange::from_bytes(&entry.data).expect("checked where it was made or came in");
+            self.members.committed(number, entry.index, change);
+        }
+        if self.members.pending_count() > before {
+            out.must_sync = true;
+            out.hard_state = Some(convert::hard_state(&self.raw.raft.hard_state()));
+        }
+    }
+
+    /// Refuses what would make the crate panic, and takes aside what it must not see yet. True: handled.
+    fn intercept(&mut self, message: &Message) -> Result<bool, StepError> {
+        let raft = &self.raw.raft;
+        let last_index = raft.raft_log.last_index();
+        match &message.body {
+            Body::Heartbeat { commit, .. } if message.term >= raft.term && *commit > last_index => {
+                Err(StepError::LostLog)
+            }
+            Body::AppendReply { index, refused: None, .. } if self.leads() && message.term == raft.term => {
+                if *index > last_index {
+                    Err(StepError::Malformed("reply beyond the log"))
+                } else {
+                    Ok(false)
+                }
+            }
+            Body::Snapshot(meta) => {
+                let Position { term, index } = meta.position;
+                let is_known = index <= raft.raft_log.committed || raft.raft_log.match_term(index, term);
+                if is_known || message.term < raft.term {
+                    return Ok(false);
+                }
+                self.offer = Some(SnapshotOffer { from: message.from, meta: meta.clone() });
+                Ok(true)
+            }
+            // A follower would pass it on, in the name of the one who asked; that one will ask again.
+            Body::ReadAsk(_) => Ok(!self.leads()),
+            Body::CampaignNow => Ok(!self.may_campaign()),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl Engine for RaftEngine {
+    fn tick(&mut self) {
+        self.flush_proposals();
+        if self.leads() || self.may_campaign() {
+            self.raw.tick();
+        }
+        self.barriers.tick();
+        self.snapshot_waits.tick(&mut self.raw);
+        self.campaign_if_alone();
+        self.settle();
+    }
+
+    fn propose(&mut self, data: Bytes) -> Result<(), Refused> {
+        assert!(!data.is_empty(), "an empty entry starts a leadership and is not proposed");
+        if let Err(reason) = self.check_may_propose() {
+            return Err(Refused { reason, data });
+        }
+        let bytes = self.raw.raft.uncommitted_size() as u64 + self.proposal_bytes;
+        if bytes > 0 && bytes + data.len() as u64 > self.settings.uncommitted_bytes_max {
+            return Err(Refused { reason: ProposeError::Busy, data });
+        }
+        self.proposal_bytes += data.len() as u64;
+        let mut entry = RaftEntry::default();
+        entry.data = data;
+        self.proposals.push(entry);
+        Ok(())
+    }
+
+    fn step(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
+        let message = Message::decode(bytes)?;
+        let Settings { group, member, .. } = self.settings;
+        if (message.group, message.to, message.from) != (group, member, from) {
+            return Err(StepError::Misdirected);
+        }
+        self.flush_proposals();
+        if !self.intercept(&message)? {
+            // The one error left is an answer of somebody who is no member any more, and means nothing.
+            let _ = self.raw.step(convert::raft_message(message));
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn ready(&mut self, out: &mut Ready) -> bool {
+        out.clear();
+        self.flush_proposals();
+        self.install_fetched();
+        self.ask_reads();
+        out.number = self.sync_number;
+        let mut found = self.raw.has_ready();
+        if found {
+            self.take_raw_ready(out);
+        }
+        if !self.released_messages.is_empty() {
+            found = true;
+            out.messages.append(&mut self.released_messages);
+        }
+        out.snapshot_offer = self.offer.take();
+        out.snapshot_wanted = self.log().snapshot_wanted.take();
+        self.settle();
+        if self.role_told != self.role_seen {
+            self.role_told = self.role_seen;
+            out.role = Some(self.role_told);
+        }
+        found || out.snapshot_offer.is_some() || out.snapshot_wanted || out.role.is_some()
+    }
+
+    /// Besides letting go what waited for the flush, puts changes of the members in force.
+    ///
+    /// Not earlier, though they are committed: a group of one that grew to three, and crashed before its commit was flushed,
+    /// would take itself for the group of one again and decide alone, while the other two decide too.
+    fn persisted(&mut self, number: u64) {
+        self.flush_proposals();
+        self.persisted_number = self.persisted_number.max(number);
+        self.raw.on_persist_ready(number);
+        let released = self.held_messages.partition_point(|(held, _)| *held <= number);
+        self.released_messages
+            .extend(self.held_messages.drain(..released).flat_map(|(_, messages)| messages));
+        if let Some((_, index)) = self.installing.take_if(|(installing, _)| *installing <= number) {
+            self.applied = self.applied.max(index);
+        }
+        self.members.persisted(number, &mut self.raw);
+        self.advance_applied();
+        self.campaign_if_alone();
+        self.settle();
+    }
+
+    fn applied(&mut self, index: u64) {
+        assert!(index <= self.emitted, "applied {index}, but only {} was given out", self.emitted);
+        self.applied = self.applied.max(index);
+        self.advance_applied();
+    }
+
+    fn snapshot_meta(&self, index: u64) -> Option<SnapshotMeta> {
+        let is_in_force = self.members.first_pending().is_none_or(|pending| index < pending);
+        if index > self.applied || !is_in_force || index < self.log().snapshot_meta().position.index {
+            return None;
+        }
+        let position = self.log().position(index)?;
+        Some(SnapshotMeta { position, membership: self.members.at(index).clone() })
+    }
+
+    fn compact(&mut self, snapshot: &SnapshotMeta, first_index_kept: u64) {
+        assert!(snapshot.position.index <= self.applied, "a snapshot of what was applied");
+        // The crate still reads the entries after what it believes to be applied.
+        let kept = first_index_kept.min(self.raw.raft.raft_log.applied + 1);
+        self.raw.mut_store().compact(snapshot, kept);
+        self.members.forget_before(self.log().snapshot_meta().position.index);
+    }
+
+    fn snapshot_fetched(&mut self, snapshot: SnapshotMeta) {
+        let is_newer =
+            self.fetched.as_ref().is_none_or(|known| known.position.index < snapshot.position.index);
+        if is_newer {
+            self.fetched = Some(snapshot);
+        }
+    }
+
+    fn read_barrier(&mut self, context: u64) -> Result<(), TooManyReads> {
+        self.barriers.push(context)
+    }
+
+    fn transfer_leadership(&mut self, to: MemberId) -> Result<(), ChangeError> {
+        if !self.leads() {
+            return Err(ProposeError::NotLeader { leader: self.role().leader }.into());
+        }
+        if !self.members.latest().voters.contains(&to) {
+            return Err(ChangeError::Impossible);
+        }
+        self.flush_proposals();
+        self.raw.transfer_leader(to.0);
+        self.settle();
+        Ok(())
+    }
+
+    fn propose_membership(&mut self, change: MembershipChange) -> Result<(), ChangeError> {
+        self.check_may_propose()?;
+        self.flush_proposals();
+        let raft = &self.raw.raft;
+        // Without a commit in its own term a leader may not know of a change it replaced, and the two could have
+        // majorities without a common member. The crate would quietly turn a second change into a leadership entry.
+        if raft.has_pending_conf() || self.members.first_pending().is_some() || !raft.commit_to_current_term()
+        {
+            return Err(ChangeError::Pending);
+        }
+        let is_self = change.member() == self.settings.member;
+        if is_self && !matches!(change, MembershipChange::AddVoter(_)) {
+            return Err(ChangeError::Leader);
+        }
+        let next = self.members.latest().with(change).ok_or(ChangeError::Impossible)?;
+        if change.member() == MemberId(0) || next.voters.len() + next.learners.len() > MEMBERS_MAX {
+            return Err(ChangeError::Impossible);
+        }
+        let context = change.to_bytes().to_vec();
+        let proposed = self.raw.propose_conf_change(context, convert::conf_change(change));
+        proposed.expect("checked above");
+        self.settle();
+        Ok(())
+    }
+
+    fn campaign(&mut self) {
+        self.flush_proposals();
+        if self.may_campaign() && self.raw.raft.promotable() {
+            self.raw.campaign().expect("the crate never refuses to stand for election with an error");
+        }
+        self.settle();
+    }
+
+    fn status(&self) -> Status {
+        let raft_log = &self.raw.raft.raft_log;
+        Status {
+            role: self.role(),
+            commit: raft_log.committed,
+            persisted: raft_log.persisted,
+            first_index: self.log().first_index(),
+            last_index: raft_log.last_index() + self.proposals.len() as u64,
+            retained_bytes: self.log().bytes(),
+            snapshot: self.log().snapshot_meta().position,
+            membership: self.members.latest().clone(),
+            followers: peers::followers(&self.raw),
+        }
+    }
+
+    fn role(&self) -> RoleChange {
+        let raft = &self.raw.raft;
+        let role = match raft.state {
+            StateRole::Follower => Role::Follower,
+            StateRole::PreCandidate | StateRole::Candidate => Role::Candidate,
+            StateRole::Leader => Role::Leader,
+        };
+        let leader = (raft.leader_id != 0).then_some(MemberId(raft.leader_id));
+        RoleChange { role, leader, term: raft.term }
+    }
+}
+
+fn outgoing(group: u64, message: &RaftMessage) -> Outgoing {
+    Outgoing { to: MemberId(message.to), bytes: convert::message(group, message).encode() }
+}
+
+fn config(settings: &Settings, applied: u64) -> Config {
+    Config {
+        id: settings.member.0,
+        election_tick: settings.election_ticks as usize,
+        heartbeat_tick: settings.heartbeat_ticks as usize,
+        applied,
+        max_size_per_msg: settings.message_bytes_max,
+        max_inflight_msgs: settings.messages_in_flight_max,
+        check_quorum: true,
+        pre_vote: true,
+        read_only_option: ReadOnlyOption::Safe,
+        // Several appends to a follower that wait for the same `ready` go out as one message.
+        batch_append: true,
+        // `propose` keeps the limit, since it can say no. It needs the crate's count, which is kept under any limit but the
+        // highest.
+        max_uncommitted_size: u64::MAX - 1,
+        max_committed_size_per_ready: settings.committed_bytes_max,
+        ..Config::default()
+    }
+}
+
+/// Between one and two times `election_ticks`: the same for the same seed, but different for each member and term, so that two
+/// members whose votes split will not split them again for ever.
+fn election_timeout_ticks(settings: &Settings, term: u64) -> usize {
+    let mut hash = settings.seed;
+    for part in [settings.group, settings.member.0, term] {
+        // A step of splitmix64.
+        hash = (hash ^ part).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        hash ^= hash >> 31;
+    }
+    let ticks = u64::from(settings.election_ticks);
+    usize::try_from(ticks + hash % ticks).expect("a timeout in ticks fits")
+}
