@@ -8,7 +8,7 @@ use crate::jute::{Malformed, Put, Reader};
 pub struct Auth<'a> {
     /// Always 0 so far, and not looked at.
     pub auth_type: i32,
-    /// The scheme.
+    /// The scheme; empty for null, which is then as unknown to the server as any other wrong name.
     pub scheme: &'a str,
     /// What the scheme asks for; empty for null.
     pub auth: &'a [u8],
@@ -17,7 +17,11 @@ pub struct Auth<'a> {
 impl<'a> Auth<'a> {
     /// Takes the record off `input`.
     pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { auth_type: input.i32()?, scheme: input.str()?, auth: input.buffer()?.unwrap_or_default() })
+        Ok(Self {
+            auth_type: input.i32()?,
+            scheme: input.ustring()?.unwrap_or_default(),
+            auth: input.buffer()?.unwrap_or_default(),
+        })
     }
 
     /// Appends the record.
@@ -61,6 +65,25 @@ impl<'a> Reconfig<'a> {
     }
 }
 
+/// Request of `getEphemerals`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetEphemerals<'a> {
+    /// Only paths that start with this text; empty for null, with which ZooKeeper lists all of them too.
+    pub prefix_path: &'a str,
+}
+
+impl<'a> GetEphemerals<'a> {
+    /// Takes the record off `input`.
+    pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(Self { prefix_path: input.ustring()?.unwrap_or_default() })
+    }
+
+    /// Appends the record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_str(self.prefix_path);
+    }
+}
+
 records! {
     /// Request of `sasl`.
     Sasl<'a> {
@@ -72,12 +95,6 @@ records! {
     SaslReply<'a> {
         /// What the mechanism of the server says.
         token: Option<&'a [u8]>,
-    }
-
-    /// Request of `getEphemerals`.
-    GetEphemerals<'a> {
-        /// Only paths that start with this text.
-        prefix_path: &'a str,
     }
 
     /// Reply of `getEphemerals`.
