@@ -1,0 +1,156 @@
+//! The directories of one server: made, marked with their format and locked.
+//!
+//! ```text
+//!  DATA_DIR/ostler.format    "ostler data format 1\n"
+//!  DATA_DIR/ostler.lock      locked while a server runs; holds its process id
+//!  DATA_DIR/snapshot/        see the module `snapshot`
+//!  LOG_DIR/log/              see the module `log`; LOG_DIR is ZooKeeper's dataLogDir and by default DATA_DIR
+//! ```
+//!
+//! A separate LOG_DIR has its own `ostler.format` and `ostler.lock`, so that two servers cannot share it either.
+
+use crate::disk::{Disk, DiskLock, Mode, read_exact_at};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const FORMAT_NAME: &str = "ostler.format";
+const LOCK_NAME: &str = "ostler.lock";
+const FORMAT: &str = "ostler data format 1\n";
+/// Apache ZooKeeper's directory within its dataDir.
+const ZOOKEEPER_NAME: &str = "version-2";
+/// More than any marker or process id has.
+const SMALL_FILE_BYTES_MAX: u64 = 64;
+
+/// Held directories of one server; dropping it releases them.
+pub struct DataDir {
+    log: PathBuf,
+    snapshot: PathBuf,
+    _locks: Vec<Box<dyn DiskLock>>,
+}
+
+/// The directories cannot be used. Nothing in them was changed, apart from directories that were missing.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another process has them.
+    #[error("another ostler server ({}) is using {}; stop it or give this one a directory of its own", holder(*pid), path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The other process; `None` when it cannot be found out.
+        pid: Option<u32>,
+    },
+    /// Another version made them.
+    #[error("{}: holds data of an unknown format ({found:?}); this program knows only {FORMAT:?}. Start the version that made it", path.display())]
+    Format {
+        /// The marker's file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+    /// The directory has Apache ZooKeeper's data and none of ours.
+    #[error(
+        "{}: holds the data of an Apache ZooKeeper server ({ZOOKEEPER_NAME}), which this program cannot read; starting here \
+         would look as if all of it were lost. Give this server a directory of its own",
+        path.display()
+    )]
+    ZooKeeper {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file system refused an operation.
+    #[error("{}: cannot {action}", path.display())]
+    Io {
+        /// File or directory.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "of an unknown process id".to_owned(), |pid| format!("pid {pid}"))
+}
+
+impl DataDir {
+    /// Creates what is missing, takes the locks and checks the format. `log_dir` is ZooKeeper's dataLogDir.
+    ///
+    /// # Errors
+    /// See [`DataDirError`].
+    pub fn open(disk: &dyn Disk, data_dir: &Path, log_dir: Option<&Path>) -> Result<Self, DataDirError> {
+        let log_dir = log_dir.unwrap_or(data_dir);
+        let mut locks = vec![hold(disk, data_dir)?];
+        if log_dir != data_dir {
+            locks.push(hold(disk, log_dir)?);
+        }
+        let (log, snapshot) = (log_dir.join("log"), data_dir.join("snapshot"));
+        for dir in [&log, &snapshot] {
+            disk.create_dir(dir).map_err(|source| failed(dir, "create the directory", source))?;
+        }
+        Ok(Self { log, snapshot, _locks: locks })
+    }
+
+    /// The directory of the log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The directory of the snapshots.
+    #[must_use]
+    pub fn snapshot(&self) -> &Path {
+        &self.snapshot
+    }
+}
+
+/// Locks one directory and checks or makes its marker.
+fn hold(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, DataDirError> {
+    disk.create_dir(dir).map_err(|source| failed(dir, "create the directory", source))?;
+    let path = dir.join(LOCK_NAME);
+    let lock = disk.lock(&path).map_err(|source| failed(&path, "lock", source))?;
+    let Some(lock) = lock else {
+        let pid = read_small(disk, &path).ok().and_then(|text| text.trim().parse().ok());
+        return Err(DataDirError::InUse { path: dir.to_owned(), pid });
+    };
+    check_format(disk, dir)?;
+    // Padded, so that a shorter id covers a longer one.
+    let pid = format!("{:<10}\n", std::process::id());
+    let written = disk.open(&path, Mode::Write).and_then(|file| file.write_at(pid.as_bytes(), 0));
+    written.map_err(|source| failed(&path, "write", source))?;
+    Ok(lock)
+}
+
+fn check_format(disk: &dyn Disk, dir: &Path) -> Result<(), DataDirError> {
+    let path = dir.join(FORMAT_NAME);
+    match read_small(disk, &path) {
+        Ok(found) if found == FORMAT => return Ok(()),
+        Ok(found) => return Err(DataDirError::Format { path, found }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(failed(&path, "read", source)),
+    }
+    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    if names.iter().any(|name| name == ZOOKEEPER_NAME) {
+        return Err(DataDirError::ZooKeeper { path: dir.to_owned() });
+    }
+    let temporary = dir.join(format!("{FORMAT_NAME}.tmp"));
+    let make = || {
+        let file = disk.open(&temporary, Mode::Create)?;
+        file.write_at(FORMAT.as_bytes(), 0)?;
+        file.sync_data()?;
+        disk.rename(&temporary, &path)?;
+        disk.sync_dir(dir)
+    };
+    make().map_err(|source| failed(&path, "write", source))
+}
+
+fn read_small(disk: &dyn Disk, path: &Path) -> io::Result<String> {
+    let file = disk.open(path, Mode::Read)?;
+    let mut bytes = vec![0; file.len()?.min(SMALL_FILE_BYTES_MAX) as usize];
+    read_exact_at(file.as_ref(), &mut bytes, 0)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn failed(path: &Path, action: &'static str, source: io::Error) -> DataDirError {
+    DataDirError::Io { path: path.to_owned(), action, source }
+}

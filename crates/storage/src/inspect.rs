@@ -1,0 +1,99 @@
+//! Looking into a data directory without changing it, for people and scripts.
+
+use crate::disk::{Disk, Mode};
+use crate::log::{
+    HEAD_BYTES, HeaderError, OpenError, Position, RECORDS_START, Record, Scanner, Segment, Tag,
+};
+use crate::log::{file_name, parse_file_name};
+use std::path::{Path, PathBuf};
+
+/// A segment of the log.
+#[derive(Debug)]
+pub struct SegmentReport {
+    /// Its number.
+    pub sequence: u32,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its length and that its header is good, or what is wrong with it.
+    pub header: Result<u64, HeaderError>,
+}
+
+/// One good record.
+#[derive(Debug)]
+pub struct RecordReport<'a> {
+    /// Where it starts.
+    pub position: Position,
+    /// Bytes it takes.
+    pub len: usize,
+    /// Up to here the log was on disk when the record was made.
+    pub synced_to: Position,
+    /// Its kind as a number, which may be unknown.
+    pub tag: u8,
+    /// Its content; `None` for seals, marks and unknown kinds.
+    pub record: Option<Record<'a>>,
+}
+
+/// Where reading a segment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentEnd {
+    /// Behind the last good record.
+    pub offset: u32,
+    /// Whether the last record is a seal, so that the log goes on in the next segment.
+    pub sealed: bool,
+}
+
+/// The segments in the log directory `dir`, oldest first.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentReport>, OpenError> {
+    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    let sequences = names.iter().filter_map(|name| parse_file_name(name));
+    let mut reports: Vec<SegmentReport> = sequences
+        .map(|sequence| SegmentReport {
+            sequence,
+            path: dir.join(file_name(sequence)),
+            header: Segment::open(disk, dir, sequence, Mode::Read).map(|segment| segment.len),
+        })
+        .collect();
+    reports.sort_unstable_by_key(|report| report.sequence);
+    Ok(reports)
+}
+
+/// Gives the records of one segment to `visit`, up to the first place that holds no good one.
+///
+/// # Errors
+/// The segment cannot be read.
+pub fn records(
+    disk: &dyn Disk,
+    dir: &Path,
+    sequence: u32,
+    visit: &mut dyn FnMut(RecordReport<'_>),
+) -> Result<SegmentEnd, OpenError> {
+    let path = dir.join(file_name(sequence));
+    let segment = Segment::open(disk, dir, sequence, Mode::Read)
+        .map_err(|source| OpenError::Header { path: path.clone(), source })?;
+    let mut scanner = Scanner::new(&segment);
+    let mut offset = RECORDS_START;
+    while let Some((head, body)) = scanner.record(offset).map_err(|source| failed(&path, "read", source))? {
+        let tag = Tag::from_u8(head.tag);
+        let len = HEAD_BYTES + body.len();
+        let record = tag.and_then(|tag| Record::decode(tag, body));
+        visit(RecordReport {
+            position: segment.at(offset),
+            len,
+            synced_to: head.synced_to,
+            tag: head.tag,
+            record,
+        });
+        offset += len as u32;
+        if tag == Some(Tag::Seal) {
+            return Ok(SegmentEnd { offset, sealed: true });
+        }
+    }
+    Ok(SegmentEnd { offset, sealed: false })
+}
+
+fn failed(path: &Path, action: &'static str, source: std::io::Error) -> OpenError {
+    OpenError::Io { path: path.to_owned(), action, source }
+}

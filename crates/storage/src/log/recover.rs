@@ -1,0 +1,230 @@
+//! Opening the log: which records count, what a crash left half written, and what is damage.
+//!
+//! Records are read in order up to the first place `x` that holds no good record and is not past a seal. All behind `x` is
+//! searched for good heads. If one of them says that the log was on disk beyond `x` (its `synced to` > `x`), then the bytes
+//! at `x` have been lost after they were safe: damage, and the log is not opened. Otherwise nothing behind `x` was ever
+//! acknowledged: it is the tail of a flush that a crash interrupted, and `x` is the end of the log.
+//!
+//! What this cannot tell apart is damage within the very last flush before a crash, since nothing was written after it that
+//! could vouch for it. [`Log::close`](super::Log::close) therefore leaves a mark, which vouches for all.
+//!
+//! Good heads of the torn tail would be read as records once new ones lead up to them, so they are overwritten with zeros;
+//! later segments that hold any are taken out of the log, the last one first, so that a crash here leaves no gap. At the end
+//! what was read is synced: after a crash of the process alone it may never have reached the disk.
+
+use super::error::OpenError;
+use super::record::{HEAD_BYTES, Position, Record, Tag};
+use super::reserve::Reserve;
+use super::segment::{RECORDS_START, Scanner, Segment, Stray, file_name, parse_file_name};
+use crate::disk::{Disk, Mode};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What was found when the log was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Records given to the visitor.
+    pub records: u64,
+    /// Segments that hold them.
+    pub segments: usize,
+    /// The tail of an interrupted flush that was cut off; `None` when the log ended cleanly.
+    pub repaired: Option<Repaired>,
+}
+
+/// An interrupted flush of which good records behind the first bad one were dropped. None of it was ever acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// The segment's file.
+    pub path: PathBuf,
+    /// Where the log now ends.
+    pub offset: u32,
+    /// Good records that were dropped.
+    pub dropped: u64,
+}
+
+/// A segment that is full, with what it takes to know when it may go.
+pub(crate) struct Sealed {
+    pub(crate) sequence: u32,
+    pub(crate) len: u64,
+    /// The highest entry of each group in it.
+    pub(crate) last_index: BTreeMap<u64, u64>,
+}
+
+/// The state of the log on disk.
+pub(crate) struct Found {
+    pub(crate) sealed: Vec<Sealed>,
+    /// The segment to go on writing, where, and its entries. `None`: there was no log.
+    pub(crate) current: Option<(Segment, u32, BTreeMap<u64, u64>)>,
+    pub(crate) recovered: Recovered,
+}
+
+/// The names of the segments among `names`, which must follow each other.
+pub(crate) fn sequences(dir: &Path, names: &[String]) -> Result<Vec<u32>, OpenError> {
+    let mut sequences: Vec<u32> = names.iter().filter_map(|name| parse_file_name(name)).collect();
+    sequences.sort_unstable();
+    for pair in sequences.windows(2) {
+        if pair[0] + 1 != pair[1] {
+            return Err(OpenError::Missing { path: dir.join(file_name(pair[0] + 1)) });
+        }
+    }
+    Ok(sequences)
+}
+
+/// Reads the whole log, decides where it ends and repairs its tail.
+pub(crate) fn recover(
+    disk: &dyn Disk,
+    dir: &Path,
+    sequences: &[u32],
+    reserve: &mut Reserve,
+    visit: &mut dyn FnMut(Record<'_>),
+) -> Result<Found, OpenError> {
+    let mut segments = Vec::new();
+    for sequence in sequences {
+        let opened = Segment::open(disk, dir, *sequence, Mode::Write);
+        segments.push(
+            opened.map_err(|source| OpenError::Header { path: dir.join(file_name(*sequence)), source })?,
+        );
+    }
+    let mut recovered = Recovered::default();
+    let mut sealed = Vec::new();
+    let mut synced_to = Position { segment: 0, offset: 0 };
+    let mut segments = segments.into_iter();
+    let mut before = Vec::new();
+    while let Some(segment) = segments.next() {
+        let mut last_index = BTreeMap::new();
+        let read = read_segment(&segment, &mut synced_to, &mut last_index, &mut recovered, visit)?;
+        if let End::Sealed = read {
+            sealed.push(Sealed { sequence: segment.sequence, len: segment.len, last_index });
+            before.push(segment);
+            continue;
+        }
+        let End::At(end) = read else { unreachable!("there are two ends") };
+        let later: Vec<Segment> = segments.collect();
+        recovered.repaired = cut_tail(&segment, end, later, reserve)?;
+        recovered.segments = sealed.len() + usize::from(end > RECORDS_START);
+        // What was not vouched for was perhaps never synced.
+        for unsure in before.iter().filter(|segment| segment.sequence >= synced_to.segment).chain([&segment])
+        {
+            unsure.file.sync_data().map_err(|source| failed(&unsure.path, "sync", source))?;
+        }
+        return Ok(Found { sealed, current: Some((segment, end, last_index)), recovered });
+    }
+    match before.last() {
+        None => Ok(Found { sealed, current: None, recovered }),
+        // A seal is written only when its successor is on disk.
+        Some(last) => Err(OpenError::Missing { path: dir.join(file_name(last.sequence.saturating_add(1))) }),
+    }
+}
+
+enum End {
+    Sealed,
+    At(u32),
+}
+
+fn read_segment(
+    segment: &Segment,
+    synced_to: &mut Position,
+    last_index: &mut BTreeMap<u64, u64>,
+    recovered: &mut Recovered,
+    visit: &mut dyn FnMut(Record<'_>),
+) -> Result<End, OpenError> {
+    let mut scanner = Scanner::new(segment);
+    let mut offset = RECORDS_START;
+    loop {
+        let record = scanner.record(offset).map_err(|source| failed(&segment.path, "read", source))?;
+        // The log never knows less about the disk than before; a record that does is from another life.
+        let Some((head, body)) = record.filter(|(head, _)| head.synced_to >= *synced_to) else {
+            return Ok(End::At(offset));
+        };
+        let unknown = || OpenError::Unknown { path: segment.path.clone(), offset, tag: head.tag };
+        *synced_to = head.synced_to;
+        match Tag::from_u8(head.tag).ok_or_else(unknown)? {
+            Tag::Seal => return Ok(End::Sealed),
+            Tag::Mark => {}
+            tag => {
+                let record = Record::decode(tag, body).ok_or_else(unknown)?;
+                if let Record::Entry { group, index, .. } = record {
+                    let last = last_index.entry(group).or_insert(index);
+                    *last = (*last).max(index);
+                }
+                recovered.records += 1;
+                visit(record);
+            }
+        }
+        // A segment's length fits 32 bits and the record lies within it.
+        offset += (HEAD_BYTES + head.body_len) as u32;
+    }
+}
+
+/// Ends the log at `end` of `segment`: proves that nothing safe was lost there, and removes what could be mistaken for records.
+fn cut_tail(
+    segment: &Segment,
+    end: u32,
+    later: Vec<Segment>,
+    reserve: &mut Reserve,
+) -> Result<Option<Repaired>, OpenError> {
+    let here = strays(segment, end, segment.at(end), &segment.path)?;
+    let mut dropped = here.count;
+    let mut later_strays = 0;
+    for other in &later {
+        later_strays += strays(other, RECORDS_START, segment.at(end), &segment.path)?.count;
+    }
+    dropped += later_strays;
+    let next_sequence = segment.sequence.saturating_add(1);
+    let mut ready = None;
+    for other in later.into_iter().rev() {
+        if later_strays == 0 && other.sequence == next_sequence {
+            ready = Some(other);
+        } else {
+            reserve.discard(other.sequence, other.len).map_err(|error| OpenError::Io {
+                path: error.path,
+                action: error.action,
+                source: io::Error::new(error.source.kind(), error.source),
+            })?;
+        }
+    }
+    if let Some(zero_to) = here.end {
+        let zeros = vec![0; (zero_to - end) as usize];
+        segment
+            .file
+            .write_at(&zeros, u64::from(end))
+            .map_err(|source| failed(&segment.path, "repair", source))?;
+    }
+    reserve.resume(next_sequence, ready);
+    Ok((dropped > 0).then(|| Repaired { path: segment.path.clone(), offset: end, dropped }))
+}
+
+#[derive(Default)]
+struct Strays {
+    count: u64,
+    /// Where the last head ends.
+    end: Option<u32>,
+}
+
+/// The good heads of `segment` from `start` on, none of which may vouch for `end`, a position in the file `path`.
+fn strays(segment: &Segment, start: u32, end: Position, path: &Path) -> Result<Strays, OpenError> {
+    let mut strays = Strays::default();
+    let mut proof = None;
+    let search = Scanner::new(segment).strays(start, &mut |Stray { offset, synced_to }| {
+        strays.count += 1;
+        strays.end = Some(offset + HEAD_BYTES as u32);
+        if synced_to > end && proof.is_none() {
+            proof = Some(offset);
+        }
+    });
+    search.map_err(|source| failed(&segment.path, "read", source))?;
+    match proof {
+        None => Ok(strays),
+        Some(proof_offset) => Err(OpenError::Damaged {
+            path: path.to_owned(),
+            offset: end.offset,
+            proof_path: segment.path.clone(),
+            proof_offset,
+        }),
+    }
+}
+
+pub(crate) fn failed(path: &Path, action: &'static str, source: io::Error) -> OpenError {
+    OpenError::Io { path: path.to_owned(), action, source }
+}

@@ -1,0 +1,194 @@
+//! A segment: one file of the log.
+//!
+//! ```text
+//!  0        8          12         16       24       32      36            512
+//!  +--------+----------+----------+--------+--------+-------+-------------+---------+---------+----
+//!  | magic  | version  | sequence | salt   | length | crc   | zeros       | record  | record  | …
+//!  | 8 bytes| u32 = 1  | u32      | u64    | u64    | u32   |             |         |         |
+//!  +--------+----------+----------+--------+--------+-------+-------------+---------+---------+----
+//! ```
+//!
+//! The file is `0000000000000001.seg`, its sequence number in hexadecimal. The header has a sector of its own, so that no later write can
+//! tear it, and is on disk under this name before the first record is written. The salt is drawn anew for each life of a
+//! file. `length` is the file's full length: a shorter file has been cut.
+
+use super::record::{HEAD_BYTES, Head, Position, Seed};
+use crate::disk::{Disk, DiskFile, Mode, read_exact_at};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the first record of a segment stands.
+pub(crate) const RECORDS_START: u32 = 512;
+/// The version of the log's format that is written, and the only one that is read.
+pub const FORMAT_VERSION: u32 = 1;
+const MAGIC: &[u8; 8] = b"OSTLRLOG";
+const HEADER_BYTES: usize = 36;
+/// Bytes read from a file at a time when it is scanned.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// A segment that can be written.
+pub(crate) struct Segment {
+    pub(crate) sequence: u32,
+    /// Length of the file, header included.
+    pub(crate) len: u64,
+    pub(crate) seed: Seed,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Box<dyn DiskFile>,
+}
+
+/// Why a file is not a segment.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderError {
+    /// The header could not be read.
+    #[error("cannot be read")]
+    Io(#[from] io::Error),
+    /// Not this kind of file, or damaged.
+    #[error("the header (bytes 0 to 36) is damaged")]
+    Damaged,
+    /// Written by a program with another format.
+    #[error("the format version is {0}, and this program knows only version 1")]
+    Version(u32),
+    /// The file's name and its header disagree.
+    #[error("the header says it is segment {0:016x}; the file was renamed or copied")]
+    Renamed(u32),
+    /// The file's length and its header disagree.
+    #[error("the file has {found} bytes, but was made with {expected}; it was cut")]
+    Cut {
+        /// Length now.
+        found: u64,
+        /// Length in the header.
+        expected: u64,
+    },
+}
+
+/// File name of a segment.
+pub(crate) fn file_name(sequence: u32) -> String {
+    format!("{sequence:016x}.seg")
+}
+
+/// Sequence number in a segment's file name; `None` for other names.
+pub(crate) fn parse_file_name(name: &str) -> Option<u32> {
+    let sequence = u32::from_str_radix(name.strip_suffix(".seg")?, 16).ok()?;
+    (name == file_name(sequence)).then_some(sequence)
+}
+
+/// The header's sector.
+pub(crate) fn encode_header(sequence: u32, salt: u64, len: u64) -> [u8; RECORDS_START as usize] {
+    let mut header = [0; RECORDS_START as usize];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header[12..16].copy_from_slice(&sequence.to_le_bytes());
+    header[16..24].copy_from_slice(&salt.to_le_bytes());
+    header[24..32].copy_from_slice(&len.to_le_bytes());
+    let crc = crc32c::crc32c(&header[..32]);
+    header[32..36].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+impl Segment {
+    /// Opens the segment `sequence` in `dir` and checks its header.
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, sequence: u32, mode: Mode) -> Result<Self, HeaderError> {
+        let path = dir.join(file_name(sequence));
+        let file = disk.open(&path, mode)?;
+        let found = file.len()?;
+        if found < u64::from(RECORDS_START) {
+            return Err(HeaderError::Damaged);
+        }
+        let mut header = [0; HEADER_BYTES];
+        read_exact_at(file.as_ref(), &mut header, 0)?;
+        let number =
+            |start: usize| u32::from_le_bytes(header[start..start + 4].try_into().expect("four bytes"));
+        let long =
+            |start: usize| u64::from_le_bytes(header[start..start + 8].try_into().expect("eight bytes"));
+        if &header[..8] != MAGIC || crc32c::crc32c(&header[..32]) != number(32) {
+            return Err(HeaderError::Damaged);
+        }
+        let expected = long(24);
+        match (number(8), number(12)) {
+            (version, _) if version != FORMAT_VERSION => Err(HeaderError::Version(version)),
+            (_, other) if other != sequence => Err(HeaderError::Renamed(other)),
+            _ if expected != found || u32::try_from(found).is_err() => {
+                Err(HeaderError::Cut { found, expected })
+            }
+            _ => Ok(Self { sequence, len: found, seed: Seed::of_salt(long(16)), path, file }),
+        }
+    }
+
+    pub(crate) fn at(&self, offset: u32) -> Position {
+        Position { segment: self.sequence, offset }
+    }
+}
+
+/// Reads a segment through a window, so that the memory used does not grow with the segment.
+pub(crate) struct Scanner<'a> {
+    segment: &'a Segment,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+/// A good head behind a bad record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stray {
+    pub(crate) offset: u32,
+    pub(crate) synced_to: Position,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(segment: &'a Segment) -> Self {
+        Self { segment, window: Vec::new(), window_start: 0 }
+    }
+
+    /// The bytes from `offset` on; `None` when the file ends before `len` of them.
+    fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<&[u8]>> {
+        let end = offset + len as u64;
+        if end > self.segment.len {
+            return Ok(None);
+        }
+        if offset < self.window_start || end > self.window_start + self.window.len() as u64 {
+            let fill = (self.segment.len - offset).min(len.max(WINDOW_BYTES) as u64) as usize;
+            self.window.resize(fill, 0);
+            self.window_start = offset;
+            if let Err(error) = read_exact_at(self.segment.file.as_ref(), &mut self.window, offset) {
+                self.window.clear();
+                return Err(error);
+            }
+        }
+        let start = (offset - self.window_start) as usize;
+        Ok(Some(&self.window[start..start + len]))
+    }
+
+    fn head(&mut self, offset: u32) -> io::Result<Option<Head>> {
+        let (at, seed) = (self.segment.at(offset), self.segment.seed);
+        let bytes = self.bytes(u64::from(offset), HEAD_BYTES)?;
+        Ok(bytes.and_then(|bytes| Head::decode(bytes.try_into().expect("a head's length"), at, seed)))
+    }
+
+    /// The good record at `offset`: its head and its body. `None`: there is none, be it the end, a torn or a damaged one.
+    pub(crate) fn record(&mut self, offset: u32) -> io::Result<Option<(Head, &[u8])>> {
+        let Some(head) = self.head(offset)? else { return Ok(None) };
+        let seed = self.segment.seed;
+        let body = self.bytes(u64::from(offset) + HEAD_BYTES as u64, head.body_len)?;
+        Ok(body.filter(|body| head.matches(body, seed)).map(|body| (head, body)))
+    }
+
+    /// Searches every offset from `start` on for good heads.
+    pub(crate) fn strays(&mut self, start: u32, found: &mut dyn FnMut(Stray)) -> io::Result<()> {
+        let (seed, sequence) = (self.segment.seed, self.segment.sequence);
+        let mut offset = u64::from(start);
+        while offset + HEAD_BYTES as u64 <= self.segment.len {
+            let len = (self.segment.len - offset).min(WINDOW_BYTES as u64) as usize;
+            let Some(window) = self.bytes(offset, len)? else { break };
+            for (i, bytes) in window.windows(HEAD_BYTES).enumerate() {
+                if !(1..=4).contains(&bytes[16]) {
+                    continue;
+                }
+                let at = Position { segment: sequence, offset: offset as u32 + i as u32 };
+                if let Some(head) = Head::decode(bytes.try_into().expect("a head's length"), at, seed) {
+                    found(Stray { offset: at.offset, synced_to: head.synced_to });
+                }
+            }
+            offset += (len - HEAD_BYTES + 1) as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Snapshots: files that are either complete or not there.
+//!
+//! A snapshot is a stream of bytes that this crate does not look into, cut into blocks, each compressed and checksummed. It is
+//! written under a temporary name and gets its own only when all of it is on disk. See `format.rs` for the drawing.
+
+mod error;
+mod format;
+mod reader;
+mod writer;
+
+pub use error::SnapshotError;
+pub use format::{BLOCK_BYTES, BLOCK_BYTES_MAX, SNAPSHOT_FORMAT_VERSION};
+pub use reader::SnapshotReader;
+pub use writer::{Finished, SnapshotWriter, SnapshotWriterOptions};
+
+use crate::disk::Disk;
+use error::failed;
+use std::path::{Path, PathBuf};
+
+/// Suffix of a snapshot that is still being written, or was when the process ended.
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// What a snapshot is of. It is in the file's name and, so that a renamed file is noticed, in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotName {
+    /// The group.
+    pub group: u64,
+    /// The last log entry it contains.
+    pub index: u64,
+    /// That entry's term.
+    pub term: u64,
+    /// The last zxid it contains.
+    pub zxid: i64,
+}
+
+impl SnapshotName {
+    /// The file's name: `snapshot.GROUP.INDEX.TERM.ZXID`, each as 16 hexadecimal digits.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let Self { group, index, term, zxid } = self;
+        format!("snapshot.{group:016x}.{index:016x}.{term:016x}.{zxid:016x}")
+    }
+
+    /// The snapshot a file's name stands for; `None` for other files.
+    #[must_use]
+    pub fn parse(file_name: &str) -> Option<Self> {
+        let mut parts = file_name.strip_prefix("snapshot.")?.split('.');
+        let mut next = || u64::from_str_radix(parts.next()?, 16).ok();
+        let name = Self { group: next()?, index: next()?, term: next()?, zxid: next()? as i64 };
+        (name.file_name() == file_name).then_some(name)
+    }
+
+    /// The file in `dir`.
+    #[must_use]
+    pub fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(self.file_name())
+    }
+}
+
+/// The finished snapshots of `group` in `dir`, newest first.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn list(disk: &dyn Disk, dir: &Path, group: u64) -> Result<Vec<SnapshotName>, SnapshotError> {
+    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    let mut snapshots: Vec<SnapshotName> = names
+        .iter()
+        .filter_map(|name| SnapshotName::parse(name))
+        .filter(|name| name.group == group)
+        .collect();
+    snapshots.sort_unstable_by_key(|name| std::cmp::Reverse((name.index, name.term)));
+    Ok(snapshots)
+}
+
+/// Removes all but the newest `retain_count` (at least one) snapshots of `group`; returns those removed, oldest first.
+///
+/// # Errors
+/// Some old snapshots are still there; the next purge tries again.
+pub fn purge(
+    disk: &dyn Disk,
+    dir: &Path,
+    group: u64,
+    retain_count: usize,
+) -> Result<Vec<SnapshotName>, SnapshotError> {
+    let mut old: Vec<_> = list(disk, dir, group)?.into_iter().skip(retain_count.max(1)).collect();
+    old.reverse();
+    for name in &old {
+        let path = name.path(dir);
+        disk.remove(&path).map_err(|source| failed(&path, "remove", source))?;
+    }
+    if !old.is_empty() {
+        disk.sync_dir(dir).map_err(|source| failed(dir, "sync", source))?;
+    }
+    Ok(old)
+}
+
+/// Removes what interrupted writers left in `dir`; to be called before any writer is created. Returns how many files it were.
+///
+/// # Errors
+/// Some are still there; they only take space.
+pub fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<usize, SnapshotError> {
+    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    let mut removed = 0;
+    for name in names {
+        if name.strip_suffix(TEMPORARY_SUFFIX).is_some_and(|name| SnapshotName::parse(name).is_some()) {
+            let path = dir.join(name);
+            disk.remove(&path).map_err(|source| failed(&path, "remove", source))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
