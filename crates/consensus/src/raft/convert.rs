@@ -28,10 +28,8 @@ pub(super) fn entry(raft: &RaftEntry) -> Entry {
 }
 
 pub(super) fn raft_entry(entry: &Entry) -> RaftEntry {
-    let mut raft = RaftEntry::default();
-    raft.index = entry.index;
-    raft.term = entry.term;
-    raft.data = entry.data.clone();
+    let Entry { index, term, .. } = *entry;
+    let mut raft = RaftEntry { index, term, data: entry.data.clone(), ..Default::default() };
     if entry.kind == EntryKind::Membership {
         // The crate reads the data of such an entry only where it is proposed.
         raft.set_entry_type(EntryType::EntryConfChangeV2);
@@ -45,11 +43,8 @@ pub(super) fn hard_state(raft: &RaftHardState) -> HardState {
 }
 
 pub(super) fn raft_hard_state(state: HardState) -> RaftHardState {
-    let mut raft = RaftHardState::default();
-    raft.term = state.term;
-    raft.vote = state.vote.map_or(0, |member| member.0);
-    raft.commit = state.commit;
-    raft
+    let vote = state.vote.map_or(0, |member| member.0);
+    RaftHardState { term: state.term, vote, commit: state.commit, ..Default::default() }
 }
 
 pub(super) fn conf_state(membership: &Membership) -> ConfState {
@@ -67,8 +62,7 @@ pub(super) fn membership(raft: &ConfState) -> Membership {
 }
 
 pub(super) fn conf_change(change: MembershipChange) -> ConfChangeV2 {
-    let mut single = ConfChangeSingle::default();
-    single.node_id = change.member().0;
+    let mut single = ConfChangeSingle { node_id: change.member().0, ..Default::default() };
     single.set_change_type(match change {
         MembershipChange::AddVoter(_) => ConfChangeType::AddNode,
         MembershipChange::AddLearner(_) => ConfChangeType::AddLearnerNode,
@@ -149,10 +143,8 @@ fn read_name(raft: &RaftMessage) -> ReadName {
 
 /// What is handed to the crate.
 pub(super) fn raft_message(message: Message) -> RaftMessage {
-    let mut raft = RaftMessage::default();
-    raft.from = message.from.0;
-    raft.to = message.to.0;
-    raft.term = message.term;
+    let (from, to) = (message.from.0, message.to.0);
+    let mut raft = RaftMessage { from, to, term: message.term, ..Default::default() };
     let kind = match message.body {
         Body::Append { previous, commit, entries } => {
             raft.log_term = previous.term;
@@ -219,7 +211,6 @@ fn set_commit(raft: &mut RaftMessage, commit: Position) {
 }
 
 fn set_read_name(raft: &mut RaftMessage, name: ReadName) {
-    let mut entry = RaftEntry::default();
-    entry.data = name.to_vec().into();
+    let entry = RaftEntry { data: name.to_vec().into(), ..Default::default() };
     raft.set_entries(vec![entry].into());
 }

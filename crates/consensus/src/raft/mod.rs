@@ -336,9 +336,7 @@ impl Engine for RaftEngine {
             return Err(Refused { reason: ProposeError::Busy, data });
         }
         self.proposal_bytes += data.len() as u64;
-        let mut entry = RaftEntry::default();
-        entry.data = data;
-        self.proposals.push(entry);
+        self.proposals.push(RaftEntry { data, ..Default::default() });
         Ok(())
     }
 
