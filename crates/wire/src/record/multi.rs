@@ -3,6 +3,8 @@
 //! Both are a sequence of [`MultiHeader`] and record, up to a header that says it is the end. There is no count and
 //! no nesting.
 
+use std::fmt;
+
 use super::{
     Create2Reply, CreateReply, ErrorReply, ExistsReply, FilteredListWithStatsAndDataReply, GetChildren2Reply,
     GetChildrenReply, GetDataReply, MultiHeader, Record, Request, SetDataReply,
@@ -12,7 +14,7 @@ use crate::opcode::Opcode;
 
 /// Request of `multi` and `multiRead`. Every operation in it was checked when it was decoded; whether these
 /// operations may stand together was not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Multi<'a> {
     /// Invariant: `count` well-formed operations, and the header of the end.
     raw: &'a [u8],
@@ -75,6 +77,12 @@ impl<'a> Multi<'a> {
     #[inline]
     pub fn iter(&self) -> Operations<'a> {
         Operations { input: Reader::new(self.raw), remaining: self.count }
+    }
+}
+
+impl fmt::Debug for Multi<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -251,7 +259,7 @@ impl<'a> MultiResult<'a> {
 
 /// Reply of `multi` and `multiRead`: as many results as there were operations. Every result was checked when the
 /// reply was decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MultiReply<'a> {
     /// Invariant: `count` well-formed results, and the header of the end.
     raw: &'a [u8],
@@ -307,6 +315,12 @@ impl<'a> MultiReply<'a> {
     #[inline]
     pub fn iter(&self) -> Results<'a> {
         Results { input: Reader::new(self.raw), remaining: self.count }
+    }
+}
+
+impl fmt::Debug for MultiReply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
