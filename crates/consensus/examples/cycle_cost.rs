@@ -11,7 +11,7 @@ use consensus::engine::{Engine, Ready, Settings, Start};
 use consensus::entry::MemberId;
 use consensus::raft::RaftEngine;
 
-const ENTRIES: u64 = 2_000_000;
+const ENTRIES: u64 = 1 << 21;
 const KEPT_ENTRIES: u64 = 50_000;
 
 fn main() {

@@ -41,6 +41,8 @@ pub struct RaftEngine {
     proposals: Vec<RaftEntry>,
     /// Sum of the data lengths of `proposals`.
     proposal_bytes: u64,
+    /// Of the last `Ready` the crate had a part in.
+    number: u64,
     /// Number of the last `Ready` that must be flushed.
     sync_number: u64,
     /// Flushed up to this number. Everything may go out when it is at least `sync_number`.
@@ -87,6 +89,7 @@ impl RaftEngine {
             raw,
             proposals: Vec::new(),
             proposal_bytes: 0,
+            number: 0,
             sync_number: 0,
             persisted_number: 0,
             held_messages: VecDeque::new(),
@@ -264,7 +267,7 @@ impl RaftEngine {
         } else if held.len() > 0 {
             self.held_messages.push_back((self.sync_number, held.collect()));
         }
-        out.number = number;
+        self.number = number;
     }
 
     /// Changes of the members among the committed entries take effect when this `Ready` is flushed, with its commit.
@@ -360,7 +363,6 @@ impl Engine for RaftEngine {
         self.flush_proposals();
         self.install_fetched();
         self.ask_reads();
-        out.number = self.sync_number;
         let mut found = self.raw.has_ready();
         if found {
             self.take_raw_ready(out);
@@ -369,6 +371,7 @@ impl Engine for RaftEngine {
             found = true;
             out.messages.append(&mut self.released_messages);
         }
+        out.number = self.number;
         out.snapshot_offer = self.offer.take();
         out.snapshot_wanted = self.log().snapshot_wanted.take();
         self.settle();

@@ -1,0 +1,138 @@
+//! Cases where little goes wrong.
+
+use bytes::Bytes;
+
+use super::Make;
+use super::network::{Faults, Network};
+use crate::engine::{ProposeError, Role, Settings, Start};
+use crate::entry::MemberId;
+
+/// Proposes until that many more commands are committed everywhere.
+pub(super) fn commit(network: &mut Network<'_>, count: usize, members: &[MemberId]) {
+    let wanted = network.record.commands().len() + count;
+    network.until("a connected majority commits", |network| {
+        let missing = wanted.saturating_sub(network.record.commands().len());
+        (missing > 0).then(|| network.propose());
+        missing == 0
+    });
+    network.until("all connected members hear of commits", |network| network.agree(members));
+}
+
+pub(super) fn commits_in_order(make: &Make<'_>) {
+    for size in [1, 3, 5] {
+        let mut network = Network::new(make, size, 10 + size);
+        let members = network.up();
+        if size == 1 {
+            assert_eq!(network.leader(), Some(MemberId(1)), "alone, a member leads at once");
+        }
+        commit(&mut network, 200, &members);
+        network.check_equal(&members);
+        let leader = network.leader().expect("it commits");
+        for follower in members.iter().filter(|member| **member != leader) {
+            let refused = network.peer(*follower).engine().propose(Bytes::from_static(b"x"));
+            let refused = refused.expect_err("only the leader takes proposals");
+            assert_eq!(refused.reason, ProposeError::NotLeader { leader: Some(leader) });
+            assert_eq!(refused.data, "x");
+        }
+    }
+}
+
+pub(super) fn restart_of_all(make: &Make<'_>) {
+    for size in [1, 3, 5] {
+        let mut network = Network::new(make, size, 20 + size);
+        let members = network.up();
+        for _ in 0..5 {
+            commit(&mut network, 10, &members);
+            network.faults.flush_delay_max = 3;
+            let before = network.record.commands();
+            (0..3).for_each(|_| _ = network.propose());
+            members.iter().for_each(|member| network.crash(*member));
+            network.run(5);
+            members.iter().for_each(|member| network.restart(*member));
+            commit(&mut network, 1, &members);
+            assert!(network.record.commands().starts_with(&before), "what was committed stays");
+            network.check_equal(&members);
+        }
+    }
+}
+
+pub(super) fn silent_loss_heals(make: &Make<'_>) {
+    for size in [3, 5] {
+        let mut network = Network::new(make, size, 30 + size);
+        let members = network.up();
+        commit(&mut network, 20, &members);
+        for _ in 0..5 {
+            network.faults.loss_percent = 100;
+            (0..5).for_each(|_| _ = network.propose());
+            let units = 5 + network.random(60);
+            network.run(units);
+            network.faults = Faults::NONE;
+            commit(&mut network, 5, &members);
+        }
+        network.check_equal(&members);
+    }
+}
+
+pub(super) fn reads_are_answered(make: &Make<'_>) {
+    for size in [1, 3, 5] {
+        let mut network = Network::new(make, size, 40 + size);
+        let members = network.up();
+        commit(&mut network, 5, &members);
+        for faults in [Faults::NONE, Faults::ROUGH] {
+            network.faults = faults;
+            let mut asked = network.record.answered_reads;
+            for _ in 0..40 {
+                network.propose();
+                members.iter().for_each(|member| _ = network.ask_read(*member));
+                asked += members.len() as u64;
+                network.step();
+            }
+            network.until("every read is answered", |network| network.record.answered_reads == asked);
+        }
+    }
+}
+
+pub(super) fn deposed_leader_answers_no_read(make: &Make<'_>) {
+    for (size, only_outgoing) in [(3, false), (5, false), (3, true)] {
+        let mut network = Network::new(make, size, 50 + size);
+        let members = network.up();
+        commit(&mut network, 5, &members);
+        let old = network.leader().expect("it commits");
+        network.isolate(old, only_outgoing);
+        let others = members.into_iter().filter(|member| *member != old).collect::<Vec<_>>();
+        network.until("the majority elects another", |network| {
+            let leader = network.leader();
+            leader.is_some_and(|leader| leader != old)
+        });
+        commit(&mut network, 5, &others);
+        let context = network.ask_read(old);
+        network.run(30);
+        assert!(
+            !network.record.answered_contexts.contains(&context),
+            "cut off, nobody knows what is committed"
+        );
+        assert_ne!(
+            network.peer(old).engine().role().role,
+            Role::Leader,
+            "without a majority no one leads for long"
+        );
+        network.heal();
+        network.until("the read is answered at last", |network| {
+            network.record.answered_contexts.contains(&context)
+        });
+    }
+}
+
+pub(super) fn proposals_are_bounded(make: &Make<'_>) {
+    let settings = Settings { uncommitted_bytes_max: 1000, ..Settings::new(1, MemberId(1), 1, 1) };
+    let mut engine = make(settings, Start::bootstrap(&[MemberId(1)]));
+    let big = Bytes::from(vec![1; 5000]);
+    engine.propose(big.clone()).expect("a single one may be longer than the limit");
+    let refused = engine.propose(big.clone()).expect_err("the limit is reached");
+    assert_eq!((refused.reason, refused.data), (ProposeError::Busy, big.clone()));
+    let mut ready = crate::engine::Ready::default();
+    while engine.ready(&mut ready) {
+        engine.persisted(ready.number);
+    }
+    engine.propose(big).expect("what is committed no longer counts");
+}

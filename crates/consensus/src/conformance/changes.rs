@@ -1,0 +1,161 @@
+//! Cases where members fall behind, come and go, or hand over.
+
+use super::Make;
+use super::calm::commit;
+use super::network::Network;
+use crate::engine::{ChangeError, Start};
+use crate::entry::MemberId;
+use crate::membership::MembershipChange;
+
+fn others(network: &Network<'_>, member: MemberId) -> Vec<MemberId> {
+    network.peers.keys().copied().filter(|other| *other != member).collect()
+}
+
+/// A follower misses 100 entries while all others compact; says how many snapshots it then needed.
+fn fall_behind(make: &Make<'_>, size: u64, retained: u64) -> u32 {
+    let mut network = Network::new(make, size, 60 + size);
+    network.snapshot_every = 10;
+    network.retained = retained;
+    let members = network.up();
+    commit(&mut network, 15, &members);
+    let leader = network.leader().expect("it commits");
+    let behind = others(&network, leader)[0];
+    network.crash(behind);
+    let rest = others(&network, behind);
+    commit(&mut network, 100, &rest);
+    let status = network.peer(leader).engine().status();
+    assert!(status.first_index + retained + 20 > status.last_index, "the others compact though one is down");
+    network.restart(behind);
+    commit(&mut network, 10, &members);
+    network.check_equal(&members);
+    network.peer(behind).installed_count
+}
+
+pub(super) fn snapshot_catches_up(make: &Make<'_>) {
+    for size in [3, 5] {
+        assert!(fall_behind(make, size, 5) > 0, "what is dropped comes as a snapshot");
+    }
+}
+
+pub(super) fn retained_entries_spare_the_snapshot(make: &Make<'_>) {
+    for size in [3, 5] {
+        assert_eq!(fall_behind(make, size, 1000), 0, "what is retained comes as entries");
+    }
+}
+
+pub(super) fn hand_over(make: &Make<'_>) {
+    for size in [3, 5] {
+        let mut network = Network::new(make, size, 70 + size);
+        let members = network.up();
+        for _ in 0..5 {
+            commit(&mut network, 5, &members);
+            let old = network.leader().expect("it commits");
+            let new = others(&network, old)[network.random(size - 1) as usize];
+            let refused = network.peer(new).engine().transfer_leadership(old);
+            assert!(matches!(refused, Err(ChangeError::Propose(_))), "only the leader hands over");
+            network.peer(old).engine().transfer_leadership(new).expect("it leads");
+            network.until("the chosen one leads", |network| network.leader() == Some(new));
+        }
+        let leader = network.leader().expect("it leads");
+        let stranger = network.peer(leader).engine().transfer_leadership(MemberId(99));
+        assert_eq!(stranger, Err(ChangeError::Impossible));
+        let away = others(&network, leader)[0];
+        network.crash(away);
+        network.peer(leader).engine().transfer_leadership(away).expect("it leads");
+        let rest = others(&network, away);
+        commit(&mut network, 5, &rest);
+    }
+}
+
+/// Proposes the change on whoever leads until it is in force there.
+pub(super) fn change(network: &mut Network<'_>, change: MembershipChange) {
+    network.until("a possible change of the members comes into force", |network| {
+        let Some(leader) = network.leader() else { return false };
+        let engine = network.peer(leader).engine();
+        let membership = engine.status().membership;
+        if membership.with(change).as_ref() == Some(&membership) {
+            return true;
+        }
+        // Refused while another one is pending, or leadership moves: asked again with the next step.
+        let _ = engine.propose_membership(change);
+        false
+    });
+}
+
+pub(super) fn grow_and_shrink(make: &Make<'_>) {
+    let mut network = Network::new(make, 1, 80);
+    commit(&mut network, 20, &[MemberId(1)]);
+    for (new, as_learner) in [(2, true), (3, false)] {
+        let new = MemberId(new);
+        network.add(new, Start::joining());
+        network.run(50);
+        assert_eq!(network.peer(new).applied, 0, "nobody joins unasked");
+        if as_learner {
+            change(&mut network, MembershipChange::AddLearner(new));
+            let members = network.up();
+            commit(&mut network, 5, &members);
+        }
+        change(&mut network, MembershipChange::AddVoter(new));
+        let members = network.up();
+        commit(&mut network, 20, &members);
+        assert!(network.peer(new).installed_count > 0, "who joins begins with a snapshot");
+    }
+    let members = network.up();
+    members.iter().for_each(|member| network.crash(*member));
+    members.iter().for_each(|member| network.restart(*member));
+    commit(&mut network, 5, &members);
+    let leader = network.leader().expect("it commits");
+    let leave = network.peer(leader).engine().propose_membership(MembershipChange::Remove(leader));
+    assert!(matches!(leave, Err(ChangeError::Leader | ChangeError::Pending)));
+    let gone = others(&network, leader);
+    for member in &gone {
+        change(&mut network, MembershipChange::Remove(*member));
+        network.run(20);
+    }
+    assert_eq!(network.leader(), Some(leader), "removed members disturb nobody");
+    gone.iter().for_each(|member| network.crash(*member));
+    commit(&mut network, 5, &[leader]);
+    let last = network.peer(leader).engine().propose_membership(MembershipChange::Remove(leader));
+    assert!(last.is_err(), "somebody stays");
+    network.crash(leader);
+    network.restart(leader);
+    commit(&mut network, 5, &[leader]);
+}
+
+/// A group of one grows; its first member crashes at every moment of that and comes back while the others are cut off. It
+/// must not decide alone once the others can.
+pub(super) fn grown_group_does_not_split(make: &Make<'_>) {
+    for moment in 0..40_u64 {
+        let mut network = Network::new(make, 1, 90);
+        network.faults.flush_delay_max = 3;
+        let (first, second, third) = (MemberId(1), MemberId(2), MemberId(3));
+        commit(&mut network, 5, &[first]);
+        for new in [second, third] {
+            network.add(new, Start::joining());
+        }
+        change(&mut network, MembershipChange::AddVoter(second));
+        commit(&mut network, 1, &[first, second]);
+        let mut units = moment;
+        network.until("the third comes in", |network| {
+            if let Some(leader) = network.leader() {
+                let _ = network.peer(leader).engine().propose_membership(MembershipChange::AddVoter(third));
+            }
+            units = units.saturating_sub(1);
+            units == 0
+        });
+        network.crash(first);
+        network.isolate(first, false);
+        network.restart(first);
+        for _ in 0..60 {
+            // On every member that believes to lead: whatever they commit must not differ.
+            for member in network.up() {
+                let _ = network.peer(member).engine().propose(format!("by {member:?}").into());
+            }
+            network.step();
+        }
+        network.heal();
+        change(&mut network, MembershipChange::AddVoter(third));
+        commit(&mut network, 5, &[first, second, third]);
+        network.check_equal(&[first, second, third]);
+    }
+}

@@ -1,0 +1,398 @@
+//! A group in one thread: members, their disks, and the network between them, all from one seed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::Make;
+use super::disk::{Disk, Snapshot};
+use super::record::Record;
+use crate::engine::{Engine, Ready, Role, Settings, SnapshotOffer, Start};
+use crate::entry::{Entry, MemberId};
+
+/// What goes wrong by itself. Times are in units of one tick.
+#[derive(Clone, Copy)]
+pub(super) struct Faults {
+    pub(super) loss_percent: u64,
+    pub(super) double_percent: u64,
+    /// Messages take from 1 to this; different times reorder them.
+    pub(super) delay_max: u64,
+    pub(super) flush_delay_max: u64,
+}
+
+impl Faults {
+    pub(super) const NONE: Self =
+        Self { loss_percent: 0, double_percent: 0, delay_max: 1, flush_delay_max: 0 };
+    pub(super) const ROUGH: Self =
+        Self { loss_percent: 10, double_percent: 10, delay_max: 5, flush_delay_max: 4 };
+}
+
+pub(super) struct Peer {
+    pub(super) engine: Option<Box<dyn Engine>>,
+    disk: Disk,
+    /// Due time and number of flushes on their way.
+    flushes: VecDeque<(u64, u64)>,
+    fetching: Option<(u64, MemberId)>,
+    fetched: Option<Snapshot>,
+    /// The machine: everything ever applied.
+    pub(super) history: Vec<Entry>,
+    pub(super) applied: u64,
+    pub(super) installed_count: u32,
+    boots: u64,
+    last_number: u64,
+}
+
+impl Peer {
+    pub(super) fn engine(&mut self) -> &mut dyn Engine {
+        self.engine.as_mut().expect("it is up").as_mut()
+    }
+}
+
+pub(super) struct Network<'a> {
+    make: &'a Make<'a>,
+    seed: u64,
+    random: u64,
+    pub(super) now: u64,
+    pub(super) peers: BTreeMap<MemberId, Peer>,
+    wire: BTreeMap<(u64, u64), (MemberId, MemberId, Bytes)>,
+    sent_count: u64,
+    /// Hash over everything delivered: two runs of a seed must agree in it.
+    pub(super) transcript: u64,
+    cut: BTreeSet<(MemberId, MemberId)>,
+    pub(super) faults: Faults,
+    pub(super) record: Record,
+    /// Members take a snapshot after so many entries…
+    pub(super) snapshot_every: u64,
+    /// …and keep so many before it.
+    pub(super) retained: u64,
+    proposed: u64,
+}
+
+impl Drop for Network<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("conformance: seed {}, time {}", self.seed, self.now);
+            for (member, peer) in &self.peers {
+                let status = peer.engine.as_ref().map(|engine| engine.status());
+                eprintln!("  {member:?} applied {} {status:?}", peer.applied);
+            }
+        }
+    }
+}
+
+impl<'a> Network<'a> {
+    /// Founding members 1 to `size`, up.
+    pub(super) fn new(make: &'a Make<'a>, size: u64, seed: u64) -> Self {
+        let mut network = Self {
+            make,
+            seed,
+            random: seed,
+            now: 0,
+            peers: BTreeMap::new(),
+            wire: BTreeMap::new(),
+            sent_count: 0,
+            transcript: 0,
+            cut: BTreeSet::new(),
+            faults: Faults::NONE,
+            record: Record::default(),
+            snapshot_every: u64::MAX,
+            retained: 0,
+            proposed: 0,
+        };
+        let voters = (1..=size).map(MemberId).collect::<Vec<_>>();
+        for member in &voters {
+            network.add(*member, Start::bootstrap(&voters));
+        }
+        network
+    }
+
+    /// Puts up a member with that on its disk.
+    pub(super) fn add(&mut self, member: MemberId, start: Start) {
+        let peer = Peer {
+            engine: None,
+            disk: Disk::new(start),
+            flushes: VecDeque::new(),
+            fetching: None,
+            fetched: None,
+            history: Vec::new(),
+            applied: 0,
+            installed_count: 0,
+            boots: 0,
+            last_number: 0,
+        };
+        self.peers.insert(member, peer);
+        self.restart(member);
+    }
+
+    /// From 0 to `limit - 1`.
+    pub(super) fn random(&mut self, limit: u64) -> u64 {
+        self.random = mix(self.random);
+        self.random % limit
+    }
+
+    fn percent(&mut self, percent: u64) -> bool {
+        self.random(100) < percent
+    }
+
+    pub(super) fn peer(&mut self, member: MemberId) -> &mut Peer {
+        self.peers.get_mut(&member).expect("a known member")
+    }
+
+    pub(super) fn up(&self) -> Vec<MemberId> {
+        self.peers.iter().filter(|(_, peer)| peer.engine.is_some()).map(|(member, _)| *member).collect()
+    }
+
+    pub(super) fn crash(&mut self, member: MemberId) {
+        let writes = self.peer(member).disk.unflushed_count() as u64;
+        let (writes, entries) = (self.random(writes + 1) as usize, self.random(3) as usize);
+        let peer = self.peer(member);
+        peer.engine = None;
+        peer.disk.crash(writes, entries);
+        peer.flushes.clear();
+        peer.fetching = None;
+        peer.fetched = None;
+    }
+
+    pub(super) fn restart(&mut self, member: MemberId) {
+        let (make, seed) = (self.make, self.seed);
+        let peer = self.peer(member);
+        assert!(peer.engine.is_none(), "it is down");
+        peer.boots += 1;
+        peer.last_number = 0;
+        peer.applied = peer.disk.snapshot.meta.position.index;
+        peer.history = peer.disk.snapshot.history.clone();
+        let settings = Settings { election_ticks: 10, ..Settings::new(3, member, peer.boots, seed) };
+        peer.engine = Some(make(settings, peer.disk.start()));
+        self.pump(member);
+    }
+
+    /// Cuts `member` off from everybody, both ways, or only what it sends.
+    pub(super) fn isolate(&mut self, member: MemberId, only_outgoing: bool) {
+        for other in self.peers.keys().copied().filter(|other| *other != member) {
+            self.cut.insert((member, other));
+            if !only_outgoing {
+                self.cut.insert((other, member));
+            }
+        }
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    /// The leader of the highest term among those up, if any.
+    pub(super) fn leader(&self) -> Option<MemberId> {
+        let roles = self
+            .peers
+            .iter()
+            .filter_map(|(member, peer)| peer.engine.as_ref().map(|engine| (engine.role(), *member)));
+        let leading = roles.filter(|(change, _)| change.role == Role::Leader);
+        leading.max_by_key(|(change, _)| change.term).map(|(_, member)| member)
+    }
+
+    /// Proposes a new command on the leader; false if there is none, or it refuses.
+    pub(super) fn propose(&mut self) -> bool {
+        let Some(leader) = self.leader() else { return false };
+        self.proposed += 1;
+        let data = Bytes::from(format!("command {}", self.proposed));
+        let is_taken = match self.peer(leader).engine().propose(data.clone()) {
+            Ok(()) => true,
+            Err(refused) => {
+                assert_eq!(refused.data, data, "a refused proposal is handed back");
+                false
+            }
+        };
+        self.pump(leader);
+        is_taken
+    }
+
+    pub(super) fn ask_read(&mut self, member: MemberId) -> u64 {
+        let context = self.record.asked();
+        self.peer(member).engine().read_barrier(context).expect("few reads wait");
+        self.pump(member);
+        context
+    }
+
+    /// One unit of time: arrivals and flushes that are due, then a tick for everybody.
+    pub(super) fn step(&mut self) {
+        self.now += 1;
+        while let Some(entry) = self.wire.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let (from, to, bytes) = entry.remove();
+            self.deliver(from, to, bytes);
+        }
+        for member in self.up() {
+            self.finish_flushes(member);
+            self.finish_fetch(member);
+            self.peer(member).engine().tick();
+            self.pump(member);
+        }
+    }
+
+    pub(super) fn run(&mut self, units: u64) {
+        (0..units).for_each(|_| self.step());
+    }
+
+    /// Steps until it holds; `promise` says what is broken if that takes too long.
+    pub(super) fn until(&mut self, promise: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..2_000 {
+            if holds(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!("{promise}");
+    }
+
+    fn deliver(&mut self, from: MemberId, to: MemberId, bytes: Bytes) {
+        if self.cut.contains(&(from, to)) {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&to).filter(|peer| peer.engine.is_some()) else { return };
+        for byte in bytes.iter() {
+            self.transcript = (self.transcript ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+        peer.engine().step(from, bytes).expect("members understand each other");
+        self.pump(to);
+    }
+
+    fn finish_flushes(&mut self, member: MemberId) {
+        let now = self.now;
+        while let Some((_, number)) =
+            self.peer(member).flushes.front().copied().filter(|(due, _)| *due <= now)
+        {
+            let peer = self.peer(member);
+            peer.flushes.pop_front();
+            peer.disk.flush(number);
+            peer.engine().persisted(number);
+            self.pump(member);
+        }
+    }
+
+    fn finish_fetch(&mut self, member: MemberId) {
+        let now = self.now;
+        let Some((_, from)) = self.peer(member).fetching.take_if(|(due, _)| *due <= now) else { return };
+        let is_reachable = self.peers[&from].engine.is_some() && !self.cut.contains(&(from, member));
+        if is_reachable {
+            let snapshot = self.peers[&from].disk.snapshot.clone();
+            let meta = snapshot.meta.clone();
+            let peer = self.peer(member);
+            peer.fetched = Some(snapshot);
+            peer.engine().snapshot_fetched(meta);
+            self.pump(member);
+        }
+    }
+
+    /// The host's loop: does all there is to do, and reports flushes later.
+    fn pump(&mut self, member: MemberId) {
+        let mut ready = Ready::default();
+        while self.peer(member).engine().ready(&mut ready) {
+            self.handle(member, &ready);
+        }
+        // A host may tell what it has applied now or later.
+        if self.percent(70) {
+            let peer = self.peer(member);
+            let applied = peer.applied;
+            peer.engine().applied(applied);
+            self.snapshot_if_due(member, self.snapshot_every);
+        }
+    }
+
+    fn handle(&mut self, member: MemberId, ready: &Ready) {
+        let delay = self.random(self.faults.flush_delay_max + 1);
+        let now = self.now;
+        let peer = self.peers.get_mut(&member).expect("a known member");
+        assert!(ready.number >= peer.last_number, "numbers never fall");
+        peer.last_number = ready.number;
+        let install = ready.install_snapshot.as_ref().map(|meta| {
+            let snapshot = peer.fetched.take().expect("only a fetched snapshot is installed");
+            assert_eq!(*meta, snapshot.meta, "the snapshot that was fetched is installed");
+            peer.history.clone_from(&snapshot.history);
+            peer.applied = meta.position.index;
+            peer.installed_count += 1;
+            snapshot
+        });
+        peer.disk.write(ready, install);
+        if ready.must_sync {
+            let previous = peer.flushes.back().map_or(0, |(due, _)| *due);
+            peer.flushes.push_back((previous.max(now + delay), ready.number));
+        }
+        for entry in &ready.committed {
+            assert_eq!(entry.index, peer.applied + 1, "entries are given out in order, once");
+            assert!(peer.disk.holds(entry), "what is given out is flushed here");
+            peer.applied = entry.index;
+            peer.history.push(entry.clone());
+            self.record.committed(member, entry);
+        }
+        ready.role.into_iter().for_each(|change| self.record.role(member, change));
+        ready.barriers.iter().for_each(|barrier| self.record.answered(*barrier));
+        ready.messages.iter().for_each(|message| self.send(member, message.to, &message.bytes));
+        ready.snapshot_offer.iter().for_each(|offer| self.fetch(member, offer));
+        if ready.snapshot_wanted {
+            let applied = self.peer(member).applied;
+            self.peer(member).engine().applied(applied);
+            self.snapshot_if_due(member, 1);
+        }
+    }
+
+    fn send(&mut self, from: MemberId, to: MemberId, bytes: &Bytes) {
+        let copies = if self.percent(self.faults.double_percent) { 2 } else { 1 };
+        for _ in 0..copies {
+            let is_lost = self.percent(self.faults.loss_percent) || self.cut.contains(&(from, to));
+            let due = self.now + 1 + self.random(self.faults.delay_max);
+            if !is_lost {
+                self.sent_count += 1;
+                self.wire.insert((due, self.sent_count), (from, to, bytes.clone()));
+            }
+        }
+    }
+
+    fn fetch(&mut self, member: MemberId, offer: &SnapshotOffer) {
+        let due = self.now + 1 + self.random(self.faults.delay_max * 4);
+        let peer = self.peer(member);
+        if peer.fetching.is_none() {
+            peer.fetching = Some((due, offer.from));
+        }
+    }
+
+    fn snapshot_if_due(&mut self, member: MemberId, every: u64) {
+        let retained = self.retained;
+        let peer = self.peer(member);
+        // The member that is about to install another's snapshot has nothing of its own to save.
+        let is_due = peer.applied - peer.disk.snapshot.meta.position.index.min(peer.applied) >= every;
+        if !is_due {
+            return;
+        }
+        let applied = peer.applied;
+        let Some(meta) = peer.engine().snapshot_meta(applied) else { return };
+        let history = peer.history.clone();
+        let kept = applied.saturating_sub(retained) + 1;
+        peer.disk.compact(Snapshot { meta: meta.clone(), history }, kept);
+        peer.engine().compact(&meta, kept);
+        let status = peer.engine().status();
+        assert!(status.first_index <= applied + 1, "nothing after the snapshot is dropped");
+    }
+
+    /// Whether all of `members` have applied all that was committed anywhere.
+    pub(super) fn agree(&self, members: &[MemberId]) -> bool {
+        let highest = self.record.highest();
+        members.iter().all(|member| self.peers[member].applied == highest)
+    }
+
+    /// What must hold once all is quiet.
+    pub(super) fn check_equal(&self, members: &[MemberId]) {
+        let histories = members.iter().map(|member| &self.peers[member].history).collect::<Vec<_>>();
+        for pair in histories.windows(2) {
+            assert_eq!(pair[0], pair[1], "all members have the same history");
+        }
+    }
+}
+
+fn mix(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let hash = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    hash ^ (hash >> 31)
+}
