@@ -107,6 +107,23 @@ fn lengths_that_lie() {
     }
 }
 
+/// A caller may reserve room for as many items as a vector announces, so a count is never above the bytes there are.
+#[test]
+fn a_count_is_bounded_by_the_bytes_that_are_left() {
+    let cases = [
+        ("FFFFFFFF", Ok(None)),
+        ("00000000", Ok(Some(0))),
+        ("00000001", Err(Malformed::Truncated)),
+        ("00000002 0000", Ok(Some(2))),
+        ("00000003 0000", Err(Malformed::Truncated)),
+        ("7FFFFFFF 0000", Err(Malformed::Truncated)),
+        ("FFFFFFFE 0000", Err(Malformed::NegativeLength(-2))),
+    ];
+    for (vector, expected) in cases {
+        assert_eq!(Reader::new(&bytes(vector)).vector_len(), expected, "{vector}");
+    }
+}
+
 /// An id of null comes with scheme `auth`, which has no use for one; a path of null lists all ephemerals.
 #[test]
 fn nulls_that_zookeeper_understands() {
