@@ -1,1 +1,21 @@
-//! One member of one group: engine and machine as one deterministic loop.
+//! One member of one group: engine and machine as one deterministic loop, events in and actions out.
+//!
+//! ```text
+//!   submissions ──► batch ──► engine ──► (host makes it durable) ──► engine ──► committed entries ──► machine
+//!        │                                                                                              │
+//!        └────────── lines: what each local session waits for, in its order ◄───────────────────────────┘
+//! ```
+//!
+//! The replica never reads a clock, a socket or a file. The host tells it the time, carries its entries to the disk and gives it an
+//! [`Outlet`] through which replies, events and session news leave.
+
+#![forbid(unsafe_code)]
+
+pub mod line;
+pub mod outlet;
+pub mod replica;
+pub mod submission;
+
+pub use outlet::{LocalRequest, Outlet, Token};
+pub use replica::{Batching, Replica};
+pub use submission::Submission;

@@ -1,3 +1,18 @@
 //! The process: sockets, files, threads, configuration.
+//!
+//! What it decides itself is which thread does what and when. What a request means is decided in `state`, what is agreed in `consensus`.
 
 pub mod config;
+
+pub mod auth;
+pub mod clock;
+pub mod connections;
+pub mod inbox;
+pub mod mailbox;
+pub mod serve;
+pub mod sessions;
+pub mod shared;
+
+mod answer;
+mod io;
+mod replication;

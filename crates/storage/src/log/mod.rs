@@ -8,6 +8,7 @@ mod error;
 mod record;
 mod recover;
 mod reserve;
+mod room;
 mod segment;
 
 pub use error::{AppendError, CompactError, FlushError, OpenError, PrepareError};

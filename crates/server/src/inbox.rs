@@ -1,0 +1,107 @@
+//! From the connection threads to the replication thread: one bundle per wake-up.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use replica::Submission;
+
+/// What waits for the replication thread. Its size is bounded by the throttle of the connections (`globalOutstandingLimit`,
+/// `ostler.outstandingBytesMax`), not here.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    waiting: Mutex<Contents>,
+    arrived: Condvar,
+    /// Requests handed over and not answered yet, over all connections.
+    outstanding: AtomicUsize,
+    /// Bytes of commands handed over and not applied yet.
+    outstanding_bytes: AtomicUsize,
+    closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    submission: Submission,
+    errands: Vec<Errand>,
+    asleep: bool,
+}
+
+/// What the replication thread is asked to do besides requests.
+#[derive(Debug)]
+pub enum Errand {
+    /// A background snapshot ended; `Ok` holds the log index it covers.
+    SnapshotDone(Result<u64, String>),
+    /// Take a snapshot now (`csnp`).
+    TakeSnapshot,
+    /// Nobody is connected to this session here any more.
+    Disconnected(i64),
+    /// Finish what was accepted and stop.
+    Stop,
+}
+
+impl Inbox {
+    /// Hands over everything in `submission`, emptying it.
+    pub fn submit(&self, submission: &mut Submission, requests: usize) {
+        self.outstanding.fetch_add(requests, Ordering::Relaxed);
+        self.outstanding_bytes.fetch_add(submission.len_bytes(), Ordering::Relaxed);
+        let mut waiting = self.waiting.lock();
+        waiting.submission.append(submission);
+        self.wake(waiting);
+    }
+
+    /// Asks for something besides requests.
+    pub fn ask(&self, errand: Errand) {
+        let mut waiting = self.waiting.lock();
+        waiting.errands.push(errand);
+        self.wake(waiting);
+    }
+
+    fn wake(&self, mut waiting: parking_lot::MutexGuard<'_, Contents>) {
+        if std::mem::take(&mut waiting.asleep) {
+            drop(waiting);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes what arrived, waiting for it at most `patience`. Both arguments are empty before.
+    pub fn take(&self, submission: &mut Submission, errands: &mut Vec<Errand>, patience: Duration) {
+        let mut waiting = self.waiting.lock();
+        if waiting.submission.is_empty() && waiting.errands.is_empty() && !patience.is_zero() {
+            waiting.asleep = true;
+            self.arrived.wait_for(&mut waiting, patience);
+            waiting.asleep = false;
+        }
+        std::mem::swap(&mut waiting.submission, submission);
+        std::mem::swap(&mut waiting.errands, errands);
+    }
+
+    /// Counts requests as answered.
+    pub fn answered(&self, requests: usize) {
+        self.outstanding.fetch_sub(requests, Ordering::Relaxed);
+    }
+
+    /// Counts command bytes as applied or refused.
+    pub fn applied_bytes(&self, bytes: usize) {
+        self.outstanding_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Requests handed over and not answered.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Command bytes handed over and not applied.
+    pub fn outstanding_bytes(&self) -> usize {
+        self.outstanding_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The replication thread has ended: nothing handed over will be answered any more.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether the replication thread has ended.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,86 @@
+//! New connections: who is admitted, and by which thread.
+
+use std::net::TcpStream as StdStream;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use mio::Interest;
+use mio::net::TcpStream;
+use state::auth::Identities;
+
+use super::IoThread;
+use super::connection::Connection;
+use crate::clock::Clock;
+use crate::connections::Traffic;
+use crate::shared::token;
+
+/// Connections accepted at one wake-up before others are served again.
+const ACCEPTS_MAX: usize = 256;
+
+impl IoThread {
+    /// Takes waiting connections and deals them out to the threads in turn.
+    pub(super) fn accept(&mut self) {
+        for _ in 0..ACCEPTS_MAX {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let thread = self.dealt % self.shared.mailboxes.len();
+                    self.dealt += 1;
+                    let stream = StdStream::from(stream);
+                    if thread == self.number {
+                        self.admit(stream);
+                    } else {
+                        self.shared.mailboxes[thread].hand_over(stream);
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(e) => {
+                    // Out of descriptors, or the client was faster to go than we to accept. Waiting for the next event would leave
+                    // the others in the backlog until somebody new comes, so the poll is told to report again.
+                    tracing::warn!("accept failed: {e}");
+                    break;
+                }
+            }
+        }
+        self.listen_again();
+    }
+
+    /// Makes the edge-triggered poll report what still waits.
+    fn listen_again(&mut self) {
+        if let Some(listener) = &mut self.listener
+            && let Err(e) = self.poll.registry().reregister(listener, super::LISTENER, Interest::READABLE)
+        {
+            tracing::error!("cannot go on listening: {e}");
+        }
+    }
+
+    /// Admits a connection to this thread, or closes it at one of the limits, as ZooKeeper does without a word.
+    pub(super) fn admit(&mut self, stream: StdStream) {
+        let Ok(peer) = stream.peer_addr() else { return };
+        let _ = stream.set_nodelay(true);
+        let mut stream = TcpStream::from_std(stream);
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        let token = token(self.number, slot, self.generation);
+        let traffic = Arc::new(Traffic::new(peer, Clock::wall_ms()));
+        let limits = &self.shared.config.connection;
+        let (per_address, total) = (limits.per_address_max as usize, limits.count_max as usize);
+        if let Err(refusal) = self.shared.connections.admit(token, &traffic, per_address, total) {
+            self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+            tracing::warn!(%peer, ?refusal, "connection refused");
+            return;
+        }
+        if let Err(e) =
+            self.poll.registry().register(&mut stream, mio::Token(slot), Interest::READABLE | Interest::WRITABLE)
+        {
+            tracing::warn!(%peer, fd = stream.as_raw_fd(), "cannot watch a new connection: {e}");
+            self.shared.connections.left(token);
+            return;
+        }
+        // An IPv4 client of a dual-stack socket is known by its IPv4 address.
+        let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
+        entry.insert(Connection::new(stream, token, traffic, identities));
+    }
+}

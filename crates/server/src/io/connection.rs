@@ -1,0 +1,168 @@
+//! One client connection: its bytes in, its bytes out, and where it stands.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use mio::net::TcpStream;
+use replica::Token;
+use state::auth::Identities;
+
+use crate::connections::Traffic;
+
+/// Output beyond which no more requests are read from the connection until the client takes some of it.
+const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+
+/// Capacity an idle connection's buffers may keep.
+const IDLE_BUFFER_BYTES: usize = 16 << 10;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing understood yet: the first four bytes decide between a four-letter word and the handshake,
+    Greeting,
+    /// which asked for a new session and waits until that is agreed;
+    Opening,
+    /// then requests are served,
+    Open,
+    /// until one of them ends it: what is queued still goes out, nothing more is read,
+    Closing,
+    /// and when that is done, or at once if it misbehaved, the socket is closed.
+    Closed,
+}
+
+/// One client.
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) token: Token,
+    pub(super) phase: Phase,
+    pub(super) traffic: Arc<Traffic>,
+    /// The session, 0 before there is one.
+    pub(super) session: i64,
+    /// The negotiated timeout in ms.
+    pub(super) timeout_ms: i32,
+    /// Whether the handshake had the optional read-only byte, so that the reply has it too.
+    pub(super) read_only_known: bool,
+    /// Where to note that the client lives.
+    pub(super) seen_ms: Arc<AtomicI64>,
+    pub(super) identities: Arc<Identities>,
+    /// When each request in flight was read, oldest first, in ms of the server's clock; its length is the number in flight.
+    pub(super) in_flight: VecDeque<i64>,
+    /// Bytes read and not yet understood. Empty most of the time: whole frames are served from the thread's own buffer.
+    pub(super) input: Vec<u8>,
+    output: Vec<u8>,
+    /// Bytes of `output` the socket has taken.
+    written: usize,
+    /// Requests are not read for now, though there may be some.
+    pub(super) paused: bool,
+    /// The socket may hold bytes that no event will announce again.
+    pub(super) unread: bool,
+    /// Stands in the thread's list of connections with something to write.
+    pub(super) listed: bool,
+    /// The socket took less than offered; an event tells when it takes more.
+    pub(super) blocked: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        token: Token,
+        traffic: Arc<Traffic>,
+        identities: Identities,
+    ) -> Connection {
+        Connection {
+            stream,
+            token,
+            phase: Phase::Greeting,
+            traffic,
+            session: 0,
+            timeout_ms: 0,
+            read_only_known: false,
+            seen_ms: Arc::new(AtomicI64::new(0)),
+            identities: Arc::new(identities),
+            in_flight: VecDeque::new(),
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            paused: false,
+            unread: false,
+            listed: false,
+            blocked: false,
+        }
+    }
+
+    /// Where replies and events are appended, in the order the client must see them.
+    pub(super) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Bytes queued and not taken by the socket.
+    pub(super) fn backlog(&self) -> usize {
+        self.output.len() - self.written
+    }
+
+    /// Whether the client has to read before more of its requests are served.
+    pub(super) fn is_behind(&self) -> bool {
+        self.backlog() > OUTPUT_PAUSE_BYTES
+    }
+
+    /// Whether more of its bytes may be looked at.
+    pub(super) fn accepts_input(&self) -> bool {
+        matches!(self.phase, Phase::Greeting | Phase::Open) && !self.paused
+    }
+
+    /// Reads once. `Ok(None)`: nothing there now. `Ok(Some(0))`: the client closed.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            return match self.stream.read(buffer) {
+                Ok(n) => Ok(Some(n)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => Err(e),
+            };
+        }
+    }
+
+    /// Offers everything queued to the socket, in one call unless it takes only part.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while self.written < self.output.len() {
+            match self.stream.write(&self.output[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.written += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    self.compact();
+                    return Ok(());
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.blocked = false;
+        self.written = 0;
+        self.output.clear();
+        self.output.shrink_to(IDLE_BUFFER_BYTES);
+        Ok(())
+    }
+
+    /// Drops what the socket has taken once it is the larger part, so that a client that never quite catches up costs its backlog,
+    /// not its history.
+    fn compact(&mut self) {
+        if self.written > self.output.len() / 2 {
+            self.output.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// Keeps the bytes from `consumed` on for later, where `whole` is what `input` and a read gave together.
+    pub(super) fn keep_rest(&mut self, mut whole: Vec<u8>, consumed: usize) {
+        if consumed == whole.len() {
+            whole.clear();
+            whole.shrink_to(IDLE_BUFFER_BYTES);
+        } else {
+            whole.drain(..consumed);
+        }
+        self.input = whole;
+    }
+}

@@ -1,0 +1,197 @@
+//! From the first bytes of a connection to a session on it (reference 1.1, rules 27 to 31).
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use replica::Token;
+use state::command::{Command, put_create_session};
+use wire::frame::{self, Split};
+use wire::jute::Reader;
+use wire::opcode::Opcode;
+use wire::record::{ConnectRequest, ConnectResponse};
+
+use super::IoThread;
+use super::connection::Phase;
+use crate::connections::Traffic;
+use crate::mailbox::{Delivery, Note};
+use crate::shared::Shared;
+use crate::words::Word;
+
+impl IoThread {
+    /// Understands the first bytes of a connection. Returns how many it took; 0 when more must come first.
+    pub(super) fn greet(&mut self, slot: usize, bytes: &[u8]) -> usize {
+        let Some(first) = bytes.first_chunk::<4>() else { return 0 };
+        if let Some(word) = Word::recognise(*first) {
+            return self.answer_word(slot, bytes, word);
+        }
+        match frame::split(bytes, self.shared.config.connection.request_bytes_max as usize) {
+            Split::Incomplete => 0,
+            Split::TooLong(length) => {
+                self.break_off(slot, &format!("a first frame of {length} bytes"));
+                0
+            }
+            Split::Frame { start, end } => {
+                self.connect(slot, &bytes[start..end]);
+                end
+            }
+        }
+    }
+
+    /// The client broke the protocol, or must try another server: no reply, as ZooKeeper does.
+    pub(super) fn break_off(&mut self, slot: usize, why: &str) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            tracing::info!(peer = %connection.traffic.peer, session = format_args!("{:#x}", connection.session), "closing a connection: {why}");
+            connection.phase = Phase::Closed;
+            self.list(slot);
+        }
+    }
+
+    fn connect(&mut self, slot: usize, frame: &[u8]) {
+        let Ok(request) = ConnectRequest::decode(&mut Reader::new(frame)) else {
+            return self.break_off(slot, "the handshake cannot be read");
+        };
+        Traffic::count(&self.shared.threads[self.number].received, 1);
+        let last_zxid = self.shared.machine.read().last_zxid();
+        if request.last_zxid_seen > last_zxid {
+            let why = format!("it has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
+            return self.break_off(slot, &why);
+        }
+        let limits = &self.shared.config.session;
+        let (min, max) = (limits.timeout_ms_min as i32, limits.timeout_ms_max as i32);
+        let count_max = limits.count_max;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        Traffic::count(&connection.traffic.received, 1);
+        connection.timeout_ms = request.timeout_ms.clamp(min, max);
+        connection.traffic.timeout_ms.store(connection.timeout_ms, Relaxed);
+        connection.read_only_known = request.read_only.is_some();
+        if request.session_id != 0 {
+            self.take_up(slot, request.session_id, request.passwd);
+        } else if self.shared.sessions.len() as u64 >= count_max {
+            self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+            self.break_off(slot, "there are as many sessions as ostler.sessionsMax allows");
+        } else {
+            self.ask_for_session(slot);
+        }
+    }
+
+    /// A new session goes through the log, so that it is there after a crash.
+    fn ask_for_session(&mut self, slot: usize) {
+        let session = self.shared.sessions.next_id();
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.phase = Phase::Opening;
+        connection.in_flight.push_back(self.now_ms);
+        let mut body = Vec::with_capacity(4);
+        put_create_session(connection.timeout_ms, &mut body);
+        let opcode = Opcode::CreateSession as i32;
+        let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
+        self.submission.command(connection.token, &command);
+        self.submitted += 1;
+    }
+
+    /// The session this connection asked for is agreed.
+    pub(super) fn opened(&mut self, slot: usize, session: i64) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.in_flight.clear();
+        if !self.join(slot, session) {
+            // It ended between being agreed and being delivered.
+            self.refuse(slot);
+        }
+    }
+
+    /// A client comes back to its session.
+    fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
+        let known = {
+            let machine = self.shared.machine.read();
+            machine.session(session).is_some() && same(passwd, &password(&self.shared, &machine, session))
+        };
+        if !known || !self.join(slot, session) {
+            self.refuse(slot);
+        }
+    }
+
+    /// Puts the session on this connection and says so; `false` if it is gone.
+    fn join(&mut self, slot: usize, session: i64) -> bool {
+        let Some(connection) = self.connections.get_mut(slot) else { return true };
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        let Some(taken) = self.shared.sessions.take_up(session, token, timeout_ms, self.now_ms) else {
+            return false;
+        };
+        connection.session = session;
+        connection.seen_ms = taken.seen_ms;
+        connection.traffic.session.store(session, Relaxed);
+        if let Some(previous) = taken.previous {
+            self.send_away(previous);
+        }
+        let passwd = password(&self.shared, &self.shared.machine.read(), session);
+        self.respond(slot, |read_only| ConnectResponse {
+            protocol_version: 0,
+            timeout_ms,
+            session_id: session,
+            passwd: &passwd,
+            read_only,
+        });
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.phase = Phase::Open;
+            // Clients send on without waiting for the response: what they sent is served next.
+            connection.paused = true;
+            self.resumed.push(slot);
+        }
+        true
+    }
+
+    /// There is no such session (any more), or the password is wrong (rule 29).
+    fn refuse(&mut self, slot: usize) {
+        self.respond(slot, ConnectResponse::expired);
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.phase = Phase::Closing;
+        }
+    }
+
+    fn respond<'p>(&mut self, slot: usize, response: impl FnOnce(Option<bool>) -> ConnectResponse<'p>) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let response = response(connection.read_only_known.then_some(false));
+        let out = connection.output();
+        let mark = frame::begin(out);
+        response.encode(out);
+        frame::finish(out, mark);
+        self.count_sent(slot);
+        self.list(slot);
+    }
+
+    /// The session of that connection is now on another one.
+    fn send_away(&mut self, previous: Token) {
+        let Some(mailbox) = self.shared.mailbox(previous) else { return };
+        let mut delivery = Delivery::default();
+        delivery.note(previous, Note::SessionMoved);
+        mailbox.post(&mut delivery);
+        mailbox.wake();
+    }
+}
+
+/// The password of a session, by the setting.
+fn password(shared: &Shared, machine: &state::machine::Machine, session: i64) -> [u8; 16] {
+    use crate::config::SessionPasswords;
+    match shared.config.session.passwords {
+        SessionPasswords::Secret => machine.session_password(session),
+        SessionPasswords::ZooKeeper => state::session::zookeeper_password(session),
+    }
+}
+
+/// Compares secrets in a time that does not depend on where they differ.
+fn same(given: &[u8], expected: &[u8; 16]) -> bool {
+    given.len() == expected.len() && given.iter().zip(expected).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn a_password_must_match_whole() {
+        assert!(same(&[7; 16], &[7; 16]));
+        assert!(!same(&[7; 15], &[7; 16]));
+        let mut other = [7; 16];
+        other[15] = 8;
+        assert!(!same(&other, &[7; 16]));
+        assert!(!same(&[], &[0; 16]));
+    }
+}

@@ -1,0 +1,423 @@
+//! The threads that own the client connections.
+//!
+//! Each thread has a poll, its connections and a letterbox. One wake-up is: take what the replication thread delivered, read each
+//! socket that has something, serve the frames, hand all commands over in one bundle, and write each socket at most once.
+//!
+//! A thread never waits for the disk or for another client. It holds the machine for reading only while it serves the frames of one
+//! read, and takes its deliveries after it got hold of it: whatever change it can then see, the events for it are already queued.
+
+mod accept;
+mod connection;
+mod handshake;
+mod request;
+mod word;
+
+use std::net::{Shutdown, TcpStream as StdStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::TcpListener;
+use mio::{Events, Poll};
+use replica::{Submission, Token};
+use slab::Slab;
+
+use self::connection::{Connection, Phase};
+use crate::connections::Traffic;
+use crate::inbox::Errand;
+use crate::mailbox::{Delivery, Note};
+use crate::shared::{Shared, slot_of};
+
+/// Poll token of the letterbox's waker.
+pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX);
+/// Poll token of the listening socket.
+const LISTENER: mio::Token = mio::Token(usize::MAX - 1);
+/// Bytes read from a socket at a time. Also bounds how long the machine is held for one connection.
+const READ_BYTES: usize = 64 << 10;
+/// Full reads of one connection in a row before others have their turn.
+const READS_MAX: usize = 4;
+/// How often connections without a session are looked through, and the flag to stop.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+
+/// One connection thread.
+pub(crate) struct IoThread {
+    number: usize,
+    shared: Arc<Shared>,
+    poll: Poll,
+    /// Thread 0 listens and deals the connections out.
+    listener: Option<TcpListener>,
+    dealt: usize,
+    connections: Slab<Connection>,
+    generation: u32,
+    submission: Submission,
+    submitted: usize,
+    /// Slots of connections with something to write.
+    listed: Vec<usize>,
+    /// Slots of connections whose pause may have ended.
+    resumed: Vec<usize>,
+    delivery: Delivery,
+    accepted: Vec<StdStream>,
+    buffer: Vec<u8>,
+    /// The server's clock at this wake-up, in ms.
+    now_ms: i64,
+    housekept_ms: i64,
+}
+
+impl IoThread {
+    pub(crate) fn new(
+        number: usize,
+        shared: Arc<Shared>,
+        poll: Poll,
+        mut listener: Option<TcpListener>,
+    ) -> std::io::Result<IoThread> {
+        if let Some(listener) = &mut listener {
+            poll.registry().register(listener, LISTENER, mio::Interest::READABLE)?;
+        }
+        Ok(IoThread {
+            number,
+            shared,
+            poll,
+            listener,
+            dealt: 0,
+            connections: Slab::new(),
+            generation: 0,
+            submission: Submission::default(),
+            submitted: 0,
+            listed: Vec::new(),
+            resumed: Vec::new(),
+            delivery: Delivery::default(),
+            accepted: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            now_ms: 0,
+            housekept_ms: 0,
+        })
+    }
+
+    /// Serves until the server stops.
+    pub(crate) fn run(mut self) -> std::io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !self.shared.is_stopping() {
+            let may_sleep = self.resumed.is_empty() && self.shared.mailboxes[self.number].fall_asleep();
+            let patience = if may_sleep { HOUSEKEEPING } else { Duration::ZERO };
+            match self.poll.poll(&mut events, Some(patience)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+            self.shared.mailboxes[self.number].awake();
+            self.now_ms = self.shared.clock.elapsed_ms();
+            self.collect();
+            for event in &events {
+                self.serve(event);
+            }
+            self.resume();
+            self.hand_over();
+            self.write();
+            self.keep_house();
+        }
+        self.part();
+        Ok(())
+    }
+
+    fn serve(&mut self, event: &Event) {
+        match event.token() {
+            WAKER => {}
+            LISTENER => self.accept(),
+            mio::Token(slot) => {
+                if event.is_writable() && self.connections.get(slot).is_some_and(|c| c.blocked) {
+                    self.list(slot);
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.readable(slot);
+                }
+            }
+        }
+    }
+
+    /// Reads what the socket has and serves it.
+    fn readable(&mut self, slot: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut reads = 0;
+        while let Some(connection) = self.connections.get_mut(slot) {
+            if !connection.accepts_input() {
+                connection.unread = true;
+                break;
+            }
+            connection.unread = false;
+            match connection.read(&mut buffer) {
+                Ok(None) => break,
+                Ok(Some(0)) | Err(_) => {
+                    self.close(slot);
+                    break;
+                }
+                Ok(Some(n)) => {
+                    self.take_bytes(slot, &buffer[..n]);
+                    if n < buffer.len() {
+                        break;
+                    }
+                    reads += 1;
+                    if reads == READS_MAX {
+                        self.yield_turn(slot);
+                        break;
+                    }
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Lets the others go first; the socket holds more.
+    fn yield_turn(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.unread = true;
+            connection.paused = true;
+            self.resumed.push(slot);
+        }
+    }
+
+    /// Serves whole frames straight from the thread's buffer; only the start of an unfinished one is copied.
+    fn take_bytes(&mut self, slot: usize, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.input.is_empty() {
+            let consumed = self.serve_frames(slot, bytes);
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.input.extend_from_slice(&bytes[consumed..]);
+            }
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.serve_input(slot);
+        }
+    }
+
+    fn serve_input(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let input = std::mem::take(&mut connection.input);
+        let consumed = self.serve_frames(slot, &input);
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.keep_rest(input, consumed);
+        }
+    }
+
+    /// Serves the frames at the start of `bytes` and says how many bytes they took.
+    fn serve_frames(&mut self, slot: usize, bytes: &[u8]) -> usize {
+        let shared = Arc::clone(&self.shared);
+        let mut held = None;
+        let mut at = 0;
+        while let Some(connection) = self.connections.get(slot) {
+            if !connection.accepts_input() {
+                break;
+            }
+            let rest = &bytes[at..];
+            let taken = if connection.phase == Phase::Greeting {
+                self.greet(slot, rest)
+            } else {
+                self.serve_frame(slot, rest, &shared, &mut held)
+            };
+            if taken == 0 {
+                break;
+            }
+            at += taken;
+        }
+        at
+    }
+
+    /// Takes what was delivered and puts it on the connections.
+    fn collect(&mut self) {
+        if !self.shared.mailboxes[self.number].is_full() {
+            return;
+        }
+        let mut delivery = std::mem::take(&mut self.delivery);
+        let mut accepted = std::mem::take(&mut self.accepted);
+        self.shared.mailboxes[self.number].collect(&mut delivery, &mut accepted);
+        for stream in accepted.drain(..) {
+            self.admit(stream);
+        }
+        let mut at = 0;
+        for (token, note) in delivery.notes.drain(..) {
+            let len = match note {
+                Note::Reply { len } | Note::Event { len } => len,
+                _ => 0,
+            };
+            let frame = &delivery.bytes[at..at + len];
+            at += len;
+            self.deliver(token, note, frame);
+        }
+        delivery.bytes.clear();
+        delivery.bytes.shrink_to(4 * READ_BYTES);
+        self.delivery = delivery;
+        self.accepted = accepted;
+    }
+
+    fn deliver(&mut self, token: Token, note: Note, frame: &[u8]) {
+        if let Note::Reply { .. } | Note::SessionOpened { .. } = note {
+            self.shared.inbox.answered(1);
+        }
+        let slot = slot_of(token);
+        let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else { return };
+        match note {
+            Note::Reply { .. } => {
+                connection.output().extend_from_slice(frame);
+                let since_ms = connection.in_flight.pop_front().unwrap_or(self.now_ms);
+                self.count_reply(slot, self.now_ms - since_ms);
+                self.may_resume(slot);
+            }
+            Note::Event { .. } => {
+                connection.output().extend_from_slice(frame);
+                self.count_sent(slot);
+            }
+            Note::SessionOpened { session } => self.opened(slot, session),
+            Note::SessionClosed => {
+                connection.phase = Phase::Closing;
+                connection.session = 0;
+            }
+            Note::Finish => connection.phase = Phase::Closing,
+            Note::SessionMoved => {
+                connection.session = 0;
+                connection.phase = Phase::Closed;
+            }
+            Note::Drop => connection.phase = Phase::Closed,
+        }
+        self.list(slot);
+    }
+
+    /// Remembers that the connection has something to write, or is to be closed.
+    fn list(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.listed
+        {
+            connection.listed = true;
+            self.listed.push(slot);
+        }
+    }
+
+    fn may_resume(&mut self, slot: usize) {
+        if self.connections.get(slot).is_some_and(|c| c.paused) {
+            self.resumed.push(slot);
+        }
+    }
+
+    /// Goes on with connections that had to pause and can go on now.
+    fn resume(&mut self) {
+        let mut resumed = std::mem::take(&mut self.resumed);
+        for slot in resumed.drain(..) {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if !connection.paused || self.must_pause(slot) {
+                continue;
+            }
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.paused = false;
+            self.go_on(slot);
+        }
+        if self.resumed.is_empty() {
+            self.resumed = resumed;
+        }
+    }
+
+    /// Serves what was read before and then what the socket holds.
+    fn go_on(&mut self, slot: usize) {
+        self.serve_input(slot);
+        if self.connections.get(slot).is_some_and(|c| c.unread && c.accepts_input()) {
+            self.readable(slot);
+        }
+    }
+
+    /// Whether this connection's next request has to wait: for the client to read, or for earlier requests to be answered. The server's
+    /// throttle only stops connections that have something in flight, for only those are sure to be looked at again.
+    fn must_pause(&self, slot: usize) -> bool {
+        let Some(connection) = self.connections.get(slot) else { return false };
+        connection.is_behind() || (!connection.in_flight.is_empty() && self.shared.is_throttled())
+    }
+
+    /// Hands all commands of this wake-up to the replication thread.
+    fn hand_over(&mut self) {
+        if !self.submission.is_empty() {
+            self.shared.inbox.submit(&mut self.submission, self.submitted);
+            self.submitted = 0;
+        }
+    }
+
+    /// Writes each connection that has something, once; closes those that are done.
+    fn write(&mut self) {
+        while let Some(slot) = self.listed.pop() {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.listed = false;
+            let failed = connection.phase != Phase::Closed && connection.flush().is_err();
+            let drained = connection.backlog() == 0;
+            let done = connection.phase == Phase::Closing && drained && connection.in_flight.is_empty();
+            let slow = connection.backlog() as u64 > self.shared.config.connection.output_bytes_max;
+            if failed || done || slow || connection.phase == Phase::Closed {
+                if slow {
+                    tracing::warn!(
+                        peer = %connection.traffic.peer,
+                        bytes = connection.backlog(),
+                        "closing a connection that does not read its replies"
+                    );
+                }
+                self.close(slot);
+            } else if drained && connection.paused {
+                // Served at the next wake-up, behind everybody else.
+                self.resumed.push(slot);
+            }
+        }
+    }
+
+    /// Ends a connection. Its session lives on, unless it was closed.
+    fn close(&mut self, slot: usize) {
+        let Some(mut connection) = self.connections.try_remove(slot) else { return };
+        let _ = self.poll.registry().deregister(&mut connection.stream);
+        let _ = connection.stream.shutdown(Shutdown::Both);
+        self.shared.watches.lock().drop_watcher(request::watcher(connection.token));
+        self.shared.connections.left(connection.token);
+        if connection.session != 0 && self.shared.sessions.left(connection.session, connection.token) {
+            self.shared.inbox.ask(Errand::Disconnected(connection.session));
+        }
+    }
+
+    /// Closes connections that have been without a session for too long.
+    fn keep_house(&mut self) {
+        if self.now_ms - self.housekept_ms < HOUSEKEEPING.as_millis() as i64 {
+            return;
+        }
+        self.housekept_ms = self.now_ms;
+        let patience_ms = i64::from(self.shared.config.connection.handshake_timeout_ms);
+        let now_ms = crate::clock::Clock::wall_ms();
+        let overdue: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.session == 0 && now_ms - c.traffic.established_ms > patience_ms)
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in overdue {
+            self.close(slot);
+        }
+    }
+
+    /// The server stops: what is queued goes out as far as the sockets take it.
+    fn part(&mut self) {
+        self.now_ms = self.shared.clock.elapsed_ms();
+        self.collect();
+        for (_, connection) in &mut self.connections {
+            let _ = connection.flush();
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn count_sent(&self, slot: usize) {
+        let counts = &self.shared.threads[self.number];
+        Traffic::count(&counts.sent, 1);
+        if let Some(connection) = self.connections.get(slot) {
+            Traffic::count(&connection.traffic.sent, 1);
+        }
+    }
+
+    fn count_reply(&self, slot: usize, latency_ms: i64) {
+        self.count_sent(slot);
+        let latency_ms = latency_ms.max(0) as u64;
+        self.shared.threads[self.number].latency.add(latency_ms, 1);
+        if let Some(connection) = self.connections.get(slot) {
+            connection.traffic.latency.add(latency_ms, 1);
+            connection.traffic.outstanding.store(connection.in_flight.len() as u64, Relaxed);
+        }
+    }
+}

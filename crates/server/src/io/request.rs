@@ -1,0 +1,186 @@
+//! One request of an open session: answered here, or handed on in the session's order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use parking_lot::RwLockReadGuard;
+use replica::Token;
+use state::command::Command;
+use state::machine::Machine;
+use state::watch::WatcherId;
+use wire::ErrorCode;
+use wire::frame::{self, Split};
+use wire::jute::Reader;
+use wire::opcode::Opcode;
+use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
+
+use super::IoThread;
+use super::connection::Phase;
+use crate::answer::{self, Asker, Verdict};
+use crate::auth::{self, Authenticated};
+use crate::connections::Traffic;
+use crate::shared::Shared;
+
+/// A connection as the watch table knows it.
+pub(crate) fn watcher(token: Token) -> WatcherId {
+    WatcherId(token.0)
+}
+
+/// Where a request goes.
+enum Way {
+    /// Through the log.
+    Replicated,
+    /// Answered from this server's state, after the session's earlier requests.
+    Local,
+    /// Answered at once, whatever is in flight, as ZooKeeper does.
+    Auth,
+}
+
+impl IoThread {
+    /// Serves the frame at the start of `bytes`; returns how many bytes it took, 0 when it is not complete or the connection ended.
+    pub(super) fn serve_frame<'s>(
+        &mut self,
+        slot: usize,
+        bytes: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) -> usize {
+        let (start, end) = match frame::split(bytes, shared.config.connection.request_bytes_max as usize) {
+            Split::Incomplete => return 0,
+            Split::TooLong(length) => {
+                self.break_off(slot, &format!("a frame of {length} bytes"));
+                return 0;
+            }
+            Split::Frame { start, end } => (start, end),
+        };
+        if self.must_pause(slot) {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.paused = true;
+            }
+            return 0;
+        }
+        let mut input = Reader::new(&bytes[start..end]);
+        let Ok(header) = RequestHeader::decode(&mut input) else {
+            self.break_off(slot, "a request without a header");
+            return 0;
+        };
+        self.note_request(slot, &header);
+        let body = input.rest();
+        match self.way(header.opcode_raw, body) {
+            Way::Replicated => self.replicate(slot, &header, body),
+            Way::Local => self.local(slot, &header, body, shared, held),
+            Way::Auth => self.authenticate(slot, &header, body),
+        }
+        end
+    }
+
+    fn way(&self, opcode: i32, body: &[u8]) -> Way {
+        let Some(op) = Opcode::from_i32(opcode) else { return Way::Local };
+        match op {
+            Opcode::Auth => Way::Auth,
+            Opcode::CloseSession => Way::Replicated,
+            // Never from a client: `answer` refuses them.
+            Opcode::CreateSession | Opcode::DeleteContainer | Opcode::Check => Way::Local,
+            op if op.is_write() && answer::is_offered(op, self.shared.features) => {
+                // What cannot be decoded must not reach the log.
+                if Request::decode(op, body).is_ok() { Way::Replicated } else { Way::Local }
+            }
+            _ => Way::Local,
+        }
+    }
+
+    fn note_request(&mut self, slot: usize, header: &RequestHeader) {
+        Traffic::count(&self.shared.threads[self.number].received, 1);
+        let now_ms = self.now_ms;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.seen_ms.store(now_ms, Relaxed);
+        let traffic = &connection.traffic;
+        Traffic::count(&traffic.received, 1);
+        traffic.last_opcode.store(header.opcode_raw, Relaxed);
+        traffic.last_cxid.store(i64::from(header.xid), Relaxed);
+    }
+
+    fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let command = Command {
+            session: connection.session,
+            cxid: header.xid,
+            opcode: header.opcode_raw,
+            identities: connection.identities.encoded(),
+            body,
+        };
+        self.submission.command(connection.token, &command);
+        self.submitted += 1;
+        connection.in_flight.push_back(self.now_ms);
+    }
+
+    fn local<'s>(
+        &mut self,
+        slot: usize,
+        header: &RequestHeader,
+        body: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) {
+        if held.is_none() {
+            *held = Some(shared.machine.read());
+            // What was delivered before the machine could be held belongs in front of what is read from it now.
+            self.collect();
+        }
+        let machine = held.as_deref().expect("it was just taken");
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if !connection.in_flight.is_empty() {
+            let (token, session) = (connection.token, connection.session);
+            let identities = &connection.identities;
+            self.submission.local(token, session, header.xid, header.opcode_raw, body, identities);
+            self.submitted += 1;
+            connection.in_flight.push_back(self.now_ms);
+            return;
+        }
+        let identities = Arc::clone(&connection.identities);
+        let asker = Asker { token: connection.token, session: connection.session, identities: &identities };
+        let verdict =
+            answer::answer(shared, machine, &asker, header.xid, header.opcode_raw, body, connection.output());
+        match verdict {
+            Verdict::Answered => {}
+            Verdict::Large(listing) => {
+                // Copying a million names is done without the machine, so that nobody waits for it.
+                *held = None;
+                listing.write(connection.output());
+            }
+            Verdict::Close => connection.phase = Phase::Closing,
+        }
+        self.count_reply(slot, 0);
+        self.list(slot);
+    }
+
+    /// Adds an identity to the client, or ends the connection (rule 40).
+    fn authenticate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
+        let Ok(packet) = Auth::decode(&mut Reader::new(body)) else {
+            return self.break_off(slot, "an auth packet that cannot be read");
+        };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let super_digest = self.shared.config.requests.super_digest.as_deref();
+        let code = match auth::authenticate(&connection.identities, connection.traffic.peer.ip(), &packet, super_digest)
+        {
+            Authenticated::As(identities) => {
+                connection.identities = Arc::new(identities);
+                let asker = watcher(connection.token);
+                self.shared.watches.lock().register(asker, Arc::clone(&connection.identities));
+                ErrorCode::Ok
+            }
+            Authenticated::Refused => {
+                tracing::warn!(peer = %connection.traffic.peer, scheme = packet.scheme, "authentication failed");
+                self.shared.counts.auth_failed.fetch_add(1, Relaxed);
+                connection.phase = Phase::Closing;
+                ErrorCode::AuthFailed
+            }
+        };
+        let out = connection.output();
+        let mark = frame::begin(out);
+        ReplyHeader { xid: header.xid, zxid: 0, err: code as i32 }.encode(out);
+        frame::finish(out, mark);
+        self.count_reply(slot, 0);
+        self.list(slot);
+    }
+}

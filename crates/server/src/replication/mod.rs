@@ -1,0 +1,212 @@
+//! The thread that orders, makes durable and applies.
+//!
+//! One cycle: take everything that waits, propose it as one entry, flush it, apply it, post the results. What arrives during the flush
+//! is the next cycle's entry: group commit without a timer. A group of one flushes on this same thread, because handing the bytes to
+//! another one costs two wake-ups and there is nothing else to do meanwhile.
+
+mod chores;
+mod outlet;
+pub(crate) mod recovery;
+mod snapshots;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use consensus::engine::{Engine, Ready};
+use consensus::raft::RaftEngine;
+use replica::{Replica, Submission};
+use state::command::{Command, INITIALIZE};
+use storage::data_dir::DataDir;
+use storage::log::{AppendError, FlushError, Log, Record};
+
+use self::chores::Chores;
+use self::outlet::Gathered;
+use self::snapshots::Snapshots;
+use crate::clock::Clock;
+use crate::inbox::Errand;
+use crate::shared::Shared;
+
+/// The one group there is so far. Its number is in the log and in peer messages, so that others can come (DESIGN rule 12).
+pub(crate) const GROUP: u64 = 0;
+
+/// Commands applied before waiting readers get the machine.
+const APPLY_RUN: usize = 256;
+
+/// The longest wait for work before looking at sessions and containers.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Everything the replication thread owns.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    replica: Replica<RaftEngine>,
+    log: Log,
+    /// Keeps other servers off the files.
+    data_dir: DataDir,
+    snapshots: Snapshots,
+    chores: Chores,
+    submission: Submission,
+    errands: Vec<Errand>,
+    ready: Ready,
+    stop: bool,
+}
+
+/// Why the server cannot go on. The process ends with it; nothing that was not flushed has been acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The log failed.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// The log refused a record it had room for, or that is too long for it.
+    #[error("the log does not take an entry")]
+    Append(#[from] AppendError),
+    /// The system has no random bytes for the secret of a new cluster.
+    #[error("the system gives no random bytes")]
+    Secret(#[from] getrandom::Error),
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest) -> Driver {
+        let snapshots = Snapshots::new(&shared, rest.snapshot_dir);
+        Driver {
+            chores: Chores::new(&shared.config),
+            shared,
+            replica: rest.replica,
+            log: rest.log,
+            data_dir: rest.data_dir,
+            snapshots,
+            submission: Submission::default(),
+            errands: Vec::new(),
+            ready: Ready::default(),
+            stop: false,
+        }
+    }
+
+    /// Runs until the server stops or cannot go on.
+    pub(crate) fn run(mut self) -> Result<(), Fatal> {
+        self.replica.engine().campaign();
+        self.settle()?;
+        self.initialize()?;
+        while !self.stop {
+            self.shared.inbox.take(&mut self.submission, &mut self.errands, PATIENCE);
+            let bytes = self.submission.len_bytes();
+            self.replica.submit(Clock::wall_ms(), &mut self.submission);
+            self.run_errands();
+            self.chores.run(&self.shared, &mut self.replica);
+            self.propose();
+            self.settle()?;
+            self.shared.inbox.applied_bytes(bytes);
+            self.snapshots.consider(&self.shared, &mut self.replica);
+        }
+        self.snapshots.finish();
+        self.log.close()?;
+        drop(self.data_dir);
+        Ok(())
+    }
+
+    /// A new cluster gets the secret its session passwords are made from.
+    fn initialize(&mut self) -> Result<(), Fatal> {
+        if self.shared.machine.read().is_initialized() {
+            return Ok(());
+        }
+        let key = recovery::secret()?;
+        let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: &key };
+        self.replica.submit_own(Clock::wall_ms(), &command);
+        self.propose();
+        self.settle()
+    }
+
+    fn propose(&mut self) {
+        match self.log.reserve(self.replica.gathered_bytes()) {
+            Ok(()) => {
+                self.chores.disk_has_room();
+                self.replica.propose();
+            }
+            Err(why) => {
+                let refused = self.replica.gathered_bytes().count() as u64;
+                self.shared.counts.writes_refused.fetch_add(refused, Relaxed);
+                self.chores.disk_is_full(&self.shared, &why);
+                self.replica.refuse_gathered();
+            }
+        }
+    }
+
+    /// Does what the engine wants until it wants nothing more and all that is agreed is applied.
+    fn settle(&mut self) -> Result<(), Fatal> {
+        let mut ready = std::mem::take(&mut self.ready);
+        while self.replica.ready(&mut ready) {
+            self.persist(&ready)?;
+            self.replica.engine().persisted(ready.number);
+            self.apply();
+        }
+        self.apply();
+        self.ready = ready;
+        Ok(())
+    }
+
+    fn persist(&mut self, ready: &Ready) -> Result<(), Fatal> {
+        for entry in &ready.entries {
+            self.log.append(&Record::Entry {
+                group: GROUP,
+                index: entry.index,
+                term: entry.term,
+                kind: entry.kind as u8,
+                data: &entry.data,
+            })?;
+            self.snapshots.count_bytes(entry.data.len());
+        }
+        if let Some(state) = ready.hard_state {
+            let vote = state.vote.map_or(0, |member| member.0);
+            self.log.append(&Record::HardState { group: GROUP, term: state.term, vote, commit: state.commit })?;
+        }
+        if ready.must_sync {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Fatal> {
+        let begun = Instant::now();
+        self.log.flush()?;
+        let took = begun.elapsed();
+        let counts = &self.shared.counts;
+        let us = took.as_micros() as u64;
+        counts.flushes.fetch_add(1, Relaxed);
+        counts.flush_us.fetch_add(us, Relaxed);
+        counts.flush_us_max.fetch_max(us, Relaxed);
+        let warning_ms = u128::from(self.shared.config.storage.flush_warning_ms);
+        if took.as_millis() > warning_ms {
+            tracing::warn!(
+                "flushing the log took {} ms (fsync.warningthresholdms={warning_ms}): the disk is slow or busy, and every write waits for it",
+                took.as_millis()
+            );
+        }
+        Ok(())
+    }
+
+    /// Applies all that is agreed, in runs short enough for readers in between.
+    fn apply(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut gathered = Gathered::new(&shared);
+        while self.replica.has_work() {
+            let mut machine = shared.machine.write();
+            self.replica.apply(&mut machine, &mut gathered, APPLY_RUN);
+            gathered.post();
+            drop(machine);
+            gathered.wake();
+        }
+    }
+
+    fn run_errands(&mut self) {
+        for errand in std::mem::take(&mut self.errands) {
+            match errand {
+                Errand::SnapshotDone(result) => {
+                    self.snapshots.done(&self.shared, result, &mut self.replica, &mut self.log);
+                }
+                Errand::TakeSnapshot => self.snapshots.ask(),
+                Errand::Disconnected(session) => self.replica.forget_idle(session),
+                Errand::Stop => self.stop = true,
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! From applying to the connections: replies, events and session news, sorted by connection thread.
+
+use replica::{LocalRequest, Outlet, Token};
+use state::change::{Change, ChangeSink};
+use state::machine::{Applied, Machine};
+use state::watch::WatcherId;
+use wire::ErrorCode;
+use wire::frame;
+use wire::opcode::Opcode;
+use wire::record::ReplyHeader;
+
+use crate::answer::{self, Asker, Verdict};
+use crate::mailbox::{Delivery, Note};
+use crate::shared::{Shared, thread_of};
+
+/// Gathers what one run of applying has to say. Posted before the machine is released, so that nobody reads a change ahead of its events.
+pub(super) struct Gathered<'s> {
+    shared: &'s Shared,
+    deliveries: Vec<Delivery>,
+}
+
+impl<'s> Gathered<'s> {
+    pub(super) fn new(shared: &'s Shared) -> Gathered<'s> {
+        let deliveries = shared.mailboxes.iter().map(|_| Delivery::default()).collect();
+        Gathered { shared, deliveries }
+    }
+
+    /// Puts all of it into the letterboxes. The machine is still held.
+    pub(super) fn post(&mut self) {
+        for (delivery, mailbox) in self.deliveries.iter_mut().zip(&self.shared.mailboxes) {
+            if !delivery.is_empty() {
+                mailbox.post(delivery);
+            }
+        }
+    }
+
+    /// Wakes the threads that have post. The machine is released.
+    pub(super) fn wake(&self) {
+        for mailbox in &self.shared.mailboxes {
+            if mailbox.is_full() {
+                mailbox.wake();
+            }
+        }
+    }
+
+    fn delivery(&mut self, token: Token) -> &mut Delivery {
+        &mut self.deliveries[thread_of(token)]
+    }
+
+    fn answer(&mut self, token: Token, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
+        self.delivery(token).frame(token, |len| Note::Reply { len }, |out| {
+            let mark = frame::begin(out);
+            ReplyHeader { xid, zxid, err: code as i32 }.encode(out);
+            out.extend_from_slice(body);
+            frame::finish(out, mark);
+        });
+    }
+}
+
+impl ChangeSink for Gathered<'_> {
+    fn is_interested(&self) -> bool {
+        !self.shared.watches.lock().is_empty()
+    }
+
+    fn change(&mut self, change: &Change<'_>) {
+        let deliveries = &mut self.deliveries;
+        self.shared.watches.lock().change(change, &mut |watcher: WatcherId, event| {
+            let token = Token(watcher.0);
+            deliveries[thread_of(token)].frame(token, |len| Note::Event { len }, |out| out.extend_from_slice(event));
+        });
+    }
+}
+
+impl Outlet for Gathered<'_> {
+    fn reply(&mut self, token: Token, xid: i32, applied: &Applied, body: &[u8]) {
+        self.answer(token, xid, applied.zxid, applied.code, body);
+    }
+
+    fn local(&mut self, machine: &Machine, token: Token, session: i64, request: &LocalRequest) {
+        let asker = Asker { token, session, identities: &request.identities };
+        let shared = self.shared;
+        let mut verdict = Verdict::Answered;
+        self.delivery(token).frame(token, |len| Note::Reply { len }, |out| {
+            verdict = answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out);
+            if let Verdict::Large(listing) = &verdict {
+                listing.write(out);
+            }
+        });
+        if let Verdict::Close = verdict {
+            self.delivery(token).note(token, Note::Finish);
+        }
+    }
+
+    fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32) {
+        if opcode == Opcode::CreateSession as i32 {
+            // Without a session there is nothing to reply to: the client tries again, here or elsewhere.
+            self.shared.inbox.answered(1);
+            self.delivery(token).note(token, Note::Drop);
+        } else {
+            self.answer(token, xid, machine.last_zxid(), ErrorCode::SystemError, &[]);
+        }
+    }
+
+    fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>) {
+        let timeout_ms = machine.session(session).map_or(0, |s| s.timeout_ms);
+        self.shared.sessions.opened(session, timeout_ms, self.shared.clock.elapsed_ms());
+        if let Some(token) = token {
+            self.delivery(token).note(token, Note::SessionOpened { session });
+        }
+    }
+
+    fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied) {
+        let owner = self.shared.sessions.closed(session);
+        if let Some((token, xid)) = closing {
+            self.answer(token, xid, applied.zxid, applied.code, &[]);
+            self.delivery(token).note(token, Note::SessionClosed);
+        }
+        if let Some(owner) = owner.filter(|owner| closing.is_none_or(|(token, _)| token != *owner)) {
+            self.delivery(owner).note(owner, Note::SessionClosed);
+        }
+    }
+
+    fn abandoned(&mut self, requests: usize) {
+        self.shared.inbox.answered(requests);
+    }
+}

@@ -1,0 +1,245 @@
+//! From the files to a machine and an engine that remember everything that was acknowledged.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use consensus::engine::{Settings, Start};
+use consensus::entry::{Entry, EntryKind, HardState, MemberId};
+use consensus::membership::SnapshotMeta;
+use consensus::raft::RaftEngine;
+use replica::{Batching, Replica};
+use state::command::{CLUSTER_KEY_BYTES, Features};
+use state::machine::{LoadError, Loader, Machine};
+use storage::data_dir::{DataDir, DataDirError};
+use storage::disk::{Disk, RealDisk};
+use storage::log::{Log, LogOptions, OpenError, Record};
+use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
+
+use super::GROUP;
+use crate::config::Config;
+
+/// This member of its group of one.
+pub(crate) const MEMBER: MemberId = MemberId(1);
+
+/// Most bytes of commands in one log entry; bounds what one cycle applies at once.
+const ENTRY_BYTES_MAX: usize = 1 << 20;
+
+/// Loading says how far it is once it has taken this long, and then as often.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Bytes of the length in front of the engine's part of a snapshot.
+const META_LENGTH_BYTES: usize = 4;
+
+/// What was found on the disk.
+pub(crate) struct Recovered {
+    pub(crate) machine: Machine,
+    pub(crate) rest: Rest,
+}
+
+/// All of it but the machine.
+pub(crate) struct Rest {
+    pub(crate) replica: Replica<RaftEngine>,
+    pub(crate) log: Log,
+    pub(crate) snapshot_dir: PathBuf,
+    /// Holds the locks on the directories.
+    pub(crate) data_dir: DataDir,
+}
+
+/// Why the data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The directories.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// A snapshot cannot be listed or read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A snapshot is whole but makes no sense.
+    #[error("{}: the snapshot cannot be loaded: {source}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: LoadError,
+    },
+    /// The engine's part of a snapshot cannot be read.
+    #[error("{}: the snapshot does not begin with its membership", path.display())]
+    Meta {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No snapshot is usable and the log does not reach back to the beginning.
+    #[error(
+        "{}: the log begins at entry {first}, but the newest usable snapshot ends at {snapshot}. \
+         Put back the missing snapshot or log segments from a backup, or start with an empty directory", dir.display()
+    )]
+    Gap {
+        /// The directory of the log.
+        dir: PathBuf,
+        /// First entry of the log.
+        first: u64,
+        /// Last entry of the snapshot.
+        snapshot: u64,
+    },
+}
+
+/// Opens the data directory and reads what is there.
+pub(crate) fn recover(config: &Config, features: Features) -> Result<Recovered, RecoveryError> {
+    let disk = RealDisk;
+    let storage = &config.storage;
+    let log_dir = (storage.log_dir != storage.data_dir).then_some(storage.log_dir.as_path());
+    let data_dir = DataDir::open(&disk, &storage.data_dir, log_dir)?;
+    let snapshot_dir = data_dir.snapshot().to_owned();
+    snapshot::remove_unfinished(&disk, &snapshot_dir)?;
+    let (meta, machine) = newest_snapshot(&disk, &snapshot_dir)?;
+    if !storage.force_sync {
+        tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
+    }
+    let options =
+        LogOptions { segment_bytes: storage.segment_bytes, fsync: storage.force_sync, ..LogOptions::default() };
+    let mut tail = Tail { after: meta.position.index, ..Tail::default() };
+    let log = Log::open(Arc::new(disk), data_dir.log(), options, &mut |record| tail.take(record))?;
+    if let Some(repaired) = &log.recovered().repaired {
+        tracing::warn!("{repaired}");
+    }
+    let start = tail.start(meta, data_dir.log())?;
+    let applied = start.snapshot.position.index;
+    let mut settings = Settings::new(GROUP, MEMBER, disk.entropy(), disk.entropy());
+    settings.uncommitted_bytes_max = u64::MAX;
+    let engine = RaftEngine::new(settings, start);
+    let batching = Batching { features, entry_bytes_max: ENTRY_BYTES_MAX };
+    let replica = Replica::new(engine, batching, applied);
+    Ok(Recovered { machine, rest: Rest { replica, log, snapshot_dir, data_dir } })
+}
+
+/// The newest snapshot that can be read, or the state of a new cluster. A damaged one is passed over: the log is kept as far back as the
+/// oldest snapshot, so nothing is lost by that.
+fn newest_snapshot(disk: &RealDisk, dir: &Path) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+    let names = snapshot::list(disk, dir, GROUP)?;
+    let mut first_error = None;
+    for name in &names {
+        match load(disk, dir, *name) {
+            Ok(loaded) => return Ok(loaded),
+            Err(e) => {
+                tracing::error!("{e}; trying the next older snapshot");
+                first_error.get_or_insert(e);
+            }
+        }
+    }
+    match first_error {
+        Some(e) => Err(e),
+        None => Ok((SnapshotMeta::bootstrap(&[MEMBER]), Machine::new(disk.entropy()))),
+    }
+}
+
+fn load(disk: &RealDisk, dir: &Path, name: SnapshotName) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+    let path = name.path(dir);
+    let mut reader = SnapshotReader::open(disk, dir, name)?;
+    let mut progress = Progress::new();
+    let mut loader = Loader::new(disk.entropy());
+    let mut meta = None;
+    let mut head = Vec::new();
+    loop {
+        progress.say(&reader);
+        let Some(block) = reader.next_block()? else { break };
+        let fed = if meta.is_some() {
+            loader.feed(block)
+        } else {
+            head.extend_from_slice(block);
+            let (found, rest) = take_meta(&head).ok_or_else(|| RecoveryError::Meta { path: path.clone() })?;
+            meta = Some(found);
+            loader.feed(rest)
+        };
+        fed.map_err(|source| RecoveryError::Load { path: path.clone(), source })?;
+    }
+    let meta = meta.ok_or_else(|| RecoveryError::Meta { path: path.clone() })?;
+    let machine = loader.finish().map_err(|source| RecoveryError::Load { path, source })?;
+    Ok((meta, machine))
+}
+
+/// Writes what the engine needs to know of a snapshot: length and bytes, ahead of the machine's.
+pub(super) fn put_meta(meta: &SnapshotMeta, out: &mut Vec<u8>) {
+    let start = out.len() + META_LENGTH_BYTES;
+    out.extend_from_slice(&[0; META_LENGTH_BYTES]);
+    meta.encode(out);
+    let length = u32::try_from(out.len() - start).expect("a membership is small");
+    out[start - META_LENGTH_BYTES..start].copy_from_slice(&length.to_be_bytes());
+}
+
+/// The other way round; `None` if it is not all there or no membership.
+fn take_meta(bytes: &[u8]) -> Option<(SnapshotMeta, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<META_LENGTH_BYTES>()?;
+    let (meta, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((SnapshotMeta::decode(Bytes::copy_from_slice(meta)).ok()?, rest))
+}
+
+/// Unpredictable bytes for the secret of a new cluster.
+pub(super) fn secret() -> Result<[u8; CLUSTER_KEY_BYTES], getrandom::Error> {
+    let mut key = [0; CLUSTER_KEY_BYTES];
+    getrandom::fill(&mut key)?;
+    Ok(key)
+}
+
+/// The end of the log, behind the snapshot.
+#[derive(Default)]
+struct Tail {
+    after: u64,
+    entries: Vec<Entry>,
+    hard_state: Option<HardState>,
+}
+
+impl Tail {
+    fn take(&mut self, record: Record<'_>) {
+        match record {
+            Record::Entry { group: GROUP, index, term, kind, data } if index > self.after => {
+                // A later record of the same index replaces it and everything behind it.
+                let first = self.entries.first().map_or(index, |e| e.index);
+                self.entries.truncate(index.saturating_sub(first) as usize);
+                let kind = EntryKind::from_u8(kind).unwrap_or(EntryKind::Command);
+                self.entries.push(Entry { index, term, kind, data: Bytes::copy_from_slice(data) });
+            }
+            Record::HardState { group: GROUP, term, vote, commit } => {
+                let vote = (vote != 0).then_some(MemberId(vote));
+                self.hard_state = Some(HardState { term, vote, commit });
+            }
+            _ => {}
+        }
+    }
+
+    fn start(self, snapshot: SnapshotMeta, dir: &Path) -> Result<Start, RecoveryError> {
+        if let Some(first) = self.entries.first()
+            && first.index > self.after + 1
+        {
+            let first = first.index;
+            return Err(RecoveryError::Gap { dir: dir.to_owned(), first, snapshot: self.after });
+        }
+        let position = snapshot.position;
+        let founding = HardState { term: position.term, vote: None, commit: position.index };
+        Ok(Start { hard_state: self.hard_state.unwrap_or(founding), snapshot, entries: self.entries })
+    }
+}
+
+/// Tells how far a long load is.
+struct Progress {
+    next: Instant,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { next: Instant::now() + PROGRESS }
+    }
+
+    fn say(&mut self, reader: &SnapshotReader) {
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + PROGRESS;
+            let (read, all) = reader.progress();
+            tracing::info!("loading the snapshot: {} of {} MiB", read >> 20, all >> 20);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! When a snapshot is taken, and how it is written beside the work.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use consensus::engine::Engine;
+use consensus::membership::SnapshotMeta;
+use replica::Replica;
+use state::machine::SnapshotCursor;
+use storage::disk::RealDisk;
+use storage::log::Log;
+use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
+
+use super::GROUP;
+use super::recovery::put_meta;
+use crate::clock::Clock;
+use crate::inbox::Errand;
+use crate::shared::Shared;
+
+/// Znodes written while the machine is held for reading: about a tenth of a millisecond.
+const SLICE_NODES: usize = 500;
+
+/// The writer rests this many times as long as it worked. At full speed it would take one of two cores, and every client would feel it.
+const REST: u32 = 1;
+
+/// Log that a start may have to read and hold in memory, whatever larger limit ZooKeeper's keys name: it is also the memory that
+/// entries take until they are applied.
+const LOG_BYTES_MAX: u64 = 256 << 20;
+
+/// Entries kept in memory behind the last applied one, in bytes. A group of one needs none.
+const RETAINED_BYTES_MAX: u64 = 1 << 20;
+
+/// After a snapshot failed, the next attempt waits this long.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Decides when, and keeps what runs.
+pub(super) struct Snapshots {
+    dir: PathBuf,
+    commands_max: u64,
+    bytes_max: u64,
+    /// Bytes of log since the last snapshot began.
+    bytes: u64,
+    /// Bytes of log since the engine's memory was last trimmed.
+    retained_bytes: u64,
+    /// The replica's count of commands when the last snapshot began.
+    begun_at: u64,
+    /// Where between half of `snapCount` and all of it the next one is due, so that members do not all take theirs at once.
+    due_after: u64,
+    retry_at: Option<Instant>,
+    asked: bool,
+    running: Option<Running>,
+    purged_at: Instant,
+}
+
+struct Running {
+    meta: SnapshotMeta,
+    thread: JoinHandle<()>,
+}
+
+impl Snapshots {
+    pub(super) fn new(shared: &Shared, dir: PathBuf) -> Snapshots {
+        let storage = &shared.config.storage;
+        let mut snapshots = Snapshots {
+            dir,
+            commands_max: storage.snapshot_commands.max(2),
+            bytes_max: storage.snapshot_log_bytes.unwrap_or(LOG_BYTES_MAX).min(LOG_BYTES_MAX),
+            bytes: 0,
+            retained_bytes: 0,
+            begun_at: 0,
+            due_after: 0,
+            retry_at: None,
+            asked: false,
+            running: None,
+            purged_at: Instant::now(),
+        };
+        snapshots.draw();
+        snapshots
+    }
+
+    fn draw(&mut self) {
+        let half = self.commands_max / 2;
+        let entropy = storage::disk::Disk::entropy(&RealDisk);
+        self.due_after = half + entropy % (self.commands_max - half) + 1;
+    }
+
+    /// Counts an entry of the log.
+    pub(super) fn count_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.retained_bytes += bytes as u64;
+    }
+
+    /// Takes one as soon as none is running.
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
+    }
+
+    /// Trims the engine's memory and begins a snapshot if one is due.
+    pub(super) fn consider<E: Engine>(&mut self, shared: &Arc<Shared>, replica: &mut Replica<E>) {
+        self.trim(replica);
+        self.purge_hourly(shared);
+        let commands = replica.applied_commands() - self.begun_at;
+        let due = self.asked || commands >= self.due_after || self.bytes >= self.bytes_max;
+        let held_back = self.retry_at.is_some_and(|at| Instant::now() < at);
+        if due && self.running.is_none() && !held_back && !replica.has_work() {
+            self.begin(shared, replica);
+        }
+    }
+
+    /// Drops applied entries from the engine's memory. Nobody but a follower would ask for them; one that joins later is offered a
+    /// snapshot at least this new, which this member can take at any time.
+    fn trim<E: Engine>(&mut self, replica: &mut Replica<E>) {
+        if self.retained_bytes < RETAINED_BYTES_MAX {
+            return;
+        }
+        self.retained_bytes = 0;
+        let index = replica.applied_index();
+        if let Some(meta) = replica.engine().snapshot_meta(index) {
+            replica.engine().compact(&meta, index + 1);
+        }
+    }
+
+    fn begin<E: Engine>(&mut self, shared: &Arc<Shared>, replica: &mut Replica<E>) {
+        let Some(meta) = replica.engine().snapshot_meta(replica.applied_index()) else { return };
+        let (cursor, zxid) = {
+            let mut machine = shared.machine.write();
+            (machine.begin_snapshot(), machine.last_zxid())
+        };
+        self.asked = false;
+        self.bytes = 0;
+        self.begun_at = replica.applied_commands();
+        self.draw();
+        let name = SnapshotName { group: GROUP, index: meta.position.index, term: meta.position.term, zxid };
+        let job = Job { shared: Arc::clone(shared), dir: self.dir.clone(), name, meta: meta.clone() };
+        match std::thread::Builder::new().name("snapshot".into()).spawn(move || job.run(cursor)) {
+            Ok(thread) => self.running = Some(Running { meta, thread }),
+            Err(e) => {
+                tracing::error!("no snapshot: cannot start a thread: {e}");
+                shared.machine.write().end_snapshot();
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// The writer has ended.
+    pub(super) fn done<E: Engine>(
+        &mut self,
+        shared: &Shared,
+        result: Result<u64, String>,
+        replica: &mut Replica<E>,
+        log: &mut Log,
+    ) {
+        let Some(Running { meta, thread }) = self.running.take() else { return };
+        let _ = thread.join();
+        if let Err(why) = result {
+            tracing::error!("no snapshot: {why}. The log keeps everything; the next attempt is in {} s", RETRY.as_secs());
+            self.retry_at = Some(Instant::now() + RETRY);
+            self.asked = true;
+            return;
+        }
+        self.retry_at = None;
+        replica.engine().compact(&meta, meta.position.index + 1);
+        if shared.config.storage.purge_interval_hours.is_none() {
+            self.purge(shared);
+        }
+        self.forget_log(log);
+    }
+
+    /// `autopurge.purgeInterval`: old snapshots go by the clock. Without the key they go with each new one.
+    fn purge_hourly(&mut self, shared: &Shared) {
+        let Some(hours) = shared.config.storage.purge_interval_hours else { return };
+        if self.purged_at.elapsed() >= Duration::from_secs(u64::from(hours) * 3600) {
+            self.purged_at = Instant::now();
+            self.purge(shared);
+        }
+    }
+
+    fn purge(&self, shared: &Shared) {
+        let kept = shared.config.storage.snapshots_kept as usize;
+        if let Err(e) = snapshot::purge(&RealDisk, &self.dir, GROUP, kept) {
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// Lets go of the log that even the oldest snapshot still there does not need: should the newest be damaged, an older one and the
+    /// log together still give the whole state.
+    fn forget_log(&self, log: &mut Log) {
+        let oldest = match snapshot::list(&RealDisk, &self.dir, GROUP) {
+            Ok(names) => names.last().map(|name| name.index),
+            Err(e) => return tracing::warn!("{e}"),
+        };
+        if let Some(index) = oldest
+            && let Err(e) = log.compact(GROUP, index + 1)
+        {
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// The server stops: a snapshot under way is given up, which costs nothing but its work.
+    pub(super) fn finish(&mut self) {
+        if let Some(running) = self.running.take() {
+            let _ = running.thread.join();
+        }
+    }
+}
+
+/// One snapshot being written.
+struct Job {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    name: SnapshotName,
+    meta: SnapshotMeta,
+}
+
+impl Job {
+    fn run(self, cursor: SnapshotCursor) {
+        let begun = Instant::now();
+        lower_priority();
+        let written = self.write(cursor);
+        self.shared.machine.write().end_snapshot();
+        let result = match written {
+            Ok(true) => {
+                let counts = &self.shared.counts;
+                counts.snapshots.fetch_add(1, Relaxed);
+                counts.snapshot_ms.store(begun.elapsed().as_millis() as u64, Relaxed);
+                counts.snapshot_zxid.store(self.name.zxid, Relaxed);
+                counts.snapshot_finished_ms.store(Clock::wall_ms(), Relaxed);
+                tracing::info!(zxid = format_args!("{:#x}", self.name.zxid), ms = begun.elapsed().as_millis() as u64, "snapshot written");
+                Ok(self.name.index)
+            }
+            Ok(false) => Err("the server stops".to_owned()),
+            Err(e) => Err(e.to_string()),
+        };
+        self.shared.inbox.ask(Errand::SnapshotDone(result));
+    }
+
+    /// Writes it in slices; `false` if the server stops first.
+    fn write(&self, mut cursor: SnapshotCursor) -> Result<bool, SnapshotError> {
+        let mut writer = SnapshotWriter::create(Arc::new(RealDisk), &self.dir, self.name)?;
+        let mut bytes = Vec::new();
+        put_meta(&self.meta, &mut bytes);
+        let mut done = false;
+        while !done {
+            if self.shared.is_stopping() {
+                return Ok(false);
+            }
+            let begun = Instant::now();
+            done = self.shared.machine.read().snapshot_slice(&mut cursor, SLICE_NODES, &mut bytes);
+            writer.write(&bytes)?;
+            bytes.clear();
+            std::thread::sleep(begun.elapsed() * REST);
+        }
+        writer.finish()?;
+        Ok(true)
+    }
+}
+
+/// Gives the calling thread the lowest share of the processor: when clients want it, they have it.
+fn lower_priority() {
+    // On Linux the value belongs to the thread, whatever POSIX says. If it is refused the snapshot is only less polite.
+    let _ = rustix::process::setpriority_process(None, 19);
+}

@@ -1,0 +1,219 @@
+//! A server from start to stop: what is opened in which order, and who ends whom.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use mio::{Poll, Waker};
+use parking_lot::{Mutex, RwLock};
+use socket2::{Domain, Protocol, Socket, Type};
+use state::command::Features;
+use state::watch::WatchTable;
+
+use crate::clock::Clock;
+use crate::config::{Config, Listen, Requests};
+use crate::connections::ConnectionTable;
+use crate::inbox::{Errand, Inbox};
+use crate::io::{IoThread, WAKER};
+use crate::mailbox::Mailbox;
+use crate::replication::recovery::{self, RecoveryError};
+use crate::replication::{Driver, Fatal};
+use crate::sessions::SessionTable;
+use crate::shared::{Counts, Shared, ThreadCounts};
+
+/// Why a server did not start. Nothing is left running or half-made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The client port cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// What was asked for (`clientPortAddress`, `clientPort`).
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data cannot be used.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The system refused a thread, a poll or a signal handler.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A running server. Dropping it without [`stop`](Server::stop) leaves it running.
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    replication: JoinHandle<Result<(), Fatal>>,
+    io: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    /// Opens the port and the data, and serves. The port is opened first and answered last, so that a second server on it fails before
+    /// it touches anything, and clients that come early wait in the backlog instead of being refused.
+    pub fn start(config: Config) -> Result<Server, StartError> {
+        let system = |action| move |source| StartError::System { action, source };
+        let (listener, address) = listen(&config.listen)
+            .map_err(|source| StartError::Listen { address: wanted(&config.listen), source })?;
+        let clock = Clock::start();
+        let features = features(&config.requests);
+        let recovered = recovery::recover(&config, features)?;
+        let threads = thread_count(&config);
+        let mut polls = Vec::new();
+        let mut mailboxes = Vec::new();
+        for _ in 0..threads {
+            let poll = Poll::new().map_err(system("create a poll"))?;
+            let waker = Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?;
+            polls.push(poll);
+            mailboxes.push(Mailbox::new(waker));
+        }
+        let tick_ms = i64::from(config.tick_time_ms);
+        let sessions = SessionTable::new(config.server_id, Clock::wall_ms(), tick_ms);
+        for session in recovered.machine.sessions() {
+            sessions.opened(session.id, session.timeout_ms, clock.elapsed_ms());
+        }
+        let recovery::Recovered { machine, rest } = recovered;
+        let shared = Arc::new(Shared {
+            machine: RwLock::new(machine),
+            watches: Mutex::new(WatchTable::new()),
+            mailboxes,
+            sessions,
+            connections: ConnectionTable::default(),
+            inbox: Inbox::default(),
+            config,
+            features,
+            clock,
+            threads: (0..threads).map(|_| Arc::new(ThreadCounts::default())).collect(),
+            counts: Counts::default(),
+            stopping: AtomicBool::new(false),
+        });
+        let driver = Driver::new(Arc::clone(&shared), rest);
+        let replication = spawn("replication", {
+            let shared = Arc::clone(&shared);
+            move || {
+                let ended = driver.run();
+                shared.inbox.close();
+                shared.begin_stop();
+                ended
+            }
+        })
+        .map_err(system("start a thread"))?;
+        let mut listener = Some(mio::net::TcpListener::from_std(listener));
+        let mut io = Vec::new();
+        for (number, poll) in polls.into_iter().enumerate() {
+            let thread = IoThread::new(number, Arc::clone(&shared), poll, listener.take())
+                .map_err(system("listen"))?;
+            io.push(spawn(&format!("clients-{number}"), move || thread.run()).map_err(system("start a thread"))?);
+        }
+        Ok(Server { shared, address, replication, io })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the server's threads share; for the parts that report on it.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// A handle that asks the server to stop, from any thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.shared))
+    }
+
+    /// Waits until the server has stopped: because it was asked to, or because it could not go on.
+    ///
+    /// # Errors
+    /// Why it could not go on. Nothing that was not durable has been acknowledged.
+    pub fn wait(self) -> Result<(), Fatal> {
+        let ended = self.replication.join();
+        for thread in self.io {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => tracing::error!("a connection thread ended: {e}"),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Asks a server to stop.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+impl Stopper {
+    /// What was accepted is finished and answered, then the server ends. Sessions are not closed: clients find them again.
+    pub fn stop(&self) {
+        self.0.inbox.ask(Errand::Stop);
+    }
+}
+
+impl Shared {
+    /// Ends the connection threads.
+    fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for mailbox in &self.mailboxes {
+            mailbox.alarm();
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// Connection threads: half of the processors, for the other half has to order, flush and apply.
+fn thread_count(config: &Config) -> usize {
+    match config.io_threads {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(64),
+        n => usize::from(n),
+    }
+}
+
+fn features(requests: &Requests) -> Features {
+    let switches = [
+        (requests.extended_types, Features::EXTENDED_TYPES),
+        (requests.enforce_quota, Features::ENFORCE_QUOTA),
+        (requests.skip_acl, Features::SKIP_ACL),
+        (requests.keeper_extensions, Features::KEEPER_EXTENSIONS),
+    ];
+    switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
+}
+
+fn wanted(listen: &Listen) -> SocketAddr {
+    SocketAddr::new(listen.address, listen.port)
+}
+
+/// Opens the client port. The unspecified IPv6 address takes IPv4 clients too, as Java's does, and falls back to IPv4 where the system
+/// has no IPv6.
+fn listen(listen: &Listen) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let unspecified = listen.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let listener = match bind(wanted(listen), listen.backlog) {
+        Err(_) if unspecified => bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port), listen.backlog)?,
+        bound => bound?,
+    };
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,138 @@
+//! What all threads of one server share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::{Mutex, RwLock};
+use replica::Token;
+use state::command::Features;
+use state::machine::Machine;
+use state::watch::WatchTable;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connections::{ConnectionTable, Latency};
+use crate::inbox::Inbox;
+use crate::mailbox::Mailbox;
+use crate::sessions::SessionTable;
+
+/// What one connection thread counted. Its own thread writes, anybody reads.
+#[derive(Debug, Default)]
+pub struct ThreadCounts {
+    /// Requests read.
+    pub received: AtomicU64,
+    /// Replies and events queued.
+    pub sent: AtomicU64,
+    /// From reading a request to queueing its reply.
+    pub latency: Latency,
+}
+
+/// Counts of the whole server that are not a connection thread's.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Connections refused or dropped at the limits.
+    pub connections_rejected: AtomicU64,
+    /// Failed authentications.
+    pub auth_failed: AtomicU64,
+    /// Sessions that expired.
+    pub sessions_expired: AtomicU64,
+    /// Flushes of the log.
+    pub flushes: AtomicU64,
+    /// Microseconds spent in them.
+    pub flush_us: AtomicU64,
+    /// The longest of them, in microseconds.
+    pub flush_us_max: AtomicU64,
+    /// Snapshots written.
+    pub snapshots: AtomicU64,
+    /// Milliseconds the last one took.
+    pub snapshot_ms: AtomicU64,
+    /// zxid the last snapshot stands at.
+    pub snapshot_zxid: AtomicI64,
+    /// Wall clock ms when the last snapshot was finished; 0 if there is none.
+    pub snapshot_finished_ms: AtomicI64,
+    /// Writes refused because the disk is full.
+    pub writes_refused: AtomicU64,
+    /// Commands applied.
+    pub applied: AtomicU64,
+}
+
+/// The server as its threads see it.
+///
+/// Locks are taken in the order of the fields; a thread holding a later one never waits for an earlier one.
+pub struct Shared {
+    /// The replicated state. Connection threads read it, the replication thread writes.
+    pub machine: RwLock<Machine>,
+    /// Who waits for which change. Taken with the machine held, so that no change falls between reading and registering.
+    pub watches: Mutex<WatchTable>,
+    /// Letterboxes of the connection threads, by the thread's number.
+    pub mailboxes: Vec<Mailbox>,
+    /// Living sessions.
+    pub sessions: SessionTable,
+    /// Living connections.
+    pub connections: ConnectionTable,
+    /// Work for the replication thread.
+    pub inbox: Inbox,
+    /// The settings, fixed for the life of the process.
+    pub config: Config,
+    /// Switches stamped on each batch.
+    pub features: Features,
+    /// Time.
+    pub clock: Clock,
+    /// What each connection thread counted.
+    pub threads: Vec<Arc<ThreadCounts>>,
+    /// What the others counted.
+    pub counts: Counts,
+    /// The process is going down.
+    pub stopping: AtomicBool,
+}
+
+impl Shared {
+    /// The letterbox of the thread that has this connection.
+    pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
+        self.mailboxes.get(thread_of(token))
+    }
+
+    /// Whether the process is going down.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Whether requests beyond what is in flight have to wait (`globalOutstandingLimit`, `ostler.outstandingBytesMax`).
+    pub fn is_throttled(&self) -> bool {
+        let limits = &self.config.connection;
+        self.inbox.outstanding() >= limits.outstanding_requests_max as usize
+            || self.inbox.outstanding_bytes() as u64 >= limits.outstanding_bytes_max
+    }
+}
+
+const THREAD_SHIFT: u32 = 56;
+const SLOT_SHIFT: u32 = 32;
+const SLOT_MASK: u64 = (1 << (THREAD_SHIFT - SLOT_SHIFT)) - 1;
+
+/// A token: number of the thread, slot in its table, and a generation so that a slot's next connection is not taken for the last one.
+pub fn token(thread: usize, slot: usize, generation: u32) -> Token {
+    debug_assert!(slot as u64 <= SLOT_MASK);
+    Token((thread as u64) << THREAD_SHIFT | (slot as u64) << SLOT_SHIFT | u64::from(generation))
+}
+
+/// The thread's number in a token.
+pub fn thread_of(token: Token) -> usize {
+    (token.0 >> THREAD_SHIFT) as usize
+}
+
+/// The slot in a token.
+pub fn slot_of(token: Token) -> usize {
+    (token.0 >> SLOT_SHIFT & SLOT_MASK) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_gives_back_its_parts() {
+        let t = token(3, 70_000, u32::MAX);
+        assert_eq!((thread_of(t), slot_of(t)), (3, 70_000));
+        assert_ne!(t, token(3, 70_000, 0));
+    }
+}
