@@ -279,7 +279,10 @@ impl<'a> Network<'a> {
             let snapshot = self.peers[&from].disk.snapshot.clone();
             let meta = snapshot.meta.clone();
             let peer = self.peer(member);
-            peer.fetched = Some(snapshot);
+            let known = peer.fetched.as_ref().map_or(0, |known| known.meta.position.index);
+            if meta.position.index > known {
+                peer.fetched = Some(snapshot);
+            }
             peer.engine().snapshot_fetched(meta);
             self.pump(member);
         }

@@ -10,15 +10,17 @@
 //! - reads that are asked about until they are answered ([`barriers`]).
 
 mod barriers;
+mod config;
 mod convert;
 mod log;
 mod members;
+mod outbound;
 mod peers;
 
 use std::collections::VecDeque;
 
 use ::raft::eraftpb::{Entry as RaftEntry, Message as RaftMessage, MessageType};
-use ::raft::{Config, RawNode, ReadOnlyOption, StateRole};
+use ::raft::{RawNode, StateRole};
 use bytes::Bytes;
 
 use self::barriers::Barriers;
@@ -29,9 +31,9 @@ use crate::engine::{
     ChangeError, Engine, Outgoing, ProposeError, Ready, Refused, Role, RoleChange, Settings, SnapshotOffer,
     Start, Status, StepError, TooManyReads,
 };
-use crate::entry::{EntryKind, MemberId, Position};
+use crate::entry::{MemberId, Position};
 use crate::membership::{MEMBERS_MAX, MembershipChange, SnapshotMeta};
-use crate::message::{Body, Message, ReadName};
+use crate::message::{Body, Message};
 
 /// One member of a Raft group.
 pub struct RaftEngine {
@@ -80,8 +82,8 @@ impl RaftEngine {
         let members = Members::new(log.snapshot_meta().clone());
         // The logger drops everything: what matters is in `Ready` and `status`.
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let raw =
-            RawNode::new(&config(&settings, applied), log, &logger).expect("settings agree with each other");
+        let raw = RawNode::new(&config::config(&settings, applied), log, &logger)
+            .expect("settings agree with each other");
         let mut engine = Self {
             barriers: Barriers::new(settings.election_ticks),
             snapshot_waits: SnapshotWaits::new(settings.election_ticks * 2),
@@ -120,7 +122,7 @@ impl RaftEngine {
     fn settle(&mut self) {
         let raft = &mut self.raw.raft;
         // A pure function of the term, not the next of a row of numbers: the crate draws at moments we do not see.
-        let ticks = election_timeout_ticks(&self.settings, raft.term);
+        let ticks = config::election_timeout_ticks(&self.settings, raft.term);
         if raft.randomized_election_timeout() != ticks {
             raft.set_randomized_election_timeout(ticks);
         }
@@ -179,109 +181,6 @@ impl RaftEngine {
         let index = self.applied.min(limit);
         if self.installing.is_none() && index > self.raw.raft.raft_log.applied {
             self.raw.advance_apply_to(index);
-        }
-    }
-
-    /// Asks about waiting reads if somebody can answer.
-    fn ask_reads(&mut self) {
-        if !self.barriers.has_question() {
-            return;
-        }
-        let raft = &self.raw.raft;
-        let can_be_answered = match raft.state {
-            // A leader that has not committed in its own term does not know the commit, and would drop the question.
-            StateRole::Leader => raft.commit_to_current_term(),
-            StateRole::Follower => raft.leader_id != 0,
-            _ => false,
-        };
-        if can_be_answered {
-            let Settings { member, boot_nonce, .. } = self.settings;
-            let name = ReadName { member, boot_nonce, counter: self.barriers.ask() };
-            self.raw.read_index(name.to_vec());
-        }
-    }
-
-    /// Brings a fetched snapshot to the crate, as if the present leader had sent it.
-    ///
-    /// The one who offered it may have lost leadership while it was fetched, and the crate would ignore its message. But
-    /// what a snapshot contains is committed, hence part of every later leader's log.
-    fn install_fetched(&mut self) {
-        let raft = &self.raw.raft;
-        let can_install =
-            raft.state == StateRole::Follower && raft.leader_id != 0 && self.installing.is_none();
-        let Some(meta) = self.fetched.take_if(|_| can_install) else { return };
-        if meta.position.index <= raft.raft_log.committed || !meta.membership.contains(self.settings.member) {
-            return;
-        }
-        let message = Message {
-            group: self.settings.group,
-            from: MemberId(raft.leader_id),
-            to: self.settings.member,
-            term: raft.term,
-            body: Body::Snapshot(meta),
-        };
-        self.raw.step(convert::raft_message(message)).expect("a snapshot is no answer");
-    }
-
-    /// Moves what the crate has to do into `out`.
-    fn take_raw_ready(&mut self, out: &mut Ready) {
-        let mut ready = self.raw.ready();
-        let number = ready.number();
-        out.must_sync = ready.must_sync();
-        out.hard_state = ready.hs().map(convert::hard_state);
-        if !ready.snapshot().is_empty() {
-            let meta = convert::snapshot_meta(ready.snapshot());
-            self.raw.mut_store().install(meta.clone());
-            self.members = Members::new(meta.clone());
-            self.installing = Some((number, meta.position.index));
-            self.emitted = meta.position.index;
-            out.install_snapshot = Some(meta);
-        }
-        let log = self.raw.mut_store();
-        for entry in ready.take_entries() {
-            let entry = convert::entry(&entry);
-            log.append(entry.clone());
-            out.entries.push(entry);
-        }
-        for entry in ready.take_committed_entries() {
-            self.emitted = entry.index;
-            out.committed.push(convert::entry(&entry));
-        }
-        self.note_memberships(number, out);
-        for state in ready.take_read_states() {
-            let name = ReadName::from_bytes(&state.request_ctx).expect("all names are made here");
-            self.barriers.answer(name.counter, state.index, &mut out.barriers);
-        }
-        let group = self.settings.group;
-        out.messages.extend(ready.take_messages().iter().map(|message| outgoing(group, message)));
-        let held = ready.take_persisted_messages();
-        self.raw.advance_append_async(ready);
-        if out.must_sync {
-            self.sync_number = number;
-        }
-        let held = held.iter().map(|message| outgoing(group, message));
-        if self.sync_number <= self.persisted_number {
-            out.messages.extend(held);
-            // Nothing of it needs a report, so the crate must not wait for one.
-            self.raw.on_persist_ready(number);
-        } else if held.len() > 0 {
-            self.held_messages.push_back((self.sync_number, held.collect()));
-        }
-        self.number = number;
-    }
-
-    /// Changes of the members among the committed entries take effect when this `Ready` is flushed, with its commit.
-    fn note_memberships(&mut self, number: u64, out: &mut Ready) {
-        let changes = out.committed.iter().filter(|entry| entry.kind == EntryKind::Membership);
-        let before = self.members.pending_count();
-        for entry in changes {
-            let change =
-                MembershipChange::from_bytes(&entry.data).expect("checked where it was made or came in");
-            self.members.committed(number, entry.index, change);
-        }
-        if self.members.pending_count() > before {
-            out.must_sync = true;
-            out.hard_state = Some(convert::hard_state(&self.raw.raft.hard_state()));
         }
     }
 
@@ -508,44 +407,4 @@ impl Engine for RaftEngine {
         let leader = (raft.leader_id != 0).then_some(MemberId(raft.leader_id));
         RoleChange { role, leader, term: raft.term }
     }
-}
-
-fn outgoing(group: u64, message: &RaftMessage) -> Outgoing {
-    Outgoing { to: MemberId(message.to), bytes: convert::message(group, message).encode() }
-}
-
-fn config(settings: &Settings, applied: u64) -> Config {
-    Config {
-        id: settings.member.0,
-        election_tick: settings.election_ticks as usize,
-        heartbeat_tick: settings.heartbeat_ticks as usize,
-        applied,
-        max_size_per_msg: settings.message_bytes_max,
-        max_inflight_msgs: settings.messages_in_flight_max,
-        check_quorum: true,
-        pre_vote: true,
-        read_only_option: ReadOnlyOption::Safe,
-        // Several appends to a follower that wait for the same `ready` go out as one message.
-        batch_append: true,
-        // `propose` keeps the limit, since it can say no. It needs the crate's count, which is kept under any limit but the
-        // highest.
-        max_uncommitted_size: u64::MAX - 1,
-        max_committed_size_per_ready: settings.committed_bytes_max,
-        ..Config::default()
-    }
-}
-
-/// Between one and two times `election_ticks`: the same for the same seed, but different for each member and term, so that two
-/// members whose votes split will not split them again for ever.
-fn election_timeout_ticks(settings: &Settings, term: u64) -> usize {
-    let mut hash = settings.seed;
-    for part in [settings.group, settings.member.0, term] {
-        // A step of splitmix64.
-        hash = (hash ^ part).wrapping_add(0x9E37_79B9_7F4A_7C15);
-        hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        hash ^= hash >> 31;
-    }
-    let ticks = u64::from(settings.election_ticks);
-    usize::try_from(ticks + hash % ticks).expect("a timeout in ticks fits")
 }

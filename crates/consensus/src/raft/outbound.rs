@@ -1,0 +1,120 @@
+//! From what the crate has to do to a [`Ready`].
+
+use ::raft::StateRole;
+use ::raft::eraftpb::Message as RaftMessage;
+
+use super::members::Members;
+use super::{RaftEngine, convert};
+use crate::engine::{Outgoing, Ready, Settings};
+use crate::entry::{EntryKind, MemberId};
+use crate::membership::MembershipChange;
+use crate::message::{Body, Message, ReadName};
+
+impl RaftEngine {
+    /// Asks about waiting reads if somebody can answer.
+    pub(super) fn ask_reads(&mut self) {
+        if !self.barriers.has_question() {
+            return;
+        }
+        let raft = &self.raw.raft;
+        let can_be_answered = match raft.state {
+            // A leader that has not committed in its own term does not know the commit, and would drop the question.
+            StateRole::Leader => raft.commit_to_current_term(),
+            StateRole::Follower => raft.leader_id != 0,
+            _ => false,
+        };
+        if can_be_answered {
+            let Settings { member, boot_nonce, .. } = self.settings;
+            let name = ReadName { member, boot_nonce, counter: self.barriers.ask() };
+            self.raw.read_index(name.to_vec());
+        }
+    }
+
+    /// Brings a fetched snapshot to the crate, as if the present leader had sent it.
+    ///
+    /// The one who offered it may have lost leadership while it was fetched, and the crate would ignore its message. But
+    /// what a snapshot contains is committed, hence part of every later leader's log.
+    pub(super) fn install_fetched(&mut self) {
+        let raft = &self.raw.raft;
+        let can_install =
+            raft.state == StateRole::Follower && raft.leader_id != 0 && self.installing.is_none();
+        let Some(meta) = self.fetched.take_if(|_| can_install) else { return };
+        if meta.position.index <= raft.raft_log.committed || !meta.membership.contains(self.settings.member) {
+            return;
+        }
+        let message = Message {
+            group: self.settings.group,
+            from: MemberId(raft.leader_id),
+            to: self.settings.member,
+            term: raft.term,
+            body: Body::Snapshot(meta),
+        };
+        self.raw.step(convert::raft_message(message)).expect("a snapshot is no answer");
+    }
+
+    /// Moves what the crate has to do into `out`.
+    pub(super) fn take_raw_ready(&mut self, out: &mut Ready) {
+        let mut ready = self.raw.ready();
+        let number = ready.number();
+        out.must_sync = ready.must_sync();
+        out.hard_state = ready.hs().map(convert::hard_state);
+        if !ready.snapshot().is_empty() {
+            let meta = convert::snapshot_meta(ready.snapshot());
+            self.raw.mut_store().install(meta.clone());
+            self.members = Members::new(meta.clone());
+            self.installing = Some((number, meta.position.index));
+            self.emitted = meta.position.index;
+            out.install_snapshot = Some(meta);
+        }
+        let log = self.raw.mut_store();
+        for entry in ready.take_entries() {
+            let entry = convert::entry(entry);
+            log.append(entry.clone());
+            out.entries.push(entry);
+        }
+        for entry in ready.take_committed_entries() {
+            self.emitted = entry.index;
+            out.committed.push(convert::entry(entry));
+        }
+        self.note_memberships(number, out);
+        for state in ready.take_read_states() {
+            let name = ReadName::from_bytes(&state.request_ctx).expect("all names are made here");
+            self.barriers.answer(name.counter, state.index, &mut out.barriers);
+        }
+        let group = self.settings.group;
+        out.messages.extend(ready.take_messages().into_iter().map(|message| outgoing(group, message)));
+        let held = ready.take_persisted_messages();
+        self.raw.advance_append_async(ready);
+        if out.must_sync {
+            self.sync_number = number;
+        }
+        let held = held.into_iter().map(|message| outgoing(group, message));
+        if self.sync_number <= self.persisted_number {
+            out.messages.extend(held);
+            // Nothing of it needs a report, so the crate must not wait for one.
+            self.raw.on_persist_ready(number);
+        } else if held.len() > 0 {
+            self.held_messages.push_back((self.sync_number, held.collect()));
+        }
+        self.number = number;
+    }
+
+    /// Changes of the members among the committed entries take effect when this `Ready` is flushed, with its commit.
+    fn note_memberships(&mut self, number: u64, out: &mut Ready) {
+        let changes = out.committed.iter().filter(|entry| entry.kind == EntryKind::Membership);
+        let before = self.members.pending_count();
+        for entry in changes {
+            let change =
+                MembershipChange::from_bytes(&entry.data).expect("checked where it was made or came in");
+            self.members.committed(number, entry.index, change);
+        }
+        if self.members.pending_count() > before {
+            out.must_sync = true;
+            out.hard_state = Some(convert::hard_state(&self.raw.raft.hard_state()));
+        }
+    }
+}
+
+fn outgoing(group: u64, message: RaftMessage) -> Outgoing {
+    Outgoing { to: MemberId(message.to), bytes: convert::message(group, message).encode() }
+}
