@@ -79,7 +79,11 @@ impl SnapshotWriter {
             file.write_at(&encode_header(&name), 0)?;
             Ok((compressor, file))
         };
-        let (compressor, file) = start().map_err(|source| failed(&temporary, "create", source))?;
+        let (compressor, file) = start().map_err(|source| {
+            // As for a dropped writer.
+            let _ = disk.remove(&temporary);
+            failed(&temporary, "create", source)
+        })?;
         Ok(Self {
             dir: dir.to_owned(),
             name,
