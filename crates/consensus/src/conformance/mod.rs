@@ -47,6 +47,7 @@ pub const CASES: &[Case] = &[
     Case { name: "a group that grew does not split after a crash", run: changes::grown_group_does_not_split },
     Case { name: "crashes, partitions and a rough network break no promise", run: rough::everything_at_once },
     Case { name: "changes of the members under faults break no promise", run: rough::members_come_and_go },
+    Case { name: "a vote is not forgotten", run: rough::votes_survive_crashes },
     Case { name: "the same seed gives the same run", run: rough::same_seed_same_run },
 ];
 

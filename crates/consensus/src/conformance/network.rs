@@ -176,6 +176,11 @@ impl<'a> Network<'a> {
         }
     }
 
+    /// Cuts the link of two members, both ways.
+    pub(super) fn cut_link(&mut self, one: MemberId, other: MemberId) {
+        self.cut.extend([(one, other), (other, one)]);
+    }
+
     pub(super) fn heal(&mut self) {
         self.cut.clear();
     }

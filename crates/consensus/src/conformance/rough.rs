@@ -94,6 +94,27 @@ pub(super) fn members_come_and_go(make: &Make<'_>) {
     }
 }
 
+/// Two candidates at once, and a third who votes, crashes and comes back while both ask. Were a vote forgotten, a term
+/// would have two leaders.
+pub(super) fn votes_survive_crashes(make: &Make<'_>) {
+    for seed in 2000..2100 {
+        let mut network = Network::new(make, 3, seed);
+        network.faults = Faults { loss_percent: 0, flush_delay_max: 0, ..Faults::ROUGH };
+        for candidate in [1, 2] {
+            network.peer(MemberId(candidate)).engine().campaign();
+        }
+        // Candidates do not hear each other, so the third decides.
+        network.cut_link(MemberId(1), MemberId(2));
+        for _ in 0..25 {
+            network.step();
+            network.crash(MemberId(3));
+            network.restart(MemberId(3));
+        }
+        network.heal();
+        recover(&mut network, &[MemberId(1), MemberId(2), MemberId(3)]);
+    }
+}
+
 /// Removes a member for good. It may lead at that moment, or begin to while it is being removed.
 fn change_away(network: &mut Network<'_>, gone: MemberId) {
     network.until("a member can be removed", |network| {

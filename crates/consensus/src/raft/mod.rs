@@ -3,7 +3,7 @@
 //! The crate does the protocol. Around it stand here:
 //! - the log in memory ([`log`]) and our own formats for everything that leaves the process ([`convert`]);
 //! - messages held back until what they promise is flushed, so that no host can send them early;
-//! - a change of the members in force only when the commit of it is flushed (see [`RaftEngine::persisted`]);
+//! - a change of the members in force only when the commit of it is flushed (see `persisted`);
 //! - a group of one that elects itself at once;
 //! - election timeouts from the seed: the crate draws them from the thread's random numbers;
 //! - snapshots fetched before the crate hears of them, since it forgets its log as soon as it does;
@@ -283,8 +283,8 @@ impl Engine for RaftEngine {
 
     /// Besides letting go what waited for the flush, puts changes of the members in force.
     ///
-    /// Not earlier, though they are committed: a group of one that grew to three, and crashed before its commit was flushed,
-    /// would take itself for the group of one again and decide alone, while the other two decide too.
+    /// Not earlier, though they are committed: so a member never restarts with an older membership than it acted on. Raft can
+    /// do without, by an argument about what every host flushes in which order; a change is rare enough not to need it.
     fn persisted(&mut self, number: u64) {
         self.flush_proposals();
         self.persisted_number = self.persisted_number.max(number);
