@@ -253,3 +253,78 @@ impl AclSnapshot {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_acls_are_one_and_go_with_their_last_use() {
+        let mut table = AclTable::new(1);
+        let a = table.acquire(b"a");
+        let b = table.acquire(b"b");
+        assert_eq!((a, table.acquire(b"a"), b), (AclId(1), AclId(1), AclId(2)));
+        table.release(a);
+        assert_eq!((table.get(a), table.len()), (Some(&b"a"[..]), 3));
+        table.release(a);
+        assert_eq!((table.get(a), table.find(b"a"), table.len()), (None, None, 2));
+        assert_eq!(table.acquire(b"c"), AclId(1), "the smallest free id");
+        assert_eq!(table.acquire(b"a"), AclId(3));
+    }
+
+    #[test]
+    fn the_open_acl_is_always_there() {
+        let mut table = AclTable::new(1);
+        assert_eq!(table.acquire(OPEN_BYTES), AclId::OPEN);
+        table.release(AclId::OPEN);
+        assert_eq!(table.bytes(AclId::OPEN), OPEN_BYTES);
+        let mut open = Vec::new();
+        wire::acl::encode_list(&wire::acl::open_acl(), &mut open);
+        assert_eq!(open, OPEN_BYTES);
+    }
+
+    #[test]
+    #[should_panic(expected = "released as often as acquired")]
+    fn a_use_is_taken_back_once() {
+        let mut table = AclTable::new(1);
+        let a = table.acquire(b"a");
+        table.acquire(b"b");
+        table.release(a);
+        table.release(a);
+    }
+
+    /// The snapshot is what was, and a table loaded from it gives the same ids as the one that went on.
+    #[test]
+    fn a_loaded_table_goes_on_like_the_old_one() {
+        let mut table = AclTable::new(1);
+        let ids: Vec<AclId> = (0..1000u32).map(|i| table.acquire(&i.to_be_bytes())).collect();
+        for id in ids.iter().step_by(3) {
+            table.release(*id);
+        }
+        let snapshot = table.snapshot();
+        let mut loaded = AclTable::new(2);
+        for (id, bytes) in snapshot.iter() {
+            loaded.load(id, bytes).expect("it fits");
+            assert!(id == AclId(8) || loaded.retain(id));
+        }
+        loaded.drop_unused();
+        assert_eq!(loaded.get(AclId(8)), None, "nobody used it");
+        table.release(AclId(8));
+        for i in 5000..5800u32 {
+            assert_eq!(loaded.acquire(&i.to_be_bytes()), table.acquire(&i.to_be_bytes()));
+        }
+        assert!(table.snapshot().iter().eq(loaded.snapshot().iter()));
+        assert_eq!(snapshot.iter().count(), 1 + 666, "later changes do not reach a snapshot");
+    }
+
+    #[test]
+    fn loading_refuses_what_is_no_table() {
+        let mut table = AclTable::new(1);
+        table.load(AclId(5), b"a").expect("it fits");
+        assert_eq!(table.load(AclId(5), b"b"), Err(AclLoadError::DuplicateId(5)));
+        assert_eq!(table.load(AclId(6), b"a"), Err(AclLoadError::DuplicateBytes(5, 6)));
+        assert_eq!(table.load(AclId(0), b"a"), Err(AclLoadError::DuplicateBytes(5, 0)));
+        assert_eq!(table.load(AclId(u32::MAX), b"c"), Err(AclLoadError::IdTooLarge(u32::MAX)));
+        assert!(!table.retain(AclId(6)) && !table.retain(AclId(u32::MAX)));
+    }
+}

@@ -2,8 +2,8 @@
 
 use super::node::Record;
 
-/// Slots per chunk: 256 KiB of records.
-pub(super) const CHUNK_SLOTS: u32 = 4096;
+/// Slots per chunk: 256 KiB of records. Few in tests, so that small trees have many chunks.
+pub(super) const CHUNK_SLOTS: u32 = if cfg!(test) { 128 } else { 4096 };
 
 /// Ids end below this. 2^31 znodes would be above 128 GiB of records alone.
 pub(super) const IDS_MAX: u32 = 1 << 31;
@@ -161,6 +161,9 @@ impl Arena {
 
     /// Ids that are taken, rising.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        (0..self.end()).filter(|&id| self.get(id).is_some())
+        let with_chunk = self.chunks.iter().enumerate().filter(|(_, chunk)| chunk.is_some());
+        let ids = with_chunk
+            .flat_map(|(index, _)| (0..CHUNK_SLOTS).map(move |slot| index as u32 * CHUNK_SLOTS + slot));
+        ids.filter(|&id| self.get(id).is_some())
     }
 }

@@ -22,11 +22,15 @@ mod image;
 mod index;
 mod listing;
 mod load;
+#[cfg(test)]
+mod model;
 mod node;
 mod pool;
 mod snapshot;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use arena::Arena;
 use index::Index;
