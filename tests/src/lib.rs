@@ -1,1 +1,13 @@
-//! Harness of the whole-system tests.
+//! Harness of the whole-system tests: servers as processes, the protocol as bytes, other people's clients.
+//!
+//! Everything here sees a server from outside, through its socket. The same tests run against Apache ZooKeeper
+//! (`OSTLER_TEST_SERVER=zookeeper`), which is how it is known that they ask for ZooKeeper's behaviour and not for ours.
+
+pub mod client;
+pub mod compare;
+pub mod connection;
+pub mod field;
+pub mod generate;
+pub mod jute;
+pub mod process;
+pub mod request;

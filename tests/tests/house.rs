@@ -19,7 +19,8 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let mut allowed = BTreeMap::new();
     for line in table.lines().filter(|l| l.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        let names =
+            |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
         let name = names(cells[0]).pop_first().expect("a crate in the first column");
         allowed.insert(name, names(cells[1]));
     }
@@ -52,9 +53,13 @@ fn actual() -> BTreeMap<String, BTreeSet<String>> {
 fn layers_import_only_downward() {
     let (allowed, actual) = (allowed(), actual());
     for (name, imports) in &actual {
-        let may = allowed.get(name).unwrap_or_else(|| panic!("{name} is missing in the table of ARCHITECTURE.md"));
+        let may =
+            allowed.get(name).unwrap_or_else(|| panic!("{name} is missing in the table of ARCHITECTURE.md"));
         let over: Vec<_> = imports.difference(may).collect();
-        assert!(over.is_empty(), "{name} imports {over:?}, which the table of ARCHITECTURE.md does not allow");
+        assert!(
+            over.is_empty(),
+            "{name} imports {over:?}, which the table of ARCHITECTURE.md does not allow"
+        );
     }
     let gone: Vec<_> = allowed.keys().filter(|name| !actual.contains_key(*name)).collect();
     assert!(gone.is_empty(), "the table of ARCHITECTURE.md names crates that do not exist: {gone:?}");
@@ -71,7 +76,11 @@ fn no_file_is_longer_than_can_be_kept_in_mind() {
     for file in tracked(&[".rs"]) {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         let lines = text.lines().count();
-        assert!(lines <= LINES_MAX, "{} has {lines} lines, more than {LINES_MAX}: split it by concern", file.display());
+        assert!(
+            lines <= LINES_MAX,
+            "{} has {lines} lines, more than {LINES_MAX}: split it by concern",
+            file.display()
+        );
     }
 }
 

@@ -1,0 +1,336 @@
+//! The same conversation with two servers, and where their answers part.
+//!
+//! A conversation is spoken with each server alone; requests never overlap, and after each one every session pings, so
+//! that the watch events it caused have arrived. What is compared is text: a frame's fields, with times and passwords
+//! left out, session ids as names, zxids as distances from the run's begin, and listings sorted.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::connection::{Connection, Identity, Received, handshake, session_of};
+use crate::field::{Expect, Field, Holds, fields, is_event};
+use crate::generate::{SESSIONS, Step, conversation};
+use crate::jute::Reader;
+use crate::request::{Place, Request, op, open_acl};
+
+/// Asked for by every session; far longer than a step, so none expires during a run.
+const SESSION_TIMEOUT_MS: i32 = 30_000;
+
+/// After an answer with which ZooKeeper closes the connection, how long to wait for that.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(400);
+
+/// How long a difference is made smaller before it is reported.
+const SHRINK_TIME: Duration = Duration::from_secs(60);
+
+/// What a server answered to each step.
+type Transcript = Vec<Vec<String>>;
+
+/// Two servers' answers to one conversation part.
+#[derive(Debug)]
+pub struct Difference {
+    seed: u64,
+    steps: Vec<Step>,
+    transcripts: [Transcript; 2],
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: answers differ (first server <, second >)", self.seed)?;
+        for (number, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{number:3} {step:?}")?;
+            let [left, right] = [&self.transcripts[0][number], &self.transcripts[1][number]];
+            if left == right {
+                left.iter().try_for_each(|line| writeln!(f, "        {line}"))?;
+                continue;
+            }
+            left.iter().try_for_each(|line| writeln!(f, "      < {line}"))?;
+            return right.iter().try_for_each(|line| writeln!(f, "      > {line}"));
+        }
+        Ok(())
+    }
+}
+
+/// Speaks the conversation of `seed` with both servers. A difference comes back as small as it could be made.
+pub fn compare(seed: u64, length: usize, servers: [SocketAddr; 2]) -> Option<Difference> {
+    let steps = conversation(seed, length);
+    let first = difference(seed, &steps, servers)?;
+    Some(shrink(first, servers))
+}
+
+/// Drops steps as long as a difference remains.
+fn shrink(found: Difference, servers: [SocketAddr; 2]) -> Difference {
+    let deadline = Instant::now() + SHRINK_TIME;
+    let mut smallest = found;
+    let mut chunk = smallest.steps.len() / 2;
+    while chunk > 0 {
+        let mut start = 0;
+        // The last step is the one that differs; without it there is nothing to find.
+        while start + chunk < smallest.steps.len() {
+            if Instant::now() > deadline {
+                return smallest;
+            }
+            let mut fewer = smallest.steps.clone();
+            fewer.drain(start..start + chunk);
+            match difference(smallest.seed, &fewer, servers) {
+                Some(smaller) => smallest = smaller,
+                None => start += chunk,
+            }
+        }
+        chunk /= 2;
+    }
+    smallest
+}
+
+fn difference(seed: u64, steps: &[Step], servers: [SocketAddr; 2]) -> Option<Difference> {
+    // Runs on one pair of servers see the same history but not the same nodes.
+    static RUN: AtomicU32 = AtomicU32::new(0);
+    let folder = format!("/run{:06}", RUN.fetch_add(1, Ordering::Relaxed));
+    let transcripts = std::thread::scope(|scope| {
+        let folder = &folder;
+        let runs = servers.map(|server| scope.spawn(move || Run::speak(server, folder, steps)));
+        runs.map(|run| run.join().expect("a conversation"))
+    });
+    let parted = (0..steps.len()).find(|&step| transcripts[0][step] != transcripts[1][step])?;
+    Some(Difference { seed, steps: steps[..=parted].to_vec(), transcripts })
+}
+
+/// One conversation with one server.
+struct Run {
+    server: SocketAddr,
+    place: Place,
+    slots: Vec<Slot>,
+    /// Names of sessions by id, in the order of their appearance.
+    names: BTreeMap<i64, String>,
+    /// What the present step brought.
+    lines: Vec<String>,
+    xid: i32,
+}
+
+struct Slot {
+    /// `None` after the server closed it.
+    connection: Option<Connection>,
+    identity: Identity,
+}
+
+impl Run {
+    fn speak(server: SocketAddr, folder: &str, steps: &[Step]) -> Transcript {
+        let (mut control, zxid_base) = prepare(server, folder);
+        let mut run = Run {
+            server,
+            place: Place { folder: folder.to_owned(), zxid_base },
+            slots: Vec::new(),
+            names: BTreeMap::new(),
+            lines: Vec::new(),
+            xid: 0,
+        };
+        for _ in 0..SESSIONS {
+            run.slots.push(Slot { connection: None, identity: Identity::new_session() });
+        }
+        for slot in 0..SESSIONS {
+            run.connect(slot);
+        }
+        run.lines.clear();
+        let transcript = steps.iter().map(|step| run.step(step)).collect();
+        run.leave();
+        control.send(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }.frame(9, &Place::default()));
+        control.receive();
+        transcript
+    }
+
+    fn step(&mut self, step: &Step) -> Vec<String> {
+        match step {
+            Step::Ask(slot, request) => self.ask(*slot, request),
+            Step::Resume(slot) => {
+                self.slots[*slot].connection = None;
+                self.connect(*slot);
+            }
+            Step::Move(slot) => {
+                let old = self.slots[*slot].connection.take();
+                self.connect(*slot);
+                if let Some(mut old) = old {
+                    let received = old.receive_within(CLOSE_PATIENCE);
+                    self.lines.push(format!("{slot} the old connection: {received:?}"));
+                }
+            }
+        }
+        for slot in 0..SESSIONS {
+            self.ping(slot);
+        }
+        if matches!(step, Step::Ask(_, Request::Raw { op: op::CLOSE_SESSION, .. })) {
+            // A session's ephemerals go in no particular order. Lines begin with the slot and tell events from replies.
+            self.lines.sort();
+        }
+        // A request is asked on an open connection, as clients do.
+        for slot in 0..SESSIONS {
+            if self.slots[slot].connection.is_none() {
+                self.connect(slot);
+            }
+        }
+        std::mem::take(&mut self.lines)
+    }
+
+    fn ask(&mut self, slot: usize, request: &Request) {
+        self.xid += 1;
+        let frame = request.frame(self.xid, &self.place);
+        self.send(slot, &frame);
+        if let Some(err) = self.receive_reply(slot, request.op()) {
+            let closing = request.op() == op::CLOSE_SESSION || matches!(err, -5 | -6 | -115 | -118 | -124);
+            if closing
+                && self.slots[slot].connection.as_mut().map(|c| c.receive_within(CLOSE_PATIENCE))
+                    == Some(Received::Closed)
+            {
+                self.closed(slot);
+            }
+        }
+    }
+
+    fn ping(&mut self, slot: usize) {
+        if self.slots[slot].connection.is_some() {
+            let ping = Request::Raw { op: op::PING, body: Vec::new() }.frame(-2, &self.place);
+            self.send(slot, &ping);
+            self.receive_reply(slot, op::PING);
+        }
+    }
+
+    fn send(&mut self, slot: usize, frame: &[u8]) {
+        if let Some(connection) = &mut self.slots[slot].connection {
+            connection.send(frame);
+        }
+    }
+
+    /// Receives up to the reply; answers its error code.
+    fn receive_reply(&mut self, slot: usize, opcode: i32) -> Option<i32> {
+        loop {
+            match self.slots[slot].connection.as_mut()?.receive() {
+                Received::Frame(frame) => {
+                    let event = is_event(&frame);
+                    let text = self.describe(&fields(Expect::Reply(opcode), &frame));
+                    self.lines.push(format!("{slot} {}: {text}", if event { "event" } else { "reply" }));
+                    if !event {
+                        return Reader::new(frame.get(12..)?).int();
+                    }
+                }
+                Received::Closed => {
+                    self.closed(slot);
+                    return None;
+                }
+                Received::Nothing => {
+                    self.lines.push(format!("{slot} no reply"));
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn closed(&mut self, slot: usize) {
+        self.lines.push(format!("{slot} closed"));
+        self.slots[slot].connection = None;
+    }
+
+    /// Resumes the slot's session, or begins a new one where the server knows it no more.
+    fn connect(&mut self, slot: usize) {
+        for _ in 0..2 {
+            let mut connection = Connection::open(self.server);
+            connection.send(&handshake(&self.slots[slot].identity, 0, SESSION_TIMEOUT_MS));
+            let Received::Frame(reply) = connection.receive() else {
+                self.lines.push(format!("{slot} no handshake reply"));
+                return;
+            };
+            let Some((identity, timeout_ms)) = session_of(&reply) else {
+                self.lines.push(format!("{slot} no handshake reply but {reply:?}"));
+                return;
+            };
+            let next = format!("s{}", self.names.len() + 1);
+            if identity.id != 0 {
+                self.names.entry(identity.id).or_insert(next);
+                self.lines.push(format!("{slot} session {} for {timeout_ms} ms", self.names[&identity.id]));
+                self.slots[slot] = Slot { connection: Some(connection), identity };
+                return;
+            }
+            let text = self.describe(&fields(Expect::Handshake, &reply));
+            self.lines.push(format!("{slot} session refused: {text}"));
+            self.slots[slot].identity = Identity::new_session();
+        }
+    }
+
+    fn leave(&mut self) {
+        let close = Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }.frame(1 << 30, &self.place);
+        for slot in 0..SESSIONS {
+            self.send(slot, &close);
+            self.receive_reply(slot, op::CLOSE_SESSION);
+        }
+    }
+
+    fn describe(&self, fields: &[Field]) -> String {
+        let mut text = String::new();
+        let mut listed = Vec::new();
+        for field in fields {
+            let value = match field.holds {
+                Holds::Time | Holds::Password => continue,
+                Holds::Listed => {
+                    listed.push(field.text.as_str());
+                    continue;
+                }
+                Holds::Plain => field.text.replace(&self.place.folder, "%"),
+                Holds::Zxid => self.zxid(field.number),
+                Holds::Session => self.session(field.number),
+            };
+            let _ = write!(text, " {}={value}", field.name);
+        }
+        listed.sort_unstable();
+        format!(
+            "{}{}",
+            text.trim_start(),
+            if listed.is_empty() {
+                String::new()
+            } else {
+                format!(" [{}]", listed.join(" ")).replace(&self.place.folder, "%")
+            }
+        )
+    }
+
+    fn zxid(&self, zxid: i64) -> String {
+        match zxid {
+            ..=0 => zxid.to_string(),
+            _ if zxid <= self.place.zxid_base => "old".to_owned(),
+            _ => format!("+{}", zxid - self.place.zxid_base),
+        }
+    }
+
+    fn session(&self, id: i64) -> String {
+        match (id, self.names.get(&id)) {
+            (0, _) => "0".to_owned(),
+            (_, Some(name)) => name.clone(),
+            (_, None) => "unknown".to_owned(),
+        }
+    }
+}
+
+/// Makes the run's folder as the super user, whatever earlier runs did to the root. Answers the zxid of that.
+fn prepare(server: SocketAddr, folder: &str) -> (Connection, i64) {
+    let mut control = Connection::open(server);
+    control.send(&handshake(&Identity::new_session(), 0, SESSION_TIMEOUT_MS));
+    control.receive();
+    let place = Place { folder: folder.to_owned(), zxid_base: 0 };
+    control.send(
+        &Request::Auth { scheme: "digest".to_owned(), auth: Some("super:test".into()) }.frame(0, &place),
+    );
+    control.receive();
+    let create = Request::Create {
+        op: op::CREATE,
+        path: "%".to_owned(),
+        data: None,
+        acl: open_acl(),
+        flags: 0,
+        ttl_ms: 0,
+    };
+    control.send(&create.frame(1, &place));
+    let Received::Frame(reply) = control.receive() else { panic!("no reply to the create of {folder}") };
+    let mut reader = Reader::new(&reply);
+    let header = (reader.int(), reader.long(), reader.int());
+    let (Some(1), Some(zxid), Some(0)) = header else { panic!("create {folder}: {header:?}") };
+    (control, zxid)
+}

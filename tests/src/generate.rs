@@ -1,0 +1,307 @@
+//! Random conversations. A seed gives always the same one.
+//!
+//! Few paths, few data, few versions: so that requests meet each other's results often.
+
+use crate::request::{AclEntry, Request, op, open_acl};
+
+/// How many sessions speak.
+pub const SESSIONS: usize = 3;
+
+/// One step of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A session sends a request.
+    Ask(usize, Request),
+    /// A session's connection breaks, and a new one resumes the session.
+    Resume(usize),
+    /// A session is resumed on a new connection while the old one is still open.
+    Move(usize),
+}
+
+/// A small generator of numbers (splitmix64): the conversation of a seed must not change with a dependency.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// Starts from a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+    }
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+    fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize].clone()
+    }
+}
+
+/// A conversation of `length` steps.
+pub fn conversation(seed: u64, length: usize) -> Vec<Step> {
+    let mut random = Random::new(seed);
+    (0..length).map(|done| step(&mut random, done)).collect()
+}
+
+fn step(random: &mut Random, done: usize) -> Step {
+    let session = random.below(SESSIONS as u64) as usize;
+    match random.below(200) {
+        0..=2 => Step::Resume(session),
+        3 => Step::Move(session),
+        4..=6 => Step::Ask(session, Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }),
+        7..=8 => Step::Ask(session, broken(random)),
+        _ => Step::Ask(session, request(random, done)),
+    }
+}
+
+fn request(random: &mut Random, done: usize) -> Request {
+    match random.below(100) {
+        0..=21 => create(random),
+        22..=29 => delete(random, op::DELETE),
+        30..=39 => set_data(random),
+        40..=57 => read(random),
+        58..=60 => Request::Path { op: op::GET_ACL, path: path(random) },
+        61..=64 => Request::SetAcl { path: path(random), acl: acl(random), version: version(random) },
+        65 => Request::Path { op: op::SYNC, path: path(random) },
+        66..=74 => Request::Multi { op: op::MULTI, parts: parts(random, writing) },
+        75..=77 => Request::Multi { op: op::MULTI_READ, parts: parts(random, reading) },
+        78..=81 => watches(random, op::ADD_WATCH),
+        82..=84 => watches(random, op::REMOVE_WATCHES),
+        85..=86 => watches(random, op::CHECK_WATCHES),
+        87..=90 => set_watches(random, done),
+        91..=92 => Request::Path { op: op::GET_EPHEMERALS, path: path(random) },
+        93..=94 => Request::Path { op: op::GET_ALL_CHILDREN_NUMBER, path: path(random) },
+        95 => Request::Raw { op: op::WHO_AM_I, body: Vec::new() },
+        96 => quota(random),
+        _ => auth(random),
+    }
+}
+
+/// Mostly paths of a small tree; sometimes one that a sequential create made; sometimes nonsense.
+fn path(random: &mut Random) -> String {
+    match random.below(100) {
+        0..=79 => {
+            let depth = random.pick(&[0, 1, 1, 1, 1, 2, 2, 2, 3]);
+            (0..depth).fold("%".to_owned(), |path, _| path + random.pick(&["/a", "/b", "/c"]))
+        }
+        80..=92 => {
+            let parent = random.pick(&["%", "%", "%/a", "%/b"]);
+            format!("{parent}/{}{:010}", random.pick(&["s", "a", ""]), random.below(8))
+        }
+        _ => random
+            .pick(&[
+                "",
+                "a",
+                "%/",
+                "%//a",
+                "%/./a",
+                "%/../a",
+                "%/a/..",
+                "%/\u{1}",
+                "%/\u{7f}",
+                "%/\u{e000}",
+                "%/\u{fff0}",
+                "%/\u{1f600}",
+                "%/ü",
+                "%/...",
+                "%/a/",
+                "//",
+                "%/\0",
+            ])
+            .to_owned(),
+    }
+}
+
+/// As [`path`], and sometimes a node that every server has. Only for what such a node always refuses: it holds what
+/// earlier runs left, and what a server adds of its own.
+fn path_to_change(random: &mut Random) -> String {
+    if random.chance(4) {
+        return random.pick(&["/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/"]).to_owned();
+    }
+    path(random)
+}
+
+fn data(random: &mut Random) -> Option<Vec<u8>> {
+    match random.below(10) {
+        0 => None,
+        1..=2 => Some(Vec::new()),
+        3 => Some(vec![b'x'; 300]),
+        _ => Some(random.pick(&["one", "two", "three"]).into()),
+    }
+}
+
+fn version(random: &mut Random) -> i32 {
+    random.pick(&[-1, -1, -1, -1, 0, 0, 1, 2, -2, i32::MIN])
+}
+
+fn acl(random: &mut Random) -> Option<Vec<AclEntry>> {
+    let entry = |perms, scheme: &str, id: &str| (perms, scheme.to_owned(), id.to_owned());
+    let ann = "ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM=";
+    match random.below(30) {
+        0..=15 => open_acl(),
+        16 => Some(vec![entry(1, "world", "anyone")]),
+        17 => Some(vec![entry(random.below(32) as i32, "world", "anyone")]),
+        18 => Some(vec![entry(31, "digest", ann), entry(1, "world", "anyone")]),
+        19 => Some(vec![entry(31, "digest", ann)]),
+        20 => Some(vec![entry(31, "auth", "")]),
+        21 => Some(vec![entry(5, "auth", "whatever"), entry(1, "world", "anyone")]),
+        22 => Some(vec![entry(31, "ip", "127.0.0.1")]),
+        23 => Some(vec![entry(31, "ip", "127.0.0.0/8"), entry(31, "ip", "127.0.0.0/8")]),
+        24 => Some(vec![entry(31, "ip", "10.0.0.0/8"), entry(1, "world", "anyone")]),
+        25 => Some(vec![entry(31, "ip", random.pick(&["1.2.3", "127.0.0.1/33", "x", "127.0.0.1/", ""]))]),
+        26 => Some(Vec::new()),
+        27 => None,
+        28 => Some(vec![entry(31, random.pick(&["nonesuch", "", "super", "sasl", "x509"]), "x")]),
+        _ => Some(vec![entry(
+            31,
+            random.pick(&["world", "digest"]),
+            random.pick(&["nobody", "a:b:c", "a", ""]),
+        )]),
+    }
+}
+
+fn create(random: &mut Random) -> Request {
+    let op =
+        random.pick(&[op::CREATE, op::CREATE, op::CREATE, op::CREATE2, op::CREATE_CONTAINER, op::CREATE_TTL]);
+    let flags = match op {
+        _ if random.chance(4) => random.pick(&[-1, 7, 8, 100, 0, 1, 2, 3, 4, 5, 6]),
+        op::CREATE_CONTAINER => 4,
+        op::CREATE_TTL => random.pick(&[5, 6]),
+        _ => random.pick(&[0, 0, 0, 1, 1, 2, 2, 3]),
+    };
+    let mut path = path_to_change(random);
+    if matches!(flags, 2 | 3 | 6) && random.chance(70) {
+        path = random.pick(&["%/s", "%/", "%/a/s", "%/b/", "%/a", "%/a/a"]).to_owned();
+    }
+    // Far beyond the length of a run, or out of range: whether a node has expired is a matter of time.
+    let ttl_ms = random.pick(&[3_600_000, 3_600_000, (1 << 40) - 1, 1 << 40, 0, -1]);
+    Request::Create { op, path, data: data(random), acl: acl(random), flags, ttl_ms }
+}
+
+fn delete(random: &mut Random, op: i32) -> Request {
+    let path = if op == op::DELETE { path_to_change(random) } else { path(random) };
+    Request::Versioned { op, path, version: version(random) }
+}
+
+fn set_data(random: &mut Random) -> Request {
+    Request::SetData { path: path(random), data: data(random), version: version(random) }
+}
+
+fn read(random: &mut Random) -> Request {
+    let op = random.pick(&[op::EXISTS, op::GET_DATA, op::GET_CHILDREN, op::GET_CHILDREN2]);
+    Request::Read { op, path: path(random), watch: random.chance(50) }
+}
+
+fn parts(random: &mut Random, part: fn(&mut Random) -> Request) -> Vec<Request> {
+    let count = random.pick(&[0, 1, 2, 2, 3, 3, 4, 6]);
+    let mut parts: Vec<Request> = (0..count).map(|_| part(random)).collect();
+    if count > 0 && random.chance(3) {
+        parts.push(if random.chance(50) { reading(random) } else { writing(random) });
+    }
+    parts
+}
+
+fn writing(random: &mut Random) -> Request {
+    match random.below(10) {
+        0..=4 => create(random),
+        5..=6 => delete(random, op::DELETE),
+        7..=8 => set_data(random),
+        _ => delete(random, op::CHECK),
+    }
+}
+
+fn reading(random: &mut Random) -> Request {
+    Request::Read {
+        op: random.pick(&[op::GET_DATA, op::GET_CHILDREN]),
+        path: path(random),
+        watch: random.chance(20),
+    }
+}
+
+fn watches(random: &mut Random, op: i32) -> Request {
+    let kind = match op {
+        op::ADD_WATCH => random.pick(&[0, 0, 0, 1, 1, 1, 2, -1]),
+        _ => random.pick(&[1, 2, 3, 3, 4, 5, 0, 6]),
+    };
+    Request::Watches { op, path: path(random), kind }
+}
+
+fn set_watches(random: &mut Random, done: usize) -> Request {
+    let op = random.pick(&[op::SET_WATCHES, op::SET_WATCHES2]);
+    let list = |random: &mut Random| (0..random.below(4)).map(|_| path(random)).collect();
+    let count = if op == op::SET_WATCHES { 3 } else { 5 };
+    let lists = (0..count).map(|_| list(random)).collect();
+    Request::SetWatches { op, zxid: random.below(done as u64 + 1) as i64, lists }
+}
+
+fn quota(random: &mut Random) -> Request {
+    let root = "/zookeeper/quota%";
+    let limits = random.pick(&[
+        "count=2,bytes=10",
+        "count=-1,bytes=-1=;byteHardLimit=100;countHardLimit=6",
+        "count=3,bytes=-1=;countHardLimit=4",
+        "nonsense",
+    ]);
+    let (path, data) = random.pick(&[
+        (root.to_owned(), ""),
+        (format!("{root}/zookeeper_limits"), limits),
+        (format!("{root}/zookeeper_stats"), "count=0,bytes=0"),
+    ]);
+    match random.below(4) {
+        0..=1 => {
+            let data = Some(data.into());
+            Request::Create { op: op::CREATE, path, data, acl: open_acl(), flags: 0, ttl_ms: 0 }
+        }
+        2 => Request::SetData { path, data: Some(data.into()), version: -1 },
+        _ => Request::Read { op: op::GET_DATA, path, watch: false },
+    }
+}
+
+fn auth(random: &mut Random) -> Request {
+    let (scheme, auth) = match random.below(12) {
+        0..=5 => ("digest", "ann:secret"),
+        6..=7 => ("digest", "bob:secret"),
+        8 => ("digest", "super:test"),
+        9 => ("ip", ""),
+        10 => ("world", "anyone"),
+        _ => random.pick(&[("nonesuch", "x"), ("digest", ""), ("digest", "ann"), ("auth", ""), ("", "")]),
+    };
+    Request::Auth { scheme: scheme.to_owned(), auth: Some(auth.into()) }
+}
+
+/// Requests that are answered with an error and often the end of the connection.
+fn broken(random: &mut Random) -> Request {
+    let (op, body) = random.pick(&[
+        (op::CREATE, vec![]),
+        (op::CREATE, vec![0, 0, 0, 9, b'/']),
+        (op::GET_DATA, vec![0, 0, 0, 2, b'/', b'a']),
+        (op::GET_DATA, vec![0xff, 0xff, 0xff, 0xff, 0]),
+        (op::GET_DATA, vec![0xff, 0xff, 0xff, 0xfe, 0]),
+        (op::SET_DATA, vec![0, 0, 0, 1, b'/']),
+        (op::DELETE, vec![0x7f, 0xff, 0xff, 0xff]),
+        (op::MULTI, vec![0, 0, 0, 1]),
+        (op::MULTI, vec![0, 0, 0, 3, 0, 0, 0, 0, 0]),
+        (op::SYNC, vec![]),
+        (op::PING, vec![1, 2, 3]),
+        (op::CHECK, vec![0, 0, 0, 1, b'/', 0, 0, 0, 0]),
+        (op::WHO_AM_I, vec![1, 2, 3]),
+        (op::ADD_WATCH, vec![]),
+        (op::SET_WATCHES, vec![0]),
+        (op::GET_EPHEMERALS, vec![]),
+        (op::RECONFIG, vec![0xff; 20]),
+        (op::SASL, vec![0, 0, 0, 1, 7]),
+        (10, vec![]),
+        (999, vec![]),
+        (-5, vec![]),
+        (0, vec![]),
+    ]);
+    Request::Raw { op, body }
+}

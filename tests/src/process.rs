@@ -1,0 +1,271 @@
+//! A server as a process: Ostler, or Apache ZooKeeper as the oracle.
+//!
+//! Each server has its own data directory and port, listens on 127.0.0.1, and ends with the value that holds it.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The digest of `super:test`, which the test suites of other people's clients configure too.
+pub const SUPER_DIGEST: &str = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+
+/// How long a server may take to answer `srvr` after its start. Generous: a JVM on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Apache ZooKeeper, standalone, as `tests/oracle/fetch` gets it.
+    ZooKeeper,
+    /// `ostler serve`.
+    Ostler,
+}
+
+impl Kind {
+    /// The server under test: Ostler, unless `OSTLER_TEST_SERVER=zookeeper` asks for a check of the tests themselves.
+    pub fn under_test() -> Kind {
+        match std::env::var("OSTLER_TEST_SERVER").as_deref() {
+            Ok("zookeeper") => Kind::ZooKeeper,
+            Ok("ostler") | Err(_) => Kind::Ostler,
+            Ok(other) => panic!("OSTLER_TEST_SERVER is {other}; it may be ostler or zookeeper"),
+        }
+    }
+}
+
+/// A running server. Dropping it kills the process and removes its data.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    port: u16,
+    folder: TempDir,
+    properties: Vec<(String, String)>,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Starts a server with an empty data directory, or says why this machine cannot and answers `None`.
+    ///
+    /// Panics when the server does not come up: that is a failure, not a missing tool.
+    pub fn start(kind: Kind) -> Option<Server> {
+        Server::start_with(kind, &[])
+    }
+
+    /// As [`Server::start`], with further `zookeeper.*` properties.
+    pub fn start_with(kind: Kind, properties: &[(&str, &str)]) -> Option<Server> {
+        if kind == Kind::ZooKeeper && oracle_jars().is_none() {
+            return None;
+        }
+        let mut all = vec![
+            ("zookeeper.4lw.commands.whitelist".to_owned(), "*".to_owned()),
+            ("zookeeper.extendedTypesEnabled".to_owned(), "true".to_owned()),
+            ("zookeeper.DigestAuthenticationProvider.superDigest".to_owned(), SUPER_DIGEST.to_owned()),
+        ];
+        all.extend(properties.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut server = Server { kind, port: free_port(), folder, properties: all, child: None };
+        server.launch();
+        Some(server)
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Which server this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Ends the process as a power switch would, without a chance to tidy up.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("kill the server");
+            child.wait().expect("the killed server");
+        }
+    }
+
+    /// Starts the process again on the same data and port, after [`Server::kill`].
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "the server runs already");
+        let mut command = match self.kind {
+            Kind::ZooKeeper => self.zookeeper_command(),
+            Kind::Ostler => self.ostler_command(),
+        };
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("the server's log");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the server's log")).stderr(log);
+        self.child = Some(command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}")));
+        self.wait_until_serving();
+    }
+
+    /// Kills and launches.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// What the server wrote to its standard output and error, over all its starts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The answer to a four-letter word, or what came of it before the connection broke.
+    pub fn four_letter_word(&self, word: &str) -> String {
+        let mut answer = Vec::new();
+        if let Ok(mut stream) = TcpStream::connect(self.address()) {
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+            let _ = stream.write_all(word.as_bytes());
+            let _ = stream.read_to_end(&mut answer);
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn wait_until_serving(&mut self) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.four_letter_word("srvr").starts_with("Zookeeper version: ") {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "{:?} ended at its start: {ended:?}\n{}", self.kind, self.log());
+            assert!(Instant::now() < deadline, "{:?} does not answer srvr\n{}", self.kind, self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    fn zookeeper_command(&self) -> Command {
+        let config = self.folder.path().join("zoo.cfg");
+        let text = format!(
+            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\ntickTime=2000\nmaxClientCnxns=0\nadmin.enableServer=false\n",
+            self.folder.path().join("data").display(),
+            self.port
+        );
+        fs::write(&config, text).expect("write zoo.cfg");
+        let mut command = Command::new("java");
+        // Small and quick to start; these tests never load it.
+        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
+        command.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
+        let jars = oracle_jars().expect("the oracle's jars").join("*");
+        command.arg("-cp").arg(jars).arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(config);
+        command
+    }
+
+    fn ostler_command(&self) -> Command {
+        let mut command = Command::new(ostler_binary());
+        command.arg("serve").arg("--data-dir").arg(self.folder.path().join("data"));
+        command.arg("--client-port").arg(self.port.to_string());
+        command.args(["--client-port-address", "127.0.0.1", "-DmaxClientCnxns=0", "-DtickTime=2000"]);
+        command.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- log of {:?}\n{}", self.kind, self.log());
+        }
+    }
+}
+
+/// The top of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+}
+
+/// Where tests keep what the package clients fetched; git does not see it.
+pub fn cache() -> PathBuf {
+    repository().join(".cache")
+}
+
+/// Whether a program can be found on the search path.
+pub fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// Whether a missing tool is a failure and not a reason to skip: `CI=true` or `OSTLER_REQUIRE_CLIENTS` set.
+pub fn tools_required() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+        || std::env::var_os("OSTLER_REQUIRE_CLIENTS").is_some()
+}
+
+/// Answers whether all programs are there. Without one it prints `skipped: no …`, or panics where tools are required.
+pub fn have_tools(names: &[&str]) -> bool {
+    match names.iter().find(|name| !has_program(name)) {
+        None => true,
+        Some(name) => {
+            assert!(!tools_required(), "{name} is missing and this run requires it");
+            println!("skipped: no {name}");
+            false
+        }
+    }
+}
+
+/// The folder of the oracle's jars, fetched on first use.
+fn oracle_jars() -> Option<&'static Path> {
+    static JARS: OnceLock<Option<PathBuf>> = OnceLock::new();
+    JARS.get_or_init(|| {
+        if !have_tools(&["java", "mvn"]) {
+            return None;
+        }
+        let _lock = lock_cache("oracle");
+        let fetch =
+            Command::new(repository().join("tests/oracle/fetch")).output().expect("run tests/oracle/fetch");
+        assert!(fetch.status.success(), "tests/oracle/fetch: {}", String::from_utf8_lossy(&fetch.stderr));
+        Some(PathBuf::from(String::from_utf8_lossy(&fetch.stdout).trim()))
+    })
+    .as_deref()
+}
+
+/// Held while one test process fills a folder of the cache; others wait.
+pub fn lock_cache(name: &str) -> File {
+    fs::create_dir_all(cache()).expect("the cache folder");
+    let lock = File::create(cache().join(format!("{name}.lock"))).expect("the cache's lock");
+    lock.lock().expect("lock the cache");
+    lock
+}
+
+/// `OSTLER_BIN`, or the binary beside this test in the target folder.
+fn ostler_binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("OSTLER_BIN") {
+        return PathBuf::from(path);
+    }
+    // target/<profile>/deps/<test> → target/<profile>/ostler
+    let test = std::env::current_exe().expect("this test's own path");
+    let binary = test.parent().and_then(Path::parent).expect("the target folder").join("ostler");
+    assert!(
+        binary.is_file(),
+        "{} is not built: cargo build -p ostler-cli, or set OSTLER_BIN",
+        binary.display()
+    );
+    binary
+}
+
+/// A port nobody listens on, below the range from which the system serves outgoing connections.
+///
+/// Between this look and the server's start another process could take it; tests of one machine start from different
+/// offsets so that it does not happen among themselves.
+fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = (std::process::id() % 400) as u16 * 50;
+    for _ in 0..COUNT {
+        let port = FIRST + offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port from {FIRST} to {}", FIRST + COUNT)
+}
