@@ -573,3 +573,11 @@ fn is_digest(text: &str) -> bool {
             && digest.strip_suffix('=').is_some_and(|digits| digits.chars().all(base64))
     })
 }
+
+/// Reads every key from settings that have none, so that a test sees which are asked for.
+#[cfg(test)]
+pub(super) fn read_all(settings: &mut Settings, outside: &dyn Outside) {
+    let loader = Loader { from_file: false, settings, outside };
+    let config = loader.config(&CommandLine::default());
+    assert!(config.is_ok(), "defaults are a configuration");
+}

@@ -200,3 +200,6 @@ pub struct Admin {
     /// `admin.commandURL`: what the command paths begin with; starts with `/` and does not end with it.
     pub command_url: String,
 }
+
+#[cfg(test)]
+mod tests;

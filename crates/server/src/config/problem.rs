@@ -31,7 +31,8 @@ impl fmt::Display for Problem {
 /// A value for an error message or a log: never a password.
 pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     let key = key.to_ascii_lowercase();
-    if key.contains("passw") || key.contains("superdigest") { "(hidden)" } else { value }
+    let is_secret = ["password", "passwd", "superdigest"].iter().any(|ending| key.ends_with(ending));
+    if is_secret { "(hidden)" } else { value }
 }
 
 /// Something that does not stop the start but deserves a line in the log.

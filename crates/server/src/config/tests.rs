@@ -1,0 +1,408 @@
+//! From text to configuration.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::keys::{KEYS, Support};
+use super::*;
+
+/// Files by name; every host name but `nowhere` is 192.0.2.1.
+#[derive(Default)]
+struct Files(BTreeMap<String, String>);
+
+impl Outside for Files {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let text = self.0.get(path.to_str().unwrap()).ok_or(io::ErrorKind::NotFound)?;
+        Ok(text.clone().into_bytes())
+    }
+
+    fn resolve(&self, host: &str) -> io::Result<IpAddr> {
+        if host == "nowhere" { Err(io::Error::other("no such host")) } else { Ok([192, 0, 2, 1].into()) }
+    }
+}
+
+/// Loads a zoo.cfg with further files.
+fn load_text(text: &str, files: &[(&str, &str)], definitions: &[&str]) -> Result<Loaded, ConfigError> {
+    let all = files.iter().copied().chain([("zoo.cfg", text)]);
+    let files = Files(all.map(|(name, text)| (name.to_owned(), text.to_owned())).collect());
+    let command_line = CommandLine {
+        config: Some("zoo.cfg".into()),
+        definitions: definitions.iter().map(|&definition| definition.to_owned()).collect(),
+        ..CommandLine::default()
+    };
+    load_with(&command_line, &files)
+}
+
+/// Loads lines added to the smallest zoo.cfg there is.
+fn loaded(lines: &str) -> Loaded {
+    load_text(&format!("dataDir=/d\nclientPort=2181\n{lines}"), &[], &[])
+        .unwrap_or_else(|error| panic!("{lines}: {error}"))
+}
+
+fn config(lines: &str) -> Config {
+    loaded(lines).config
+}
+
+/// What is wrong with lines added to the smallest zoo.cfg.
+fn problems(lines: &str) -> Vec<Problem> {
+    problems_of(load_text(&format!("dataDir=/d\nclientPort=2181\n{lines}"), &[], &[]))
+}
+
+fn problems_of(result: Result<Loaded, ConfigError>) -> Vec<Problem> {
+    match result {
+        Err(ConfigError::Invalid(problems)) => problems,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn defaults_are_those_of_zookeeper() {
+    let config = config("");
+    assert_eq!(config.tick_time_ms, 3_000);
+    assert_eq!((config.session.timeout_ms_min, config.session.timeout_ms_max), (6_000, 60_000));
+    assert_eq!((config.connection.per_address_max, config.connection.count_max), (60, 0));
+    assert_eq!(config.connection.outstanding_requests_max, 1_000);
+    assert_eq!(config.connection.request_bytes_max, 0xf_ffff);
+    assert_eq!((config.connection.throttle, config.connection.throttled_wait_ms_max), (None, None));
+    assert_eq!(config.storage.snapshot_commands, 100_000);
+    assert_eq!(config.storage.segment_bytes, 64 << 20);
+    assert_eq!(config.storage.snapshot_log_bytes, Some(4 << 30));
+    assert_eq!((config.storage.snapshots_kept, config.storage.purge_interval_hours), (3, None));
+    assert!(config.storage.force_sync && config.storage.create_dirs);
+    assert_eq!(config.storage.log_dir, Path::new("/d"));
+    assert_eq!(config.words, WordList::Only(vec!["srvr".into()]));
+    assert!(!config.requests.skip_acl && !config.requests.enforce_quota && !config.requests.extended_types);
+    assert_eq!((config.server_id, config.io_threads), (0, 0));
+    // As ZooKeeper listens: on all addresses.
+    assert_eq!(config.listen, Listen { address: "::".parse().unwrap(), port: 2181, backlog: 50 });
+    // Unlike ZooKeeper's, which is on all addresses.
+    let admin = config.admin.unwrap();
+    assert_eq!(
+        (admin.address.to_string().as_str(), admin.command_url.as_str()),
+        ("127.0.0.1:8080", "/commands")
+    );
+}
+
+#[test]
+fn without_a_file_the_server_is_for_this_machine_only() {
+    let Loaded { config, warnings } = load_with(&CommandLine::default(), &Files::default()).unwrap();
+    assert_eq!(config.listen.address.to_string(), "127.0.0.1");
+    assert_eq!(config.listen.port, 2181);
+    assert_eq!(config.storage.data_dir, Path::new("ostler-data"));
+    assert_eq!(config.connection.per_address_max, 60);
+    assert_eq!(warnings, []);
+}
+
+/// Each used key changes the field it is for.
+#[test]
+fn every_key_reaches_its_field() {
+    type Check = fn(&Config) -> bool;
+    let cases: &[(&str, Check)] = &[
+        ("tickTime=2000", |c| {
+            c.tick_time_ms == 2_000 && c.session.timeout_ms_min == 4_000 && c.session.timeout_ms_max == 40_000
+        }),
+        ("clientPort=0", |c| c.listen.port == 0),
+        ("clientPortAddress=10.1.2.3", |c| c.listen.address.to_string() == "10.1.2.3"),
+        ("clientPortAddress=zoo1", |c| c.listen.address.to_string() == "192.0.2.1"),
+        ("clientPortAddress=[::1]", |c| c.listen.address.to_string() == "::1"),
+        ("clientPortListenBacklog=7", |c| c.listen.backlog == 7),
+        ("clientPortListenBacklog=-1", |c| c.listen.backlog == 50),
+        ("dataDir=/e", |c| c.storage.data_dir == Path::new("/e") && c.storage.log_dir == Path::new("/e")),
+        ("dataLogDir=/l", |c| c.storage.data_dir == Path::new("/d") && c.storage.log_dir == Path::new("/l")),
+        ("minSessionTimeout=100", |c| c.session.timeout_ms_min == 100),
+        ("minSessionTimeout=-1", |c| c.session.timeout_ms_min == 6_000),
+        ("maxSessionTimeout=100000", |c| c.session.timeout_ms_max == 100_000),
+        ("maxClientCnxns=0", |c| c.connection.per_address_max == 0),
+        ("maxClientCnxns=-5", |c| c.connection.per_address_max == 0),
+        ("maxCnxns=9", |c| c.connection.count_max == 9),
+        ("globalOutstandingLimit=5", |c| c.connection.outstanding_requests_max == 5),
+        ("request_throttle_max_requests=5", |c| c.connection.throttle_requests_max == 5),
+        ("requestThrottleLimit=6", |c| c.connection.throttle_requests_max == 6),
+        ("throttled_op_wait_time=8", |c| c.connection.throttled_wait_ms_max == Some(8)),
+        ("largeRequestThreshold=9", |c| c.connection.large_request_bytes_min == Some(9)),
+        ("largeRequestMaxBytes=10", |c| c.connection.large_requests_bytes_max == 10),
+        ("nio.sessionlessCnxnTimeout=11", |c| c.connection.handshake_timeout_ms == 11),
+        ("jute.maxbuffer=0x1fffff", |c| c.connection.request_bytes_max == 0x1f_ffff),
+        (
+            "connection_throttle_tokens=3\nconnection_throttle_fill_time=4\nconnection_throttle_fill_count=5",
+            |c| {
+                c.connection.throttle
+                    == Some(ConnectionThrottle { tokens_max: 3, fill_interval_ms: 4, fill_tokens: 5 })
+            },
+        ),
+        ("forceSync=no", |c| !c.storage.force_sync),
+        ("datadir.autocreate=false", |c| !c.storage.create_dirs),
+        ("fsync.warningthresholdms=20", |c| c.storage.flush_warning_ms == 20),
+        ("preAllocSize=8192", |c| c.storage.segment_bytes == 8 << 20),
+        ("snapCount=10", |c| c.storage.snapshot_commands == 10),
+        ("snapCount=0", |c| c.storage.snapshot_commands == 2),
+        ("snapSizeLimitInKb=2", |c| c.storage.snapshot_log_bytes == Some(2 << 10)),
+        ("snapSizeLimitInKb=0", |c| c.storage.snapshot_log_bytes.is_none()),
+        ("txnLogSizeLimitInKb=3", |c| c.storage.snapshot_log_bytes == Some(3 << 10)),
+        ("autopurge.snapRetainCount=5", |c| c.storage.snapshots_kept == 5),
+        ("autopurge.snapRetainCount=1", |c| c.storage.snapshots_kept == 3),
+        ("autopurge.purgeInterval=24", |c| c.storage.purge_interval_hours == Some(24)),
+        ("skipACL=yes", |c| c.requests.skip_acl),
+        ("enforceQuota=true", |c| c.requests.enforce_quota),
+        ("extendedTypesEnabled=TRUE", |c| c.requests.extended_types),
+        ("DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=", |c| {
+            c.requests.super_digest.as_deref() == Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=")
+        }),
+        ("readonlymode.enabled=true", |c| {
+            c.requests.read_only_mode && c.words == WordList::Only(vec!["srvr".into(), "isro".into()])
+        }),
+        ("4lw.commands.whitelist=stat, ruok,conf", |c| {
+            c.words == WordList::Only(["stat", "ruok", "conf"].map(Into::into).into())
+        }),
+        ("4lw.commands.whitelist=*", |c| c.words == WordList::All),
+        ("4lw.commands.whitelist=", |c| c.words == WordList::Only(vec![])),
+        ("znode.container.checkIntervalMs=5", |c| c.containers.check_interval_ms == 5),
+        ("znode.container.maxPerMinute=6", |c| c.containers.per_minute_max == 6),
+        ("znode.container.maxNeverUsedIntervalMs=7", |c| c.containers.never_used_ms_max == Some(7)),
+        ("admin.enableServer=false", |c| c.admin.is_none()),
+        ("admin.serverPort=9000\nadmin.serverAddress=0.0.0.0", |c| {
+            c.admin.as_ref().is_some_and(|admin| admin.address.to_string() == "0.0.0.0:9000")
+        }),
+        ("admin.commandURL=/zk/", |c| c.admin.as_ref().is_some_and(|admin| admin.command_url == "/zk")),
+        (
+            "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
+            |c| c.metrics.is_some_and(|address| address.to_string() == "[::]:7000"),
+        ),
+        (
+            "metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpHost=127.0.0.1\nmetricsProvider.httpPort=7001",
+            |c| c.metrics.is_some_and(|address| address.to_string() == "127.0.0.1:7001"),
+        ),
+        ("metricsProvider.className=org.apache.zookeeper.metrics.impl.DefaultMetricsProvider", |c| {
+            c.metrics.is_none()
+        }),
+        ("ostler.ioThreads=3", |c| c.io_threads == 3),
+        ("ostler.keeperExtensions=false", |c| !c.requests.keeper_extensions),
+        ("ostler.sessionPasswords=zookeeper", |c| c.session.passwords == SessionPasswords::ZooKeeper),
+        ("ostler.sessionsMax=4", |c| c.session.count_max == 4),
+        ("ostler.watchesMax=4", |c| c.requests.watches_max == 4),
+        ("ostler.outstandingBytesMax=2000000", |c| c.connection.outstanding_bytes_max == 2_000_000),
+        ("ostler.outputBytesPerConnectionMax=3000000", |c| c.connection.output_bytes_max == 3_000_000),
+        ("server.7=localhost:2888:3888", |c| c.server_id == 7),
+    ];
+    for (lines, check) in cases {
+        assert!(check(&config(lines)), "{lines}: {:?}", config(lines));
+    }
+    let covered = |key: &str| cases.iter().any(|(lines, _)| lines.lines().any(|line| line.starts_with(key)));
+    for key in KEYS.iter().filter(|key| key.support == Support::Used && key.name != "dynamicConfigFile") {
+        assert!(covered(key.name.trim_end_matches('*')), "{} has no case", key.name);
+    }
+}
+
+#[test]
+fn used_keys_are_asked_for_and_no_others() {
+    let mut settings = settings::Settings::default();
+    let files = Files::default();
+    loader::read_all(&mut settings, &files);
+    let asked = settings.asked.borrow();
+    let used = KEYS.iter().filter(|key| key.support == Support::Used);
+    let used: std::collections::BTreeSet<&str> = used.map(|key| key.name.trim_end_matches('*')).collect();
+    assert_eq!(
+        asked.iter().copied().chain(["dynamicConfigFile"]).collect::<std::collections::BTreeSet<_>>(),
+        used
+    );
+}
+
+#[test]
+fn a_bad_value_is_named_with_what_is_allowed() {
+    let cases = [
+        ("tickTime=abc", "zoo.cfg line 3: tickTime = abc: must be a whole number (ms) from 1 to 2147483647"),
+        ("tickTime=0", "zoo.cfg line 3: tickTime = 0: must be a whole number (ms) from 1 to 2147483647"),
+        ("tickTime=", "zoo.cfg line 3: tickTime: must be a whole number (ms) from 1 to 2147483647"),
+        (
+            "clientPort=70000",
+            "zoo.cfg line 3: clientPort = 70000: must be a whole number (0 = any free port) from 0 to 65535",
+        ),
+        (
+            "clientPortAddress=nowhere",
+            "zoo.cfg line 3: clientPortAddress = nowhere: must be an address of this machine (no such host)",
+        ),
+        ("enforceQuota=maybe", "zoo.cfg line 3: enforceQuota = maybe: must be true or false (or yes or no)"),
+        ("dataDir=", "zoo.cfg line 3: dataDir: must be a directory"),
+        (
+            "ostler.sessionPasswords=none",
+            "zoo.cfg line 3: ostler.sessionPasswords = none: must be secret or zookeeper",
+        ),
+        (
+            "admin.commandURL=commands",
+            "zoo.cfg line 3: admin.commandURL = commands: must be a path such as /commands",
+        ),
+        (
+            "superDigest=secret",
+            "DigestAuthenticationProvider.superDigest = (hidden): must be super:<base64 of the SHA-1 of super:password>",
+        ),
+        (
+            "minSessionTimeout=70000",
+            "the shortest session timeout (70000 ms) must not exceed the longest (60000 ms)",
+        ),
+        (
+            "jute.maxbuffer=1000000000",
+            "jute.maxbuffer = 1000000000: a log segment (67108864 bytes) must hold two requests",
+        ),
+        ("ostler.outstandingBytesMax=5", "one request (jute.maxbuffer, 1048575 bytes) must fit into 5 bytes"),
+        ("metricsProvider.className=com.example.Mine", "must be org.apache.zookeeper.metrics.prometheus"),
+        ("server.1=localhost", "server.1 = localhost: must be host:port:port"),
+        ("server.300=a:1:2", "the number of a server must be from 1 to 255"),
+        ("server.1=a:1:2:observer", "an observer cannot be alone"),
+        ("server.255=a:1:2\nextendedTypesEnabled=true", "must be at most 254"),
+        ("a=\\u12", "zoo.cfg line 3: \\u: must be followed by four hexadecimal digits"),
+    ];
+    for (lines, expected) in cases {
+        let shown: Vec<String> = problems(lines).iter().map(ToString::to_string).collect();
+        assert!(shown.iter().any(|problem| problem.contains(expected)), "{lines}: {shown:?}");
+    }
+}
+
+#[test]
+fn all_errors_are_reported_at_once() {
+    let result = load_text("tickTime=x\nsnapCount=y\nsecureClientPort=2281\n", &[], &["-"]);
+    let keys: Vec<String> = problems_of(result).into_iter().map(|problem| problem.key).collect();
+    assert_eq!(keys, ["secureClientPort", "dataDir", "snapCount", "tickTime"]);
+}
+
+#[test]
+fn what_cannot_be_ignored_safely_is_refused() {
+    for (lines, expected) in [
+        ("secureClientPort=2281", "TLS is not supported yet"),
+        ("ssl.keyStore.location=/k", "TLS is not supported yet"),
+        ("client.portUnification=true", "TLS is not supported yet"),
+        (
+            "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2",
+            "is one of 3 servers; ensembles are not supported yet",
+        ),
+        ("group.1=1:2:3", "ensembles are not supported yet"),
+        ("peerType=observer", "ensembles are not supported yet"),
+        ("audit.enable=true", "there is no audit log yet"),
+        ("sessionRequireClientSASLAuth=true", "SASL is not supported yet"),
+        (
+            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+            "only the schemes world, digest",
+        ),
+    ] {
+        let shown: Vec<String> = problems(lines).iter().map(ToString::to_string).collect();
+        assert!(shown.iter().any(|problem| problem.contains(expected)), "{lines}: {shown:?}");
+    }
+    // The same keys asking for nothing.
+    config("client.portUnification=false\npeerType=participant\naudit.enable=false\nsslQuorum=false");
+    config("authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider");
+}
+
+#[test]
+fn unknown_keys_are_warnings_that_name_them() {
+    let shown: Vec<String> =
+        loaded("nonsense=1\nticktime=5\ninitLimit=10").warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "zoo.cfg line 3: unknown key nonsense is ignored",
+            "zoo.cfg line 4: unknown key ticktime is ignored; did you mean tickTime?",
+            "zoo.cfg line 5: initLimit has no effect: it concerns the traffic between servers, and there is one server",
+        ]
+    );
+}
+
+#[test]
+fn later_sources_win() {
+    let text = "dataDir=/d\nclientPort=2181\ntickTime=1000\nsnapCount=5\nsnapCount=6\n";
+    let files = Files(BTreeMap::from([("zoo.cfg".to_owned(), text.to_owned())]));
+    let command_line = CommandLine {
+        config: Some("zoo.cfg".into()),
+        data_dir: Some("/other".into()),
+        client_port: Some(3000),
+        client_port_address: Some("127.0.0.2".into()),
+        definitions: [
+            "tickTime=2000",
+            "zookeeper.jute.maxbuffer=2048",
+            "zookeeper.skipACL",
+            "clientPort=4000",
+        ]
+        .map(Into::into)
+        .into(),
+    };
+    let config = load_with(&command_line, &files).unwrap().config;
+    assert_eq!((config.tick_time_ms, config.storage.snapshot_commands), (2_000, 6));
+    assert_eq!(config.connection.request_bytes_max, 2048);
+    assert_eq!((config.listen.port, config.listen.address.to_string().as_str()), (3000, "127.0.0.2"));
+    assert_eq!(config.storage.data_dir, Path::new("/other"));
+    assert!(config.requests.skip_acl, "a definition without a value is true");
+}
+
+#[test]
+fn myid_and_the_only_server_agree() {
+    let load = |text: &str, myid: &str| {
+        load_text(&format!("dataDir=/d\n{text}"), &[("/d/myid", myid)], &[]).map(|loaded| loaded.config)
+    };
+    assert_eq!(load("clientPort=1", "3\n").unwrap().server_id, 3);
+    let config = load("server.3=h:2888:3888;127.0.0.1:2182", " 3 ").unwrap();
+    assert_eq!(
+        (config.server_id, config.listen.port, config.listen.address.to_string().as_str()),
+        (3, 2182, "127.0.0.1")
+    );
+    assert!(load("server.2=h:1:2", "3").unwrap_err().to_string().contains("whose myid is 3"));
+    assert!(
+        load("clientPort=5\nserver.3=h:1:2;6", "3")
+            .unwrap_err()
+            .to_string()
+            .contains("differs from the client port 6")
+    );
+    for bad in ["", "x", "0", "256"] {
+        assert!(load("clientPort=1", bad).unwrap_err().to_string().contains("from 1 to 255"), "{bad:?}");
+    }
+}
+
+#[test]
+fn the_dynamic_file_is_read_beside_the_static_one() {
+    let text = "dataDir=/d\ndynamicConfigFile=zoo.cfg.dynamic\n";
+    let dynamic = [("zoo.cfg.dynamic", "server.1=h:2888:3888:participant;2183\nversion=100000000\n")];
+    let config = load_text(text, &dynamic, &[]).unwrap().config;
+    assert_eq!((config.server_id, config.listen.port), (1, 2183));
+    let error = load_text(text, &[], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read dynamic configuration file zoo.cfg.dynamic: "), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let command_line = CommandLine { config: Some("none.cfg".into()), ..CommandLine::default() };
+    let error = load_with(&command_line, &Files::default()).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read configuration file none.cfg: "), "{error}");
+}
+
+#[test]
+fn settings_are_listed_without_passwords() {
+    let config = config("superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
+    assert!(
+        config.settings.contains(&("DigestAuthenticationProvider.superDigest".into(), "(hidden)".into()))
+    );
+    assert!(config.settings.contains(&("clientPort".into(), "2181".into())));
+}
+
+#[test]
+fn the_sample_of_zookeeper_starts_without_an_error() {
+    let sample = "# The number of milliseconds of each tick\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n\
+        dataDir=/tmp/zookeeper\nclientPort=2181\n#maxClientCnxns=60\n#autopurge.snapRetainCount=3\n\
+        ## Metrics Providers\n#metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n";
+    let Loaded { config, .. } = load_text(sample, &[], &[]).unwrap();
+    assert_eq!((config.tick_time_ms, config.session.timeout_ms_max), (2_000, 40_000));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>(), definition in any::<String>()) {
+        let _ = load_text(&text, &[], &[&definition]);
+    }
+
+    #[test]
+    fn no_value_of_a_known_key_panics(pairs in prop::collection::vec((0..KEYS.len(), "(-?[0-9]{0,20}|0x[0-9a-f]{0,18}|\\PC{0,20}|a:1:2;3|\\[::\\])"), 0..8)) {
+        let text: String = pairs.iter().map(|(key, value)| format!("{}={value}\n", KEYS[*key].name.replace('*', "1"))).collect();
+        if let Err(ConfigError::Invalid(problems)) = load_text(&text, &[], &[]) {
+            prop_assert!(!problems.is_empty());
+        }
+    }
+}
