@@ -1,0 +1,185 @@
+//! What an ACL permits, and how the ACL of a request becomes that of a node.
+
+use std::borrow::Cow;
+
+use wire::acl::{AclList, encode_count, encode_entry};
+use wire::code::ErrorCode;
+use wire::jute::Malformed;
+
+use crate::acl_table::OPEN_BYTES;
+use crate::auth;
+
+/// Who asks for something, and whether that matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Encoded [`Identities`](auth::Identities).
+    pub identities: &'a [u8],
+    /// ACLs are not checked at all (`skipACL`).
+    pub skip_acl: bool,
+}
+
+impl Asker<'_> {
+    /// Whether the ACL with these bytes permits one of `perms` to the asker. An empty one permits everything.
+    #[inline]
+    pub fn may(&self, perms: i32, acl: &[u8]) -> bool {
+        acl == OPEN_BYTES || self.skip_acl || permits(acl, perms, self.identities)
+    }
+
+    /// [`may`](Self::may), as the result of an operation.
+    #[inline]
+    pub fn check(&self, perms: i32, acl: &[u8]) -> Result<(), ErrorCode> {
+        if self.may(perms, acl) { Ok(()) } else { Err(ErrorCode::NoAuth) }
+    }
+}
+
+/// Whether an ACL permits one of `perms` to somebody with these encoded identities (rules 38, 39).
+pub fn permits(acl: &[u8], perms: i32, identities: &[u8]) -> bool {
+    // Bytes in the table were checked when they came in; should they be damaged all the same, nobody gets in.
+    let Ok(list) = AclList::from_raw(acl) else { return false };
+    if list.is_empty() || auth::decode(identities).any(|(scheme, _)| scheme == auth::SUPER) {
+        return true;
+    }
+    list.iter().filter(|&(granted, ..)| granted & perms != 0).any(|(_, scheme, expression)| {
+        (scheme == auth::WORLD && expression == auth::ANYONE)
+            || auth::decode(identities)
+                .any(|(known, id)| known == scheme && auth::matches(scheme, id, expression))
+    })
+}
+
+/// Makes the ACL of a request that of a node (rule 37): no entry twice, `auth` replaced by the proven identities of
+/// the asker, every scheme and id acceptable, and at least one entry. Allocates only when something is replaced.
+pub fn fix_up<'a>(requested: AclList<'a>, identities: &[u8]) -> Result<Cow<'a, [u8]>, ErrorCode> {
+    if requested.raw() == OPEN_BYTES {
+        return Ok(Cow::Borrowed(OPEN_BYTES));
+    }
+    if requested.is_empty() {
+        return Err(ErrorCode::InvalidAcl);
+    }
+    let acceptable =
+        |(_, scheme, id): (i32, &str, &str)| scheme != auth::AUTH && auth::is_valid_id(scheme, id);
+    if requested.len() == 1 && requested.iter().all(acceptable) {
+        return Ok(Cow::Borrowed(requested.raw()));
+    }
+    let mut entries: Vec<(i32, &str, &str)> = Vec::new();
+    for (at, entry) in requested.iter().enumerate() {
+        if requested.iter().take(at).any(|earlier| earlier == entry) {
+            continue;
+        }
+        let (perms, scheme, _) = entry;
+        if scheme == auth::AUTH {
+            let before = entries.len();
+            let proven = auth::decode(identities).filter(|&(scheme, _)| auth::is_authenticated(scheme));
+            entries.extend(proven.map(|(scheme, id)| (perms, scheme, id)));
+            if entries.len() == before {
+                return Err(ErrorCode::InvalidAcl);
+            }
+        } else if acceptable(entry) {
+            entries.push(entry);
+        } else {
+            return Err(ErrorCode::InvalidAcl);
+        }
+    }
+    let mut bytes = Vec::new();
+    encode_count(entries.len(), &mut bytes);
+    for (perms, scheme, id) in entries {
+        encode_entry(perms, scheme, id, &mut bytes);
+    }
+    Ok(Cow::Owned(bytes))
+}
+
+/// Appends an ACL as it is shown to somebody without ADMIN: the hashes of `digest` ids are hidden (rule 39).
+pub fn put_redacted(acl: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let list = AclList::from_raw(acl)?;
+    encode_count(list.len(), out);
+    for (perms, scheme, id) in list {
+        match id.split_once(':') {
+            Some((user, _)) if scheme == auth::DIGEST => {
+                encode_entry(perms, scheme, &format!("{user}:x"), out);
+            }
+            _ => encode_entry(perms, scheme, id, out),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::acl::{Acl, encode_list, perms};
+
+    use super::*;
+    use crate::auth::Identities;
+
+    fn raw(entries: &[(i32, &str, &str)]) -> Vec<u8> {
+        let list: Vec<Acl> = entries.iter().map(|&(perms, scheme, id)| Acl::new(perms, scheme, id)).collect();
+        let mut bytes = Vec::new();
+        encode_list(&list, &mut bytes);
+        bytes
+    }
+
+    fn fixed(entries: &[(i32, &str, &str)], identities: &Identities) -> Result<Vec<u8>, ErrorCode> {
+        let bytes = raw(entries);
+        fix_up(AclList::from_raw(&bytes).unwrap(), identities.encoded()).map(Cow::into_owned)
+    }
+
+    fn digest(user: &str) -> Identities {
+        let mut identities = Identities::from_ip("10.0.0.1");
+        auth::add_digest(&mut identities, user.as_bytes(), None);
+        identities
+    }
+
+    #[test]
+    fn rule_37_empty_and_null_lists_are_refused() {
+        assert_eq!(fixed(&[], &digest("u:p")), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fix_up(AclList::NULL, b""), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn rule_37_auth_expands_to_proven_identities() {
+        let mut who = digest("u:p");
+        auth::add_digest(&mut who, b"v:q", None);
+        let (u, v) = (auth::digest_id("u:p"), auth::digest_id("v:q"));
+        let expanded = raw(&[(perms::READ, "digest", &u), (perms::READ, "digest", &v)]);
+        assert_eq!(fixed(&[(perms::READ, "auth", "")], &who), Ok(expanded));
+        assert_eq!(
+            fixed(&[(perms::READ, "auth", "")], &Identities::from_ip("::1")),
+            Err(ErrorCode::InvalidAcl)
+        );
+    }
+
+    #[test]
+    fn rule_37_duplicates_are_removed() {
+        let once = raw(&[(1, "world", "anyone"), (2, "world", "anyone")]);
+        let twice = [(1, "world", "anyone"), (2, "world", "anyone"), (1, "world", "anyone")];
+        assert_eq!(fixed(&twice, &Identities::new()), Ok(once));
+    }
+
+    #[test]
+    fn rule_37_one_bad_entry_refuses_the_list() {
+        let bad = [(31, "world", "anyone"), (1, "sasl", "u")];
+        assert_eq!(fixed(&bad, &Identities::new()), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn rule_38_super_passes_everything() {
+        let acl = raw(&[(perms::READ, "digest", "u:h")]);
+        let mut who = Identities::new();
+        assert!(!permits(&acl, perms::ADMIN, who.encoded()));
+        who.add(auth::SUPER, "");
+        assert!(permits(&acl, perms::ADMIN, who.encoded()));
+    }
+
+    #[test]
+    fn rule_40_ip_entries_are_compared_with_the_address() {
+        let acl = raw(&[(perms::WRITE, "ip", "10.0.0.0/8")]);
+        assert!(permits(&acl, perms::WRITE, Identities::from_ip("10.9.9.9").encoded()));
+        assert!(!permits(&acl, perms::READ, Identities::from_ip("10.9.9.9").encoded()));
+        assert!(!permits(&acl, perms::WRITE, Identities::from_ip("11.9.9.9").encoded()));
+    }
+
+    #[test]
+    fn rule_39_hashes_are_hidden() {
+        let mut shown = Vec::new();
+        put_redacted(&raw(&[(1, "digest", "u:h"), (2, "ip", "::1")]), &mut shown).unwrap();
+        assert_eq!(shown, raw(&[(1, "digest", "u:x"), (2, "ip", "::1")]));
+    }
+}

@@ -1,0 +1,270 @@
+//! Who a connection is, and how schemes prove and compare it.
+//!
+//! A connection collects identities: its address at once, one more per accepted auth packet. They travel with every
+//! command, encoded once per connection and copied as bytes, and are looked at only when a node's ACL is not open.
+//!
+//! ```text
+//! identities = (scheme ustring | id ustring)*
+//! ```
+
+use std::net::Ipv6Addr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1::{Digest as _, Sha1};
+use wire::jute::{Put, Reader};
+
+/// Scheme of identities that pass every check.
+pub const SUPER: &str = "super";
+/// Scheme of names with passwords.
+pub const DIGEST: &str = "digest";
+/// Scheme of addresses.
+pub const IP: &str = "ip";
+/// Scheme of everybody; only in ACLs, with the id [`ANYONE`].
+pub const WORLD: &str = "world";
+/// The one id of [`WORLD`].
+pub const ANYONE: &str = "anyone";
+/// Scheme that stands, in a request, for the identities of who asks.
+pub const AUTH: &str = "auth";
+
+/// The identities of one connection, in the order in which they were added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identities {
+    encoded: Vec<u8>,
+}
+
+impl Identities {
+    /// Nobody in particular.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Of a client at this address, as ZooKeeper begins every connection. `ip` is the textual address without port.
+    pub fn from_ip(ip: &str) -> Self {
+        let mut identities = Self::new();
+        identities.add(IP, ip);
+        identities
+    }
+
+    /// Adds an identity. One that is there already is not added again.
+    pub fn add(&mut self, scheme: &str, id: &str) {
+        if !self.iter().any(|known| known == (scheme, id)) {
+            self.encoded.put_str(scheme);
+            self.encoded.put_str(id);
+        }
+    }
+
+    /// The encoded form, for commands.
+    #[inline]
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    /// Schemes and ids.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        decode(&self.encoded)
+    }
+}
+
+/// Schemes and ids of encoded identities. Bytes that are not identities end the iteration: whoever sent them is
+/// nobody from there on, on every member alike.
+pub fn decode(encoded: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    let mut input = Reader::new(encoded);
+    std::iter::from_fn(move || Some((input.str().ok()?, input.str().ok()?)))
+}
+
+/// The digest identity of `user:password`: the user and the base64 of SHA-1 over the whole (rule 38).
+pub fn digest_id(user_password: &str) -> String {
+    let user = user_password.split(':').next().unwrap_or_default();
+    format!("{user}:{}", BASE64.encode(Sha1::digest(user_password.as_bytes())))
+}
+
+/// Accepts an auth packet of scheme `digest`: any name with any password is somebody. `super_digest` is the digest
+/// identity of the super user, if there is one; who proves to be it passes every check from then on.
+/// Returns false, and adds nothing, when the packet is not UTF-8.
+pub fn add_digest(identities: &mut Identities, auth: &[u8], super_digest: Option<&str>) -> bool {
+    let Ok(user_password) = std::str::from_utf8(auth) else { return false };
+    let id = digest_id(user_password);
+    if super_digest == Some(id.as_str()) {
+        identities.add(SUPER, "");
+    }
+    identities.add(DIGEST, &id);
+    true
+}
+
+/// What `whoAmI` shows of an identity: never the hash of a password, and nothing at all for `super`.
+pub fn user_name<'a>(scheme: &str, id: &'a str) -> &'a str {
+    match scheme {
+        DIGEST => id.split(':').next().unwrap_or_default(),
+        SUPER => "",
+        _ => id,
+    }
+}
+
+/// Whether an ACL may name this id. Schemes that no provider stands for are refused, as ZooKeeper refuses them.
+pub fn is_valid_id(scheme: &str, id: &str) -> bool {
+    match scheme {
+        WORLD => id == ANYONE,
+        // Java's split drops empty parts at the end, so that "user:" has one part and is refused, "a:b:" has two.
+        DIGEST => id.trim_end_matches(':').split(':').count() == 2,
+        IP => AddressRange::parse(id).is_some(),
+        _ => false,
+    }
+}
+
+/// Whether an identity of the scheme means this identity to be replaced for `auth` in an ACL (rule 37).
+pub fn is_authenticated(scheme: &str) -> bool {
+    // An address proves nothing about who uses it, and `super` has no provider that could check it again.
+    scheme == DIGEST
+}
+
+/// Whether `id`, an identity of a connection, is the `expression` of an ACL entry of the same scheme.
+pub fn matches(scheme: &str, id: &str, expression: &str) -> bool {
+    match scheme {
+        DIGEST => id == expression,
+        IP => AddressRange::parse(expression).is_some_and(|range| range.contains(id)),
+        _ => false,
+    }
+}
+
+/// An address or a CIDR range (rule 40): the leading `bits` bits of `address`, which has 4 or 16 bytes.
+struct AddressRange {
+    address: Address,
+    bits: u32,
+}
+
+impl AddressRange {
+    fn parse(expression: &str) -> Option<Self> {
+        let (address, bits) = match expression.split_once('/') {
+            Some((address, bits)) => (Address::parse(address)?, Some(bits.parse::<u32>().ok()?)),
+            None => (Address::parse(expression)?, None),
+        };
+        let width = address.width();
+        let bits = bits.unwrap_or(width);
+        (bits <= width).then_some(Self { address, bits })
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        Address::parse(id).is_some_and(|other| {
+            other.width() == self.address.width() && self.address.differing_from(&other) >= self.bits
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Address {
+    V4(u32),
+    V6(u128),
+}
+
+impl Address {
+    fn parse(text: &str) -> Option<Self> {
+        // Not the parser of `std` for version 4: ZooKeeper takes leading zeros, always as decimal.
+        let mut parts = text.split('.');
+        let mut v4 = 0u32;
+        for _ in 0..4 {
+            let part = parts.next().and_then(|part| part.parse::<u8>().ok());
+            match part {
+                Some(byte) => v4 = v4 << 8 | u32::from(byte),
+                None => return text.parse::<Ipv6Addr>().ok().map(|v6| Self::V6(v6.to_bits())),
+            }
+        }
+        parts.next().is_none().then_some(Self::V4(v4))
+    }
+
+    fn width(&self) -> u32 {
+        match self {
+            Self::V4(_) => 32,
+            Self::V6(_) => 128,
+        }
+    }
+
+    /// The first bit in which two addresses of one kind differ; their width when they are equal.
+    fn differing_from(&self, other: &Self) -> u32 {
+        match (self, other) {
+            (Self::V4(a), Self::V4(b)) => (a ^ b).leading_zeros(),
+            (Self::V6(a), Self::V6(b)) => (a ^ b).leading_zeros(),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_38_digest_ids_and_the_super_user() {
+        let super_digest = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+        assert_eq!(digest_id("super:test"), super_digest);
+        let mut identities = Identities::from_ip("127.0.0.1");
+        assert!(add_digest(&mut identities, b"super:test", Some(super_digest)));
+        let all = [(IP, "127.0.0.1"), (SUPER, ""), (DIGEST, super_digest)];
+        assert_eq!(identities.iter().collect::<Vec<_>>(), all);
+        let mut identities = Identities::new();
+        assert!(add_digest(&mut identities, b"super:guess", Some(super_digest)));
+        assert!(identities.iter().all(|(scheme, _)| scheme == DIGEST));
+        assert!(!add_digest(&mut identities, b"\xFF:x", None));
+    }
+
+    #[test]
+    fn rule_40_identities_accumulate_and_are_not_doubled() {
+        let mut identities = Identities::from_ip("::1");
+        add_digest(&mut identities, b"a:1", None);
+        add_digest(&mut identities, b"b:2", None);
+        add_digest(&mut identities, b"a:1", None);
+        assert_eq!(identities.iter().count(), 3);
+        assert_eq!(decode(identities.encoded()).count(), 3);
+        let cut = &identities.encoded()[..identities.encoded().len() - 1];
+        assert_eq!(decode(cut).count(), 2);
+    }
+
+    #[test]
+    fn rule_40_ip_ranges_of_both_versions() {
+        let yes = [
+            ("10.1.2.3", "10.1.2.3"),
+            ("10.1.2.3", "10.1.0.0/16"),
+            ("10.1.2.3", "192.0.0.1/0"),
+            ("10.1.2.3", "010.001.002.003"),
+            ("fd00::1:2", "fd00::/16"),
+            ("fd00::1:2", "fd00:0:0:0:0:0:1:2"),
+        ];
+        for (id, expression) in yes {
+            assert!(is_valid_id(IP, expression) && matches(IP, id, expression), "{id} {expression}");
+        }
+        for (id, expression) in [("10.1.2.3", "10.1.2.4"), ("10.1.2.3", "10.0.0.0/16"), ("10.1.2.3", "::/0")]
+        {
+            assert!(is_valid_id(IP, expression) && !matches(IP, id, expression), "{id} {expression}");
+        }
+        for expression in
+            ["10.1.2", "10.1.2.3.4", "10.1.2.256", "10.1.2.3/33", "10.1.2.3/-1", "::/129", "x", ""]
+        {
+            assert!(!is_valid_id(IP, expression), "{expression}");
+        }
+    }
+
+    #[test]
+    fn rule_37_ids_that_an_acl_may_name() {
+        for (scheme, id) in [(WORLD, ANYONE), (DIGEST, "u:hash"), (DIGEST, ":x"), (DIGEST, "a:b:")] {
+            assert!(is_valid_id(scheme, id), "{scheme}:{id}");
+        }
+        for (scheme, id) in [
+            (WORLD, "me"),
+            (DIGEST, "u"),
+            (DIGEST, "u:"),
+            (DIGEST, "a:b:c"),
+            (SUPER, ""),
+            ("x509", "CN=a"),
+            ("", ""),
+        ] {
+            assert!(!is_valid_id(scheme, id), "{scheme}:{id}");
+        }
+    }
+
+    #[test]
+    fn whoami_shows_no_hashes() {
+        assert_eq!(user_name(DIGEST, "u:hash"), "u");
+        assert_eq!(user_name(IP, "::1"), "::1");
+        assert_eq!(user_name(SUPER, ""), "");
+    }
+}

@@ -1,0 +1,275 @@
+//! What a log entry holds: a batch of commands under one stamp of the leader.
+//!
+//! ```text
+//! entry    = header command*
+//! header   = version u8 (1) | time_ms i64 | zxid_floor i64 | features u32                      21 bytes
+//! command  = length u32 (of what follows) | session i64 | cxid i32 | opcode i32
+//!          | identities_len u32 | identities | body
+//!
+//! body     = a client's frame after its header, unchanged, for opcodes of the protocol;
+//!            for internal ones:
+//!   createSession   -10        timeout_ms i32                 (the id is the command's session)
+//!   closeSession    -11        nothing
+//!   deleteContainer  20        path ustring | czxid i64 | mzxid i64
+//!   initialize  INITIALIZE     cluster key, 32 bytes
+//! ```
+//!
+//! All integers are big-endian, as everywhere in the protocol. The numbers here are on disk: they never change
+//! their meaning, and a new layout gets a new version. A client can send none of the internal opcodes; the server
+//! refuses them before they reach a command.
+
+use wire::jute::{Malformed, Put, Reader};
+
+/// Version of the layout, the first byte of an entry.
+pub const VERSION: u8 = 1;
+
+/// Opcode of the command that gives the cluster its key. Far from every number of the protocol.
+pub const INITIALIZE: i32 = -1000;
+
+/// Bytes of the cluster key.
+pub const CLUSTER_KEY_BYTES: usize = 32;
+
+/// Settings of the leader that change the outcome of commands. They travel with each batch, since two members with
+/// different settings must still compute the same results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(u32);
+
+impl Features {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+    /// TTL nodes may be created (`zookeeper.extendedTypesEnabled`).
+    pub const EXTENDED_TYPES: Self = Self(1);
+    /// Hard quotas refuse writes (`zookeeper.enforceQuota`).
+    pub const ENFORCE_QUOTA: Self = Self(1 << 1);
+    /// ACLs are stored and not checked (`zookeeper.skipACL`).
+    pub const SKIP_ACL: Self = Self(1 << 2);
+    /// Operations 500–507 and the nodes that announce them.
+    pub const KEEPER_EXTENSIONS: Self = Self(1 << 3);
+
+    /// The features with these bits. Unknown bits are kept: an older member passes them on.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The bits as stored.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are on.
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Why the bytes of an entry are not a batch of commands. An entry is checksummed and agreed, so this means another
+/// version or a bug; the member that meets it must stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadEntry {
+    /// An entry of another layout.
+    #[error("the entry has layout version {0}, this server knows {VERSION}")]
+    Version(u8),
+    /// The bytes end too early or a length in them is wrong.
+    #[error("the entry is cut or its lengths do not fit")]
+    Truncated,
+}
+
+impl From<Malformed> for BadEntry {
+    fn from(_: Malformed) -> Self {
+        Self::Truncated
+    }
+}
+
+/// The leader's stamp on a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// The leader's wall clock, milliseconds since 1970. The only time `apply` knows.
+    pub time_ms: i64,
+    /// The zxid of each command is above this. 0 while there is one group.
+    pub zxid_floor: i64,
+    /// The settings under which the commands are applied.
+    pub features: Features,
+}
+
+impl BatchHeader {
+    /// Bytes of an encoded header.
+    pub const ENCODED_LEN: usize = 21;
+
+    /// Appends the header; it must come first in an entry.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u8(VERSION);
+        out.put_i64(self.time_ms);
+        out.put_i64(self.zxid_floor);
+        out.extend_from_slice(&self.features.0.to_be_bytes());
+    }
+
+    /// The header of an entry and the commands after it, which [`commands`] takes apart.
+    pub fn read(entry: &[u8]) -> Result<(Self, &[u8]), BadEntry> {
+        let mut input = Reader::new(entry);
+        let version = input.u8()?;
+        if version != VERSION {
+            return Err(BadEntry::Version(version));
+        }
+        let header = Self {
+            time_ms: input.i64()?,
+            zxid_floor: input.i64()?,
+            features: Features(u32_from(&mut input)?),
+        };
+        Ok((header, input.rest()))
+    }
+}
+
+/// One request of one session, as it was agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command<'a> {
+    /// The session that asks, or that begins or ends.
+    pub session: i64,
+    /// The client's xid of the request. With the session it names the request that waits for this command.
+    pub cxid: i32,
+    /// What to do: a write operation of the protocol or an internal one.
+    pub opcode: i32,
+    /// Encoded [`Identities`](crate::auth::Identities) of the connection at the time of the request.
+    pub identities: &'a [u8],
+    /// The record of the operation.
+    pub body: &'a [u8],
+}
+
+impl<'a> Command<'a> {
+    /// Bytes of a command besides its identities and body.
+    pub const OVERHEAD: usize = 24;
+
+    /// Appends the command to an entry.
+    ///
+    /// # Panics
+    /// If it has 2^32 bytes or more; the limits on frames stand far below.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        let length = Self::OVERHEAD - 4 + self.identities.len() + self.body.len();
+        out.reserve(4 + length);
+        put_u32(length, out);
+        out.put_i64(self.session);
+        out.put_i32(self.cxid);
+        out.put_i32(self.opcode);
+        put_u32(self.identities.len(), out);
+        out.extend_from_slice(self.identities);
+        out.extend_from_slice(self.body);
+    }
+
+    fn read(bytes: &'a [u8]) -> Result<Self, BadEntry> {
+        let mut input = Reader::new(bytes);
+        let (session, cxid, opcode) = (input.i64()?, input.i32()?, input.i32()?);
+        let identities_len = u32_from(&mut input)? as usize;
+        let identities = input.take(identities_len)?;
+        Ok(Self { session, cxid, opcode, identities, body: input.rest() })
+    }
+}
+
+/// The commands of an entry, from the bytes after its header. After an error there are no more.
+pub fn commands(batch: &[u8]) -> impl Iterator<Item = Result<Command<'_>, BadEntry>> {
+    let mut rest = batch;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut input = Reader::new(std::mem::take(&mut rest));
+        let command =
+            u32_from(&mut input).and_then(|length| Ok(input.take(length as usize)?)).and_then(Command::read);
+        if command.is_ok() {
+            rest = input.rest();
+        }
+        Some(command)
+    })
+}
+
+/// The body of `createSession`.
+pub fn put_create_session(timeout_ms: i32, out: &mut Vec<u8>) {
+    out.put_i32(timeout_ms);
+}
+
+/// Which node an internal `deleteContainer` means. A node that was deleted and made again has another `czxid`; one
+/// whose data were set in the meantime has another `mzxid`, and a TTL node then has a new lease of life. In both
+/// cases the command does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteContainer<'a> {
+    /// Path of the container or TTL node.
+    pub path: &'a str,
+    /// `czxid` of the node when it was found removable.
+    pub czxid: i64,
+    /// `mzxid` of the node when it was found removable.
+    pub mzxid: i64,
+}
+
+impl<'a> DeleteContainer<'a> {
+    /// Appends the body.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_str(self.path);
+        out.put_i64(self.czxid);
+        out.put_i64(self.mzxid);
+    }
+
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut input = Reader::new(body);
+        Ok(Self { path: input.str()?, czxid: input.i64()?, mzxid: input.i64()? })
+    }
+}
+
+fn put_u32(value: usize, out: &mut Vec<u8>) {
+    let value = u32::try_from(value).expect("a command is below 4 GiB");
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+fn u32_from(input: &mut Reader<'_>) -> Result<u32, BadEntry> {
+    Ok(input.i32()?.cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_reads_back_as_written() {
+        let header =
+            BatchHeader { time_ms: 1_700_000_000_000, zxid_floor: 7, features: Features::ENFORCE_QUOTA };
+        let first = Command { session: 1 << 56, cxid: 3, opcode: 1, identities: b"who", body: b"what" };
+        let second = Command { session: 5, cxid: -1, opcode: -11, identities: b"", body: b"" };
+        let mut entry = Vec::new();
+        header.put(&mut entry);
+        assert_eq!(entry.len(), BatchHeader::ENCODED_LEN);
+        first.put(&mut entry);
+        assert_eq!(entry.len(), BatchHeader::ENCODED_LEN + Command::OVERHEAD + 7);
+        second.put(&mut entry);
+        let (read, rest) = BatchHeader::read(&entry).unwrap();
+        assert_eq!(read, header);
+        assert_eq!(commands(rest).collect::<Result<Vec<_>, _>>().unwrap(), [first, second]);
+    }
+
+    #[test]
+    fn golden_bytes_of_version_1() {
+        let mut entry = Vec::new();
+        BatchHeader { time_ms: 258, zxid_floor: 1, features: Features::SKIP_ACL }.put(&mut entry);
+        Command { session: 9, cxid: 2, opcode: INITIALIZE, identities: b"i", body: b"bb" }.put(&mut entry);
+        let golden = b"\x01\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x01\0\0\0\x04\
+            \0\0\0\x17\0\0\0\0\0\0\0\x09\0\0\0\x02\xFF\xFF\xFC\x18\0\0\0\x01ibb";
+        assert_eq!(entry, golden);
+    }
+
+    #[test]
+    fn every_cut_of_an_entry_is_refused_or_shorter() {
+        let mut entry = Vec::new();
+        BatchHeader::default().put(&mut entry);
+        Command { session: 9, cxid: 2, opcode: 1, identities: b"id", body: b"body" }.put(&mut entry);
+        for cut in 0..entry.len() {
+            match BatchHeader::read(&entry[..cut]) {
+                Err(error) => assert_eq!(error, BadEntry::Truncated),
+                Ok((_, rest)) => assert!(commands(rest).all(|command| command.is_err())),
+            }
+        }
+        assert_eq!(BatchHeader::read(&[2; 30]), Err(BadEntry::Version(2)));
+    }
+}

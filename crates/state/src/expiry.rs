@@ -1,0 +1,154 @@
+//! When sessions expire, in ticks.
+//!
+//! As in ZooKeeper (rule 31) the time line is cut into ticks, and a session expires at the end of the tick its
+//! deadline falls into: never early, at most one tick late, and a whole bucket of sessions is looked at at once.
+//!
+//! Unlike ZooKeeper's queue this one is not told of every packet. It only finds out when a bucket comes due, by
+//! asking when each of its sessions was last heard of, and puts those that were heard of into a later bucket. So a
+//! request costs the queue nothing, and a live session costs one look per timeout.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The sessions one leader watches over. Made anew by each leader, so all clocks restart with it.
+#[derive(Debug)]
+pub struct ExpiryQueue {
+    /// Width of a bucket, milliseconds. Invariant: at least 1.
+    tick_ms: i64,
+    /// The end of the tick in which a session is looked at again, and the session. The sessions of one tick are its
+    /// bucket. A flat set, since thousands of sessions may share a bucket and any of them may leave.
+    buckets: BTreeSet<(i64, i64)>,
+    /// Timeout and bucket of each session. Invariant: the pairs of `buckets`, turned around.
+    sessions: BTreeMap<i64, Watched>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    timeout_ms: i64,
+    bucket: i64,
+}
+
+impl ExpiryQueue {
+    /// An empty queue with buckets of `tick_ms` milliseconds (ZooKeeper's `tickTime`; below 1 counts as 1).
+    pub fn new(tick_ms: i64) -> Self {
+        Self { tick_ms: tick_ms.max(1), buckets: BTreeSet::new(), sessions: BTreeMap::new() }
+    }
+
+    /// Starts to watch over a session last heard of at `now_ms`. Watching it already restarts its clock.
+    pub fn add(&mut self, session: i64, timeout_ms: i32, now_ms: i64) {
+        self.remove(session);
+        self.place(session, i64::from(timeout_ms.max(0)), now_ms);
+    }
+
+    /// Stops watching over a session.
+    pub fn remove(&mut self, session: i64) {
+        if let Some(Watched { bucket, .. }) = self.sessions.remove(&session) {
+            self.buckets.remove(&(bucket, session));
+        }
+    }
+
+    /// Whether the session is watched over.
+    pub fn contains(&self, session: i64) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    /// Number of sessions watched over.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// When to call [`due`](Self::due) next, in the same milliseconds; `None` without sessions.
+    pub fn next_due_ms(&self) -> Option<i64> {
+        self.buckets.first().map(|&(bucket, _)| bucket)
+    }
+
+    /// The sessions that have expired by `now_ms`, in the order of their buckets. They are not watched over any
+    /// more. `last_seen` tells when a session was last heard of, on the same clock as `now_ms`.
+    pub fn due(&mut self, now_ms: i64, last_seen: &mut dyn FnMut(i64) -> i64) -> Vec<i64> {
+        let mut expired = Vec::new();
+        while let Some(&(bucket, session)) = self.buckets.first()
+            && bucket <= now_ms
+        {
+            self.buckets.pop_first();
+            let watched = self.sessions.remove(&session).expect("a session in a bucket is watched over");
+            let seen_ms = last_seen(session);
+            if self.bucket(seen_ms, watched.timeout_ms) <= now_ms {
+                expired.push(session);
+            } else {
+                self.place(session, watched.timeout_ms, seen_ms);
+            }
+        }
+        expired
+    }
+
+    /// The sessions, each after the time at which it is looked at, for the `dump` command. Sorted by that time.
+    pub fn buckets(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.buckets.iter().copied()
+    }
+
+    fn place(&mut self, session: i64, timeout_ms: i64, seen_ms: i64) {
+        let bucket = self.bucket(seen_ms, timeout_ms);
+        self.buckets.insert((bucket, session));
+        self.sessions.insert(session, Watched { timeout_ms, bucket });
+    }
+
+    /// The end of the tick in which the deadline falls: a deadline on a boundary gets the next one, as ZooKeeper's
+    /// `roundToNextInterval` does.
+    fn bucket(&self, seen_ms: i64, timeout_ms: i64) -> i64 {
+        let deadline = seen_ms.saturating_add(timeout_ms);
+        (deadline.div_euclid(self.tick_ms)).saturating_add(1).saturating_mul(self.tick_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_31_expiry_is_rounded_up_to_the_end_of_a_tick() {
+        let mut queue = ExpiryQueue::new(2000);
+        queue.add(1, 4000, 100);
+        assert_eq!(queue.next_due_ms(), Some(6000));
+        assert!(queue.due(5999, &mut |_| 100).is_empty());
+        assert_eq!(queue.due(6000, &mut |_| 100), [1]);
+        assert!(queue.is_empty());
+        queue.add(2, 2000, 2000);
+        assert_eq!(queue.next_due_ms(), Some(6000), "a deadline on a boundary belongs to the next tick");
+    }
+
+    #[test]
+    fn rule_31_any_packet_refreshes_the_session() {
+        let mut queue = ExpiryQueue::new(1000);
+        queue.add(1, 3000, 0);
+        queue.add(2, 3000, 0);
+        let mut seen = |session| if session == 1 { 2500 } else { 0 };
+        assert_eq!(queue.due(4000, &mut seen), [2]);
+        assert_eq!(queue.buckets().collect::<Vec<_>>(), [(6000, 1)]);
+        assert_eq!(queue.due(6000, &mut seen), [1]);
+    }
+
+    #[test]
+    fn a_removed_session_never_expires() {
+        let mut queue = ExpiryQueue::new(1000);
+        queue.add(1, 3000, 0);
+        queue.add(2, 3000, 0);
+        queue.remove(1);
+        queue.remove(7);
+        assert!(!queue.contains(1) && queue.contains(2));
+        assert_eq!(queue.due(i64::MAX, &mut |_| 0), [2]);
+        assert_eq!(queue.buckets().count(), 0);
+    }
+
+    #[test]
+    fn extreme_times_do_not_overflow() {
+        let mut queue = ExpiryQueue::new(0);
+        queue.add(1, i32::MAX, i64::MAX);
+        queue.add(2, -5, i64::MIN);
+        assert_eq!(queue.due(0, &mut |_| i64::MIN), [2]);
+        assert_eq!(queue.len(), 1);
+    }
+}

@@ -1,0 +1,178 @@
+//! From a command to its result.
+
+use wire::code::ErrorCode;
+use wire::jute::{Put as _, Reader};
+use wire::opcode::Opcode;
+use wire::record::Request;
+
+use super::Machine;
+use super::perform::Stamp;
+use super::plan::{Step, plan};
+use super::view::{Context, Direct};
+use crate::change::ChangeSink;
+use crate::command::{self, BatchHeader, CLUSTER_KEY_BYTES, Command, DeleteContainer};
+use crate::tree::{NodeId, Owner};
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The zxid of the command, refused or not.
+    pub zxid: i64,
+    /// For the reply header. A multi that failed is `Ok` here: what failed stands in its results (rule 25).
+    pub code: ErrorCode,
+}
+
+impl Machine {
+    /// Applies a command: every command has exactly one result, and consumes exactly one zxid.
+    ///
+    /// Total: whatever the bytes are, the outcome is a code and never a panic; a body that is not the record of its
+    /// operation is a `MarshallingError`. The body of the reply is appended to `reply`, nothing when the code is not
+    /// `Ok`. The changes go to `changes` while the reply is made, so events can be queued before it.
+    pub fn apply(
+        &mut self,
+        batch: &BatchHeader,
+        command: &Command<'_>,
+        reply: &mut Vec<u8>,
+        changes: &mut dyn ChangeSink,
+    ) -> Applied {
+        let zxid = self.last_zxid.max(batch.zxid_floor).saturating_add(1);
+        let stamp = Stamp { zxid, time_ms: batch.time_ms };
+        let context = Context::new(command.session, command.identities, batch.features);
+        let start = reply.len();
+        let result = match command.opcode {
+            command::INITIALIZE => self.initialize(command.body),
+            opcode => match Opcode::from_i32(opcode) {
+                Some(Opcode::CreateSession) => self.create_session(command),
+                Some(Opcode::CloseSession) => self.close_session(command.session, stamp, changes),
+                Some(Opcode::DeleteContainer) => self.delete_container(command.body, stamp, changes),
+                Some(opcode) => self.client_write(opcode, &context, command.body, stamp, reply, changes),
+                None => Err(ErrorCode::Unimplemented),
+            },
+        };
+        self.last_zxid = zxid;
+        let code = result.err().unwrap_or(ErrorCode::Ok);
+        if code != ErrorCode::Ok {
+            reply.truncate(start);
+        }
+        Applied { zxid, code }
+    }
+
+    fn client_write(
+        &mut self,
+        opcode: Opcode,
+        context: &Context<'_>,
+        body: &[u8],
+        stamp: Stamp,
+        reply: &mut Vec<u8>,
+        changes: &mut dyn ChangeSink,
+    ) -> Result<(), ErrorCode> {
+        // A check stands in a multi only; members of the ensemble are not changed by this machine.
+        if !opcode.is_write() || matches!(opcode, Opcode::Check | Opcode::Reconfig) {
+            return Err(ErrorCode::Unimplemented);
+        }
+        let request = Request::decode(opcode, body).map_err(|_| ErrorCode::MarshallingError)?;
+        if !self.sessions.contains(context.session) {
+            return Err(ErrorCode::SessionExpired);
+        }
+        if let Request::Multi(multi) = &request {
+            return self.multi(multi, context, stamp, reply, changes);
+        }
+        self.with_path_buffer(|machine, buffer| {
+            let step = plan(&Direct(machine), context, &request, buffer)?;
+            let node = machine.perform(&step, stamp, buffer, changes);
+            machine.put_result(opcode, &step, node, buffer, reply);
+            Ok(())
+        })
+    }
+
+    /// Lends the path buffer to `work`, which borrows the machine as well.
+    pub(super) fn with_path_buffer<T>(&mut self, work: impl FnOnce(&mut Self, &mut String) -> T) -> T {
+        let mut buffer = std::mem::take(&mut self.path_buffer);
+        let result = work(self, &mut buffer);
+        self.path_buffer = buffer;
+        result
+    }
+
+    /// Appends the body of a reply to an operation whose step was performed on `node`.
+    pub(super) fn put_result(
+        &self,
+        opcode: Opcode,
+        step: &Step<'_>,
+        node: Option<NodeId>,
+        buffer: &mut String,
+        reply: &mut Vec<u8>,
+    ) {
+        if opcode.is_create() {
+            match step {
+                Step::Create(node) => reply.put_str(node.path.render(buffer)),
+                Step::Nothing { path } => reply.put_str(path),
+                _ => unreachable!("a create creates or does nothing"),
+            }
+        }
+        // create and createIfNotExists answer with the path alone.
+        if let Some(node) = node
+            && !matches!(opcode, Opcode::Create | Opcode::CreateIfNotExists)
+        {
+            self.tree.node(node).stat().encode(reply);
+        }
+    }
+
+    fn initialize(&mut self, body: &[u8]) -> Result<(), ErrorCode> {
+        let key: &[u8; CLUSTER_KEY_BYTES] = body.try_into().map_err(|_| ErrorCode::MarshallingError)?;
+        // The first key stays: two leaders may both have found the cluster without one.
+        self.cluster_key.get_or_insert(*key);
+        Ok(())
+    }
+
+    fn create_session(&mut self, command: &Command<'_>) -> Result<(), ErrorCode> {
+        let timeout_ms = Reader::new(command.body).i32().map_err(|_| ErrorCode::MarshallingError)?;
+        // As the owner of a node such an id would mean that the node has none, or is a container or TTL node.
+        if !matches!(Owner::from_stored(command.session), Owner::Ephemeral(_)) {
+            return Err(ErrorCode::BadArguments);
+        }
+        if self.sessions.contains(command.session) {
+            return Err(ErrorCode::NodeExists);
+        }
+        self.sessions.insert(command.session, timeout_ms);
+        Ok(())
+    }
+
+    /// Ends a session and deletes its ephemerals, in the order of their paths (rule 33 leaves it open, but members
+    /// must agree). A session that is not there any more is as good as closed.
+    fn close_session(
+        &mut self,
+        session: i64,
+        stamp: Stamp,
+        changes: &mut dyn ChangeSink,
+    ) -> Result<(), ErrorCode> {
+        let mut ephemerals: Vec<_> =
+            self.sessions.ephemerals(session).map(|id| (self.path(id), id)).collect();
+        ephemerals.sort_unstable();
+        for (path, id) in ephemerals {
+            self.delete_node(id, &path, stamp, changes);
+        }
+        self.sessions.remove(session);
+        Ok(())
+    }
+
+    fn delete_container(
+        &mut self,
+        body: &[u8],
+        stamp: Stamp,
+        changes: &mut dyn ChangeSink,
+    ) -> Result<(), ErrorCode> {
+        let meant = DeleteContainer::read(body).map_err(|_| ErrorCode::MarshallingError)?;
+        let id = self.find(meant.path).ok_or(ErrorCode::NoNode)?;
+        let node = self.tree.node(id);
+        if !matches!(Owner::from_stored(node.owner()), Owner::Container | Owner::Ttl { .. })
+            || (node.czxid(), node.mzxid()) != (meant.czxid, meant.mzxid)
+        {
+            return Err(ErrorCode::BadVersion);
+        }
+        if node.child_count() > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        self.delete_node(id, meant.path, stamp, changes);
+        Ok(())
+    }
+}

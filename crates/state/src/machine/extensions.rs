@@ -1,0 +1,117 @@
+//! Planning of ClickHouse Keeper's operations 501 and 503–505 (reference 3). 502 is a create and is planned as one.
+
+use wire::acl::perms;
+use wire::code::ErrorCode;
+use wire::path;
+use wire::record::{CheckNotExists, CheckStat, RemoveRecursive, Request, TryRemove};
+use wire::stat::Stat;
+
+use super::RESERVED;
+use super::plan::{Step, existing, removable};
+use super::view::{Context, View};
+
+pub(super) fn plan<'r>(
+    view: &impl View,
+    context: &Context<'_>,
+    request: &Request<'r>,
+) -> Result<Step<'r>, ErrorCode> {
+    match request {
+        Request::CheckNotExists(check) => check_not_exists(view, context, check),
+        Request::CheckStat(check) => check_stat(view, context, check),
+        Request::RemoveRecursive(remove) => remove_recursive(view, context, remove),
+        Request::TryRemove(remove) => try_remove(view, context, remove),
+        _ => Err(ErrorCode::Unimplemented),
+    }
+}
+
+pub(crate) fn check_not_exists<'r>(
+    view: &impl View,
+    context: &Context<'_>,
+    check: &CheckNotExists<'r>,
+) -> Result<Step<'r>, ErrorCode> {
+    path::validate(check.path).map_err(|_| ErrorCode::BadArguments)?;
+    // That a node is missing is told to whoever may list its parent. Without a parent there is nothing to protect.
+    if let Some(parent) = view.look(path::parent(check.path)) {
+        context.asker.check(perms::READ, parent.acl)?;
+    }
+    match view.look(check.path) {
+        Some(node) if node.check_version(check.version).is_ok() => Err(ErrorCode::NodeExists),
+        _ => Ok(Step::Nothing { path: check.path }),
+    }
+}
+
+pub(crate) fn check_stat<'r>(
+    view: &impl View,
+    context: &Context<'_>,
+    check: &CheckStat<'r>,
+) -> Result<Step<'r>, ErrorCode> {
+    let node = existing(view, check.path)?;
+    context.asker.check(perms::READ, node.acl)?;
+    node.check_version(check.version)?;
+    if agrees(&check.stat, &node.stat) {
+        Ok(Step::Nothing { path: check.path })
+    } else {
+        Err(ErrorCode::BadVersion)
+    }
+}
+
+/// Whether a node has the expected `Stat`, in which -1 is anything.
+fn agrees(expected: &Stat, stat: &Stat) -> bool {
+    let long = |expected: i64, value: i64| expected == -1 || expected == value;
+    let int = |expected: i32, value: i32| expected == -1 || expected == value;
+    long(expected.czxid, stat.czxid)
+        && long(expected.mzxid, stat.mzxid)
+        && long(expected.ctime, stat.ctime)
+        && long(expected.mtime, stat.mtime)
+        && int(expected.version, stat.version)
+        && int(expected.cversion, stat.cversion)
+        && int(expected.aversion, stat.aversion)
+        && long(expected.ephemeral_owner, stat.ephemeral_owner)
+        && int(expected.data_length, stat.data_length)
+        && int(expected.num_children, stat.num_children)
+        && long(expected.pzxid, stat.pzxid)
+}
+
+fn try_remove<'r>(
+    view: &impl View,
+    context: &Context<'_>,
+    remove: &TryRemove<'r>,
+) -> Result<Step<'r>, ErrorCode> {
+    match removable(view, context, remove.path) {
+        Ok(node) if node.check_version(remove.version).is_ok() && node.stat.num_children == 0 => {
+            Ok(Step::Delete { id: node.id, path: remove.path })
+        }
+        Ok(_) | Err(ErrorCode::NoNode) => Ok(Step::Nothing { path: remove.path }),
+        Err(code) => Err(code),
+    }
+}
+
+fn remove_recursive<'r>(
+    view: &impl View,
+    context: &Context<'_>,
+    remove: &RemoveRecursive<'r>,
+) -> Result<Step<'r>, ErrorCode> {
+    match removable(view, context, remove.path) {
+        Err(ErrorCode::NoNode) => return Ok(Step::Nothing { path: remove.path }),
+        Err(code) => return Err(code),
+        Ok(_) => {}
+    }
+    debug_assert!(
+        !RESERVED.contains(&remove.path),
+        "refused above, and nothing reserved is below anything else"
+    );
+    // Parents before children, so that the reverse is an order in which they can be deleted.
+    let mut paths = Vec::new();
+    let mut stack = vec![remove.path.to_owned()];
+    while let Some(top) = stack.pop() {
+        let node = view.look(&top).expect("a listed node is there");
+        context.asker.check(perms::DELETE, node.acl)?;
+        if paths.len() >= remove.limit as usize {
+            return Err(ErrorCode::NotEmpty);
+        }
+        stack.extend(view.children(&top).iter().map(|name| format!("{top}/{name}")));
+        paths.push(top);
+    }
+    paths.reverse();
+    Ok(Step::DeleteAll { paths })
+}

@@ -1,0 +1,220 @@
+//! The replicated state machine: commands in, replies and changes out.
+//!
+//! A write goes two steps. It is *planned*: everything that could refuse it is checked in ZooKeeper's order, and what
+//! is left is a [`Step`](plan::Step), a value that cannot fail any more. Then the step is *performed*. A multi plans
+//! all its operations first, each in view of the steps planned before it, and performs them only if none was refused;
+//! so a refused one leaves no trace.
+//!
+//! | file      | what                                                        |
+//! |-----------|-------------------------------------------------------------|
+//! | `apply`   | from a command to its result                                |
+//! | `view`    | what planning sees: the tree, or the tree with a multi's steps |
+//! | `plan`    | create, delete, setData, setACL, check                      |
+//! | `extensions` | the same for operations 501–505                          |
+//! | `perform` | steps become changes of the tree                            |
+//! | `multi`   | all or none                                                 |
+//! | `check`   | everything that must hold, recounted; the digest            |
+
+mod apply;
+mod check;
+mod extensions;
+mod multi;
+mod perform;
+mod plan;
+mod view;
+
+pub use apply::Applied;
+pub use check::Violation;
+pub(crate) use extensions::{check_not_exists as plan_check_not_exists, check_stat as plan_check_stat};
+pub(crate) use plan::plan_check;
+pub(crate) use view::{Context, Direct};
+
+use wire::acl::perms;
+
+use crate::acl_table::{AclId, AclTable};
+use crate::command::CLUSTER_KEY_BYTES;
+use crate::containers::{Reapable, RemovalCandidate, RemovalScan, RemovalTerms};
+use crate::quota::Quotas;
+use crate::session::{self, PASSWORD_BYTES, PasswordDerivation, Session, Sessions};
+use crate::tree::{NodeId, NodeImage, Tree};
+
+/// Paths that can never be deleted (rule 21).
+pub(crate) const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
+
+/// Everything that members agree on.
+pub struct Machine {
+    pub(crate) tree: Tree,
+    pub(crate) acls: AclTable,
+    pub(crate) sessions: Sessions,
+    pub(crate) quotas: Quotas,
+    /// Invariant: exactly the containers and TTL nodes of the tree.
+    pub(crate) reapable: Reapable,
+    /// zxid of the last command applied, or of the start of the present leadership.
+    pub(crate) last_zxid: i64,
+    /// Secret of the cluster, from which session passwords are derived; `None` until the first `initialize`.
+    pub(crate) cluster_key: Option<[u8; CLUSTER_KEY_BYTES]>,
+    /// Room for making paths, kept for its memory. No part of the state.
+    path_buffer: String,
+}
+
+impl Machine {
+    /// The state of a new cluster: the nodes a new ZooKeeper has, with the `Stat`s they have there. `hash_seed` is
+    /// secret and differs between members; it decides nothing that can be seen.
+    pub fn new(hash_seed: u64) -> Self {
+        let mut machine = Self::empty(hash_seed);
+        let config_acl = machine.acls.acquire(&read_only_acl());
+        let mut sketch = Tree::new(hash_seed);
+        let zookeeper = sketch.create_builtin(NodeId::ROOT, "zookeeper", AclId::OPEN);
+        sketch.create_builtin(zookeeper, "quota", AclId::OPEN);
+        let config = sketch.create_builtin(zookeeper, "config", config_acl);
+        let mut cursor = sketch.begin_snapshot();
+        sketch.snapshot_slice(&mut cursor, usize::MAX, &mut |image| {
+            assert!(machine.acls.retain(image.acl), "the ACL was just made");
+            // ZooKeeper gives the config node its ACL with a `setACL` to version -1.
+            let aversion = if image.id == config { -1 } else { 0 };
+            machine.tree.load(NodeImage { aversion, ..image }).expect("nodes of one tree fit another");
+        });
+        machine.acls.release(config_acl);
+        machine
+    }
+
+    /// Only a root whose ACL is not counted: what a loader starts from.
+    pub(crate) fn empty(hash_seed: u64) -> Self {
+        Self {
+            tree: Tree::new(hash_seed),
+            acls: AclTable::new(hash_seed),
+            sessions: Sessions::default(),
+            quotas: Quotas::default(),
+            reapable: Reapable::default(),
+            last_zxid: 0,
+            cluster_key: None,
+            path_buffer: String::new(),
+        }
+    }
+
+    /// Starts a new leadership: the zxids of its commands begin after the next multiple of 2^32, so that they still
+    /// read as epoch and counter. Every member does this at the same place of the log.
+    pub fn begin_leadership(&mut self) {
+        self.last_zxid = ((self.last_zxid >> 32).saturating_add(1)).saturating_mul(1 << 32);
+    }
+
+    /// zxid of the last command applied.
+    pub fn last_zxid(&self) -> i64 {
+        self.last_zxid
+    }
+
+    /// Whether the cluster has its key, without which there are no keyed passwords.
+    pub fn is_initialized(&self) -> bool {
+        self.cluster_key.is_some()
+    }
+
+    /// A live session.
+    pub fn session(&self, id: i64) -> Option<Session> {
+        self.sessions.get(id)
+    }
+
+    /// All live sessions, by id.
+    pub fn sessions(&self) -> impl Iterator<Item = Session> {
+        self.sessions.iter()
+    }
+
+    /// Number of live sessions.
+    pub fn sessions_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The password of a session, live or not. `None` for a keyed one before the cluster has its key.
+    pub fn session_password(&self, id: i64, derivation: PasswordDerivation) -> Option<[u8; PASSWORD_BYTES]> {
+        match derivation {
+            PasswordDerivation::Keyed => {
+                self.cluster_key.as_ref().map(|key| session::keyed_password(key, id))
+            }
+            PasswordDerivation::ZooKeeper => Some(session::zookeeper_password(id)),
+        }
+    }
+
+    /// Paths of the ephemeral nodes of a session, sorted.
+    pub fn ephemeral_paths(&self, session: i64) -> Vec<String> {
+        let mut paths: Vec<String> = self.sessions.ephemerals(session).map(|id| self.path(id)).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Nodes, counted as ZooKeeper does: the root is there under two names, so a new one has 5.
+    pub fn znode_count(&self) -> usize {
+        self.tree.len() + 1
+    }
+
+    /// Ephemeral nodes of all sessions.
+    pub fn ephemerals_count(&self) -> usize {
+        self.sessions.ephemerals_count()
+    }
+
+    /// Containers and TTL nodes.
+    pub fn reapable_count(&self) -> usize {
+        self.reapable.len()
+    }
+
+    /// Bytes of all paths and data.
+    pub fn data_bytes(&self) -> u64 {
+        self.tree.data_bytes()
+    }
+
+    /// Containers and TTL nodes that may go (rule 22). Looks on from where `scan` stands, a bounded number at a time.
+    pub fn removal_candidates(&self, terms: &RemovalTerms, scan: &mut RemovalScan) -> Vec<RemovalCandidate> {
+        self.reapable.candidates(&self.tree, terms, scan)
+    }
+
+    pub(crate) fn path(&self, id: NodeId) -> String {
+        let mut path = String::new();
+        self.tree.write_path(id, &mut path);
+        path
+    }
+
+    /// Raw bytes of a node's ACL.
+    #[inline]
+    pub(crate) fn acl_of(&self, id: NodeId) -> &[u8] {
+        self.acls.bytes(self.tree.node(id).acl())
+    }
+
+    /// The node at a path as a client may send it. Paths that are not valid have no nodes, but for "", which is the
+    /// root under the name ZooKeeper has for it inside.
+    #[inline]
+    pub(crate) fn find(&self, path: &str) -> Option<NodeId> {
+        match path {
+            "" => Some(NodeId::ROOT),
+            _ if wire::path::validate(path).is_ok() => self.tree.find(path),
+            _ => None,
+        }
+    }
+
+    /// Calls `visit` for a node and all its descendants, parents before children. Not recursive: a path may have as
+    /// many levels as half its bytes.
+    pub(crate) fn walk(&self, top: NodeId, visit: &mut dyn FnMut(NodeId)) {
+        let mut stack = vec![top];
+        while let Some(id) = stack.pop() {
+            visit(id);
+            let listing = self.tree.children(id);
+            let children = listing.iter().map(|name| self.tree.child(id, name));
+            stack.extend(children.map(|child| child.expect("a listed child is in the tree")));
+        }
+    }
+
+    /// Nodes and bytes of data under a path, itself included; nothing where there is no node.
+    pub(crate) fn recount(&self, path: &str) -> (i64, i64) {
+        let (mut nodes, mut bytes) = (0, 0);
+        if let Some(top) = self.tree.find(path) {
+            self.walk(top, &mut |id| {
+                nodes += 1;
+                bytes += self.tree.node(id).data().unwrap_or_default().len() as i64;
+            });
+        }
+        (nodes, bytes)
+    }
+}
+
+fn read_only_acl() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    wire::acl::encode_list(&[wire::acl::Acl::new(perms::READ, "world", "anyone")], &mut bytes);
+    bytes
+}

@@ -1,0 +1,137 @@
+//! Steps become changes of the tree, and of everything that follows the tree. Nothing here can be refused.
+
+use super::Machine;
+use super::plan::{NewNode, Step};
+use crate::change::{Change, ChangeKind, ChangeSink};
+use crate::tree::{NodeId, Owner};
+
+/// When a step happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) zxid: i64,
+    /// Milliseconds since 1970, by the leader's clock.
+    pub(crate) time_ms: i64,
+}
+
+impl Machine {
+    /// Performs a planned step, and returns the node whose new `Stat` the reply may show.
+    pub(super) fn perform(
+        &mut self,
+        step: &Step<'_>,
+        stamp: Stamp,
+        buffer: &mut String,
+        changes: &mut dyn ChangeSink,
+    ) -> Option<NodeId> {
+        match step {
+            Step::Create(node) => return Some(self.create_node(node, stamp, buffer, changes)),
+            Step::Delete { id, path } => {
+                let id = id.unwrap_or_else(|| self.planned(path));
+                self.delete_node(id, path, stamp, changes);
+            }
+            Step::DeleteAll { paths } => {
+                for path in paths {
+                    self.delete_node(self.planned(path), path, stamp, changes);
+                }
+            }
+            Step::SetData { id, path, data } => {
+                let id = id.unwrap_or_else(|| self.planned(path));
+                self.set_data(id, path, *data, stamp, changes);
+                return Some(id);
+            }
+            Step::SetAcl { id, path, acl } => {
+                let id = id.unwrap_or_else(|| self.planned(path));
+                let former = self.tree.node(id).acl();
+                let acl = self.acls.acquire(acl);
+                self.tree.set_acl(id, acl);
+                self.acls.release(former);
+                return Some(id);
+            }
+            Step::Nothing { .. } => {}
+        }
+        None
+    }
+
+    /// The node of a step at the time when it is performed.
+    fn planned(&self, path: &str) -> NodeId {
+        self.tree.find(path).expect("a step is planned for a node that is there when it is performed")
+    }
+
+    fn create_node(
+        &mut self,
+        node: &NewNode<'_>,
+        stamp: Stamp,
+        buffer: &mut String,
+        changes: &mut dyn ChangeSink,
+    ) -> NodeId {
+        let path = node.path.render(buffer);
+        let parent = node.parent.unwrap_or_else(|| self.planned(wire::path::parent(path)));
+        let acl = self.acls.acquire(&node.acl);
+        let (name, owner) = (wire::path::name(path), node.owner.to_stored());
+        let id = self.tree.create(parent, name, node.data, acl, owner, stamp.zxid, stamp.time_ms);
+        match node.owner {
+            Owner::Persistent => {}
+            Owner::Ephemeral(session) => {
+                assert!(self.sessions.own(session, id), "only a live session creates an ephemeral");
+            }
+            Owner::Container | Owner::Ttl { .. } => self.reapable.insert(id),
+        }
+        if self.quotas.concerns(path) {
+            self.quota_created(path, id, node.data);
+        }
+        if changes.is_interested() {
+            let (acl, parent_acl) = (self.acls.bytes(acl), self.acl_of(parent));
+            changes.change(&Change { kind: ChangeKind::Created, path, zxid: stamp.zxid, acl, parent_acl });
+        }
+        id
+    }
+
+    #[cold]
+    fn quota_created(&mut self, path: &str, id: NodeId, data: Option<&[u8]>) {
+        // Out of the machine while it looks at the tree.
+        let mut quotas = std::mem::take(&mut self.quotas);
+        quotas.created(path, id, data, |counted| self.recount(counted));
+        self.quotas = quotas;
+    }
+
+    fn set_data(
+        &mut self,
+        id: NodeId,
+        path: &str,
+        data: Option<&[u8]>,
+        stamp: Stamp,
+        changes: &mut dyn ChangeSink,
+    ) {
+        if self.quotas.concerns(path) {
+            let old_bytes = self.tree.node(id).data().unwrap_or_default().len();
+            self.quotas.data_set(path, id, old_bytes, data);
+        }
+        self.tree.set_data(id, data, stamp.zxid, stamp.time_ms);
+        if changes.is_interested() {
+            let acl = self.acl_of(id);
+            let kind = ChangeKind::DataChanged;
+            changes.change(&Change { kind, path, zxid: stamp.zxid, acl, parent_acl: &[] });
+        }
+    }
+
+    /// Deletes a node without children.
+    pub(super) fn delete_node(&mut self, id: NodeId, path: &str, stamp: Stamp, changes: &mut dyn ChangeSink) {
+        let node = self.tree.node(id);
+        let parent = node.parent().expect("the root is never deleted");
+        let (acl, owner) = (node.acl(), Owner::from_stored(node.owner()));
+        if self.quotas.concerns(path) {
+            let bytes = node.data().unwrap_or_default().len();
+            self.quotas.deleted(path, id, bytes);
+        }
+        match owner {
+            Owner::Persistent => {}
+            Owner::Ephemeral(session) => self.sessions.disown(session, id),
+            Owner::Container | Owner::Ttl { .. } => self.reapable.remove(id),
+        }
+        self.tree.delete(id, stamp.zxid);
+        if changes.is_interested() {
+            let (acl, parent_acl) = (self.acls.bytes(acl), self.acl_of(parent));
+            changes.change(&Change { kind: ChangeKind::Deleted, path, zxid: stamp.zxid, acl, parent_acl });
+        }
+        self.acls.release(acl);
+    }
+}

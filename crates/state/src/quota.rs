@@ -1,0 +1,296 @@
+//! Quotas: limits on the nodes and bytes under a path, and the count of what is there (rule 44).
+//!
+//! A quota on `/p` is two ordinary nodes: `/zookeeper/quota/p/zookeeper_limits` with the limits, and
+//! `/zookeeper/quota/p/zookeeper_stats` with the count, both text like `count=4,bytes=100`. ZooKeeper rewrites the
+//! text of the stats node at every change below `/p`. Here the count is two numbers, and becomes text only when
+//! somebody reads the node; until a client itself sets its data, the data in the tree are never looked at.
+//!
+//! Without any quota the price of all this is one comparison per write.
+
+use std::collections::BTreeMap;
+
+use wire::code::ErrorCode;
+
+use crate::tree::NodeId;
+
+/// Where quotas are.
+pub const QUOTA_ROOT: &str = "/zookeeper/quota";
+const LIMITS_NAME: &str = "zookeeper_limits";
+const STATS_NAME: &str = "zookeeper_stats";
+
+/// What the text of a limits or stats node says. -1 stands for what it does not say, as in ZooKeeper's `StatsTrack`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// Nodes: counted, or softly limited.
+    pub count: i64,
+    /// Bytes of data: counted, or softly limited.
+    pub bytes: i64,
+    /// Nodes at most.
+    pub count_hard_limit: i64,
+    /// Bytes of data at most.
+    pub byte_hard_limit: i64,
+}
+
+impl Track {
+    const EMPTY: Self = Self { count: -1, bytes: -1, count_hard_limit: -1, byte_hard_limit: -1 };
+
+    /// Reads the text; `None` when it is not `key=number` pairs between commas or semicolons. Keys that are not
+    /// known are skipped, a number may be missing after `bytes=5=` (a trick of ZooKeeper for older readers).
+    pub fn parse(data: &[u8]) -> Option<Self> {
+        let mut track = Self::EMPTY;
+        let text = std::str::from_utf8(data).ok()?;
+        for pair in text.split([',', ';']).filter(|pair| !pair.is_empty()) {
+            let mut parts = pair.split('=');
+            let (key, value) = (parts.next()?, parts.next()?);
+            let value = if value.is_empty() { -1 } else { value.parse().ok()? };
+            match key {
+                "count" => track.count = value,
+                "bytes" => track.bytes = value,
+                "countHardLimit" => track.count_hard_limit = value,
+                "byteHardLimit" => track.byte_hard_limit = value,
+                _ => {}
+            }
+        }
+        Some(track)
+    }
+}
+
+/// The two kinds of nodes that make a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum QuotaNode<'a> {
+    Limits(&'a str),
+    Stats(&'a str),
+}
+
+impl<'a> QuotaNode<'a> {
+    /// The node's kind and the path it limits or counts. That path is "" for nodes right under the quota root, which
+    /// ZooKeeper refuses: nothing is limited by them.
+    fn of(path: &'a str) -> Option<Self> {
+        let below = path.strip_prefix(QUOTA_ROOT)?;
+        let (limited, name) = below.rsplit_once('/')?;
+        match name {
+            LIMITS_NAME => Some(Self::Limits(limited)),
+            STATS_NAME => Some(Self::Stats(limited)),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses data that would make a node of a quota unreadable, as the newest ZooKeeper does: an older one stops
+/// working when it meets them.
+pub(crate) fn check_data(path: &str, data: Option<&[u8]>) -> Result<(), ErrorCode> {
+    match QuotaNode::of(path) {
+        Some(QuotaNode::Limits("") | QuotaNode::Stats("")) => Err(ErrorCode::BadArguments),
+        Some(_) if Track::parse(data.unwrap_or_default()).is_none() => Err(ErrorCode::BadArguments),
+        _ => Ok(()),
+    }
+}
+
+/// The count of one quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// The stats node.
+    pub(crate) node: NodeId,
+    pub(crate) count: i64,
+    pub(crate) bytes: i64,
+    /// Whether the data in the tree are not what the node shows. False from when a client sets them until the next
+    /// change below the quota.
+    pub(crate) hides_data: bool,
+}
+
+#[derive(Debug, Default)]
+struct Quota {
+    limits: Option<Track>,
+    count: Option<Count>,
+}
+
+/// All quotas, by the path they are on.
+#[derive(Debug, Default)]
+pub struct Quotas {
+    /// Invariant: a quota has limits or a count.
+    quotas: BTreeMap<Box<str>, Quota>,
+    /// Paths by stats node. Invariant: those of the counts in `quotas`.
+    by_node: BTreeMap<NodeId, Box<str>>,
+}
+
+impl Quotas {
+    /// Whether changes have to be told at all: there is a quota, or the path is where quotas are made.
+    #[inline]
+    pub(crate) fn concerns(&self, path: &str) -> bool {
+        !self.quotas.is_empty() || path.starts_with(QUOTA_ROOT)
+    }
+
+    /// What the node shows instead of its data, if it is a stats node.
+    #[inline]
+    pub(crate) fn shown(&self, node: NodeId) -> Option<String> {
+        if self.by_node.is_empty() {
+            return None;
+        }
+        let count = self.quotas[self.by_node.get(&node)?].count?;
+        count.hides_data.then(|| format!("count={},bytes={}", count.count, count.bytes))
+    }
+
+    /// Refuses what would exceed a hard limit of the deepest quota above `path`. `bytes` and `nodes` are what the
+    /// change adds. As in ZooKeeper the operations of one multi are each compared with the count before the multi.
+    pub(crate) fn check(&self, path: &str, bytes: i64, nodes: i64) -> Result<(), ErrorCode> {
+        let Some(Quota { limits: Some(limits), count: Some(count) }) = self.deepest(path) else {
+            return Ok(());
+        };
+        let exceeds =
+            |limit: i64, now: i64, more: i64| more != 0 && limit > -1 && now.saturating_add(more) > limit;
+        if exceeds(limits.count_hard_limit, count.count, nodes)
+            || exceeds(limits.byte_hard_limit, count.bytes, bytes)
+        {
+            return Err(ErrorCode::QuotaExceeded);
+        }
+        Ok(())
+    }
+
+    /// Learns of a node that was created. `recount` counts nodes and bytes under a path, itself included; it is only
+    /// called when the node is a new stats node.
+    pub(crate) fn created(
+        &mut self,
+        path: &str,
+        node: NodeId,
+        data: Option<&[u8]>,
+        recount: impl FnOnce(&str) -> (i64, i64),
+    ) {
+        let data = data.unwrap_or_default();
+        match QuotaNode::of(path) {
+            Some(QuotaNode::Limits(limited)) => self.entry(limited).limits = Track::parse(data),
+            Some(QuotaNode::Stats(limited)) => {
+                let (count, bytes) = recount(limited);
+                self.set_count(limited, Count { node, count, bytes, hides_data: true });
+            }
+            None => {}
+        }
+        self.add(path, data.len() as i64, 1);
+    }
+
+    /// Learns of new data; `old_bytes` is the length of the former ones.
+    pub(crate) fn data_set(&mut self, path: &str, node: NodeId, old_bytes: usize, data: Option<&[u8]>) {
+        let data = data.unwrap_or_default();
+        match QuotaNode::of(path) {
+            Some(QuotaNode::Limits(limited)) => self.entry(limited).limits = Track::parse(data),
+            Some(QuotaNode::Stats(limited)) => {
+                let Track { count, bytes, .. } = Track::parse(data).unwrap_or(Track::EMPTY);
+                self.set_count(limited, Count { node, count, bytes, hides_data: false });
+            }
+            None => {}
+        }
+        self.add(path, data.len() as i64 - old_bytes as i64, 0);
+    }
+
+    /// Learns of a node that was deleted with so many bytes of data.
+    pub(crate) fn deleted(&mut self, path: &str, node: NodeId, bytes: usize) {
+        match QuotaNode::of(path) {
+            Some(QuotaNode::Limits(limited)) => {
+                self.entry(limited).limits = None;
+                self.drop_empty(limited);
+            }
+            Some(QuotaNode::Stats(limited)) => {
+                self.by_node.remove(&node);
+                self.entry(limited).count = None;
+                self.drop_empty(limited);
+            }
+            None => {}
+        }
+        self.add(path, -(bytes as i64), -1);
+    }
+
+    /// Puts back the limits of a loaded tree.
+    pub(crate) fn load_limits(&mut self, path: &str, data: Option<&[u8]>) {
+        if let Some(QuotaNode::Limits(limited)) = QuotaNode::of(path) {
+            self.entry(limited).limits = Track::parse(data.unwrap_or_default());
+        }
+    }
+
+    /// Puts back a count. False when the node at `path` is not a stats node.
+    #[must_use]
+    pub(crate) fn load_count(&mut self, path: &str, count: Count) -> bool {
+        let Some(QuotaNode::Stats(limited)) = QuotaNode::of(path) else { return false };
+        self.set_count(limited, count);
+        true
+    }
+
+    /// All counts, by the path that is counted.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, Count)> {
+        self.quotas.iter().filter_map(|(path, quota)| Some((&**path, quota.count?)))
+    }
+
+    fn entry(&mut self, limited: &str) -> &mut Quota {
+        self.quotas.entry(limited.into()).or_default()
+    }
+
+    fn set_count(&mut self, limited: &str, count: Count) {
+        self.by_node.insert(count.node, limited.into());
+        self.entry(limited).count = Some(count);
+    }
+
+    fn drop_empty(&mut self, limited: &str) {
+        if let Some(Quota { limits: None, count: None }) = self.quotas.get(limited) {
+            self.quotas.remove(limited);
+        }
+    }
+
+    fn add(&mut self, path: &str, bytes: i64, nodes: i64) {
+        let Some(limited) = self.deepest_path(path) else { return };
+        let length = limited.len();
+        let quota = self.quotas.get_mut(&path[..length]).expect("the deepest quota was just found");
+        if let Some(count) = &mut quota.count {
+            count.count = count.count.saturating_add(nodes);
+            count.bytes = count.bytes.saturating_add(bytes);
+            count.hides_data = true;
+        }
+    }
+
+    fn deepest(&self, path: &str) -> Option<&Quota> {
+        self.quotas.get(self.deepest_path(path)?)
+    }
+
+    /// The longest prefix of `path` with limits; only that one counts, whatever is above it.
+    fn deepest_path<'p>(&self, path: &'p str) -> Option<&'p str> {
+        if self.quotas.is_empty() {
+            return None;
+        }
+        let mut prefix = path;
+        while !prefix.is_empty() {
+            if self.quotas.get(prefix).is_some_and(|quota| quota.limits.is_some()) {
+                return Some(prefix);
+            }
+            prefix = &prefix[..prefix.rfind('/')?];
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_44_text_of_limits_and_stats() {
+        let parse = |text: &str| Track::parse(text.as_bytes());
+        let all = Track { count: 4, bytes: 5, count_hard_limit: 10, byte_hard_limit: 11 };
+        assert_eq!(parse("count=4,bytes=5=;byteHardLimit=11;countHardLimit=10"), Some(all));
+        assert_eq!(parse("count=4,bytes=5"), Some(Track { count: 4, bytes: 5, ..Track::EMPTY }));
+        assert_eq!(parse(""), Some(Track::EMPTY));
+        for bad in ["count", "count=x", "count=1,bytes", "other=y"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn rule_44_nodes_that_make_a_quota() {
+        assert_eq!(QuotaNode::of("/zookeeper/quota/a/b/zookeeper_limits"), Some(QuotaNode::Limits("/a/b")));
+        assert_eq!(QuotaNode::of("/zookeeper/quota/a/zookeeper_stats"), Some(QuotaNode::Stats("/a")));
+        assert_eq!(QuotaNode::of("/zookeeper/quota/a"), None);
+        assert_eq!(QuotaNode::of("/zookeeper_stats"), None);
+        assert_eq!(check_data("/zookeeper/quota/zookeeper_stats", Some(b"")), Err(ErrorCode::BadArguments));
+        assert_eq!(
+            check_data("/zookeeper/quota/a/zookeeper_limits", Some(b"x")),
+            Err(ErrorCode::BadArguments)
+        );
+        assert_eq!(check_data("/zookeeper/quota/a/other", Some(b"x")), Ok(()));
+    }
+}

@@ -1,0 +1,189 @@
+//! Answering reads from the tree.
+//!
+//! A read changes nothing and is answered by the member that is asked, on whatever thread holds the tree for reading.
+//! A watch it wants is handed back, not registered: the caller must register it before anybody may write again.
+//!
+//! | file      | what                                                    |
+//! |-----------|---------------------------------------------------------|
+//! | `one`     | one node: exists, getData, getACL, and who is asking    |
+//! | `list`    | names, descendants, ephemerals                          |
+//! | `multi`   | many reads in one                                       |
+//! | `virtual_nodes` | the nodes that announce operations 500–507        |
+
+mod list;
+mod multi;
+mod one;
+mod virtual_nodes;
+
+use wire::acl::perms;
+use wire::code::ErrorCode;
+use wire::record::Request;
+use wire::stat::Stat;
+
+pub use list::LargeListing;
+
+use crate::acl::Asker;
+use crate::auth::Identities;
+use crate::command::Features;
+use crate::machine::{Context, Machine};
+use crate::tree::NodeId;
+
+/// Who reads, and under which settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// The session.
+    pub session: i64,
+    /// Who it has proven to be.
+    pub identities: &'a Identities,
+    /// Settings of this member.
+    pub features: Features,
+}
+
+impl<'a> Reader<'a> {
+    fn context(&self) -> Context<'a> {
+        Context::new(self.session, self.identities.encoded(), self.features)
+    }
+
+    pub(crate) fn asker(&self) -> Asker<'a> {
+        self.context().asker
+    }
+
+    pub(crate) fn has_extensions(&self) -> bool {
+        self.features.has(Features::KEEPER_EXTENSIONS)
+    }
+}
+
+/// The table in which a read wants to register its one-shot watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchedPart {
+    /// Data and existence: exists and getData.
+    Data,
+    /// The list of children.
+    Children,
+}
+
+/// A watch that a read asked for and may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchRequest<'a> {
+    /// What is to be watched.
+    pub part: WatchedPart,
+    /// Of which node; it may be one that does not exist.
+    pub path: &'a str,
+}
+
+/// Where the watches of a read go.
+pub type WatchSink<'s> = dyn FnMut(WatchRequest<'_>) + 's;
+
+/// A node as a reader finds it.
+pub(crate) struct Found<'m> {
+    /// `None` for a virtual node.
+    pub(crate) id: Option<NodeId>,
+    pub(crate) stat: Stat,
+    pub(crate) data: Shown<'m>,
+    /// Raw jute `vector<ACL>`.
+    pub(crate) acl: &'m [u8],
+}
+
+/// Data as a reader finds them.
+pub(crate) enum Shown<'m> {
+    /// In the tree, or in the program.
+    Stored(Option<&'m [u8]>),
+    /// Made for this read.
+    Made(String),
+}
+
+impl Shown<'_> {
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Stored(data) => *data,
+            Self::Made(text) => Some(text.as_bytes()),
+        }
+    }
+}
+
+impl Machine {
+    /// Answers a read: exists, getData, getACL, getChildren(2), getAllChildrenNumber, getEphemerals, multiRead,
+    /// whoAmI, and with the extensions 500, 506 and 507. Appends the body of the reply, nothing when the code is not
+    /// `Ok`. Anything else is `Unimplemented` here: writes go through the log, watches live in the watch table.
+    ///
+    /// The watches that the read asked for and may have go to `watch`; exists may have one though it is refused with
+    /// `NoNode` (rule 6).
+    pub fn read(
+        &self,
+        request: &Request<'_>,
+        reader: &Reader<'_>,
+        reply: &mut Vec<u8>,
+        watch: &mut WatchSink<'_>,
+    ) -> ErrorCode {
+        let start = reply.len();
+        match self.answer(request, reader, reply, watch) {
+            Ok(()) => ErrorCode::Ok,
+            Err(code) => {
+                reply.truncate(start);
+                code
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        request: &Request<'_>,
+        reader: &Reader<'_>,
+        reply: &mut Vec<u8>,
+        watch: &mut WatchSink<'_>,
+    ) -> Result<(), ErrorCode> {
+        match request {
+            Request::GetData(get) => self.get_data(get, reader, reply, watch),
+            Request::Exists(exists) => self.exists(exists, reader, reply, watch),
+            Request::GetChildren(get) => self.get_children(get, reader, reply, watch),
+            Request::GetChildren2(get) => self.get_children2(get, reader, reply, watch),
+            Request::GetAcl(get) => self.get_acl(get, reader, reply),
+            Request::GetAllChildrenNumber(get) => self.get_all_children_number(get, reader, reply),
+            Request::GetEphemerals(get) => {
+                self.get_ephemerals(get, reader, reply);
+                Ok(())
+            }
+            Request::WhoAmI => {
+                one::who_am_i(reader, reply);
+                Ok(())
+            }
+            Request::MultiRead(multi) => self.multi_read(multi, reader, reply, watch),
+            _ if !reader.has_extensions() => Err(ErrorCode::Unimplemented),
+            Request::FilteredList(list) => self.filtered_list(list, reader, reply, watch),
+            Request::FilteredListWithStatsAndData(list) => {
+                self.filtered_list_with_stats_and_data(list, reader, reply, watch)
+            }
+            Request::ListRecursive(list) => self.list_recursive(list, reader, reply),
+            _ => Err(ErrorCode::Unimplemented),
+        }
+    }
+
+    /// The node at a path, for somebody who may read it.
+    fn readable(&self, path: &str, reader: &Reader<'_>) -> Result<Found<'_>, ErrorCode> {
+        let found = self.look_at(path, reader.features).ok_or(ErrorCode::NoNode)?;
+        reader.asker().check(perms::READ, found.acl)?;
+        Ok(found)
+    }
+
+    /// The node at a path as clients see it: a virtual one where there is no other, the text of a quota's count.
+    pub(crate) fn look_at(&self, path: &str, features: Features) -> Option<Found<'_>> {
+        match self.find(path) {
+            Some(id) => Some(self.found(id)),
+            None if features.has(Features::KEEPER_EXTENSIONS) => virtual_nodes::find(path),
+            None => None,
+        }
+    }
+
+    fn found(&self, id: NodeId) -> Found<'_> {
+        let node = self.tree.node(id);
+        let (mut stat, acl) = (node.stat(), self.acls.bytes(node.acl()));
+        let data = match self.quotas.shown(id) {
+            Some(text) => {
+                stat.data_length = text.len() as i32;
+                Shown::Made(text)
+            }
+            None => Shown::Stored(node.data()),
+        };
+        Found { id: Some(id), stat, data, acl }
+    }
+}

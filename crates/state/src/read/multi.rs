@@ -1,0 +1,69 @@
+//! Many reads in one, each with its own result (rule 26).
+
+use wire::code::ErrorCode;
+use wire::record::{Multi, MultiHeader, MultiResult, Request};
+
+use super::{Reader, WatchSink};
+use crate::machine::{Direct, Machine, plan_check, plan_check_not_exists, plan_check_stat};
+
+impl Machine {
+    pub(super) fn multi_read(
+        &self,
+        multi: &Multi<'_>,
+        reader: &Reader<'_>,
+        reply: &mut Vec<u8>,
+        watch: &mut WatchSink<'_>,
+    ) -> Result<(), ErrorCode> {
+        if !multi.iter().all(|operation| may_stand_in_multi_read(&operation, reader)) {
+            return Err(ErrorCode::MarshallingError);
+        }
+        for operation in *multi {
+            let start = reply.len();
+            MultiHeader { opcode_raw: operation.opcode() as i32, done: false, err: 0 }.encode(reply);
+            let result = if reader.has_extensions() {
+                self.part(&operation, reader, reply, watch)
+            } else {
+                // ZooKeeper drops the watches of these reads without a word.
+                self.part(&operation, reader, reply, &mut |_| {})
+            };
+            if let Err(code) = result {
+                reply.truncate(start);
+                MultiResult::Error(code as i32).encode(reply);
+            }
+        }
+        MultiHeader::END.encode(reply);
+        Ok(())
+    }
+
+    fn part(
+        &self,
+        operation: &Request<'_>,
+        reader: &Reader<'_>,
+        reply: &mut Vec<u8>,
+        watch: &mut WatchSink<'_>,
+    ) -> Result<(), ErrorCode> {
+        let (view, context) = (Direct(self), reader.context());
+        match operation {
+            Request::Check(check) => plan_check(&view, &context, check).map(drop),
+            Request::CheckNotExists(check) => plan_check_not_exists(&view, &context, check).map(drop),
+            Request::CheckStat(check) => plan_check_stat(&view, &context, check).map(drop),
+            other => self.answer(other, reader, reply, watch),
+        }
+    }
+}
+
+/// ZooKeeper reads data and children, and does not understand a request with anything else in it. The extensions add
+/// the other reads and the checks.
+fn may_stand_in_multi_read(operation: &Request<'_>, reader: &Reader<'_>) -> bool {
+    match operation {
+        Request::GetData(_) | Request::GetChildren(_) => true,
+        Request::Exists(_)
+        | Request::GetChildren2(_)
+        | Request::FilteredList(_)
+        | Request::FilteredListWithStatsAndData(_)
+        | Request::Check(_)
+        | Request::CheckNotExists(_)
+        | Request::CheckStat(_) => reader.has_extensions(),
+        _ => false,
+    }
+}

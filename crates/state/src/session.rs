@@ -1,0 +1,156 @@
+//! Sessions, as far as they are replicated: that they exist, their timeout, their ephemeral nodes.
+//!
+//! When a session was last heard of, and on which connection it lives, is known to servers only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+use crate::command::CLUSTER_KEY_BYTES;
+use crate::tree::NodeId;
+
+/// Bytes of a session password.
+pub const PASSWORD_BYTES: usize = 16;
+
+/// A live session, as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The session's id.
+    pub id: i64,
+    /// The negotiated timeout.
+    pub timeout_ms: i32,
+    /// Ephemeral nodes it owns.
+    pub ephemerals: usize,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    timeout_ms: i32,
+    /// Invariant: exactly the nodes of the tree whose owner is this session.
+    ephemerals: BTreeSet<NodeId>,
+}
+
+/// All live sessions, by id.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    entries: BTreeMap<i64, Entry>,
+    /// Invariant: the sum of all `ephemerals`.
+    ephemerals_count: usize,
+}
+
+impl Sessions {
+    pub(crate) fn insert(&mut self, id: i64, timeout_ms: i32) {
+        self.entries.entry(id).or_default().timeout_ms = timeout_ms;
+    }
+
+    /// Removes a session whose ephemerals were removed before.
+    pub(crate) fn remove(&mut self, id: i64) {
+        let entry = self.entries.remove(&id);
+        assert!(
+            entry.is_none_or(|entry| entry.ephemerals.is_empty()),
+            "a session leaves no ephemerals behind"
+        );
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, id: i64) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    pub(crate) fn get(&self, id: i64) -> Option<Session> {
+        self.entries.get(&id).map(|entry| show(id, entry))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Session> {
+        self.entries.iter().map(|(&id, entry)| show(id, entry))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn ephemerals_count(&self) -> usize {
+        self.ephemerals_count
+    }
+
+    pub(crate) fn ephemerals(&self, id: i64) -> impl Iterator<Item = NodeId> {
+        self.entries.get(&id).into_iter().flat_map(|entry| entry.ephemerals.iter().copied())
+    }
+
+    /// Gives a node to a session; false when there is no such session.
+    pub(crate) fn own(&mut self, id: i64, node: NodeId) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        self.ephemerals_count += usize::from(entry.ephemerals.insert(node));
+        true
+    }
+
+    pub(crate) fn disown(&mut self, id: i64, node: NodeId) {
+        let entry = self.entries.get_mut(&id).expect("the owner of an ephemeral is a live session");
+        assert!(entry.ephemerals.remove(&node), "an ephemeral is listed with its owner");
+        self.ephemerals_count -= 1;
+    }
+}
+
+fn show(id: i64, entry: &Entry) -> Session {
+    Session { id, timeout_ms: entry.timeout_ms, ephemerals: entry.ephemerals.len() }
+}
+
+/// How session passwords are derived. Either way a password is a function of what is replicated, so that every
+/// member can verify the password of a session that comes over from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordDerivation {
+    /// From the cluster key: nobody outside can compute one.
+    Keyed,
+    /// ZooKeeper's own (rule 28), for sessions that were migrated from it. Anybody who knows a session id can
+    /// compute its password.
+    ZooKeeper,
+}
+
+pub(crate) fn keyed_password(key: &[u8; CLUSTER_KEY_BYTES], id: i64) -> [u8; PASSWORD_BYTES] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(&id.to_be_bytes());
+    let mut password = [0; PASSWORD_BYTES];
+    password.copy_from_slice(&mac.finalize().into_bytes()[..PASSWORD_BYTES]);
+    password
+}
+
+/// `new java.util.Random(id ^ 0xB3415C00L).nextBytes(16)`: a linear congruential generator of 48 bits, of which each
+/// step gives the upper 32, lowest byte first.
+pub fn zookeeper_password(id: i64) -> [u8; PASSWORD_BYTES] {
+    const MULTIPLIER: u64 = 0x5_DEEC_E66D;
+    const INCREMENT: u64 = 0xB;
+    const MASK: u64 = (1 << 48) - 1;
+    const SUPER_SECRET: u64 = 0xB341_5C00;
+    let mut state = (id.cast_unsigned() ^ SUPER_SECRET ^ MULTIPLIER) & MASK;
+    let mut password = [0; PASSWORD_BYTES];
+    for chunk in password.chunks_exact_mut(4) {
+        state = state.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT) & MASK;
+        chunk.copy_from_slice(&((state >> 16) as u32).to_le_bytes());
+    }
+    password
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_28_zookeeper_passwords_are_javas_random() {
+        // Known values of `new java.util.Random(seed).nextInt()`: 0 gives -1155484576 and -723955400, 42 gives
+        // -1170105035 and 234785527. Ids are chosen so that the seed comes out.
+        for (seed, ints) in [(0i64, [-1_155_484_576i32, -723_955_400]), (42, [-1_170_105_035, 234_785_527])] {
+            let password = zookeeper_password(seed ^ 0xB341_5C00);
+            assert_eq!(password[..4], ints[0].to_le_bytes());
+            assert_eq!(password[4..8], ints[1].to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn rule_28_keyed_passwords_depend_on_key_and_id() {
+        let password = keyed_password(&[1; 32], 5);
+        assert_eq!(password, keyed_password(&[1; 32], 5));
+        assert_ne!(password, keyed_password(&[2; 32], 5));
+        assert_ne!(password, keyed_password(&[1; 32], 6));
+    }
+}

@@ -1,0 +1,34 @@
+//! The whole state as bytes, and back.
+//!
+//! ```text
+//! snapshot = block*                       block = length u32 (of payload) | kind u8 | payload
+//!
+//! kind 1  head      magic "OSTS" | version u8 (1) | last zxid i64 | has key u8 (0 or 1) | [cluster key, 32 bytes]
+//! kind 2  sessions  (id i64 | timeout_ms i32)*
+//! kind 3  ACLs      (id u32 | length u32 | jute vector<ACL>)*
+//! kind 4  quotas    (path ustring | count i64 | bytes i64 | hides data u8)*
+//! kind 5  nodes     node image*, see `tree::NodeImage`; parents before children
+//! kind 6  end       number of nodes u64
+//! ```
+//!
+//! The head comes first, the end last, and the other kinds in the order of their numbers, each in as many blocks as
+//! it takes. Integers are big-endian, but for those inside node images. The format has no checksums: whoever stores
+//! it adds them. Numbers of kinds and fields of a version never change.
+//!
+//! What can be computed from the nodes is not stored: the ephemerals of sessions, containers, limits of quotas.
+
+mod load;
+mod write;
+
+pub use load::{LoadError, Loader};
+pub use write::SnapshotCursor;
+
+const MAGIC: &[u8; 4] = b"OSTS";
+const VERSION: u8 = 1;
+
+const HEAD: u8 = 1;
+const SESSIONS: u8 = 2;
+const ACLS: u8 = 3;
+const QUOTAS: u8 = 4;
+const NODES: u8 = 5;
+const END: u8 = 6;

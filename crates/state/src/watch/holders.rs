@@ -1,0 +1,131 @@
+//! Who watches one path, and how.
+
+use std::collections::BTreeMap;
+
+use wire::event::WatcherType;
+
+use super::{WatchMode, WatcherId};
+
+/// The ways in which one watcher watches one path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Modes(u8);
+
+impl Modes {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const DATA: Self = Self(1);
+    pub(super) const CHILDREN: Self = Self(1 << 1);
+    /// One watch in both tables: it comes and goes as a whole.
+    const PERSISTENT: Self = Self(1 << 2);
+    pub(super) const RECURSIVE: Self = Self(1 << 3);
+    pub(super) const IN_DATA_TABLE: Self = Self::DATA.with(Self::PERSISTENT).with(Self::RECURSIVE);
+    pub(super) const IN_CHILD_TABLE: Self = Self::CHILDREN.with(Self::PERSISTENT);
+    pub(super) const ALL: Self = Self::IN_DATA_TABLE.with(Self::IN_CHILD_TABLE);
+
+    pub(super) fn of(mode: WatchMode) -> Self {
+        match mode {
+            WatchMode::Data => Self::DATA,
+            WatchMode::Children => Self::CHILDREN,
+            WatchMode::Persistent => Self::PERSISTENT,
+            WatchMode::PersistentRecursive => Self::RECURSIVE,
+        }
+    }
+
+    /// Those that a checkWatches or removeWatches of the type is about.
+    pub(super) fn meant_by(watcher_type: WatcherType) -> Self {
+        match watcher_type {
+            WatcherType::Children => Self::CHILDREN,
+            WatcherType::Data => Self::DATA,
+            WatcherType::Persistent => Self::PERSISTENT,
+            WatcherType::PersistentRecursive => Self::RECURSIVE,
+            WatcherType::Any => Self::ALL,
+        }
+    }
+
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(super) const fn has_any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+}
+
+/// From so many watchers on, a tree is faster than moving the tail of a list.
+const FEW_MAX: usize = 32;
+
+/// The watchers of one path, by id. Most paths have one or a few, some have all.
+#[derive(Debug)]
+pub(super) enum Holders {
+    /// Sorted by watcher.
+    Few(Vec<(WatcherId, Modes)>),
+    /// Stays when watchers go: what was watched by many will be again.
+    Many(BTreeMap<WatcherId, Modes>),
+}
+
+impl Default for Holders {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Holders {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(few) => few.is_empty(),
+            Self::Many(many) => many.is_empty(),
+        }
+    }
+
+    pub(super) fn get(&self, watcher: WatcherId) -> Modes {
+        match self {
+            Self::Few(few) => match few.binary_search_by_key(&watcher, |&(known, _)| known) {
+                Ok(at) => few[at].1,
+                Err(_) => Modes::NONE,
+            },
+            Self::Many(many) => many.get(&watcher).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Sets how a watcher watches; with no mode it does not.
+    pub(super) fn set(&mut self, watcher: WatcherId, modes: Modes) {
+        match self {
+            Self::Few(few) => match few.binary_search_by_key(&watcher, |&(known, _)| known) {
+                Ok(at) if modes == Modes::NONE => drop(few.remove(at)),
+                Ok(at) => few[at].1 = modes,
+                Err(_) if modes == Modes::NONE => {}
+                Err(_) if few.len() == FEW_MAX => {
+                    let mut many: BTreeMap<_, _> = few.drain(..).collect();
+                    many.insert(watcher, modes);
+                    *self = Self::Many(many);
+                }
+                Err(at) => few.insert(at, (watcher, modes)),
+            },
+            Self::Many(many) if modes == Modes::NONE => drop(many.remove(&watcher)),
+            Self::Many(many) => drop(many.insert(watcher, modes)),
+        }
+    }
+
+    /// Replaces the modes of every watcher, in the order of their ids; who is left without any is removed.
+    pub(super) fn update(&mut self, mut update: impl FnMut(WatcherId, Modes) -> Modes) {
+        let mut keep = |watcher: WatcherId, modes: &mut Modes| {
+            *modes = update(watcher, *modes);
+            *modes != Modes::NONE
+        };
+        match self {
+            Self::Few(few) => few.retain_mut(|(watcher, modes)| keep(*watcher, modes)),
+            Self::Many(many) => many.retain(|&watcher, modes| keep(watcher, modes)),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (WatcherId, Modes)> {
+        let (few, many) = match self {
+            Self::Few(few) => (Some(few.iter().copied()), None),
+            Self::Many(many) => (None, Some(many.iter().map(|(&watcher, &modes)| (watcher, modes)))),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+}

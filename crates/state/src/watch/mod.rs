@@ -1,0 +1,414 @@
+//! Who must be told when a znode changes.
+//!
+//! Watches belong to one member and the connections to it; they are not replicated and never reach a snapshot. The
+//! table is fed the changes of each applied command and answers with events in ZooKeeper's order (rules 2–11). It
+//! sends nothing itself.
+//!
+//! ZooKeeper has two tables, and some rules only make sense with that in mind: *data* watches (of exists, getData and
+//! the persistent kinds) and *child* watches (of getChildren, and persistent ones). Here a path has one entry with
+//! the watchers of both, and the modes say in which tables a watcher is:
+//!
+//! | mode | data table | child table | fires |
+//! |---|---|---|---|
+//! | data | x | | once |
+//! | children | | x | once |
+//! | persistent | x | x | always |
+//! | persistent recursive | x | | always, for descendants too, but never for a list of children |
+
+mod catch_up;
+mod event;
+mod holders;
+mod report;
+
+use std::collections::BTreeMap;
+use std::hash::Hasher as _;
+
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+use hashbrown::{HashSet, HashTable};
+use wire::event::{AddWatchMode, EventType, WatcherType};
+
+use crate::acl::permits;
+use crate::acl_table::OPEN_BYTES;
+use crate::auth::Identities;
+use crate::change::{Change, ChangeKind};
+use crate::read::WatchedPart;
+use holders::{Holders, Modes};
+
+pub use event::EventOut;
+pub use report::WatchSummary;
+
+use event::{Announcement, Firing};
+
+/// Names a watcher, which is a connection: the server's choice, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatcherId(pub u64);
+
+/// What a watch is for and how long it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchMode {
+    /// Data and existence, once.
+    Data,
+    /// The list of children, once.
+    Children,
+    /// Data, existence and children of one node, until removed.
+    Persistent,
+    /// Data and existence of a node and its descendants, until removed.
+    PersistentRecursive,
+}
+
+impl From<WatchedPart> for WatchMode {
+    fn from(part: WatchedPart) -> Self {
+        match part {
+            WatchedPart::Data => Self::Data,
+            WatchedPart::Children => Self::Children,
+        }
+    }
+}
+
+impl From<AddWatchMode> for WatchMode {
+    fn from(mode: AddWatchMode) -> Self {
+        match mode {
+            AddWatchMode::Persistent => Self::Persistent,
+            AddWatchMode::PersistentRecursive => Self::PersistentRecursive,
+        }
+    }
+}
+
+/// How many watches there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchLimits {
+    /// Paths one watcher may watch.
+    pub paths_per_watcher_max: usize,
+    /// Paths of all watchers together, each counted for each of its watchers.
+    pub paths_max: usize,
+}
+
+impl WatchLimits {
+    /// As in ZooKeeper: as many as the memory holds.
+    pub const NONE: Self = Self { paths_per_watcher_max: usize::MAX, paths_max: usize::MAX };
+}
+
+/// A watch was not added since there are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WatchLimitReached {
+    /// This watcher has too many.
+    #[error("the connection watches {0} paths, which is its limit")]
+    OfWatcher(usize),
+    /// All watchers together have too many.
+    #[error("{0} watches are set, which is the limit of the server")]
+    OfServer(usize),
+}
+
+/// Where events go.
+pub type Deliver<'d> = dyn FnMut(WatcherId, &EventOut) + 'd;
+
+/// The watches of one member.
+pub struct WatchTable {
+    limits: WatchLimits,
+    seed: u64,
+    shared_seed: SharedSeed,
+    /// Places in `entries` by the hash of their path.
+    index: HashTable<u32>,
+    /// A path is stored once, however many watch it. Invariant: a place is empty exactly when it is in `free`, and
+    /// an entry has at least one watcher.
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    /// Invariant: a watcher has a place in its `places` exactly when the entry there has the watcher.
+    watchers: BTreeMap<WatcherId, Watcher>,
+    counts: Counts,
+}
+
+struct Entry {
+    path: Box<str>,
+    holders: Holders,
+}
+
+#[derive(Default)]
+struct Watcher {
+    /// Encoded, as ACL checks want them.
+    identities: Vec<u8>,
+    places: HashSet<u32, foldhash::fast::FixedState>,
+}
+
+/// Watches by kind. Invariant: sums over all entries; `check` recounts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    /// Watcher and path.
+    pairs: usize,
+    data: usize,
+    children: usize,
+    recursive: usize,
+}
+
+impl Counts {
+    fn change(&mut self, from: Modes, to: Modes) {
+        let shift = |count: &mut usize, modes: Modes| {
+            *count += usize::from(to.has_any(modes));
+            *count -= usize::from(from.has_any(modes));
+        };
+        shift(&mut self.pairs, Modes::ALL);
+        shift(&mut self.data, Modes::IN_DATA_TABLE);
+        shift(&mut self.children, Modes::IN_CHILD_TABLE);
+        shift(&mut self.recursive, Modes::RECURSIVE);
+    }
+}
+
+impl WatchTable {
+    /// An empty table. `hash_seed` is secret, so that paths cannot be chosen to collide.
+    pub fn new(limits: WatchLimits, hash_seed: u64) -> Self {
+        Self {
+            limits,
+            seed: hash_seed,
+            shared_seed: SharedSeed::from_u64(hash_seed),
+            index: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            watchers: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Tells who a watcher is: whenever it has proven a new identity. Until then it is nobody, and hears only of
+    /// what everybody may read.
+    pub fn register(&mut self, watcher: WatcherId, identities: &Identities) {
+        let known = self.watchers.entry(watcher).or_default();
+        known.identities.clear();
+        known.identities.extend_from_slice(identities.encoded());
+    }
+
+    /// Whether the watcher was registered and not dropped since.
+    pub fn is_registered(&self, watcher: WatcherId) -> bool {
+        self.watchers.contains_key(&watcher)
+    }
+
+    /// Whether nobody watches anything, so that changes need not be told.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.counts.pairs == 0
+    }
+
+    /// Adds a watch. One that is there already is not added again, so it fires once (rule 5).
+    pub fn add(&mut self, path: &str, mode: WatchMode, watcher: WatcherId) -> Result<(), WatchLimitReached> {
+        let hash = self.hash(path);
+        let place = self.place(hash, path);
+        let before = place.map_or(Modes::NONE, |place| self.entry(place).holders.get(watcher));
+        if before == Modes::NONE {
+            self.check_limits(watcher)?;
+        }
+        let place = place.unwrap_or_else(|| self.intern(hash, path));
+        let after = before.with(Modes::of(mode));
+        self.entry_mut(place).holders.set(watcher, after);
+        self.watchers.entry(watcher).or_default().places.insert(place);
+        self.counts.change(before, after);
+        Ok(())
+    }
+
+    /// Whether the watcher has a watch of the type on the path (rule 10).
+    pub fn contains(&self, path: &str, watcher_type: WatcherType, watcher: WatcherId) -> bool {
+        let Some(place) = self.place(self.hash(path), path) else { return false };
+        self.entry(place).holders.get(watcher).has_any(Modes::meant_by(watcher_type))
+    }
+
+    /// Removes the watches of the type from the path; false when there are none (rule 10).
+    pub fn remove(&mut self, path: &str, watcher_type: WatcherType, watcher: WatcherId) -> bool {
+        let Some(place) = self.place(self.hash(path), path) else { return false };
+        let before = self.entry(place).holders.get(watcher);
+        let after = before.without(Modes::meant_by(watcher_type));
+        if after == before {
+            return false;
+        }
+        self.entry_mut(place).holders.set(watcher, after);
+        self.counts.change(before, after);
+        if after == Modes::NONE {
+            self.forget(watcher, place);
+            self.drop_empty(place);
+        }
+        true
+    }
+
+    /// Removes a watcher with all its watches: its connection is gone (rule 5).
+    pub fn drop_watcher(&mut self, watcher: WatcherId) {
+        let Some(gone) = self.watchers.remove(&watcher) else { return };
+        for place in gone.places {
+            let holders = &mut self.entry_mut(place).holders;
+            let before = holders.get(watcher);
+            holders.set(watcher, Modes::NONE);
+            self.counts.change(before, Modes::NONE);
+            self.drop_empty(place);
+        }
+    }
+
+    /// Fires the watches that a change concerns, in ZooKeeper's order (rule 3).
+    pub fn change(&mut self, change: &Change<'_>, deliver: &mut Deliver<'_>) {
+        if self.is_empty() {
+            return;
+        }
+        let event_type = match change.kind {
+            ChangeKind::Created => EventType::NodeCreated,
+            ChangeKind::DataChanged => EventType::NodeDataChanged,
+            ChangeKind::Deleted => EventType::NodeDeleted,
+        };
+        let announcement = Announcement::new(event_type, change.path, change.zxid, change.acl);
+        let mut firing = Firing::new(announcement, deliver);
+        self.fire(Table::Data, &mut firing);
+        if change.kind == ChangeKind::Deleted {
+            // Who was told of the deletion as a data watcher is not told again, but its child watch is used up.
+            self.fire(Table::Children, &mut firing);
+        }
+        if change.kind != ChangeKind::DataChanged {
+            let parent = wire::path::parent(change.path);
+            let event_type = EventType::NodeChildrenChanged;
+            let announcement = Announcement::new(event_type, parent, change.zxid, change.parent_acl);
+            self.fire(Table::Children, &mut Firing::new(announcement, deliver));
+        }
+    }
+
+    /// Fires the watches of one table on the path of the event.
+    fn fire(&mut self, table: Table, firing: &mut Firing<'_, '_, '_>) {
+        let path = firing.announcement.path();
+        if let Some(place) = self.place(self.hash(path), path) {
+            self.fire_at(place, table, firing);
+        }
+        if table == Table::Data && self.counts.recursive > 0 {
+            let mut above = path;
+            while above != "/" {
+                above = wire::path::parent(above);
+                if let Some(place) = self.place(self.hash(above), above) {
+                    self.fire_below(place, firing);
+                }
+            }
+        }
+    }
+
+    fn fire_at(&mut self, place: u32, table: Table, firing: &mut Firing<'_, '_, '_>) {
+        // Out of the table while its watchers are looked up there.
+        let mut holders = std::mem::take(&mut self.entry_mut(place).holders);
+        firing.next_group();
+        holders.update(|watcher, before| {
+            if !before.has_any(table.modes()) {
+                return before;
+            }
+            let known = self.watchers.get_mut(&watcher).expect("who holds a watch is known");
+            firing.tell(watcher, &known.identities);
+            let after = before.without(table.one_shot());
+            self.counts.change(before, after);
+            if after == Modes::NONE {
+                known.places.remove(&place);
+            }
+            after
+        });
+        self.entry_mut(place).holders = holders;
+        self.drop_empty(place);
+    }
+
+    /// Fires the recursive watches of a node above the changed one.
+    fn fire_below(&self, place: u32, firing: &mut Firing<'_, '_, '_>) {
+        firing.next_group();
+        for (watcher, modes) in self.entry(place).holders.iter() {
+            if modes.has_any(Modes::RECURSIVE) {
+                firing.tell(watcher, &self.watchers[&watcher].identities);
+            }
+        }
+    }
+
+    fn check_limits(&self, watcher: WatcherId) -> Result<(), WatchLimitReached> {
+        let WatchLimits { paths_per_watcher_max, paths_max } = self.limits;
+        let own = self.watchers.get(&watcher).map_or(0, |known| known.places.len());
+        if own >= paths_per_watcher_max {
+            return Err(WatchLimitReached::OfWatcher(own));
+        }
+        if self.counts.pairs >= paths_max {
+            return Err(WatchLimitReached::OfServer(self.counts.pairs));
+        }
+        Ok(())
+    }
+
+    fn hash(&self, path: &str) -> u64 {
+        hash(self.seed, &self.shared_seed, path)
+    }
+
+    fn place(&self, hash: u64, path: &str) -> Option<u32> {
+        self.index.find(hash, |&place| &*self.entry(place).path == path).copied()
+    }
+
+    fn entry(&self, place: u32) -> &Entry {
+        self.entries[place as usize].as_ref().expect("a place in use has an entry")
+    }
+
+    fn entry_mut(&mut self, place: u32) -> &mut Entry {
+        self.entries[place as usize].as_mut().expect("a place in use has an entry")
+    }
+
+    fn intern(&mut self, hash_of_path: u64, path: &str) -> u32 {
+        let entry = Some(Entry { path: path.into(), holders: Holders::default() });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.entries[place as usize] = entry;
+                place
+            }
+            None => {
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 paths fit into memory")
+            }
+        };
+        let (entries, seed, shared_seed) = (&self.entries, self.seed, &self.shared_seed);
+        self.index.insert_unique(hash_of_path, place, |&other| {
+            let other = entries[other as usize].as_ref().expect("a place in use has an entry");
+            hash(seed, shared_seed, &other.path)
+        });
+        place
+    }
+
+    fn forget(&mut self, watcher: WatcherId, place: u32) {
+        let known = self.watchers.get_mut(&watcher).expect("who holds a watch is known");
+        known.places.remove(&place);
+    }
+
+    fn drop_empty(&mut self, place: u32) {
+        if !self.entry(place).holders.is_empty() {
+            return;
+        }
+        let hash = self.hash(&self.entry(place).path);
+        match self.index.find_entry(hash, |&other| other == place) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => unreachable!("a place in use is in the index"),
+        }
+        self.entries[place as usize] = None;
+        self.free.push(place);
+    }
+}
+
+/// ZooKeeper's two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Data,
+    Children,
+}
+
+impl Table {
+    fn modes(self) -> Modes {
+        match self {
+            Self::Data => Modes::IN_DATA_TABLE,
+            Self::Children => Modes::IN_CHILD_TABLE,
+        }
+    }
+
+    fn one_shot(self) -> Modes {
+        match self {
+            Self::Data => Modes::DATA,
+            Self::Children => Modes::CHILDREN,
+        }
+    }
+}
+
+fn hash(seed: u64, shared_seed: &SharedSeed, path: &str) -> u64 {
+    let mut hasher = FoldHasher::with_seed(seed, shared_seed);
+    hasher.write(path.as_bytes());
+    hasher.finish()
+}
+
+/// Whether somebody may hear of a node with this ACL (rule 8).
+fn may_read(acl: &[u8], identities: &[u8]) -> bool {
+    acl == OPEN_BYTES || permits(acl, wire::acl::perms::READ, identities)
+}
