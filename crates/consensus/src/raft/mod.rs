@@ -309,7 +309,9 @@ impl Engine for RaftEngine {
 
     fn snapshot_meta(&self, index: u64) -> Option<SnapshotMeta> {
         let is_in_force = self.members.first_pending().is_none_or(|pending| index < pending);
-        if index > self.applied || !is_in_force || index < self.log().snapshot_meta().position.index {
+        // While one is installed, the disk may still hold the log it replaces, which must not end up behind a snapshot.
+        let is_attached = self.installing.is_none() && index >= self.log().snapshot_meta().position.index;
+        if index > self.applied || !is_in_force || !is_attached {
             return None;
         }
         let position = self.log().position(index)?;
