@@ -1,2 +1,25 @@
 //! The `ostler` command.
-fn main() {}
+
+mod bench;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A coordination service that ZooKeeper clients and applications can use unchanged.
+#[derive(Debug, Parser)]
+#[command(name = "ostler", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Bench(Box<bench::BenchArgs>),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
+    }
+}

@@ -1,0 +1,132 @@
+//! The command line of `ostler bench`.
+
+use super::workload::Workload;
+use clap::Args;
+
+/// Measure a server, or two of them in turn.
+///
+/// Workloads: get, exists, list, set, create, delete, lock (create a sequential ephemeral znode, then delete it), multi,
+/// mixes such as mix:get=90,set=10, fanout (set one znode, until all sessions that watch it know), churn (open and close
+/// sessions), start (start a server process, until it answers).
+///
+/// Everything is created below /ostler-bench-<random> and deleted at the end. A run with errors exits with status 1.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchArgs {
+    /// What to do.
+    #[arg(default_value = "get")]
+    pub(crate) workload: Workload,
+    /// The server, any that speaks the ZooKeeper protocol.
+    #[arg(short, long, default_value = "127.0.0.1:2181")]
+    pub(crate) server: String,
+    /// A second server; rounds alternate between the two, and ratios are printed.
+    #[arg(long)]
+    pub(crate) against: Option<String>,
+    /// Process of the server, on this machine: its CPU time, context switches and memory are reported.
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+    /// Process of the second server.
+    #[arg(long, value_name = "PID", requires = "against")]
+    pub(crate) against_pid: Option<u32>,
+    /// Sessions at once; of fanout, the watchers.
+    #[arg(short, long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) connections: u32,
+    /// Operations under way on each connection. With --rate only an upper bound, 1000 unless given. [default: 1]
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) depth: Option<u32>,
+    /// Operations a second on schedule (open loop), instead of as many as the server can take.
+    #[arg(short, long)]
+    pub(crate) rate: Option<f64>,
+    /// Measured time of a round, in seconds.
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) seconds: f64,
+    /// Time before it that does not count, in seconds.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) warmup: f64,
+    /// Rounds for each server; the median is reported. [default: 5 with two servers, otherwise 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: Option<u32>,
+    /// Threads of the load generator.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: u32,
+    /// Length of the data of znodes.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) data_bytes: usize,
+    /// Znodes to read and set.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..100_000_000))]
+    pub(crate) paths: u64,
+    /// Further znodes that are only there, under one parent.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..100_000_000))]
+    pub(crate) preload: u64,
+    /// Length of the names of znodes.
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(9..=200))]
+    pub(crate) name_bytes: u32,
+    /// Children of the znode that list lists.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..100_000_000))]
+    pub(crate) children: u64,
+    /// Znodes prepared for each round of delete, which ends when they are gone.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..100_000_000))]
+    pub(crate) stock: u64,
+    /// Operations in each multi.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) multi_ops: u32,
+    /// A shell command to run at the start of the measured time, for example one that makes the server write a
+    /// snapshot. Rounds alternate between without and with it, on the same server.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "against")]
+    pub(crate) during: Option<String>,
+    /// The shell command of the start workload. It must stay in the foreground.
+    #[arg(long, value_name = "COMMAND", required_if_eq("workload", "start"))]
+    pub(crate) start_command: Option<String>,
+    /// The same for the second server.
+    #[arg(long, value_name = "COMMAND", requires_all = ["against", "start_command"])]
+    pub(crate) against_start_command: Option<String>,
+    /// Leave the znodes there.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl BenchArgs {
+    /// What no single option can be blamed for.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let positive = |number: f64| number.is_finite() && number > 0.0;
+        if !positive(self.seconds) || self.seconds > 86_400.0 {
+            return Err(format!("--seconds {}: must be above 0 and at most a day", self.seconds));
+        }
+        if !(self.warmup == 0.0 || positive(self.warmup)) || self.warmup > 86_400.0 {
+            return Err(format!("--warmup {}: must be at least 0 and at most a day", self.warmup));
+        }
+        if let Some(rate) = self.rate.filter(|rate| !positive(*rate) || *rate > 1e8) {
+            return Err(format!("--rate {rate}: must be above 0 and at most 100 million"));
+        }
+        if self.data_bytes > 1_000_000 {
+            return Err(format!(
+                "--data-bytes {}: servers take no more than about a million",
+                self.data_bytes
+            ));
+        }
+        if self.workload == Workload::Start && self.against.is_some() != self.against_start_command.is_some()
+        {
+            return Err("--against with start needs --against-start-command".into());
+        }
+        if self.workload != Workload::Start && self.start_command.is_some() {
+            return Err("--start-command is for the workload start only".into());
+        }
+        Ok(())
+    }
+
+    /// Operations under way on each connection.
+    pub(super) fn depth(&self) -> usize {
+        self.depth.unwrap_or(if self.rate.is_some() { 1000 } else { 1 }) as usize
+    }
+
+    /// Rounds for each server.
+    pub(super) fn rounds(&self) -> u32 {
+        let alternates = self.against.is_some() || self.during.is_some();
+        self.rounds.unwrap_or(if alternates { 5 } else { 1 })
+    }
+}

@@ -1,0 +1,141 @@
+//! The znodes a run works on: made before it, and gone after it.
+
+use super::error::BenchError;
+use super::generator::{Generator, Plan};
+use super::link::Link;
+use super::measure::{Control, Window};
+use super::progress::Progress;
+use super::requests::{Pace, Worker};
+use super::template::Family;
+use client::{Connection, CreateMode, Options, RequestError};
+use std::sync::atomic::AtomicBool;
+use wire::record::{Delete, Request};
+use wire::{AclList, ErrorCode};
+
+/// Sessions and requests under way on each while many znodes are made: enough for any server's group commit.
+const FILL_CONNECTIONS: u32 = 16;
+const FILL_DEPTH: usize = 64;
+/// Deletes under way at once while cleaning up.
+const DELETES: usize = 1000;
+
+/// One server with the znodes of this run.
+pub(super) struct Ground<'a> {
+    pub(super) server: &'a str,
+    pub(super) plan: &'a Plan,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) progress: &'a Progress,
+}
+
+/// Opens a session.
+pub(super) fn connect(server: &str) -> Result<Connection, BenchError> {
+    let options = Options { session_timeout_ms: 30_000, ..Options::default() };
+    Connection::connect(server, &options)
+        .map_err(|source| BenchError::Connect { server: server.into(), source })
+}
+
+/// Opens `count` sessions for the load generator.
+pub(super) fn links(server: &str, count: u32) -> Result<Vec<Link>, BenchError> {
+    (0..count)
+        .map(|_| {
+            let stream = connect(server)?.into_stream();
+            stream.set_nonblocking(true).map_err(BenchError::Generator)?;
+            Ok(Link::new(mio::net::TcpStream::from_std(stream)))
+        })
+        .collect()
+}
+
+impl Ground<'_> {
+    fn error(&self, path: &str, source: RequestError) -> BenchError {
+        BenchError::Request { server: self.server.into(), path: path.into(), source }
+    }
+
+    /// Creates the parents, and the znode of the fan-out.
+    pub(super) fn create_parents(&self) -> Result<(), BenchError> {
+        let mut connection = connect(self.server)?;
+        for path in self.plan.layout.parents() {
+            match connection.create(path, Some(b""), AclList::OPEN, CreateMode::Persistent) {
+                Ok(_) => {}
+                Err(RequestError::Refused(ErrorCode::NodeExists)) => {}
+                Err(source) => return Err(self.error(path, source)),
+            }
+        }
+        connection.close().map_err(|source| self.error("/", source))
+    }
+
+    /// Creates the first `count` znodes of `family`.
+    pub(super) fn fill(&self, family: &Family, count: u64) -> Result<(), BenchError> {
+        if count == 0 {
+            return Ok(());
+        }
+        let links = links(self.server, FILL_CONNECTIONS)?;
+        let control = Control::new(Window::unbounded(), self.stop, 1);
+        let generator = Generator::fill(self.plan, family, count);
+        let worker = Worker::new(&control, Pace::Closed { depth: FILL_DEPTH }, generator, links)
+            .map_err(BenchError::Generator)?;
+        let tally = std::thread::scope(|scope| {
+            let filling = scope.spawn(|| worker.run());
+            while !filling.is_finished() {
+                std::thread::sleep(Progress::TICK);
+                self.progress.filling(self.server, &control, count);
+            }
+            filling.join().expect("the load generator does not panic")
+        })
+        .map_err(BenchError::Generator)?;
+        if control.stopped() {
+            return Err(BenchError::Interrupted);
+        }
+        match tally.errors().first_key_value() {
+            None => Ok(()),
+            Some((code, count)) => Err(BenchError::Fill {
+                server: self.server.into(),
+                path: family.parent.clone(),
+                count: *count,
+                code: *code,
+            }),
+        }
+    }
+
+    /// Deletes the children of `parent`, of which none has children. That some are gone already is no error.
+    pub(super) fn empty(&self, connection: &mut Connection, parent: &str) -> Result<(), BenchError> {
+        let names = match connection.get_children(parent, false) {
+            Err(RequestError::Refused(ErrorCode::NoNode)) => return Ok(()),
+            names => names.map_err(|source| self.error(parent, source))?,
+        };
+        self.progress.emptying(self.server, names.len());
+        for names in names.chunks(DELETES) {
+            for name in names {
+                let path = format!("{parent}/{name}");
+                connection.send(&Request::Delete(Delete { path: &path, version: -1 }));
+            }
+            while connection.pending() > 0 {
+                let answer = connection.receive().map_err(|source| self.error(parent, source))?;
+                match answer.result {
+                    Ok(_) | Err(RequestError::Refused(ErrorCode::NoNode)) => {}
+                    Err(source) => return Err(self.error(parent, source)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the children of `parent` over a session of its own.
+    pub(super) fn empty_anew(&self, parent: &str) -> Result<(), BenchError> {
+        let mut connection = connect(self.server)?;
+        self.empty(&mut connection, parent)?;
+        connection.close().map_err(|source| self.error(parent, source))
+    }
+
+    /// Deletes everything this run has made.
+    pub(super) fn clean_up(&self) -> Result<(), BenchError> {
+        let mut connection = connect(self.server)?;
+        // The root is the first parent and has to go last.
+        for parent in self.plan.layout.parents().into_iter().rev() {
+            self.empty(&mut connection, parent)?;
+            match connection.delete(parent, -1) {
+                Ok(()) | Err(RequestError::Refused(ErrorCode::NoNode)) => {}
+                Err(source) => return Err(self.error(parent, source)),
+            }
+        }
+        connection.close().map_err(|source| self.error("/", source))
+    }
+}
