@@ -131,10 +131,14 @@ impl Arena {
         assert!(chunk.taken[slot / 64] & 1 << (slot % 64) == 0, "id {id} is taken");
         chunk.taken[slot / 64] |= 1 << (slot % 64);
         chunk.taken_count += 1;
-        while chunk.records.len() <= slot {
+        while chunk.records.len() < slot {
             chunk.records.push(Record::vacant());
         }
-        chunk.records[slot] = record;
+        if chunk.records.len() == slot {
+            chunk.records.push(record);
+        } else {
+            chunk.records[slot] = record;
+        }
         if chunk.taken_count == CHUNK_SLOTS {
             self.full[index / 64] |= 1 << (index % 64);
         }

@@ -33,7 +33,7 @@ mod testing;
 mod tests;
 
 use arena::Arena;
-use index::Index;
+use index::{Index, NameHash};
 use listing::Names;
 use node::{Changes, Directory, NOWHERE, Record, Text};
 use pool::Pool;
@@ -267,7 +267,7 @@ impl Tree {
     }
 
     /// Puts a znode into arena, index and its parent's listing.
-    fn attach(&mut self, hash: u64, id: u32, record: Record) {
+    fn attach(&mut self, hash: NameHash, id: u32, record: Record) {
         let (parent, name) = (NodeId(record.parent), record.name());
         assert!(self.child_hashed(hash, parent, name).is_none(), "{parent} has a child {name:?}");
         let directory = self.directory_mut(parent.0);
@@ -275,11 +275,10 @@ impl Tree {
         let path_len = directory.path_len;
         self.data_bytes += weight(path_len, &record);
         self.arena.insert(id, record);
-        let (arena, index) = (&self.arena, &mut self.index);
-        index.insert(arena, hash, id);
+        self.index.insert(hash, id);
     }
 
-    fn child_hashed(&self, hash: u64, parent: NodeId, name: &str) -> Option<NodeId> {
+    fn child_hashed(&self, hash: NameHash, parent: NodeId, name: &str) -> Option<NodeId> {
         let is_it = |id| {
             let record = self.record(id);
             record.parent == parent.0 && record.name_bytes() == name.as_bytes()
