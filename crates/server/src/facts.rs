@@ -260,7 +260,7 @@ pub(crate) mod fake {
     }
 
     /// The session of every fake.
-    pub(crate) const SESSION: i64 = 0x1000_0191_f000_000;
+    pub(crate) const SESSION: i64 = 0x0100_0019_1f00_0000;
 
     impl Fake {
         pub(crate) fn new() -> Fake {

@@ -202,4 +202,6 @@ pub struct Admin {
 }
 
 #[cfg(test)]
+mod compatibility;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,57 @@
+//! COMPATIBILITY.md promises what the tables here say; this holds the two together.
+
+use super::keys::{KEYS, Support};
+use crate::words::Word;
+
+const TEXT: &str = include_str!("../../../../COMPATIBILITY.md");
+
+/// The cells of the row which begins with this name.
+fn row(name: &str) -> Vec<&'static str> {
+    let begins = |line: &&str| {
+        line.strip_prefix("| `")
+            .and_then(|rest| rest.strip_prefix(name))
+            .is_some_and(|rest| rest.starts_with('`'))
+    };
+    let line = TEXT.lines().find(begins).unwrap_or_else(|| panic!("COMPATIBILITY.md has no row for {name}"));
+    line.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+#[test]
+fn every_key_has_its_row() {
+    for key in KEYS {
+        let row = row(key.name);
+        assert_eq!(row.len(), 4, "{row:?}");
+        match key.support {
+            Support::Used => assert!(["yes", "partial"].contains(&row[1]), "{row:?}"),
+            Support::WithoutEffect(reason) | Support::Refused { reason, .. } => {
+                assert_eq!(row[1], "no", "{row:?}");
+                assert!(row[2].ends_with(reason), "{row:?} should say: {reason}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_word_has_its_row() {
+    for word in Word::ALL {
+        assert_eq!(row(word.name()).len(), 4, "{word:?}");
+    }
+}
+
+#[test]
+fn tests_that_are_named_exist() {
+    let sources =
+        [include_str!("tests.rs"), include_str!("../words/tests.rs"), include_str!("../admin/tests.rs")];
+    let sections = TEXT.split("\n## ").filter(|section| {
+        ["zoo.cfg keys", "Four-letter words", "AdminServer commands"]
+            .iter()
+            .any(|title| section.starts_with(title))
+    });
+    let mut count = 0;
+    for line in sections.flat_map(str::lines).filter(|line| line.starts_with("| `")) {
+        let test = line.trim_matches('|').rsplit('|').next().unwrap_or_default().trim().trim_matches('`');
+        assert!(sources.iter().any(|source| source.contains(&format!("fn {test}()"))), "{line}");
+        count += 1;
+    }
+    assert!(count >= KEYS.len() + Word::ALL.len(), "{count} rows");
+}
