@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use consensus::engine::{Engine, Entry, EntryKind, Ready};
+use consensus::engine::{Engine, Ready};
+use consensus::entry::{Entry, EntryKind};
 use hashbrown::HashMap;
 use state::command::{BatchHeader, Command, Features, commands};
 use state::machine::{Applied, Machine};
@@ -51,6 +52,8 @@ pub struct Replica<E: Engine> {
     committed: VecDeque<Entry>,
     applied_bytes: usize,
     applied_index: u64,
+    /// Commands applied since the start.
+    applied_commands: u64,
     reply: Vec<u8>,
 }
 
@@ -66,6 +69,7 @@ impl<E: Engine> Replica<E> {
             committed: VecDeque::new(),
             applied_bytes: 0,
             applied_index,
+            applied_commands: 0,
             reply: Vec::new(),
         }
     }
@@ -78,6 +82,11 @@ impl<E: Engine> Replica<E> {
     /// Index of the last entry applied in full.
     pub fn applied_index(&self) -> u64 {
         self.applied_index
+    }
+
+    /// Commands applied since this member started.
+    pub fn applied_commands(&self) -> u64 {
+        self.applied_commands
     }
 
     /// Takes over everything in `submission`, leaving it empty for its next use. `now_ms` becomes the commands' time.
@@ -211,7 +220,8 @@ impl<E: Engine> Replica<E> {
             self.reply.clear();
             let applied = machine.apply(&header, &command, &mut self.reply, outlet);
             self.complete(&command, &applied, machine, outlet);
-            self.applied_bytes += command.encoded_len();
+            self.applied_commands += 1;
+            self.applied_bytes += Command::OVERHEAD + command.identities.len() + command.body.len();
             *room = room.saturating_sub(1);
             if *room == 0 {
                 return self.applied_bytes == rest.len();

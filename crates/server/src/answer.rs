@@ -9,12 +9,13 @@ use replica::Token;
 use state::auth::Identities;
 use state::command::Features;
 use state::machine::Machine;
-use state::read::{LargeListing, Reader};
-use state::watch::WatchTable;
+use state::read::{LargeListing, Reader, WatchRequest};
+use state::watch::{EventOut, WatchMode, WatchTable};
 use wire::ErrorCode;
+use wire::event::{AddWatchMode, WatcherType};
 use wire::frame;
 use wire::opcode::Opcode;
-use wire::record::{ErrorReply, ReplyHeader, Request, SyncReply};
+use wire::record::{ErrorReply, ReplyHeader, Request, SetWatches, SyncReply};
 
 use crate::io::watcher;
 use crate::shared::Shared;
@@ -27,6 +28,12 @@ pub(crate) struct Asker<'a> {
     pub(crate) token: Token,
     pub(crate) session: i64,
     pub(crate) identities: &'a Arc<Identities>,
+}
+
+impl Asker<'_> {
+    fn reader(&self, shared: &Shared) -> Reader<'_> {
+        Reader { session: self.session, identities: self.identities, features: shared.features }
+    }
 }
 
 /// What remains to be done after [`answer`].
@@ -76,17 +83,20 @@ pub(crate) fn answer(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Verdict {
+    let request = match Opcode::from_i32(opcode).filter(|op| is_offered(*op, shared.features)) {
+        None => Err(ErrorCode::Unimplemented),
+        Some(op) => Request::decode(op, body).map_err(|_| ErrorCode::MarshallingError),
+    };
+    // Their events are frames of their own and come first.
+    let caught_up = match &request {
+        Ok(Request::SetWatches(wanted)) => set_watches(shared, machine, asker, wanted, out),
+        _ => Ok(()),
+    };
     let mark = frame::begin(out);
     let mut header = ReplyHeader { xid, zxid: machine.last_zxid(), err: 0 };
     let header_at = out.len();
     header.encode(out);
-    let result = match Opcode::from_i32(opcode).filter(|op| is_offered(*op, shared.features)) {
-        None => Err(ErrorCode::Unimplemented),
-        Some(op) => match Request::decode(op, body) {
-            Err(_) => Err(ErrorCode::MarshallingError),
-            Ok(request) => decided(shared, machine, asker, &request, out),
-        },
-    };
+    let result = caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out));
     match result {
         Ok(None) => {
             frame::finish(out, mark);
@@ -115,15 +125,14 @@ fn decided(
     out: &mut Vec<u8>,
 ) -> Result<Option<LargeListing>, ErrorCode> {
     match request {
-        Request::Ping => {}
+        Request::Ping | Request::SetWatches(_) => {}
         // Whatever this session wrote before is applied by now, and alone there is nobody to be behind.
         Request::Sync(sync) => SyncReply { path: sync.path }.encode(out),
         // As a ZooKeeper without SASL: there is nobody to talk to, and no harm in saying so.
         Request::Sasl(_) => return Err(ErrorCode::AuthFailed),
-        Request::SetWatches(_)
-        | Request::AddWatch(_)
+        Request::AddWatch(_)
         | Request::CheckWatches(_)
-        | Request::RemoveWatches(_) => watching(shared, machine, asker, request, out)?,
+        | Request::RemoveWatches(_) => watching(shared, asker, request, out)?,
         _ => return read(shared, machine, asker, request, out),
     }
     Ok(None)
@@ -137,39 +146,74 @@ fn read(
     request: &Request<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Option<LargeListing>, ErrorCode> {
-    let reader = Reader { session: asker.session, identities: asker.identities, features: shared.features };
-    let mut full = false;
-    let mut watch = |wanted: state::read::WatchRequest<'_>| {
-        let mut watches = shared.watches.lock();
-        if has_room(shared, &watches, 1) {
-            watches.register(watcher(asker.token), asker.identities);
-            watches.add_one_shot(watcher(asker.token), wanted);
-        } else {
-            full = true;
-        }
+    let mut added = Ok(());
+    let mut watch = |wanted: WatchRequest<'_>| {
+        added = add(&mut shared.watches.lock(), asker, wanted.path, wanted.part.into());
     };
-    if let Some(large) = machine.large_listing(request, &reader, LARGE_CHILDREN, &mut watch) {
-        return if full { Err(ErrorCode::SystemError) } else { Ok(Some(large)) };
-    }
-    match machine.read(request, &reader, out, &mut watch) {
-        _ if full => Err(ErrorCode::SystemError),
-        ErrorCode::Ok => Ok(None),
-        code => Err(code),
-    }
+    let reader = asker.reader(shared);
+    let large = machine.large_listing(request, &reader, LARGE_CHILDREN, &mut watch);
+    let code = match large {
+        Some(_) => ErrorCode::Ok,
+        None => machine.read(request, &reader, out, &mut watch),
+    };
+    // A watch that could not be had would leave the client waiting for ever, so it gets no answer that promises one.
+    added?;
+    if code == ErrorCode::Ok { Ok(large) } else { Err(code) }
 }
 
-/// Whether so many more watches fit (`ostler.watchesMax`).
-fn has_room(shared: &Shared, watches: &WatchTable, more: usize) -> bool {
-    (watches.len() + more) as u64 <= shared.config.requests.watches_max
+/// Adds a watch, unless the connection is gone already or there are too many (`ostler.watchesMax`).
+fn add(watches: &mut WatchTable, asker: &Asker<'_>, path: &str, mode: WatchMode) -> Result<(), ErrorCode> {
+    let watcher = watcher(asker.token);
+    if !watches.is_registered(watcher) {
+        return Ok(());
+    }
+    watches.add(path, mode, watcher).map_err(|limit| {
+        tracing::warn!(session = format_args!("{:#x}", asker.session), "a watch is refused: {limit}");
+        ErrorCode::SystemError
+    })
 }
 
+/// The requests that are about watches alone.
 fn watching(
     shared: &Shared,
-    machine: &Machine,
     asker: &Asker<'_>,
     request: &Request<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
-    let _ = (shared, machine, asker, request, ErrorReply { err: 0 }, out);
-    Ok(())
+    let mut watches = shared.watches.lock();
+    let watcher = watcher(asker.token);
+    let kind = |number| WatcherType::from_i32(number).ok_or(ErrorCode::MarshallingError);
+    let found = match request {
+        Request::AddWatch(wanted) => {
+            let mode = AddWatchMode::from_i32(wanted.mode).ok_or(ErrorCode::MarshallingError)?;
+            add(&mut watches, asker, wanted.path, mode.into())?;
+            ErrorReply { err: 0 }.encode(out);
+            true
+        }
+        Request::CheckWatches(asked) => watches.contains(asked.path, kind(asked.watcher_type)?, watcher),
+        Request::RemoveWatches(asked) => watches.remove(asked.path, kind(asked.watcher_type)?, watcher),
+        _ => unreachable!("decided sends only the requests about watches here"),
+    };
+    if found { Ok(()) } else { Err(ErrorCode::NoWatcher) }
+}
+
+/// A reconnected client sets its watches again. What it has missed goes out ahead of the reply.
+fn set_watches(
+    shared: &Shared,
+    machine: &Machine,
+    asker: &Asker<'_>,
+    wanted: &SetWatches<'_>,
+    events: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let mut watches = shared.watches.lock();
+    let watcher = watcher(asker.token);
+    if !watches.is_registered(watcher) {
+        return Ok(());
+    }
+    let reader = asker.reader(shared);
+    let mut deliver = |_, event: &EventOut| events.extend_from_slice(&event.frame);
+    watches.set_watches(watcher, wanted, machine, &reader, &mut deliver).map_err(|limit| {
+        tracing::warn!(session = format_args!("{:#x}", asker.session), "watches are refused: {limit}");
+        ErrorCode::SystemError
+    })
 }

@@ -4,14 +4,21 @@
 
 pub mod config;
 
+pub mod admin;
 pub mod auth;
 pub mod clock;
 pub mod connections;
+pub mod facts;
 pub mod inbox;
 pub mod mailbox;
+pub mod metrics;
+mod metrics_process;
+mod metrics_recorder;
+pub mod report;
 pub mod serve;
 pub mod sessions;
 pub mod shared;
+pub mod words;
 
 mod answer;
 mod io;

@@ -11,11 +11,20 @@ use replica::Token;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A finished reply frame; the connection has one request fewer in flight.
-    Reply { len: usize },
+    Reply {
+        /// Bytes of the frame.
+        len: usize,
+    },
     /// A watch event frame.
-    Event { len: usize },
+    Event {
+        /// Bytes of the frame.
+        len: usize,
+    },
     /// The session this connection asked for exists.
-    SessionOpened { session: i64 },
+    SessionOpened {
+        /// The session's id.
+        session: i64,
+    },
     /// The session of this connection ended; after what is queued, close.
     SessionClosed,
     /// After what is queued, close; the session lives on.

@@ -10,7 +10,9 @@ use mio::{Poll, Waker};
 use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, Protocol, Socket, Type};
 use state::command::Features;
-use state::watch::WatchTable;
+use state::watch::{WatchLimits, WatchTable};
+
+use storage::disk::{Disk as _, RealDisk};
 
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests};
@@ -80,13 +82,15 @@ impl Server {
             sessions.opened(session.id, session.timeout_ms, clock.elapsed_ms());
         }
         let recovery::Recovered { machine, rest } = recovered;
+        let seed = RealDisk.entropy();
         let shared = Arc::new(Shared {
             machine: RwLock::new(machine),
-            watches: Mutex::new(WatchTable::new()),
+            watches: Mutex::new(WatchTable::new(watch_limits(&config), seed)),
             mailboxes,
             sessions,
             connections: ConnectionTable::default(),
             inbox: Inbox::default(),
+            client_port: address.port(),
             config,
             features,
             clock,
@@ -188,6 +192,11 @@ fn features(requests: &Requests) -> Features {
         (requests.keeper_extensions, Features::KEEPER_EXTENSIONS),
     ];
     switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
+}
+
+fn watch_limits(config: &Config) -> WatchLimits {
+    let paths_max = usize::try_from(config.requests.watches_max).unwrap_or(usize::MAX);
+    WatchLimits { paths_max, ..WatchLimits::NONE }
 }
 
 fn wanted(listen: &Listen) -> SocketAddr {

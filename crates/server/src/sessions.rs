@@ -134,9 +134,9 @@ impl SessionTable {
         }
     }
 
-    /// Each session and the connection it is on.
-    pub fn owners(&self) -> Vec<(i64, Option<Token>)> {
-        self.inner.lock().entries.iter().map(|(id, e)| (*id, e.owner)).collect()
+    /// When each session would expire, in ms of the server's clock, if it is not heard of before.
+    pub fn expiries(&self) -> Vec<(i64, i64)> {
+        self.inner.lock().expiry.buckets().collect()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::connections::{ConnectionTable, Latency};
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
+use crate::metrics::Recorder;
 use crate::sessions::SessionTable;
 
 /// What one connection thread counted. Its own thread writes, anybody reads.
@@ -23,8 +24,18 @@ pub struct ThreadCounts {
     pub received: AtomicU64,
     /// Replies and events queued.
     pub sent: AtomicU64,
-    /// From reading a request to queueing its reply.
+    /// Bytes read from clients.
+    pub bytes_received: AtomicU64,
+    /// Bytes written to clients.
+    pub bytes_sent: AtomicU64,
+    /// From reading a request to queueing its reply, in ms.
     pub latency: Latency,
+    /// Bytes of replies; kept like a latency.
+    pub response_bytes: Latency,
+    /// From reading a read request to queueing its reply, in µs.
+    pub read_latency: Recorder,
+    /// From reading a write request to queueing its reply, in µs.
+    pub update_latency: Recorder,
 }
 
 /// Counts of the whole server that are not a connection thread's.
@@ -36,24 +47,38 @@ pub struct Counts {
     pub auth_failed: AtomicU64,
     /// Sessions that expired.
     pub sessions_expired: AtomicU64,
-    /// Flushes of the log.
-    pub flushes: AtomicU64,
-    /// Microseconds spent in them.
-    pub flush_us: AtomicU64,
-    /// The longest of them, in microseconds.
-    pub flush_us_max: AtomicU64,
-    /// Snapshots written.
-    pub snapshots: AtomicU64,
-    /// Milliseconds the last one took.
-    pub snapshot_ms: AtomicU64,
+    /// Flushes of the log, in µs.
+    pub flush_time: Recorder,
+    /// Flushes over `fsync.warningthresholdms`.
+    pub flushes_slow: AtomicU64,
+    /// Commands made durable by one flush.
+    pub batch_size: Recorder,
+    /// Writing snapshots, in µs.
+    pub snapshot_time: Recorder,
     /// zxid the last snapshot stands at.
     pub snapshot_zxid: AtomicI64,
+    /// Index of the last log entry it contains.
+    pub snapshot_index: AtomicU64,
     /// Wall clock ms when the last snapshot was finished; 0 if there is none.
     pub snapshot_finished_ms: AtomicI64,
+    /// Handshakes, successful or not.
+    pub connection_requests: AtomicU64,
+    /// Connections closed for want of a token.
+    pub connections_dropped: AtomicU64,
+    /// Requests refused at `largeRequestMaxBytes`.
+    pub large_requests_rejected: AtomicU64,
+    /// Times a connection had to pause at a bound on what is outstanding.
+    pub throttle_waits: AtomicU64,
+    /// Connections closed because they had no session in time.
+    pub handshakes_timed_out: AtomicU64,
+    /// Index and term of the newest log entry; all of the log is agreed upon.
+    pub last_index: AtomicU64,
+    /// See `last_index`.
+    pub last_term: AtomicU64,
+    /// Index of the oldest log entry a snapshot does not make superfluous.
+    pub first_index: AtomicU64,
     /// Writes refused because the disk is full.
     pub writes_refused: AtomicU64,
-    /// Commands applied.
-    pub applied: AtomicU64,
 }
 
 /// The server as its threads see it.
@@ -72,6 +97,8 @@ pub struct Shared {
     pub connections: ConnectionTable,
     /// Work for the replication thread.
     pub inbox: Inbox,
+    /// The port clients connect to, as the system gave it if 0 was asked for.
+    pub client_port: u16,
     /// The settings, fixed for the life of the process.
     pub config: Config,
     /// Switches stamped on each batch.

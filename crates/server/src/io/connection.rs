@@ -47,8 +47,8 @@ pub(super) struct Connection {
     /// Where to note that the client lives.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
-    /// When each request in flight was read, oldest first, in ms of the server's clock; its length is the number in flight.
-    pub(super) in_flight: VecDeque<i64>,
+    /// When each request in flight was read, oldest first, in µs of the server's clock; its length is the number in flight.
+    pub(super) in_flight: VecDeque<u64>,
     /// Bytes read and not yet understood. Empty most of the time: whole frames are served from the thread's own buffer.
     pub(super) input: Vec<u8>,
     output: Vec<u8>,

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use replica::Token;
 use state::command::{Command, put_create_session};
+use state::machine::Machine;
+use state::session::{PASSWORD_BYTES, PasswordDerivation};
 use wire::frame::{self, Split};
 use wire::jute::Reader;
 use wire::opcode::Opcode;
@@ -11,6 +13,8 @@ use wire::record::{ConnectRequest, ConnectResponse};
 
 use super::IoThread;
 use super::connection::Phase;
+use super::watcher;
+use crate::config::SessionPasswords;
 use crate::connections::Traffic;
 use crate::mailbox::{Delivery, Note};
 use crate::shared::Shared;
@@ -50,6 +54,7 @@ impl IoThread {
             return self.break_off(slot, "the handshake cannot be read");
         };
         Traffic::count(&self.shared.threads[self.number].received, 1);
+        self.shared.counts.connection_requests.fetch_add(1, Relaxed);
         let last_zxid = self.shared.machine.read().last_zxid();
         if request.last_zxid_seen > last_zxid {
             let why = format!("it has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
@@ -78,7 +83,7 @@ impl IoThread {
         let session = self.shared.sessions.next_id();
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.phase = Phase::Opening;
-        connection.in_flight.push_back(self.now_ms);
+        connection.in_flight.push_back(self.now_us);
         let mut body = Vec::with_capacity(4);
         put_create_session(connection.timeout_ms, &mut body);
         let opcode = Opcode::CreateSession as i32;
@@ -101,7 +106,8 @@ impl IoThread {
     fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
         let known = {
             let machine = self.shared.machine.read();
-            machine.session(session).is_some() && same(passwd, &password(&self.shared, &machine, session))
+            let expected = password(&self.shared, &machine, session);
+            machine.session(session).is_some() && expected.is_some_and(|expected| same(passwd, &expected))
         };
         if !known || !self.join(slot, session) {
             self.refuse(slot);
@@ -115,13 +121,14 @@ impl IoThread {
         let Some(taken) = self.shared.sessions.take_up(session, token, timeout_ms, self.now_ms) else {
             return false;
         };
+        self.shared.watches.lock().register(watcher(token), &connection.identities);
         connection.session = session;
         connection.seen_ms = taken.seen_ms;
         connection.traffic.session.store(session, Relaxed);
         if let Some(previous) = taken.previous {
             self.send_away(previous);
         }
-        let passwd = password(&self.shared, &self.shared.machine.read(), session);
+        let passwd = password(&self.shared, &self.shared.machine.read(), session).unwrap_or_default();
         self.respond(slot, |read_only| ConnectResponse {
             protocol_version: 0,
             timeout_ms,
@@ -167,13 +174,13 @@ impl IoThread {
     }
 }
 
-/// The password of a session, by the setting.
-fn password(shared: &Shared, machine: &state::machine::Machine, session: i64) -> [u8; 16] {
-    use crate::config::SessionPasswords;
-    match shared.config.session.passwords {
-        SessionPasswords::Secret => machine.session_password(session),
-        SessionPasswords::ZooKeeper => state::session::zookeeper_password(session),
-    }
+/// The password of a session, by the setting; `None` while the cluster has no secret, and then there are no sessions either.
+fn password(shared: &Shared, machine: &Machine, session: i64) -> Option<[u8; PASSWORD_BYTES]> {
+    let derivation = match shared.config.session.passwords {
+        SessionPasswords::Secret => PasswordDerivation::Keyed,
+        SessionPasswords::ZooKeeper => PasswordDerivation::ZooKeeper,
+    };
+    machine.session_password(session, derivation)
 }
 
 /// Compares secrets in a time that does not depend on where they differ.

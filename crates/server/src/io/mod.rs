@@ -12,6 +12,8 @@ mod handshake;
 mod request;
 mod word;
 
+pub(crate) use self::request::watcher;
+
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -61,6 +63,8 @@ pub(crate) struct IoThread {
     buffer: Vec<u8>,
     /// The server's clock at this wake-up, in ms.
     now_ms: i64,
+    /// The same in microseconds.
+    now_us: u64,
     housekept_ms: i64,
 }
 
@@ -90,6 +94,7 @@ impl IoThread {
             accepted: Vec::new(),
             buffer: vec![0; READ_BYTES],
             now_ms: 0,
+            now_us: 0,
             housekept_ms: 0,
         })
     }
@@ -106,7 +111,7 @@ impl IoThread {
                 Err(e) => return Err(e),
             }
             self.shared.mailboxes[self.number].awake();
-            self.now_ms = self.shared.clock.elapsed_ms();
+            self.look_at_the_clock();
             self.collect();
             for event in &events {
                 self.serve(event);
@@ -118,6 +123,11 @@ impl IoThread {
         }
         self.part();
         Ok(())
+    }
+
+    fn look_at_the_clock(&mut self) {
+        self.now_us = self.shared.clock.elapsed_us();
+        self.now_ms = (self.now_us / 1000) as i64;
     }
 
     fn serve(&mut self, event: &Event) {
@@ -152,6 +162,7 @@ impl IoThread {
                     break;
                 }
                 Ok(Some(n)) => {
+                    Traffic::count(&self.shared.threads[self.number].bytes_received, n as u64);
                     self.take_bytes(slot, &buffer[..n]);
                     if n < buffer.len() {
                         break;
@@ -258,8 +269,10 @@ impl IoThread {
         match note {
             Note::Reply { .. } => {
                 connection.output().extend_from_slice(frame);
-                let since_ms = connection.in_flight.pop_front().unwrap_or(self.now_ms);
-                self.count_reply(slot, self.now_ms - since_ms);
+                let since_us = connection.in_flight.pop_front().unwrap_or(self.now_us);
+                let latency_us = self.now_us.saturating_sub(since_us);
+                self.shared.threads[self.number].update_latency.record(latency_us);
+                self.count_reply(slot, frame.len(), latency_us);
                 self.may_resume(slot);
             }
             Note::Event { .. } => {
@@ -342,7 +355,10 @@ impl IoThread {
         while let Some(slot) = self.listed.pop() {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             connection.listed = false;
+            let backlog = connection.backlog();
             let failed = connection.phase != Phase::Closed && connection.flush().is_err();
+            let taken = backlog - connection.backlog();
+            Traffic::count(&self.shared.threads[self.number].bytes_sent, taken as u64);
             let drained = connection.backlog() == 0;
             let done = connection.phase == Phase::Closing && drained && connection.in_flight.is_empty();
             let slow = connection.backlog() as u64 > self.shared.config.connection.output_bytes_max;
@@ -389,13 +405,14 @@ impl IoThread {
             .map(|(slot, _)| slot)
             .collect();
         for slot in overdue {
+            self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
             self.close(slot);
         }
     }
 
     /// The server stops: what is queued goes out as far as the sockets take it.
     fn part(&mut self) {
-        self.now_ms = self.shared.clock.elapsed_ms();
+        self.look_at_the_clock();
         self.collect();
         for (_, connection) in &mut self.connections {
             let _ = connection.flush();
@@ -411,13 +428,16 @@ impl IoThread {
         }
     }
 
-    fn count_reply(&self, slot: usize, latency_ms: i64) {
+    /// Counts a reply of so many bytes that was queued that long after its request was read.
+    fn count_reply(&self, slot: usize, bytes: usize, latency_us: u64) {
         self.count_sent(slot);
-        let latency_ms = latency_ms.max(0) as u64;
-        self.shared.threads[self.number].latency.add(latency_ms, 1);
+        let counts = &self.shared.threads[self.number];
+        counts.latency.add(latency_us / 1000, 1);
+        counts.response_bytes.add(bytes as u64, 1);
         if let Some(connection) = self.connections.get(slot) {
-            connection.traffic.latency.add(latency_ms, 1);
-            connection.traffic.outstanding.store(connection.in_flight.len() as u64, Relaxed);
+            let traffic = &connection.traffic;
+            traffic.latency.add(latency_us / 1000, 1);
+            traffic.outstanding.store(connection.in_flight.len() as u64, Relaxed);
         }
     }
 }

@@ -56,6 +56,7 @@ impl IoThread {
         if self.must_pause(slot) {
             if let Some(connection) = self.connections.get_mut(slot) {
                 connection.paused = true;
+                self.shared.counts.throttle_waits.fetch_add(1, Relaxed);
             }
             return 0;
         }
@@ -111,7 +112,7 @@ impl IoThread {
         };
         self.submission.command(connection.token, &command);
         self.submitted += 1;
-        connection.in_flight.push_back(self.now_ms);
+        connection.in_flight.push_back(self.now_us);
     }
 
     fn local<'s>(
@@ -134,11 +135,12 @@ impl IoThread {
             let identities = &connection.identities;
             self.submission.local(token, session, header.xid, header.opcode_raw, body, identities);
             self.submitted += 1;
-            connection.in_flight.push_back(self.now_ms);
+            connection.in_flight.push_back(self.now_us);
             return;
         }
         let identities = Arc::clone(&connection.identities);
         let asker = Asker { token: connection.token, session: connection.session, identities: &identities };
+        let before = connection.output().len();
         let verdict =
             answer::answer(shared, machine, &asker, header.xid, header.opcode_raw, body, connection.output());
         match verdict {
@@ -150,7 +152,10 @@ impl IoThread {
             }
             Verdict::Close => connection.phase = Phase::Closing,
         }
-        self.count_reply(slot, 0);
+        let bytes = connection.output().len() - before;
+        let latency_us = self.shared.clock.elapsed_us().saturating_sub(self.now_us);
+        self.shared.threads[self.number].read_latency.record(latency_us);
+        self.count_reply(slot, bytes, latency_us);
         self.list(slot);
     }
 
@@ -166,7 +171,7 @@ impl IoThread {
             Authenticated::As(identities) => {
                 connection.identities = Arc::new(identities);
                 let asker = watcher(connection.token);
-                self.shared.watches.lock().register(asker, Arc::clone(&connection.identities));
+                self.shared.watches.lock().register(asker, &connection.identities);
                 ErrorCode::Ok
             }
             Authenticated::Refused => {
@@ -180,7 +185,7 @@ impl IoThread {
         let mark = frame::begin(out);
         ReplyHeader { xid: header.xid, zxid: 0, err: code as i32 }.encode(out);
         frame::finish(out, mark);
-        self.count_reply(slot, 0);
+        self.count_sent(slot);
         self.list(slot);
     }
 }

@@ -2,12 +2,19 @@
 
 use super::IoThread;
 use super::connection::Phase;
-use crate::words::{self, Answer};
+use crate::report::Report;
+use crate::words::{Answer, Word};
 
 impl IoThread {
-    /// Answers the word at the start of `bytes`, if that is what they are. Returns the bytes it took; 0 if more must come first.
-    pub(super) fn answer_word(&mut self, slot: usize, bytes: &[u8], word: words::Word) -> usize {
-        let _ = (slot, bytes, word);
-        0
+    /// Answers the word at the start of `bytes` and closes the connection behind it. Returns the bytes it took; 0 if more must come first.
+    pub(super) fn answer_word(&mut self, slot: usize, bytes: &[u8], word: Word) -> usize {
+        let report = Report::new(&self.shared);
+        let Answer::Text(text) = word.answer(&bytes[4..], &report) else { return 0 };
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.output().extend_from_slice(text.as_bytes());
+            connection.phase = Phase::Closing;
+            self.list(slot);
+        }
+        bytes.len()
     }
 }

@@ -154,6 +154,8 @@ impl Driver {
                 data: &entry.data,
             })?;
             self.snapshots.count_bytes(entry.data.len());
+            self.shared.counts.last_index.store(entry.index, Relaxed);
+            self.shared.counts.last_term.store(entry.term, Relaxed);
         }
         if let Some(state) = ready.hard_state {
             let vote = state.vote.map_or(0, |member| member.0);
@@ -170,12 +172,10 @@ impl Driver {
         self.log.flush()?;
         let took = begun.elapsed();
         let counts = &self.shared.counts;
-        let us = took.as_micros() as u64;
-        counts.flushes.fetch_add(1, Relaxed);
-        counts.flush_us.fetch_add(us, Relaxed);
-        counts.flush_us_max.fetch_max(us, Relaxed);
+        counts.flush_time.record(took.as_micros() as u64);
         let warning_ms = u128::from(self.shared.config.storage.flush_warning_ms);
         if took.as_millis() > warning_ms {
+            counts.flushes_slow.fetch_add(1, Relaxed);
             tracing::warn!(
                 "flushing the log took {} ms (fsync.warningthresholdms={warning_ms}): the disk is slow or busy, and every write waits for it",
                 took.as_millis()
@@ -188,12 +188,17 @@ impl Driver {
     fn apply(&mut self) {
         let shared = Arc::clone(&self.shared);
         let mut gathered = Gathered::new(&shared);
+        let before = self.replica.applied_commands();
         while self.replica.has_work() {
             let mut machine = shared.machine.write();
             self.replica.apply(&mut machine, &mut gathered, APPLY_RUN);
             gathered.post();
             drop(machine);
             gathered.wake();
+        }
+        let applied = self.replica.applied_commands() - before;
+        if applied > 0 {
+            shared.counts.batch_size.record(applied);
         }
     }
 

@@ -66,7 +66,7 @@ impl ChangeSink for Gathered<'_> {
         let deliveries = &mut self.deliveries;
         self.shared.watches.lock().change(change, &mut |watcher: WatcherId, event| {
             let token = Token(watcher.0);
-            deliveries[thread_of(token)].frame(token, |len| Note::Event { len }, |out| out.extend_from_slice(event));
+            deliveries[thread_of(token)].frame(token, |len| Note::Event { len }, |out| out.extend_from_slice(&event.frame));
         });
     }
 }

@@ -11,7 +11,8 @@ use consensus::membership::SnapshotMeta;
 use consensus::raft::RaftEngine;
 use replica::{Batching, Replica};
 use state::command::{CLUSTER_KEY_BYTES, Features};
-use state::machine::{LoadError, Loader, Machine};
+use state::machine::Machine;
+use state::snapshot::{LoadError, Loader};
 use storage::data_dir::{DataDir, DataDirError};
 use storage::disk::{Disk, RealDisk};
 use storage::log::{Log, LogOptions, OpenError, Record};
@@ -105,7 +106,12 @@ pub(crate) fn recover(config: &Config, features: Features) -> Result<Recovered, 
     let mut tail = Tail { after: meta.position.index, ..Tail::default() };
     let log = Log::open(Arc::new(disk), data_dir.log(), options, &mut |record| tail.take(record))?;
     if let Some(repaired) = &log.recovered().repaired {
-        tracing::warn!("{repaired}");
+        tracing::warn!(
+            "{}: the log ends at byte {}; {} records of an interrupted flush were cut off, none of them acknowledged",
+            repaired.path.display(),
+            repaired.offset,
+            repaired.dropped
+        );
     }
     let start = tail.start(meta, data_dir.log())?;
     let applied = start.snapshot.position.index;

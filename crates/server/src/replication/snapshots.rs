@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use consensus::engine::Engine;
 use consensus::membership::SnapshotMeta;
 use replica::Replica;
-use state::machine::SnapshotCursor;
+use state::snapshot::SnapshotCursor;
 use storage::disk::RealDisk;
 use storage::log::Log;
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
@@ -123,7 +123,8 @@ impl Snapshots {
     }
 
     fn begin<E: Engine>(&mut self, shared: &Arc<Shared>, replica: &mut Replica<E>) {
-        let Some(meta) = replica.engine().snapshot_meta(replica.applied_index()) else { return };
+        let index = replica.applied_index();
+        let Some(meta) = replica.engine().snapshot_meta(index) else { return };
         let (cursor, zxid) = {
             let mut machine = shared.machine.write();
             (machine.begin_snapshot(), machine.last_zxid())
@@ -165,7 +166,7 @@ impl Snapshots {
         if shared.config.storage.purge_interval_hours.is_none() {
             self.purge(shared);
         }
-        self.forget_log(log);
+        self.forget_log(shared, log);
     }
 
     /// `autopurge.purgeInterval`: old snapshots go by the clock. Without the key they go with each new one.
@@ -186,7 +187,7 @@ impl Snapshots {
 
     /// Lets go of the log that even the oldest snapshot still there does not need: should the newest be damaged, an older one and the
     /// log together still give the whole state.
-    fn forget_log(&self, log: &mut Log) {
+    fn forget_log(&self, shared: &Shared, log: &mut Log) {
         let oldest = match snapshot::list(&RealDisk, &self.dir, GROUP) {
             Ok(names) => names.last().map(|name| name.index),
             Err(e) => return tracing::warn!("{e}"),
@@ -195,6 +196,9 @@ impl Snapshots {
             && let Err(e) = log.compact(GROUP, index + 1)
         {
             tracing::warn!("{e}");
+        }
+        if let Some(index) = oldest {
+            shared.counts.first_index.store(index + 1, Relaxed);
         }
     }
 
@@ -219,13 +223,15 @@ impl Job {
         let begun = Instant::now();
         lower_priority();
         let written = self.write(cursor);
-        self.shared.machine.write().end_snapshot();
+        // What was kept for it is dropped after the machine is released.
+        let kept = self.shared.machine.write().end_snapshot();
+        drop(kept);
         let result = match written {
             Ok(true) => {
                 let counts = &self.shared.counts;
-                counts.snapshots.fetch_add(1, Relaxed);
-                counts.snapshot_ms.store(begun.elapsed().as_millis() as u64, Relaxed);
+                counts.snapshot_time.record(begun.elapsed().as_micros() as u64);
                 counts.snapshot_zxid.store(self.name.zxid, Relaxed);
+                counts.snapshot_index.store(self.name.index, Relaxed);
                 counts.snapshot_finished_ms.store(Clock::wall_ms(), Relaxed);
                 tracing::info!(zxid = format_args!("{:#x}", self.name.zxid), ms = begun.elapsed().as_millis() as u64, "snapshot written");
                 Ok(self.name.index)

@@ -1,0 +1,226 @@
+//! What the server says of itself: the facts behind the words, the AdminServer and the metrics.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connections::{Latency, Traffic};
+use crate::facts::{
+    ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, ResponseBytes, ServerState,
+    SessionFacts, SnapshotFacts, Source, WatchFacts,
+};
+use crate::inbox::Errand;
+use crate::metrics::{Recorder, Summary};
+use crate::shared::{Shared, ThreadCounts};
+use replica::Token;
+use state::command::Features;
+
+/// What `/keeper/api_version` says with the extensions on.
+const KEEPER_API_VERSION: u32 = 2;
+
+/// A view of the running server.
+pub struct Report {
+    shared: Arc<Shared>,
+}
+
+impl Report {
+    /// Of this server.
+    pub fn new(shared: &Arc<Shared>) -> Report {
+        Report { shared: Arc::clone(shared) }
+    }
+
+    fn sum(&self, of: fn(&ThreadCounts) -> &AtomicU64) -> u64 {
+        self.shared.threads.iter().map(|t| of(t).load(Relaxed)).sum()
+    }
+
+    fn summary(&self, of: fn(&ThreadCounts) -> &Recorder) -> Summary {
+        Recorder::summary_of(self.shared.threads.iter().map(|t| of(t)))
+    }
+
+    fn response_bytes(&self) -> Option<ResponseBytes> {
+        let used = || self.shared.threads.iter().map(|t| &t.response_bytes).filter(|b| b.count.load(Relaxed) > 0);
+        Some(ResponseBytes {
+            last: used().map(|b| b.last_ms.load(Relaxed)).next()?,
+            min: used().map(Latency::min_ms).min()?,
+            max: used().map(|b| b.max_ms.load(Relaxed)).max()?,
+        })
+    }
+
+    fn connection(traffic: &Traffic) -> ConnectionFacts {
+        let id = traffic.session.load(Relaxed);
+        let latency = &traffic.latency;
+        let session = (id != 0).then(|| ConnectionSession {
+            id,
+            timeout_ms: traffic.timeout_ms.load(Relaxed).max(0) as u32,
+            last_opcode: Some(traffic.last_opcode.load(Relaxed)).filter(|op| *op != 0),
+            last_xid: traffic.last_cxid.load(Relaxed),
+            last_zxid: traffic.last_zxid.load(Relaxed),
+            last_response_ms: traffic.last_response_ms.load(Relaxed),
+            last_latency_ms: latency.last_ms.load(Relaxed),
+            latency_ms: (latency.min_ms(), latency.mean_ms() as u64, latency.max_ms.load(Relaxed)),
+        });
+        ConnectionFacts {
+            peer: traffic.peer,
+            outstanding: traffic.outstanding.load(Relaxed),
+            received: traffic.received.load(Relaxed),
+            sent: traffic.sent.load(Relaxed),
+            established_ms: traffic.established_ms,
+            session,
+        }
+    }
+}
+
+impl Source for Report {
+    fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    fn is_serving(&self) -> bool {
+        !self.shared.is_stopping()
+    }
+
+    fn facts(&self) -> Facts {
+        let shared = &self.shared;
+        let counts = &shared.counts;
+        let (last_zxid, znodes, ephemerals, data_bytes, sessions) = {
+            let machine = shared.machine.read();
+            let sizes = (machine.znode_count(), machine.ephemerals_count());
+            (machine.last_zxid(), sizes.0, sizes.1, machine.data_bytes(), machine.sessions_count())
+        };
+        let finished_ms = counts.snapshot_finished_ms.load(Relaxed);
+        let extensions = shared.features.has(Features::KEEPER_EXTENSIONS);
+        let (last_index, last_term) = (counts.last_index.load(Relaxed), counts.last_term.load(Relaxed));
+        Facts {
+            state: ServerState::Standalone,
+            uptime_ms: shared.clock.elapsed_ms().max(0) as u64,
+            last_zxid,
+            client_port: shared.client_port,
+            connections: shared.connections.len() as u64,
+            outstanding_requests: shared.inbox.outstanding() as u64,
+            packets_received: self.sum(|t| &t.received),
+            packets_sent: self.sum(|t| &t.sent),
+            response_bytes: self.response_bytes(),
+            bytes_received: self.sum(|t| &t.bytes_received),
+            bytes_sent: self.sum(|t| &t.bytes_sent),
+            znodes: znodes as u64,
+            ephemerals: ephemerals as u64,
+            data_bytes,
+            watches: shared.watches.lock().summary().watches as u64,
+            sessions: sessions as u64,
+            auth_failed: counts.auth_failed.load(Relaxed),
+            connection_requests: counts.connection_requests.load(Relaxed),
+            connections_rejected: counts.connections_rejected.load(Relaxed),
+            connections_dropped: counts.connections_dropped.load(Relaxed),
+            handshakes_timed_out: counts.handshakes_timed_out.load(Relaxed),
+            sessions_expired: counts.sessions_expired.load(Relaxed),
+            large_requests_rejected: counts.large_requests_rejected.load(Relaxed),
+            throttle_waits: counts.throttle_waits.load(Relaxed),
+            throttled_requests: 0,
+            writes_refused: counts.writes_refused.load(Relaxed),
+            flushes_slow: counts.flushes_slow.load(Relaxed),
+            read_latency: self.summary(|t| &t.read_latency),
+            update_latency: self.summary(|t| &t.update_latency),
+            flush_time: counts.flush_time.summary(),
+            batch_size: counts.batch_size.summary(),
+            snapshot_time: counts.snapshot_time.summary(),
+            load_time: Recorder::default().summary(),
+            snapshot: (finished_ms != 0).then(|| SnapshotFacts {
+                zxid: counts.snapshot_zxid.load(Relaxed),
+                log_index: counts.snapshot_index.load(Relaxed),
+                finished_ms,
+            }),
+            log: LogFacts {
+                first_index: counts.first_index.load(Relaxed),
+                first_term: last_term.min(1),
+                last_index,
+                last_term,
+                committed_index: last_index,
+            },
+            keeper_api_version: if extensions { KEEPER_API_VERSION } else { 0 },
+        }
+    }
+
+    fn connections(&self) -> Vec<ConnectionFacts> {
+        self.shared.connections.all().iter().map(|(_, traffic)| Report::connection(traffic)).collect()
+    }
+
+    fn sessions(&self) -> Vec<SessionFacts> {
+        let to_wall_ms = Clock::wall_ms() - self.shared.clock.elapsed_ms();
+        let buckets = self.shared.sessions.expiries();
+        let machine = self.shared.machine.read();
+        let facts = buckets.into_iter().map(|(due_ms, id)| SessionFacts {
+            id,
+            expires_ms: due_ms + to_wall_ms,
+            ephemerals: machine.ephemeral_paths(id),
+        });
+        facts.collect()
+    }
+
+    fn watches(&self) -> WatchFacts {
+        let watches = self.shared.watches.lock();
+        let session = |token| self.shared.connections.get(token).map(|t| t.session.load(Relaxed));
+        let mut pairs = Vec::new();
+        for (watcher, paths) in watches.by_watcher() {
+            if let Some(session) = session(Token(watcher.0)) {
+                pairs.extend(paths.into_iter().map(|path| (path.to_owned(), session)));
+            }
+        }
+        WatchFacts { pairs }
+    }
+
+    fn directory_bytes(&self) -> DirectoryBytes {
+        let storage = &self.shared.config.storage;
+        DirectoryBytes { data: bytes_below(&storage.data_dir), log: bytes_below(&storage.log_dir) }
+    }
+
+    fn digests(&self) -> Vec<(i64, u64)> {
+        Vec::new()
+    }
+
+    fn reset_statistics(&self) {
+        for thread in &self.shared.threads {
+            for count in [&thread.received, &thread.sent, &thread.bytes_received, &thread.bytes_sent] {
+                count.store(0, Relaxed);
+            }
+            thread.latency.reset();
+            thread.response_bytes.reset();
+            thread.read_latency.reset();
+            thread.update_latency.reset();
+        }
+        let counts = &self.shared.counts;
+        for recorder in [&counts.flush_time, &counts.batch_size, &counts.snapshot_time] {
+            recorder.reset();
+        }
+        for count in [&counts.flushes_slow, &counts.throttle_waits, &counts.connection_requests] {
+            count.store(0, Relaxed);
+        }
+    }
+
+    fn reset_connection_statistics(&self) {
+        for (_, traffic) in self.shared.connections.all() {
+            traffic.reset();
+        }
+    }
+
+    fn request_snapshot(&self) -> Option<u64> {
+        self.shared.inbox.ask(Errand::TakeSnapshot);
+        Some(self.shared.counts.last_index.load(Relaxed))
+    }
+}
+
+/// Bytes of all files below a directory; what cannot be read counts nothing.
+fn bytes_below(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let mut bytes = 0;
+    for entry in entries.flatten() {
+        match entry.metadata() {
+            Ok(found) if found.is_dir() => bytes += bytes_below(&entry.path()),
+            Ok(found) => bytes += found.len(),
+            Err(_) => {}
+        }
+    }
+    bytes
+}
