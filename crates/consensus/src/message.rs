@@ -124,7 +124,7 @@ impl Message {
     /// The bytes of the message.
     ///
     /// # Panics
-    /// If the data of an entry is 4 GiB or longer.
+    /// If entries do not follow `previous` without gaps, or the data of one is 4 GiB or longer.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(HEADER_BYTES + self.body.capacity());
@@ -192,7 +192,11 @@ impl Body {
                 put_position(out, *previous);
                 put_u64(out, *commit);
                 put_u32(out, entries.len());
-                entries.iter().for_each(|entry| put_entry(out, entry));
+                for (entry, index) in entries.iter().zip(previous.index + 1..) {
+                    // The reader counts, so a gap would give entries other indexes there than here.
+                    assert_eq!(entry.index, index, "entries follow `previous`");
+                    put_entry(out, entry);
+                }
             }
             Self::AppendReply { index, commit, refused } => {
                 put_u64(out, *index);

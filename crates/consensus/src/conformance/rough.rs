@@ -54,7 +54,7 @@ fn recover(network: &mut Network<'_>, members: &[MemberId]) {
 
 pub(super) fn everything_at_once(make: &Make<'_>) {
     for (size, seed) in
-        [1, 3, 5].into_iter().flat_map(|size| (0..8).map(move |seed| (size, 100 * size + seed)))
+        [1, 3, 5].into_iter().flat_map(|size| (0..30).map(move |seed| (size, 100 * size + seed)))
     {
         let mut network = Network::new(make, size, seed);
         network.faults = Faults::ROUGH;
@@ -69,7 +69,7 @@ pub(super) fn everything_at_once(make: &Make<'_>) {
 }
 
 pub(super) fn members_come_and_go(make: &Make<'_>) {
-    for seed in 1000..1008 {
+    for seed in 1000..1030 {
         let mut network = Network::new(make, 1, seed);
         network.faults = Faults::ROUGH;
         network.snapshot_every = 30;

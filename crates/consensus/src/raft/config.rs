@@ -15,8 +15,9 @@ pub(super) fn config(settings: &Settings, applied: u64) -> Config {
         check_quorum: true,
         pre_vote: true,
         read_only_option: ReadOnlyOption::Safe,
-        // Several appends to a follower that wait for the same `ready` go out as one message.
-        batch_append: true,
+        // The crate would glue entries to a waiting message without looking whether they follow its `previous`: after a
+        // lost message, a follower acknowledged entries that were never there. Proposals are batched before instead.
+        batch_append: false,
         // `propose` keeps the limit, since it can say no. It needs the crate's count, which is kept under any limit but the
         // highest.
         max_uncommitted_size: u64::MAX - 1,
