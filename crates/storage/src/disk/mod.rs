@@ -3,6 +3,7 @@
 //! Few operations, so that a crash can be simulated on a page: what was synced stays, anything else may be kept, lost, torn
 //! or reordered. Nothing in this crate touches files by another way.
 
+mod medium;
 mod real;
 mod sim;
 

@@ -5,14 +5,12 @@
 //! lost one by one; a failed sync forgets an arbitrary part of what it should have written while reads go on showing it.
 //! Directories are durable as soon as they are created.
 
+use super::medium::{Contents, NameChange, Random, put};
 use super::{Disk, DiskFile, DiskLock, Mode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Bytes a disk writes as one; a crash between two of them tears a write.
-const SECTOR_BYTES: usize = 512;
 
 /// What goes wrong at the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,20 +46,6 @@ struct State {
     /// Counts crashes; a file opened before a crash is dead after it.
     life: u64,
     capacity_bytes: u64,
-}
-
-#[derive(Clone)]
-struct NameChange {
-    removed: Option<PathBuf>,
-    set: Option<(PathBuf, u64)>,
-}
-
-#[derive(Clone, Default)]
-struct Contents {
-    seen: Vec<u8>,
-    synced: Vec<u8>,
-    /// Not yet synced, in order. Growing by allocation is a write of no bytes at the new end.
-    writes: Vec<(usize, Vec<u8>)>,
 }
 
 impl SimDisk {
@@ -228,65 +212,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-impl NameChange {
-    fn apply(self, names: &mut BTreeMap<PathBuf, u64>) {
-        if let Some(path) = self.removed {
-            names.remove(&path);
-        }
-        if let Some((path, id)) = self.set {
-            names.insert(path, id);
-        }
-    }
-
-    fn is_in(&self, dir: &Path) -> bool {
-        let set = self.set.as_ref().map(|(path, _)| path);
-        [self.removed.as_ref(), set].into_iter().flatten().any(|path| path.parent() == Some(dir))
-    }
-}
-
-impl Contents {
-    /// Decides what of the unsynced writes reached the medium.
-    fn settle(&mut self, random: &mut Random) {
-        for (offset, bytes) in std::mem::take(&mut self.writes) {
-            match random.below(4) {
-                0 => {}
-                1 => put(&mut self.synced, offset, &bytes),
-                _ => tear(&mut self.synced, offset, &bytes, random),
-            }
-        }
-    }
-
-    fn sync(&mut self) {
-        self.writes.clear();
-        self.synced.clone_from(&self.seen);
-    }
-}
-
-/// Writes each sector's part of `bytes` wholly, not at all, or only its beginning or end.
-fn tear(medium: &mut Vec<u8>, offset: usize, bytes: &[u8], random: &mut Random) {
-    let mut start = 0;
-    while start < bytes.len() {
-        let sector_end = (offset + start) / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES;
-        let end = bytes.len().min(sector_end - offset);
-        let cut = start + random.below((end - start) as u64 + 1) as usize;
-        match random.below(8) {
-            0..=2 => put(medium, offset + start, &bytes[start..end]),
-            3..=5 => {}
-            6 => put(medium, offset + start, &bytes[start..cut]),
-            _ => put(medium, offset + cut, &bytes[cut..end]),
-        }
-        start = end;
-    }
-}
-
-fn put(medium: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    let end = offset + bytes.len();
-    if medium.len() < end {
-        medium.resize(end, 0);
-    }
-    medium[offset..end].copy_from_slice(bytes);
 }
 
 fn power_lost() -> io::Error {
@@ -491,27 +416,5 @@ impl Drop for SimLock {
         if state.life == self.life {
             state.locks.remove(&self.path);
         }
-    }
-}
-
-/// SplitMix64: small, and the same on every machine for ever.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn chance(&mut self, wins: u64, of: u64) -> bool {
-        self.below(of) < wins
     }
 }

@@ -28,6 +28,8 @@ use std::fmt;
 
 /// Bytes of a record before its body.
 pub(crate) const HEAD_BYTES: usize = 21;
+/// Where a record's tag stands in its head.
+pub(crate) const TAG_OFFSET: usize = 16;
 /// Bytes of an entry's body before its data.
 const ENTRY_PREFIX_BYTES: usize = 25;
 const HARD_STATE_BYTES: usize = 32;
@@ -133,7 +135,7 @@ impl Head {
     pub(crate) fn decode(bytes: &[u8; HEAD_BYTES], at: Position, seed: Seed) -> Option<Self> {
         let number =
             |start: usize| u32::from_le_bytes(bytes[start..start + 4].try_into().expect("four bytes"));
-        let tag = bytes[16];
+        let tag = bytes[TAG_OFFSET];
         if tag == 0 || number(17) != seed.head_crc(&bytes[..17], at.offset) {
             return None;
         }
@@ -150,6 +152,11 @@ impl Head {
     pub(crate) fn matches(&self, body: &[u8], seed: Seed) -> bool {
         body.len() == self.body_len && crc32c::crc32c_append(seed.0, body) == self.body_crc
     }
+}
+
+/// Whether the byte is the number of one of the [`Tag`]s, which follow each other.
+pub(crate) fn is_tag(byte: u8) -> bool {
+    byte.wrapping_sub(Tag::Entry as u8) <= Tag::Mark as u8 - Tag::Entry as u8
 }
 
 impl Tag {
@@ -228,7 +235,7 @@ fn fill_head(record: &mut [u8], tag: Tag, at: Position, synced_to: Position, see
     head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
     head[4..8].copy_from_slice(&crc32c::crc32c_append(seed.0, body).to_le_bytes());
     head[8..16].copy_from_slice(&synced_to.to_u64().to_le_bytes());
-    head[16] = tag as u8;
+    head[TAG_OFFSET] = tag as u8;
     let crc = seed.head_crc(&head[..17], at.offset);
     head[17..].copy_from_slice(&crc.to_le_bytes());
 }

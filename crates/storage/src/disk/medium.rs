@@ -1,0 +1,104 @@
+//! What the simulated disk is made of: bytes and names, each as programs see them and as a crash would leave them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Bytes a disk writes as one; a crash between two of them tears a write.
+const SECTOR_BYTES: usize = 512;
+
+/// A name that went, a name that came, or both at once.
+#[derive(Clone)]
+pub(super) struct NameChange {
+    pub(super) removed: Option<PathBuf>,
+    pub(super) set: Option<(PathBuf, u64)>,
+}
+
+/// The bytes of a file.
+#[derive(Clone, Default)]
+pub(super) struct Contents {
+    pub(super) seen: Vec<u8>,
+    pub(super) synced: Vec<u8>,
+    /// Not yet synced, in order. Growing by allocation is a write of no bytes at the new end.
+    pub(super) writes: Vec<(usize, Vec<u8>)>,
+}
+
+impl NameChange {
+    pub(super) fn apply(self, names: &mut BTreeMap<PathBuf, u64>) {
+        if let Some(path) = self.removed {
+            names.remove(&path);
+        }
+        if let Some((path, id)) = self.set {
+            names.insert(path, id);
+        }
+    }
+
+    pub(super) fn is_in(&self, dir: &Path) -> bool {
+        let set = self.set.as_ref().map(|(path, _)| path);
+        [self.removed.as_ref(), set].into_iter().flatten().any(|path| path.parent() == Some(dir))
+    }
+}
+
+impl Contents {
+    /// Decides what of the unsynced writes reached the medium.
+    pub(super) fn settle(&mut self, random: &mut Random) {
+        for (offset, bytes) in std::mem::take(&mut self.writes) {
+            match random.below(4) {
+                0 => {}
+                1 => put(&mut self.synced, offset, &bytes),
+                _ => tear(&mut self.synced, offset, &bytes, random),
+            }
+        }
+    }
+
+    pub(super) fn sync(&mut self) {
+        self.writes.clear();
+        self.synced.clone_from(&self.seen);
+    }
+}
+
+/// Writes each sector's part of `bytes` wholly, not at all, or only its beginning or end.
+fn tear(medium: &mut Vec<u8>, offset: usize, bytes: &[u8], random: &mut Random) {
+    let mut start = 0;
+    while start < bytes.len() {
+        let sector_end = (offset + start) / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES;
+        let end = bytes.len().min(sector_end - offset);
+        let cut = start + random.below((end - start) as u64 + 1) as usize;
+        match random.below(8) {
+            0..=2 => put(medium, offset + start, &bytes[start..end]),
+            3..=5 => {}
+            6 => put(medium, offset + start, &bytes[start..cut]),
+            _ => put(medium, offset + cut, &bytes[cut..end]),
+        }
+        start = end;
+    }
+}
+
+pub(super) fn put(medium: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if medium.len() < end {
+        medium.resize(end, 0);
+    }
+    medium[offset..end].copy_from_slice(bytes);
+}
+
+/// SplitMix64: small, and the same on every machine for ever.
+#[derive(Clone)]
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub(super) fn chance(&mut self, wins: u64, of: u64) -> bool {
+        self.below(of) < wins
+    }
+}
