@@ -38,7 +38,7 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: answers differ (first server <, second >)", self.seed)?;
+        writeln!(f, "conversation of seed {} (where they differ: first server <, second >)", self.seed)?;
         for (number, step) in self.steps.iter().enumerate() {
             writeln!(f, "{number:3} {step:?}")?;
             let [left, right] = [&self.transcripts[0][number], &self.transcripts[1][number]];
@@ -93,7 +93,12 @@ fn difference(seed: u64, steps: &[Step], servers: [SocketAddr; 2]) -> Option<Dif
         let runs = servers.map(|server| scope.spawn(move || Run::speak(server, folder, steps)));
         runs.map(|run| run.join().expect("a conversation"))
     });
-    let parted = (0..steps.len()).find(|&step| transcripts[0][step] != transcripts[1][step])?;
+    let parted = (0..steps.len()).find(|&step| transcripts[0][step] != transcripts[1][step]);
+    if parted.is_none() && std::env::var_os("OSTLER_DIFF_PRINT").is_some() {
+        println!("{}", Difference { seed, steps: steps.to_vec(), transcripts });
+        return None;
+    }
+    let parted = parted?;
     Some(Difference { seed, steps: steps[..=parted].to_vec(), transcripts })
 }
 

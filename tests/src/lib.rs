@@ -8,6 +8,8 @@ pub mod compare;
 pub mod connection;
 pub mod field;
 pub mod generate;
+pub mod golden;
 pub mod jute;
 pub mod process;
 pub mod request;
+pub mod script;
