@@ -38,7 +38,7 @@ fn flushed_records_survive_a_crash_at_every_operation() {
     for seed in 0..6 {
         for operation in 0.. {
             let disk = new_disk(seed);
-            let (mut model, mut dice) = (Model::default(), Dice::new(seed));
+            let (mut model, mut dice) = (Model::new(seed), Dice::new(seed));
             disk.fault_at(disk.operations() + operation, Fault::Crash);
             for _ in 0..3 {
                 work(&disk, &mut model, &mut dice, 40);
@@ -67,7 +67,7 @@ fn flushed_records_survive_a_crash_at_every_operation() {
 fn a_crash_at_every_operation_of_recovery_loses_nothing() {
     for seed in 0..60 {
         let disk = new_disk(seed);
-        let (mut model, mut dice) = (Model::default(), Dice::new(seed));
+        let (mut model, mut dice) = (Model::new(seed), Dice::new(seed));
         // Somewhere in the second half of the work.
         disk.fault_at(60 + seed * 3, Fault::Crash);
         work(&disk, &mut model, &mut dice, 200);
@@ -93,7 +93,7 @@ fn a_crash_at_every_operation_of_recovery_loses_nothing() {
 fn many_crashes_in_a_row_lose_nothing() {
     for seed in 0..150 {
         let disk = new_disk(seed);
-        let (mut model, mut dice) = (Model::default(), Dice::new(seed));
+        let (mut model, mut dice) = (Model::new(seed), Dice::new(seed));
         for life in 0..12 {
             let operation = disk.operations() + 5 + dice.below(90);
             disk.fault_at(operation, Fault::Crash);
@@ -112,7 +112,7 @@ fn every_failed_operation_is_survived() {
         for seed in 0..4 {
             for operation in 0.. {
                 let disk = new_disk(seed);
-                let (mut model, mut dice) = (Model::default(), Dice::new(seed));
+                let (mut model, mut dice) = (Model::new(seed), Dice::new(seed));
                 let last = disk.operations() + operation;
                 disk.fault_at(last, fault);
                 for _ in 0..3 {
@@ -135,7 +135,7 @@ fn every_failed_operation_is_survived() {
 fn without_fsync_a_stop_of_the_process_loses_nothing_and_a_power_loss_leaves_a_prefix() {
     for seed in 0..60 {
         let disk = new_disk(seed);
-        let (mut model, mut dice) = (Model::default(), Dice::new(seed));
+        let (mut model, mut dice) = (Model::new(seed), Dice::new(seed));
         let no_fsync = || storage::log::LogOptions { fsync: false, ..options() };
         let (mut log, _) = open(&disk, no_fsync()).unwrap();
         for _ in 0..80 {
