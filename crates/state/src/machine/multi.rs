@@ -202,7 +202,8 @@ impl<'r> Staging<'_, 'r> {
                 let stat = &mut self.staged(path).stat;
                 stat.mzxid = stamp.zxid;
                 stat.mtime = stamp.time_ms;
-                stat.version = stat.version.wrapping_add(1);
+                // -1 is skipped, as it is any version in a request.
+                stat.version = if stat.version == -2 { 0 } else { stat.version.wrapping_add(1) };
                 stat.data_length = length(*data);
             }
             Step::SetAcl { .. } => unreachable!("setACL does not stand in a multi"),

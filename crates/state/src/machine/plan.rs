@@ -269,3 +269,40 @@ impl<'r> Target<'r> {
         is_valid.then(|| view.look(self.parent)).flatten().ok_or(ErrorCode::NoNode)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_13_a_counter_that_has_overflowed_is_negative() {
+        let numbers = [
+            (0, "/q/0000000000"),
+            (i32::MAX, "/q/2147483647"),
+            (i32::MIN, "/q/-2147483648"),
+            (-5, "/q/-000000005"),
+        ];
+        for (number, expected) in numbers {
+            let path = NewPath { requested: "/q/", number: Some(number) };
+            let mut buffer = String::from("what was there before");
+            assert_eq!(path.render(&mut buffer), expected);
+            assert_eq!(path::validate(expected), Ok(()));
+        }
+    }
+
+    #[test]
+    fn reference_1_3_flags() {
+        let mode =
+            |is_sequential, is_ephemeral, is_ttl| Ok(CreateMode { is_sequential, is_ephemeral, is_ttl });
+        assert_eq!(CreateMode::from_flags(0), mode(false, false, false));
+        assert_eq!(CreateMode::from_flags(3), mode(true, true, false));
+        assert_eq!(CreateMode::from_flags(4), mode(false, false, false));
+        assert_eq!(CreateMode::from_flags(6), mode(true, false, true));
+        assert!(
+            [-1, 7, 8, i32::MAX]
+                .map(CreateMode::from_flags)
+                .iter()
+                .all(|mode| mode == &Err(ErrorCode::BadArguments))
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! ClickHouse Keeper's operations 500–507 and the nodes that announce them: section 3 of the reference.
+
+use crate::world::{World, parse};
+use state::auth::Identities;
+use state::command::Features;
+use state::read::Reader;
+use wire::code::ErrorCode;
+use wire::opcode::Opcode;
+use wire::record::Reply;
+
+fn nodes(world: &mut World) {
+    world.play(
+        "1: create /a xx              => /a
+         1: create /a/b yy            => /a/b
+         1: create /a/b/c             => /a/b/c
+         2: create -e /a/e zz         => /a/e",
+    );
+}
+
+#[test]
+fn op_500_lists_by_kind() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: list /a                   => [b e] c2
+         1: list -p /a                => [b] c2
+         1: list -e -w /a             => [e] c2
+         1: list /none                => NoNode
+         2: delete /a/e               => !1 NodeChildrenChanged /a; ok",
+    );
+}
+
+#[test]
+fn op_501_requires_that_a_node_is_missing() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: check-missing /none       => ok
+         1: check-missing /a          => NodeExists
+         1: check-missing /a 0        => NodeExists
+         1: check-missing /a 1        => ok
+         1: check-missing /no/parent  => ok
+         1: check-missing bad         => BadArguments
+         1: multi create /x; check-missing /x => Ok | NodeExists
+         1: multi check-missing /x; create /x => ok | /x",
+    );
+}
+
+#[test]
+fn op_502_leaves_an_existing_node_as_it_is() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: create -n /a other        => /a
+         1: get /a                    => xx
+         1: create -n /new other      => /new
+         1: get /new                  => other
+         1: create -n -s /a           => BadArguments
+         1: create -n /none/x         => NoNode
+         1: multi create -n /a; create -n /y => /a | /y",
+    );
+}
+
+#[test]
+fn op_503_deletes_with_descendants_up_to_a_limit() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: remove-all /none 1        => ok
+         1: remove-all / 100          => BadArguments
+         1: remove-all /a 3           => NotEmpty
+         3: add-watch -r /a           => ok
+         1: multi create /a/d; remove-all /a/b 1 => Ok | NotEmpty
+         1: multi create /a/b/d; delete /a/b/c; remove-all /a/b 2; create /a/b => \
+                  !3 NodeCreated /a/b/d; !3 NodeDeleted /a/b/c; !3 NodeDeleted /a/b/d; !3 NodeDeleted /a/b; \
+                  !3 NodeCreated /a/b; /a/b/d | ok | ok | /a/b
+         1: remove-all /a 3           => !3 NodeDeleted /a/b; !3 NodeDeleted /a/e; !3 NodeDeleted /a; ok
+         1: exists /a                 => NoNode
+         1: auth u:p                  => ok
+         1: create /p                 => /p
+         1: create /p/q x auth::c     => /p/q
+         2: remove-all /p 9           => NoAuth",
+    );
+}
+
+#[test]
+fn op_504_compares_the_fields_that_are_given() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: check-version-and-children /a -1 -1      => ok
+         1: check-version-and-children /a 0 2        => ok
+         1: check-version-and-children /a 0 3        => BadVersion
+         1: check-version-and-children /none -1 -1   => NoNode
+         1: multi create /a/x; check-version-and-children /a 0 3 => /a/x | ok",
+    );
+}
+
+#[test]
+fn op_505_removes_or_does_nothing() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: try-remove /none          => ok
+         1: try-remove /no/parent     => ok
+         1: try-remove /a             => ok
+         1: try-remove /a/e 7         => ok
+         1: ls /a                     => [b e]
+         1: multi try-remove /a/e 0; try-remove /a => ok | ok
+         1: ls /a                     => [b]
+         1: auth u:p                  => ok
+         1: create /p x auth::c       => /p
+         1: create /p/q               => /p/q
+         2: try-remove /p/q           => NoAuth",
+    );
+}
+
+#[test]
+fn op_506_lists_with_stats_and_data() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: list-all -s -d /a         => [b e] [\"v0\", \"v0\"] [\"yy\", \"zz\"]
+         1: list-all -d -p /a         => [b] [] [\"yy\"]
+         1: list-all /a               => [b e] [] []
+         1: auth u:p                  => ok
+         1: create /a/p secret auth::r => /a/p
+         2: list-all -d /a            => [b e p] [] [\"yy\", \"zz\", \"null\"]",
+    );
+}
+
+#[test]
+fn op_507_lists_descendants_level_by_level() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: ls-r /a 99                => [/a/b /a/e /a/b/c]
+         1: ls-r /a 2                 => [/a/b /a/e]
+         1: ls-r /none 9              => NoNode
+         1: auth u:p                  => ok
+         1: setacl /a/b auth::rwcda   => a1
+         2: ls-r /a 99                => [/a/e]
+         2: ls-r / 3                  => [/a /zookeeper /a/e]",
+    );
+}
+
+#[test]
+fn reads_in_one_may_have_more_kinds_and_watches() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.play(
+        "1: read exists -w /none; get -w /a; check /a 0; check-missing /a => NoNode | xx | ok | NodeExists
+         2: set /a x                  => !1 NodeDataChanged /a; v1
+         2: create /none              => !1 NodeCreated /none; /none",
+    );
+}
+
+#[test]
+fn nothing_of_it_is_there_when_it_is_off() {
+    let mut world = World::new();
+    nodes(&mut world);
+    world.features = Features::NONE;
+    for request in [
+        "list /a",
+        "check-missing /x",
+        "create -n /x",
+        "remove-all /a 9",
+        "check-version-and-children /a -1 -1",
+        "try-remove /a",
+        "list-all /a",
+        "ls-r /a 9",
+    ] {
+        assert_eq!(world.say(1, request), "Unimplemented", "{request}");
+    }
+    assert_eq!(world.say(1, "exists /keeper/feature_flags"), "NoNode");
+}
+
+#[test]
+fn features_are_announced_by_nodes_that_are_nowhere() {
+    let mut world = World::new();
+    let identities = Identities::new();
+    let reader = Reader { session: 1, identities: &identities, features: world.features };
+    let mut reply = Vec::new();
+    let request = parse("get /keeper/feature_flags");
+    let code = world.machine.read(&request, &reader, &mut reply, &mut |_| {});
+    assert_eq!(code, ErrorCode::Ok);
+    let Reply::GetData(body) = Reply::decode(Opcode::GetData, &reply).unwrap() else { panic!() };
+    let flags = body.data.unwrap();
+    let has = |flag: usize| flags.get(flag / 8).is_some_and(|byte| byte >> (7 - flag % 8) & 1 == 1);
+    assert!((0..=10).all(has) && !(11..64).any(has));
+    world.play(
+        "1: get /keeper/api_version             => 6
+         1: exists /keeper/api_version          => z0/0/0 v0/0/0 o0 l1 n0
+         1: ls /keeper/api_version              => []
+         1: read get /keeper/api_version        => 6
+         1: ls /                                => [zookeeper]
+         1: ls /keeper                          => NoNode
+         1: set /keeper/api_version 7           => NoNode
+         1: create /keeper/api_version 7        => NoNode
+         # nodes of a user go before virtual ones
+         1: create /keeper                      => /keeper
+         1: create /keeper/api_version mine     => /keeper/api_version
+         1: get /keeper/api_version             => mine",
+    );
+    assert_eq!(World::new().machine.znode_count(), 5);
+}

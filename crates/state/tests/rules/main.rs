@@ -1,0 +1,13 @@
+//! Every rule of the reference that is the state machine's, as a conversation. A test is named after its rule.
+
+mod acl;
+mod extensions;
+mod model;
+mod multi;
+mod property;
+mod quota;
+mod sessions;
+mod snapshot;
+mod watches;
+mod world;
+mod znodes;

@@ -1,0 +1,302 @@
+//! Ordering and watches: rules 2–11 of the reference.
+
+use crate::world::World;
+use state::watch::{WatchLimitReached, WatchLimits, WatchMode, WatchTable, WatcherId};
+
+#[test]
+fn rule_02_an_event_comes_before_any_reply_that_could_show_it() {
+    // The answer of a line has the events first: they are delivered while the command is applied, also to the writer.
+    World::new().play(
+        "1: create /a                 => /a
+         1: get -w /a                 => 
+         2: get -w /a                 => 
+         1: set /a x                  => !1 NodeDataChanged /a; !2 NodeDataChanged /a; v1",
+    );
+}
+
+#[test]
+fn rule_03_order_of_events_of_one_change() {
+    World::new().play(
+        "1: exists -w /a              => NoNode
+         2: ls -w /                   => [zookeeper]
+         3: create /a                 => !1 NodeCreated /a; !2 NodeChildrenChanged /; /a
+         1: get -w /a                 => 
+         2: ls -w /a                  => []
+         3: ls -w /                   => [a zookeeper]
+         3: delete /a                 => !1 NodeDeleted /a; !2 NodeDeleted /a; !3 NodeChildrenChanged /; ok
+         3: create /a                 => /a
+         1: get -w /a                 => 
+         1: ls -w /a                  => []
+         3: setacl /a world:anyone:rwcda => a1
+         3: delete /a                 => !1 NodeDeleted /a; ok
+         # the child watch was used up together with the data watch
+         3: create /a                 => /a
+         3: create /a/b               => /a/b",
+    );
+}
+
+#[test]
+fn rule_04_one_event_per_watcher_and_trigger() {
+    World::new().play(
+        "1: create /a                 => /a
+         1: get -w /a                 => 
+         1: exists -w /a              => z4/4/4 v0/0/0 o0 l0 n0
+         1: add-watch /a              => ok
+         1: add-watch -r /a           => ok
+         1: add-watch -r /            => ok
+         2: set /a x                  => !1 NodeDataChanged /a; v1
+         2: delete /a                 => !1 NodeDeleted /a; ok
+         # two tables: the node is created for one, the list of children changed for the other
+         1: add-watch /               => ok
+         2: create /a                 => !1 NodeCreated /a; !1 NodeChildrenChanged /; /a",
+    );
+}
+
+#[test]
+fn rule_05_standard_watches_fire_once_and_belong_to_the_connection() {
+    let mut world = World::new();
+    world.play(
+        "1: create /a                 => /a
+         1: get -w /a                 => 
+         1: get -w /a                 => 
+         2: set /a x                  => !1 NodeDataChanged /a; v1
+         2: set /a x                  => v2
+         1: get -w /a                 => x
+         1: add-watch -r /            => ok
+         1: disconnect                => ok
+         2: set /a x                  => v3",
+    );
+    assert!(world.watches.is_empty());
+}
+
+#[test]
+fn rule_06_only_exists_watches_what_is_not_there() {
+    World::new().play(
+        "1: get -w /a                 => NoNode
+         1: ls -w /a                  => NoNode
+         2: exists -w /a              => NoNode
+         3: create /a                 => !2 NodeCreated /a; /a
+         2: exists -w /a              => z4/4/4 v0/0/0 o0 l0 n0
+         3: delete /a                 => !2 NodeDeleted /a; ok",
+    );
+}
+
+#[test]
+fn rule_07_events_carry_the_zxid_of_their_change() {
+    // The world compares the header's zxid with the event's; here with the command's.
+    let mut world = World::new();
+    world.play("1: create /a => /a\n 1: get -w /a => ");
+    let mut zxids = Vec::new();
+    let change = state::change::Change {
+        kind: state::change::ChangeKind::DataChanged,
+        path: "/a",
+        zxid: 77,
+        acl: state::acl_table::OPEN_BYTES,
+        parent_acl: state::acl_table::OPEN_BYTES,
+    };
+    world.watches.change(&change, &mut |_, event| zxids.push(event.zxid));
+    assert_eq!(zxids, [77]);
+    // What a reconnecting client missed has no zxid.
+    let mut caught_up = Vec::new();
+    let identities = state::auth::Identities::new();
+    let reader = state::read::Reader { session: 1, identities: &identities, features: world.features };
+    let wire::record::Request::SetWatches(set) = crate::world::parse("set-watches 0 data:/gone") else {
+        panic!()
+    };
+    let mut deliver = |_: WatcherId, event: &state::watch::EventOut| caught_up.push(event.zxid);
+    world.watches.set_watches(WatcherId(1), &set, &world.machine, &reader, &mut deliver).unwrap();
+    assert_eq!(caught_up, [-1]);
+}
+
+#[test]
+fn rule_08_who_may_not_read_hears_nothing() {
+    World::new().play(
+        "1: auth u:p                           => ok
+         1: create /mine x auth::rwcda         => /mine
+         2: exists /mine                       => NoAuth
+         2: exists -w /mine                    => NoAuth
+         2: add-watch -r /                     => ok
+         1: add-watch -r /                     => ok
+         # the node's own ACL decides about its data, the parent's about the list of children
+         1: set /mine y                        => !1 NodeDataChanged /mine; v1
+         1: create /mine/open                  => !1 NodeCreated /mine/open; !2 NodeCreated /mine/open; /mine/open
+         2: add-watch /mine                    => ok
+         1: create /mine/x                     => !1 NodeCreated /mine/x; !2 NodeCreated /mine/x; /mine/x
+         1: delete /mine/x                     => !1 NodeDeleted /mine/x; !2 NodeDeleted /mine/x; ok
+         # a watch whose event was withheld has fired
+         2: exists -w /later                   => NoNode
+         2: remove-watches Any /               => true
+         1: create /later x auth::r            => !1 NodeCreated /later; /later
+         2: check-watches Data /later          => false
+         2: auth u:p                           => ok
+         1: set /mine z                        => !2 NodeDataChanged /mine; !1 NodeDataChanged /mine; v2",
+    );
+}
+
+#[test]
+fn rule_08_the_acl_at_the_time_of_the_change_counts() {
+    World::new().play(
+        "1: auth u:p                           => ok
+         1: create /a x auth::rwcda            => /a
+         2: add-watch -r /a                    => ok
+         1: set /a y                           => v1
+         1: setacl /a world:anyone:rwcda       => a1
+         1: set /a y                           => !2 NodeDataChanged /a; v2
+         1: setacl /a auth::rwcda              => a2
+         1: delete /a                          => ok",
+    );
+}
+
+#[test]
+fn rule_09_persistent_watches_stay() {
+    World::new().play(
+        "1: add-watch /a              => ok
+         2: create /a                 => !1 NodeCreated /a; /a
+         2: create /a/b               => !1 NodeChildrenChanged /a; /a/b
+         2: set /a/b x                => v1
+         2: set /a x                  => !1 NodeDataChanged /a; v1
+         2: delete /a/b               => !1 NodeChildrenChanged /a; ok
+         2: delete /a                 => !1 NodeDeleted /a; ok
+         2: create /a                 => !1 NodeCreated /a; /a",
+    );
+}
+
+#[test]
+fn rule_09_recursive_watches_see_descendants_but_no_lists() {
+    World::new().play(
+        "1: add-watch -r /a           => ok
+         2: create /a                 => !1 NodeCreated /a; /a
+         2: create /a/b               => !1 NodeCreated /a/b; /a/b
+         2: create /a/b/c             => !1 NodeCreated /a/b/c; /a/b/c
+         2: set /a/b/c x              => !1 NodeDataChanged /a/b/c; v1
+         2: delete /a/b/c             => !1 NodeDeleted /a/b/c; ok
+         2: create /ab                => /ab
+         # a child watch beside it works on its own
+         1: ls -w /a                  => [b]
+         2: delete /a/b               => !1 NodeDeleted /a/b; !1 NodeChildrenChanged /a; ok",
+    );
+}
+
+#[test]
+fn rule_10_watches_are_removed_by_type() {
+    World::new().play(
+        "1: create /a                               => /a
+         1: check-watches Any /a                    => false
+         1: remove-watches Any /a                   => false
+         1: get -w /a                               => 
+         1: ls -w /a                                => []
+         1: add-watch /a                            => ok
+         1: add-watch -r /a                         => ok
+         1: check-watches Data /a                   => true
+         2: check-watches Data /a                   => false
+         1: remove-watches Data /a                  => true
+         1: remove-watches Data /a                  => false
+         1: check-watches Children /a               => true
+         1: remove-watches PersistentRecursive /a   => true
+         1: check-watches Persistent /a             => true
+         1: remove-watches Children /a              => true
+         2: create /a/x                             => !1 NodeChildrenChanged /a; /a/x
+         1: remove-watches Any /a                   => true
+         2: delete /a/x                             => ok
+         2: delete /a                               => ok",
+    );
+}
+
+#[test]
+fn rule_11_a_client_that_comes_back_catches_up() {
+    World::new().play(
+        "1: create /same              => /same
+         1: create /set               => /set
+         1: create /list              => /list
+         2: set /set x                => v1
+         2: create /list/x            => /list/x
+         1: set-watches 6 data:/same data:/set data:/gone exist:/same exist:/none child:/same child:/list child:/gone \
+                  persistent:/p recursive:/r => !1 NodeDataChanged /set; !1 NodeDeleted /gone; !1 NodeCreated /same; \
+                  !1 NodeChildrenChanged /list; !1 NodeDeleted /gone; ok
+         # what did not fire is registered again
+         2: set /same x               => !1 NodeDataChanged /same; v1
+         2: create /same/y            => !1 NodeChildrenChanged /same; /same/y
+         2: create /none              => !1 NodeCreated /none; /none
+         2: set /set x                => v2
+         2: create /p                 => !1 NodeCreated /p; /p
+         2: create /r                 => !1 NodeCreated /r; /r
+         2: create /r/x               => !1 NodeCreated /r/x; /r/x",
+    );
+}
+
+#[test]
+fn rule_11_a_deletion_of_a_child_is_caught_up_by_pzxid() {
+    World::new().play(
+        "1: create /a                 => /a
+         1: create /a/b               => /a/b
+         2: delete /a/b               => ok
+         1: set-watches 5 child:/a    => !1 NodeChildrenChanged /a; ok",
+    );
+}
+
+#[test]
+fn rule_11_catching_up_tells_nothing_of_what_may_not_be_read() {
+    World::new().play(
+        "1: auth u:p                                        => ok
+         1: create /a x auth::rwcda                         => /a
+         2: set-watches 0 data:/a exist:/a child:/a         => ok
+         2: check-watches Any /a                            => false",
+    );
+}
+
+#[test]
+fn watches_are_bounded() {
+    let limits = WatchLimits { paths_per_watcher_max: 2, paths_max: 3 };
+    let mut table = WatchTable::new(limits, 1);
+    let (a, b) = (WatcherId(1), WatcherId(2));
+    table.add("/1", WatchMode::Data, a).unwrap();
+    table.add("/1", WatchMode::Children, a).unwrap();
+    table.add("/2", WatchMode::Data, a).unwrap();
+    assert_eq!(table.add("/3", WatchMode::Data, a), Err(WatchLimitReached::OfWatcher(2)));
+    table.add("/2", WatchMode::PersistentRecursive, a).expect("the path is watched already");
+    table.add("/3", WatchMode::Data, b).unwrap();
+    assert_eq!(table.add("/4", WatchMode::Data, b), Err(WatchLimitReached::OfServer(3)));
+    table.drop_watcher(a);
+    table.add("/4", WatchMode::Data, b).expect("there is room again");
+    table.check();
+}
+
+#[test]
+fn many_watchers_of_one_path_share_one_frame() {
+    let mut table = WatchTable::new(WatchLimits::NONE, 1);
+    for watcher in 0..100 {
+        table.add("/a", WatchMode::Data, WatcherId(watcher)).unwrap();
+        table.add("/a", WatchMode::Children, WatcherId(watcher)).unwrap();
+    }
+    table.check();
+    assert_eq!(table.watch_count(), 200);
+    assert_eq!(table.summary(), state::watch::WatchSummary { watchers: 100, paths: 1, watches: 100 });
+    let mut told = Vec::new();
+    let change = state::change::Change {
+        kind: state::change::ChangeKind::Deleted,
+        path: "/a",
+        zxid: 1,
+        acl: state::acl_table::OPEN_BYTES,
+        parent_acl: state::acl_table::OPEN_BYTES,
+    };
+    table.change(&change, &mut |watcher, event| told.push((watcher.0, event.frame.clone())));
+    assert!(told.iter().map(|(watcher, _)| *watcher).eq(0..100), "each once, in order");
+    assert!(told.iter().all(|(_, frame)| std::sync::Arc::ptr_eq(frame, &told[0].1)));
+    assert!(table.is_empty());
+    table.check();
+}
+
+#[test]
+fn watches_are_listed_by_path_and_by_watcher() {
+    let mut table = WatchTable::new(WatchLimits::NONE, 1);
+    for (path, watcher) in [("/b", 1), ("/a", 1), ("/a", 2)] {
+        table.add(path, WatchMode::Data, WatcherId(watcher)).unwrap();
+    }
+    table.add("/only-children", WatchMode::Children, WatcherId(3)).unwrap();
+    let by_watcher: Vec<_> = table.by_watcher().collect();
+    assert_eq!(by_watcher, [(WatcherId(1), vec!["/a", "/b"]), (WatcherId(2), vec!["/a"])]);
+    let mut by_path: Vec<_> = table.by_path().collect();
+    by_path.sort();
+    assert_eq!(by_path, [("/a", vec![WatcherId(1), WatcherId(2)]), ("/b", vec![WatcherId(1)])]);
+    assert_eq!(table.paths_of(WatcherId(3)), 1);
+}
