@@ -1,7 +1,7 @@
 //! Default values and their relations: every number that bounds something is here.
 //!
 //! The relations between defaults are checked when this compiles, those between configured values when the configuration is read
-//! (`loader::relations`). Values marked "ZooKeeper" are those of ZooKeeper 3.9.
+//! (`fields::Loader::relations`). Values marked "ZooKeeper" are those of ZooKeeper 3.9.
 
 /// ZooKeeper: length of a tick.
 pub const TICK_TIME_MS: u32 = 3_000;

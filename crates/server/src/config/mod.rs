@@ -5,6 +5,7 @@
 //! Loading has no side effect: it starts nothing, creates nothing and prints nothing. Either a whole [`Config`] comes out, with
 //! warnings to log, or a [`ConfigError`] that lists everything that is wrong.
 
+mod fields;
 pub mod keys;
 pub mod limits;
 mod loader;

@@ -200,7 +200,7 @@ fn every_key_reaches_its_field() {
 fn used_keys_are_asked_for_and_no_others() {
     let mut settings = settings::Settings::default();
     let files = Files::default();
-    loader::read_all(&mut settings, &files);
+    fields::read_all(&mut settings, &files);
     let asked = settings.asked.borrow();
     let used = KEYS.iter().filter(|key| key.support == Support::Used);
     let used: std::collections::BTreeSet<&str> = used.map(|key| key.name.trim_end_matches('*')).collect();
