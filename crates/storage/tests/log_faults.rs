@@ -196,7 +196,8 @@ fn compaction_keeps_hard_states_and_recycles_files() {
     let files = storage::Disk::list(&disk, Path::new(DIR)).unwrap();
     assert!(files.len() <= 6, "{files:?}");
     assert!(files.iter().any(|name| name.ends_with(".spare")), "{files:?}");
-    let (_, seen) = open(&disk, options()).unwrap();
+    let (log, seen) = open(&disk, options()).unwrap();
+    assert_eq!(log.recovered().repaired, None, "records of a file's earlier life are no torn tail");
     assert!(seen.contains(&Owned::of(state)));
     assert_eq!(seen.last(), Some(&Owned::of(entry(500, &[3; 150]))));
 }
@@ -230,4 +231,40 @@ fn segment_sizes_are_checked() {
     let disk = new_disk(8);
     let error = open(&disk, LogOptions { segment_bytes: 100, ..options() }).map(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), "segment size 100 is outside of 4096 to 1073741824 bytes");
+}
+
+#[test]
+fn a_torn_tail_over_two_segments_leaves_no_old_records_in_the_second() {
+    let disk = new_disk(9);
+    let (mut log, _) = open(&disk, options()).unwrap();
+    log.append(&entry(1, b"kept")).unwrap();
+    log.flush().unwrap();
+    for index in 2..25 {
+        log.append(&entry(index, &[1; 150])).unwrap();
+    }
+    log.flush().unwrap();
+    assert_eq!(log.segments(), 2);
+    drop(log);
+    let start = layout(&disk)[1].1;
+    assert!(disk.flip_bit(&Path::new(DIR).join("0000000000000001.seg"), u64::from(start) + 30, 0));
+    let (_, seen) = open(&disk, options()).unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(layout(&disk).len(), 1, "no segment holds records of the unfinished flush");
+    assert!(disk.contents(&Path::new(DIR).join("0000000000000002.seg")).is_none());
+}
+
+#[test]
+fn a_record_counts_only_where_it_was_written() {
+    let disk = new_disk(10);
+    let (mut log, _) = open(&disk, options()).unwrap();
+    log.append(&entry(1, b"once")).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    let path = Path::new(DIR).join("0000000000000001.seg");
+    let mut bytes = disk.contents(&path).unwrap();
+    let (_, start, end) = layout(&disk)[0];
+    bytes.copy_within(start as usize..end as usize, end as usize);
+    disk.put(&path, &bytes);
+    let (_, seen) = open(&disk, options()).unwrap();
+    assert_eq!(seen.len(), 1);
 }
