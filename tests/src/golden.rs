@@ -17,11 +17,11 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::connection::{Connection, Received, session_of};
+use crate::connection::{Connection, REPLY_TIMEOUT, Received, session_of};
 use crate::field::{Expect, Holds, fields, is_event};
 
 /// How long silence must last to be called so.
-const QUIET: Duration = Duration::from_millis(150);
+const QUIET: Duration = Duration::from_millis(100);
 
 /// One step of a conversation to record.
 #[derive(Clone, Debug)]
@@ -122,13 +122,14 @@ pub fn record(title: &str, acts: &[Act], server: SocketAddr) -> String {
             connections.entry(who).or_insert_with(|| (Connection::open(server), expect));
         *expected = expect;
         connection.send(&known.bytes(tokens).expect("a conversation's own tokens"));
-        let mut closed = Vec::new();
-        for (&name, (connection, expect)) in &mut connections {
-            let ended = listen(name, name == who, connection, *expect, &mut known, &mut text);
-            closed.extend(ended.then_some(name));
-        }
-        for name in closed {
-            connections.remove(name);
+        // The one that asked first: by the time of its reply all events that the request caused are on their way.
+        let mut names: Vec<&str> = connections.keys().copied().collect();
+        names.sort_by_key(|&name| name != who);
+        for name in names {
+            let (connection, expect) = connections.get_mut(name).expect("an open connection");
+            if listen(name, name == who, connection, *expect, &mut known, &mut text) {
+                connections.remove(name);
+            }
         }
     }
     text
@@ -145,7 +146,8 @@ fn listen(
 ) -> bool {
     let mut heard = false;
     loop {
-        match connection.receive_within(QUIET) {
+        let patience = if asked && !heard { REPLY_TIMEOUT } else { QUIET };
+        match connection.receive_within(patience) {
             Received::Frame(frame) => {
                 let expect = if is_event(&frame) { Expect::Reply(0) } else { expect };
                 let (tokens, meaning) = describe(name, expect, &frame, known);

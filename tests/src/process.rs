@@ -232,7 +232,7 @@ fn oracle_jars() -> Option<&'static Path> {
 pub fn lock_cache(name: &str) -> File {
     fs::create_dir_all(cache()).expect("the cache folder");
     let lock = File::create(cache().join(format!("{name}.lock"))).expect("the cache's lock");
-    lock.lock().expect("lock the cache");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("lock the cache");
     lock
 }
 

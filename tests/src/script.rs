@@ -61,6 +61,11 @@ impl Script {
     fn leave(&mut self, who: &'static str) {
         self.acts.push(Act::Leave(who));
     }
+    /// The connection still answers; then it has served.
+    fn still_there(&mut self, who: &'static str) {
+        self.bare(who, op::PING);
+        self.leave(who);
+    }
     fn connect(&mut self, who: &'static str) {
         self.send(who, spell(&handshake(&Identity::new_session(), 0, 30_000)), Expect::Handshake);
     }
@@ -271,7 +276,8 @@ fn watches(s: &mut Script) {
     s.read("B", op::GET_DATA, "%/a", true);
     s.read("B", op::GET_CHILDREN, "%/a", true);
     s.read("A", op::GET_CHILDREN2, "%/a", true);
-    s.raw("B", op::GET_CHILDREN, Record::new().string("/watches").bool(true));
+    s.delete("A", "%/b", -1);
+    s.read("B", op::GET_CHILDREN, "%", true);
     s.delete("A", "%/a", -1);
     s.say("A read that fails sets no watch; exists does");
     s.read("B", op::GET_DATA, "%/none", true);
@@ -471,22 +477,30 @@ fn malformed(s: &mut Script) {
     s.say("A record that breaks off");
     s.connect("C");
     s.raw("C", op::CREATE, Record::new().int(9).raw(b"/"));
+    s.still_there("C");
     s.connect("D");
     s.raw("D", op::GET_DATA, Record::new().int(2).raw(b"/a"));
+    s.still_there("D");
     s.connect("E");
     s.raw("E", op::SET_DATA, Record::new().string("/a").int(100));
+    s.still_there("E");
     s.connect("F");
     s.raw("F", op::SET_WATCHES, Record::new().long(0).int(1_000_000));
+    s.still_there("F");
     s.connect("G");
     s.raw("G", op::MULTI, Record::new().int(1).bool(false));
+    s.still_there("G");
     s.say("A null path, a negative length");
     s.connect("H");
     s.raw("H", op::GET_DATA, Record::new().int(-1).bool(false));
+    s.still_there("H");
     s.connect("I");
     s.raw("I", op::GET_DATA, Record::new().int(-2).bool(false));
+    s.still_there("I");
     s.say("More than the record needs is left unread");
     s.connect("J");
     s.raw("J", op::EXISTS, Record::new().string("/none").bool(false).raw(b"more"));
+    s.still_there("J");
     s.say("A frame without a whole header");
     s.connect("K");
     s.send("K", "00000004 00000001".into(), Expect::Reply(0));
