@@ -27,6 +27,10 @@ pub const ANYONE: &str = "anyone";
 /// Scheme that stands, in a request, for the identities of who asks.
 pub const AUTH: &str = "auth";
 
+/// Bytes of the encoded identities of one connection at most: some hundreds of them. They go with every command, so a
+/// client that could add without end would make each of its requests as long as it likes.
+pub const IDENTITIES_BYTES_MAX: usize = 1 << 15;
+
 /// The identities of one connection, in the order in which they were added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identities {
@@ -46,12 +50,25 @@ impl Identities {
         identities
     }
 
-    /// Adds an identity. One that is there already is not added again.
+    /// Adds an identity that the server itself has found, such as an address. Where it does not fit any more it is
+    /// left out, which can only take permissions away. See [`try_add`](Self::try_add).
     pub fn add(&mut self, scheme: &str, id: &str) {
-        if !self.iter().any(|known| known == (scheme, id)) {
-            self.encoded.put_str(scheme);
-            self.encoded.put_str(id);
+        let _ = self.try_add(scheme, id);
+    }
+
+    /// Adds an identity. One that is there already is not added again. False, and nothing is added, when there would
+    /// be more than [`IDENTITIES_BYTES_MAX`].
+    #[must_use]
+    pub fn try_add(&mut self, scheme: &str, id: &str) -> bool {
+        if self.iter().any(|known| known == (scheme, id)) {
+            return true;
         }
+        if self.encoded.len() + 8 + scheme.len() + id.len() > IDENTITIES_BYTES_MAX {
+            return false;
+        }
+        self.encoded.put_str(scheme);
+        self.encoded.put_str(id);
+        true
     }
 
     /// The encoded form, for commands.
@@ -81,15 +98,13 @@ pub fn digest_id(user_password: &str) -> String {
 
 /// Accepts an auth packet of scheme `digest`: any name with any password is somebody. `super_digest` is the digest
 /// identity of the super user, if there is one; who proves to be it passes every check from then on.
-/// Returns false, and adds nothing, when the packet is not UTF-8.
+/// False when the packet is not UTF-8, or there are too many identities; the answer then is `AuthFailed`.
+#[must_use]
 pub fn add_digest(identities: &mut Identities, auth: &[u8], super_digest: Option<&str>) -> bool {
     let Ok(user_password) = std::str::from_utf8(auth) else { return false };
     let id = digest_id(user_password);
-    if super_digest == Some(id.as_str()) {
-        identities.add(SUPER, "");
-    }
-    identities.add(DIGEST, &id);
-    true
+    let is_super = super_digest == Some(id.as_str());
+    (!is_super || identities.try_add(SUPER, "")) && identities.try_add(DIGEST, &id)
 }
 
 /// What `whoAmI` shows of an identity: never the hash of a password, and nothing at all for `super`.
@@ -210,13 +225,23 @@ mod tests {
     #[test]
     fn rule_40_identities_accumulate_and_are_not_doubled() {
         let mut identities = Identities::from_ip("::1");
-        add_digest(&mut identities, b"a:1", None);
-        add_digest(&mut identities, b"b:2", None);
-        add_digest(&mut identities, b"a:1", None);
+        for user in ["a:1", "b:2", "a:1"] {
+            assert!(add_digest(&mut identities, user.as_bytes(), None));
+        }
         assert_eq!(identities.iter().count(), 3);
         assert_eq!(decode(identities.encoded()).count(), 3);
         let cut = &identities.encoded()[..identities.encoded().len() - 1];
         assert_eq!(decode(cut).count(), 2);
+    }
+
+    #[test]
+    fn identities_are_bounded() {
+        let mut identities = Identities::new();
+        let added =
+            (0..10_000).take_while(|user| add_digest(&mut identities, format!("{user}:x").as_bytes(), None));
+        assert!((400..2000).contains(&added.count()));
+        assert!(identities.encoded().len() <= IDENTITIES_BYTES_MAX);
+        assert!(add_digest(&mut identities, b"0:x", None), "it is there already");
     }
 
     #[test]

@@ -106,7 +106,8 @@ fn remove_recursive<'r>(
     while let Some(top) = stack.pop() {
         let node = view.look(&top).expect("a listed node is there");
         context.asker.check(perms::DELETE, node.acl)?;
-        if paths.len() >= remove.limit as usize {
+        // With the children it is known to have, before their names are made: there may be millions.
+        if paths.len() + stack.len() + 1 + node.stat.num_children as usize > remove.limit as usize {
             return Err(ErrorCode::NotEmpty);
         }
         stack.extend(view.children(&top).iter().map(|name| format!("{top}/{name}")));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use wire::acl::perms;
+use wire::acl::{AclList, perms};
 use wire::code::ErrorCode;
 use wire::opcode::Opcode;
 use wire::path;
@@ -142,7 +142,7 @@ fn plan_create<'r>(
     if keeps_existing && mode.is_sequential {
         return Err(ErrorCode::BadArguments);
     }
-    let acl = acl::fix_up(create.acl, context.asker.identities)?;
+    let acl = new_acl(view, context, create.acl)?;
     let parent = target.parent(view)?;
     context.asker.check(perms::CREATE, parent.acl)?;
     if !target.is_valid {
@@ -166,6 +166,20 @@ fn plan_create<'r>(
         view.machine().quotas.check(whole, create.data.unwrap_or_default().len() as i64, 1)?;
     }
     Ok(Step::Create(NewNode { parent: parent.id, path: new_path, data: create.data, acl, owner }))
+}
+
+/// Distinct ACLs at most: half of what the table can hold, so that a multi that begins below has room for all of its
+/// own. Beyond it only known ACLs can be given to nodes.
+const ACLS_MAX: usize = 1 << 23;
+
+fn new_acl<'r>(
+    view: &impl View,
+    context: &Context<'_>,
+    requested: AclList<'r>,
+) -> Result<Cow<'r, [u8]>, ErrorCode> {
+    let acl = acl::fix_up(requested, context.asker.identities)?;
+    let table = &view.machine().acls;
+    if table.len() < ACLS_MAX || table.find(&acl).is_some() { Ok(acl) } else { Err(ErrorCode::SystemError) }
 }
 
 fn plan_delete<'r>(
@@ -217,7 +231,7 @@ fn plan_set_acl<'r>(
     set: &SetAcl<'r>,
 ) -> Result<Step<'r>, ErrorCode> {
     path::validate(set.path).map_err(|_| ErrorCode::BadArguments)?;
-    let acl = acl::fix_up(set.acl, context.asker.identities)?;
+    let acl = new_acl(view, context, set.acl)?;
     let node = existing(view, set.path)?;
     context.asker.check(perms::ADMIN, node.acl)?;
     if set.version != -1 && set.version != node.stat.aversion {

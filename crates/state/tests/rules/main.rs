@@ -2,6 +2,7 @@
 
 mod acl;
 mod extensions;
+mod large;
 mod model;
 mod multi;
 mod property;

@@ -91,3 +91,12 @@ fn internal_operations_and_unknown_ones() {
     }
     assert_eq!(world.internal(1, 1, b""), "MarshallingError");
 }
+
+#[test]
+fn a_machine_can_be_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<state::machine::Machine>();
+    shared::<state::watch::WatchTable>();
+    shared::<state::snapshot::SnapshotCursor>();
+    shared::<state::read::LargeListing>();
+}

@@ -114,7 +114,7 @@ impl World {
             }
             "auth" => {
                 let identities = self.identities.get_mut(&who).expect("a session");
-                add_digest(identities, words[1].as_bytes(), Some(SUPER_DIGEST));
+                assert!(add_digest(identities, words[1].as_bytes(), Some(SUPER_DIGEST)));
                 self.watches.register(watcher, identities);
                 "ok".to_owned()
             }
