@@ -79,7 +79,10 @@ impl RaftEngine {
         self.note_memberships(number, out);
         for state in ready.take_read_states() {
             let name = ReadName::from_bytes(&state.request_ctx).expect("all names are made here");
-            self.barriers.answer(name.counter, state.index, &mut out.barriers);
+            // An answer to an earlier life of this member may still be on the way; its counter means nothing here.
+            if (name.member, name.boot_nonce) == (self.settings.member, self.settings.boot_nonce) {
+                self.barriers.answer(name.counter, state.index, &mut out.barriers);
+            }
         }
         let group = self.settings.group;
         out.messages.extend(ready.take_messages().into_iter().map(|message| outgoing(group, message)));
