@@ -98,7 +98,6 @@ fn path(random: &mut Random) -> String {
         }
         _ => random
             .pick(&[
-                "",
                 "a",
                 "%/",
                 "%//a",
@@ -124,7 +123,7 @@ fn path(random: &mut Random) -> String {
 /// earlier runs left, and what a server adds of its own.
 fn path_to_change(random: &mut Random) -> String {
     if random.chance(4) {
-        return random.pick(&["/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/"]).to_owned();
+        return random.pick(&["/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/", ""]).to_owned();
     }
     path(random)
 }
@@ -304,4 +303,45 @@ fn broken(random: &mut Random) -> Request {
         (0, vec![]),
     ]);
     Request::Raw { op, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Step, conversation};
+    use crate::request::{Request, op};
+
+    #[test]
+    fn a_seed_is_a_conversation() {
+        assert_eq!(conversation(7, 300), conversation(7, 300));
+        assert_eq!(conversation(7, 300)[..100], conversation(7, 100)[..]);
+        assert_ne!(conversation(7, 300), conversation(8, 300));
+    }
+
+    #[test]
+    fn every_opcode_is_spoken_in_the_short_form() {
+        let mut spoken = BTreeSet::new();
+        for step in (0..20).flat_map(|seed| conversation(seed, 200)) {
+            let Step::Ask(_, request) = step else { continue };
+            spoken.insert(request.op());
+            if let Request::Multi { op, parts } = &request {
+                spoken.extend(parts.iter().map(|part| op * 1000 + part.op()));
+            }
+        }
+        for part in [
+            op::CREATE,
+            op::CREATE2,
+            op::CREATE_CONTAINER,
+            op::CREATE_TTL,
+            op::DELETE,
+            op::SET_DATA,
+            op::CHECK,
+        ] {
+            assert!(spoken.contains(&(op::MULTI * 1000 + part)), "{part} in a multi");
+        }
+        for op in (1..=9).chain(11..=19).chain(21..=22).chain(100..=107).chain([op::CLOSE_SESSION]) {
+            assert!(spoken.contains(&op), "opcode {op}");
+        }
+    }
 }

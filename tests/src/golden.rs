@@ -186,7 +186,7 @@ fn describe(name: &str, expect: Expect, frame: &[u8], known: &mut Known) -> (Str
             || known.passwords.iter().find(|(_, password)| bytes[4..] == password[..]).map(|(name, _)| name);
         let (token, shown) = match field.holds {
             Holds::Zxid if field.number > 0 => ("zxid".to_owned(), String::new()),
-            Holds::Time => ("time".to_owned(), String::new()),
+            Holds::Time if field.number > 0 => ("time".to_owned(), String::new()),
             Holds::Session if field.number != 0 => {
                 let token = format!("session:{}", owner().expect("a session of this conversation"));
                 (token.clone(), token)

@@ -219,7 +219,10 @@ fn refusals(s: &mut Script) {
     s.say("Paths");
     for path in ["", "x", "//", "%/", "%//a", "%/.", "%/../a", "%/\u{1}", "%/\u{7f}", "%/\u{e000}"] {
         s.create("A", path, 0);
-        s.read("A", op::GET_DATA, path, false);
+        // An empty path reads the root, whose Stat tells what else a server keeps there.
+        if !path.is_empty() {
+            s.read("A", op::GET_DATA, path, false);
+        }
     }
     s.delete("A", "/", -1);
     s.delete("A", "/zookeeper/config", -1);
