@@ -2,6 +2,7 @@
 
 mod bench;
 mod serve;
+mod shell;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,12 +18,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Shell(Box<shell::ShellArgs>),
     Bench(Box<bench::BenchArgs>),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Shell(args) => shell::run(&args),
         Command::Bench(args) => bench::run(&args),
     }
 }

@@ -1,0 +1,166 @@
+//! The shell at a terminal.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+
+use rustyline::config::Configurer;
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter};
+
+use super::completion::Helper;
+use super::failure::Failure;
+use super::input::{self, Input, Line, Piped};
+use super::notices::{self, Stream};
+use super::session::{Notice, Phase};
+use super::{Shell, ShellArgs, output::Style};
+
+/// Lines kept in the history file.
+const HISTORY_MAX: usize = 1_000;
+
+/// Reads and executes commands until the user leaves; returns the exit code.
+pub(super) fn run(args: &ShellArgs, notices: Sender<Notice>, received: Receiver<Notice>) -> u8 {
+    // Its input is replaced as soon as there is a terminal; until then nobody asks it.
+    let mut shell = Shell::new(args, notices, Box::new(Piped { has_command: false }));
+    let editor = editor(&shell).and_then(|mut editor| {
+        let printer = editor.create_external_printer()?;
+        Ok((editor, printer))
+    });
+    let (editor, printer) = match editor {
+        Ok(pair) => pair,
+        Err(error) => {
+            shell.print(&Err(Failure::Usage(format!("the terminal cannot be used: {error}"))));
+            return 2;
+        }
+    };
+    let history = history_file();
+    shell.input = Box::new(Terminal::new(editor, history));
+    print_notices(printer, received, Arc::clone(&shell.print_watches), shell.json, shell.style);
+    greet(&mut shell);
+    while !shell.quitting {
+        let prompt = prompt(&shell);
+        match shell.read_line(&prompt) {
+            Ok(Line::Text(line)) => {
+                shell.remember(&line);
+                if let Some(outcome) = shell.execute(&line) {
+                    shell.print(&outcome);
+                }
+            }
+            Ok(Line::Interrupted) => {}
+            Ok(Line::End) => break,
+            Err(failure) => {
+                shell.print(&Err(failure));
+                break;
+            }
+        }
+    }
+    // The user has left already; a session that cannot be closed ends with its timeout.
+    let _ = shell.close_session();
+    0
+}
+
+fn editor(shell: &Shell) -> Result<Editor<Helper, FileHistory>, ReadlineError> {
+    let colours = if shell.style.colours { ColorMode::Enabled } else { ColorMode::Disabled };
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .color_mode(colours)
+        .auto_add_history(false)
+        .build();
+    let mut editor = Editor::with_config(config)?;
+    editor.set_max_history_size(HISTORY_MAX)?;
+    editor.set_helper(Some(Helper::new(shell.session.clone(), shell.style)));
+    Ok(editor)
+}
+
+fn greet(shell: &mut Shell) {
+    if !shell.json {
+        println!("Ostler shell {}; 'help' lists the commands, Tab completes.", env!("CARGO_PKG_VERSION"));
+    }
+    if let Err(failure) = shell.session() {
+        shell.print(&Err(failure));
+    }
+}
+
+/// Server and state, as zkCli shows them, and the number the command will have in the history.
+fn prompt(shell: &Shell) -> String {
+    let standing = shell.session.borrow().as_ref().map(super::Session::standing);
+    let (server, phase) = standing.unwrap_or_else(|| (shell.target.hosts[0].clone(), Phase::Closed));
+    let chroot = Some(shell.target.chroot()).filter(|chroot| *chroot != "/").unwrap_or_default();
+    format!("[{server}{chroot}({}) {}] ", phase.name(), shell.history.len())
+}
+
+/// Prints events and what happens to the connection the moment they come, above the line that is being typed.
+fn print_notices(
+    mut printer: impl ExternalPrinter + Send + 'static,
+    received: Receiver<Notice>,
+    print_watches: Arc<AtomicBool>,
+    json: bool,
+    style: Style,
+) {
+    let print = move || {
+        for notice in received {
+            let (stream, line) = notices::line(&notice, json, style);
+            if stream == Stream::Err || print_watches.load(Ordering::Relaxed) {
+                // Without a terminal there is nobody to tell.
+                let _ = printer.print(format!("{line}\n"));
+            }
+        }
+    };
+    // It ends with the process. Without it the shell still answers.
+    if let Err(error) = std::thread::Builder::new().name("notices".into()).spawn(print) {
+        eprintln!("events will not be printed: {error}");
+    }
+}
+
+/// Lines from a person.
+struct Terminal {
+    editor: Editor<Helper, FileHistory>,
+    history: Option<PathBuf>,
+}
+
+impl Terminal {
+    fn new(mut editor: Editor<Helper, FileHistory>, history: Option<PathBuf>) -> Self {
+        if let Some(file) = &history {
+            // There is none at the first start; and one that cannot be read is no reason not to work.
+            let _ = editor.load_history(file);
+        }
+        Self { editor, history }
+    }
+}
+
+impl Input for Terminal {
+    fn line(&mut self, prompt: &str) -> io::Result<Line> {
+        match self.editor.readline(prompt) {
+            Ok(line) => Ok(Line::Text(line)),
+            Err(ReadlineError::Interrupted) => Ok(Line::Interrupted),
+            Err(ReadlineError::Eof) => Ok(Line::End),
+            Err(ReadlineError::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    fn data(&mut self) -> Result<Vec<u8>, Failure> {
+        Err(input::refuse_data("is the terminal"))
+    }
+
+    fn remember(&mut self, line: &str) {
+        let added = self.editor.add_history_entry(line).unwrap_or(false);
+        if let (true, Some(file)) = (added, &self.history) {
+            // As in `new`: a history that cannot be written is a pity, not a failure.
+            let _ = self.editor.append_history(file);
+        }
+    }
+}
+
+/// Where the history is kept: `ostler/shell_history` in the user's state folder, which is made if there is none.
+fn history_file() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let folder = state.join("ostler");
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
+    Some(folder.join("shell_history"))
+}
