@@ -105,7 +105,7 @@ impl<'a> Fanout<'a> {
             for event in &events {
                 match (event.token(), timer) {
                     (TIMER, Some(timer)) => timer.clear(),
-                    (Token(index), _) => self.wake(index)?,
+                    (Token(index), _) => self.wake(index, event.is_read_closed())?,
                 }
             }
             let now = self.control.window.now_ns();
@@ -131,7 +131,8 @@ impl<'a> Fanout<'a> {
         }
     }
 
-    fn wake(&mut self, index: usize) -> io::Result<()> {
+    /// Takes what one connection has to say; with `ended` up to its end, for which there is no further event.
+    fn wake(&mut self, index: usize, ended: bool) -> io::Result<()> {
         let Self {
             links, buffer, watch, tally, control, unarmed, untold, unanswered, news_ns, start_ns, ..
         } = self;
@@ -159,7 +160,7 @@ impl<'a> Fanout<'a> {
                     }
                     _ => *unarmed = unarmed.saturating_sub(1),
                 }
-            })?;
+            })? || ended;
         }
         link.flush()
     }
@@ -180,8 +181,15 @@ impl<'a> Fanout<'a> {
             }
             for event in &events {
                 let Some(link) = self.links.get_mut(event.token().0) else { continue };
-                if link.receive(&mut self.buffer, |_, _| {}).is_err() {
-                    open -= 1;
+                loop {
+                    match link.receive(&mut self.buffer, |_, _| {}) {
+                        Ok(more) if more || event.is_read_closed() => {}
+                        Ok(_) => break,
+                        Err(_) => {
+                            open = open.saturating_sub(1);
+                            break;
+                        }
+                    }
                 }
             }
         }

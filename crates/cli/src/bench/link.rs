@@ -87,7 +87,8 @@ impl Link {
     }
 
     /// Reads what has arrived into `buffer` (of [`READ_BYTES`]) and calls `each` for every complete reply, with the
-    /// buffer of requests to append to. Returns whether there may be more to read.
+    /// buffer of requests to append to. Returns whether there may be more to read; when there is not, the next bytes
+    /// raise an event, but the end of the stream may have been part of the last one.
     ///
     /// # Errors
     /// The connection is lost (`UnexpectedEof` when the server closed it) or sent what is no reply (`InvalidData`).

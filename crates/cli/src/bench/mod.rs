@@ -23,6 +23,9 @@ mod template;
 mod timer;
 mod workload;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use args::BenchArgs;
 
 use error::BenchError;

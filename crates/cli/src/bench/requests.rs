@@ -148,7 +148,7 @@ impl<'a> Worker<'a> {
             for event in &events {
                 match (event.token(), &timer) {
                     (TIMER, Some(timer)) => timer.clear(),
-                    (Token(index), _) => self.wake(index),
+                    (Token(index), _) => self.wake(index, event.is_read_closed()),
                 }
             }
             self.dispatch();
@@ -170,8 +170,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Takes the replies of one connection and sends what follows from them in one write.
-    fn wake(&mut self, index: usize) {
+    /// Takes the replies of one connection and sends what follows from them in one write. With `ended` the server has
+    /// closed it: there is no further event, so everything has to be read up to the end now.
+    fn wake(&mut self, index: usize, ended: bool) {
         let Self { lanes, generator, tally, window, exhausted, finished, buffer, pace, .. } = self;
         let lane = &mut lanes[index];
         let Lane { link, queue, last_xid, lost } = lane;
@@ -213,7 +214,7 @@ impl<'a> Worker<'a> {
                 }
             });
             more = match received {
-                Ok(more) => more,
+                Ok(more) => more || ended,
                 Err(_) => return self.lose(index),
             };
         }
@@ -340,8 +341,8 @@ impl<'a> Worker<'a> {
                 let Some(lane) = self.lanes.get_mut(event.token().0) else { continue };
                 while !lane.lost {
                     match lane.link.receive(&mut self.buffer, |_, _| {}) {
-                        Ok(true) => {}
-                        Ok(false) => break,
+                        Ok(more) if more || event.is_read_closed() => {}
+                        Ok(_) => break,
                         // The end of the stream is the last answer to closeSession.
                         Err(_) => lane.lost = true,
                     }
