@@ -224,10 +224,16 @@ pub fn replay(transcript: &str, server: SocketAddr) -> Result<(), String> {
                 other => Err(format!("received {other:?}")),
             },
             (_, "closed") => match connection.receive() {
-                Received::Closed => Ok(drop(connections.remove(name))),
+                Received::Closed => {
+                    connections.remove(name);
+                    Ok(())
+                }
                 other => Err(format!("received {other:?}")),
             },
-            (_, "leaves") => Ok(drop(connections.remove(name))),
+            (_, "leaves") => {
+                connections.remove(name);
+                Ok(())
+            }
             (_, "quiet") => match connection.receive_within(QUIET) {
                 Received::Nothing => Ok(()),
                 other => Err(format!("received {other:?}")),

@@ -20,9 +20,12 @@ pub struct Conversation {
     pub acts: Vec<Act>,
 }
 
+/// A conversation's name, its title, and what writes it.
+type Entry = (&'static str, &'static str, fn(&mut Script));
+
 /// All conversations.
 pub fn conversations() -> Vec<Conversation> {
-    let all: [(&str, &str, fn(&mut Script)); 9] = [
+    let all: [Entry; 9] = [
         ("handshake", "Sessions begin, are resumed, moved, refused and closed", sessions),
         ("nodes", "Every kind of node is created, read, changed and deleted", nodes),
         ("refusals", "Requests that a server understands and refuses", refusals),

@@ -1,6 +1,6 @@
 //! ZooKeeper's own Java client, and Curator with its recipes on top of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ostler_tests::client::{install, run};
 
@@ -12,7 +12,7 @@ fn java_clients_cannot_tell_the_server_from_zookeeper() {
     }
 }
 
-fn java(folder: &PathBuf, program: &str) {
+fn java(folder: &Path, program: &str) {
     let class_path = format!("{0}/classes:{0}/lib/*", folder.display());
     let quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error";
     // These programs are short: more time goes into starting them than into running them.
