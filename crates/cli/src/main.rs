@@ -7,6 +7,10 @@ mod shell;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// Returns freed memory to the system sooner and fragments less than the C library's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A coordination service that ZooKeeper clients and applications can use unchanged.
 #[derive(Debug, Parser)]
 #[command(name = "ostler", version)]

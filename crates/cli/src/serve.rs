@@ -81,6 +81,9 @@ fn announce(server: &Server, data_dir: &std::path::Path) {
     println!("Ostler {} is ready.", env!("CARGO_PKG_VERSION"));
     println!("  clients:  {address}");
     println!("  data:     {}", data_dir.display());
+    if let Some(admin) = server.admin_address() {
+        println!("  admin:    http://{admin}/commands");
+    }
     println!("  try:      ostler shell -s {address} ls /");
     println!("  stop:     Ctrl-C");
 }

@@ -14,6 +14,7 @@ use state::watch::{WatchLimits, WatchTable};
 
 use storage::disk::{Disk as _, RealDisk};
 
+use crate::admin::{self, AdminServer};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests};
 use crate::connections::ConnectionTable;
@@ -22,6 +23,7 @@ use crate::io::{IoThread, WAKER};
 use crate::mailbox::Mailbox;
 use crate::replication::recovery::{self, RecoveryError};
 use crate::replication::{Driver, Fatal};
+use crate::report::Report;
 use crate::sessions::SessionTable;
 use crate::shared::{Counts, Shared, ThreadCounts};
 
@@ -55,6 +57,7 @@ pub struct Server {
     address: SocketAddr,
     replication: JoinHandle<Result<(), Fatal>>,
     io: Vec<JoinHandle<io::Result<()>>>,
+    admin: AdminServer,
 }
 
 impl Server {
@@ -116,12 +119,22 @@ impl Server {
                 .map_err(system("listen"))?;
             io.push(spawn(&format!("clients-{number}"), move || thread.run()).map_err(system("start a thread"))?);
         }
-        Ok(Server { shared, address, replication, io })
+        let (admin, unavailable) =
+            admin::start(Arc::new(Report::new(&shared))).map_err(system("start the AdminServer"))?;
+        for service in unavailable {
+            tracing::warn!("{service}");
+        }
+        Ok(Server { shared, address, replication, io, admin })
     }
 
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the AdminServer listens; `None` if it is off or its port is taken.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.address
     }
 
     /// What the server's threads share; for the parts that report on it.
@@ -140,6 +153,7 @@ impl Server {
     /// Why it could not go on. Nothing that was not durable has been acknowledged.
     pub fn wait(self) -> Result<(), Fatal> {
         let ended = self.replication.join();
+        drop(self.admin);
         for thread in self.io {
             match thread.join() {
                 Ok(Ok(())) => {}

@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) paused: bool,
     /// The socket may hold bytes that no event will announce again.
     pub(super) unread: bool,
+    /// The client has closed its side: there is an end to be read behind the last bytes, and no event will say so again.
+    pub(super) hung_up: bool,
     /// Stands in the thread's list of connections with something to write.
     pub(super) listed: bool,
     /// The socket took less than offered; an event tells when it takes more.
@@ -87,6 +89,7 @@ impl Connection {
             written: 0,
             paused: false,
             unread: false,
+            hung_up: false,
             listed: false,
             blocked: false,
         }

@@ -138,6 +138,9 @@ impl IoThread {
                 if event.is_writable() && self.connections.get(slot).is_some_and(|c| c.blocked) {
                     self.list(slot);
                 }
+                if let Some(connection) = self.connections.get_mut(slot) {
+                    connection.hung_up |= event.is_read_closed();
+                }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
                     self.readable(slot);
                 }
@@ -164,7 +167,9 @@ impl IoThread {
                 Ok(Some(n)) => {
                     Traffic::count(&self.shared.threads[self.number].bytes_received, n as u64);
                     self.take_bytes(slot, &buffer[..n]);
-                    if n < buffer.len() {
+                    // A short read emptied the socket, unless the end of the stream is still to come.
+                    let hung_up = self.connections.get(slot).is_some_and(|c| c.hung_up);
+                    if n < buffer.len() && !hung_up {
                         break;
                     }
                     reads += 1;
