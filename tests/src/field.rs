@@ -18,7 +18,7 @@ pub enum Holds {
     Session,
     /// A session's password.
     Password,
-    /// A child's name in a listing, which has no order.
+    /// An item of a list without an order: a child's name, an identity of a session.
     Listed,
 }
 
@@ -173,12 +173,17 @@ impl Walk<'_> {
     }
 
     fn pairs(&mut self, with_permissions: bool) -> Option<()> {
+        // The identities of a session have no order, nor have the entries that `auth` stands for.
         for _ in 0..self.count()? {
+            let start = self.fields.len();
             if with_permissions {
                 self.int("perms")?;
             }
             self.buffer("scheme", Holds::Plain)?;
             self.buffer("id", Holds::Plain)?;
+            let parts: Vec<Field> = self.fields.drain(start..).collect();
+            let text = parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(":");
+            self.push("entry", parts[0].range.start, Holds::Listed, 0, text);
         }
         Some(())
     }

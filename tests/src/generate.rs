@@ -20,16 +20,22 @@ pub enum Step {
 
 /// A small generator of numbers (splitmix64): the conversation of a seed must not change with a dependency.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// Whether the conversation has setWatches, and only nodes everybody may read: Ostler tells a returning client
+    /// nothing of a node it may not read, ZooKeeper does. Other conversations have nodes nobody may read.
+    catches_up: bool,
+}
 
 impl Random {
     /// Starts from a seed.
     pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
+        Random { state, catches_up: seed.is_multiple_of(2) }
     }
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -76,7 +82,8 @@ fn request(random: &mut Random, done: usize) -> Request {
         78..=81 => watches(random, op::ADD_WATCH),
         82..=84 => watches(random, op::REMOVE_WATCHES),
         85..=86 => watches(random, op::CHECK_WATCHES),
-        87..=90 => set_watches(random, done),
+        87..=90 if random.catches_up => set_watches(random, done),
+        87..=90 => read(random),
         91..=92 => Request::Path { op: op::GET_EPHEMERALS, path: path(random) },
         93..=94 => Request::Path { op: op::GET_ALL_CHILDREN_NUMBER, path: path(random) },
         95 => Request::Raw { op: op::WHO_AM_I, body: Vec::new() },
@@ -144,7 +151,9 @@ fn version(random: &mut Random) -> i32 {
 fn acl(random: &mut Random) -> Option<Vec<AclEntry>> {
     let entry = |perms, scheme: &str, id: &str| (perms, scheme.to_owned(), id.to_owned());
     let ann = "ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM=";
-    match random.below(30) {
+    let kinds: [u64; 7] = [0, 16, 18, 21, 24, 26, 28];
+    let kind = if random.catches_up { random.pick(&kinds) } else { random.below(30) };
+    match kind {
         0..=15 => open_acl(),
         16 => Some(vec![entry(1, "world", "anyone")]),
         17 => Some(vec![entry(random.below(32) as i32, "world", "anyone")]),
