@@ -15,13 +15,16 @@ use wire::ErrorCode;
 use wire::event::{AddWatchMode, WatcherType};
 use wire::frame;
 use wire::opcode::Opcode;
-use wire::record::{ErrorReply, ReplyHeader, Request, SetWatches, SyncReply};
+use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, SetWatches, SyncReply};
 
 use crate::io::watcher;
 use crate::shared::Shared;
 
 /// Directories with at least this many children are listed without the machine.
 const LARGE_CHILDREN: u32 = 1024;
+
+/// In the reply to an operation that does not exist (`UnimplementedRequestProcessor`).
+const UNKNOWN_ZXID: i64 = -1;
 
 /// Who asks.
 pub(crate) struct Asker<'a> {
@@ -93,7 +96,11 @@ pub(crate) fn answer(
         _ => Ok(()),
     };
     let mark = frame::begin(out);
-    let mut header = ReplyHeader { xid, zxid: machine.last_zxid(), err: 0 };
+    let is_sasl = matches!(request, Ok(Request::Sasl(_)));
+    let has_begun = matches!(&request, Ok(Request::MultiRead(parts)) if parts.iter().all(|part| part.opcode().is_write()));
+    // Outside the order of requests ZooKeeper has no zxid to tell.
+    let zxid = if is_sasl { 0 } else { machine.last_zxid() };
+    let mut header = ReplyHeader { xid, zxid, err: 0 };
     let header_at = out.len();
     header.encode(out);
     let result = caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out));
@@ -106,11 +113,16 @@ pub(crate) fn answer(
         Err(code) => {
             let close = code == ErrorCode::Unimplemented;
             if close {
-                header.zxid = 0;
+                header.zxid = UNKNOWN_ZXID;
             }
             header.err = code as i32;
             out.truncate(header_at);
             header.encode(out);
+            if has_begun && code == ErrorCode::MarshallingError {
+                // A multiRead of writes alone is understood by ZooKeeper; only when it has begun the result it finds that it cannot
+                // read them, and sends the result as it is. One with reads too is not understood at all.
+                MultiHeader::END.encode(out);
+            }
             frame::finish(out, mark);
             if close { Verdict::Close } else { Verdict::Answered }
         }
@@ -128,8 +140,10 @@ fn decided(
         Request::Ping | Request::SetWatches(_) => {}
         // Whatever this session wrote before is applied by now, and alone there is nobody to be behind.
         Request::Sync(sync) => SyncReply { path: sync.path }.encode(out),
-        // As a ZooKeeper without SASL: there is nobody to talk to, and no harm in saying so.
-        Request::Sasl(_) => return Err(ErrorCode::AuthFailed),
+        // Only one that has no place in the log comes here: see `has_place_in_log`.
+        Request::Multi(_) => return Err(ErrorCode::MarshallingError),
+        // As a ZooKeeper without SASL: it has nothing to say.
+        Request::Sasl(_) => SaslReply { token: None }.encode(out),
         Request::AddWatch(_)
         | Request::CheckWatches(_)
         | Request::RemoveWatches(_) => watching(shared, asker, request, out)?,

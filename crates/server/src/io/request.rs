@@ -36,6 +36,18 @@ enum Way {
     Auth,
 }
 
+/// Whether the write goes through the log. What cannot be decoded does not, with one exception: when a multi breaks off, ZooKeeper uses up
+/// a zxid to say so. A multi in which an ACL is null fails in ZooKeeper too, but earlier, and uses up none.
+fn has_place_in_log(op: Opcode, body: &[u8]) -> bool {
+    match Request::decode(op, body) {
+        Ok(Request::Multi(parts)) => {
+            !parts.iter().any(|part| matches!(part, Request::Create(create) if create.acl.is_null()))
+        }
+        Ok(_) => true,
+        Err(_) => op == Opcode::Multi,
+    }
+}
+
 impl IoThread {
     /// Serves the frame at the start of `bytes`; returns how many bytes it took, 0 when it is not complete or the connection ended.
     pub(super) fn serve_frame<'s>(
@@ -83,8 +95,7 @@ impl IoThread {
             // Never from a client: `answer` refuses them.
             Opcode::CreateSession | Opcode::DeleteContainer | Opcode::Check => Way::Local,
             op if op.is_write() && answer::is_offered(op, self.shared.features) => {
-                // What cannot be decoded must not reach the log.
-                if Request::decode(op, body).is_ok() { Way::Replicated } else { Way::Local }
+                if has_place_in_log(op, body) { Way::Replicated } else { Way::Local }
             }
             _ => Way::Local,
         }

@@ -66,9 +66,13 @@ impl Machine {
         reply: &mut Vec<u8>,
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
-        // A check stands in a multi only; members of the ensemble are not changed by this machine.
-        if !opcode.is_write() || matches!(opcode, Opcode::Check | Opcode::Reconfig) {
-            return Err(ErrorCode::Unimplemented);
+        match opcode {
+            // As a ZooKeeper with `reconfigEnabled=false`: refused, at the cost of a zxid.
+            Opcode::Reconfig => return Err(ErrorCode::ReconfigDisabled),
+            // Stands in a multi only.
+            Opcode::Check => return Err(ErrorCode::Unimplemented),
+            _ if !opcode.is_write() => return Err(ErrorCode::Unimplemented),
+            _ => {}
         }
         let request = Request::decode(opcode, body).map_err(|_| ErrorCode::MarshallingError)?;
         if !self.sessions.contains(context.session) {

@@ -16,7 +16,7 @@ use wire::stat::Stat;
 
 use super::Machine;
 use super::perform::Stamp;
-use super::plan::{Step, plan};
+use super::plan::{CreateMode, Step, plan};
 use super::view::{Context, Direct, Facts, View};
 use crate::change::ChangeSink;
 use crate::tree::{NodeId, Owner};
@@ -57,8 +57,15 @@ impl Machine {
     }
 }
 
-/// Whether the operation is of the writing kind, and switched on. A multi with any other is not understood at all.
+/// Whether the operation is of the writing kind, switched on, and of a create mode that exists and needs no TTL: ZooKeeper looks at that when it
+/// reads the record, but not for `createTTL` (`MultiOperationRecord.deserialize`). A multi with any other is not understood at all.
 fn may_stand_in_multi(operation: &Request<'_>, context: &Context<'_>) -> bool {
+    if let Request::Create(create) = operation
+        && create.kind != Opcode::CreateTtl
+        && !CreateMode::from_flags(create.flags).is_ok_and(|mode| !mode.is_ttl)
+    {
+        return false;
+    }
     match operation.opcode() {
         Opcode::Create
         | Opcode::Create2

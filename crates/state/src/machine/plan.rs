@@ -71,7 +71,7 @@ impl<'r> NewPath<'r> {
 pub(crate) struct CreateMode {
     pub(crate) is_sequential: bool,
     is_ephemeral: bool,
-    is_ttl: bool,
+    pub(crate) is_ttl: bool,
 }
 
 impl CreateMode {
