@@ -10,6 +10,7 @@ use mio::{Poll, Waker};
 use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, Protocol, Socket, Type};
 use state::command::Features;
+use state::machine::Machine;
 use state::watch::{WatchLimits, WatchTable};
 
 use storage::disk::{Disk as _, RealDisk};
@@ -21,7 +22,7 @@ use crate::connections::ConnectionTable;
 use crate::inbox::{Errand, Inbox};
 use crate::io::{IoThread, WAKER};
 use crate::mailbox::Mailbox;
-use crate::replication::recovery::{self, RecoveryError};
+use crate::replication::recovery::{self, Files, RecoveryError};
 use crate::replication::{Driver, Fatal};
 use crate::report::Report;
 use crate::sessions::SessionTable;
@@ -69,7 +70,7 @@ impl Server {
             .map_err(|source| StartError::Listen { address: wanted(&config.listen), source })?;
         let clock = Clock::start();
         let features = features(&config.requests);
-        let recovered = recovery::recover(&config, features)?;
+        let recovered = recovery::recover(Files::real(), &config, features)?;
         let threads = thread_count(&config);
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
@@ -79,28 +80,8 @@ impl Server {
             polls.push(poll);
             mailboxes.push(Mailbox::new(waker));
         }
-        let tick_ms = i64::from(config.tick_time_ms);
-        let sessions = SessionTable::new(config.server_id, Clock::wall_ms(), tick_ms);
-        for session in recovered.machine.sessions() {
-            sessions.opened(session.id, session.timeout_ms, clock.elapsed_ms());
-        }
         let recovery::Recovered { machine, rest } = recovered;
-        let seed = RealDisk.entropy();
-        let shared = Arc::new(Shared {
-            machine: RwLock::new(machine),
-            watches: Mutex::new(WatchTable::new(watch_limits(&config), seed)),
-            mailboxes,
-            sessions,
-            connections: ConnectionTable::default(),
-            inbox: Inbox::default(),
-            client_port: address.port(),
-            config,
-            features,
-            clock,
-            threads: (0..threads).map(|_| Arc::new(ThreadCounts::default())).collect(),
-            counts: Counts::default(),
-            stopping: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, address.port()));
         let driver = Driver::new(Arc::clone(&shared), rest);
         let replication = spawn("replication", {
             let shared = Arc::clone(&shared);
@@ -177,6 +158,36 @@ impl Stopper {
 }
 
 impl Shared {
+    /// What the threads of a server with this state share; one connection thread per mailbox. Its sessions count as heard of just now.
+    pub(crate) fn new(
+        config: Config,
+        clock: Clock,
+        machine: Machine,
+        mailboxes: Vec<Mailbox>,
+        client_port: u16,
+    ) -> Shared {
+        let tick_ms = i64::from(config.tick_time_ms);
+        let sessions = SessionTable::new(config.server_id, Clock::wall_ms(), tick_ms);
+        for session in machine.sessions() {
+            sessions.opened(session.id, session.timeout_ms, clock.elapsed_ms());
+        }
+        Shared {
+            machine: RwLock::new(machine),
+            watches: Mutex::new(WatchTable::new(watch_limits(&config), RealDisk.entropy())),
+            threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
+            mailboxes,
+            sessions,
+            connections: ConnectionTable::default(),
+            inbox: Inbox::default(),
+            client_port,
+            features: features(&config.requests),
+            config,
+            clock,
+            counts: Counts::default(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
     /// Ends the connection threads.
     fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -198,7 +209,7 @@ fn thread_count(config: &Config) -> usize {
     }
 }
 
-fn features(requests: &Requests) -> Features {
+pub(crate) fn features(requests: &Requests) -> Features {
     let switches = [
         (requests.extended_types, Features::EXTENDED_TYPES),
         (requests.enforce_quota, Features::ENFORCE_QUOTA),

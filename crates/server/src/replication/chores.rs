@@ -47,7 +47,9 @@ impl Chores {
             containers_due_ms: check_interval_ms,
             check_interval_ms,
             removals_max: usize::try_from(per_check.max(1)).unwrap_or(usize::MAX),
-            never_used_ms_max: containers.never_used_ms_max.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            never_used_ms_max: containers
+                .never_used_ms_max
+                .map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             scan: RemovalScan::default(),
             sessions_due_ms: 0,
             full_said_ms: None,
@@ -76,11 +78,17 @@ impl Chores {
         let machine = shared.machine.read();
         for session in expired {
             let Some(known) = machine.session(session) else { continue };
-            tracing::info!("session {session:#x} expired after {} ms without a sign of life", known.timeout_ms);
+            tracing::info!(
+                "session {session:#x} expired after {} ms without a sign of life",
+                known.timeout_ms
+            );
             shared.counts.sessions_expired.fetch_add(1, Relaxed);
             self.ending.push((session, known.timeout_ms));
             let opcode = Opcode::CloseSession as i32;
-            replica.submit_own(Clock::wall_ms(), &Command { session, cxid: 0, opcode, identities: &[], body: &[] });
+            replica.submit_own(
+                Clock::wall_ms(),
+                &Command { session, cxid: 0, opcode, identities: &[], body: &[] },
+            );
         }
     }
 
@@ -95,10 +103,12 @@ impl Chores {
         let machine = shared.machine.read();
         for candidate in machine.removal_candidates(&terms, &mut self.scan) {
             let mut body = Vec::new();
-            let guarded = DeleteContainer { path: &candidate.path, czxid: candidate.czxid, mzxid: candidate.mzxid };
+            let guarded =
+                DeleteContainer { path: &candidate.path, czxid: candidate.czxid, mzxid: candidate.mzxid };
             guarded.put(&mut body);
             let opcode = Opcode::DeleteContainer as i32;
-            replica.submit_own(now_ms, &Command { session: 0, cxid: 0, opcode, identities: &[], body: &body });
+            replica
+                .submit_own(now_ms, &Command { session: 0, cxid: 0, opcode, identities: &[], body: &body });
         }
         if self.scan.is_done() {
             self.scan = RemovalScan::default();

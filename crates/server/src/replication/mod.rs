@@ -8,6 +8,8 @@ mod chores;
 mod outlet;
 pub(crate) mod recovery;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -67,7 +69,7 @@ pub enum Fatal {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest) -> Driver {
-        let snapshots = Snapshots::new(&shared, rest.snapshot_dir);
+        let snapshots = Snapshots::new(&shared, rest.files, rest.snapshot_dir);
         Driver {
             chores: Chores::new(&shared.config),
             shared,
@@ -84,20 +86,36 @@ impl Driver {
 
     /// Runs until the server stops or cannot go on.
     pub(crate) fn run(mut self) -> Result<(), Fatal> {
+        self.lead()?;
+        while !self.stop {
+            self.cycle(PATIENCE)?;
+        }
+        self.end()
+    }
+
+    /// Begins a leadership, which applies what was recovered.
+    fn lead(&mut self) -> Result<(), Fatal> {
         self.replica.engine().campaign();
         self.settle()?;
-        self.initialize()?;
-        while !self.stop {
-            self.shared.inbox.take(&mut self.submission, &mut self.errands, PATIENCE);
-            let bytes = self.submission.len_bytes();
-            self.replica.submit(Clock::wall_ms(), &mut self.submission);
-            self.run_errands();
-            self.chores.run(&self.shared, &mut self.replica);
-            self.propose();
-            self.settle()?;
-            self.shared.inbox.applied_bytes(bytes);
-            self.snapshots.consider(&self.shared, &mut self.replica);
-        }
+        self.initialize()
+    }
+
+    /// Waits for work at most `patience`, does what there is, and posts the results.
+    fn cycle(&mut self, patience: Duration) -> Result<(), Fatal> {
+        self.shared.inbox.take(&mut self.submission, &mut self.errands, patience);
+        let bytes = self.submission.len_bytes();
+        self.replica.submit(Clock::wall_ms(), &mut self.submission);
+        self.run_errands();
+        self.chores.run(&self.shared, &mut self.replica);
+        self.propose()?;
+        self.settle()?;
+        self.shared.inbox.applied_bytes(bytes);
+        self.snapshots.consider(&self.shared, &mut self.replica);
+        Ok(())
+    }
+
+    /// Leaves everything durable and the directories free.
+    fn end(mut self) -> Result<(), Fatal> {
         self.snapshots.finish();
         self.log.close()?;
         drop(self.data_dir);
@@ -112,16 +130,18 @@ impl Driver {
         let key = recovery::secret()?;
         let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: &key };
         self.replica.submit_own(Clock::wall_ms(), &command);
-        self.propose();
+        self.propose()?;
         self.settle()
     }
 
-    fn propose(&mut self) {
+    /// Gives what is gathered to the engine if the log has room for it, and refuses it if the disk is full.
+    fn propose(&mut self) -> Result<(), Fatal> {
         match self.log.reserve(self.replica.gathered_bytes()) {
             Ok(()) => {
                 self.chores.disk_has_room();
                 self.replica.propose();
             }
+            Err(AppendError::Failed(e)) => return Err(e.into()),
             Err(why) => {
                 let refused = self.replica.gathered_bytes().count() as u64;
                 self.shared.counts.writes_refused.fetch_add(refused, Relaxed);
@@ -129,6 +149,7 @@ impl Driver {
                 self.replica.refuse_gathered();
             }
         }
+        Ok(())
     }
 
     /// Does what the engine wants until it wants nothing more and all that is agreed is applied.
@@ -159,7 +180,12 @@ impl Driver {
         }
         if let Some(state) = ready.hard_state {
             let vote = state.vote.map_or(0, |member| member.0);
-            self.log.append(&Record::HardState { group: GROUP, term: state.term, vote, commit: state.commit })?;
+            self.log.append(&Record::HardState {
+                group: GROUP,
+                term: state.term,
+                vote,
+                commit: state.commit,
+            })?;
         }
         if ready.must_sync {
             self.flush()?;

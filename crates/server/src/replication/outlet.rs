@@ -48,12 +48,16 @@ impl<'s> Gathered<'s> {
     }
 
     fn answer(&mut self, token: Token, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
-        self.delivery(token).frame(token, |len| Note::Reply { len }, |out| {
-            let mark = frame::begin(out);
-            ReplyHeader { xid, zxid, err: code as i32 }.encode(out);
-            out.extend_from_slice(body);
-            frame::finish(out, mark);
-        });
+        self.delivery(token).frame(
+            token,
+            |len| Note::Reply { len },
+            |out| {
+                let mark = frame::begin(out);
+                ReplyHeader { xid, zxid, err: code as i32 }.encode(out);
+                out.extend_from_slice(body);
+                frame::finish(out, mark);
+            },
+        );
     }
 }
 
@@ -66,7 +70,11 @@ impl ChangeSink for Gathered<'_> {
         let deliveries = &mut self.deliveries;
         self.shared.watches.lock().change(change, &mut |watcher: WatcherId, event| {
             let token = Token(watcher.0);
-            deliveries[thread_of(token)].frame(token, |len| Note::Event { len }, |out| out.extend_from_slice(&event.frame));
+            deliveries[thread_of(token)].frame(
+                token,
+                |len| Note::Event { len },
+                |out| out.extend_from_slice(&event.frame),
+            );
         });
     }
 }
@@ -80,12 +88,17 @@ impl Outlet for Gathered<'_> {
         let asker = Asker { token, session, identities: &request.identities };
         let shared = self.shared;
         let mut verdict = Verdict::Answered;
-        self.delivery(token).frame(token, |len| Note::Reply { len }, |out| {
-            verdict = answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out);
-            if let Verdict::Large(listing) = &verdict {
-                listing.write(out);
-            }
-        });
+        self.delivery(token).frame(
+            token,
+            |len| Note::Reply { len },
+            |out| {
+                verdict =
+                    answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out);
+                if let Verdict::Large(listing) = &verdict {
+                    listing.write(out);
+                }
+            },
+        );
         if let Verdict::Close = verdict {
             self.delivery(token).note(token, Note::Finish);
         }

@@ -33,6 +33,22 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// Bytes of the length in front of the engine's part of a snapshot.
 const META_LENGTH_BYTES: usize = 4;
 
+/// Where the files are, and who does the work on them that is not urgent.
+#[derive(Clone)]
+pub(crate) struct Files {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Whether threads of their own write snapshots and make log segments ready. Without them it is done within the cycle that needs
+    /// it, so that a test can stop the world at any operation of the disk.
+    pub(crate) background: bool,
+}
+
+impl Files {
+    /// The file system of this machine.
+    pub(crate) fn real() -> Files {
+        Files { disk: Arc::new(RealDisk), background: true }
+    }
+}
+
 /// What was found on the disk.
 pub(crate) struct Recovered {
     pub(crate) machine: Machine,
@@ -43,6 +59,7 @@ pub(crate) struct Recovered {
 pub(crate) struct Rest {
     pub(crate) replica: Replica<RaftEngine>,
     pub(crate) log: Log,
+    pub(crate) files: Files,
     pub(crate) snapshot_dir: PathBuf,
     /// Holds the locks on the directories.
     pub(crate) data_dir: DataDir,
@@ -90,21 +107,25 @@ pub enum RecoveryError {
 }
 
 /// Opens the data directory and reads what is there.
-pub(crate) fn recover(config: &Config, features: Features) -> Result<Recovered, RecoveryError> {
-    let disk = RealDisk;
+pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Result<Recovered, RecoveryError> {
+    let disk = files.disk.as_ref();
     let storage = &config.storage;
     let log_dir = (storage.log_dir != storage.data_dir).then_some(storage.log_dir.as_path());
-    let data_dir = DataDir::open(&disk, &storage.data_dir, log_dir)?;
+    let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
     let snapshot_dir = data_dir.snapshot().to_owned();
-    snapshot::remove_unfinished(&disk, &snapshot_dir)?;
-    let (meta, machine) = newest_snapshot(&disk, &snapshot_dir)?;
+    snapshot::remove_unfinished(disk, &snapshot_dir)?;
+    let (meta, machine) = newest_snapshot(disk, &snapshot_dir)?;
     if !storage.force_sync {
         tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
     }
-    let options =
-        LogOptions { segment_bytes: storage.segment_bytes, fsync: storage.force_sync, ..LogOptions::default() };
+    let options = LogOptions {
+        segment_bytes: storage.segment_bytes,
+        fsync: storage.force_sync,
+        background: files.background,
+        ..LogOptions::default()
+    };
     let mut tail = Tail { after: meta.position.index, ..Tail::default() };
-    let log = Log::open(Arc::new(disk), data_dir.log(), options, &mut |record| tail.take(record))?;
+    let log = Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
     if let Some(repaired) = &log.recovered().repaired {
         tracing::warn!(
             "{}: the log ends at byte {}; {} records of an interrupted flush were cut off, none of them acknowledged",
@@ -120,12 +141,12 @@ pub(crate) fn recover(config: &Config, features: Features) -> Result<Recovered, 
     let engine = RaftEngine::new(settings, start);
     let batching = Batching { features, entry_bytes_max: ENTRY_BYTES_MAX };
     let replica = Replica::new(engine, batching, applied);
-    Ok(Recovered { machine, rest: Rest { replica, log, snapshot_dir, data_dir } })
+    Ok(Recovered { machine, rest: Rest { replica, log, files, snapshot_dir, data_dir } })
 }
 
 /// The newest snapshot that can be read, or the state of a new cluster. A damaged one is passed over: the log is kept as far back as the
 /// oldest snapshot, so nothing is lost by that.
-fn newest_snapshot(disk: &RealDisk, dir: &Path) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+fn newest_snapshot(disk: &dyn Disk, dir: &Path) -> Result<(SnapshotMeta, Machine), RecoveryError> {
     let names = snapshot::list(disk, dir, GROUP)?;
     let mut first_error = None;
     for name in &names {
@@ -143,7 +164,7 @@ fn newest_snapshot(disk: &RealDisk, dir: &Path) -> Result<(SnapshotMeta, Machine
     }
 }
 
-fn load(disk: &RealDisk, dir: &Path, name: SnapshotName) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+fn load(disk: &dyn Disk, dir: &Path, name: SnapshotName) -> Result<(SnapshotMeta, Machine), RecoveryError> {
     let path = name.path(dir);
     let mut reader = SnapshotReader::open(disk, dir, name)?;
     let mut progress = Progress::new();

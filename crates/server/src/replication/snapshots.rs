@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use consensus::engine::Engine;
 use consensus::membership::SnapshotMeta;
 use replica::Replica;
 use state::snapshot::SnapshotCursor;
-use storage::disk::RealDisk;
+use storage::disk::Disk;
 use storage::log::Log;
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 
 use super::GROUP;
-use super::recovery::put_meta;
+use super::recovery::{Files, put_meta};
 use crate::clock::Clock;
 use crate::inbox::Errand;
 use crate::shared::Shared;
@@ -38,6 +38,7 @@ const RETRY: Duration = Duration::from_secs(30);
 
 /// Decides when, and keeps what runs.
 pub(super) struct Snapshots {
+    files: Files,
     dir: PathBuf,
     commands_max: u64,
     bytes_max: u64,
@@ -53,17 +54,21 @@ pub(super) struct Snapshots {
     asked: bool,
     running: Option<Running>,
     purged_at: Instant,
+    /// Tells the writer that nobody wants its snapshot any more.
+    given_up: Arc<AtomicBool>,
 }
 
 struct Running {
     meta: SnapshotMeta,
-    thread: JoinHandle<()>,
+    /// `None` where there are no threads: then it has ended already, and the errand that says so waits.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Snapshots {
-    pub(super) fn new(shared: &Shared, dir: PathBuf) -> Snapshots {
+    pub(super) fn new(shared: &Shared, files: Files, dir: PathBuf) -> Snapshots {
         let storage = &shared.config.storage;
         let mut snapshots = Snapshots {
+            files,
             dir,
             commands_max: storage.snapshot_commands.max(2),
             bytes_max: storage.snapshot_log_bytes.unwrap_or(LOG_BYTES_MAX).min(LOG_BYTES_MAX),
@@ -75,6 +80,7 @@ impl Snapshots {
             asked: false,
             running: None,
             purged_at: Instant::now(),
+            given_up: Arc::default(),
         };
         snapshots.draw();
         snapshots
@@ -82,7 +88,7 @@ impl Snapshots {
 
     fn draw(&mut self) {
         let half = self.commands_max / 2;
-        let entropy = storage::disk::Disk::entropy(&RealDisk);
+        let entropy = self.files.disk.entropy();
         self.due_after = half + entropy % (self.commands_max - half) + 1;
     }
 
@@ -134,9 +140,25 @@ impl Snapshots {
         self.begun_at = replica.applied_commands();
         self.draw();
         let name = SnapshotName { group: GROUP, index: meta.position.index, term: meta.position.term, zxid };
-        let job = Job { shared: Arc::clone(shared), dir: self.dir.clone(), name, meta: meta.clone() };
-        match std::thread::Builder::new().name("snapshot".into()).spawn(move || job.run(cursor)) {
-            Ok(thread) => self.running = Some(Running { meta, thread }),
+        let job = Job {
+            shared: Arc::clone(shared),
+            disk: Arc::clone(&self.files.disk),
+            dir: self.dir.clone(),
+            name,
+            meta: meta.clone(),
+            given_up: Arc::clone(&self.given_up),
+        };
+        if !self.files.background {
+            job.run(cursor);
+            self.running = Some(Running { meta, thread: None });
+            return;
+        }
+        let run = move || {
+            lower_priority();
+            job.run(cursor);
+        };
+        match std::thread::Builder::new().name("snapshot".into()).spawn(run) {
+            Ok(thread) => self.running = Some(Running { meta, thread: Some(thread) }),
             Err(e) => {
                 tracing::error!("no snapshot: cannot start a thread: {e}");
                 shared.machine.write().end_snapshot();
@@ -154,9 +176,12 @@ impl Snapshots {
         log: &mut Log,
     ) {
         let Some(Running { meta, thread }) = self.running.take() else { return };
-        let _ = thread.join();
+        let _ = thread.map(JoinHandle::join);
         if let Err(why) = result {
-            tracing::error!("no snapshot: {why}. The log keeps everything; the next attempt is in {} s", RETRY.as_secs());
+            tracing::error!(
+                "no snapshot: {why}. The log keeps everything; the next attempt is in {} s",
+                RETRY.as_secs()
+            );
             self.retry_at = Some(Instant::now() + RETRY);
             self.asked = true;
             return;
@@ -180,7 +205,7 @@ impl Snapshots {
 
     fn purge(&self, shared: &Shared) {
         let kept = shared.config.storage.snapshots_kept as usize;
-        if let Err(e) = snapshot::purge(&RealDisk, &self.dir, GROUP, kept) {
+        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, GROUP, kept) {
             tracing::warn!("{e}");
         }
     }
@@ -188,7 +213,7 @@ impl Snapshots {
     /// Lets go of the log that even the oldest snapshot still there does not need: should the newest be damaged, an older one and the
     /// log together still give the whole state.
     fn forget_log(&self, shared: &Shared, log: &mut Log) {
-        let oldest = match snapshot::list(&RealDisk, &self.dir, GROUP) {
+        let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, GROUP) {
             Ok(names) => names.last().map(|name| name.index),
             Err(e) => return tracing::warn!("{e}"),
         };
@@ -204,8 +229,9 @@ impl Snapshots {
 
     /// The server stops: a snapshot under way is given up, which costs nothing but its work.
     pub(super) fn finish(&mut self) {
+        self.given_up.store(true, Relaxed);
         if let Some(running) = self.running.take() {
-            let _ = running.thread.join();
+            let _ = running.thread.map(JoinHandle::join);
         }
     }
 }
@@ -213,15 +239,16 @@ impl Snapshots {
 /// One snapshot being written.
 struct Job {
     shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     name: SnapshotName,
     meta: SnapshotMeta,
+    given_up: Arc<AtomicBool>,
 }
 
 impl Job {
     fn run(self, cursor: SnapshotCursor) {
         let begun = Instant::now();
-        lower_priority();
         let written = self.write(cursor);
         // What was kept for it is dropped after the machine is released.
         let kept = self.shared.machine.write().end_snapshot();
@@ -233,7 +260,11 @@ impl Job {
                 counts.snapshot_zxid.store(self.name.zxid, Relaxed);
                 counts.snapshot_index.store(self.name.index, Relaxed);
                 counts.snapshot_finished_ms.store(Clock::wall_ms(), Relaxed);
-                tracing::info!(zxid = format_args!("{:#x}", self.name.zxid), ms = begun.elapsed().as_millis() as u64, "snapshot written");
+                tracing::info!(
+                    zxid = format_args!("{:#x}", self.name.zxid),
+                    ms = begun.elapsed().as_millis() as u64,
+                    "snapshot written"
+                );
                 Ok(self.name.index)
             }
             Ok(false) => Err("the server stops".to_owned()),
@@ -244,12 +275,12 @@ impl Job {
 
     /// Writes it in slices; `false` if the server stops first.
     fn write(&self, mut cursor: SnapshotCursor) -> Result<bool, SnapshotError> {
-        let mut writer = SnapshotWriter::create(Arc::new(RealDisk), &self.dir, self.name)?;
+        let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), &self.dir, self.name)?;
         let mut bytes = Vec::new();
         put_meta(&self.meta, &mut bytes);
         let mut done = false;
         while !done {
-            if self.shared.is_stopping() {
+            if self.given_up.load(Relaxed) || self.shared.is_stopping() {
                 return Ok(false);
             }
             let begun = Instant::now();

@@ -1,0 +1,255 @@
+//! The replication thread's own code, on a simulated disk, one operation at a time.
+//!
+//! Nothing here is a stand-in but the disk and the clients: start-up, log, snapshots, engine and machine are those of the server. What
+//! clients were told is read from the letterbox in which their connections would find it.
+
+mod crash;
+mod failing_disk;
+mod model;
+mod workload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Poll, Waker};
+use replica::{Submission, Token};
+use state::command::Command;
+use state::session::PasswordDerivation;
+use storage::disk::{Fault, SimDisk};
+use wire::jute::Reader;
+use wire::record::ReplyHeader;
+
+use self::model::{Entry, History, Op, Picture, Replay};
+use self::workload::Workload;
+use super::recovery::{Files, Rest, recover};
+use super::{Driver, Fatal};
+use crate::clock::Clock;
+use crate::config::{self, CommandLine, Config};
+use crate::mailbox::{Delivery, Mailbox, Note};
+use crate::serve::features;
+use crate::shared::Shared;
+
+const DATA_DIR: &str = "/data";
+
+/// So small that a few writes fill one; not allowed in a configuration.
+const SEGMENT_BYTES: u64 = 4 << 10;
+
+/// A server's disk, the clients' view of what they did on it, and what they will do next.
+struct World {
+    disk: SimDisk,
+    config: Config,
+    workload: Workload,
+    /// What the log may hold. More than one after a crash, until a start shows which.
+    histories: Vec<History>,
+    /// Entries at the beginning of every history that clients know to be durable.
+    durable: usize,
+    /// The operation of the disk that the power fails at.
+    crash_at: Option<u64>,
+    /// Of session 1: a cluster never changes its secret.
+    password: Option<[u8; 16]>,
+}
+
+/// One run of the server.
+struct Life {
+    driver: Driver,
+    shared: Arc<Shared>,
+    /// The same commands applied to a machine that has never been on a disk.
+    replay: Replay,
+    _poll: Poll,
+}
+
+/// What the clients heard of one cycle.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Reply { xid: i32, zxid: i64, code: i32 },
+    Session(i64),
+    Dropped,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let definitions = ["snapCount=24", "extendedTypesEnabled=true"].map(str::to_owned).to_vec();
+        let command_line =
+            CommandLine { data_dir: Some(PathBuf::from(DATA_DIR)), definitions, ..CommandLine::default() };
+        let mut config = config::load(&command_line).expect("a valid configuration").config;
+        config.storage.segment_bytes = SEGMENT_BYTES;
+        World {
+            disk: SimDisk::new(seed),
+            config,
+            workload: Workload::new(seed),
+            histories: vec![History::default()],
+            durable: 0,
+            crash_at: None,
+            password: None,
+        }
+    }
+
+    /// The same world once more, whose disk has another fate.
+    fn fork(&self, fate: u64) -> World {
+        World {
+            disk: self.disk.fork(fate),
+            config: self.config.clone(),
+            workload: self.workload.clone(),
+            histories: self.histories.clone(),
+            ..*self
+        }
+    }
+
+    /// Starts the server. `None` if the power fails meanwhile; any other failure is one of the server's. Its state must be that of one
+    /// of the possible histories, whole.
+    fn launch(&mut self, context: &str) -> Option<Life> {
+        let files = Files { disk: Arc::new(self.disk.clone()), background: false };
+        let recovered = match recover(files, &self.config, features(&self.config.requests)) {
+            Ok(recovered) => recovered,
+            Err(e) => {
+                assert!(self.disk.is_off(), "{context}: the server does not start: {e}");
+                return None;
+            }
+        };
+        let (shared, poll) = self.share(recovered.machine);
+        match self.lead(&shared, recovered.rest) {
+            Ok(driver) => {
+                let replay = self.recognise(&shared, context);
+                Some(Life { driver, shared, replay, _poll: poll })
+            }
+            Err(e) => {
+                assert!(self.disk.is_off(), "{context}: the server does not lead: {e}");
+                // Whether the beginning of this leadership is in the log, nobody knows.
+                let begun: Vec<History> = self.histories.iter().map(History::led).collect();
+                let initialized: Vec<History> = begun.iter().map(History::initialized).collect();
+                self.histories.extend(begun.into_iter().chain(initialized));
+                None
+            }
+        }
+    }
+
+    fn share(&self, machine: state::machine::Machine) -> (Arc<Shared>, Poll) {
+        let poll = Poll::new().expect("a poll");
+        let waker = Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+        let mailboxes = vec![Mailbox::new(waker)];
+        (Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, 0)), poll)
+    }
+
+    fn lead(&self, shared: &Arc<Shared>, rest: Rest) -> Result<Driver, Fatal> {
+        let mut driver = Driver::new(Arc::clone(shared), rest);
+        driver.lead()?;
+        assert_eq!(told(shared), [], "nobody asked for anything yet");
+        Ok(driver)
+    }
+
+    /// Finds the history that the machine shows; from now on there is no other.
+    fn recognise(&mut self, shared: &Shared, context: &str) -> Replay {
+        let machine = shared.machine.read();
+        machine.check().unwrap_or_else(|e| panic!("{context}: {e}"));
+        let password = machine.session_password(1, PasswordDerivation::Keyed);
+        drop(machine);
+        assert!(
+            password.is_some() && self.password.is_none_or(|p| Some(p) == password),
+            "{context}: a new secret"
+        );
+        self.password = password;
+        let shown = Picture::of(shared, &shared.machine.read());
+        for history in &self.histories {
+            let history = history.led().initialized();
+            let replay = Replay::of(&history);
+            if Picture::of(shared, &replay.machine) == shown {
+                self.durable = history.len();
+                self.histories = vec![history];
+                return replay;
+            }
+        }
+        let newest = self.histories.iter().max_by_key(|h| h.len()).expect("there is a history");
+        let expected = Replay::of(&newest.led().initialized());
+        panic!(
+            "{context}: after {} durable entries of {}, no history explains\n{shown:#?}\nthe longest gives\n{:#?}",
+            self.durable,
+            newest.len(),
+            Picture::of(shared, &expected.machine)
+        );
+    }
+
+    /// Lets the power fail at that operation of the disk.
+    fn crash_at(&mut self, operation: u64) {
+        self.crash_at = Some(operation);
+        self.disk.fault_at(operation, Fault::Crash);
+    }
+
+    /// The power fails, or has failed, and comes back: what was not durable may have been lost from the end.
+    fn lose_power(&mut self) {
+        self.disk.crash();
+        if let Some(later) = self.crash_at.filter(|at| *at >= self.disk.operations()) {
+            self.disk.fault_at(later, Fault::Crash);
+        }
+        let durable = self.durable;
+        let cut = |h: &History| -> Vec<History> { (durable..=h.len()).map(|len| h.prefix(len)).collect() };
+        self.histories = self.histories.iter().flat_map(cut).collect();
+    }
+
+    /// Clients send a bundle of commands and the server works on it once. `false`: the server stopped.
+    fn cycle(&mut self, life: &mut Life, context: &str) -> bool {
+        let batch = Arc::new(self.workload.batch());
+        submit(&life.shared, &batch);
+        let before = self.histories[0].clone();
+        self.histories[0].push(Entry::Batch(Arc::clone(&batch)));
+        if life.driver.cycle(Duration::ZERO).is_err() {
+            assert_eq!(told(&life.shared), [], "{context}: the server answered what it could not keep");
+            return false;
+        }
+        let told = told(&life.shared);
+        if told.iter().all(was_refused) {
+            // Nothing of it may ever be seen.
+            self.histories = vec![before];
+        } else {
+            assert_eq!(told, life.replay.apply(&batch), "{context}: wrong answers");
+            self.durable = self.histories[0].len();
+        }
+        true
+    }
+}
+
+impl Life {
+    /// Does a piece of what a thread of the log does otherwise.
+    fn prepare_log(&mut self) {
+        // What fails here fails again, and then counts, where it is needed.
+        let _ = self.driver.log.prepare(SEGMENT_BYTES as usize / 2);
+    }
+}
+
+fn was_refused(told: &Told) -> bool {
+    matches!(told, Told::Dropped)
+        || matches!(told, Told::Reply { code, .. } if *code == wire::ErrorCode::SystemError as i32)
+}
+
+fn submit(shared: &Shared, batch: &[Op]) {
+    let mut submission = Submission::default();
+    for op in batch {
+        let Op { session, cxid, opcode, body } = op;
+        let command = Command { session: *session, cxid: *cxid, opcode: *opcode, identities: &[], body };
+        submission.command(Token(0), &command);
+    }
+    shared.inbox.submit(&mut submission, batch.len());
+}
+
+/// Empties the letterbox.
+fn told(shared: &Shared) -> Vec<Told> {
+    let mut delivery = Delivery::default();
+    shared.mailboxes[0].collect(&mut delivery, &mut Vec::new());
+    let mut told = Vec::new();
+    let mut at = 0;
+    for (_, note) in delivery.notes {
+        match note {
+            Note::Reply { len } => {
+                let header = ReplyHeader::decode(&mut Reader::new(&delivery.bytes[at + 4..at + len]));
+                let ReplyHeader { xid, zxid, err } = header.expect("a reply begins with its header");
+                told.push(Told::Reply { xid, zxid, code: err });
+                at += len;
+            }
+            Note::SessionOpened { session } => told.push(Told::Session(session)),
+            Note::Drop => told.push(Told::Dropped),
+            Note::SessionClosed => {}
+            other => panic!("nobody asked for {other:?}"),
+        }
+    }
+    told
+}
