@@ -54,6 +54,8 @@ pub(super) struct Connection {
     output: Vec<u8>,
     /// Bytes of `output` the socket has taken.
     written: usize,
+    /// Bytes of the longest reply queued since `output` was last empty.
+    longest_reply: usize,
     /// Requests are not read for now, though there may be some.
     pub(super) paused: bool,
     /// The socket may hold bytes that no event will announce again.
@@ -87,6 +89,7 @@ impl Connection {
             input: Vec::new(),
             output: Vec::new(),
             written: 0,
+            longest_reply: 0,
             paused: false,
             unread: false,
             hung_up: false,
@@ -103,6 +106,17 @@ impl Connection {
     /// Bytes queued and not taken by the socket.
     pub(super) fn backlog(&self) -> usize {
         self.output.len() - self.written
+    }
+
+    /// Notes that a reply of so many bytes was queued.
+    pub(super) fn queued_reply(&mut self, bytes: usize) {
+        self.longest_reply = self.longest_reply.max(bytes);
+    }
+
+    /// Whether the client left more unread than it may. One reply does not count, however long: its length was asked for, and a client
+    /// that reads it as fast as it can must be able to get it.
+    pub(super) fn is_over(&self, backlog_bytes_max: u64) -> bool {
+        self.backlog().saturating_sub(self.longest_reply) as u64 > backlog_bytes_max
     }
 
     /// Whether the client has to read before more of its requests are served.
@@ -144,6 +158,7 @@ impl Connection {
         }
         self.blocked = false;
         self.written = 0;
+        self.longest_reply = 0;
         self.output.clear();
         self.output.shrink_to(IDLE_BUFFER_BYTES);
         Ok(())

@@ -366,7 +366,7 @@ impl IoThread {
             Traffic::count(&self.shared.threads[self.number].bytes_sent, taken as u64);
             let drained = connection.backlog() == 0;
             let done = connection.phase == Phase::Closing && drained && connection.in_flight.is_empty();
-            let slow = connection.backlog() as u64 > self.shared.config.connection.output_bytes_max;
+            let slow = connection.is_over(self.shared.config.connection.output_bytes_max);
             if failed || done || slow || connection.phase == Phase::Closed {
                 if slow {
                     tracing::warn!(
@@ -434,12 +434,13 @@ impl IoThread {
     }
 
     /// Counts a reply of so many bytes that was queued that long after its request was read.
-    fn count_reply(&self, slot: usize, bytes: usize, latency_us: u64) {
+    fn count_reply(&mut self, slot: usize, bytes: usize, latency_us: u64) {
         self.count_sent(slot);
         let counts = &self.shared.threads[self.number];
         counts.latency.add(latency_us / 1000, 1);
         counts.response_bytes.add(bytes as u64, 1);
-        if let Some(connection) = self.connections.get(slot) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.queued_reply(bytes);
             let traffic = &connection.traffic;
             traffic.latency.add(latency_us / 1000, 1);
             traffic.outstanding.store(connection.in_flight.len() as u64, Relaxed);
