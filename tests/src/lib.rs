@@ -13,3 +13,4 @@ pub mod jute;
 pub mod process;
 pub mod request;
 pub mod script;
+pub mod session;

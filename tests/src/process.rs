@@ -3,14 +3,16 @@
 //! Each server has its own data directory and port, listens on 127.0.0.1, and ends with the value that holds it.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+pub use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// The digest of `super:test`, which the test suites of other people's clients configure too.
@@ -92,6 +94,27 @@ impl Server {
         }
     }
 
+    /// Where the server keeps its data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Asks the process to end and waits until it has.
+    pub fn stop(&mut self, signal: Signal) -> ExitStatus {
+        let mut child = self.child.take().expect("the server runs");
+        let pid = Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).expect("signal the server");
+        child.wait().expect("the stopped server")
+    }
+
+    /// Starts the process on data it must not start on; answers how it ended and what it said meanwhile.
+    ///
+    /// Panics if it serves.
+    pub fn launch_refused(&mut self) -> (ExitStatus, String) {
+        assert!(self.child.is_none(), "the server runs already");
+        refused(&mut self.ostler_command())
+    }
+
     /// Starts the process again on the same data and port, after [`Server::kill`].
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "the server runs already");
@@ -160,9 +183,8 @@ impl Server {
     }
 
     fn ostler_command(&self) -> Command {
-        let mut command = Command::new(ostler_binary());
-        command.arg("serve").arg("--data-dir").arg(self.folder.path().join("data"));
-        command.arg("--client-port").arg(self.port.to_string());
+        let mut command = serve_command();
+        command.arg("--data-dir").arg(self.data_dir()).arg("--client-port").arg(self.port.to_string());
         command.args(["--client-port-address", "127.0.0.1", "-DmaxClientCnxns=0", "-DtickTime=2000"]);
         command.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
         command
@@ -176,6 +198,37 @@ impl Drop for Server {
             eprintln!("--- log of {:?}\n{}", self.kind, self.log());
         }
     }
+}
+
+/// `ostler serve`, without options.
+pub fn serve_command() -> Command {
+    let mut command = Command::new(ostler_binary());
+    command.arg("serve");
+    command
+}
+
+/// Runs a server that must refuse to start; answers how it ended and what it said.
+///
+/// Panics if it has not ended after [`START_TIMEOUT`], which means that it serves.
+pub fn refused(command: &mut Command) -> (ExitStatus, String) {
+    let mut said = tempfile::tempfile().expect("a temporary file");
+    let both = |file: &File| Stdio::from(file.try_clone().expect("the temporary file"));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(both(&said)).stderr(both(&said)).spawn().expect("start");
+    let deadline = Instant::now() + START_TIMEOUT;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the server") {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("the server started: {command:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mut text = String::new();
+    said.rewind().and_then(|()| said.read_to_string(&mut text)).expect("what the server said");
+    (status, text)
 }
 
 /// The top of the repository.
@@ -256,7 +309,7 @@ fn ostler_binary() -> PathBuf {
 ///
 /// Between this look and the server's start another process could take it; tests of one machine start from different
 /// offsets so that it does not happen among themselves.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -42,6 +42,9 @@ pub enum StartError {
     /// The data cannot be used.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
+    /// The log failed when the recovered state was to be taken up.
+    #[error(transparent)]
+    Lead(#[from] Fatal),
     /// The system refused a thread, a poll or a signal handler.
     #[error("cannot {action}: {source}")]
     System {
@@ -82,7 +85,8 @@ impl Server {
         }
         let recovery::Recovered { machine, rest } = recovered;
         let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, address.port()));
-        let driver = Driver::new(Arc::clone(&shared), rest);
+        let mut driver = Driver::new(Arc::clone(&shared), rest);
+        driver.lead()?;
         let replication = spawn("replication", {
             let shared = Arc::clone(&shared);
             move || {
@@ -158,7 +162,7 @@ impl Stopper {
 }
 
 impl Shared {
-    /// What the threads of a server with this state share; one connection thread per mailbox. Its sessions count as heard of just now.
+    /// What the threads of a server with this state share; one connection thread per mailbox.
     pub(crate) fn new(
         config: Config,
         clock: Clock,
@@ -168,9 +172,6 @@ impl Shared {
     ) -> Shared {
         let tick_ms = i64::from(config.tick_time_ms);
         let sessions = SessionTable::new(config.server_id, Clock::wall_ms(), tick_ms);
-        for session in machine.sessions() {
-            sessions.opened(session.id, session.timeout_ms, clock.elapsed_ms());
-        }
         Shared {
             machine: RwLock::new(machine),
             watches: Mutex::new(WatchTable::new(watch_limits(&config), RealDisk.entropy())),

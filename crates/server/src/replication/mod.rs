@@ -84,20 +84,26 @@ impl Driver {
         }
     }
 
-    /// Runs until the server stops or cannot go on.
+    /// Runs until the server stops or cannot go on. It must [lead](Self::lead) already.
     pub(crate) fn run(mut self) -> Result<(), Fatal> {
-        self.lead()?;
         while !self.stop {
             self.cycle(PATIENCE)?;
         }
         self.end()
     }
 
-    /// Begins a leadership, which applies what was recovered.
-    fn lead(&mut self) -> Result<(), Fatal> {
+    /// Begins a leadership, which applies the log behind the snapshot. Before that the machine shows a past that clients have seen
+    /// changed, so they are served afterwards only.
+    pub(crate) fn lead(&mut self) -> Result<(), Fatal> {
         self.replica.engine().campaign();
         self.settle()?;
-        self.initialize()
+        self.initialize()?;
+        // Nobody could be heard of until now, however long it took.
+        let now_ms = self.shared.clock.elapsed_ms();
+        for session in self.shared.machine.read().sessions() {
+            self.shared.sessions.opened(session.id, session.timeout_ms, now_ms);
+        }
+        Ok(())
     }
 
     /// Waits for work at most `patience`, does what there is, and posts the results.
