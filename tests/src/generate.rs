@@ -191,6 +191,10 @@ fn create(random: &mut Random) -> Request {
     }
     // Far beyond the length of a run, or out of range: whether a node has expired is a matter of time.
     let ttl_ms = random.pick(&[3_600_000, 3_600_000, (1 << 40) - 1, 1 << 40, 0, -1]);
+    // A createTTL whose flags know no TTL, with a TTL below 0, is not refused by Apache ZooKeeper 3.9.5: applying it ends the server, and its log
+    // cannot be read any more (`EphemeralType.validateTTL` lets it pass, `toEphemeralOwner` does not).
+    let is_deadly = op == op::CREATE_TTL && !matches!(flags, 5 | 6) && ttl_ms < 0;
+    let ttl_ms = if is_deadly { 1 } else { ttl_ms };
     Request::Create { op, path, data: data(random), acl: acl(random), flags, ttl_ms }
 }
 

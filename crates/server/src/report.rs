@@ -19,7 +19,7 @@ use replica::Token;
 use state::command::Features;
 
 /// What `/keeper/api_version` says with the extensions on.
-const KEEPER_API_VERSION: u32 = 2;
+const KEEPER_API_VERSION: u32 = 6;
 
 /// A view of the running server.
 pub struct Report {

@@ -46,7 +46,7 @@ impl Loader<'_> {
             metrics: self.metrics(),
             io_threads: self
                 .settings
-                .number("ostler.ioThreads", 0..=1024, "0 = as many as processors")
+                .number("ostler.ioThreads", 0..=1024, "0 = half as many as processors")
                 .unwrap_or(0),
         };
         self.relations(&config);
@@ -82,7 +82,7 @@ impl Loader<'_> {
                 "writes are acknowledged before they are on the disk and can be lost in a crash",
             );
         }
-        let segment_kib = s.number("preAllocSize", limits::LOG_SEGMENT_BYTES_MIN >> 10..=2 << 20, "KiB");
+        let segment_kib = s.number("preAllocSize", limits::LOG_SEGMENT_BYTES_MIN >> 10..=storage::log::SEGMENT_BYTES_MAX >> 10, "KiB");
         Storage {
             data_dir,
             log_dir,

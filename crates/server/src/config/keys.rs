@@ -172,7 +172,7 @@ pub const KEYS: &[Key] = &[
     without_effect("pathStats.*", "requests are not counted per path"),
     without_effect(
         "reconfigEnabled",
-        "a single server answers reconfig with Unimplemented, as ZooKeeper does",
+        "reconfig is refused with ReconfigDisabled, as by a ZooKeeper that has it off",
     ),
     without_effect("standaloneEnabled", "a single server is a group of one"),
     without_effect("watchManagerName", OWN_WATCHES),

@@ -51,7 +51,7 @@ pub struct Config {
     /// A port for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has it; `None` unless `metricsProvider.className` names that class.
     /// (The AdminServer has `/metrics` in any case.)
     pub metrics: Option<SocketAddr>,
-    /// Threads that serve connections (`ostler.ioThreads`); 0 = as many as there are processors.
+    /// Threads that serve connections (`ostler.ioThreads`); 0 = half as many as there are processors.
     pub io_threads: u16,
 }
 

@@ -20,6 +20,10 @@ use crate::mailbox::{Delivery, Note};
 use crate::shared::Shared;
 use crate::words::Word;
 
+/// Versions by which ClickHouse asks for compression, 64-bit xids and tracing (reference 3). What follows would not be understood, so it is
+/// better said at once. ZooKeeper looks at no version, and so any other is taken.
+const COMPRESSED_OR_WIDE: std::ops::RangeInclusive<i32> = 10..=12;
+
 impl IoThread {
     /// Understands the first bytes of a connection. Returns how many it took; 0 when more must come first.
     pub(super) fn greet(&mut self, slot: usize, bytes: &[u8]) -> usize {
@@ -55,6 +59,10 @@ impl IoThread {
         };
         Traffic::count(&self.shared.threads[self.number].received, 1);
         self.shared.counts.connection_requests.fetch_add(1, Relaxed);
+        if COMPRESSED_OR_WIDE.contains(&request.protocol_version) {
+            let why = format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
+            return self.break_off(slot, &why);
+        }
         let last_zxid = self.shared.machine.read().last_zxid();
         if request.last_zxid_seen > last_zxid {
             let why = format!("it has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);

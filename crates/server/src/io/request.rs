@@ -37,14 +37,34 @@ enum Way {
 }
 
 /// Whether the write goes through the log. What cannot be decoded does not, with one exception: when a multi breaks off, ZooKeeper uses up
-/// a zxid to say so. A multi in which an ACL is null fails in ZooKeeper too, but earlier, and uses up none.
+/// a zxid to say so.
 fn has_place_in_log(op: Opcode, body: &[u8]) -> bool {
     match Request::decode(op, body) {
-        Ok(Request::Multi(parts)) => {
-            !parts.iter().any(|part| matches!(part, Request::Create(create) if create.acl.is_null()))
-        }
+        Ok(Request::Multi(parts)) => parts.iter().find_map(|part| flaw(&part)) != Some(Flaw::NullAcl),
         Ok(_) => true,
         Err(_) => op == Opcode::Multi,
+    }
+}
+
+/// Why ZooKeeper cannot read a part of a multi that is well-formed (`MultiOperationRecord.deserialize`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// No such create mode, or one that needs a TTL: the multi's refusal uses up a zxid.
+    Mode,
+    /// A null ACL is followed without looking, which fails before a zxid is given.
+    NullAcl,
+}
+
+fn flaw(part: &Request<'_>) -> Option<Flaw> {
+    let Request::Create(create) = part else { return None };
+    if create.kind == Opcode::CreateTtl {
+        // Read without a look at either.
+        return None;
+    }
+    match (matches!(create.flags, 0..=4), create.acl.is_null()) {
+        (false, _) => Some(Flaw::Mode),
+        (true, true) => Some(Flaw::NullAcl),
+        (true, false) => None,
     }
 }
 

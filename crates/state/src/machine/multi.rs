@@ -11,7 +11,7 @@ use std::ops::Bound;
 use wire::code::ErrorCode;
 use wire::opcode::Opcode;
 use wire::path;
-use wire::record::{Multi, MultiHeader, MultiResult, Request};
+use wire::record::{Create, Multi, MultiHeader, MultiResult, Request};
 use wire::stat::Stat;
 
 use super::Machine;
@@ -36,7 +36,7 @@ impl Machine {
         self.with_path_buffer(|machine, buffer| {
             match stage(machine, multi, context, stamp, buffer) {
                 Ok(steps) => {
-                    for (operation, step) in multi.iter().zip(&steps) {
+                    for (operation, step) in multi.iter().map(understood).zip(&steps) {
                         let node = machine.perform(step, stamp, buffer, changes);
                         let opcode = operation.opcode();
                         // Containers and TTL nodes answer as create2 does.
@@ -83,6 +83,17 @@ fn may_stand_in_multi(operation: &Request<'_>, context: &Context<'_>) -> bool {
     }
 }
 
+/// The operation as ZooKeeper understands it within a multi: a createTTL whose flags know no TTL is a create there (`Op.create`), while alone
+/// it is refused.
+fn understood(operation: Request<'_>) -> Request<'_> {
+    match operation {
+        Request::Create(create) if create.kind == Opcode::CreateTtl && !matches!(create.flags, 5 | 6) => {
+            Request::Create(Create { kind: Opcode::Create, ttl: None, ..create })
+        }
+        other => other,
+    }
+}
+
 /// The operation that was refused, counted from 0, and why.
 struct Refused {
     at: usize,
@@ -98,7 +109,7 @@ fn stage<'r>(
 ) -> Result<Vec<Step<'r>>, Refused> {
     let mut staging = Staging { machine, nodes: BTreeMap::new() };
     let mut steps = Vec::with_capacity(multi.len());
-    for (at, operation) in multi.iter().enumerate() {
+    for (at, operation) in multi.iter().map(understood).enumerate() {
         let step = plan(&staging, context, &operation, buffer).map_err(|code| Refused { at, code })?;
         staging.stage(&step, stamp, buffer);
         steps.push(step);
