@@ -53,6 +53,10 @@ impl Connection {
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
         match self.stream.read_exact(&mut frame) {
             Ok(()) => Received::Frame(frame),
+            // The server ended in the middle of it.
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                Received::Closed
+            }
             Err(error) => panic!("a frame of {} bytes broke off: {error}", frame.len()),
         }
     }

@@ -1,0 +1,270 @@
+//! At every bound the client that meets it gets its answer or is disconnected, and all others go on.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use ostler_tests::process::{Kind, Server};
+use ostler_tests::request::{Request, op};
+use ostler_tests::session::{Session, create, get_data, ping, set_data};
+
+const EPHEMERAL: i32 = 1;
+const TIMEOUT_MS: i32 = 30_000;
+const SYSTEM_ERROR: i32 = -1;
+
+/// Another client must be answered within this while one misbehaves. Generous, for machines that do other things as well.
+const FINE: Duration = Duration::from_millis(500);
+
+fn server(properties: &[(&str, &str)]) -> Server {
+    Server::start_with(Kind::Ostler, properties).expect("the server")
+}
+
+fn session(address: SocketAddr) -> Session {
+    Session::open(address, TIMEOUT_MS).expect("a session")
+}
+
+/// Connects and sends bytes; answers whether the server closes the connection within `patience`.
+fn is_closed_after(address: SocketAddr, bytes: &[u8], patience: Duration) -> bool {
+    let mut stream = TcpStream::connect(address).expect("connect");
+    let _ = stream.write_all(bytes);
+    stream.set_read_timeout(Some(patience)).expect("a timeout");
+    match stream.read(&mut [0; 64]) {
+        Ok(0) => true,
+        Ok(n) => panic!("{n} bytes came instead"),
+        Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn a_frame_of_an_impossible_length_costs_only_its_own_connection() {
+    let server = server(&[("jute.maxbuffer", "100000")]);
+    let mut other = session(server.address());
+    other.must(&create("/other", b"x", 0));
+    for length in [100_001, i32::MAX, -1, i32::MIN] {
+        let patience = Duration::from_secs(5);
+        assert!(
+            is_closed_after(server.address(), &length.to_be_bytes(), patience),
+            "first frame of {length}"
+        );
+        let mut one = session(server.address());
+        one.connection.send(&length.to_be_bytes());
+        assert!(one.is_closed_within(patience), "a frame of {length} in a session");
+        let again = Session::resume(server.address(), &one.identity, 0, TIMEOUT_MS);
+        assert!(again.is_some(), "the session outlives its connection");
+        other.must(&get_data("/other"));
+    }
+    // The greatest length is served: 4 bytes of path length, 2 of path, 4 of data length and so on fit around the data.
+    let mut one = session(server.address());
+    let overhead = create("/a", b"", 0).frame(1, &Default::default()).len() - 4;
+    one.must(&create("/a", &vec![b'x'; 100_000 - overhead], 0));
+    assert_eq!(one.must(&get_data("/a")).buffer().len(), 100_000 - overhead);
+    one.send(&create("/b", &vec![b'x'; 100_001 - overhead], 0));
+    assert!(one.is_closed_within(Duration::from_secs(5)), "one byte more is not");
+}
+
+#[test]
+fn an_address_gets_no_more_connections_than_its_share() {
+    let server = server(&[("maxClientCnxns", "5")]);
+    // The start looked for the server by connections of its own, the last of which may not have ended yet.
+    std::thread::sleep(Duration::from_millis(200));
+    let mut sessions: Vec<Session> = (0..5).map(|_| session(server.address())).collect();
+    for _ in 0..3 {
+        assert!(is_closed_after(server.address(), &[], Duration::from_secs(5)), "the sixth is closed");
+    }
+    for one in &mut sessions {
+        one.must(&Request::Read { op: op::EXISTS, path: "/".to_owned(), watch: false });
+    }
+    drop(sessions.pop());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Session::open(server.address(), TIMEOUT_MS).is_none() {
+        assert!(Instant::now() < deadline, "a place that was left is given to the next");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_disconnected_and_nobody_else_notices() {
+    let server = server(&[("ostler.outputBytesPerConnectionMax", "2097152")]);
+    let address = server.address();
+    let mut other = session(address);
+    other.must(&create("/big", &vec![b'x'; 500_000], 0));
+    other.must(&create("/small", b"x", 0));
+    // Reads behind a write are answered together, so that they cannot be held back one by one.
+    let mut deaf = session(address);
+    for _ in 0..60 {
+        deaf.send(&set_data("/small", b"y"));
+        deaf.send(&get_data("/big"));
+        deaf.send(&get_data("/big"));
+    }
+    let begun = Instant::now();
+    let mut slowest = Duration::ZERO;
+    while begun.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        other.must(&set_data("/small", b"z"));
+        other.must(&get_data("/small"));
+        slowest = slowest.max(asked.elapsed());
+        if server.log().contains("does not read its replies") {
+            break;
+        }
+    }
+    assert!(server.log().contains("does not read its replies"), "it is disconnected");
+    assert!(slowest < FINE, "another client waited {slowest:?}");
+    // What the system had taken is still there to be read, then comes the end.
+    let mut received = 0;
+    while deaf.reply().is_some() {
+        received += 1;
+    }
+    assert!(received < 180, "not all of it was kept for the client");
+    other.must(&get_data("/big"));
+}
+
+#[test]
+fn one_long_reply_may_be_longer_than_what_may_wait() {
+    let server = server(&[("ostler.outputBytesPerConnectionMax", "1100000")]);
+    let mut one = session(server.address());
+    let name = "n".repeat(200);
+    one.must(&create("/d", b"", 0));
+    for number in 0..30_000 {
+        one.send(&create(&format!("/d/{name}{number}"), b"", 0));
+        if number % 1000 == 999 {
+            for _ in 0..1000 {
+                assert_eq!(one.reply().expect("a reply").err, 0);
+            }
+        }
+    }
+    one.send(&Request::Read { op: op::GET_CHILDREN, path: "/d".to_owned(), watch: false });
+    std::thread::sleep(Duration::from_millis(300));
+    let reply = one.reply().expect("the reply comes whole, six times the bound");
+    assert_eq!((reply.err, reply.count()), (0, 30_000));
+}
+
+#[test]
+fn a_watch_too_many_is_refused() {
+    let server = server(&[("ostler.watchesMax", "10")]);
+    let mut one = session(server.address());
+    let mut other = session(server.address());
+    let watch = |number: i32| Request::Read { op: op::EXISTS, path: format!("/w{number}"), watch: true };
+    for number in 0..10 {
+        assert_eq!(one.call(&watch(number)).err, -101, "no such znode, and a watch for it");
+    }
+    assert_eq!(one.call(&watch(10)).err, SYSTEM_ERROR);
+    assert_eq!(other.call(&watch(11)).err, SYSTEM_ERROR, "the bound is the server's");
+    let persistent = Request::Watches { op: op::ADD_WATCH, path: "/p".to_owned(), kind: 1 };
+    assert_eq!(other.call(&persistent).err, SYSTEM_ERROR);
+    assert_eq!(one.call(&watch(3)).err, -101, "a watch it has already needs no place");
+    // Reads and writes go on, and a watch that fires leaves its place to another.
+    other.must(&create("/w0", b"x", 0));
+    assert_eq!(other.call(&watch(11)).err, -101);
+    // So do those of a client that goes.
+    drop(one);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while other.call(&watch(12)).err == SYSTEM_ERROR {
+        assert!(Instant::now() < deadline, "the watches of a client that left are gone");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_session_too_many_is_turned_away() {
+    let server = server(&[("ostler.sessionsMax", "3")]);
+    let mut sessions: Vec<Session> = (0..3).map(|_| session(server.address())).collect();
+    assert!(Session::open(server.address(), TIMEOUT_MS).is_none());
+    let first = sessions.remove(0);
+    let mut first = Session::resume(server.address(), &first.identity, 0, TIMEOUT_MS)
+        .expect("resuming is no new session");
+    first.must(&create("/a", b"x", EPHEMERAL));
+    assert_eq!(first.call(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }).err, 0);
+    let mut next = session(server.address());
+    assert_eq!(
+        next.call(&get_data("/a")).err,
+        -101,
+        "the place of a session that ended is given to the next"
+    );
+}
+
+#[test]
+fn throttled_requests_are_all_answered() {
+    let server = server(&[("globalOutstandingLimit", "2")]);
+    let address = server.address();
+    session(address).must(&create("/t", b"", 0));
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            std::thread::spawn(move || {
+                let mut one = session(address);
+                let path = format!("/t/{client}");
+                one.must(&create(&path, b"", 0));
+                for number in 0..300 {
+                    one.send(&set_data(&path, number.to_string().as_bytes()));
+                    one.send(&get_data(&path));
+                }
+                for number in 0..300 {
+                    assert_eq!(one.reply().expect("a reply to the write").err, 0);
+                    let read = one.reply().expect("a reply to the read");
+                    assert_eq!(read.buffer(), number.to_string().as_bytes(), "in order");
+                }
+                one.call(&ping());
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().expect("all is answered");
+    }
+    let waits = server.four_letter_word("mntr");
+    let waits: u64 = waits
+        .lines()
+        .find_map(|line| line.strip_prefix("zk_request_throttle_wait_count\t")?.trim().parse().ok())
+        .unwrap_or_else(|| panic!("the waits are counted: {waits}"));
+    assert!(waits > 0, "the throttle did something");
+}
+
+#[test]
+fn a_connection_without_a_session_is_closed_in_time() {
+    let server = server(&[("nio.sessionlessCnxnTimeout", "600")]);
+    let handshake_begun = [0, 0, 0, 45, 0, 0];
+    for bytes in [&[][..], &handshake_begun] {
+        let begun = Instant::now();
+        assert!(
+            is_closed_after(server.address(), bytes, Duration::from_secs(10)),
+            "half open after {bytes:?}"
+        );
+        let took = begun.elapsed();
+        assert!(took > Duration::from_millis(550) && took < Duration::from_secs(4), "{took:?}");
+    }
+    let mut one = session(server.address());
+    std::thread::sleep(Duration::from_millis(1500));
+    one.call(&ping());
+}
+
+#[test]
+fn a_directory_of_a_hundred_thousand_is_listed_while_others_are_served() {
+    const CHILDREN: i32 = 100_000;
+    let server = server(&[]);
+    let address = server.address();
+    let mut one = session(address);
+    one.must(&create("/d", b"", 0));
+    for number in 0..CHILDREN {
+        one.send(&create(&format!("/d/child-{number:06}"), b"", 0));
+        if number % 500 == 499 {
+            for _ in 0..500 {
+                assert_eq!(one.reply().expect("a reply").err, 0);
+            }
+        }
+    }
+    let lister = std::thread::spawn(move || {
+        for read in [op::GET_CHILDREN, op::GET_CHILDREN2].repeat(10) {
+            let reply = one.must(&Request::Read { op: read, path: "/d".to_owned(), watch: false });
+            assert_eq!(reply.count(), CHILDREN);
+            let stat = if read == op::GET_CHILDREN2 { 68 } else { 0 };
+            assert_eq!(reply.body.len(), 4 + CHILDREN as usize * (4 + "child-000000".len()) + stat);
+        }
+    });
+    let mut other = session(address);
+    let mut slowest = Duration::ZERO;
+    while !lister.is_finished() {
+        let asked = Instant::now();
+        other.must(&get_data("/d"));
+        slowest = slowest.max(asked.elapsed());
+    }
+    lister.join().expect("every listing is whole");
+    assert!(slowest < FINE, "another client waited {slowest:?}");
+}
