@@ -104,6 +104,19 @@ pub enum RecoveryError {
         /// Last entry of the snapshot.
         snapshot: u64,
     },
+    /// The log leaves entries out that only a damaged snapshot had: a power loss took them under `forceSync=no`.
+    #[error(
+        "{}: the log goes on from entry {last} with entry {next}; what is between was in a newer snapshot that cannot be used. \
+         Put back that snapshot from a backup, or start with an empty directory", dir.display()
+    )]
+    Hole {
+        /// The directory of the log.
+        dir: PathBuf,
+        /// The last entry before the hole.
+        last: u64,
+        /// The first one behind it.
+        next: u64,
+    },
 }
 
 /// Opens the data directory and reads what is there.
@@ -245,6 +258,9 @@ impl Tail {
             let first = first.index;
             return Err(RecoveryError::Gap { dir: dir.to_owned(), first, snapshot: self.after });
         }
+        if let Some([before, behind]) = self.entries.array_windows().find(|[a, b]| b.index != a.index + 1) {
+            return Err(RecoveryError::Hole { dir: dir.to_owned(), last: before.index, next: behind.index });
+        }
         let position = snapshot.position;
         let founding = HardState { term: position.term, vote: None, commit: position.index };
         Ok(Start { hard_state: self.hard_state.unwrap_or(founding), snapshot, entries: self.entries })
@@ -268,5 +284,41 @@ impl Progress {
             let (read, all) = reader.progress();
             tracing::info!("loading the snapshot: {} of {} MiB", read >> 20, all >> 20);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail(after: u64, entries: &[(u64, u64)]) -> Tail {
+        let mut tail = Tail { after, ..Tail::default() };
+        for &(index, term) in entries {
+            tail.take(Record::Entry { group: GROUP, index, term, kind: EntryKind::Command as u8, data: &[] });
+        }
+        tail
+    }
+
+    fn started(tail: Tail) -> Result<Vec<(u64, u64)>, RecoveryError> {
+        let start = tail.start(SnapshotMeta::bootstrap(&[MEMBER]), Path::new("/log"))?;
+        Ok(start.entries.iter().map(|entry| (entry.index, entry.term)).collect())
+    }
+
+    #[test]
+    fn a_later_entry_replaces_those_from_its_index_on() {
+        let tail = tail(1, &[(1, 1), (2, 1), (3, 1), (4, 1), (3, 2)]);
+        assert_eq!(started(tail).expect("a whole log"), [(2, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn a_log_that_does_not_reach_back_to_the_snapshot_is_refused() {
+        let refused = started(tail(3, &[(5, 1), (6, 1)]));
+        assert!(matches!(refused, Err(RecoveryError::Gap { first: 5, snapshot: 3, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_log_with_a_hole_is_refused() {
+        let refused = started(tail(0, &[(1, 1), (2, 1), (9, 2), (10, 2)]));
+        assert!(matches!(refused, Err(RecoveryError::Hole { last: 2, next: 9, .. })), "{refused:?}");
     }
 }

@@ -122,3 +122,17 @@ fn the_work_takes_snapshots_and_forgets_old_log() {
     assert!(!log.contains(&"0000000000000001.seg".to_owned()), "the first segment is forgotten: {log:?}");
     assert!(log.iter().any(|name| name.ends_with(".spare")), "an old segment is kept for later: {log:?}");
 }
+
+/// With `forceSync=no` a power loss may take acknowledged writes, but what is left is a state that once was, and the server starts on it.
+#[test]
+fn without_fsync_a_power_loss_leaves_a_whole_past() {
+    for seed in 0..12 {
+        let mut world = World::new(seed);
+        world.config.storage.force_sync = false;
+        for life in 0..3 {
+            live(&mut world, 1, CYCLES, &format!("seed {seed}, life {life}"));
+            world.lose_power();
+        }
+        world.launch(&format!("seed {seed}, at last")).expect("a sound disk");
+    }
+}

@@ -181,6 +181,9 @@ impl World {
         if let Some(later) = self.crash_at.filter(|at| *at >= self.disk.operations()) {
             self.disk.fault_at(later, Fault::Crash);
         }
+        if !self.config.storage.force_sync {
+            (self.durable, self.password) = (0, None);
+        }
         let durable = self.durable;
         let cut = |h: &History| -> Vec<History> { (durable..=h.len()).map(|len| h.prefix(len)).collect() };
         self.histories = self.histories.iter().flat_map(cut).collect();
