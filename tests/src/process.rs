@@ -72,8 +72,15 @@ impl Server {
         all.extend(properties.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut server = Server { kind, port: free_port(), folder, properties: all, child: None };
-        server.launch();
-        Some(server)
+        // Another process may have taken the port since it was looked at.
+        for _ in 0..5 {
+            match server.try_launch() {
+                Err(why) if why.contains("Address already in use") => server.port = free_port(),
+                Err(why) => panic!("{why}"),
+                Ok(()) => return Some(server),
+            }
+        }
+        panic!("every free port is taken at once")
     }
 
     /// Where clients connect.
@@ -107,6 +114,16 @@ impl Server {
         child.wait().expect("the stopped server")
     }
 
+    /// Starts the process again and kills it after `moment`, wherever it then is.
+    pub fn launch_and_kill(&mut self, moment: Duration) {
+        assert!(self.child.is_none(), "the server runs already");
+        let mut command = self.ostler_command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(command.spawn().expect("start the server"));
+        std::thread::sleep(moment);
+        self.kill();
+    }
+
     /// Starts the process on data it must not start on; answers how it ended and what it said meanwhile.
     ///
     /// Panics if it serves.
@@ -117,6 +134,10 @@ impl Server {
 
     /// Starts the process again on the same data and port, after [`Server::kill`].
     pub fn launch(&mut self) {
+        self.try_launch().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    fn try_launch(&mut self) -> Result<(), String> {
         assert!(self.child.is_none(), "the server runs already");
         let mut command = match self.kind {
             Kind::ZooKeeper => self.zookeeper_command(),
@@ -125,7 +146,7 @@ impl Server {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the server's log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the server's log")).stderr(log);
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}")));
-        self.wait_until_serving();
+        self.wait_until_serving()
     }
 
     /// Kills and launches.
@@ -150,12 +171,21 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    fn wait_until_serving(&mut self) {
+    fn wait_until_serving(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + START_TIMEOUT;
-        while !self.four_letter_word("srvr").starts_with("Zookeeper version: ") {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            assert!(ended.is_none(), "{:?} ended at its start: {ended:?}\n{}", self.kind, self.log());
-            assert!(Instant::now() < deadline, "{:?} does not answer srvr\n{}", self.kind, self.log());
+        loop {
+            let serves = self.four_letter_word("srvr").starts_with("Zookeeper version: ");
+            // Looked at in this order: the answer may be that of another server, on whose port this one has ended.
+            if let Some(ended) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                self.child = None;
+                return Err(format!("{:?} ended at its start: {ended:?}\n{}", self.kind, self.log()));
+            }
+            if serves {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{:?} does not answer srvr\n{}", self.kind, self.log()));
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }

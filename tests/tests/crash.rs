@@ -121,8 +121,17 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             })
             .collect();
         std::thread::sleep(random_moment(round));
-        server.kill();
+        // Now and then it is asked to stop instead, in the middle of the same work.
+        if round % 4 == 3 {
+            assert_eq!(server.stop(Signal::TERM).code(), Some(0), "{}", server.log());
+        } else {
+            server.kill();
+        }
         told = writers.into_iter().map(|writer| writer.join().expect("a writer")).collect();
+        if round % 3 == 1 {
+            // In the start, whose work is then to be done again.
+            server.launch_and_kill(random_moment(round) / 10);
+        }
         server.launch();
         let zxid = told.iter().map(|told| told.zxid).max().unwrap_or(0);
         owner = Session::resume(address, &owner.identity, zxid, TIMEOUT_MS).expect("the session lives on");
@@ -138,7 +147,7 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         verify(&mut owner, writer, told, &all);
     }
     let total: usize = told.iter().map(|told| told.created.len()).sum();
-    println!("{rounds} kills, {total} acknowledged creates found again");
+    println!("{rounds} ends, {total} acknowledged creates found again");
     assert!(total as u64 > rounds * 20, "only {total} writes were acknowledged");
 }
 
@@ -147,6 +156,47 @@ fn random_moment(round: u64) -> Duration {
     let nanos =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").subsec_nanos();
     Duration::from_millis(50 + (u64::from(nanos) / 1000 + round * 97) % 400)
+}
+
+/// A snapshot under way is given up by a stop, which waits for nothing but the log.
+#[test]
+fn a_stop_does_not_wait_for_a_snapshot() {
+    const ZNODES: usize = 60_000;
+    let mut server = Server::start_with(Kind::Ostler, &[("snapCount", "100000000")]).expect("the server");
+    let mut session = Session::open(server.address(), TIMEOUT_MS).expect("a session");
+    // Data that cannot be compressed makes the snapshot long.
+    let mut noise = 1u64;
+    let mut data = || -> Vec<u8> {
+        let mut next = || {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 33) as u8
+        };
+        (0..1000).map(|_| next()).collect()
+    };
+    for number in 0..ZNODES {
+        session.send(&create(&format!("/noise-{number}"), &data(), 0));
+        if number % 200 == 199 {
+            for _ in 0..200 {
+                assert_eq!(session.reply().expect("a reply").err, 0);
+            }
+        }
+    }
+    drop(session);
+    let unfinished = |server: &Server| -> Vec<String> {
+        let names = fs::read_dir(server.data_dir().join("snapshot")).expect("the directory");
+        names.map(|name| name.expect("a name").file_name().to_string_lossy().into_owned()).collect()
+    };
+    server.four_letter_word("csnp");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while unfinished(&server).is_empty() {
+        assert!(Instant::now() < deadline, "a snapshot was asked for");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(server.stop(Signal::TERM).code(), Some(0));
+    assert_eq!(unfinished(&server), Vec::<String>::new(), "it was given up, and nothing is left of it");
+    server.launch();
+    let mut session = Session::open(server.address(), TIMEOUT_MS).expect("a session");
+    session.must(&get_data(&format!("/noise-{}", ZNODES - 1)));
 }
 
 /// A server with `/value-000` to `/value-099`, each flushed on its own.

@@ -218,6 +218,42 @@ fn throttled_requests_are_all_answered() {
 }
 
 #[test]
+fn bytes_in_flight_are_bounded_and_all_answered() {
+    let server = server(&[("ostler.outstandingBytesMax", "1048576")]);
+    let address = server.address();
+    let clients: Vec<_> = (0..4)
+        .map(|client| {
+            std::thread::spawn(move || {
+                let mut one = session(address);
+                let path = format!("/b{client}");
+                one.must(&create(&path, b"", 0));
+                for number in 0..40u8 {
+                    one.send(&set_data(&path, &vec![number; 300_000]));
+                }
+                for _ in 0..40 {
+                    assert_eq!(one.reply().expect("a reply").err, 0);
+                }
+                assert_eq!(one.must(&get_data(&path)).buffer(), vec![39; 300_000]);
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().expect("all is answered");
+    }
+}
+
+#[test]
+fn a_connection_too_many_in_all_is_closed() {
+    let server = server(&[("maxCnxns", "4")]);
+    std::thread::sleep(Duration::from_millis(200));
+    let mut sessions: Vec<Session> = (0..4).map(|_| session(server.address())).collect();
+    assert!(is_closed_after(server.address(), &[], Duration::from_secs(5)), "the fifth is closed");
+    for one in &mut sessions {
+        one.call(&ping());
+    }
+}
+
+#[test]
 fn a_connection_without_a_session_is_closed_in_time() {
     let server = server(&[("nio.sessionlessCnxnTimeout", "600")]);
     let handshake_begun = [0, 0, 0, 45, 0, 0];
