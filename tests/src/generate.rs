@@ -263,7 +263,6 @@ fn quota(random: &mut Random) -> Request {
         "count=2,bytes=10",
         "count=-1,bytes=-1=;byteHardLimit=100;countHardLimit=6",
         "count=3,bytes=-1=;countHardLimit=4",
-        "nonsense",
     ]);
     let (path, data) = random.pick(&[
         (root.to_owned(), ""),
