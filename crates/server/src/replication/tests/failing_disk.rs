@@ -1,5 +1,9 @@
 //! A full disk refuses writes and nothing else; a disk that fails stops the server before it can lie.
 
+use std::path::Path;
+
+use storage::disk::Disk as _;
+
 use super::*;
 
 fn fill(world: &mut World, life: &mut Life) -> (usize, usize) {
@@ -99,4 +103,56 @@ fn a_failed_sync_stops_the_server_before_anything_of_it_is_acknowledged() {
         }
     }
     assert!(stops >= 8, "most operations of the log are writes and syncs: {stops}");
+}
+
+/// A world that was stopped and has several snapshots, and their files, oldest first.
+fn with_snapshots(seed: u64) -> (World, Vec<PathBuf>) {
+    let mut world = World::new(seed);
+    let mut life = world.launch("first").expect("a sound disk");
+    for _ in 0..60 {
+        assert!(world.cycle(&mut life, "sound"));
+    }
+    life.driver.end().expect("a sound disk");
+    let dir = PathBuf::from(DATA_DIR).join("snapshot");
+    let names = world.disk.list(&dir).expect("the directory");
+    let files: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();
+    assert!(files.len() >= 2, "seed {seed}: {files:?}");
+    (world, files)
+}
+
+fn damage(world: &mut World, file: &Path) {
+    let len = world.disk.contents(file).expect("the snapshot").len() as u64;
+    let (offset, bit) = (world.workload.below(len), world.workload.below(8) as u8);
+    assert!(world.disk.flip_bit(file, offset, bit));
+}
+
+#[test]
+fn a_damaged_snapshot_is_passed_over_and_nothing_is_lost() {
+    for seed in 0..24 {
+        let (mut world, files) = with_snapshots(seed);
+        // All but the oldest, in half of the worlds.
+        let damaged = if seed % 2 == 0 { &files[1..] } else { &files[files.len() - 1..] };
+        for file in damaged {
+            damage(&mut world, file);
+        }
+        let context = format!("seed {seed}, {} of {} snapshots damaged", damaged.len(), files.len());
+        let mut life = world.launch(&context).expect("a sound disk");
+        for _ in 0..30 {
+            assert!(world.cycle(&mut life, &context));
+        }
+        drop(life);
+        world.lose_power();
+        world.launch(&format!("{context}, later")).expect("a sound disk");
+    }
+}
+
+#[test]
+fn without_any_usable_snapshot_the_start_is_refused_and_says_which() {
+    let (mut world, files) = with_snapshots(1);
+    for file in &files {
+        damage(&mut world, file);
+    }
+    let files_of = Files { disk: Arc::new(world.disk.clone()), background: false };
+    let refused = recover(files_of, &world.config, features(&world.config.requests)).err().expect("no state");
+    assert!(refused.to_string().contains(&files.last().expect("some").display().to_string()), "{refused}");
 }
