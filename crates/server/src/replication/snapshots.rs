@@ -17,6 +17,7 @@ use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 use super::GROUP;
 use super::recovery::{Files, put_meta};
 use crate::clock::Clock;
+use crate::config::limits;
 use crate::inbox::Errand;
 use crate::shared::Shared;
 
@@ -33,6 +34,12 @@ const LOG_BYTES_MAX: u64 = 256 << 20;
 /// Entries kept in memory behind the last applied one, in bytes. A group of one needs none.
 const RETAINED_BYTES_MAX: u64 = 1 << 20;
 
+/// Time between the beginnings of two snapshots, unless there is much log.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Log that calls for a snapshot within the pause.
+const LOG_BYTES_IN_PAUSE_MAX: u64 = 128 << 20;
+
 /// After a snapshot failed, the next attempt waits this long.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -48,6 +55,7 @@ pub(super) struct Snapshots {
     retained_bytes: u64,
     /// The replica's count of commands when the last snapshot began.
     begun_at: u64,
+    begun_when: Instant,
     /// Where between half of `snapCount` and all of it the next one is due, so that members do not all take theirs at once.
     due_after: u64,
     retry_at: Option<Instant>,
@@ -75,6 +83,7 @@ impl Snapshots {
             bytes: 0,
             retained_bytes: 0,
             begun_at: 0,
+            begun_when: Instant::now(),
             due_after: 0,
             retry_at: None,
             asked: false,
@@ -108,7 +117,12 @@ impl Snapshots {
         self.trim(replica);
         self.purge_hourly(shared);
         let commands = replica.applied_commands() - self.begun_at;
-        let due = self.asked || commands >= self.due_after || self.bytes >= self.bytes_max;
+        // A hundred thousand writes are a fraction of a second. One snapshot after the other would keep the disk busy under every flush,
+        // so within the pause only so much log calls for one as a start can read in a moment. Who sets a lower count wants them often.
+        let rested = self.commands_max < limits::SNAPSHOT_COMMANDS
+            || self.begun_when.elapsed() >= PAUSE
+            || self.bytes >= LOG_BYTES_IN_PAUSE_MAX;
+        let due = self.asked || (commands >= self.due_after && rested) || self.bytes >= self.bytes_max;
         let held_back = self.retry_at.is_some_and(|at| Instant::now() < at);
         if due && self.running.is_none() && !held_back && !replica.has_work() {
             self.begin(shared, replica);
@@ -138,6 +152,7 @@ impl Snapshots {
         self.asked = false;
         self.bytes = 0;
         self.begun_at = replica.applied_commands();
+        self.begun_when = Instant::now();
         self.draw();
         let name = SnapshotName { group: GROUP, index: meta.position.index, term: meta.position.term, zxid };
         let job = Job {
