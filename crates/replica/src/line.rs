@@ -69,9 +69,11 @@ impl Line {
 
     /// Turns the newest command of that xid into a refusal, in its place.
     pub fn refuse(&mut self, token: Token, xid: i32, opcode: i32) {
-        let slot = self.queue.iter_mut().rev().find(
-            |w| matches!(w, Waiting::Command { token: t, xid: x } if *t == token && *x == xid),
-        );
+        let slot = self
+            .queue
+            .iter_mut()
+            .rev()
+            .find(|w| matches!(w, Waiting::Command { token: t, xid: x } if *t == token && *x == xid));
         let slot = slot.expect("a refused command stands in its session's line");
         *slot = Waiting::Refused { token, xid, opcode };
     }

@@ -156,7 +156,8 @@ impl<E: Engine> Replica<E> {
     pub fn refuse_gathered(&mut self) {
         for gathering in self.gathered.drain(..) {
             for g in gathering.waiting {
-                let line = self.lines.get_mut(&g.session).expect("a gathered command stands in its session's line");
+                let line =
+                    self.lines.get_mut(&g.session).expect("a gathered command stands in its session's line");
                 line.refuse(g.token, g.xid, g.opcode);
                 self.answerable.push(g.session);
             }
@@ -209,9 +210,8 @@ impl<E: Engine> Replica<E> {
         outlet: &mut impl Outlet,
         room: &mut usize,
     ) -> bool {
-        let (header, rest) = BatchHeader::read(&entry.data).unwrap_or_else(|e| {
-            panic!("entry {} is agreed and durable but is no batch: {e}", entry.index)
-        });
+        let (header, rest) = BatchHeader::read(&entry.data)
+            .unwrap_or_else(|e| panic!("entry {} is agreed and durable but is no batch: {e}", entry.index));
         let at = self.applied_bytes;
         for command in commands(&rest[at..]) {
             let command = command.unwrap_or_else(|e| {

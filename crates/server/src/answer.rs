@@ -144,9 +144,9 @@ fn decided(
         Request::Multi(_) => return Err(ErrorCode::MarshallingError),
         // As a ZooKeeper without SASL: it has nothing to say.
         Request::Sasl(_) => SaslReply { token: None }.encode(out),
-        Request::AddWatch(_)
-        | Request::CheckWatches(_)
-        | Request::RemoveWatches(_) => watching(shared, asker, request, out)?,
+        Request::AddWatch(_) | Request::CheckWatches(_) | Request::RemoveWatches(_) => {
+            watching(shared, asker, request, out)?
+        }
         _ => return read(shared, machine, asker, request, out),
     }
     Ok(None)

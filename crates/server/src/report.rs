@@ -41,7 +41,8 @@ impl Report {
     }
 
     fn response_bytes(&self) -> Option<ResponseBytes> {
-        let used = || self.shared.threads.iter().map(|t| &t.response_bytes).filter(|b| b.count.load(Relaxed) > 0);
+        let used =
+            || self.shared.threads.iter().map(|t| &t.response_bytes).filter(|b| b.count.load(Relaxed) > 0);
         Some(ResponseBytes {
             last: used().map(|b| b.last_ms.load(Relaxed)).next()?,
             min: used().map(Latency::min_ms).min()?,

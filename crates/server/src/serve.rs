@@ -102,7 +102,10 @@ impl Server {
         for (number, poll) in polls.into_iter().enumerate() {
             let thread = IoThread::new(number, Arc::clone(&shared), poll, listener.take())
                 .map_err(system("listen"))?;
-            io.push(spawn(&format!("clients-{number}"), move || thread.run()).map_err(system("start a thread"))?);
+            io.push(
+                spawn(&format!("clients-{number}"), move || thread.run())
+                    .map_err(system("start a thread"))?,
+            );
         }
         let (admin, unavailable) =
             admin::start(Arc::new(Report::new(&shared))).map_err(system("start the AdminServer"))?;
@@ -198,7 +201,10 @@ impl Shared {
     }
 }
 
-fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
@@ -234,7 +240,9 @@ fn wanted(listen: &Listen) -> SocketAddr {
 fn listen(listen: &Listen) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     let unspecified = listen.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let listener = match bind(wanted(listen), listen.backlog) {
-        Err(_) if unspecified => bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port), listen.backlog)?,
+        Err(_) if unspecified => {
+            bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port), listen.backlog)?
+        }
         bound => bound?,
     };
     let address = listener.local_addr()?;

@@ -71,8 +71,7 @@ impl SessionTable {
     /// A session exists from now on, with nobody on it yet.
     pub fn opened(&self, session: i64, timeout_ms: i32, now_ms: i64) {
         let mut inner = self.inner.lock();
-        let entry =
-            Entry { seen_ms: Arc::new(AtomicI64::new(now_ms)), owner: None, closing: false };
+        let entry = Entry { seen_ms: Arc::new(AtomicI64::new(now_ms)), owner: None, closing: false };
         inner.entries.insert(session, entry);
         inner.expiry.add(session, timeout_ms, now_ms);
     }

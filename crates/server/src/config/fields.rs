@@ -82,7 +82,11 @@ impl Loader<'_> {
                 "writes are acknowledged before they are on the disk and can be lost in a crash",
             );
         }
-        let segment_kib = s.number("preAllocSize", limits::LOG_SEGMENT_BYTES_MIN >> 10..=storage::log::SEGMENT_BYTES_MAX >> 10, "KiB");
+        let segment_kib = s.number(
+            "preAllocSize",
+            limits::LOG_SEGMENT_BYTES_MIN >> 10..=storage::log::SEGMENT_BYTES_MAX >> 10,
+            "KiB",
+        );
         Storage {
             data_dir,
             log_dir,

@@ -72,9 +72,11 @@ impl IoThread {
             tracing::warn!(%peer, ?refusal, "connection refused");
             return;
         }
-        if let Err(e) =
-            self.poll.registry().register(&mut stream, mio::Token(slot), Interest::READABLE | Interest::WRITABLE)
-        {
+        if let Err(e) = self.poll.registry().register(
+            &mut stream,
+            mio::Token(slot),
+            Interest::READABLE | Interest::WRITABLE,
+        ) {
             tracing::warn!(%peer, fd = stream.as_raw_fd(), "cannot watch a new connection: {e}");
             self.shared.connections.left(token);
             return;

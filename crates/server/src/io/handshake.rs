@@ -60,7 +60,8 @@ impl IoThread {
         Traffic::count(&self.shared.threads[self.number].received, 1);
         self.shared.counts.connection_requests.fetch_add(1, Relaxed);
         if COMPRESSED_OR_WIDE.contains(&request.protocol_version) {
-            let why = format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
+            let why =
+                format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
             return self.break_off(slot, &why);
         }
         let last_zxid = self.shared.machine.read().last_zxid();

@@ -197,8 +197,12 @@ impl IoThread {
         };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let super_digest = self.shared.config.requests.super_digest.as_deref();
-        let code = match auth::authenticate(&connection.identities, connection.traffic.peer.ip(), &packet, super_digest)
-        {
+        let code = match auth::authenticate(
+            &connection.identities,
+            connection.traffic.peer.ip(),
+            &packet,
+            super_digest,
+        ) {
             Authenticated::As(identities) => {
                 connection.identities = Arc::new(identities);
                 let asker = watcher(connection.token);
