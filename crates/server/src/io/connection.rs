@@ -14,6 +14,9 @@ use crate::connections::Traffic;
 /// Output beyond which no more requests are read from the connection until the client takes some of it.
 const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 
+/// Reads of one connection that may wait behind its writes; the next ones are not looked at until those are answered.
+const READS_WAITING_MAX: usize = 64;
+
 /// Capacity an idle connection's buffers may keep.
 const IDLE_BUFFER_BYTES: usize = 16 << 10;
 
@@ -49,6 +52,9 @@ pub(super) struct Connection {
     pub(super) identities: Arc<Identities>,
     /// When each request in flight was read, oldest first, in µs of the server's clock; its length is the number in flight.
     pub(super) in_flight: VecDeque<u64>,
+    /// Reads handed over since the last time nothing was in flight. Each may have a long reply, and they are all made at once when the
+    /// write before them is applied, so their number is bounded.
+    pub(super) reads_waiting: usize,
     /// Bytes read and not yet understood. Empty most of the time: whole frames are served from the thread's own buffer.
     pub(super) input: Vec<u8>,
     output: Vec<u8>,
@@ -86,6 +92,7 @@ impl Connection {
             seen_ms: Arc::new(AtomicI64::new(0)),
             identities: Arc::new(identities),
             in_flight: VecDeque::new(),
+            reads_waiting: 0,
             input: Vec::new(),
             output: Vec::new(),
             written: 0,
@@ -117,6 +124,11 @@ impl Connection {
     /// that reads it as fast as it can must be able to get it.
     pub(super) fn is_over(&self, backlog_bytes_max: u64) -> bool {
         self.backlog().saturating_sub(self.longest_reply) as u64 > backlog_bytes_max
+    }
+
+    /// Whether as many reads wait behind writes as may.
+    pub(super) fn has_reads_enough(&self) -> bool {
+        self.reads_waiting >= READS_WAITING_MAX && !self.in_flight.is_empty()
     }
 
     /// Whether the client has to read before more of its requests are served.

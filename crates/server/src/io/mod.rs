@@ -275,6 +275,9 @@ impl IoThread {
             Note::Reply { .. } => {
                 connection.output().extend_from_slice(frame);
                 let since_us = connection.in_flight.pop_front().unwrap_or(self.now_us);
+                if connection.in_flight.is_empty() {
+                    connection.reads_waiting = 0;
+                }
                 let latency_us = self.now_us.saturating_sub(since_us);
                 self.shared.threads[self.number].update_latency.record(latency_us);
                 self.count_reply(slot, frame.len(), latency_us);
@@ -344,7 +347,9 @@ impl IoThread {
     /// throttle only stops connections that have something in flight, for only those are sure to be looked at again.
     fn must_pause(&self, slot: usize) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
-        connection.is_behind() || (!connection.in_flight.is_empty() && self.shared.is_throttled())
+        connection.is_behind()
+            || connection.has_reads_enough()
+            || (!connection.in_flight.is_empty() && self.shared.is_throttled())
     }
 
     /// Hands all commands of this wake-up to the replication thread.

@@ -167,6 +167,7 @@ impl IoThread {
             self.submission.local(token, session, header.xid, header.opcode_raw, body, identities);
             self.submitted += 1;
             connection.in_flight.push_back(self.now_us);
+            connection.reads_waiting += 1;
             return;
         }
         let identities = Arc::clone(&connection.identities);
