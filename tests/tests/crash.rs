@@ -371,3 +371,16 @@ fn a_signal_stops_the_server_cleanly() {
         assert!(resumed.is_some(), "sessions outlive a stop");
     }
 }
+
+#[test]
+fn a_directory_that_must_not_be_made_stops_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let mut server = serve_command();
+    server.arg("--data-dir").arg(&data_dir).arg("--client-port").arg(free_port().to_string());
+    server.arg("-Dzookeeper.datadir.autocreate=false");
+    let (status, said) = refused(&mut server);
+    assert!(!status.success(), "{said}");
+    assert!(said.contains("datadir.autocreate=false"), "{said}");
+    assert!(!data_dir.exists(), "nothing was made");
+}

@@ -304,3 +304,30 @@ fn a_directory_of_a_hundred_thousand_is_listed_while_others_are_served() {
     lister.join().expect("every listing is whole");
     assert!(slowest < FINE, "another client waited {slowest:?}");
 }
+
+#[test]
+fn handshakes_that_come_too_fast_are_turned_away() {
+    // The harness looks whether the server is there by handshakes of its own, so no count of the first ones is certain.
+    let server = server(&[
+        ("connection_throttle_tokens", "20"),
+        ("connection_throttle_fill_time", "600000"),
+        ("connection_throttle_fill_count", "1"),
+    ]);
+    let mut other = session(server.address());
+    let opened = (0..40).filter(|_| Session::open(server.address(), TIMEOUT_MS).is_some()).count();
+    assert!((1..20).contains(&opened), "{opened} of 40 sessions were opened with 20 tokens");
+    other.must(&create("/other", b"", 0));
+}
+
+#[test]
+fn a_large_request_too_many_closes_its_connection() {
+    let server = server(&[("largeRequestThreshold", "1000"), ("largeRequestMaxBytes", "5000")]);
+    let mut other = session(server.address());
+    other.must(&create("/other", &[b'x'; 4000], 0));
+    let mut one = session(server.address());
+    one.send(&set_data("/other", &[b'x'; 6000]));
+    assert!(one.is_closed_within(Duration::from_secs(5)), "it alone is more than all may be together");
+    for _ in 0..10 {
+        other.must(&set_data("/other", &[b'y'; 4000]));
+    }
+}

@@ -27,6 +27,7 @@ use crate::replication::{Driver, Fatal};
 use crate::report::Report;
 use crate::sessions::SessionTable;
 use crate::shared::{Counts, Shared, ThreadCounts};
+use crate::throttle::TokenBucket;
 
 /// Why a server did not start. Nothing is left running or half-made.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +183,7 @@ impl Shared {
             mailboxes,
             sessions,
             connections: ConnectionTable::default(),
+            handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
             inbox: Inbox::default(),
             client_port,
             features: features(&config.requests),

@@ -16,6 +16,7 @@ use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::metrics::Recorder;
 use crate::sessions::SessionTable;
+use crate::throttle::TokenBucket;
 
 /// What one connection thread counted. Its own thread writes, anybody reads.
 #[derive(Debug, Default)]
@@ -65,6 +66,8 @@ pub struct Counts {
     pub connection_requests: AtomicU64,
     /// Connections closed for want of a token.
     pub connections_dropped: AtomicU64,
+    /// Bytes of the large requests in flight.
+    pub large_request_bytes: AtomicU64,
     /// Requests refused at `largeRequestMaxBytes`.
     pub large_requests_rejected: AtomicU64,
     /// Times a connection had to pause at a bound on what is outstanding.
@@ -103,6 +106,8 @@ pub struct Shared {
     pub config: Config,
     /// Switches stamped on each batch.
     pub features: Features,
+    /// How fast new sessions may come; `None` = as they like.
+    pub handshakes: Option<TokenBucket>,
     /// Time.
     pub clock: Clock,
     /// What each connection thread counted.
@@ -124,10 +129,15 @@ impl Shared {
         self.stopping.load(Relaxed)
     }
 
-    /// Whether requests beyond what is in flight have to wait (`globalOutstandingLimit`, `ostler.outstandingBytesMax`).
+    /// Whether requests beyond what is in flight have to wait (`globalOutstandingLimit`, `request_throttle_max_requests`,
+    /// `ostler.outstandingBytesMax`).
     pub fn is_throttled(&self) -> bool {
         let limits = &self.config.connection;
-        self.inbox.outstanding() >= limits.outstanding_requests_max as usize
+        let requests_max = match limits.throttle_requests_max {
+            0 => limits.outstanding_requests_max,
+            n => limits.outstanding_requests_max.min(n),
+        };
+        self.inbox.outstanding() >= requests_max as usize
             || self.inbox.outstanding_bytes() as u64 >= limits.outstanding_bytes_max
     }
 }

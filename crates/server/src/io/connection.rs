@@ -35,6 +35,15 @@ pub(super) enum Phase {
     Closed,
 }
 
+/// A request handed over and not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    /// When it was read, in µs of the server's clock.
+    pub(super) since_us: u64,
+    /// Its length if it counts as large (`largeRequestThreshold`), else 0.
+    pub(super) large_bytes: u64,
+}
+
 /// One client.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
@@ -50,8 +59,8 @@ pub(super) struct Connection {
     /// Where to note that the client lives.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
-    /// When each request in flight was read, oldest first, in µs of the server's clock; its length is the number in flight.
-    pub(super) in_flight: VecDeque<u64>,
+    /// The requests handed over and not answered, oldest first.
+    pub(super) in_flight: VecDeque<InFlight>,
     /// Reads handed over since the last time nothing was in flight. Each may have a long reply, and they are all made at once when the
     /// write before them is applied, so their number is bounded.
     pub(super) reads_waiting: usize,

@@ -12,7 +12,7 @@ use wire::opcode::Opcode;
 use wire::record::{ConnectRequest, ConnectResponse};
 
 use super::IoThread;
-use super::connection::Phase;
+use super::connection::{InFlight, Phase};
 use super::watcher;
 use crate::config::SessionPasswords;
 use crate::connections::Traffic;
@@ -59,6 +59,10 @@ impl IoThread {
         };
         Traffic::count(&self.shared.threads[self.number].received, 1);
         self.shared.counts.connection_requests.fetch_add(1, Relaxed);
+        if self.shared.handshakes.as_ref().is_some_and(|bucket| !bucket.take(self.now_ms)) {
+            self.shared.counts.connections_dropped.fetch_add(1, Relaxed);
+            return self.break_off(slot, "handshakes come faster than connection_throttle_tokens allows");
+        }
         if COMPRESSED_OR_WIDE.contains(&request.protocol_version) {
             let why =
                 format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
@@ -92,7 +96,7 @@ impl IoThread {
         let session = self.shared.sessions.next_id();
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.phase = Phase::Opening;
-        connection.in_flight.push_back(self.now_us);
+        connection.in_flight.push_back(InFlight { since_us: self.now_us, large_bytes: 0 });
         let mut body = Vec::with_capacity(4);
         put_create_session(connection.timeout_ms, &mut body);
         let opcode = Opcode::CreateSession as i32;

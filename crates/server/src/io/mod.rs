@@ -274,7 +274,13 @@ impl IoThread {
         match note {
             Note::Reply { .. } => {
                 connection.output().extend_from_slice(frame);
-                let since_us = connection.in_flight.pop_front().unwrap_or(self.now_us);
+                let answered = connection.in_flight.pop_front();
+                let since_us = answered.map_or(self.now_us, |request| request.since_us);
+                if let Some(large_bytes) =
+                    answered.map(|request| request.large_bytes).filter(|bytes| *bytes > 0)
+                {
+                    self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
+                }
                 if connection.in_flight.is_empty() {
                     connection.reads_waiting = 0;
                 }
@@ -393,6 +399,8 @@ impl IoThread {
         let Some(mut connection) = self.connections.try_remove(slot) else { return };
         let _ = self.poll.registry().deregister(&mut connection.stream);
         let _ = connection.stream.shutdown(Shutdown::Both);
+        let large_bytes = connection.in_flight.iter().map(|request| request.large_bytes).sum();
+        self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
         self.shared.watches.lock().drop_watcher(request::watcher(connection.token));
         self.shared.connections.left(connection.token);
         if connection.session != 0 && self.shared.sessions.left(connection.session, connection.token) {

@@ -15,7 +15,7 @@ use wire::opcode::Opcode;
 use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
 
 use super::IoThread;
-use super::connection::Phase;
+use super::connection::{InFlight, Phase};
 use crate::answer::{self, Asker, Verdict};
 use crate::auth::{self, Authenticated};
 use crate::connections::Traffic;
@@ -92,6 +92,11 @@ impl IoThread {
             }
             return 0;
         }
+        if self.is_too_large(end - start) {
+            self.shared.counts.large_requests_rejected.fetch_add(1, Relaxed);
+            self.break_off(slot, "a large request while others fill largeRequestMaxBytes");
+            return 0;
+        }
         let mut input = Reader::new(&bytes[start..end]);
         let Ok(header) = RequestHeader::decode(&mut input) else {
             self.break_off(slot, "a request without a header");
@@ -132,7 +137,28 @@ impl IoThread {
         traffic.last_cxid.store(i64::from(header.xid), Relaxed);
     }
 
+    /// Whether a request of so many bytes counts as large, and how much.
+    fn large_bytes(&self, bytes: usize) -> u64 {
+        let min = self.shared.config.connection.large_request_bytes_min;
+        if min.is_some_and(|min| bytes > min as usize) { bytes as u64 } else { 0 }
+    }
+
+    /// Whether a large request has to go since others are in flight (`ZooKeeperServer.checkRequestSizeWhenReceivingMessage`).
+    fn is_too_large(&self, bytes: usize) -> bool {
+        let large_bytes = self.large_bytes(bytes);
+        let in_flight = self.shared.counts.large_request_bytes.load(Relaxed);
+        large_bytes > 0 && in_flight + large_bytes > self.shared.config.connection.large_requests_bytes_max
+    }
+
+    /// A request on its way to the replication thread.
+    fn depart(&self, body: &[u8]) -> InFlight {
+        let large_bytes = self.large_bytes(RequestHeader::ENCODED_LEN + body.len());
+        self.shared.counts.large_request_bytes.fetch_add(large_bytes, Relaxed);
+        InFlight { since_us: self.now_us, large_bytes }
+    }
+
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
+        let in_flight = self.depart(body);
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let command = Command {
             session: connection.session,
@@ -143,7 +169,7 @@ impl IoThread {
         };
         self.submission.command(connection.token, &command);
         self.submitted += 1;
-        connection.in_flight.push_back(self.now_us);
+        connection.in_flight.push_back(in_flight);
     }
 
     fn local<'s>(
@@ -160,16 +186,18 @@ impl IoThread {
             self.collect();
         }
         let machine = held.as_deref().expect("it was just taken");
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        if !connection.in_flight.is_empty() {
+        if self.connections.get(slot).is_some_and(|c| !c.in_flight.is_empty()) {
+            let in_flight = self.depart(body);
+            let Some(connection) = self.connections.get_mut(slot) else { return };
             let (token, session) = (connection.token, connection.session);
             let identities = &connection.identities;
             self.submission.local(token, session, header.xid, header.opcode_raw, body, identities);
             self.submitted += 1;
-            connection.in_flight.push_back(self.now_us);
+            connection.in_flight.push_back(in_flight);
             connection.reads_waiting += 1;
             return;
         }
+        let Some(connection) = self.connections.get_mut(slot) else { return };
         let identities = Arc::clone(&connection.identities);
         let asker = Asker { token: connection.token, session: connection.session, identities: &identities };
         let before = connection.output().len();

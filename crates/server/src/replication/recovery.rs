@@ -68,6 +68,14 @@ pub(crate) struct Rest {
 /// Why the data cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
+    /// A directory that must not be made is not there.
+    #[error("{}: there is no such directory, and datadir.autocreate=false: {source}", dir.display())]
+    NoDirectory {
+        /// `dataDir` or `dataLogDir`.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The directories.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -124,6 +132,11 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     let disk = files.disk.as_ref();
     let storage = &config.storage;
     let log_dir = (storage.log_dir != storage.data_dir).then_some(storage.log_dir.as_path());
+    if !storage.create_dirs {
+        for dir in [&storage.data_dir, &storage.log_dir] {
+            disk.list(dir).map_err(|source| RecoveryError::NoDirectory { dir: dir.clone(), source })?;
+        }
+    }
     let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
     let snapshot_dir = data_dir.snapshot().to_owned();
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
