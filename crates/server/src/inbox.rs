@@ -1,6 +1,6 @@
 //! From the connection threads to the replication thread: one bundle per wake-up.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -16,7 +16,6 @@ pub struct Inbox {
     outstanding: AtomicUsize,
     /// Bytes of commands handed over and not applied yet.
     outstanding_bytes: AtomicUsize,
-    closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -93,15 +92,5 @@ impl Inbox {
     /// Command bytes handed over and not applied.
     pub fn outstanding_bytes(&self) -> usize {
         self.outstanding_bytes.load(Ordering::Relaxed)
-    }
-
-    /// The replication thread has ended: nothing handed over will be answered any more.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    /// Whether the replication thread has ended.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
     }
 }

@@ -92,7 +92,6 @@ impl Server {
             let shared = Arc::clone(&shared);
             move || {
                 let ended = driver.run();
-                shared.inbox.close();
                 shared.begin_stop();
                 ended
             }
