@@ -13,7 +13,7 @@ const TIMEOUT_MS: i32 = 30_000;
 const SYSTEM_ERROR: i32 = -1;
 
 /// Another client must be answered within this while one misbehaves. Generous, for machines that do other things as well.
-const FINE: Duration = Duration::from_millis(500);
+const FINE: Duration = Duration::from_secs(2);
 
 fn server(properties: &[(&str, &str)]) -> Server {
     Server::start_with(Kind::Ostler, properties).expect("the server")
@@ -98,7 +98,7 @@ fn a_client_that_does_not_read_is_disconnected_and_nobody_else_notices() {
     }
     let begun = Instant::now();
     let mut slowest = Duration::ZERO;
-    while begun.elapsed() < Duration::from_secs(3) {
+    while begun.elapsed() < Duration::from_secs(20) {
         let asked = Instant::now();
         other.must(&set_data("/small", b"z"));
         other.must(&get_data("/small"));
