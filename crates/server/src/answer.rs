@@ -23,9 +23,6 @@ use crate::shared::Shared;
 /// Directories with at least this many children are listed without the machine.
 const LARGE_CHILDREN: u32 = 1024;
 
-/// In the reply to an operation that does not exist (`UnimplementedRequestProcessor`).
-const UNKNOWN_ZXID: i64 = -1;
-
 /// Who asks.
 pub(crate) struct Asker<'a> {
     pub(crate) token: Token,
@@ -95,12 +92,9 @@ pub(crate) fn answer(
         Ok(Request::SetWatches(wanted)) => set_watches(shared, machine, asker, wanted, out),
         _ => Ok(()),
     };
+    let odd = Oddities::of(&request);
     let mark = frame::begin(out);
-    let is_sasl = matches!(request, Ok(Request::Sasl(_)));
-    let has_begun = matches!(&request, Ok(Request::MultiRead(parts)) if parts.iter().all(|part| part.opcode().is_write()));
-    // Outside the order of requests ZooKeeper has no zxid to tell.
-    let zxid = if is_sasl { 0 } else { machine.last_zxid() };
-    let mut header = ReplyHeader { xid, zxid, err: 0 };
+    let header = ReplyHeader { xid, zxid: odd.zxid.unwrap_or(machine.last_zxid()), err: 0 };
     let header_at = out.len();
     header.encode(out);
     let result = caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out));
@@ -111,20 +105,40 @@ pub(crate) fn answer(
         }
         Ok(Some(listing)) => Verdict::Large(LargeReply { listing, mark }),
         Err(code) => {
-            let close = code == ErrorCode::Unimplemented;
-            if close {
-                header.zxid = UNKNOWN_ZXID;
-            }
-            header.err = code as i32;
             out.truncate(header_at);
-            header.encode(out);
-            if has_begun && code == ErrorCode::MarshallingError {
-                // A multiRead of writes alone is understood by ZooKeeper; only when it has begun the result it finds that it cannot
-                // read them, and sends the result as it is. One with reads too is not understood at all.
-                MultiHeader::END.encode(out);
+            ReplyHeader { err: code as i32, ..header }.encode(out);
+            if let Some(body) = odd.refused_body {
+                body.encode(out);
             }
             frame::finish(out, mark);
-            if close { Verdict::Close } else { Verdict::Answered }
+            if code == ErrorCode::Unimplemented { Verdict::Close } else { Verdict::Answered }
+        }
+    }
+}
+
+/// What about ZooKeeper's reply does not follow from what the request did.
+#[derive(Default)]
+struct Oddities {
+    /// Told instead of the last zxid.
+    zxid: Option<i64>,
+    /// What stands behind the header of a refusal.
+    refused_body: Option<MultiHeader>,
+}
+
+impl Oddities {
+    fn of(request: &Result<Request<'_>, ErrorCode>) -> Oddities {
+        let none = Oddities::default();
+        match request {
+            // Answered outside the order of requests, where there is no zxid to tell.
+            Ok(Request::Sasl(_)) => Oddities { zxid: Some(0), ..none },
+            // An operation that does not exist has none either (`UnimplementedRequestProcessor`).
+            Err(ErrorCode::Unimplemented) => Oddities { zxid: Some(-1), ..none },
+            // A multiRead of writes alone is understood; only when the result is begun it turns out that they cannot be read, and the
+            // result goes out as it is. One with reads too is not understood at all.
+            Ok(Request::MultiRead(parts)) if parts.iter().all(|part| part.opcode().is_write()) => {
+                Oddities { refused_body: Some(MultiHeader::END), ..none }
+            }
+            _ => none,
         }
     }
 }

@@ -39,37 +39,46 @@ pub enum Errand {
 }
 
 impl Inbox {
-    /// Hands over everything in `submission`, emptying it.
+    /// Hands over everything in `submission`, emptying it, and wakes the replication thread.
     pub fn submit(&self, submission: &mut Submission, requests: usize) {
+        self.put(submission, requests);
+        self.wake();
+    }
+
+    /// Hands over everything in `submission`, emptying it, for a cycle the caller is going to run.
+    pub fn put(&self, submission: &mut Submission, requests: usize) {
         self.outstanding.fetch_add(requests, Ordering::Relaxed);
         self.outstanding_bytes.fetch_add(submission.len_bytes(), Ordering::Relaxed);
-        let mut waiting = self.waiting.lock();
-        waiting.submission.append(submission);
-        self.wake(waiting);
+        self.waiting.lock().submission.append(submission);
     }
 
     /// Asks for something besides requests.
     pub fn ask(&self, errand: Errand) {
-        let mut waiting = self.waiting.lock();
-        waiting.errands.push(errand);
-        self.wake(waiting);
+        self.waiting.lock().errands.push(errand);
+        self.wake();
     }
 
-    fn wake(&self, mut waiting: parking_lot::MutexGuard<'_, Contents>) {
-        if std::mem::take(&mut waiting.asleep) {
-            drop(waiting);
+    /// Ends a [`wait`](Self::wait).
+    pub fn wake(&self) {
+        let asleep = std::mem::take(&mut self.waiting.lock().asleep);
+        if asleep {
             self.arrived.notify_one();
         }
     }
 
-    /// Takes what arrived, waiting for it at most `patience`. Both arguments are empty before.
-    pub fn take(&self, submission: &mut Submission, errands: &mut Vec<Errand>, patience: Duration) {
+    /// Waits until something is there, at most `patience`. Somebody else may have taken it when this returns.
+    pub fn wait(&self, patience: Duration) {
         let mut waiting = self.waiting.lock();
-        if waiting.submission.is_empty() && waiting.errands.is_empty() && !patience.is_zero() {
+        if waiting.submission.is_empty() && waiting.errands.is_empty() {
             waiting.asleep = true;
             self.arrived.wait_for(&mut waiting, patience);
             waiting.asleep = false;
         }
+    }
+
+    /// Takes what is there. Both arguments are empty before.
+    pub fn take(&self, submission: &mut Submission, errands: &mut Vec<Errand>) {
+        let mut waiting = self.waiting.lock();
         std::mem::swap(&mut waiting.submission, submission);
         std::mem::swap(&mut waiting.errands, errands);
     }

@@ -23,7 +23,7 @@ use crate::inbox::{Errand, Inbox};
 use crate::io::{IoThread, WAKER};
 use crate::mailbox::Mailbox;
 use crate::replication::recovery::{self, Files, RecoveryError};
-use crate::replication::{Driver, Fatal};
+use crate::replication::{Driver, Fatal, Wheel};
 use crate::report::Report;
 use crate::sessions::SessionTable;
 use crate::shared::{Counts, Shared, ThreadCounts};
@@ -88,10 +88,11 @@ impl Server {
         let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, address.port()));
         let mut driver = Driver::new(Arc::clone(&shared), rest);
         driver.lead()?;
+        let wheel = Arc::new(Wheel::new(Arc::clone(&shared), driver));
         let replication = spawn("replication", {
-            let shared = Arc::clone(&shared);
+            let (shared, wheel) = (Arc::clone(&shared), Arc::clone(&wheel));
             move || {
-                let ended = driver.run();
+                let ended = wheel.run();
                 shared.begin_stop();
                 ended
             }
@@ -100,8 +101,9 @@ impl Server {
         let mut listener = Some(mio::net::TcpListener::from_std(listener));
         let mut io = Vec::new();
         for (number, poll) in polls.into_iter().enumerate() {
-            let thread = IoThread::new(number, Arc::clone(&shared), poll, listener.take())
-                .map_err(system("listen"))?;
+            let thread =
+                IoThread::new(number, Arc::clone(&shared), Arc::clone(&wheel), poll, listener.take())
+                    .map_err(system("listen"))?;
             io.push(
                 spawn(&format!("clients-{number}"), move || thread.run())
                     .map_err(system("start a thread"))?,

@@ -3,12 +3,14 @@
 //! Each thread has a poll, its connections and a letterbox. One wake-up is: take what the replication thread delivered, read each
 //! socket that has something, serve the frames, hand all commands over in one bundle, and write each socket at most once.
 //!
-//! A thread never waits for the disk or for another client. It holds the machine for reading only while it serves the frames of one
+//! A thread never waits for another client, and not for the disk either unless all it has is one busy client that waits for it too (see
+//! [`Lone`]). It holds the machine for reading only while it serves the frames of one
 //! read, and takes its deliveries after it got hold of it: whatever change it can then see, the events for it are already queued.
 
 mod accept;
 mod connection;
 mod handshake;
+mod lone;
 mod request;
 mod word;
 
@@ -26,9 +28,11 @@ use replica::{Submission, Token};
 use slab::Slab;
 
 use self::connection::{Connection, Phase};
+use self::lone::Lone;
 use crate::connections::Traffic;
 use crate::inbox::Errand;
 use crate::mailbox::{Delivery, Note};
+use crate::replication::Wheel;
 use crate::shared::{Shared, slot_of};
 
 /// Poll token of the letterbox's waker.
@@ -46,6 +50,7 @@ const HOUSEKEEPING: Duration = Duration::from_millis(500);
 pub(crate) struct IoThread {
     number: usize,
     shared: Arc<Shared>,
+    wheel: Arc<Wheel>,
     poll: Poll,
     /// Thread 0 listens and deals the connections out.
     listener: Option<TcpListener>,
@@ -54,6 +59,7 @@ pub(crate) struct IoThread {
     generation: u32,
     submission: Submission,
     submitted: usize,
+    lone: Lone,
     /// Slots of connections with something to write.
     listed: Vec<usize>,
     /// Slots of connections whose pause may have ended.
@@ -72,6 +78,7 @@ impl IoThread {
     pub(crate) fn new(
         number: usize,
         shared: Arc<Shared>,
+        wheel: Arc<Wheel>,
         poll: Poll,
         mut listener: Option<TcpListener>,
     ) -> std::io::Result<IoThread> {
@@ -81,6 +88,7 @@ impl IoThread {
         Ok(IoThread {
             number,
             shared,
+            wheel,
             poll,
             listener,
             dealt: 0,
@@ -88,6 +96,7 @@ impl IoThread {
             generation: 0,
             submission: Submission::default(),
             submitted: 0,
+            lone: Lone::default(),
             listed: Vec::new(),
             resumed: Vec::new(),
             delivery: Delivery::default(),
@@ -135,6 +144,7 @@ impl IoThread {
             WAKER => {}
             LISTENER => self.accept(),
             mio::Token(slot) => {
+                self.lone.active(slot, self.now_ms);
                 if event.is_writable() && self.connections.get(slot).is_some_and(|c| c.blocked) {
                     self.list(slot);
                 }
@@ -358,11 +368,18 @@ impl IoThread {
             || (!connection.in_flight.is_empty() && self.shared.is_throttled())
     }
 
-    /// Hands all commands of this wake-up to the replication thread.
+    /// Hands all commands of this wake-up to the replication thread, or does its work right here if there is nobody else to serve.
     fn hand_over(&mut self) {
-        if !self.submission.is_empty() {
-            self.shared.inbox.submit(&mut self.submission, self.submitted);
-            self.submitted = 0;
+        if self.submission.is_empty() {
+            return;
+        }
+        let (inbox, submission) = (&self.shared.inbox, &mut self.submission);
+        let submitted = std::mem::take(&mut self.submitted);
+        if self.lone.is_so(self.now_ms) && self.wheel.take_over(|| inbox.put(submission, submitted)) {
+            self.look_at_the_clock();
+            self.collect();
+        } else {
+            inbox.submit(submission, submitted);
         }
     }
 

@@ -3,6 +3,9 @@
 //! One cycle: take everything that waits, propose it as one entry, flush it, apply it, post the results. What arrives during the flush
 //! is the next cycle's entry: group commit without a timer. A group of one flushes on this same thread, because handing the bytes to
 //! another one costs two wake-ups and there is nothing else to do meanwhile.
+//!
+//! Whoever holds the [`Wheel`] may run a cycle. That is this thread, unless a connection thread with a single busy client finds nobody
+//! at it: handing one command over and its reply back costs two more wake-ups, a third of what such a client waits for besides the disk.
 
 mod chores;
 mod outlet;
@@ -10,6 +13,7 @@ pub(crate) mod recovery;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,6 +29,7 @@ use storage::log::{AppendError, FlushError, Log, Record};
 use self::chores::Chores;
 use self::outlet::Gathered;
 use self::snapshots::Snapshots;
+pub(crate) use self::wheel::Wheel;
 use crate::clock::Clock;
 use crate::inbox::Errand;
 use crate::shared::Shared;
@@ -35,10 +40,7 @@ pub(crate) const GROUP: u64 = 0;
 /// Commands applied before waiting readers get the machine.
 const APPLY_RUN: usize = 256;
 
-/// The longest wait for work before looking at sessions and containers.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// Everything the replication thread owns.
+/// Everything ordering, flushing and applying needs.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     replica: Replica<RaftEngine>,
@@ -50,6 +52,8 @@ pub(crate) struct Driver {
     submission: Submission,
     errands: Vec<Errand>,
     ready: Ready,
+    /// How long the latest flush took.
+    flush_took: Duration,
     stop: bool,
 }
 
@@ -80,16 +84,9 @@ impl Driver {
             submission: Submission::default(),
             errands: Vec::new(),
             ready: Ready::default(),
+            flush_took: Duration::ZERO,
             stop: false,
         }
-    }
-
-    /// Runs until the server stops or cannot go on. It must [lead](Self::lead) already.
-    pub(crate) fn run(mut self) -> Result<(), Fatal> {
-        while !self.stop {
-            self.cycle(PATIENCE)?;
-        }
-        self.end()
     }
 
     /// Begins a leadership, which applies the log behind the snapshot. Before that the machine shows a past that clients have seen
@@ -106,9 +103,9 @@ impl Driver {
         Ok(())
     }
 
-    /// Waits for work at most `patience`, does what there is, and posts the results.
-    fn cycle(&mut self, patience: Duration) -> Result<(), Fatal> {
-        self.shared.inbox.take(&mut self.submission, &mut self.errands, patience);
+    /// Does what there is, and posts the results.
+    fn cycle(&mut self) -> Result<(), Fatal> {
+        self.shared.inbox.take(&mut self.submission, &mut self.errands);
         let bytes = self.submission.len_bytes();
         self.replica.submit(Clock::wall_ms(), &mut self.submission);
         self.run_errands();
@@ -203,6 +200,7 @@ impl Driver {
         let begun = Instant::now();
         self.log.flush()?;
         let took = begun.elapsed();
+        self.flush_took = took;
         let counts = &self.shared.counts;
         counts.flush_time.record(took.as_micros() as u64);
         let warning_ms = u128::from(self.shared.config.storage.flush_warning_ms);
