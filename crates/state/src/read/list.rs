@@ -59,8 +59,7 @@ impl Machine {
         if self.tree.node(id).child_count() < children_min {
             return None;
         }
-        let found = self.readable(path, reader).ok()?;
-        watch_children(path, watches, watch);
+        let found = self.directory(path, watches, reader, watch).ok()?;
         Some(LargeListing { names: self.tree.children(id), stat: with_stat.then_some(found.stat) })
     }
 
@@ -71,9 +70,8 @@ impl Machine {
         reply: &mut Vec<u8>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.readable(get.path, reader)?;
+        let found = self.directory(get.path, get.watch, reader, watch)?;
         self.listing(&found).write_vector(reply);
-        watch_children(get.path, get.watch, watch);
         Ok(())
     }
 
@@ -84,10 +82,9 @@ impl Machine {
         reply: &mut Vec<u8>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.readable(get.path, reader)?;
+        let found = self.directory(get.path, get.watch, reader, watch)?;
         self.listing(&found).write_vector(reply);
         found.stat.encode(reply);
-        watch_children(get.path, get.watch, watch);
         Ok(())
     }
 
@@ -98,10 +95,9 @@ impl Machine {
         reply: &mut Vec<u8>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.readable(list.path, reader)?;
+        let found = self.directory(list.path, list.watch, reader, watch)?;
         self.put_children(&found, list.kind, reply, &mut |_| {});
         found.stat.encode(reply);
-        watch_children(list.path, list.watch, watch);
         Ok(())
     }
 
@@ -115,7 +111,7 @@ impl Machine {
         reply: &mut Vec<u8>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.readable(list.path, reader)?;
+        let found = self.directory(list.path, list.watch, reader, watch)?;
         let mut children = Vec::new();
         self.put_children(&found, list.kind, reply, &mut |child| children.push(child));
         found.stat.encode(reply);
@@ -132,7 +128,6 @@ impl Machine {
         for &child in children.iter().filter(|_| list.with_data) {
             reply.put_buffer(visible(child).as_ref().and_then(|child| child.data.bytes()));
         }
-        watch_children(list.path, list.watch, watch);
         Ok(())
     }
 
@@ -205,6 +200,22 @@ impl Machine {
         }
     }
 
+    /// The node whose children are to be listed, for somebody who may read it. With that nothing more can be refused, so
+    /// the watch is asked for at once.
+    fn directory(
+        &self,
+        path: &str,
+        watches: bool,
+        reader: &Reader<'_>,
+        watch: &mut WatchSink<'_>,
+    ) -> Result<Found<'_>, ErrorCode> {
+        let found = self.readable(path, reader)?;
+        if watches {
+            watch(WatchRequest { part: WatchedPart::Children, path });
+        }
+        Ok(found)
+    }
+
     fn listing(&self, found: &Found<'_>) -> Listing {
         found.id.map(|id| self.tree.children(id)).unwrap_or_default()
     }
@@ -237,11 +248,5 @@ impl Machine {
             }
         }
         reply[start..start + 4].copy_from_slice(&count.to_be_bytes());
-    }
-}
-
-fn watch_children(path: &str, wanted: bool, watch: &mut WatchSink<'_>) {
-    if wanted {
-        watch(WatchRequest { part: WatchedPart::Children, path });
     }
 }
