@@ -291,7 +291,7 @@ pub enum ChangeError {
     Impossible,
 }
 
-/// Why bytes from a peer were not taken. The host logs it; the connection is worth closing for the first two.
+/// Why bytes from a peer were not taken. The host logs it; the connection is worth closing for the first three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
     /// Not a message, or one that no correct member sends.
@@ -300,6 +300,9 @@ pub enum StepError {
     /// Written by a version this one cannot read.
     #[error("peer message of unknown version {0}")]
     Version(u8),
+    /// Written by another engine: the members were not configured alike.
+    #[error("peer message of another consensus engine")]
+    OtherEngine,
     /// For another group or member, or from another member than the connection says.
     #[error("peer message for somebody else")]
     Misdirected,

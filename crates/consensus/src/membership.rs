@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::codec::{Reader, put_u64};
 use crate::engine::StepError;
 use crate::entry::{MemberId, Position};
-use crate::message::{Reader, put_u64};
 
 /// Most members (voters and learners together) of one group: a bound for what is believed from the network.
 pub const MEMBERS_MAX: usize = 64;

@@ -25,18 +25,3 @@ pub(super) fn config(settings: &Settings, applied: u64) -> Config {
         ..Config::default()
     }
 }
-
-/// Between one and two times `election_ticks`: the same for the same seed, but different for each member and term, so that two
-/// members whose votes split will not split them again for ever.
-pub(super) fn election_timeout_ticks(settings: &Settings, term: u64) -> usize {
-    let mut hash = settings.seed;
-    for part in [settings.group, settings.member.0, term] {
-        // A step of splitmix64.
-        hash = (hash ^ part).wrapping_add(0x9E37_79B9_7F4A_7C15);
-        hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        hash ^= hash >> 31;
-    }
-    let ticks = u64::from(settings.election_ticks);
-    usize::try_from(ticks + hash % ticks).expect("a timeout in ticks fits")
-}

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use ::raft::{RawNode, StateRole};
 
 use super::convert;
-use super::log::Log;
+use super::store::Store;
 use crate::membership::{Membership, MembershipChange, SnapshotMeta};
 
 struct Pending {
@@ -52,7 +52,7 @@ impl Members {
     }
 
     /// Puts in force what is flushed up to that number.
-    pub(super) fn persisted(&mut self, number: u64, raw: &mut RawNode<Log>) {
+    pub(super) fn persisted(&mut self, number: u64, raw: &mut RawNode<Store>) {
         let due = self.pending.partition_point(|pending| pending.ready_number <= number);
         for pending in self.pending.drain(..due) {
             // Refused means: it would leave no voter. All members refuse it alike, and nothing changes.

@@ -1,21 +1,20 @@
 //! [`Engine`] kept with Raft, by the `raft` crate.
 //!
 //! The crate does the protocol. Around it stand here:
-//! - the log in memory ([`log`]) and our own formats for everything that leaves the process ([`convert`]);
+//! - the log in memory ([`store`]) and our own formats for everything that leaves the process ([`convert`]);
 //! - messages held back until what they promise is flushed, so that no host can send them early;
 //! - a change of the members in force only when the commit of it is flushed (see `persisted`);
 //! - a group of one that elects itself at once;
 //! - election timeouts from the seed: the crate draws them from the thread's random numbers;
 //! - snapshots fetched before the crate hears of them, since it forgets its log as soon as it does;
-//! - reads that are asked about until they are answered ([`barriers`]).
+//! - reads that are asked about until they are answered ([`Barriers`]).
 
-mod barriers;
 mod config;
 mod convert;
-mod log;
 mod members;
 mod outbound;
 mod peers;
+mod store;
 
 use std::collections::VecDeque;
 
@@ -23,22 +22,24 @@ use ::raft::eraftpb::{Entry as RaftEntry, Message as RaftMessage, MessageType};
 use ::raft::{RawNode, StateRole};
 use bytes::Bytes;
 
-use self::barriers::Barriers;
-use self::log::Log;
 use self::members::Members;
 use self::peers::SnapshotWaits;
+use self::store::Store;
+use crate::barriers::Barriers;
 use crate::engine::{
     ChangeError, Engine, Outgoing, ProposeError, Ready, Refused, Role, RoleChange, Settings, SnapshotOffer,
     Start, Status, StepError, TooManyReads,
 };
 use crate::entry::{MemberId, Position};
+use crate::log::Log;
 use crate::membership::{MEMBERS_MAX, MembershipChange, SnapshotMeta};
 use crate::message::{Body, Message};
+use crate::timeout::election_timeout_ticks;
 
 /// One member of a Raft group.
 pub struct RaftEngine {
     settings: Settings,
-    raw: RawNode<Log>,
+    raw: RawNode<Store>,
     /// Taken, and not yet handed to the crate: one call for a batch is far cheaper than one for each.
     proposals: Vec<RaftEntry>,
     /// Sum of the data lengths of `proposals`.
@@ -77,12 +78,12 @@ impl RaftEngine {
     /// If the settings contradict each other, or `start` is not what a correct host can have flushed.
     #[must_use]
     pub fn new(settings: Settings, start: Start) -> Self {
-        let log = Log::new(start);
-        let applied = log.snapshot_meta().position.index;
-        let members = Members::new(log.snapshot_meta().clone());
+        let store = Store::new(start);
+        let applied = store.log.snapshot_meta().position.index;
+        let members = Members::new(store.log.snapshot_meta().clone());
         // The logger drops everything: what matters is in `Ready` and `status`.
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let raw = RawNode::new(&config::config(&settings, applied), log, &logger)
+        let raw = RawNode::new(&config::config(&settings, applied), store, &logger)
             .expect("settings agree with each other");
         let mut engine = Self {
             barriers: Barriers::new(settings.election_ticks),
@@ -111,7 +112,7 @@ impl RaftEngine {
     }
 
     fn log(&self) -> &Log {
-        self.raw.store()
+        &self.raw.store().log
     }
 
     fn leads(&self) -> bool {
@@ -122,7 +123,7 @@ impl RaftEngine {
     fn settle(&mut self) {
         let raft = &mut self.raw.raft;
         // A pure function of the term, not the next of a row of numbers: the crate draws at moments we do not see.
-        let ticks = config::election_timeout_ticks(&self.settings, raft.term);
+        let ticks = election_timeout_ticks(&self.settings, raft.term) as usize;
         if raft.randomized_election_timeout() != ticks {
             raft.set_randomized_election_timeout(ticks);
         }
@@ -272,7 +273,7 @@ impl Engine for RaftEngine {
         }
         out.number = self.number;
         out.snapshot_offer = self.offer.take();
-        out.snapshot_wanted = self.log().snapshot_wanted.take();
+        out.snapshot_wanted = self.raw.store().snapshot_wanted.take();
         self.settle();
         if self.role_told != self.role_seen {
             self.role_told = self.role_seen;
@@ -322,7 +323,7 @@ impl Engine for RaftEngine {
         assert!(snapshot.position.index <= self.applied, "a snapshot of what was applied");
         // The crate still reads the entries after what it believes to be applied.
         let kept = first_index_kept.min(self.raw.raft.raft_log.applied + 1);
-        self.raw.mut_store().compact(snapshot, kept);
+        self.raw.mut_store().log.compact(snapshot, kept);
         self.members.forget_before(self.log().snapshot_meta().position.index);
     }
 

@@ -60,13 +60,13 @@ impl RaftEngine {
         out.hard_state = ready.hs().map(convert::hard_state);
         if !ready.snapshot().is_empty() {
             let meta = convert::snapshot_meta(ready.snapshot());
-            self.raw.mut_store().install(meta.clone());
+            self.raw.mut_store().log.install(meta.clone());
             self.members = Members::new(meta.clone());
             self.installing = Some((number, meta.position.index));
             self.emitted = meta.position.index;
             out.install_snapshot = Some(meta);
         }
-        let log = self.raw.mut_store();
+        let log = &mut self.raw.mut_store().log;
         for entry in ready.take_entries() {
             let entry = convert::entry(entry);
             log.append(entry.clone());

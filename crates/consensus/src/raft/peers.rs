@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ::raft::{ProgressState, RawNode, SnapshotStatus, StateRole};
 
-use super::log::Log;
+use super::store::Store;
 use crate::engine::Follower;
 use crate::entry::MemberId;
 
-pub(super) fn followers(raw: &RawNode<Log>) -> Vec<Follower> {
+pub(super) fn followers(raw: &RawNode<Store>) -> Vec<Follower> {
     if raw.raft.state != StateRole::Leader {
         return Vec::new();
     }
@@ -38,7 +38,7 @@ impl SnapshotWaits {
         Self { ticks: BTreeMap::new(), patience_ticks }
     }
 
-    pub(super) fn tick(&mut self, raw: &mut RawNode<Log>) {
+    pub(super) fn tick(&mut self, raw: &mut RawNode<Store>) {
         let progress = raw.raft.prs();
         let waits = |id: u64| progress.get(id).is_some_and(|peer| peer.state == ProgressState::Snapshot);
         let is_leader = raw.raft.state == StateRole::Leader;

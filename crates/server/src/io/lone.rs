@@ -37,14 +37,14 @@ mod tests {
     fn two_that_take_turns_are_not_alone() {
         let mut lone = Lone::default();
         for now_ms in 1000..1200 {
-            lone.active(now_ms as usize % 2, now_ms);
+            lone.active(1 + now_ms as usize % 2, now_ms);
             assert!(!lone.is_so(now_ms));
         }
         for now_ms in 1200..1400 {
             lone.active(1, now_ms);
             assert_eq!(lone.is_so(now_ms), now_ms > 1199 + SILENCE_MS);
         }
-        lone.active(2, 1400);
+        lone.active(7, 1400);
         assert!(!lone.is_so(1400));
     }
 }
