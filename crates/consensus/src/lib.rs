@@ -17,5 +17,6 @@ mod log;
 pub mod membership;
 pub mod message;
 
+pub mod paxos;
 pub mod raft;
 mod timeout;

@@ -1,0 +1,58 @@
+//! Ballots: numbers that order all attempts to lead, none of which two members can both make.
+//!
+//! ```text
+//!   63  62 │ 61 … 32 │ 31 … 0
+//!   ───────┼─────────┼────────
+//!     0    │ round   │ member
+//! ```
+//! A ballot is what the rest of the crate calls a term: one `u64` below [`POSITION_LIMIT`](crate::message::POSITION_LIMIT).
+//! Rounds are compared first. The member's own id is in it, not its place in some list: memberships change, and two members
+//! that look at different ones would number themselves alike. So ids must fit into 32 bits; larger ones are refused where they
+//! would come in. A member never uses a round twice, since it flushes the ballot before anybody hears of it.
+//!
+//! Round 0 is nobody's; the position before the first entry of a group has ballot 1, which lies in it. A thousand million
+//! rounds are a leader a second for 34 years. After the last one nobody stands for election any more.
+
+use crate::entry::MemberId;
+
+/// Ids of members of a Paxos group are below this.
+pub const MEMBER_ID_LIMIT: u64 = 1 << 32;
+
+const ROUND_LIMIT: u64 = 1 << 30;
+
+/// The first ballot of `member` above `ballot`'s round; none after the last round.
+pub(super) fn next(ballot: u64, member: MemberId) -> Option<u64> {
+    let round = ballot / MEMBER_ID_LIMIT + 1;
+    (round < ROUND_LIMIT).then_some(round * MEMBER_ID_LIMIT + member.0)
+}
+
+/// Who alone may use that ballot.
+pub(super) fn proposer(ballot: u64) -> MemberId {
+    MemberId(ballot % MEMBER_ID_LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::POSITION_LIMIT;
+
+    #[test]
+    fn ballots_rise_and_belong_to_one_member() {
+        let (least, greatest) = (MemberId(1), MemberId(MEMBER_ID_LIMIT - 1));
+        let mut ballot = 1;
+        for member in [greatest, least, greatest, greatest, least] {
+            let above = next(ballot, member).expect("there are rounds left");
+            assert!(above > ballot);
+            assert_eq!(proposer(above), member);
+            ballot = above;
+        }
+    }
+
+    #[test]
+    fn the_last_round_is_below_the_limit_of_terms_and_has_no_next() {
+        let last = (ROUND_LIMIT - 1) * MEMBER_ID_LIMIT + MEMBER_ID_LIMIT - 1;
+        assert!(last < POSITION_LIMIT);
+        assert_eq!(next(last, MemberId(1)), None);
+        assert_eq!(next(POSITION_LIMIT - 1, MemberId(1)), None);
+    }
+}

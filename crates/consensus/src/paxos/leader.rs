@@ -1,0 +1,349 @@
+//! Phase 2: how a leader has its log chosen, and what else it owes its followers.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::message::{Body, Standing};
+use super::peer::{Addressee, Peer};
+use super::reads::Asker;
+use super::{PaxosEngine, Stage};
+use crate::engine::StepError;
+use crate::entry::{Entry, EntryKind, MemberId, Position};
+use crate::log::Log;
+use crate::membership::SnapshotMeta;
+use crate::message::ReadName;
+
+/// What a leader has in hand.
+pub(super) struct Office {
+    ballot: u64,
+    /// Index of the entry that starts the leadership. Nothing counts as chosen by it before that is accepted.
+    first: u64,
+    /// All members in force, but for itself.
+    peers: BTreeMap<MemberId, Peer>,
+    heartbeat_ticks: u32,
+    /// Since it last counted who is there.
+    count_ticks: u32,
+    transfer: Option<Transfer>,
+    /// Data bytes of its own entries that are not chosen yet.
+    pub(super) uncommitted_bytes: u64,
+}
+
+struct Transfer {
+    to: MemberId,
+    ticks: u32,
+    /// Told since the last heartbeat.
+    is_told: bool,
+}
+
+impl Office {
+    /// These entries are chosen now.
+    pub(super) fn committed<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        let own = entries.filter(|entry| entry.term == self.ballot);
+        self.uncommitted_bytes -= own.map(|entry| entry.data.len() as u64).sum::<u64>();
+    }
+
+    pub(super) fn promised(&mut self, from: MemberId, standing: Standing, log: &Log) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.promised(standing, log);
+        }
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = (MemberId, &Peer)> {
+        self.peers.iter().map(|(member, peer)| (*member, peer))
+    }
+
+    pub(super) fn transfers(&self) -> bool {
+        self.transfer.is_some()
+    }
+
+    pub(super) fn transfer(&mut self, to: MemberId) {
+        self.transfer = Some(Transfer { to, ticks: 0, is_told: false });
+    }
+}
+
+impl PaxosEngine {
+    pub(super) fn leads(&self) -> bool {
+        matches!(self.stage, Stage::Leader(_))
+    }
+
+    pub(super) fn is_voter(&self, member: MemberId) -> bool {
+        self.members.at(self.commit).voters.contains(&member)
+    }
+
+    pub(super) fn majority(&self) -> usize {
+        self.members.at(self.commit).voters.len() / 2 + 1
+    }
+
+    /// Takes the lead in the ballot a majority has promised.
+    pub(super) fn lead(&mut self, promises: &BTreeMap<MemberId, Standing>) {
+        let first = self.log.last_position().index + 1;
+        let mut office = Office {
+            ballot: self.promised,
+            first,
+            peers: BTreeMap::new(),
+            heartbeat_ticks: 0,
+            count_ticks: 0,
+            transfer: None,
+            uncommitted_bytes: 0,
+        };
+        let membership = self.members.at(self.commit);
+        for member in membership.voters.iter().chain(&membership.learners) {
+            if *member != self.settings.member {
+                let mut peer = Peer::new(&self.log);
+                promises.get(member).into_iter().for_each(|standing| peer.promised(*standing, &self.log));
+                office.peers.insert(*member, peer);
+            }
+        }
+        self.stage = Stage::Leader(office);
+        self.leader = Some(self.settings.member);
+        self.candidate = None;
+        self.append_own(EntryKind::Leadership, Bytes::new());
+    }
+
+    /// Appends an entry of this leadership.
+    pub(super) fn append_own(&mut self, kind: EntryKind, data: Bytes) {
+        let Stage::Leader(office) = &mut self.stage else {
+            unreachable!("only a leader has entries of its own")
+        };
+        office.uncommitted_bytes += data.len() as u64;
+        let index = self.log.last_position().index + 1;
+        self.append(Entry { index, term: self.promised, kind, data });
+    }
+
+    /// Whether something of this leadership is chosen, so that the commit is not behind that of any earlier one.
+    pub(super) fn knows_commit(&self) -> bool {
+        matches!(&self.stage, Stage::Leader(office) if office.first <= self.commit)
+    }
+
+    pub(super) fn on_accepted(&mut self, from: MemberId, index: u64) -> Result<(), StepError> {
+        let Stage::Leader(office) = &mut self.stage else { return Ok(()) };
+        if index > self.log.last_position().index {
+            return Err(StepError::Malformed("accepted beyond the log"));
+        }
+        if let Some(peer) = office.peers.get_mut(&from) {
+            peer.is_active = true;
+            peer.accepted(index, &self.log);
+            self.advance_commit();
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_refused(&mut self, from: MemberId, previous: u64, hint: Position) {
+        let Stage::Leader(office) = &mut self.stage else { return };
+        if let Some(peer) = office.peers.get_mut(&from) {
+            peer.is_active = true;
+            peer.refused(previous, hint, &self.log);
+        }
+    }
+
+    pub(super) fn on_heartbeat_reply(
+        &mut self,
+        from: MemberId,
+        received: u64,
+        accepted: u64,
+        read: Option<ReadName>,
+    ) -> Result<(), StepError> {
+        if self.leads() && received > self.log.last_position().index {
+            return Err(StepError::Malformed("received beyond the log"));
+        }
+        self.on_accepted(from, accepted.min(received))?;
+        let Stage::Leader(office) = &mut self.stage else { return Ok(()) };
+        let Some(peer) = office.peers.get_mut(&from) else { return Ok(()) };
+        peer.heard(received, self.settings.heartbeat_ticks);
+        if let Some(number) = read.and_then(|name| self.reads.echoed(name)) {
+            peer.echoed = peer.echoed.max(number);
+            self.answer_reads();
+        }
+        Ok(())
+    }
+
+    /// The highest number that a majority of the voters has reached.
+    fn majority_has(&self, own: u64, of_peer: impl Fn(&Peer) -> u64) -> u64 {
+        let Stage::Leader(office) = &self.stage else { unreachable!("only a leader counts") };
+        let voters = &self.members.at(self.commit).voters;
+        let value = |member: &MemberId| match office.peers.get(member) {
+            Some(peer) => of_peer(peer),
+            None if *member == self.settings.member => own,
+            None => 0,
+        };
+        let mut values = voters.iter().map(value).collect::<Vec<_>>();
+        values.sort_unstable_by(|one, other| other.cmp(one));
+        values[self.majority() - 1]
+    }
+
+    /// Chooses what a majority has accepted. A chosen change of the members changes what a majority is.
+    pub(super) fn advance_commit(&mut self) {
+        while let Stage::Leader(office) = &self.stage {
+            let first = office.first;
+            let index = self.majority_has(self.flushes.persisted, |peer| peer.matched);
+            if index < first || index <= self.commit {
+                return;
+            }
+            self.choose(index);
+            self.adopt_members();
+        }
+    }
+
+    /// Leads exactly the members in force.
+    fn adopt_members(&mut self) {
+        let Stage::Leader(office) = &mut self.stage else { return };
+        let membership = self.members.at(self.commit);
+        if !membership.voters.contains(&self.settings.member) {
+            // It inherited its own removal from an earlier leader.
+            return self.stand_down();
+        }
+        let (ballot, commit) = (self.promised, self.commit);
+        office.peers.retain(|member, _| {
+            let stays = membership.contains(*member);
+            if !stays {
+                // So that it knows, and does not stand for election when it hears no more.
+                self.outbox.send(*member, ballot, Body::Chosen { commit });
+            }
+            stays
+        });
+        for member in membership.voters.iter().chain(&membership.learners) {
+            if *member != self.settings.member {
+                office.peers.entry(*member).or_insert_with(|| Peer::new(&self.log));
+            }
+        }
+    }
+
+    pub(super) fn tick_leader(&mut self) {
+        let election_ticks = self.settings.election_ticks;
+        let Stage::Leader(office) = &mut self.stage else { return };
+        office.heartbeat_ticks += 1;
+        office.count_ticks += 1;
+        if let Some(transfer) = &mut office.transfer {
+            transfer.ticks += 1;
+        }
+        office.transfer.take_if(|transfer| transfer.ticks >= election_ticks);
+        let mut offers = Vec::new();
+        for (member, peer) in &mut office.peers {
+            if peer.tick(election_ticks * 2) {
+                offers.push(*member);
+            }
+        }
+        offers.into_iter().for_each(|member| self.offer_snapshot(member));
+        self.count_active();
+        self.heartbeat_if_due();
+    }
+
+    /// Without a majority in sight for an election timeout, there may be another leader by now.
+    fn count_active(&mut self) {
+        let Stage::Leader(office) = &mut self.stage else { return };
+        if office.count_ticks < self.settings.election_ticks {
+            return;
+        }
+        office.count_ticks = 0;
+        if self.majority_has(1, |peer| u64::from(peer.is_active)) == 0 {
+            return self.stand_down();
+        }
+        let Stage::Leader(office) = &mut self.stage else { return };
+        office.peers.values_mut().for_each(|peer| peer.is_active = false);
+    }
+
+    fn heartbeat_if_due(&mut self) {
+        let Stage::Leader(office) = &mut self.stage else { return };
+        if office.heartbeat_ticks < self.settings.heartbeat_ticks {
+            return;
+        }
+        if let Some(transfer) = &mut office.transfer {
+            transfer.is_told = false;
+        }
+        let membership = self.members.at(self.commit);
+        let waits = |(member, peer): (&MemberId, &Peer)| {
+            peer.awaits_snapshot() && membership.contains(*member) && !self.log.has_snapshot_for(*member)
+        };
+        self.snapshot_wanted |= office.peers.iter().any(waits);
+        self.send_heartbeats();
+    }
+
+    fn send_heartbeats(&mut self) {
+        let Stage::Leader(office) = &mut self.stage else { return };
+        office.heartbeat_ticks = 0;
+        let read = self.reads.tell();
+        for (member, Peer { matched, .. }) in &office.peers {
+            let body = Body::Heartbeat { commit: self.commit, matched: *matched, read };
+            self.outbox.send(*member, self.promised, body);
+        }
+    }
+
+    /// Sends everything there is room for.
+    pub(super) fn serve_peers(&mut self) {
+        if self.leads() && self.reads.has_news() {
+            self.send_heartbeats();
+        }
+        let last = self.log.last_position().index;
+        let Stage::Leader(office) = &mut self.stage else { return };
+        let mut offers = Vec::new();
+        for (member, peer) in &mut office.peers {
+            let (member, ballot, commit) = (*member, self.promised, self.commit);
+            let to = Addressee { member, ballot, commit, settings: &self.settings };
+            if peer.send(&to, &self.log, &mut self.outbox) {
+                offers.push(member);
+            }
+        }
+        if let Some(transfer) = office.transfer.as_mut().filter(|transfer| !transfer.is_told) {
+            let has_all = office.peers.get(&transfer.to).is_some_and(|peer| peer.matched == last);
+            if has_all {
+                transfer.is_told = true;
+                self.outbox.send(transfer.to, self.promised, Body::CampaignNow);
+            }
+        }
+        offers.into_iter().for_each(|member| self.offer_snapshot(member));
+    }
+
+    fn offer_snapshot(&mut self, member: MemberId) {
+        if self.log.has_snapshot_for(member) {
+            let meta: SnapshotMeta = self.log.snapshot_meta().clone();
+            self.outbox.send(member, self.promised, Body::Snapshot(meta));
+        } else {
+            self.snapshot_wanted = true;
+        }
+    }
+
+    /// There is a newer snapshot for those who wait for one.
+    pub(super) fn offer_snapshots(&mut self) {
+        let Stage::Leader(office) = &self.stage else { return };
+        let waiting = office.peers().filter(|(_, peer)| peer.awaits_snapshot());
+        let waiting = waiting.map(|(member, _)| member).collect::<Vec<_>>();
+        waiting.into_iter().for_each(|member| self.offer_snapshot(member));
+    }
+
+    /// Asks about waiting reads if somebody can answer.
+    pub(super) fn ask_reads(&mut self) {
+        if !self.barriers.has_question() {
+            return;
+        }
+        if self.knows_commit() {
+            self.reads.ask(Asker::Own(self.barriers.ask()), self.commit);
+            self.answer_reads();
+        } else if let (Stage::Follower, Some(leader)) = (&self.stage, self.leader) {
+            let counter = self.barriers.ask();
+            let name =
+                ReadName { member: self.settings.member, boot_nonce: self.settings.boot_nonce, counter };
+            self.outbox.send(leader, self.promised, Body::ReadAsk(name));
+        }
+    }
+
+    pub(super) fn on_read_ask(&mut self, from: MemberId, name: ReadName) {
+        if self.knows_commit() && name.member == from {
+            self.reads.ask(Asker::Follower(name), self.commit);
+            self.answer_reads();
+        }
+    }
+
+    fn answer_reads(&mut self) {
+        let proven = self.majority_has(self.reads.number(), |peer| peer.echoed);
+        for question in self.reads.proven(proven) {
+            match question.asker {
+                Asker::Own(counter) => self.barriers.answer(counter, question.index, &mut self.answered),
+                Asker::Follower(name) => {
+                    let body = Body::ReadAnswer { name, index: question.index };
+                    self.outbox.send(name.member, self.promised, body);
+                }
+            }
+        }
+    }
+}

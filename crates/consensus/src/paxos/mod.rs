@@ -1,0 +1,321 @@
+//! [`Engine`] kept with Multi-Paxos.
+//!
+//! - [`ballot`]: what orders the attempts to lead; the `term` of entries, hard states and roles is a ballot;
+//! - [`acceptor`]: what a member promises and accepts, and what it learns to be chosen;
+//! - [`proposer`]: phase 1, how a member comes to lead, and why that is safe;
+//! - [`leader`]: phase 2 by the one proposer, with a [`peer`] for each follower, and [`reads`];
+//! - [`members`]: the membership at each place of the log;
+//! - [`flushes`]: what the disk has, and messages that wait for it;
+//! - [`host`]: all this as a [`Ready`].
+//!
+//! What it has in common with the Raft engine is the log on the disk and the contract. What differs: any voter that has not
+//! missed a snapshot can lead, since it takes over the best log of a majority instead of having to have it; nobody votes, a
+//! ballot belongs to one member from the start; and a heartbeat's answer says what has arrived, so lost messages are sent again
+//! after one.
+
+mod acceptor;
+mod ballot;
+mod flushes;
+mod host;
+mod leader;
+mod members;
+pub mod message;
+mod peer;
+mod proposer;
+mod reads;
+
+use bytes::Bytes;
+
+pub use self::ballot::MEMBER_ID_LIMIT;
+use self::flushes::{Flushes, Outbox};
+use self::leader::Office;
+use self::members::Members;
+use self::proposer::Candidacy;
+use self::reads::Reads;
+use crate::barriers::Barriers;
+use crate::engine::{
+    ChangeError, Engine, Follower, ProposeError, ReadBarrier, Ready, Refused, Role, RoleChange, Settings,
+    SnapshotOffer, Start, Status, StepError, TooManyReads,
+};
+use crate::entry::{EntryKind, MemberId};
+use crate::log::Log;
+use crate::membership::{MEMBERS_MAX, MembershipChange, SnapshotMeta};
+
+/// What a member is at the moment.
+enum Stage {
+    /// Accepts what the leader has it accept…
+    Follower,
+    /// …or, having heard of none for too long, asks for promises…
+    Candidate(Candidacy),
+    /// …and with those of a majority orders the log.
+    Leader(Office),
+}
+
+/// One member of a Paxos group.
+pub struct PaxosEngine {
+    settings: Settings,
+    log: Log,
+    members: Members,
+    /// Highest ballot known; nothing of a lower one is accepted.
+    promised: u64,
+    /// Chosen up to here. Invariant: at most the end of the log.
+    commit: u64,
+    /// Of a follower: its log is that of the proposer of `promised` up to here. Invariant: at least `commit`.
+    agreed: u64,
+    /// Highest index given out in `committed`. Invariant: at least `applied`, at most `commit`.
+    emitted: u64,
+    applied: u64,
+    stage: Stage,
+    /// Of `promised`, if it is known to lead.
+    leader: Option<MemberId>,
+    /// Whom `promised` was promised to, as long as it may take the lead any moment.
+    candidate: Option<MemberId>,
+    /// Since the leader was heard of, or a promise given.
+    elapsed_ticks: u32,
+    timeout_ticks: u32,
+    /// Timeouts drawn.
+    attempts: u64,
+    flushes: Flushes,
+    outbox: Outbox,
+    /// Something was accepted that the leader has not been told.
+    acknowledges: bool,
+    barriers: Barriers,
+    reads: Reads,
+    /// To be given out.
+    answered: Vec<ReadBarrier>,
+    offer: Option<SnapshotOffer>,
+    /// Fetched by the host, to be installed.
+    fetched: Option<SnapshotMeta>,
+    /// Number of the `Ready` and index of a snapshot given out to install.
+    installing: Option<(u64, u64)>,
+    snapshot_wanted: bool,
+    role_told: RoleChange,
+    role_seen: RoleChange,
+}
+
+impl PaxosEngine {
+    /// A member as it was left, or a new one. Alone in its group, it leads at once.
+    ///
+    /// # Panics
+    /// If the settings contradict each other, or `start` is not what a correct host can have flushed, or was written by an
+    /// engine that votes.
+    #[must_use]
+    pub fn new(settings: Settings, start: Start) -> Self {
+        assert!((1..MEMBER_ID_LIMIT).contains(&settings.member.0), "ids of a Paxos group fit into 32 bits");
+        let heartbeats = 1..settings.election_ticks;
+        assert!(heartbeats.contains(&settings.heartbeat_ticks), "heartbeats come before a timeout");
+        assert!(settings.messages_in_flight_max > 0, "something can be sent");
+        assert_eq!(start.hard_state.vote, None, "a member of a Paxos group never votes");
+        let (log, hard_state) = Log::new(start);
+        let base = log.snapshot_meta().clone();
+        let applied = base.position.index;
+        let promised = hard_state.term.max(base.position.term);
+        let last_index = log.last_position().index;
+        let mut members = Members::new(base, hard_state.commit);
+        log.range(applied + 1, last_index + 1, u64::MAX).for_each(|entry| _ = members.append(entry));
+        let mut engine = Self {
+            members,
+            promised,
+            commit: hard_state.commit,
+            agreed: hard_state.commit,
+            emitted: applied,
+            applied,
+            stage: Stage::Follower,
+            leader: None,
+            candidate: None,
+            elapsed_ticks: 0,
+            timeout_ticks: 0,
+            attempts: 0,
+            flushes: Flushes::new(hard_state, last_index),
+            outbox: Outbox::new(settings.group, settings.member),
+            acknowledges: false,
+            barriers: Barriers::new(settings.election_ticks),
+            reads: Reads::new(settings.member, settings.boot_nonce),
+            answered: Vec::new(),
+            offer: None,
+            fetched: None,
+            installing: None,
+            snapshot_wanted: false,
+            role_told: RoleChange::default(),
+            role_seen: RoleChange::default(),
+            settings,
+            log,
+        };
+        engine.wait();
+        engine.campaign_if_alone();
+        engine.settle();
+        engine
+    }
+
+    /// To be called after everything that may have changed the role.
+    fn settle(&mut self) {
+        let role = self.role();
+        if role != self.role_seen {
+            self.role_seen = role;
+            self.barriers.ask_again();
+        }
+    }
+
+    fn check_may_propose(&self) -> Result<&Office, ProposeError> {
+        match &self.stage {
+            Stage::Leader(office) if office.transfers() => Err(ProposeError::Transferring),
+            Stage::Leader(office) => Ok(office),
+            _ => Err(ProposeError::NotLeader { leader: self.leader }),
+        }
+    }
+}
+
+impl Engine for PaxosEngine {
+    fn tick(&mut self) {
+        self.elapsed_ticks = self.elapsed_ticks.saturating_add(1);
+        self.barriers.tick();
+        match self.stage {
+            Stage::Leader(_) => self.tick_leader(),
+            Stage::Candidate(_) => self.tick_candidate(),
+            Stage::Follower if self.elapsed_ticks >= self.timeout_ticks => self.campaign(),
+            Stage::Follower => {}
+        }
+        self.campaign_if_alone();
+        self.settle();
+    }
+
+    fn propose(&mut self, data: Bytes) -> Result<(), Refused> {
+        assert!(!data.is_empty(), "an empty entry starts a leadership and is not proposed");
+        let bytes = match self.check_may_propose() {
+            Ok(office) => office.uncommitted_bytes,
+            Err(reason) => return Err(Refused { reason, data }),
+        };
+        if bytes > 0 && bytes + data.len() as u64 > self.settings.uncommitted_bytes_max {
+            return Err(Refused { reason: ProposeError::Busy, data });
+        }
+        self.append_own(EntryKind::Command, data);
+        Ok(())
+    }
+
+    fn step(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
+        let result = self.take_in(from, bytes);
+        self.settle();
+        result
+    }
+
+    fn ready(&mut self, out: &mut Ready) -> bool {
+        self.fill(out)
+    }
+
+    fn persisted(&mut self, number: u64) {
+        self.flushes.persisted(number);
+        self.members.persisted(number);
+        if let Some((_, index)) = self.installing.take_if(|(installing, _)| *installing <= number) {
+            self.applied = self.applied.max(index);
+        }
+        self.advance_commit();
+        self.campaign_if_alone();
+        self.settle();
+    }
+
+    fn applied(&mut self, index: u64) {
+        assert!(index <= self.emitted, "applied {index}, but only {} was given out", self.emitted);
+        self.applied = self.applied.max(index);
+    }
+
+    fn snapshot_meta(&self, index: u64) -> Option<SnapshotMeta> {
+        // While one is installed, the disk may still hold the log it replaces, which must not end up behind a snapshot.
+        let is_attached = self.installing.is_none() && index >= self.log.snapshot_meta().position.index;
+        if index > self.applied || !is_attached {
+            return None;
+        }
+        let position = self.log.position(index)?;
+        Some(SnapshotMeta { position, membership: self.members.at(index).clone() })
+    }
+
+    fn compact(&mut self, snapshot: &SnapshotMeta, first_index_kept: u64) {
+        assert!(snapshot.position.index <= self.applied, "a snapshot of what was applied");
+        self.log.compact(snapshot, first_index_kept);
+        self.members.forget_before(self.log.snapshot_meta().position.index);
+        self.offer_snapshots();
+    }
+
+    fn snapshot_fetched(&mut self, snapshot: SnapshotMeta) {
+        let is_newer =
+            self.fetched.as_ref().is_none_or(|known| known.position.index < snapshot.position.index);
+        if is_newer {
+            self.fetched = Some(snapshot);
+        }
+    }
+
+    fn read_barrier(&mut self, context: u64) -> Result<(), TooManyReads> {
+        self.barriers.push(context)
+    }
+
+    fn transfer_leadership(&mut self, to: MemberId) -> Result<(), ChangeError> {
+        let is_possible = self.is_voter(to);
+        let Stage::Leader(office) = &mut self.stage else {
+            return Err(ProposeError::NotLeader { leader: self.leader }.into());
+        };
+        if !is_possible {
+            return Err(ChangeError::Impossible);
+        }
+        if to != self.settings.member {
+            office.transfer(to);
+        }
+        Ok(())
+    }
+
+    fn propose_membership(&mut self, change: MembershipChange) -> Result<(), ChangeError> {
+        self.check_may_propose()?;
+        // Two changes that are not chosen must not be in one log: see `proposer`.
+        if !self.members.is_settled() || !self.knows_commit() {
+            return Err(ChangeError::Pending);
+        }
+        let target = change.member();
+        let is_self = target == self.settings.member;
+        if is_self && !matches!(change, MembershipChange::AddVoter(_)) {
+            return Err(ChangeError::Leader);
+        }
+        let next = self.members.shown().with(change).ok_or(ChangeError::Impossible)?;
+        let is_id = (1..MEMBER_ID_LIMIT).contains(&target.0);
+        if !is_id || next.voters.len() + next.learners.len() > MEMBERS_MAX {
+            return Err(ChangeError::Impossible);
+        }
+        self.append_own(EntryKind::Membership, change.to_bytes());
+        Ok(())
+    }
+
+    fn campaign(&mut self) {
+        if self.may_campaign() {
+            self.begin(Candidacy::trial());
+        }
+        self.settle();
+    }
+
+    fn status(&self) -> Status {
+        let mut followers = Vec::new();
+        if let Stage::Leader(office) = &self.stage {
+            followers.extend(office.peers().map(|(member, peer)| Follower {
+                member,
+                matched: peer.matched,
+                awaits_snapshot: peer.awaits_snapshot(),
+            }));
+        }
+        Status {
+            role: self.role(),
+            commit: self.commit,
+            persisted: self.flushes.persisted,
+            first_index: self.log.first_index(),
+            last_index: self.log.last_position().index,
+            retained_bytes: self.log.bytes(),
+            snapshot: self.log.snapshot_meta().position,
+            membership: self.members.shown().clone(),
+            followers,
+        }
+    }
+
+    fn role(&self) -> RoleChange {
+        let role = match self.stage {
+            Stage::Follower => Role::Follower,
+            Stage::Candidate(_) => Role::Candidate,
+            Stage::Leader(_) => Role::Leader,
+        };
+        RoleChange { role, leader: self.leader, term: self.promised }
+    }
+}
