@@ -8,6 +8,7 @@
 //! The transcripts were recorded from Apache ZooKeeper. `OSTLER_TEST_SERVER_ADDRESS=host:port` runs them against a
 //! server that is already there, with an empty tree; `OSTLER_RECORD_TRANSCRIPTS=1` writes what was printed into the files.
 
+mod interactive;
 mod server;
 
 use std::fmt::Write as _;
