@@ -54,7 +54,9 @@ pub(super) fn hand_over(make: &Make<'_>) {
             let refused = network.peer(new).engine().transfer_leadership(old);
             assert!(matches!(refused, Err(ChangeError::Propose(_))), "only the leader hands over");
             network.peer(old).engine().transfer_leadership(new).expect("it leads");
+            let before = network.now;
             network.until("the chosen one leads", |network| network.leader() == Some(new));
+            assert!(network.now - before < 10, "nobody waits for an election timeout");
         }
         let leader = network.leader().expect("it leads");
         let stranger = network.peer(leader).engine().transfer_leadership(MemberId(99));
@@ -148,14 +150,139 @@ pub(super) fn grown_group_does_not_split(make: &Make<'_>) {
         network.restart(first);
         for _ in 0..60 {
             // On every member that believes to lead: whatever they commit must not differ.
-            for member in network.up() {
-                let _ = network.peer(member).engine().propose(format!("by {member:?}").into());
-            }
+            network.up().into_iter().for_each(|member| _ = network.propose_on(member));
             network.step();
         }
         network.heal();
         change(&mut network, MembershipChange::AddVoter(third));
         commit(&mut network, 5, &[first, second, third]);
         network.check_equal(&[first, second, third]);
+    }
+}
+
+pub(super) fn grow_to_five(make: &Make<'_>) {
+    let mut network = Network::new(make, 1, 81);
+    network.snapshot_every = 20;
+    network.retained = 5;
+    for new in (2..=5).map(MemberId) {
+        network.add(new, Start::joining());
+        change(&mut network, MembershipChange::AddLearner(new));
+        change(&mut network, MembershipChange::AddVoter(new));
+        let members = network.up();
+        commit(&mut network, 20, &members);
+    }
+    for away in [1, 2].map(MemberId) {
+        network.crash(away);
+    }
+    commit(&mut network, 20, &[MemberId(3), MemberId(4), MemberId(5)]);
+    network.restart(MemberId(1));
+    network.restart(MemberId(2));
+    while network.peers.len() > 1 {
+        let leader = network.leader().expect("it commits");
+        let gone = others(&network, leader)[0];
+        change(&mut network, MembershipChange::Remove(gone));
+        network.crash(gone);
+        network.peers.remove(&gone);
+        let members = network.up();
+        commit(&mut network, 5, &members);
+        network.check_equal(&members);
+    }
+}
+
+pub(super) fn learners_never_lead(make: &Make<'_>) {
+    let mut network = Network::new(make, 1, 82);
+    let (voter, learners) = (MemberId(1), [MemberId(2), MemberId(3)]);
+    for learner in learners {
+        network.add(learner, Start::joining());
+        change(&mut network, MembershipChange::AddLearner(learner));
+    }
+    let members = network.up();
+    commit(&mut network, 10, &members);
+    // Nobody waits for learners…
+    learners.iter().for_each(|learner| network.crash(*learner));
+    commit(&mut network, 10, &[voter]);
+    // …and they cannot do without the voter.
+    learners.iter().for_each(|learner| network.restart(*learner));
+    commit(&mut network, 10, &members);
+    network.crash(voter);
+    for _ in 0..100 {
+        learners.iter().for_each(|learner| network.peer(*learner).engine().campaign());
+        network.step();
+        assert_eq!(network.leader(), None, "who has no vote does not lead");
+    }
+    network.restart(voter);
+    commit(&mut network, 10, &members);
+    network.check_equal(&members);
+}
+
+/// Two changes pass a member by, so that a majority of the membership it knows has nobody in common with one of the present.
+pub(super) fn old_membership_decides_nothing(make: &Make<'_>) {
+    for seed in 0..10 {
+        let mut network = Network::new(make, 3, 8300 + seed);
+        let members = (1..=5).map(MemberId).collect::<Vec<_>>();
+        commit(&mut network, 5, &members[..3]);
+        let old = others(&network, network.leader().expect("it commits"))[0];
+        network.isolate(old, false);
+        for new in &members[3..] {
+            network.add(*new, Start::joining());
+            network.cut_link(old, *new);
+            change(&mut network, MembershipChange::AddVoter(*new));
+        }
+        let rest = others(&network, old);
+        commit(&mut network, 5, &rest);
+        let leader = network.leader().expect("it commits");
+        let partner = rest.iter().copied().find(|member| *member != leader && member.0 <= 3);
+        network.heal();
+        let minority = [old, partner.expect("three founded it")];
+        network.split(&minority);
+        for _ in 0..100 {
+            network.peer(old).engine().campaign();
+            network.up().into_iter().for_each(|member| _ = network.propose_on(member));
+            network.step();
+        }
+        network.heal();
+        commit(&mut network, 5, &members);
+        network.check_equal(&members);
+    }
+}
+
+pub(super) fn catch_up_under_load(make: &Make<'_>) {
+    for size in [3, 5] {
+        let mut network = Network::new(make, size, 84 + size);
+        network.snapshot_every = 20;
+        network.retained = 10;
+        network.faults.delay_max = 2;
+        let members = network.up();
+        commit(&mut network, 5, &members);
+        let behind = others(&network, network.leader().expect("it commits"))[0];
+        network.crash(behind);
+        commit(&mut network, 100, &others(&network, behind));
+        network.restart(behind);
+        network.until("it comes near the others though they go on", |network| {
+            network.propose();
+            network.propose();
+            network.peers[&behind].applied + 20 > network.record.highest()
+        });
+        assert!(network.peer(behind).installed_count > 0, "what is dropped comes as a snapshot");
+        commit(&mut network, 5, &members);
+        network.check_equal(&members);
+    }
+}
+
+pub(super) fn down_for_ever(make: &Make<'_>) {
+    let mut network = Network::new(make, 3, 88);
+    network.snapshot_every = 20;
+    network.retained = 10;
+    let members = network.up();
+    commit(&mut network, 5, &members);
+    let away = others(&network, network.leader().expect("it commits"))[0];
+    network.crash(away);
+    let rest = others(&network, away);
+    for _ in 0..10 {
+        commit(&mut network, 50, &rest);
+        for member in &rest {
+            let status = network.peer(*member).engine().status();
+            assert!(status.last_index - status.first_index < 100, "only what was asked for is kept");
+        }
     }
 }

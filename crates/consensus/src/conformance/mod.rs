@@ -9,6 +9,8 @@ mod disk;
 mod network;
 mod record;
 mod rough;
+mod stress;
+mod strict;
 
 use crate::engine::{Engine, Settings, Start};
 
@@ -45,11 +47,25 @@ pub const CASES: &[Case] = &[
     Case { name: "leadership is handed over", run: changes::hand_over },
     Case { name: "a group of one grows to three and shrinks again", run: changes::grow_and_shrink },
     Case { name: "a group that grew does not split after a crash", run: changes::grown_group_does_not_split },
+    Case { name: "a group grows to five and shrinks again", run: changes::grow_to_five },
+    Case { name: "learners never lead", run: changes::learners_never_lead },
+    Case { name: "an old membership decides nothing", run: changes::old_membership_decides_nothing },
+    Case { name: "a member is caught up while proposals go on", run: changes::catch_up_under_load },
+    Case { name: "a member down for ever costs no memory", run: changes::down_for_ever },
+    Case { name: "any single lost message is made up for", run: strict::any_lost_message },
+    Case { name: "a crash at any flush loses nothing", run: strict::crash_at_any_flush },
+    Case { name: "who was cut off disturbs nobody", run: strict::return_disturbs_nobody },
+    Case { name: "rivals do not hinder each other for ever", run: strict::rivals_come_to_an_end },
+    Case { name: "what only some have accepted is settled", run: strict::partly_accepted_is_settled },
+    Case { name: "messages and what is on the way are bounded", run: strict::messages_are_bounded },
+    Case { name: "a member that lost its log finds out", run: strict::lost_log_is_found },
     Case { name: "crashes, partitions and a rough network break no promise", run: rough::everything_at_once },
     Case { name: "changes of the members under faults break no promise", run: rough::members_come_and_go },
     Case { name: "a vote is not forgotten", run: rough::votes_survive_crashes },
     Case { name: "the same seed gives the same run", run: rough::same_seed_same_run },
 ];
+
+pub use self::stress::stress;
 
 /// Runs all cases; see [`CASES`] to run them one by one.
 ///

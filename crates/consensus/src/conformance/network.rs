@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Make;
 use super::disk::{Disk, Snapshot};
 use super::record::Record;
-use crate::engine::{Engine, Ready, Role, Settings, SnapshotOffer, Start};
+use crate::engine::{Engine, Ready, Role, Settings, SnapshotOffer, Start, StepError};
 use crate::entry::{Entry, MemberId};
 
 /// What goes wrong by itself. Times are in units of one tick.
@@ -59,6 +59,15 @@ pub(super) struct Network<'a> {
     /// Hash over everything delivered: two runs of a seed must agree in it.
     pub(super) transcript: u64,
     cut: BTreeSet<(MemberId, MemberId)>,
+    /// Settings of members that are started from now on; but for names and seed.
+    pub(super) settings: Settings,
+    /// Of all messages sent, that one is lost.
+    pub(super) lost: Option<u64>,
+    /// Bytes sent to each member, and of the longest message ever.
+    pub(super) sent_bytes: BTreeMap<MemberId, u64>,
+    pub(super) longest_message: u64,
+    /// Who found out that its disk lost something. Only a case that wipes a disk may expect it.
+    pub(super) lost_log: Option<MemberId>,
     pub(super) faults: Faults,
     pub(super) record: Record,
     /// Members take a snapshot after so many entries…
@@ -93,17 +102,35 @@ impl<'a> Network<'a> {
             sent_count: 0,
             transcript: 0,
             cut: BTreeSet::new(),
+            settings: Settings { election_ticks: 10, ..Settings::new(3, MemberId(1), 1, seed) },
+            lost: None,
+            sent_bytes: BTreeMap::new(),
+            longest_message: 0,
+            lost_log: None,
             faults: Faults::NONE,
             record: Record::default(),
             snapshot_every: u64::MAX,
             retained: 0,
             proposed: 0,
         };
+        network.found(size);
+        network
+    }
+
+    /// The same world with `size` founding members, who get the settings as they are now.
+    pub(super) fn refounded(self, size: u64) -> Self {
+        let mut network = Self::new(self.make, 0, self.seed);
+        network.settings = self.settings.clone();
+        network.random = self.random;
+        network.found(size);
+        network
+    }
+
+    fn found(&mut self, size: u64) {
         let voters = (1..=size).map(MemberId).collect::<Vec<_>>();
         for member in &voters {
-            network.add(*member, Start::bootstrap(&voters));
+            self.add(*member, Start::bootstrap(&voters));
         }
-        network
     }
 
     /// Puts up a member with that on its disk.
@@ -154,14 +181,14 @@ impl<'a> Network<'a> {
     }
 
     pub(super) fn restart(&mut self, member: MemberId) {
-        let (make, seed) = (self.make, self.seed);
+        let (make, settings) = (self.make, self.settings.clone());
         let peer = self.peer(member);
         assert!(peer.engine.is_none(), "it is down");
         peer.boots += 1;
         peer.last_number = 0;
         peer.applied = peer.disk.snapshot.meta.position.index;
         peer.history = peer.disk.snapshot.history.clone();
-        let settings = Settings { election_ticks: 10, ..Settings::new(3, member, peer.boots, seed) };
+        let settings = Settings { member, boot_nonce: peer.boots, ..settings };
         peer.engine = Some(make(settings, peer.disk.start()));
         self.pump(member);
     }
@@ -174,6 +201,27 @@ impl<'a> Network<'a> {
                 self.cut.insert((other, member));
             }
         }
+    }
+
+    /// Cuts what `member` would hear.
+    pub(super) fn deafen(&mut self, member: MemberId) {
+        let others = self.peers.keys().filter(|other| **other != member);
+        self.cut.extend(others.map(|other| (*other, member)));
+    }
+
+    /// Cuts everybody in `part` off from everybody else.
+    pub(super) fn split(&mut self, part: &[MemberId]) {
+        let members = self.peers.keys().copied().collect::<Vec<_>>();
+        for one in part {
+            for other in members.iter().filter(|other| !part.contains(other)) {
+                self.cut_link(*one, *other);
+            }
+        }
+    }
+
+    /// Cuts what `from` sends to `to`.
+    pub(super) fn cut_way(&mut self, from: MemberId, to: MemberId) {
+        self.cut.insert((from, to));
     }
 
     /// Cuts the link of two members, both ways.
@@ -197,17 +245,23 @@ impl<'a> Network<'a> {
 
     /// Proposes a new command on the leader; false if there is none, or it refuses.
     pub(super) fn propose(&mut self) -> bool {
-        let Some(leader) = self.leader() else { return false };
+        self.leader().is_some_and(|leader| self.propose_on(leader))
+    }
+
+    /// Proposes a new command on that member, which may believe to lead or not.
+    pub(super) fn propose_on(&mut self, member: MemberId) -> bool {
         self.proposed += 1;
-        let data = Bytes::from(format!("command {}", self.proposed));
-        let is_taken = match self.peer(leader).engine().propose(data.clone()) {
+        let number = self.proposed;
+        let data = Bytes::from(format!("command {number:0>8}"));
+        let is_taken = match self.peer(member).engine().propose(data.clone()) {
             Ok(()) => true,
             Err(refused) => {
                 assert_eq!(refused.data, data, "a refused proposal is handed back");
+                self.record.refused(data);
                 false
             }
         };
-        self.pump(leader);
+        self.pump(member);
         is_taken
     }
 
@@ -259,7 +313,10 @@ impl<'a> Network<'a> {
         for byte in bytes.iter() {
             self.transcript = (self.transcript ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
         }
-        peer.engine().step(from, bytes).expect("members understand each other");
+        match peer.engine().step(from, bytes) {
+            Err(StepError::LostLog) => self.lost_log = Some(to),
+            result => result.expect("members understand each other"),
+        }
         self.pump(to);
     }
 
@@ -348,10 +405,13 @@ impl<'a> Network<'a> {
     fn send(&mut self, from: MemberId, to: MemberId, bytes: &Bytes) {
         let copies = if self.percent(self.faults.double_percent) { 2 } else { 1 };
         for _ in 0..copies {
+            self.sent_count += 1;
+            *self.sent_bytes.entry(to).or_default() += bytes.len() as u64;
+            self.longest_message = self.longest_message.max(bytes.len() as u64);
+            let is_chosen = self.lost == Some(self.sent_count);
             let is_lost = self.percent(self.faults.loss_percent) || self.cut.contains(&(from, to));
             let due = self.now + 1 + self.random(self.faults.delay_max);
-            if !is_lost {
-                self.sent_count += 1;
+            if !is_lost && !is_chosen {
                 self.wire.insert((due, self.sent_count), (from, to, bytes.clone()));
             }
         }
@@ -392,8 +452,8 @@ impl<'a> Network<'a> {
     /// What must hold once all is quiet.
     pub(super) fn check_equal(&self, members: &[MemberId]) {
         let histories = members.iter().map(|member| &self.peers[member].history).collect::<Vec<_>>();
-        for pair in histories.windows(2) {
-            assert_eq!(pair[0], pair[1], "all members have the same history");
+        for history in histories {
+            assert!(self.record.is_all(history), "all members have all that was ever committed");
         }
     }
 }

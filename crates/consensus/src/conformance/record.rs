@@ -1,13 +1,21 @@
 //! What everybody has seen, and what must hold of it. The text of a failure is the promise that was broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use crate::engine::{ReadBarrier, Role, RoleChange};
-use crate::entry::{Entry, MemberId};
+use crate::entry::{Entry, EntryKind, MemberId};
 
 #[derive(Default)]
 pub(super) struct Record {
     agreed: BTreeMap<u64, Entry>,
+    /// Commands that were committed; they are numbered as they were proposed…
+    committed: BTreeSet<Bytes>,
+    /// …the last of each term…
+    last_of_term: BTreeMap<u64, Bytes>,
+    /// …and those that were refused.
+    refused: BTreeSet<Bytes>,
     leaders: BTreeMap<u64, MemberId>,
     /// What was committed anywhere when the read was asked, by context.
     open_reads: BTreeMap<u64, u64>,
@@ -23,12 +31,36 @@ impl Record {
     }
 
     pub(super) fn commands(&self) -> Vec<Entry> {
-        self.agreed.values().filter(|entry| entry.kind == crate::entry::EntryKind::Command).cloned().collect()
+        self.agreed.values().filter(|entry| entry.kind == EntryKind::Command).cloned().collect()
     }
 
     pub(super) fn committed(&mut self, member: MemberId, entry: &Entry) {
-        let agreed = self.agreed.entry(entry.index).or_insert_with(|| entry.clone());
-        assert_eq!(agreed, entry, "one index never has two entries ({member:?} disagrees)");
+        match self.agreed.get(&entry.index) {
+            Some(agreed) => assert_eq!(agreed, entry, "one index never has two entries ({member:?} disagrees)"),
+            None => self.first_committed(entry),
+        }
+    }
+
+    fn first_committed(&mut self, entry: &Entry) {
+        assert_eq!(entry.index, self.highest() + 1, "nothing is skipped");
+        let before = self.agreed.last_key_value().map_or(0, |(_, before)| before.term);
+        assert!(entry.term >= before, "terms never fall along the log");
+        if entry.kind == EntryKind::Command {
+            assert!(!self.refused.contains(&entry.data), "what was refused is never committed");
+            assert!(self.committed.insert(entry.data.clone()), "what was proposed once is committed once");
+            let last = self.last_of_term.insert(entry.term, entry.data.clone());
+            assert!(last.is_none_or(|last| last < entry.data), "a leader's proposals keep their order");
+        }
+        self.agreed.insert(entry.index, entry.clone());
+    }
+
+    pub(super) fn refused(&mut self, data: Bytes) {
+        self.refused.insert(data);
+    }
+
+    /// Whether the history is exactly what was committed.
+    pub(super) fn is_all(&self, history: &[Entry]) -> bool {
+        self.agreed.values().eq(history)
     }
 
     pub(super) fn role(&mut self, member: MemberId, change: RoleChange) {

@@ -42,7 +42,7 @@ mod tests {
         }
         for now_ms in 1200..1400 {
             lone.active(1, now_ms);
-            assert_eq!(lone.is_so(now_ms), now_ms > 1199 + SILENCE_MS);
+            assert_eq!(lone.is_so(now_ms), now_ms > 1200 + SILENCE_MS);
         }
         lone.active(7, 1400);
         assert!(!lone.is_so(1400));
