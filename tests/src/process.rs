@@ -47,6 +47,7 @@ pub struct Server {
     kind: Kind,
     port: u16,
     folder: TempDir,
+    data_dir: PathBuf,
     properties: Vec<(String, String)>,
     child: Option<Child>,
 }
@@ -64,20 +65,31 @@ impl Server {
         if kind == Kind::ZooKeeper && oracle_jars().is_none() {
             return None;
         }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = folder.path().join("data");
+        Some(Server::start_in(kind, folder, data_dir, properties))
+    }
+
+    /// Starts Ostler with its data in a directory of the caller's.
+    pub fn start_on(data_dir: &Path, properties: &[(&str, &str)]) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Server::start_in(Kind::Ostler, folder, data_dir.to_owned(), properties)
+    }
+
+    fn start_in(kind: Kind, folder: TempDir, data_dir: PathBuf, properties: &[(&str, &str)]) -> Server {
         let mut all = vec![
             ("zookeeper.4lw.commands.whitelist".to_owned(), "*".to_owned()),
             ("zookeeper.extendedTypesEnabled".to_owned(), "true".to_owned()),
             ("zookeeper.DigestAuthenticationProvider.superDigest".to_owned(), SUPER_DIGEST.to_owned()),
         ];
         all.extend(properties.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Server { kind, port: free_port(), folder, properties: all, child: None };
+        let mut server = Server { kind, port: free_port(), folder, data_dir, properties: all, child: None };
         // Another process may have taken the port since it was looked at.
         for _ in 0..5 {
             match server.try_launch() {
                 Err(why) if why.contains("Address already in use") => server.port = free_port(),
                 Err(why) => panic!("{why}"),
-                Ok(()) => return Some(server),
+                Ok(()) => return server,
             }
         }
         panic!("every free port is taken at once")
@@ -103,7 +115,7 @@ impl Server {
 
     /// Where the server keeps its data.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data_dir.clone()
     }
 
     /// Asks the process to end and waits until it has.
@@ -198,7 +210,7 @@ impl Server {
         let config = self.folder.path().join("zoo.cfg");
         let text = format!(
             "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\ntickTime=2000\nmaxClientCnxns=0\nadmin.enableServer=false\n",
-            self.folder.path().join("data").display(),
+            self.data_dir.display(),
             self.port
         );
         fs::write(&config, text).expect("write zoo.cfg");
@@ -214,7 +226,7 @@ impl Server {
 
     fn ostler_command(&self) -> Command {
         let mut command = serve_command();
-        command.arg("--data-dir").arg(self.data_dir()).arg("--client-port").arg(self.port.to_string());
+        command.arg("--data-dir").arg(&self.data_dir).arg("--client-port").arg(self.port.to_string());
         command.args(["--client-port-address", "127.0.0.1", "-DmaxClientCnxns=0", "-DtickTime=2000"]);
         command.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
         command
