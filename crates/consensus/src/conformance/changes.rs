@@ -256,7 +256,8 @@ pub(super) fn catch_up_under_load(make: &Make<'_>) {
         commit(&mut network, 5, &members);
         let behind = others(&network, network.leader().expect("it commits"))[0];
         network.crash(behind);
-        commit(&mut network, 100, &others(&network, behind));
+        let rest = others(&network, behind);
+        commit(&mut network, 100, &rest);
         network.restart(behind);
         network.until("it comes near the others though they go on", |network| {
             network.propose();

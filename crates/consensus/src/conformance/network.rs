@@ -92,7 +92,14 @@ impl Drop for Network<'_> {
 impl<'a> Network<'a> {
     /// Founding members 1 to `size`, up.
     pub(super) fn new(make: &'a Make<'a>, size: u64, seed: u64) -> Self {
-        let mut network = Self {
+        let mut network = Self::empty(make, seed);
+        network.found(size);
+        network
+    }
+
+    /// Nobody yet, so that settings can be changed.
+    pub(super) fn empty(make: &'a Make<'a>, seed: u64) -> Self {
+        Self {
             make,
             seed,
             random: seed,
@@ -112,21 +119,11 @@ impl<'a> Network<'a> {
             snapshot_every: u64::MAX,
             retained: 0,
             proposed: 0,
-        };
-        network.found(size);
-        network
+        }
     }
 
-    /// The same world with `size` founding members, who get the settings as they are now.
-    pub(super) fn refounded(self, size: u64) -> Self {
-        let mut network = Self::new(self.make, 0, self.seed);
-        network.settings = self.settings.clone();
-        network.random = self.random;
-        network.found(size);
-        network
-    }
-
-    fn found(&mut self, size: u64) {
+    /// Puts up founding members 1 to `size`.
+    pub(super) fn found(&mut self, size: u64) {
         let voters = (1..=size).map(MemberId).collect::<Vec<_>>();
         for member in &voters {
             self.add(*member, Start::bootstrap(&voters));

@@ -36,7 +36,9 @@ impl Record {
 
     pub(super) fn committed(&mut self, member: MemberId, entry: &Entry) {
         match self.agreed.get(&entry.index) {
-            Some(agreed) => assert_eq!(agreed, entry, "one index never has two entries ({member:?} disagrees)"),
+            Some(agreed) => {
+                assert_eq!(agreed, entry, "one index never has two entries ({member:?} disagrees)")
+            }
             None => self.first_committed(entry),
         }
     }
