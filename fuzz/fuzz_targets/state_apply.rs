@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use state::change::Ignore;
-use state::command::{BatchHeader, Command, commands, put_create_session};
+use state::command::{BatchHeader, Command, commands, SessionTerms};
 use state::machine::Machine;
 use wire::Opcode;
 
@@ -11,7 +11,7 @@ fuzz_target!(|input: &[u8]| {
     let Ok((batch, rest)) = BatchHeader::read(input) else { return };
     let mut machine = Machine::new(1);
     let mut timeout = Vec::new();
-    put_create_session(4000, &mut timeout);
+    SessionTerms { timeout_ms: 4000, home: 0 }.put(&mut timeout);
     let opcode = Opcode::CreateSession as i32;
     let open = Command { session: 1, cxid: 0, opcode, identities: &[], body: &timeout };
     let mut reply = Vec::new();

@@ -8,10 +8,11 @@
 //!
 //! body     = a client's frame after its header, unchanged, for opcodes of the protocol;
 //!            for internal ones:
-//!   createSession   -10        timeout_ms i32                 (the id is the command's session)
+//!   createSession   -10        timeout_ms i32 | home u8       (the id is the command's session)
 //!   closeSession    -11        nothing
 //!   deleteContainer  20        path ustring | czxid i64 | mzxid i64
 //!   initialize  INITIALIZE     cluster key, 32 bytes
+//!   moveSession MOVE_SESSION   timeout_ms i32 | home u8
 //! ```
 //!
 //! All integers are big-endian, as everywhere in the protocol. The numbers here are on disk: they never change
@@ -25,6 +26,9 @@ pub const VERSION: u8 = 1;
 
 /// Opcode of the command that gives the cluster its key. Far from every number of the protocol.
 pub const INITIALIZE: i32 = -1000;
+
+/// Opcode of the command by which a session moves to another server. It uses up no zxid: ZooKeeper keeps such moves out of its log.
+pub const MOVE_SESSION: i32 = -1001;
 
 /// Bytes of the cluster key.
 pub const CLUSTER_KEY_BYTES: usize = 32;
@@ -187,9 +191,33 @@ pub fn commands(batch: &[u8]) -> impl Iterator<Item = Result<Command<'_>, BadEnt
     })
 }
 
-/// The body of `createSession`.
-pub fn put_create_session(timeout_ms: i32, out: &mut Vec<u8>) {
-    out.put_i32(timeout_ms);
+/// The body of `createSession` and `moveSession`: what a session is given when it comes to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionTerms {
+    /// The negotiated timeout.
+    pub timeout_ms: i32,
+    /// The server whose client it is from now on. Writes of the session that come from another server are late and refused.
+    pub home: u8,
+}
+
+impl SessionTerms {
+    /// Appends the body.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.timeout_ms);
+        out.put_u8(self.home);
+    }
+
+    /// The other way round.
+    ///
+    /// # Errors
+    /// If the body is too short.
+    pub fn read(body: &[u8]) -> Result<Self, Malformed> {
+        Self::take(&mut Reader::new(body))
+    }
+
+    pub(crate) fn take(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { timeout_ms: input.i32()?, home: input.u8()? })
+    }
 }
 
 /// Which node an internal `deleteContainer` means. A node that was deleted and made again has another `czxid`; one

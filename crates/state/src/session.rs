@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::command::CLUSTER_KEY_BYTES;
+use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::tree::NodeId;
 
 /// Bytes of a session password.
@@ -20,13 +20,23 @@ pub struct Session {
     pub id: i64,
     /// The negotiated timeout.
     pub timeout_ms: i32,
+    /// The server whose client it is.
+    pub home: u8,
     /// Ephemeral nodes it owns.
     pub ephemerals: usize,
+}
+
+impl Session {
+    /// What it was given when it came to its server.
+    pub fn terms(&self) -> SessionTerms {
+        SessionTerms { timeout_ms: self.timeout_ms, home: self.home }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Entry {
     timeout_ms: i32,
+    home: u8,
     /// Invariant: exactly the nodes of the tree whose owner is this session.
     ephemerals: BTreeSet<NodeId>,
 }
@@ -40,8 +50,9 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn insert(&mut self, id: i64, timeout_ms: i32) {
-        self.entries.entry(id).or_default().timeout_ms = timeout_ms;
+    pub(crate) fn insert(&mut self, id: i64, terms: SessionTerms) {
+        let entry = self.entries.entry(id).or_default();
+        (entry.timeout_ms, entry.home) = (terms.timeout_ms, terms.home);
     }
 
     /// Removes a session whose ephemerals were removed before.
@@ -93,7 +104,7 @@ impl Sessions {
 }
 
 fn show(id: i64, entry: &Entry) -> Session {
-    Session { id, timeout_ms: entry.timeout_ms, ephemerals: entry.ephemerals.len() }
+    Session { id, timeout_ms: entry.timeout_ms, home: entry.home, ephemerals: entry.ephemerals.len() }
 }
 
 /// How session passwords are derived. Either way a password is a function of what is replicated, so that every

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use replica::Token;
-use state::command::{Command, put_create_session};
+use state::command::{Command, SessionTerms};
 use state::machine::Machine;
 use state::session::{PASSWORD_BYTES, PasswordDerivation};
 use wire::frame::{self, Split};
@@ -98,7 +98,7 @@ impl IoThread {
         connection.phase = Phase::Opening;
         connection.in_flight.push_back(InFlight { since_us: self.now_us, large_bytes: 0 });
         let mut body = Vec::with_capacity(4);
-        put_create_session(connection.timeout_ms, &mut body);
+        SessionTerms { timeout_ms: connection.timeout_ms, home: 0 }.put(&mut body);
         let opcode = Opcode::CreateSession as i32;
         let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
         self.submission.command(connection.token, &command);

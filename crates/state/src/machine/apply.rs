@@ -1,7 +1,7 @@
 //! From a command to its result.
 
 use wire::code::ErrorCode;
-use wire::jute::{Put as _, Reader};
+use wire::jute::Put as _;
 use wire::opcode::Opcode;
 use wire::record::Request;
 
@@ -10,7 +10,7 @@ use super::perform::Stamp;
 use super::plan::{Step, plan};
 use super::view::{Context, Direct};
 use crate::change::ChangeSink;
-use crate::command::{self, BatchHeader, CLUSTER_KEY_BYTES, Command, DeleteContainer};
+use crate::command::{self, BatchHeader, CLUSTER_KEY_BYTES, Command, DeleteContainer, SessionTerms};
 use crate::tree::{NodeId, Owner};
 
 /// What became of a command.
@@ -23,7 +23,7 @@ pub struct Applied {
 }
 
 impl Machine {
-    /// Applies a command: every command has exactly one result, and consumes exactly one zxid.
+    /// Applies a command: every command has exactly one result, and consumes exactly one zxid, but for `moveSession`, which has none.
     ///
     /// Total: whatever the bytes are, the outcome is a code and never a panic; a body that is not the record of its
     /// operation is a `MarshallingError`. The body of the reply is appended to `reply`, nothing when the code is not
@@ -35,6 +35,10 @@ impl Machine {
         reply: &mut Vec<u8>,
         changes: &mut dyn ChangeSink,
     ) -> Applied {
+        if command.opcode == command::MOVE_SESSION {
+            let code = self.move_session(command).err().unwrap_or(ErrorCode::Ok);
+            return Applied { zxid: self.last_zxid, code };
+        }
         let zxid = self.last_zxid.max(batch.zxid_floor).saturating_add(1);
         let stamp = Stamp { zxid, time_ms: batch.time_ms };
         let context = Context::new(command.session, command.identities, batch.features);
@@ -129,7 +133,7 @@ impl Machine {
     }
 
     fn create_session(&mut self, command: &Command<'_>) -> Result<(), ErrorCode> {
-        let timeout_ms = Reader::new(command.body).i32().map_err(|_| ErrorCode::MarshallingError)?;
+        let terms = SessionTerms::read(command.body).map_err(|_| ErrorCode::MarshallingError)?;
         // As the owner of a node such an id would mean that the node has none, or is a container or TTL node.
         if !matches!(Owner::from_stored(command.session), Owner::Ephemeral(_)) {
             return Err(ErrorCode::BadArguments);
@@ -137,7 +141,17 @@ impl Machine {
         if self.sessions.contains(command.session) {
             return Err(ErrorCode::NodeExists);
         }
-        self.sessions.insert(command.session, timeout_ms);
+        self.sessions.insert(command.session, terms);
+        Ok(())
+    }
+
+    /// A session goes on at another server, or with another timeout.
+    fn move_session(&mut self, command: &Command<'_>) -> Result<(), ErrorCode> {
+        let terms = SessionTerms::read(command.body).map_err(|_| ErrorCode::MarshallingError)?;
+        if !self.sessions.contains(command.session) {
+            return Err(ErrorCode::SessionExpired);
+        }
+        self.sessions.insert(command.session, terms);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use wire::jute::{Malformed, Reader};
 
 use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION};
 use crate::acl_table::{AclId, AclLoadError};
-use crate::command::CLUSTER_KEY_BYTES;
+use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::machine::{Machine, RESERVED};
 use crate::quota::{Count, QUOTA_ROOT};
 use crate::tree::{self, ImageError, NodeId, NodeImage, Owner};
@@ -223,11 +223,12 @@ impl Loader {
     fn sessions(&mut self, input: &mut Reader<'_>) -> Result<(), LoadError> {
         let malformed = |cause| LoadError::Block { kind: SESSIONS, cause };
         while !input.is_empty() {
-            let (id, timeout_ms) = (input.i64().map_err(malformed)?, input.i32().map_err(malformed)?);
+            let id = input.i64().map_err(malformed)?;
+            let terms = SessionTerms::take(input).map_err(malformed)?;
             if !matches!(Owner::from_stored(id), Owner::Ephemeral(_)) {
                 return Err(LoadError::SessionId(id));
             }
-            self.machine.sessions.insert(id, timeout_ms);
+            self.machine.sessions.insert(id, terms);
         }
         Ok(())
     }

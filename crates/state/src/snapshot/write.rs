@@ -4,7 +4,7 @@ use wire::jute::Put as _;
 
 use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION};
 use crate::acl_table::AclSnapshot;
-use crate::command::CLUSTER_KEY_BYTES;
+use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::machine::Machine;
 use crate::quota::Count;
 use crate::tree::{self, KeptImages};
@@ -15,7 +15,7 @@ pub struct SnapshotCursor {
     /// The state that the snapshot is of.
     last_zxid: i64,
     cluster_key: Option<[u8; CLUSTER_KEY_BYTES]>,
-    sessions: Vec<(i64, i32)>,
+    sessions: Vec<(i64, SessionTerms)>,
     acls: AclSnapshot,
     quotas: Vec<(String, Count)>,
     tree: tree::SnapshotCursor,
@@ -50,7 +50,7 @@ impl Machine {
         SnapshotCursor {
             last_zxid: self.last_zxid,
             cluster_key: self.cluster_key,
-            sessions: self.sessions.iter().map(|session| (session.id, session.timeout_ms)).collect(),
+            sessions: self.sessions.iter().map(|session| (session.id, session.terms())).collect(),
             acls: self.acls.snapshot(),
             quotas: self.quotas.counts().map(|(path, count)| (path.to_owned(), count)).collect(),
             tree: self.tree.begin_snapshot(),
@@ -70,9 +70,9 @@ impl Machine {
             Part::Sessions(from) => {
                 let until = cursor.sessions.len().min(from.saturating_add(max_nodes.max(1)));
                 block(SESSIONS, out, |out| {
-                    for &(id, timeout_ms) in &cursor.sessions[from..until] {
-                        out.put_i64(id);
-                        out.put_i32(timeout_ms);
+                    for (id, terms) in &cursor.sessions[from..until] {
+                        out.put_i64(*id);
+                        terms.put(out);
                     }
                 });
                 if until < cursor.sessions.len() { Part::Sessions(until) } else { Part::AclsAndQuotas }

@@ -19,7 +19,7 @@ fn play(world: &mut World, who: i64, op: &Op) -> String {
     match op {
         Op::Open => {
             let mut body = Vec::new();
-            state::command::put_create_session(10_000, &mut body);
+            state::command::SessionTerms { timeout_ms: 10_000, home: 0 }.put(&mut body);
             world.internal(who, Opcode::CreateSession as i32, &body)
         }
         other => world.say(who, &other.text()),

@@ -9,7 +9,7 @@ use wire::opcode::Opcode;
 fn rule_27_ids_that_would_mean_something_else_are_refused() {
     let mut world = World::new();
     let mut body = Vec::new();
-    command::put_create_session(5000, &mut body);
+    command::SessionTerms { timeout_ms: 5000, home: 0 }.put(&mut body);
     let create = Opcode::CreateSession as i32;
     for id in [0, i64::MIN, -1, (0xffu64 << 56).cast_signed()] {
         assert_eq!(world.internal(id, create, &body), "BadArguments", "{id:#x}");

@@ -1,6 +1,6 @@
 //! What the clients of the simulated server do, from a seed.
 
-use state::command::put_create_session;
+use state::command::SessionTerms;
 use wire::acl::{Acl, encode_list, perms};
 use wire::jute::Put as _;
 use wire::opcode::Opcode;
@@ -75,7 +75,7 @@ impl Workload {
         self.next_session += 1;
         self.sessions.push(session);
         let mut body = Vec::new();
-        put_create_session(600_000 + session as i32, &mut body);
+        SessionTerms { timeout_ms: 600_000 + session as i32, home: 0 }.put(&mut body);
         Op { session, cxid: 0, opcode: Opcode::CreateSession as i32, body }
     }
 

@@ -72,7 +72,7 @@ impl World {
 
     pub(crate) fn open(&mut self, session: i64) {
         let mut body = Vec::new();
-        command::put_create_session(10_000, &mut body);
+        command::SessionTerms { timeout_ms: 10_000, home: 0 }.put(&mut body);
         assert_eq!(self.internal(session, Opcode::CreateSession as i32, &body), "ok");
         self.identities.insert(session, Identities::from_ip("127.0.0.1"));
         self.watches.register(WatcherId(session as u64), &self.identities[&session]);
