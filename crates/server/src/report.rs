@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::{Latency, Traffic};
 use crate::facts::{
@@ -149,7 +148,7 @@ impl Source for Report {
     }
 
     fn sessions(&self) -> Vec<SessionFacts> {
-        let to_wall_ms = Clock::wall_ms() - self.shared.clock.elapsed_ms();
+        let to_wall_ms = self.shared.clock.wall_ms() - self.shared.clock.elapsed_ms();
         let buckets = self.shared.sessions.expiries();
         let machine = self.shared.machine.read();
         let facts = buckets.into_iter().map(|(due_ms, id)| SessionFacts {

@@ -176,7 +176,7 @@ impl Shared {
         client_port: u16,
     ) -> Shared {
         let tick_ms = i64::from(config.tick_time_ms);
-        let sessions = SessionTable::new(config.server_id, Clock::wall_ms(), tick_ms);
+        let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
         Shared {
             machine: RwLock::new(machine),
             watches: Mutex::new(WatchTable::new(watch_limits(&config), RealDisk.entropy())),

@@ -11,7 +11,6 @@ use state::auth::Identities;
 
 use super::IoThread;
 use super::connection::Connection;
-use crate::clock::Clock;
 use crate::connections::Traffic;
 use crate::shared::token;
 
@@ -64,7 +63,7 @@ impl IoThread {
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
         let token = token(self.number, slot, self.generation);
-        let traffic = Arc::new(Traffic::new(peer, Clock::wall_ms()));
+        let traffic = Arc::new(Traffic::new(peer, self.shared.clock.wall_ms()));
         let limits = &self.shared.config.connection;
         let (per_address, total) = (limits.per_address_max as usize, limits.count_max as usize);
         if let Err(refusal) = self.shared.connections.admit(token, &traffic, per_address, total) {

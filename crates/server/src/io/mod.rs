@@ -432,7 +432,7 @@ impl IoThread {
         }
         self.housekept_ms = self.now_ms;
         let patience_ms = i64::from(self.shared.config.connection.handshake_timeout_ms);
-        let now_ms = crate::clock::Clock::wall_ms();
+        let now_ms = self.shared.clock.wall_ms();
         let overdue: Vec<usize> = self
             .connections
             .iter()

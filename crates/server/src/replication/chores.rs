@@ -9,7 +9,6 @@ use state::containers::{RemovalScan, RemovalTerms};
 use storage::log::AppendError;
 use wire::opcode::Opcode;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::shared::Shared;
 
@@ -86,14 +85,14 @@ impl Chores {
             self.ending.push((session, known.timeout_ms));
             let opcode = Opcode::CloseSession as i32;
             replica.submit_own(
-                Clock::wall_ms(),
+                shared.clock.wall_ms(),
                 &Command { session, cxid: 0, opcode, identities: &[], body: &[] },
             );
         }
     }
 
     fn remove_containers<E: Engine>(&mut self, shared: &Shared, replica: &mut Replica<E>) {
-        let now_ms = Clock::wall_ms();
+        let now_ms = shared.clock.wall_ms();
         let terms = RemovalTerms {
             now_ms,
             never_used_ms_max: self.never_used_ms_max,

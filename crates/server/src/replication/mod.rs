@@ -30,7 +30,6 @@ use self::chores::Chores;
 use self::outlet::Gathered;
 use self::snapshots::Snapshots;
 pub(crate) use self::wheel::Wheel;
-use crate::clock::Clock;
 use crate::inbox::Errand;
 use crate::shared::Shared;
 
@@ -107,7 +106,7 @@ impl Driver {
     fn cycle(&mut self) -> Result<(), Fatal> {
         self.shared.inbox.take(&mut self.submission, &mut self.errands);
         let bytes = self.submission.len_bytes();
-        self.replica.submit(Clock::wall_ms(), &mut self.submission);
+        self.replica.submit(self.shared.clock.wall_ms(), &mut self.submission);
         self.run_errands();
         self.chores.run(&self.shared, &mut self.replica);
         self.propose()?;
@@ -132,7 +131,7 @@ impl Driver {
         }
         let key = recovery::secret()?;
         let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: &key };
-        self.replica.submit_own(Clock::wall_ms(), &command);
+        self.replica.submit_own(self.shared.clock.wall_ms(), &command);
         self.propose()?;
         self.settle()
     }

@@ -242,6 +242,8 @@ pub(super) fn secret() -> Result<[u8; CLUSTER_KEY_BYTES], getrandom::Error> {
 #[derive(Default)]
 struct Tail {
     after: u64,
+    /// All up to here is void or was in a snapshot that was fetched from another member; 0 if there was none.
+    reset_to: u64,
     entries: Vec<Entry>,
     hard_state: Option<HardState>,
 }
@@ -260,15 +262,18 @@ impl Tail {
                 let vote = (vote != 0).then_some(MemberId(vote));
                 self.hard_state = Some(HardState { term, vote, commit });
             }
+            Record::Reset { group: GROUP, index, .. } => {
+                self.entries.clear();
+                self.reset_to = index;
+            }
             _ => {}
         }
     }
 
     fn start(self, snapshot: SnapshotMeta, dir: &Path) -> Result<Start, RecoveryError> {
-        if let Some(first) = self.entries.first()
-            && first.index > self.after + 1
-        {
-            let first = first.index;
+        // Without entries too: what a reset made void was acknowledged as part of the snapshot that came for it.
+        let first = self.entries.first().map_or(self.reset_to.saturating_add(1), |entry| entry.index);
+        if first > self.after + 1 {
             return Err(RecoveryError::Gap { dir: dir.to_owned(), first, snapshot: self.after });
         }
         if let Some([before, behind]) = self.entries.array_windows().find(|[a, b]| b.index != a.index + 1) {
@@ -327,6 +332,37 @@ mod tests {
     fn a_log_that_does_not_reach_back_to_the_snapshot_is_refused() {
         let refused = started(tail(3, &[(5, 1), (6, 1)]));
         assert!(matches!(refused, Err(RecoveryError::Gap { first: 5, snapshot: 3, .. })), "{refused:?}");
+    }
+
+    fn reset(tail: &mut Tail, group: u64, index: u64) {
+        tail.take(Record::Reset { group, index, term: 2 });
+    }
+
+    #[test]
+    fn a_reset_drops_the_entries_before_it() {
+        let mut behind = tail(4, &[(3, 1), (4, 1), (5, 1), (6, 1)]);
+        reset(&mut behind, GROUP, 4);
+        let entry = |index, term| Record::Entry { group: GROUP, index, term, kind: 0, data: &[] };
+        behind.take(entry(5, 2));
+        assert_eq!(started(behind).expect("a whole log"), [(5, 2)]);
+
+        let mut newer_snapshot = tail(8, &[(8, 1), (9, 1)]);
+        reset(&mut newer_snapshot, GROUP, 4);
+        assert_eq!(started(newer_snapshot).expect("the snapshot has all"), []);
+
+        let mut other = tail(4, &[(5, 1)]);
+        reset(&mut other, GROUP + 1, 9);
+        assert_eq!(started(other).expect("another group's reset is none of ours"), [(5, 1)]);
+    }
+
+    #[test]
+    fn a_log_reset_beyond_the_snapshot_is_refused() {
+        for entries in [&[][..], &[(4, 1), (5, 1)]] {
+            let mut lost = tail(3, entries);
+            reset(&mut lost, GROUP, 7);
+            let refused = started(lost);
+            assert!(matches!(refused, Err(RecoveryError::Gap { first: 8, snapshot: 3, .. })), "{refused:?}");
+        }
     }
 
     #[test]

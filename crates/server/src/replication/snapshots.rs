@@ -16,7 +16,6 @@ use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 
 use super::GROUP;
 use super::recovery::{Files, put_meta};
-use crate::clock::Clock;
 use crate::config::limits;
 use crate::inbox::Errand;
 use crate::shared::Shared;
@@ -274,7 +273,7 @@ impl Job {
                 counts.snapshot_time.record(begun.elapsed().as_micros() as u64);
                 counts.snapshot_zxid.store(self.name.zxid, Relaxed);
                 counts.snapshot_index.store(self.name.index, Relaxed);
-                counts.snapshot_finished_ms.store(Clock::wall_ms(), Relaxed);
+                counts.snapshot_finished_ms.store(self.shared.clock.wall_ms(), Relaxed);
                 tracing::info!(
                     zxid = format_args!("{:#x}", self.name.zxid),
                     ms = begun.elapsed().as_millis() as u64,

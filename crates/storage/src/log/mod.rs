@@ -5,6 +5,7 @@
 //! leave behind is dealt with in `recover.rs`. The log is never read while it is written; it is read when it is opened.
 
 mod error;
+mod needed;
 mod record;
 mod recover;
 mod reserve;
@@ -21,10 +22,11 @@ pub(crate) use record::HEAD_BYTES;
 pub(crate) use segment::{RECORDS_START, Scanner, Segment, file_name, parse_file_name};
 
 use crate::disk::{Disk, DiskFile};
+use needed::Needed;
 use record::encode_empty;
-use recover::{Sealed, failed};
+use recover::failed;
 use reserve::{Reserve, SharedReserve};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,10 +74,9 @@ pub struct Log {
     buffer: Vec<u8>,
     /// The same for segments that became full since the last flush.
     full: Vec<Full>,
-    /// The highest entry of each group in `current`.
-    last_index: BTreeMap<u64, u64>,
-    /// Full segments, oldest first.
-    sealed: VecDeque<Sealed>,
+    needed: Needed,
+    /// A reset is not yet flushed. Until it is, the entries it voids count on disk, so nothing may be freed.
+    reset_due: bool,
     /// The latest `HardState` record of each group.
     hard_states: BTreeMap<u64, HardState>,
     /// `hard_states` must be written again before the next record, since `current` may lack some of them: the log was just
@@ -85,8 +86,6 @@ pub struct Log {
     hard_states_end: Option<Position>,
     /// Segments before this number hold no `HardState` that counts.
     free_limit: u32,
-    /// The first entry of each group that must be kept.
-    first_kept: BTreeMap<u64, u64>,
     /// Up to here the log is on disk. Written into every record.
     synced_to: Position,
     failure: Option<FlushError>,
@@ -114,7 +113,7 @@ impl Log {
     /// torn by a crash. A log that does not exist is created.
     ///
     /// The visitor may meet entries that were to be forgotten, at the front, up to a segment's worth; entries that a later one
-    /// replaces; and a `HardState` repeatedly.
+    /// replaces or a later `Reset` makes void; and a `HardState` repeatedly.
     ///
     /// # Errors
     /// See [`OpenError`]. What was visited must then not be used.
@@ -143,11 +142,9 @@ impl Log {
             visit(record);
         };
         let found = recover::recover(disk.as_ref(), dir, &sequences, &mut reserve, &mut remember)?;
-        let (current, offset, last_index) = match found.current {
+        let (current, offset) = match found.current {
             Some(current) => current,
-            None => {
-                (reserve.take_first(segment_bytes.min(FIRST_SEGMENT_BYTES))?, RECORDS_START, BTreeMap::new())
-            }
+            None => (reserve.take_first(segment_bytes.min(FIRST_SEGMENT_BYTES))?, RECORDS_START),
         };
         let mut log = Self {
             fsync,
@@ -156,13 +153,12 @@ impl Log {
             offset,
             buffer: Vec::new(),
             full: Vec::new(),
-            last_index,
-            sealed: found.sealed.into(),
+            needed: found.needed,
+            reset_due: false,
             hard_states,
             hard_states_due: true,
             hard_states_end: None,
             free_limit: 0,
-            first_kept: BTreeMap::new(),
             failure: None,
             recovered: found.recovered,
             reserve: SharedReserve::new(reserve),
@@ -188,7 +184,7 @@ impl Log {
     /// Files the log consists of, the one being written included.
     #[must_use]
     pub fn segments(&self) -> usize {
-        self.sealed.len() + 1
+        self.needed.sealed() + 1
     }
 
     /// Takes a record into memory. It is durable after the next [`Log::flush`].
@@ -211,16 +207,27 @@ impl Log {
             self.put_hard_states();
         }
         self.put(record);
+        self.needed.count(record);
         match *record {
-            Record::Entry { group, index, .. } => {
-                let last = self.last_index.entry(group).or_insert(index);
-                *last = (*last).max(index);
-            }
+            Record::Entry { .. } => {}
             Record::HardState { group, term, vote, commit } => {
                 self.hard_states.insert(group, HardState { term, vote, commit });
             }
+            Record::Reset { .. } => self.reset_due = true,
         }
         Ok(())
+    }
+
+    /// Takes into memory that all entries of `group` appended so far are void and that its log goes on behind a snapshot ending at
+    /// `index` and `term`. The next flush makes that durable, together with what else was appended; only then does
+    /// [`Log::compact`] free what has become void. The snapshot MUST be durable before that flush: nothing else is left.
+    ///
+    /// The group's `HardState` stays in force, so that a vote is never forgotten; its `commit` may lie before the snapshot.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; never [`AppendError::TooLong`].
+    pub fn reset(&mut self, group: u64, index: u64, term: u64) -> Result<(), AppendError> {
+        self.append(&Record::Reset { group, index, term })
     }
 
     /// Makes everything appended durable: one write and one sync, or one of each per segment when segments became full.
@@ -236,6 +243,7 @@ impl Log {
             self.failure = Some(failure.clone());
             return Err(failure);
         }
+        self.reset_due = false;
         self.full.clear();
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
@@ -251,24 +259,18 @@ impl Log {
     }
 
     /// Forgets the entries of `group` before `first_index_kept`. Whole segments are freed, oldest first, as soon as no group needs
-    /// anything in them; a segment that became full since the last flush waits for the next call.
+    /// anything in them; a segment that became full since the last flush waits for the next call, and all wait while a reset
+    /// is not flushed.
     ///
     /// # Errors
     /// Old segments kept their space; the next call tries again. Nothing is lost. With a background thread errors
     /// are found by [`Log::take_background_error`] instead.
     pub fn compact(&mut self, group: u64, first_index_kept: u64) -> Result<(), CompactError> {
-        let first = self.first_kept.entry(group).or_insert(0);
-        *first = (*first).max(first_index_kept);
-        if self.failure.is_some() {
+        self.needed.keep_from(group, first_index_kept);
+        if self.failure.is_some() || self.reset_due {
             return Ok(());
         }
-        while let Some(oldest) = self.sealed.front() {
-            let first_kept = |group| self.first_kept.get(group).copied().unwrap_or(0);
-            let needed = oldest.last_index.iter().any(|(group, last)| *last >= first_kept(group));
-            if needed || oldest.sequence >= self.free_limit {
-                break;
-            }
-            let oldest = self.sealed.pop_front().expect("it was just looked at");
+        while let Some(oldest) = self.needed.take_unneeded(self.free_limit) {
             self.reserve.with(|reserve| reserve.free(oldest.sequence, oldest.len));
         }
         if self.reserve.has_worker() { Ok(()) } else { self.reserve.with(Reserve::free_all) }
@@ -353,7 +355,7 @@ impl Log {
         let bytes = std::mem::take(&mut self.buffer);
         let start = self.offset - bytes.len() as u32;
         let Segment { sequence, len, path, file, .. } = full;
-        self.sealed.push_back(Sealed { sequence, len, last_index: std::mem::take(&mut self.last_index) });
+        self.needed.seal(sequence, len);
         self.full.push(Full { path, file, start, bytes });
         self.offset = RECORDS_START;
         self.hard_states_due = true;

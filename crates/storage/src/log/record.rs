@@ -12,6 +12,7 @@
 //!   2   HardState   group u64, term u64, vote u64, commit u64
 //!   3   Seal        none: the segment ends here, the log goes on in the next one
 //!   4   Mark        none: says by its `synced to` that all before it is on disk
+//!   5   Reset       group u64, index u64, term u64
 //! ```
 //!
 //! Numbers are little-endian; a tag's number never changes its meaning and tag 0 is never used, so zeros are no record. Both
@@ -33,6 +34,7 @@ pub(crate) const TAG_OFFSET: usize = 16;
 /// Bytes of an entry's body before its data.
 const ENTRY_PREFIX_BYTES: usize = 25;
 const HARD_STATE_BYTES: usize = 32;
+const RESET_BYTES: usize = 24;
 /// Longest data of one entry. Far above any request; it keeps every offset of a segment within 32 bits.
 pub const DATA_BYTES_MAX: usize = 512 << 20;
 /// Longest body a head may announce.
@@ -66,6 +68,16 @@ pub enum Record<'a> {
         /// Highest index known to be committed.
         commit: u64,
     },
+    /// Every entry of the group before this record is void, whatever its index: the group's log goes on behind a snapshot
+    /// that ends at this position. What the group remembers about elections is not touched.
+    Reset {
+        /// The group.
+        group: u64,
+        /// The snapshot's last entry; the next entry of the group has the index after it.
+        index: u64,
+        /// That entry's term.
+        term: u64,
+    },
 }
 
 /// The kinds of records, with the numbers that are on disk.
@@ -80,6 +92,8 @@ pub enum Tag {
     Seal = 3,
     /// Vouches for everything before it.
     Mark = 4,
+    /// [`Record::Reset`].
+    Reset = 5,
 }
 
 /// A place in the log: segment and offset in its file. Ordered as the log is.
@@ -156,12 +170,13 @@ impl Head {
 
 /// Whether the byte is the number of one of the [`Tag`]s, which follow each other.
 pub(crate) fn is_tag(byte: u8) -> bool {
-    byte.wrapping_sub(Tag::Entry as u8) <= Tag::Mark as u8 - Tag::Entry as u8
+    byte.wrapping_sub(Tag::Entry as u8) <= Tag::Reset as u8 - Tag::Entry as u8
 }
 
 impl Tag {
     pub(crate) fn from_u8(number: u8) -> Option<Self> {
-        [Self::Entry, Self::HardState, Self::Seal, Self::Mark].into_iter().find(|tag| *tag as u8 == number)
+        let all = [Self::Entry, Self::HardState, Self::Seal, Self::Mark, Self::Reset];
+        all.into_iter().find(|tag| *tag as u8 == number)
     }
 }
 
@@ -172,6 +187,7 @@ impl<'a> Record<'a> {
             + match self {
                 Self::Entry { data, .. } => ENTRY_PREFIX_BYTES + data.len(),
                 Self::HardState { .. } => HARD_STATE_BYTES,
+                Self::Reset { .. } => RESET_BYTES,
             }
     }
 
@@ -193,6 +209,12 @@ impl<'a> Record<'a> {
                     out.extend_from_slice(&number.to_le_bytes());
                 }
                 Tag::HardState
+            }
+            Self::Reset { group, index, term } => {
+                for number in [group, index, term] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
+                Tag::Reset
             }
         };
         fill_head(&mut out[start..], tag, at, synced_to, seed);
@@ -216,7 +238,10 @@ impl<'a> Record<'a> {
                 vote: number(16)?,
                 commit: number(24)?,
             }),
-            Tag::HardState | Tag::Seal | Tag::Mark => None,
+            Tag::Reset if body.len() == RESET_BYTES => {
+                Some(Self::Reset { group: number(0)?, index: number(8)?, term: number(16)? })
+            }
+            Tag::HardState | Tag::Seal | Tag::Mark | Tag::Reset => None,
         }
     }
 }
@@ -238,4 +263,16 @@ fn fill_head(record: &mut [u8], tag: Tag, at: Position, synced_to: Position, see
     head[TAG_OFFSET] = tag as u8;
     let crc = seed.head_crc(&head[..17], at.offset);
     head[17..].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_for_heads_knows_every_tag() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_tag(byte), Tag::from_u8(byte).is_some(), "tag {byte}");
+        }
+    }
 }

@@ -13,11 +13,11 @@
 //! what was read is synced: after a crash of the process alone it may never have reached the disk.
 
 use super::error::OpenError;
+use super::needed::Needed;
 use super::record::{HEAD_BYTES, Position, Record, Tag};
 use super::reserve::Reserve;
 use super::segment::{RECORDS_START, Scanner, Segment, Stray, file_name, parse_file_name};
 use crate::disk::{Disk, Mode};
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -43,19 +43,11 @@ pub struct Repaired {
     pub dropped: u64,
 }
 
-/// A segment that is full, with what it takes to know when it may go.
-pub(crate) struct Sealed {
-    pub(crate) sequence: u32,
-    pub(crate) len: u64,
-    /// The highest entry of each group in it.
-    pub(crate) last_index: BTreeMap<u64, u64>,
-}
-
 /// The state of the log on disk.
 pub(crate) struct Found {
-    pub(crate) sealed: Vec<Sealed>,
-    /// The segment to go on writing, where, and its entries. `None`: there was no log.
-    pub(crate) current: Option<(Segment, u32, BTreeMap<u64, u64>)>,
+    pub(crate) needed: Needed,
+    /// The segment to go on writing, and where. `None`: there was no log.
+    pub(crate) current: Option<(Segment, u32)>,
     pub(crate) recovered: Recovered,
 }
 
@@ -87,31 +79,30 @@ pub(crate) fn recover(
         );
     }
     let mut recovered = Recovered::default();
-    let mut sealed = Vec::new();
+    let mut needed = Needed::default();
     let mut synced_to = Position { segment: 0, offset: 0 };
     let mut segments = segments.into_iter();
     let mut before = Vec::new();
     while let Some(segment) = segments.next() {
-        let mut last_index = BTreeMap::new();
-        let read = read_segment(&segment, &mut synced_to, &mut last_index, &mut recovered, visit)?;
+        let read = read_segment(&segment, &mut synced_to, &mut needed, &mut recovered, visit)?;
         if let End::Sealed = read {
-            sealed.push(Sealed { sequence: segment.sequence, len: segment.len, last_index });
+            needed.seal(segment.sequence, segment.len);
             before.push(segment);
             continue;
         }
         let End::At(end) = read else { unreachable!("there are two ends") };
         let later: Vec<Segment> = segments.collect();
         recovered.repaired = cut_tail(&segment, end, later, reserve)?;
-        recovered.segments = sealed.len() + usize::from(end > RECORDS_START);
+        recovered.segments = needed.sealed() + usize::from(end > RECORDS_START);
         // What was not vouched for was perhaps never synced.
         for unsure in before.iter().filter(|segment| segment.sequence >= synced_to.segment).chain([&segment])
         {
             unsure.file.sync_data().map_err(|source| failed(&unsure.path, "sync", source))?;
         }
-        return Ok(Found { sealed, current: Some((segment, end, last_index)), recovered });
+        return Ok(Found { needed, current: Some((segment, end)), recovered });
     }
     match before.last() {
-        None => Ok(Found { sealed, current: None, recovered }),
+        None => Ok(Found { needed, current: None, recovered }),
         // A seal is written only when its successor is on disk.
         Some(last) => Err(OpenError::Missing { path: dir.join(file_name(last.sequence.saturating_add(1))) }),
     }
@@ -125,7 +116,7 @@ enum End {
 fn read_segment(
     segment: &Segment,
     synced_to: &mut Position,
-    last_index: &mut BTreeMap<u64, u64>,
+    needed: &mut Needed,
     recovered: &mut Recovered,
     visit: &mut dyn FnMut(Record<'_>),
 ) -> Result<End, OpenError> {
@@ -144,10 +135,7 @@ fn read_segment(
             Tag::Mark => {}
             tag => {
                 let record = Record::decode(tag, body).ok_or_else(unknown)?;
-                if let Record::Entry { group, index, .. } = record {
-                    let last = last_index.entry(group).or_insert(index);
-                    *last = (*last).max(index);
-                }
+                needed.count(&record);
                 recovered.records += 1;
                 visit(record);
             }

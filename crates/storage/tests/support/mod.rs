@@ -3,7 +3,7 @@
 // Each test file uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use storage::disk::{Disk, SimDisk};
@@ -29,6 +29,7 @@ impl Dice {
 pub enum Owned {
     Entry { group: u64, index: u64, term: u64, kind: u8, data: Vec<u8> },
     HardState { group: u64, term: u64, vote: u64, commit: u64 },
+    Reset { group: u64, index: u64, term: u64 },
 }
 
 impl Owned {
@@ -38,6 +39,7 @@ impl Owned {
                 Self::Entry { group, index, term, kind, data: data.to_vec() }
             }
             Record::HardState { group, term, vote, commit } => Self::HardState { group, term, vote, commit },
+            Record::Reset { group, index, term } => Self::Reset { group, index, term },
         }
     }
 
@@ -49,12 +51,28 @@ impl Owned {
             Self::HardState { group, term, vote, commit } => {
                 Record::HardState { group: *group, term: *term, vote: *vote, commit: *commit }
             }
+            Self::Reset { group, index, term } => Record::Reset { group: *group, index: *index, term: *term },
         }
     }
 
-    fn is_entry(&self) -> bool {
-        matches!(self, Self::Entry { .. })
+    fn is_hard_state(&self) -> bool {
+        matches!(self, Self::HardState { .. })
     }
+}
+
+/// The entries that count: those which no later reset of their group makes void.
+pub fn live<'a>(records: impl IntoIterator<Item = &'a Owned>) -> Vec<&'a Owned> {
+    let mut live: Vec<&Owned> = Vec::new();
+    for record in records {
+        match record {
+            Owned::Entry { .. } => live.push(record),
+            Owned::HardState { .. } => {}
+            Owned::Reset { group: reset, .. } => {
+                live.retain(|entry| !matches!(entry, Owned::Entry { group, .. } if group == reset));
+            }
+        }
+    }
+    live
 }
 
 pub fn options() -> LogOptions {
@@ -81,7 +99,9 @@ pub struct Model {
     pub appended: Vec<Owned>,
     /// How many of them were flushed.
     pub flushed: usize,
-    pub first_kept: BTreeMap<u64, u64>,
+    first_kept: BTreeMap<u64, u64>,
+    /// The terms of entries that the log was ever told are not needed.
+    forgettable: BTreeSet<u64>,
     /// All records have one length, so that an old one left behind by a torn write would stand exactly where the log looks next.
     uniform: bool,
     next_index: BTreeMap<u64, u64>,
@@ -111,23 +131,24 @@ impl Model {
         self.flushed = end;
         self.next_index.clear();
         for record in &self.appended {
-            if let Owned::Entry { group, index, .. } = record {
+            if let Owned::Entry { group, index, .. } | Owned::Reset { group, index, .. } = record {
                 self.next_index.insert(*group, index + 1);
             }
         }
     }
 
-    /// Whether `seen` shows exactly `prefix`, less entries that may be forgotten, with hard states repeated in order.
+    /// Whether `seen` shows exactly the end of `prefix`, less entries that may be forgotten or are void, with hard states repeated
+    /// in order; and whether the entries that count according to it are those of `prefix`, less the forgotten ones.
     fn explains(&self, prefix: &[Owned], seen: &[Owned]) -> bool {
-        let expected: Vec<&Owned> = prefix.iter().filter(|record| record.is_entry()).collect();
-        let entries: Vec<&Owned> = seen.iter().filter(|record| record.is_entry()).collect();
-        let Some(missing) = expected.len().checked_sub(entries.len()) else { return false };
-        let forgettable = |record: &&Owned| match record {
-            Owned::Entry { group, index, .. } => *index < self.first_kept.get(group).copied().unwrap_or(0),
-            Owned::HardState { .. } => false,
-        };
-        expected[missing..] == entries[..]
-            && expected[..missing].iter().all(forgettable)
+        let expected: Vec<&Owned> = prefix.iter().filter(|record| !record.is_hard_state()).collect();
+        let shown: Vec<&Owned> = seen.iter().filter(|record| !record.is_hard_state()).collect();
+        let forgettable =
+            |record: &&Owned| matches!(record, Owned::Entry { term, .. } if self.forgettable.contains(term));
+        let (expected_live, shown_live) = (live(prefix), live(seen));
+        let Some(forgotten) = expected_live.len().checked_sub(shown_live.len()) else { return false };
+        expected.ends_with(&shown)
+            && expected_live[forgotten..] == shown_live[..]
+            && expected_live[..forgotten].iter().all(forgettable)
             && hard_states(prefix) == hard_states(seen)
             && hard_states_rise(seen)
             && seen.iter().all(|record| prefix.contains(record))
@@ -137,10 +158,13 @@ impl Model {
     pub fn append(&mut self, log: &mut Log, dice: &mut Dice) -> Result<bool, AppendError> {
         self.terms += 1;
         let group = 1 + dice.below(2);
+        let next = self.next_index.get(&group).copied().unwrap_or(1);
         let record = if dice.below(5) == 0 {
             Owned::HardState { group, term: self.terms, vote: dice.below(9), commit: dice.below(100) }
+        } else if dice.below(30) == 0 {
+            // Mostly ahead of the log, as a member that was away for long; also among its entries.
+            Owned::Reset { group, index: (next + dice.below(30)).saturating_sub(10), term: self.terms }
         } else {
-            let next = self.next_index.get(&group).copied().unwrap_or(1);
             let conflict = dice.below(12) == 0;
             let index = if conflict { next.saturating_sub(dice.below(4)).max(1) } else { next };
             let len = match dice.below(40) {
@@ -161,11 +185,26 @@ impl Model {
                 return Err(error);
             }
         }
-        if let Owned::Entry { index, .. } = record {
-            self.next_index.insert(group, index + 1);
-        }
+        self.note(&record);
         self.appended.push(record);
         Ok(true)
+    }
+
+    fn note(&mut self, record: &Owned) {
+        match *record {
+            Owned::Entry { group, index, term, .. } => {
+                self.next_index.insert(group, index + 1);
+                if self.first_kept.get(&group).is_some_and(|first| index < *first) {
+                    self.forgettable.insert(term);
+                }
+            }
+            Owned::HardState { .. } => {}
+            Owned::Reset { group, index, .. } => {
+                self.next_index.insert(group, index + 1);
+                let kept = self.first_kept.entry(group).or_insert(0);
+                *kept = (*kept).min(index + 1);
+            }
+        }
     }
 
     pub fn compact(&mut self, log: &mut Log, dice: &mut Dice) -> bool {
@@ -174,6 +213,13 @@ impl Model {
         let first = next.saturating_sub(dice.below(8));
         let kept = self.first_kept.entry(group).or_insert(0);
         *kept = first.max(*kept);
+        for record in &self.appended {
+            if let Owned::Entry { group: of, index, term, .. } = record
+                && (*of, index < kept) == (group, true)
+            {
+                self.forgettable.insert(*term);
+            }
+        }
         log.compact(group, first).is_ok()
     }
 
@@ -203,7 +249,7 @@ fn hard_states(records: &[Owned]) -> BTreeMap<u64, &Owned> {
         .iter()
         .filter_map(|record| match record {
             Owned::HardState { group, .. } => Some((*group, record)),
-            Owned::Entry { .. } => None,
+            Owned::Entry { .. } | Owned::Reset { .. } => None,
         })
         .collect()
 }
@@ -214,7 +260,7 @@ fn hard_states_rise(records: &[Owned]) -> bool {
         Owned::HardState { group, term, .. } => {
             last.insert(*group, *term).is_none_or(|before| before <= *term)
         }
-        Owned::Entry { .. } => true,
+        Owned::Entry { .. } | Owned::Reset { .. } => true,
     })
 }
 
@@ -222,6 +268,7 @@ fn brief(records: &[Owned]) -> String {
     let lines = records.iter().map(|record| match record {
         Owned::Entry { group, index, term, data, .. } => format!("e{group}:{index}#{term}({})", data.len()),
         Owned::HardState { group, term, .. } => format!("h{group}#{term}"),
+        Owned::Reset { group, index, term } => format!("r{group}:{index}#{term}"),
     });
     format!("{} records: {}", records.len(), lines.collect::<Vec<_>>().join(" "))
 }
