@@ -1,16 +1,28 @@
-//! A group of one: what a standalone server is made of.
+//! A group of one: what a standalone server is made of, with either engine.
 
 use bytes::Bytes;
 use consensus::engine::{Engine, Ready, Role, Settings, Start};
 use consensus::entry::{EntryKind, MemberId};
+use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
 
-fn alone(start: Start) -> RaftEngine {
-    RaftEngine::new(Settings::new(7, MemberId(1), 1, 1), start)
+type Make = fn(Start) -> Box<dyn Engine>;
+
+fn settings() -> Settings {
+    Settings::new(7, MemberId(1), 1, 1)
+}
+
+const ENGINES: [Make; 2] = [
+    |start| Box::new(RaftEngine::new(settings(), start)),
+    |start| Box::new(PaxosEngine::new(settings(), start)),
+];
+
+fn founding() -> Start {
+    Start::bootstrap(&[MemberId(1)])
 }
 
 /// Everything until nothing is left to do, flushing at once.
-fn run(engine: &mut RaftEngine) -> Vec<Ready> {
+fn run(engine: &mut dyn Engine) -> Vec<Ready> {
     let mut seen = Vec::new();
     let mut ready = Ready::default();
     while engine.ready(&mut ready) {
@@ -24,78 +36,89 @@ fn run(engine: &mut RaftEngine) -> Vec<Ready> {
 
 #[test]
 fn it_leads_without_a_tick() {
-    let mut engine = alone(Start::bootstrap(&[MemberId(1)]));
-    assert_eq!(engine.role().role, Role::Leader);
-    let committed = run(&mut engine).into_iter().flat_map(|ready| ready.committed).collect::<Vec<_>>();
-    assert_eq!(committed.len(), 1);
-    assert_eq!((committed[0].kind, committed[0].index), (EntryKind::Leadership, 2));
+    for alone in ENGINES {
+        let mut engine = alone(founding());
+        assert_eq!(engine.role().role, Role::Leader);
+        let committed =
+            run(engine.as_mut()).into_iter().flat_map(|ready| ready.committed).collect::<Vec<_>>();
+        assert_eq!(committed.len(), 1);
+        assert_eq!((committed[0].kind, committed[0].index), (EntryKind::Leadership, 2));
+    }
 }
 
 #[test]
 fn a_batch_is_one_flush_and_nothing_commits_before_it() {
-    let mut engine = alone(Start::bootstrap(&[MemberId(1)]));
-    run(&mut engine);
-    for number in 0..100u8 {
-        engine.propose(Bytes::copy_from_slice(&[number])).expect("it leads");
+    for alone in ENGINES {
+        let mut engine = alone(founding());
+        run(engine.as_mut());
+        for number in 0..100u8 {
+            engine.propose(Bytes::copy_from_slice(&[number])).expect("it leads");
+        }
+        let mut ready = Ready::default();
+        assert!(engine.ready(&mut ready));
+        assert!(ready.must_sync && ready.entries.len() == 100 && ready.committed.is_empty());
+        let number = ready.number;
+        assert!(!engine.ready(&mut ready), "nothing to do until the flush");
+        engine.persisted(number);
+        assert!(engine.ready(&mut ready));
+        assert_eq!(
+            ready.committed.iter().map(|entry| entry.data[0]).collect::<Vec<_>>(),
+            (0..100).collect::<Vec<_>>()
+        );
+        assert!(!ready.must_sync, "the commit alone needs no flush");
+        assert!(!engine.ready(&mut ready));
     }
-    let mut ready = Ready::default();
-    assert!(engine.ready(&mut ready));
-    assert!(ready.must_sync && ready.entries.len() == 100 && ready.committed.is_empty());
-    let number = ready.number;
-    assert!(!engine.ready(&mut ready), "nothing to do until the flush");
-    engine.persisted(number);
-    assert!(engine.ready(&mut ready));
-    assert_eq!(
-        ready.committed.iter().map(|entry| entry.data[0]).collect::<Vec<_>>(),
-        (0..100).collect::<Vec<_>>()
-    );
-    assert!(!ready.must_sync, "the commit alone needs no flush");
-    assert!(!engine.ready(&mut ready));
 }
 
 #[test]
 fn several_flushes_in_flight_are_reported_by_the_last() {
-    let mut engine = alone(Start::bootstrap(&[MemberId(1)]));
-    run(&mut engine);
-    let mut ready = Ready::default();
-    let mut number = 0;
-    for name in ["a", "b", "c"] {
-        engine.propose(Bytes::from_static(name.as_bytes())).expect("it leads");
+    for alone in ENGINES {
+        let mut engine = alone(founding());
+        run(engine.as_mut());
+        let mut ready = Ready::default();
+        let mut number = 0;
+        for name in ["a", "b", "c"] {
+            engine.propose(Bytes::from_static(name.as_bytes())).expect("it leads");
+            assert!(engine.ready(&mut ready));
+            assert_eq!(ready.entries.len(), 1);
+            number = ready.number;
+        }
+        engine.persisted(number);
         assert!(engine.ready(&mut ready));
-        assert_eq!(ready.entries.len(), 1);
-        number = ready.number;
+        assert_eq!(ready.committed.len(), 3);
     }
-    engine.persisted(number);
-    assert!(engine.ready(&mut ready));
-    assert_eq!(ready.committed.len(), 3);
 }
 
 #[test]
 fn a_restart_gives_out_again_what_follows_the_snapshot() {
-    let mut engine = alone(Start::bootstrap(&[MemberId(1)]));
-    let mut log = run(&mut engine);
-    for name in ["a", "b", "c"] {
-        engine.propose(Bytes::from_static(name.as_bytes())).expect("it leads");
-        log.extend(run(&mut engine));
-    }
-    engine.applied(4);
-    let snapshot = engine.snapshot_meta(4).expect("applied");
-    let entries = log.iter().flat_map(|ready| ready.entries.clone()).collect::<Vec<_>>();
-    let hard_state = log.iter().filter_map(|ready| ready.hard_state).next_back().expect("a term");
+    for alone in ENGINES {
+        let mut engine = alone(founding());
+        let mut log = run(engine.as_mut());
+        for name in ["a", "b", "c"] {
+            engine.propose(Bytes::from_static(name.as_bytes())).expect("it leads");
+            log.extend(run(engine.as_mut()));
+        }
+        engine.applied(4);
+        let snapshot = engine.snapshot_meta(4).expect("applied");
+        let entries = log.iter().flat_map(|ready| ready.entries.clone()).collect::<Vec<_>>();
+        let hard_state = log.iter().filter_map(|ready| ready.hard_state).next_back().expect("a term");
 
-    let mut again = alone(Start { hard_state, snapshot, entries });
-    assert_eq!(again.role().role, Role::Leader);
-    assert!(again.role().term > engine.role().term);
-    let committed = run(&mut again).into_iter().flat_map(|ready| ready.committed).collect::<Vec<_>>();
-    assert_eq!(committed[0].data, "c");
-    assert_eq!((committed[1].kind, committed.len()), (EntryKind::Leadership, 2));
+        let mut again = alone(Start { hard_state, snapshot, entries });
+        assert_eq!(again.role().role, Role::Leader);
+        assert!(again.role().term > engine.role().term);
+        let committed = run(again.as_mut()).into_iter().flat_map(|ready| ready.committed).collect::<Vec<_>>();
+        assert_eq!(committed[0].data, "c");
+        assert_eq!((committed[1].kind, committed.len()), (EntryKind::Leadership, 2));
+    }
 }
 
 #[test]
 fn reads_need_one_call() {
-    let mut engine = alone(Start::bootstrap(&[MemberId(1)]));
-    engine.read_barrier(5).expect("few wait");
-    let first = run(&mut engine);
-    let barriers = first.iter().flat_map(|ready| ready.barriers.clone()).collect::<Vec<_>>();
-    assert_eq!((barriers.len(), barriers[0].context, barriers[0].index), (1, 5, 2));
+    for alone in ENGINES {
+        let mut engine = alone(founding());
+        engine.read_barrier(5).expect("few wait");
+        let first = run(engine.as_mut());
+        let barriers = first.iter().flat_map(|ready| ready.barriers.clone()).collect::<Vec<_>>();
+        assert_eq!((barriers.len(), barriers[0].context, barriers[0].index), (1, 5, 2));
+    }
 }
