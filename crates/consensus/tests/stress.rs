@@ -4,7 +4,7 @@ use consensus::conformance::stress;
 use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
 
-const SEEDS: std::ops::Range<u64> = 0..400;
+const SEEDS: std::ops::Range<u64> = 0..250;
 
 #[test]
 fn raft_recovers_from_any_mix_of_faults() {

@@ -93,18 +93,33 @@ pub(super) fn reads_are_answered(make: &Make<'_>) {
 }
 
 pub(super) fn deposed_leader_answers_no_read(make: &Make<'_>) {
-    for (size, only_outgoing) in [(3, false), (5, false), (3, true)] {
+    let mut asked_in_time = false;
+    for (moment, (size, only_outgoing)) in
+        (0..10).flat_map(|moment| [(3, false), (5, false), (3, true)].map(|case| (moment, case)))
+    {
         let mut network = Network::new(make, size, 50 + size);
         let members = network.up();
         commit(&mut network, 5, &members);
+        // A leader counts from time to time who is there.
+        network.run(moment);
         let old = network.leader().expect("it commits");
         network.isolate(old, only_outgoing);
         let others = members.into_iter().filter(|member| *member != old).collect::<Vec<_>>();
+        // As early as it may, so that the old leader does not know yet that it is none; it is asked all the time.
         network.until("the majority elects another", |network| {
-            let leader = network.leader();
-            leader.is_some_and(|leader| leader != old)
+            if network.now.is_multiple_of(6) {
+                network.peer(others[0]).engine().campaign();
+            }
+            network.ask_read(old);
+            network.leader().is_some_and(|leader| leader != old)
         });
-        commit(&mut network, 5, &others);
+        let old_leads = network.peer(old).engine().role().role == Role::Leader;
+        network.until("the majority commits", |network| {
+            network.propose();
+            network.ask_read(old);
+            network.record.commands().len() > 10
+        });
+        asked_in_time |= old_leads;
         let context = network.ask_read(old);
         network.run(30);
         assert!(
@@ -121,6 +136,7 @@ pub(super) fn deposed_leader_answers_no_read(make: &Make<'_>) {
             network.record.answered_contexts.contains(&context)
         });
     }
+    assert!(asked_in_time, "some old leader was asked while there was another");
 }
 
 pub(super) fn proposals_are_bounded(make: &Make<'_>) {

@@ -57,6 +57,7 @@ pub const CASES: &[Case] = &[
     Case { name: "who was cut off disturbs nobody", run: strict::return_disturbs_nobody },
     Case { name: "rivals do not hinder each other for ever", run: strict::rivals_come_to_an_end },
     Case { name: "what only some have accepted is settled", run: strict::partly_accepted_is_settled },
+    Case { name: "the newest log counts, not the longest", run: strict::newest_log_counts },
     Case { name: "messages and what is on the way are bounded", run: strict::messages_are_bounded },
     Case { name: "a member that lost its log finds out", run: strict::lost_log_is_found },
     Case { name: "crashes, partitions and a rough network break no promise", run: rough::everything_at_once },

@@ -56,7 +56,7 @@ impl Mix {
 /// If the engine breaks a promise, or the group does not recover.
 pub fn stress(make: &Make<'_>, seed: u64) {
     let mut network = Network::empty(make, seed);
-    let size = [1, 3, 3, 5][network.random(4) as usize];
+    let size = [1, 3, 5, 5][network.random(4) as usize];
     let (bytes, count) = [(1, 8), (50, 2), (1 << 20, 64)][network.random(3) as usize];
     network.settings.message_bytes_max = bytes;
     network.settings.messages_in_flight_max = count;
@@ -113,9 +113,9 @@ fn trouble(network: &mut Network<'_>, mix: &mut Mix) {
     if member_change {
         change_members(network, one, &mut mix.removed);
     }
-    // Whoever believes to lead may be asked.
-    if is_up && network.peer(one).engine.is_some() && network.random(10) == 0 {
-        network.propose_on(one);
+    // Whoever believes to lead may be asked, also if others know better.
+    if network.random(3) == 0 {
+        network.up().into_iter().for_each(|member| _ = network.propose_on(member));
     }
     network.step();
 }

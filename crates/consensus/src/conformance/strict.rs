@@ -108,6 +108,31 @@ pub(super) fn partly_accepted_is_settled(make: &Make<'_>) {
     }
 }
 
+/// A leader that was cut off has a long log that nobody agreed to; the others have agreed to a short one. Then only one of those
+/// is left, among more of the former.
+pub(super) fn newest_log_counts(make: &Make<'_>) {
+    for seed in 900..930 {
+        let mut network = Network::new(make, 5, seed);
+        network.faults.delay_max = 3;
+        let members = network.up();
+        commit(&mut network, 5, &members);
+        let old = network.leader().expect("it commits");
+        let rest = members.iter().copied().filter(|member| *member != old).collect::<Vec<_>>();
+        network.split(&[old, rest[0]]);
+        (0..20).for_each(|_| _ = network.propose_on(old));
+        network.until("the others go on", |network| network.leader().is_some_and(|leader| leader != old));
+        commit(&mut network, 3, &rest[1..]);
+        rest[2..].iter().for_each(|member| network.crash(*member));
+        network.run(30);
+        network.heal();
+        network.peer([old, rest[0]][seed as usize % 2]).engine().campaign();
+        commit(&mut network, 3, &[old, rest[0], rest[1]]);
+        rest[2..].iter().for_each(|member| network.restart(*member));
+        commit(&mut network, 3, &members);
+        network.check_equal(&members);
+    }
+}
+
 pub(super) fn messages_are_bounded(make: &Make<'_>) {
     const BYTES_MAX: u64 = 160;
     const IN_FLIGHT_MAX: usize = 4;

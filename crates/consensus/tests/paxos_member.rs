@@ -1,0 +1,198 @@
+//! One member of a Paxos group, spoken to message by message.
+
+use bytes::Bytes;
+use consensus::engine::{ChangeError, Engine, Ready, Role, Settings, Start};
+use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
+use consensus::membership::MembershipChange;
+use consensus::paxos::message::{Body, Message, Standing};
+use consensus::paxos::{MEMBER_ID_LIMIT, PaxosEngine};
+use consensus::raft::RaftEngine;
+
+const FOUNDERS: [MemberId; 3] = [MemberId(1), MemberId(2), MemberId(3)];
+const BOOTSTRAP: Position = Position { term: 1, index: 1 };
+
+/// Member 3, and what it has given out.
+struct Member {
+    engine: PaxosEngine,
+    ready: Ready,
+}
+
+impl Member {
+    fn new() -> Self {
+        let engine = PaxosEngine::new(Settings::new(1, MemberId(3), 1, 1), Start::bootstrap(&FOUNDERS));
+        Self { engine, ready: Ready::default() }
+    }
+
+    fn hears(&mut self, from: u64, ballot: u64, body: Body) {
+        let message = Message { group: 1, from: MemberId(from), to: MemberId(3), ballot, body };
+        self.engine.step(MemberId(from), message.encode()).expect("a proper message");
+    }
+
+    /// Everything it says now, and the number of what it wants on the disk.
+    fn says(&mut self) -> (Vec<(u64, Message)>, u64) {
+        let mut said = Vec::new();
+        let mut number = 0;
+        while self.engine.ready(&mut self.ready) {
+            number = number.max(self.ready.number);
+            for letter in self.ready.messages.drain(..) {
+                said.push((letter.to.0, Message::decode(letter.bytes).expect("it writes what it reads")));
+            }
+        }
+        (said, number)
+    }
+
+    fn says_when_flushed(&mut self) -> Vec<(u64, Body)> {
+        let (mut said, number) = self.says();
+        self.engine.persisted(number);
+        said.extend(self.says().0);
+        said.into_iter().map(|(to, message)| (to, message.body)).collect()
+    }
+}
+
+fn ballot(round: u64, member: u64) -> u64 {
+    round * MEMBER_ID_LIMIT + member
+}
+
+fn leadership(term: u64, index: u64) -> Entry {
+    Entry { index, term, kind: EntryKind::Leadership, data: Bytes::new() }
+}
+
+fn command(term: u64, index: u64) -> Entry {
+    Entry { index, term, kind: EntryKind::Command, data: Bytes::from_static(b"x") }
+}
+
+fn accept(entries: Vec<Entry>) -> Body {
+    Body::Accept { previous: BOOTSTRAP, commit: 1, entries }
+}
+
+#[test]
+fn it_promises_and_accepts_only_what_is_flushed() {
+    let mut member = Member::new();
+    let first = ballot(1, 1);
+    member.hears(1, first, Body::Prepare { trial: false, handover: false });
+    let (said, number) = member.says();
+    assert!(said.is_empty(), "a promise that a crash could undo is none");
+    member.engine.persisted(number);
+    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    assert_eq!(member.says_when_flushed(), [(1, Body::Promise { trial: false, standing })]);
+
+    member.hears(1, first, accept(vec![leadership(first, 2), command(first, 3)]));
+    let (said, number) = member.says();
+    assert!(said.is_empty(), "nor is an acceptance");
+    member.engine.persisted(number);
+    assert_eq!(member.says_when_flushed(), [(1, Body::Accepted { index: 3 })]);
+    assert_eq!(member.engine.status().commit, 1, "accepted is not chosen");
+}
+
+#[test]
+fn a_lower_ballot_is_told_so() {
+    let mut member = Member::new();
+    member.hears(2, ballot(1, 2), Body::Prepare { trial: false, handover: false });
+    member.says_when_flushed();
+    member.hears(1, ballot(1, 1), Body::Prepare { trial: false, handover: false });
+    assert_eq!(member.says_when_flushed(), [(1, Body::Outdated)]);
+    member.hears(1, ballot(1, 1), accept(vec![leadership(ballot(1, 1), 2)]));
+    assert_eq!(member.says_when_flushed(), [(1, Body::Outdated)]);
+    assert_eq!(member.engine.status().last_index, 1);
+}
+
+#[test]
+fn a_trial_changes_nothing() {
+    let mut member = Member::new();
+    member.says_when_flushed();
+    member.hears(1, ballot(7, 1), Body::Prepare { trial: true, handover: false });
+    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    let (said, number) = member.says();
+    assert_eq!(said[0].1.body, Body::Promise { trial: true, standing });
+    assert_eq!((number, member.engine.role().term), (0, 1));
+}
+
+/// Entries are replaced by others and come back, all before the first flush is reported. That the disk had them once does not
+/// mean that it has them: it will go through the others first.
+#[test]
+fn a_late_flush_of_replaced_entries_proves_nothing() {
+    let mut member = Member::new();
+    let [first, second, third] = [ballot(1, 1), ballot(2, 2), ballot(3, 1)];
+    let entries = vec![leadership(first, 2), command(first, 3)];
+    member.hears(1, first, accept(entries.clone()));
+    let (_, flush_of_first) = member.says();
+    member.hears(2, second, accept(vec![leadership(second, 2)]));
+    let (_, flush_of_second) = member.says();
+    member.hears(1, third, accept([entries, vec![leadership(third, 4)]].concat()));
+    let (_, flush_of_third) = member.says();
+    for (number, persisted) in [(flush_of_first, 1), (flush_of_second, 1), (flush_of_third, 4)] {
+        member.engine.persisted(number);
+        assert_eq!(member.engine.status().persisted, persisted);
+    }
+}
+
+/// An entry of a dead leader is known to one member only. Whoever hears of it takes it over, a part at a time, before it leads.
+#[test]
+fn a_proposer_takes_over_the_best_log() {
+    let mut member = Member::new();
+    let old = ballot(1, 1);
+    member.engine.campaign();
+    member.says_when_flushed();
+    let own = ballot(1, 3);
+    let at = |index| Position { term: old, index };
+    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: at(4) };
+    member.hears(2, own, Body::Promise { trial: true, standing });
+    let asked = Body::Prepare { trial: false, handover: false };
+    assert_eq!(member.says_when_flushed(), [(1, asked.clone()), (2, asked)]);
+
+    member.hears(2, own, Body::Promise { trial: false, standing });
+    assert_eq!(member.engine.role().role, Role::Candidate, "it cannot lead yet");
+    let fetch = Body::Fetch { after: BOOTSTRAP, commit: BOOTSTRAP };
+    assert_eq!(member.says_when_flushed(), [(2, fetch)]);
+    let part = vec![leadership(old, 2), command(old, 3)];
+    member.hears(2, own, Body::Suffix { previous: BOOTSTRAP, entries: part });
+    let fetch = Body::Fetch { after: at(3), commit: BOOTSTRAP };
+    assert_eq!(member.says_when_flushed(), [(2, fetch)]);
+    member.hears(2, own, Body::Suffix { previous: at(3), entries: vec![command(old, 4)] });
+
+    assert_eq!(member.engine.role().role, Role::Leader);
+    let said = member.says_when_flushed();
+    let sent = Body::Accept { previous: at(4), commit: 1, entries: vec![leadership(own, 5)] };
+    assert!(said.contains(&(2, sent)), "who has it all gets the rest: {said:?}");
+    member.hears(2, own, Body::Accepted { index: 4 });
+    assert_eq!(member.engine.status().commit, 1, "in its own ballot nothing is accepted yet");
+    member.hears(2, own, Body::Accepted { index: 5 });
+    assert_eq!(member.engine.status().commit, 5);
+}
+
+#[test]
+fn ids_that_do_not_fit_into_a_ballot_are_refused() {
+    let mut engine = PaxosEngine::new(Settings::new(1, MemberId(1), 1, 1), Start::bootstrap(&[MemberId(1)]));
+    let mut ready = Ready::default();
+    while engine.ready(&mut ready) {
+        engine.persisted(ready.number);
+    }
+    let change = MembershipChange::AddVoter(MemberId(MEMBER_ID_LIMIT));
+    assert_eq!(engine.propose_membership(change), Err(ChangeError::Impossible));
+    let change = MembershipChange::AddVoter(MemberId(MEMBER_ID_LIMIT - 1));
+    assert_eq!(engine.propose_membership(change), Ok(()));
+    assert_eq!(engine.propose_membership(change), Err(ChangeError::Pending));
+}
+
+/// A crash came between the entries and the commit that was told with them. A leader proposes a change of the members only when
+/// the one before is agreed, so the first of two is; and a member that holds both never counts without it.
+#[test]
+fn the_first_of_two_changes_in_a_log_is_agreed() {
+    let change = |index, member: u8| {
+        let data = Bytes::from(vec![0, 0, 0, 0, 0, 0, 0, 0, member]);
+        Entry { index, term: 1, kind: EntryKind::Membership, data }
+    };
+    let start = Start {
+        hard_state: HardState { term: 1, vote: None, commit: 1 },
+        entries: vec![change(2, 2), change(3, 3)],
+        ..Start::bootstrap(&[MemberId(1)])
+    };
+    let settings = Settings::new(1, MemberId(1), 1, 1);
+    let engines: [Box<dyn Engine>; 2] = [
+        Box::new(RaftEngine::new(settings.clone(), start.clone())),
+        Box::new(PaxosEngine::new(settings, start)),
+    ];
+    for engine in engines {
+        assert!(engine.status().commit >= 2);
+    }
+}
