@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-/// Identity of a member within its group. Zero is no member.
+/// Identity of a member within its group. Zero is no member, and in a Paxos group ids are below
+/// [`MEMBER_ID_LIMIT`](crate::paxos::MEMBER_ID_LIMIT).
 ///
 /// MUST never be given to another disk: a member that lost its disk has forgotten its votes, and under its old id it
 /// could vote a second time in the same term.
@@ -72,7 +73,7 @@ impl Entry {
 pub struct HardState {
     /// Latest term this member has seen.
     pub term: u64,
-    /// Whom it voted for in that term.
+    /// Whom it voted for in that term. Never anybody with Paxos, where a term belongs to one member from the start.
     pub vote: Option<MemberId>,
     /// Entries up to this index are agreed. Only a hint after a crash (a lower value is safe), except that it is
     /// flushed before a change of the members takes effect.

@@ -161,6 +161,55 @@ fn a_proposer_takes_over_the_best_log() {
 }
 
 #[test]
+fn nobody_hears_of_a_ballot_that_a_crash_could_undo() {
+    let mut member = Member::new();
+    member.engine.campaign();
+    member.says_when_flushed();
+    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    member.hears(2, ballot(1, 3), Body::Promise { trial: true, standing });
+    let (said, number) = member.says();
+    assert!(said.is_empty() && number > 0, "it might use the ballot a second time: {said:?}");
+    member.engine.persisted(number);
+    assert_eq!(member.says().0.len(), 2);
+}
+
+/// Two changes of the members went by a proposer, so the majority it asked may have nobody in common with one of today. In the log it
+/// takes over it finds both; the first must be agreed, and it has to count by that.
+#[test]
+fn a_proposer_counts_again_when_it_has_taken_over_a_log() {
+    let mut member = Member::new();
+    let old = ballot(1, 1);
+    member.engine.campaign();
+    member.says_when_flushed();
+    let own = ballot(1, 3);
+    let added = |index, member: u8| {
+        let data = Bytes::from(vec![0, 0, 0, 0, 0, 0, 0, 0, member]);
+        Entry { index, term: old, kind: EntryKind::Membership, data }
+    };
+    let last = Position { term: old, index: 4 };
+    for trial in [true, false] {
+        let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last };
+        member.hears(2, own, Body::Promise { trial, standing });
+        member.says_when_flushed();
+    }
+    let entries = vec![leadership(old, 2), added(3, 4), added(4, 5)];
+    member.hears(2, own, Body::Suffix { previous: BOOTSTRAP, entries });
+    assert_eq!(member.engine.role().role, Role::Candidate, "two are no majority of four");
+    let mut asked = Vec::new();
+    for _ in 0..5 {
+        member.engine.tick();
+        asked.extend(member.says_when_flushed().into_iter().map(|(to, _)| to));
+    }
+    assert!(
+        asked.contains(&4) && !asked.contains(&5),
+        "the first change is agreed, the second may not be: {asked:?}"
+    );
+    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    member.hears(4, own, Body::Promise { trial: false, standing });
+    assert_eq!(member.engine.role().role, Role::Leader);
+}
+
+#[test]
 fn ids_that_do_not_fit_into_a_ballot_are_refused() {
     let mut engine = PaxosEngine::new(Settings::new(1, MemberId(1), 1, 1), Start::bootstrap(&[MemberId(1)]));
     let mut ready = Ready::default();

@@ -56,6 +56,7 @@ pub const CASES: &[Case] = &[
     Case { name: "a crash at any flush loses nothing", run: strict::crash_at_any_flush },
     Case { name: "who was cut off disturbs nobody", run: strict::return_disturbs_nobody },
     Case { name: "rivals do not hinder each other for ever", run: strict::rivals_come_to_an_end },
+    Case { name: "a dead leader is replaced soon", run: strict::dead_leader_is_replaced_soon },
     Case { name: "what only some have accepted is settled", run: strict::partly_accepted_is_settled },
     Case { name: "the newest log counts, not the longest", run: strict::newest_log_counts },
     Case { name: "messages and what is on the way are bounded", run: strict::messages_are_bounded },

@@ -77,6 +77,30 @@ pub(super) fn rivals_come_to_an_end(make: &Make<'_>) {
     }
 }
 
+/// An election timeout is 10 to 20 units of time here, and the earliest of several members acts; then come three rounds of messages.
+pub(super) fn dead_leader_is_replaced_soon(make: &Make<'_>) {
+    for size in [3, 5] {
+        let mut times = (1000..1040).map(|seed| time_without_leader(make, size, seed)).collect::<Vec<_>>();
+        times.sort_unstable();
+        assert!(times[times.len() / 2] <= 24, "mostly the first attempt succeeds: {times:?}");
+        assert!(times[times.len() - 1] <= 50, "and soon the second: {times:?}");
+    }
+}
+
+fn time_without_leader(make: &Make<'_>, size: u64, seed: u64) -> u64 {
+    let mut network = Network::new(make, size, seed);
+    let members = network.up();
+    commit(&mut network, 5, &members);
+    let units = network.random(20);
+    network.run(units);
+    let leader = network.leader().expect("it commits");
+    let rest = members.into_iter().filter(|member| *member != leader).collect::<Vec<_>>();
+    network.crash(leader);
+    let before = network.now;
+    commit(&mut network, 1, &rest);
+    network.now - before
+}
+
 /// A leader reaches one follower and dies. What that one has accepted may be taken over or not, but by all alike; and it
 /// does not come back once something else was agreed in its place.
 pub(super) fn partly_accepted_is_settled(make: &Make<'_>) {
