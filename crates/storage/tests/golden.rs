@@ -56,6 +56,30 @@ fn log_of_version_1() {
 }
 
 #[test]
+fn log_with_a_reset_of_version_1() {
+    let disk = new_disk(3);
+    let path = Path::new(DIR).join("0000000000000001.seg");
+    let (mut log, _) = open(&disk, options()).unwrap();
+    let records = [
+        Record::Entry { group: 1, index: 5, term: 2, kind: 6, data: b"void" },
+        Record::Reset { group: 1, index: 0x0102_0304_0506_0708, term: 3 },
+    ];
+    for record in &records {
+        log.append(record).unwrap();
+        log.flush().unwrap();
+    }
+    log.close().unwrap();
+    let made = disk.contents(&path).unwrap();
+    let stored = stored("log-v1-reset.seg", &made);
+    assert!(made == stored, "the log's bytes changed: that needs a new format version");
+
+    let disk = new_disk(4);
+    disk.put(&path, &stored);
+    let (_, seen) = open(&disk, options()).unwrap();
+    assert_eq!(seen, records.map(Owned::of));
+}
+
+#[test]
 fn snapshot_of_version_1() {
     let dir = Path::new("/data/snapshot");
     let content = b"sixteen bytes... ".repeat(20_000);
