@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use replica::Token;
+use wire::record::ReplyHeader;
 
 /// What one connection did. Only its own thread writes, so plain loads and stores do.
 #[derive(Debug)]
@@ -25,13 +26,13 @@ pub struct Traffic {
     pub sent: AtomicU64,
     /// Requests read and not answered.
     pub outstanding: AtomicU64,
-    /// Opcode of the last request.
+    /// Opcode of the last request answered.
     pub last_opcode: AtomicI32,
-    /// Its xid.
+    /// xid of the last one that had a number of its own; below 0 for none.
     pub last_cxid: AtomicI64,
     /// The zxid in the last reply.
     pub last_zxid: AtomicI64,
-    /// Wall clock ms of the last reply.
+    /// When that was queued, in ms of the server's clock.
     pub last_response_ms: AtomicI64,
     /// Latencies from reading a request to queueing its reply.
     pub latency: Latency,
@@ -110,10 +111,25 @@ impl Traffic {
         counter.store(counter.load(Relaxed) + by, Relaxed);
     }
 
-    /// `crst`: forgets the counts.
+    /// Notes a request that was answered. Called by one thread only.
+    pub fn answered(&self, opcode: i32, reply: &ReplyHeader, now_ms: i64) {
+        self.last_opcode.store(opcode, Relaxed);
+        // Pings and the like are not numbered, and what is asked for is the client's last real request.
+        if reply.xid >= 0 {
+            self.last_cxid.store(i64::from(reply.xid), Relaxed);
+        }
+        self.last_zxid.store(reply.zxid, Relaxed);
+        self.last_response_ms.store(now_ms, Relaxed);
+    }
+
+    /// `crst`: forgets the counts and the last answer.
     pub fn reset(&self) {
         self.received.store(0, Relaxed);
         self.sent.store(0, Relaxed);
+        self.last_opcode.store(0, Relaxed);
+        self.last_cxid.store(-1, Relaxed);
+        self.last_zxid.store(-1, Relaxed);
+        self.last_response_ms.store(0, Relaxed);
         self.latency.reset();
     }
 }

@@ -215,7 +215,7 @@ pub struct ConnectionSession {
     pub last_xid: i64,
     /// zxid in the last reply, -1 for none.
     pub last_zxid: i64,
-    /// When the last reply was queued, ms since 1970; 0 for never.
+    /// When the last reply was queued, in ms of a clock that only rises and began with the server; 0 for never.
     pub last_response_ms: i64,
     /// Latency of the last request in ms.
     pub last_latency_ms: u64,
@@ -361,7 +361,7 @@ pub(crate) mod fake {
                 last_opcode: Some(11),
                 last_xid: 0x13,
                 last_zxid: 8,
-                last_response_ms: 1_795_408_520_000,
+                last_response_ms: 1_732_948,
                 last_latency_ms: 0,
                 latency_ms: (0, 4, 61),
             };

@@ -46,6 +46,7 @@ fn tests_that_are_named_exist() {
         include_str!("../admin/tests.rs"),
         include_str!("../../../../tests/tests/crash.rs"),
         include_str!("../../../../tests/tests/limits.rs"),
+        include_str!("../../../../tests/tests/words.rs"),
     ];
     let sections = TEXT.split("\n## ").filter(|section| {
         ["zoo.cfg keys", "Four-letter words", "AdminServer commands"]

@@ -38,6 +38,7 @@ pub(super) enum Phase {
 /// A request handed over and not answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
+    pub(super) opcode: i32,
     /// When it was read, in µs of the server's clock.
     pub(super) since_us: u64,
     /// Its length if it counts as large (`largeRequestThreshold`), else 0.

@@ -9,7 +9,7 @@ use state::session::{PASSWORD_BYTES, PasswordDerivation};
 use wire::frame::{self, Split};
 use wire::jute::Reader;
 use wire::opcode::Opcode;
-use wire::record::{ConnectRequest, ConnectResponse};
+use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
 
 use super::IoThread;
 use super::connection::{InFlight, Phase};
@@ -96,10 +96,10 @@ impl IoThread {
         let session = self.shared.sessions.next_id();
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.phase = Phase::Opening;
-        connection.in_flight.push_back(InFlight { since_us: self.now_us, large_bytes: 0 });
+        let opcode = Opcode::CreateSession as i32;
+        connection.in_flight.push_back(InFlight { opcode, since_us: self.now_us, large_bytes: 0 });
         let mut body = Vec::with_capacity(4);
         SessionTerms { timeout_ms: connection.timeout_ms, home: 0 }.put(&mut body);
-        let opcode = Opcode::CreateSession as i32;
         let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
         self.submission.command(connection.token, &command);
         self.submitted += 1;
@@ -108,7 +108,10 @@ impl IoThread {
     /// The session this connection asked for is agreed.
     pub(super) fn opened(&mut self, slot: usize, session: i64) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
         connection.in_flight.clear();
+        let answer = ReplyHeader { xid: 0, zxid: self.shared.machine.read().last_zxid(), err: 0 };
+        connection.traffic.answered(opcode, &answer, self.now_ms);
         if !self.join(slot, session) {
             // It ended between being agreed and being delivered.
             self.refuse(slot);

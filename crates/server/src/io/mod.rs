@@ -9,6 +9,7 @@
 
 mod accept;
 mod connection;
+mod count;
 mod handshake;
 mod lone;
 mod request;
@@ -28,6 +29,7 @@ use replica::{Submission, Token};
 use slab::Slab;
 
 use self::connection::{Connection, Phase};
+use self::count::Queued;
 use self::lone::Lone;
 use crate::connections::Traffic;
 use crate::inbox::Errand;
@@ -285,7 +287,8 @@ impl IoThread {
             Note::Reply { .. } => {
                 connection.output().extend_from_slice(frame);
                 let answered = connection.in_flight.pop_front();
-                let since_us = answered.map_or(self.now_us, |request| request.since_us);
+                let (opcode, since_us) =
+                    answered.map_or((0, self.now_us), |request| (request.opcode, request.since_us));
                 if let Some(large_bytes) =
                     answered.map(|request| request.large_bytes).filter(|bytes| *bytes > 0)
                 {
@@ -296,7 +299,7 @@ impl IoThread {
                 }
                 let latency_us = self.now_us.saturating_sub(since_us);
                 self.shared.threads[self.number].update_latency.record(latency_us);
-                self.count_reply(slot, frame.len(), latency_us);
+                self.count_reply(slot, &Queued::new(opcode, frame), latency_us);
                 self.may_resume(slot);
             }
             Note::Event { .. } => {
@@ -452,28 +455,6 @@ impl IoThread {
         for (_, connection) in &mut self.connections {
             let _ = connection.flush();
             let _ = connection.stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn count_sent(&self, slot: usize) {
-        let counts = &self.shared.threads[self.number];
-        Traffic::count(&counts.sent, 1);
-        if let Some(connection) = self.connections.get(slot) {
-            Traffic::count(&connection.traffic.sent, 1);
-        }
-    }
-
-    /// Counts a reply of so many bytes that was queued that long after its request was read.
-    fn count_reply(&mut self, slot: usize, bytes: usize, latency_us: u64) {
-        self.count_sent(slot);
-        let counts = &self.shared.threads[self.number];
-        counts.latency.add(latency_us / 1000, 1);
-        counts.response_bytes.add(bytes as u64, 1);
-        if let Some(connection) = self.connections.get_mut(slot) {
-            connection.queued_reply(bytes);
-            let traffic = &connection.traffic;
-            traffic.latency.add(latency_us / 1000, 1);
-            traffic.outstanding.store(connection.in_flight.len() as u64, Relaxed);
         }
     }
 }

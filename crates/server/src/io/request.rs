@@ -16,6 +16,7 @@ use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
 
 use super::IoThread;
 use super::connection::{InFlight, Phase};
+use super::count::Queued;
 use crate::answer::{self, Asker, Verdict};
 use crate::auth::{self, Authenticated};
 use crate::connections::Traffic;
@@ -102,7 +103,7 @@ impl IoThread {
             self.break_off(slot, "a request without a header");
             return 0;
         };
-        self.note_request(slot, &header);
+        self.note_request(slot);
         let body = input.rest();
         match self.way(header.opcode_raw, body) {
             Way::Replicated => self.replicate(slot, &header, body),
@@ -126,15 +127,13 @@ impl IoThread {
         }
     }
 
-    fn note_request(&mut self, slot: usize, header: &RequestHeader) {
+    fn note_request(&mut self, slot: usize) {
         Traffic::count(&self.shared.threads[self.number].received, 1);
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.seen_ms.store(now_ms, Relaxed);
         let traffic = &connection.traffic;
         Traffic::count(&traffic.received, 1);
-        traffic.last_opcode.store(header.opcode_raw, Relaxed);
-        traffic.last_cxid.store(i64::from(header.xid), Relaxed);
     }
 
     /// Whether a request of so many bytes counts as large, and how much.
@@ -151,14 +150,14 @@ impl IoThread {
     }
 
     /// A request on its way to the replication thread.
-    fn depart(&self, body: &[u8]) -> InFlight {
+    fn depart(&self, opcode: i32, body: &[u8]) -> InFlight {
         let large_bytes = self.large_bytes(RequestHeader::ENCODED_LEN + body.len());
         self.shared.counts.large_request_bytes.fetch_add(large_bytes, Relaxed);
-        InFlight { since_us: self.now_us, large_bytes }
+        InFlight { opcode, since_us: self.now_us, large_bytes }
     }
 
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
-        let in_flight = self.depart(body);
+        let in_flight = self.depart(header.opcode_raw, body);
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let command = Command {
             session: connection.session,
@@ -187,7 +186,7 @@ impl IoThread {
         }
         let machine = held.as_deref().expect("it was just taken");
         if self.connections.get(slot).is_some_and(|c| !c.in_flight.is_empty()) {
-            let in_flight = self.depart(body);
+            let in_flight = self.depart(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };
             let (token, session) = (connection.token, connection.session);
             let identities = &connection.identities;
@@ -212,10 +211,10 @@ impl IoThread {
             }
             Verdict::Close => connection.phase = Phase::Closing,
         }
-        let bytes = connection.output().len() - before;
+        let reply = Queued::new(header.opcode_raw, &connection.output()[before..]);
         let latency_us = self.shared.clock.elapsed_us().saturating_sub(self.now_us);
         self.shared.threads[self.number].read_latency.record(latency_us);
-        self.count_reply(slot, bytes, latency_us);
+        self.count_reply(slot, &reply, latency_us);
         self.list(slot);
     }
 

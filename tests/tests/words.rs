@@ -1,0 +1,59 @@
+//! What the four-letter words of a running server tell, beyond their form.
+
+use std::collections::BTreeMap;
+
+use ostler_tests::process::{Kind, Server};
+use ostler_tests::session::{Session, create, get_data, ping, set_data};
+
+const TIMEOUT_MS: i32 = 30_000;
+
+/// The fields of a session's connection in `cons`, from `sid` on.
+fn cons(server: &Server, session: &Session) -> BTreeMap<String, String> {
+    let all = server.four_letter_word("cons");
+    let wanted = format!(",sid={:#x},", session.identity.id);
+    let line = all.lines().find(|line| line.contains(&wanted)).unwrap_or_else(|| panic!("{wanted} in {all}"));
+    let (_, fields) = line.trim_end_matches(')').split_once('(').expect("fields in brackets");
+    let pairs = fields.split(',').map(|field| field.split_once('=').expect("name=value"));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn cons_tells_of_the_last_answer() {
+    let server = Server::start_with(Kind::Ostler, &[]).expect("the server");
+    let mut one = Session::open(server.address(), TIMEOUT_MS).expect("a session");
+    let fields = cons(&server, &one);
+    assert_eq!((&*fields["lop"], &*fields["lcxid"]), ("SESS", "0x0"), "{fields:?}");
+    assert_ne!(fields["lzxid"], "0x0", "a new session has a zxid");
+
+    let created = one.must(&create("/a", b"x", 0));
+    let fields = cons(&server, &one);
+    assert_eq!(fields["lop"], "CREA");
+    assert_eq!(fields["lcxid"], format!("{:#x}", created.xid));
+    assert_eq!(fields["lzxid"], format!("{:#x}", created.zxid));
+    let answered_ms: u64 = fields["lresp"].parse().expect("ms");
+    assert!(answered_ms > 0, "{fields:?}");
+
+    // What others do is not told here, until an answer shows it. A ping has no number of its own.
+    let mut other = Session::open(server.address(), TIMEOUT_MS).expect("a session");
+    let set = other.must(&set_data("/a", b"y"));
+    assert_eq!(cons(&server, &one), fields);
+    assert_eq!(one.call(&ping()).zxid, set.zxid);
+    let fields = cons(&server, &one);
+    assert_eq!(fields["lop"], "PING");
+    assert_eq!(fields["lcxid"], format!("{:#x}", created.xid));
+    assert_eq!(fields["lzxid"], format!("{:#x}", set.zxid));
+    assert!(fields["lresp"].parse::<u64>().expect("ms") >= answered_ms, "{fields:?}");
+
+    // A read behind a write, which another thread answers.
+    let xids = [one.send(&set_data("/a", b"z")), one.send(&get_data("/a"))];
+    let zxids = xids.map(|_| one.reply().expect("a reply").zxid);
+    let fields = cons(&server, &one);
+    assert_eq!(fields["lop"], "GETD");
+    assert_eq!(fields["lcxid"], format!("{:#x}", xids[1]));
+    assert_eq!(fields["lzxid"], format!("{:#x}", zxids[1]));
+
+    server.four_letter_word("crst");
+    let fields = cons(&server, &one);
+    assert_eq!((&*fields["lop"], fields.get("lcxid")), ("NA", None));
+    assert_eq!((&*fields["lzxid"], &*fields["lresp"]), ("0xffffffffffffffff", "0"));
+}
