@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use consensus::engine::{ChangeError, Engine, Ready, Role, Settings, Start};
 use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
-use consensus::membership::MembershipChange;
+use consensus::membership::{Membership, MembershipChange, SnapshotMeta};
 use consensus::paxos::message::{Body, Message, Standing};
 use consensus::paxos::{MEMBER_ID_LIMIT, PaxosEngine};
 use consensus::raft::RaftEngine;
@@ -158,6 +158,35 @@ fn a_proposer_takes_over_the_best_log() {
     assert_eq!(member.engine.status().commit, 1, "in its own ballot nothing is accepted yet");
     member.hears(2, own, Body::Accepted { index: 5 });
     assert_eq!(member.engine.status().commit, 5);
+}
+
+/// Another leader chose something else, and it came here in a snapshot before that leader did. The old one, who does not know,
+/// is not followed any further.
+#[test]
+fn a_snapshot_of_a_later_leader_ends_an_earlier_one() {
+    let chosen = SnapshotMeta {
+        position: Position { term: ballot(1, 1), index: 3 },
+        membership: Membership::of_voters(&FOUNDERS),
+    };
+    let stale = ballot(2, 2);
+    // Before the snapshot, the stale leader's log came as far as its end; or only part of the way.
+    for accepted in [3, 2] {
+        let mut member = Member::new();
+        let entries = [leadership(stale, 2), command(stale, 3), command(stale, 4)];
+        member.hears(2, stale, accept(entries[..accepted - 1].to_vec()));
+        member.says_when_flushed();
+        member.engine.snapshot_fetched(chosen.clone());
+        let said = member.says_when_flushed();
+        assert_eq!(member.engine.status().snapshot, chosen.position);
+        let is_left = member.engine.role().term > stale;
+        assert_eq!(is_left, accepted == 3, "what it has accepted is not what was chosen: {said:?}");
+        let heartbeat = Body::Heartbeat { commit: 1, matched: accepted as u64, read: None };
+        member.hears(2, stale, heartbeat);
+        let previous = Position { term: stale, index: 3 };
+        member.hears(2, stale, Body::Accept { previous, commit: 1, entries: vec![entries[2].clone()] });
+        assert!(member.says_when_flushed().contains(&(2, Body::Outdated)));
+        assert_eq!(member.engine.status().last_index, 3, "nothing is put behind what it does not follow");
+    }
 }
 
 #[test]

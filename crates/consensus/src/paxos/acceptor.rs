@@ -48,10 +48,10 @@ impl PaxosEngine {
             Body::CampaignNow => self.campaign_by_handover(),
             Body::Fetch { after, commit } => self.on_fetch(from, after, commit),
             Body::Suffix { previous, entries } => self.on_suffix(from, previous, entries),
-            Body::Accepted { index } => return self.on_accepted(from, index),
+            Body::Accepted { index } => self.on_accepted(from, index),
             Body::Refused { previous, hint } => self.on_refused(from, previous, hint),
             Body::HeartbeatReply { received, accepted, read } => {
-                return self.on_heartbeat_reply(from, received, accepted, read);
+                self.on_heartbeat_reply(from, received, accepted, read);
             }
             Body::ReadAsk(name) => self.on_read_ask(from, name),
             // Its ballot has done all there was to do.
@@ -136,9 +136,13 @@ impl PaxosEngine {
 
     fn on_accept(&mut self, from: MemberId, previous: Position, commit: u64, entries: Vec<Entry>) {
         self.follow_leader(from);
-        // What is chosen agrees, even where its positions are forgotten.
-        let agrees = previous.index <= self.commit || self.log.position(previous.index) == Some(previous);
-        if !agrees {
+        if self.contradicts(previous, &entries) {
+            self.leave_ballot();
+            return self.outbox.send(from, self.promised, Body::Outdated);
+        }
+        // Positions before the first entry are forgotten. If the message has anything new, it has the one there too.
+        let is_forgotten = previous.index < self.log.before().index;
+        if !is_forgotten && self.log.position(previous.index) != Some(previous) {
             let likely = self.log.last_at_or_before(previous);
             let hint = if likely.index < self.commit { self.commit_position() } else { likely };
             return self.outbox.send(from, self.promised, Body::Refused { previous: previous.index, hint });
@@ -150,6 +154,23 @@ impl PaxosEngine {
         self.acknowledges = true;
     }
 
+    /// Whether something else is chosen than the proposer of the promised ballot has in its log.
+    ///
+    /// That is possible, though its log holds all that was chosen before it: a later proposer has chosen, and what it has
+    /// chosen has come here in a snapshot, which does not tell in which ballot that was.
+    pub(super) fn contradicts(&self, previous: Position, entries: &[Entry]) -> bool {
+        let known = self.log.before().index..=self.commit;
+        let mut positions = std::iter::once(previous).chain(entries.iter().map(Entry::position));
+        positions.any(|position| {
+            known.contains(&position.index) && self.log.position(position.index) != Some(position)
+        })
+    }
+
+    /// There is a later ballot than the promised one, but which is not known; so nothing more is accepted in this one.
+    pub(super) fn leave_ballot(&mut self) {
+        self.follow_ballot(self.promised + 1);
+    }
+
     /// Makes the log hold these entries, which begin at the latest after its end.
     pub(super) fn merge(&mut self, entries: Vec<Entry>) {
         let first_index = self.log.first_index();
@@ -158,7 +179,7 @@ impl PaxosEngine {
             if is_known || entry.index < first_index {
                 continue;
             }
-            assert!(entry.index > self.commit, "two entries chosen at index {}", entry.index);
+            assert!(entry.index > self.commit, "checked where they came in");
             self.append(entry);
         }
     }

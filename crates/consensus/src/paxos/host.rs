@@ -46,6 +46,10 @@ impl PaxosEngine {
         }
         let index = meta.position.index;
         self.follow_ballot(meta.position.term);
+        if self.agreed >= index {
+            // It has accepted something else there, so another has led since: see `contradicts`.
+            self.leave_ballot();
+        }
         self.flushes.install(index, self.commit);
         self.log.install(meta.clone());
         self.members = Members::new(meta.clone(), index);

@@ -8,7 +8,6 @@ use super::message::{Body, Standing};
 use super::peer::{Addressee, Peer};
 use super::reads::Asker;
 use super::{PaxosEngine, Stage};
-use crate::engine::StepError;
 use crate::entry::{Entry, EntryKind, MemberId, Position};
 use crate::log::Log;
 use crate::membership::SnapshotMeta;
@@ -116,17 +115,17 @@ impl PaxosEngine {
         matches!(&self.stage, Stage::Leader(office) if office.first <= self.commit)
     }
 
-    pub(super) fn on_accepted(&mut self, from: MemberId, index: u64) -> Result<(), StepError> {
-        let Stage::Leader(office) = &mut self.stage else { return Ok(()) };
+    pub(super) fn on_accepted(&mut self, from: MemberId, index: u64) {
+        let Stage::Leader(office) = &mut self.stage else { return };
         if index > self.log.last_position().index {
-            return Err(StepError::Malformed("accepted beyond the log"));
+            // What the follower holds beyond was chosen by a later leader, see `contradicts`.
+            return self.stand_down();
         }
         if let Some(peer) = office.peers.get_mut(&from) {
             peer.is_active = true;
             peer.accepted(index, &self.log);
             self.advance_commit();
         }
-        Ok(())
     }
 
     pub(super) fn on_refused(&mut self, from: MemberId, previous: u64, hint: Position) {
@@ -143,19 +142,15 @@ impl PaxosEngine {
         received: u64,
         accepted: u64,
         read: Option<ReadName>,
-    ) -> Result<(), StepError> {
-        if self.leads() && received > self.log.last_position().index {
-            return Err(StepError::Malformed("received beyond the log"));
-        }
-        self.on_accepted(from, accepted.min(received))?;
-        let Stage::Leader(office) = &mut self.stage else { return Ok(()) };
-        let Some(peer) = office.peers.get_mut(&from) else { return Ok(()) };
+    ) {
+        self.on_accepted(from, accepted);
+        let Stage::Leader(office) = &mut self.stage else { return };
+        let Some(peer) = office.peers.get_mut(&from) else { return };
         peer.heard(received, self.settings.heartbeat_ticks);
         if let Some(number) = read.and_then(|name| self.reads.echoed(name)) {
             peer.echoed = peer.echoed.max(number);
             self.answer_reads();
         }
-        Ok(())
     }
 
     /// The highest number that a majority of the voters has reached.

@@ -175,14 +175,18 @@ impl PaxosEngine {
     }
 
     pub(super) fn on_suffix(&mut self, from: MemberId, previous: Position, entries: Vec<Entry>) {
-        let Stage::Candidate(candidacy) = &mut self.stage else { return };
-        let Some(fetch) = &mut candidacy.fetch else { return };
+        let Stage::Candidate(Candidacy { fetch: Some(fetch), .. }) = &self.stage else { return };
         let is_next = fetch.after.is_none_or(|after| after == previous);
         let is_attached = self.log.position(previous.index) == Some(previous);
         let Some(end) = entries.last().map(Entry::position) else { return };
         if fetch.from != from || !is_next || !is_attached {
             return;
         }
+        if self.contradicts(previous, &entries) {
+            return self.leave_ballot();
+        }
+        let Stage::Candidate(candidacy) = &mut self.stage else { return };
+        let Some(fetch) = &mut candidacy.fetch else { return };
         fetch.after = Some(end);
         if end == fetch.last {
             candidacy.fetch = None;
