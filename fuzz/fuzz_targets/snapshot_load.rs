@@ -1,10 +1,11 @@
-//! A snapshot's file after anything happened to it: what is read without an error is what was written.
+//! A snapshot's file after anything happened to it: what is read without an error is what was written, and another member takes what
+//! can be read and nothing else.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::Arc;
-use storage::snapshot::{BLOCK_BYTES, BLOCK_BYTES_MAX};
+use storage::snapshot::{BLOCK_BYTES, BLOCK_BYTES_MAX, Incoming, IncomingError};
 use storage::{Disk, SimDisk, SnapshotError, SnapshotName, SnapshotReader, SnapshotWriter};
 
 const DIR: &str = "/snapshot";
@@ -17,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     if way % 2 == 0 {
         // The input is the file.
         disk.put(&path, input);
-        let _ = read(&disk);
+        assert_eq!(read(&disk).is_ok(), receive(input, way).is_ok());
         return;
     }
     // A good file of two blocks, with some bytes of it replaced: four bytes of input each, offset (three) and value.
@@ -34,6 +35,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     disk.put(&path, &bytes);
+    assert_eq!(read(&disk).is_ok(), receive(&bytes, way).is_ok());
     match read(&disk) {
         Ok(read) => assert!(read == content, "damage went unnoticed"),
         Err(_) => assert!(bytes != good, "a good snapshot was refused"),
@@ -45,6 +47,20 @@ fn write(disk: &SimDisk, content: &[u8]) -> Result<(), SnapshotError> {
     let mut writer = SnapshotWriter::create(Arc::new(disk.clone()), Path::new(DIR), NAME)?;
     writer.write(content)?;
     writer.finish().map(|_| ())
+}
+
+/// Sends the file to another member, in chunks of one length.
+fn receive(bytes: &[u8], chunk: u8) -> Result<(), IncomingError> {
+    let disk = SimDisk::new(1);
+    disk.create_dir(Path::new(DIR)).expect("the disk works");
+    let mut incoming = Incoming::create(Arc::new(disk.clone()), Path::new(DIR), NAME, bytes.len() as u64)?;
+    for chunk in bytes.chunks((usize::from(chunk) + 1) * 1000) {
+        incoming.write_chunk(incoming.written(), chunk)?;
+    }
+    let result = incoming.finish();
+    let files = disk.list(Path::new(DIR)).expect("the disk works");
+    assert_eq!(files.len(), usize::from(result.is_ok()), "all or nothing: {files:?}");
+    result
 }
 
 fn read(disk: &SimDisk) -> Result<Vec<u8>, SnapshotError> {

@@ -1,15 +1,20 @@
 //! Snapshots: files that are either complete or not there.
 //!
 //! A snapshot is a stream of bytes that this crate does not look into, cut into blocks, each compressed and checksummed. It is
-//! written under a temporary name and gets its own only when all of it is on disk. See `format.rs` for the drawing.
+//! written under a temporary name and gets its own only when all of it is on disk. See `format.rs` for the drawing. Between
+//! members the file travels as it is: [`SnapshotFile`] is read there and becomes an [`Incoming`] here.
 
 mod error;
+mod file;
 mod format;
+mod incoming;
 mod reader;
 mod writer;
 
-pub use error::SnapshotError;
+pub use error::{IncomingError, SnapshotError};
+pub use file::SnapshotFile;
 pub use format::{BLOCK_BYTES, BLOCK_BYTES_MAX, SNAPSHOT_FORMAT_VERSION};
+pub use incoming::{Incoming, IncomingOptions};
 pub use reader::SnapshotReader;
 pub use writer::{Finished, SnapshotWriter, SnapshotWriterOptions};
 
@@ -19,6 +24,10 @@ use std::path::{Path, PathBuf};
 
 /// Suffix of a snapshot that is still being written, or was when the process ended.
 const TEMPORARY_SUFFIX: &str = ".tmp";
+/// The same for one that comes from another member. Its own suffix, since a member may write a snapshot of the same name itself.
+const INCOMING_SUFFIX: &str = ".incoming";
+/// Bytes of a snapshot that are written before the next sync.
+const SYNC_EVERY_BYTES: u64 = 1 << 20;
 
 /// What a snapshot is of. It is in the file's name and, so that a renamed file is noticed, in its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +103,8 @@ pub fn purge(
     Ok(old)
 }
 
-/// Removes what interrupted writers left in `dir`; to be called before any writer is created. Returns how many files it were.
+/// Removes what interrupted writers and receivers left in `dir`; to be called before any of them is created. Returns how many files
+/// it were.
 ///
 /// # Errors
 /// Some are still there; they only take space.
@@ -102,7 +112,9 @@ pub fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<usize, SnapshotE
     let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
     let mut removed = 0;
     for name in names {
-        if name.strip_suffix(TEMPORARY_SUFFIX).is_some_and(|name| SnapshotName::parse(name).is_some()) {
+        let mut stems =
+            [TEMPORARY_SUFFIX, INCOMING_SUFFIX].iter().filter_map(|suffix| name.strip_suffix(suffix));
+        if stems.any(|stem| SnapshotName::parse(stem).is_some()) {
             let path = dir.join(name);
             disk.remove(&path).map_err(|source| failed(&path, "remove", source))?;
             removed += 1;

@@ -32,25 +32,18 @@ impl SnapshotReader {
     /// # Errors
     /// See [`SnapshotError`].
     pub fn open(disk: &dyn Disk, dir: &Path, name: SnapshotName) -> Result<Self, SnapshotError> {
-        let path = name.path(dir);
-        let damaged = |what| SnapshotError::Damaged { path: path.clone(), offset: 0, what };
-        let open = || {
-            let file = disk.open(&path, Mode::Read)?;
-            let len = file.len()?;
-            Ok((file, len, zstd::bulk::Decompressor::new()?))
-        };
-        let (file, file_len, decompressor) = open().map_err(|source| failed(&path, "open", source))?;
-        if file_len < (HEADER_BYTES + TRAILER_BYTES) as u64 {
-            return Err(damaged("it is too short to be one"));
-        }
-        let mut header = [0; HEADER_BYTES];
-        read_exact_at(file.as_ref(), &mut header, 0).map_err(|source| failed(&path, "read", source))?;
-        match decode_header(&header) {
-            Ok(found) if found == name => {}
-            Ok(_) => return Err(damaged("its header does not agree with the file's name")),
-            Err(BadHeader::Damaged(what)) => return Err(damaged(what)),
-            Err(BadHeader::Version(version)) => return Err(SnapshotError::Version { path, version }),
-        }
+        Self::open_path(disk, name.path(dir), name)
+    }
+
+    /// The same for a file that does not have its name yet.
+    pub(super) fn open_path(
+        disk: &dyn Disk,
+        path: PathBuf,
+        name: SnapshotName,
+    ) -> Result<Self, SnapshotError> {
+        let (file, file_len) = open_checked(disk, &path, name)?;
+        let decompressor =
+            zstd::bulk::Decompressor::new().map_err(|source| failed(&path, "decompress", source))?;
         Ok(Self {
             path,
             file,
@@ -82,7 +75,7 @@ impl SnapshotReader {
             return Ok(None);
         }
         let mut head = [0; BLOCK_HEAD_BYTES];
-        self.read(&mut head, "it ends without its trailer; it was cut")?;
+        self.read(&mut head, self.offset, "it ends without its trailer; it was cut")?;
         let (raw_len, stored_len) = (u32_at(&head, 0) as usize, u32_at(&head, 4) as usize);
         if raw_len == 0 {
             return self.end(&head).map(|()| None);
@@ -90,13 +83,10 @@ impl SnapshotReader {
         if raw_len > BLOCK_BYTES_MAX || stored_len > zstd::zstd_safe::compress_bound(BLOCK_BYTES_MAX) {
             return Err(self.damaged("a block's length is impossible"));
         }
-        let start = self.offset;
-        self.offset += BLOCK_HEAD_BYTES as u64;
         let mut stored = std::mem::take(&mut self.stored);
         stored.resize(stored_len, 0);
-        self.read(&mut stored, "it ends within a block; it was cut")?;
+        self.read(&mut stored, self.offset + BLOCK_HEAD_BYTES as u64, "it ends within a block; it was cut")?;
         self.stored = stored;
-        self.offset = start;
         if block_crc(self.totals.blocks, &head[..8], &self.stored) != u32_at(&head, 8) {
             return Err(self.damaged("a block's checksum does not match"));
         }
@@ -124,7 +114,7 @@ impl SnapshotReader {
 
     fn end(&mut self, head: &[u8; BLOCK_HEAD_BYTES]) -> Result<(), SnapshotError> {
         let mut trailer = [0; TRAILER_BYTES];
-        self.read(&mut trailer, "it ends within its trailer; it was cut")?;
+        self.read(&mut trailer, self.offset, "it ends within its trailer; it was cut")?;
         debug_assert_eq!(&trailer[..BLOCK_HEAD_BYTES], head);
         let totals =
             Totals::decode(&trailer).ok_or_else(|| self.damaged("the trailer's checksum does not match"))?;
@@ -139,8 +129,9 @@ impl SnapshotReader {
         Ok(())
     }
 
-    fn read(&self, buf: &mut [u8], cut: &'static str) -> Result<(), SnapshotError> {
-        match read_exact_at(self.file.as_ref(), buf, self.offset) {
+    /// Fills `buf` from byte `at`; a file that ends there is damaged from the block or trailer on that is being read.
+    fn read(&self, buf: &mut [u8], at: u64, cut: &'static str) -> Result<(), SnapshotError> {
+        match read_exact_at(self.file.as_ref(), buf, at) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.damaged(cut)),
             other => other.map_err(|source| failed(&self.path, "read", source)),
         }
@@ -148,6 +139,28 @@ impl SnapshotReader {
 
     fn damaged(&self, what: &'static str) -> SnapshotError {
         SnapshotError::Damaged { path: self.path.clone(), offset: self.offset, what }
+    }
+}
+
+/// Opens the file at `path` and checks that its header is good and says `name`; returns its length too.
+pub(super) fn open_checked(
+    disk: &dyn Disk,
+    path: &Path,
+    name: SnapshotName,
+) -> Result<(Box<dyn DiskFile>, u64), SnapshotError> {
+    let damaged = |what| SnapshotError::Damaged { path: path.to_owned(), offset: 0, what };
+    let file = disk.open(path, Mode::Read).map_err(|source| failed(path, "open", source))?;
+    let len = file.len().map_err(|source| failed(path, "open", source))?;
+    if len < (HEADER_BYTES + TRAILER_BYTES) as u64 {
+        return Err(damaged("it is too short to be one"));
+    }
+    let mut header = [0; HEADER_BYTES];
+    read_exact_at(file.as_ref(), &mut header, 0).map_err(|source| failed(path, "read", source))?;
+    match decode_header(&header) {
+        Ok(found) if found == name => Ok((file, len)),
+        Ok(_) => Err(damaged("its header does not agree with the file's name")),
+        Err(BadHeader::Damaged(what)) => Err(damaged(what)),
+        Err(BadHeader::Version(version)) => Err(SnapshotError::Version { path: path.to_owned(), version }),
     }
 }
 

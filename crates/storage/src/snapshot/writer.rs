@@ -2,7 +2,7 @@
 
 use super::error::failed;
 use super::format::{BLOCK_BYTES, Totals, encode_block_head, encode_header};
-use super::{SnapshotError, SnapshotName, TEMPORARY_SUFFIX};
+use super::{SYNC_EVERY_BYTES, SnapshotError, SnapshotName, TEMPORARY_SUFFIX};
 use crate::disk::{Disk, DiskFile, Mode};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct SnapshotWriterOptions {
 
 impl Default for SnapshotWriterOptions {
     fn default() -> Self {
-        Self { sync_every_bytes: 1 << 20, level: 1 }
+        Self { sync_every_bytes: SYNC_EVERY_BYTES, level: 1 }
     }
 }
 
