@@ -57,3 +57,20 @@ fn cons_tells_of_the_last_answer() {
     assert_eq!((&*fields["lop"], fields.get("lcxid")), ("NA", None));
     assert_eq!((&*fields["lzxid"], &*fields["lresp"]), ("0xffffffffffffffff", "0"));
 }
+
+#[test]
+fn mntr_tells_how_long_the_start_took_to_load() {
+    let mut server = Server::start_with(Kind::Ostler, &[]).expect("the server");
+    for start in ["the first", "the second"] {
+        // Each start counts its own loading, however short it was.
+        let all = server.four_letter_word("mntr");
+        let value = |key: &str| {
+            let line = all.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('\t'));
+            line.unwrap_or_else(|| panic!("{key} in {all}")).parse::<f64>().expect("a number")
+        };
+        assert_eq!(value("zk_cnt_dbinittime"), 1.0, "{start} start");
+        let (min, max, sum) = ("zk_min_dbinittime", "zk_max_dbinittime", "zk_sum_dbinittime");
+        assert_eq!((value(min), value(max)), (value(sum), value(sum)), "{start} start");
+        server.restart();
+    }
+}

@@ -129,7 +129,7 @@ pub struct Facts {
     pub batch_size: Summary,
     /// µs of writing a snapshot.
     pub snapshot_time: Summary,
-    /// µs that the start took to read snapshot and log.
+    /// µs that the start took to read and apply snapshot and log.
     pub load_time: Summary,
     /// The last snapshot; `None` before the first.
     pub snapshot: Option<SnapshotFacts>,

@@ -126,7 +126,7 @@ impl Source for Report {
             flush_time: counts.flush_time.summary(),
             batch_size: counts.batch_size.summary(),
             snapshot_time: counts.snapshot_time.summary(),
-            load_time: Recorder::default().summary(),
+            load_time: counts.load_time.summary(),
             snapshot: (finished_ms != 0).then(|| SnapshotFacts {
                 zxid: counts.snapshot_zxid.load(Relaxed),
                 log_index: counts.snapshot_index.load(Relaxed),

@@ -88,6 +88,7 @@ impl Server {
         let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, address.port()));
         let mut driver = Driver::new(Arc::clone(&shared), rest);
         driver.lead()?;
+        shared.counts.load_time.record(shared.clock.elapsed_us());
         let wheel = Arc::new(Wheel::new(Arc::clone(&shared), driver));
         let replication = spawn("replication", {
             let (shared, wheel) = (Arc::clone(&shared), Arc::clone(&wheel));

@@ -54,6 +54,8 @@ pub struct Counts {
     pub flushes_slow: AtomicU64,
     /// Commands made durable by one flush.
     pub batch_size: Recorder,
+    /// Reading and applying snapshot and log at the start, in µs.
+    pub load_time: Recorder,
     /// Writing snapshots, in µs.
     pub snapshot_time: Recorder,
     /// zxid the last snapshot stands at.
