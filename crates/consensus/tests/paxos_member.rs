@@ -190,6 +190,32 @@ fn a_snapshot_of_a_later_leader_ends_an_earlier_one() {
 }
 
 #[test]
+fn a_snapshot_counts_when_it_is_installed() {
+    let mut member = Member::new();
+    let term = ballot(1, 1);
+    // What it has is flushed, but the snapshot will replace it.
+    let lost = vec![leadership(term, 2), command(term, 3), command(term, 4)];
+    member.hears(1, term, accept(lost));
+    member.says_when_flushed();
+    let position = Position { term: ballot(2, 2), index: 3 };
+    let chosen = SnapshotMeta { position, membership: Membership::of_voters(&FOUNDERS) };
+    member.engine.snapshot_fetched(chosen);
+    let (_, number) = member.says();
+    let heartbeat = Body::Heartbeat { commit: 1, matched: 0, read: None };
+    member.hears(2, ballot(2, 2), heartbeat.clone());
+    let said = member.says().0;
+    assert!(said.is_empty(), "its ballot is new, too: {said:?}");
+    assert_eq!(member.engine.status().persisted, 1, "no more than both have");
+    assert_eq!(member.engine.snapshot_meta(3), None);
+    member.engine.persisted(number);
+    let reply = Body::HeartbeatReply { received: 3, accepted: 1, read: None };
+    let accepted = Body::Accepted { index: 3 };
+    let said = member.says_when_flushed().into_iter().map(|(_, body)| body).collect::<Vec<_>>();
+    assert!(said.contains(&reply) || said.contains(&accepted), "{said:?}");
+    assert_eq!(member.engine.status().persisted, 3);
+}
+
+#[test]
 fn nobody_hears_of_a_ballot_that_a_crash_could_undo() {
     let mut member = Member::new();
     member.engine.campaign();

@@ -193,7 +193,8 @@ pub(super) fn lost_log_is_found(make: &Make<'_>) {
         network.crash(wiped);
         network.peers.remove(&wiped);
         network.add(wiped, Start::bootstrap(&members));
-        network.until("the loss is found", |network| network.lost_log == Some(wiped));
+        network.wiped = Some(wiped);
+        network.until("the loss is found", |network| network.is_loss_found);
         assert_ne!(network.peer(wiped).engine().role().role, Role::Leader, "it must be stopped");
     }
 }

@@ -68,8 +68,10 @@ pub(super) struct Network<'a> {
     /// Bytes sent to each member, and of the longest message ever.
     pub(super) sent_bytes: BTreeMap<MemberId, u64>,
     pub(super) longest_message: u64,
-    /// Who found out that its disk lost something. Only a case that wipes a disk may expect it.
-    pub(super) lost_log: Option<MemberId>,
+    /// Whose disk was wiped…
+    pub(super) wiped: Option<MemberId>,
+    /// …and whether it has found out.
+    pub(super) is_loss_found: bool,
     pub(super) faults: Faults,
     pub(super) record: Record,
     /// Members take a snapshot after so many entries…
@@ -115,7 +117,8 @@ impl<'a> Network<'a> {
             lost: None,
             sent_bytes: BTreeMap::new(),
             longest_message: 0,
-            lost_log: None,
+            wiped: None,
+            is_loss_found: false,
             faults: Faults::NONE,
             record: Record::default(),
             snapshot_every: u64::MAX,
@@ -313,7 +316,7 @@ impl<'a> Network<'a> {
             self.transcript = (self.transcript ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
         }
         match peer.engine().step(from, bytes) {
-            Err(StepError::LostLog) => self.lost_log = Some(to),
+            Err(StepError::LostLog) if self.wiped == Some(to) => self.is_loss_found = true,
             result => result.expect("members understand each other"),
         }
         self.pump(to);
