@@ -11,11 +11,17 @@
 
 #![forbid(unsafe_code)]
 
-pub mod line;
+mod apply;
+mod barrier;
+mod forward;
+mod homes;
+mod line;
 pub mod outlet;
+pub mod peer;
 pub mod replica;
+mod role;
 pub mod submission;
 
 pub use outlet::{LocalRequest, Outlet, Token};
-pub use replica::{Batching, Replica};
+pub use replica::{Replica, Settings, server_of};
 pub use submission::Submission;

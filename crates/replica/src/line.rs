@@ -2,17 +2,24 @@
 
 use std::collections::VecDeque;
 
+use state::command::MOVE_SESSION;
+
+use crate::barrier::Moment;
 use crate::outlet::{LocalRequest, Token};
 
 /// One unanswered request.
 #[derive(Debug)]
-pub enum Waiting {
+pub(crate) enum Waiting {
     /// A command on its way through the log.
     Command {
         /// The connection that sent it.
         token: Token,
         /// The client's xid (or the server's own number for session commands); the log carries it as cxid.
         xid: i32,
+        /// Raw opcode.
+        opcode: i32,
+        /// Whether it is on its way. If not, nobody but this server knows of it.
+        sent: bool,
     },
     /// A request answered here, once everything before it was.
     Local {
@@ -20,6 +27,8 @@ pub enum Waiting {
         token: Token,
         /// What it asks.
         request: LocalRequest,
+        /// It must not be answered before this moment is past.
+        moment: Moment,
     },
     /// A command that never reached the log, waiting only for its turn to be told so.
     Refused {
@@ -37,20 +46,20 @@ pub enum Waiting {
 /// A session that moved to another connection keeps its old entries: they are still in the log in this order, and skipping them would
 /// pair later commands with the wrong requests. Their replies go to a token nobody listens to.
 #[derive(Debug, Default)]
-pub struct Line {
+pub(crate) struct Line {
     queue: VecDeque<Waiting>,
 }
 
 impl Line {
     /// Adds a request behind all others.
-    pub fn push(&mut self, waiting: Waiting) {
+    pub(crate) fn push(&mut self, waiting: Waiting) {
         self.queue.push_back(waiting);
     }
 
     /// Takes the command at the head if it is the one that was applied; a command that came through another server is not.
-    pub fn take_command(&mut self, cxid: i32) -> Option<Token> {
+    pub(crate) fn take_command(&mut self, cxid: i32, applied: i32) -> Option<Token> {
         match self.queue.front() {
-            Some(Waiting::Command { token, xid }) if *xid == cxid => {
+            Some(Waiting::Command { token, xid, opcode, .. }) if (*xid, *opcode) == (cxid, applied) => {
                 let token = *token;
                 self.queue.pop_front();
                 Some(token)
@@ -59,32 +68,80 @@ impl Line {
         }
     }
 
-    /// Takes the head if it waits for nothing any more.
-    pub fn take_ready(&mut self) -> Option<Waiting> {
-        match self.queue.front() {
-            Some(Waiting::Local { .. } | Waiting::Refused { .. }) => self.queue.pop_front(),
-            _ => None,
+    /// Takes the head if it waits for nothing any more, at a time when `reached` is past.
+    pub(crate) fn take_ready(&mut self, reached: Moment) -> Option<Waiting> {
+        self.queue.pop_front_if(|head| match head {
+            Waiting::Local { moment, .. } => *moment <= reached,
+            Waiting::Refused { .. } => true,
+            Waiting::Command { .. } => false,
+        })
+    }
+
+    /// Notes that the oldest command that was not on its way is now.
+    pub(crate) fn sent(&mut self) {
+        for waiting in &mut self.queue {
+            if let Waiting::Command { sent: sent @ false, .. } = waiting {
+                *sent = true;
+                return;
+            }
         }
     }
 
-    /// Turns the newest command of that xid into a refusal, in its place.
-    pub fn refuse(&mut self, token: Token, xid: i32, opcode: i32) {
-        let slot = self
-            .queue
-            .iter_mut()
-            .rev()
-            .find(|w| matches!(w, Waiting::Command { token: t, xid: x } if *t == token && *x == xid));
-        let slot = slot.expect("a refused command stands in its session's line");
-        *slot = Waiting::Refused { token, xid, opcode };
+    /// Whether any command is on its way.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.queue.iter().any(|waiting| matches!(waiting, Waiting::Command { sent: true, .. }))
+    }
+
+    /// The connections that wait, one after the other.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.queue.iter().map(|waiting| match waiting {
+            Waiting::Command { token, .. }
+            | Waiting::Local { token, .. }
+            | Waiting::Refused { token, .. } => *token,
+        })
+    }
+
+    /// Lets go of everything before the first move of the session to this server, or of everything; says how much that was.
+    pub(crate) fn cut_before_move(&mut self) -> usize {
+        let is_move = |waiting: &Waiting| matches!(waiting, Waiting::Command { opcode: MOVE_SESSION, .. });
+        let gone = self.queue.iter().position(is_move).unwrap_or(self.queue.len());
+        self.queue.drain(..gone);
+        gone
+    }
+
+    /// Takes out the connections that wait for the session to move here.
+    pub(crate) fn take_moves(&mut self) -> Vec<Token> {
+        let mut moving = Vec::new();
+        self.queue.retain(|waiting| match waiting {
+            Waiting::Command { token, opcode: MOVE_SESSION, .. } => {
+                moving.push(*token);
+                false
+            }
+            _ => true,
+        });
+        moving
+    }
+
+    /// Turns the newest such command into a refusal, in its place; `false` if there is none.
+    pub(crate) fn refuse(&mut self, cxid: i32, refused: i32) -> bool {
+        for waiting in self.queue.iter_mut().rev() {
+            if let Waiting::Command { token, xid, opcode, .. } = *waiting
+                && (xid, opcode) == (cxid, refused)
+            {
+                *waiting = Waiting::Refused { token, xid, opcode };
+                return true;
+            }
+        }
+        false
     }
 
     /// How many wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 }
@@ -97,20 +154,34 @@ mod tests {
     fn a_refusal_keeps_its_place_behind_a_command_in_flight() {
         let mut line = Line::default();
         let token = Token(7);
-        line.push(Waiting::Command { token, xid: 1 });
-        line.push(Waiting::Command { token, xid: 2 });
-        line.refuse(token, 2, 5);
-        assert!(line.take_ready().is_none());
-        assert_eq!(line.take_command(1), Some(token));
-        assert!(matches!(line.take_ready(), Some(Waiting::Refused { xid: 2, .. })));
+        line.push(Waiting::Command { token, xid: 1, opcode: 5, sent: true });
+        line.push(Waiting::Command { token, xid: 2, opcode: 5, sent: true });
+        assert!(line.refuse(2, 5) && !line.refuse(3, 5));
+        assert!(line.take_ready(0).is_none());
+        assert_eq!(line.take_command(1, 5), Some(token));
+        assert!(matches!(line.take_ready(0), Some(Waiting::Refused { xid: 2, .. })));
         assert!(line.is_empty());
     }
 
     #[test]
     fn a_command_of_another_server_takes_nobody_elses_place() {
         let mut line = Line::default();
-        line.push(Waiting::Command { token: Token(1), xid: 5 });
-        assert_eq!(line.take_command(4), None);
-        assert_eq!(line.take_command(5), Some(Token(1)));
+        line.push(Waiting::Command { token: Token(1), xid: 5, opcode: 1, sent: true });
+        assert_eq!(line.take_command(4, 1), None);
+        assert_eq!(line.take_command(5, -11), None, "the server's own close of the session");
+        assert_eq!(line.take_command(5, 1), Some(Token(1)));
+    }
+
+    #[test]
+    fn a_session_that_goes_leaves_only_its_way_back() {
+        let mut line = Line::default();
+        let command = |xid, opcode| Waiting::Command { token: Token(1), xid, opcode, sent: true };
+        line.push(command(1, 5));
+        line.push(command(0, MOVE_SESSION));
+        line.push(command(2, 5));
+        assert_eq!(line.cut_before_move(), 1);
+        assert_eq!(line.len(), 2);
+        assert_eq!(line.take_moves(), [Token(1)]);
+        assert_eq!((line.cut_before_move(), line.len()), (1, 0));
     }
 }

@@ -38,6 +38,16 @@ pub trait Outlet: ChangeSink {
     /// A session exists from now on. `token` is the local connection that asked for it, if it was one of ours.
     fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>);
 
+    /// A session goes on at another server, or with another timeout. `here` says whether it is this one; `token` is the local connection
+    /// that asked to take it up.
+    fn session_moved(&mut self, machine: &Machine, session: i64, here: bool, token: Option<Token>);
+
+    /// The session that this connection asked to take up has ended.
+    fn session_refused(&mut self, token: Token);
+
+    /// Nobody knows what becomes of the requests of this connection: it has to end.
+    fn lost(&mut self, token: Token);
+
     /// A session is gone: its connection has to go too. `closing` is the connection and xid whose own request closed it.
     fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied);
 

@@ -1,82 +1,153 @@
-//! The loop's one state: what waits, what is agreed, what was applied.
+//! The loop's one state: what waits, what is agreed, what was applied. Here is how commands come in and get their place in the log.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use consensus::engine::{Engine, Ready};
-use consensus::entry::{Entry, EntryKind};
+use consensus::engine::{Engine, ProposeError, Ready, RoleChange};
+use consensus::entry::{Entry, MemberId};
 use hashbrown::HashMap;
-use state::command::{BatchHeader, Command, Features, commands};
-use state::machine::{Applied, Machine};
+use state::command::{BatchHeader, Command, Features, MOVE_SESSION, SessionTerms};
+use state::machine::Machine;
 use wire::opcode::Opcode;
 
+use crate::barrier::Barriers;
+use crate::forward::{Inlets, Stream};
+use crate::homes::Homes;
 use crate::line::{Line, Waiting};
-use crate::outlet::{Outlet, Token};
+use crate::outlet::Token;
+use crate::peer::{PeerMessage, RefusedCommand};
 use crate::submission::{Item, Submission};
 
-/// How commands are gathered into log entries.
+/// What a replica is told about itself when it is made.
 #[derive(Clone, Copy, Debug)]
-pub struct Batching {
+pub struct Settings {
+    /// This server's id; sessions of its clients have their home here.
+    pub server: u8,
+    /// Counts the starts of this server: MUST rise with each.
+    pub boot: u64,
     /// Switches stamped on every batch, so that all members apply it alike whatever their own configuration says.
     pub features: Features,
     /// An entry is closed once it holds this many bytes; one command larger than it gets an entry of its own.
     pub entry_bytes_max: usize,
+    /// Whether every read waits until it is certain to see all that was acknowledged before it came, and not only `sync` does.
+    pub linearizable_reads: bool,
+}
+
+/// Who waits for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client of this server.
+    Here,
+    /// A client of that one.
+    Member(u8),
 }
 
 /// Whoever waits for a command that was not proposed yet and can still be refused.
 #[derive(Debug)]
-struct Gathered {
-    token: Token,
-    session: i64,
-    xid: i32,
-    opcode: i32,
+pub(crate) struct Gathered {
+    origin: Origin,
+    command: RefusedCommand,
 }
 
 /// An entry being gathered: a batch header and commands, or nothing yet.
 #[derive(Debug, Default)]
-struct Gathering {
+pub(crate) struct Gathering {
     bytes: Vec<u8>,
     waiting: Vec<Gathered>,
 }
 
-/// One member of one group.
-pub struct Replica<E: Engine> {
-    engine: E,
-    batching: Batching,
-    /// Entries to be proposed, oldest first; only the last may still grow.
-    gathered: VecDeque<Gathering>,
-    lines: HashMap<i64, Line>,
-    /// Sessions whose line may have something answerable at its head.
-    answerable: Vec<i64>,
-    /// Agreed entries not applied yet; the first is applied up to byte `applied_bytes`.
-    committed: VecDeque<Entry>,
-    applied_bytes: usize,
-    applied_index: u64,
-    /// Commands applied since the start.
-    applied_commands: u64,
-    reply: Vec<u8>,
+/// A command that nobody could be given yet.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) session: i64,
+    pub(crate) bytes: Vec<u8>,
 }
 
-impl<E: Engine> Replica<E> {
+/// What this member does with commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// There is no leader: hold them.
+    Wait,
+    /// It leads. `ready` once the beginning of its leadership is applied, and with it everything before.
+    Lead { ready: bool },
+    /// Forward them.
+    Follow,
+}
+
+/// One member of one group.
+pub struct Replica {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) settings: Settings,
+    pub(crate) role: RoleChange,
+    pub(crate) duty: Duty,
+    /// The leader and term that commands on their way were given to.
+    pub(crate) given_to: (Option<MemberId>, u64),
+    /// Whether it is the only member: then what it has applied is all there is.
+    pub(crate) alone: bool,
+    /// Entries to be proposed, oldest first; only the last may still grow.
+    pub(crate) gathered: VecDeque<Gathering>,
+    /// Commands of this server's clients that wait for a leader.
+    pub(crate) held: VecDeque<Held>,
+    /// Messages of members that came before this leadership was ready for them.
+    pub(crate) early: Vec<(u8, PeerMessage)>,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) inlets: Inlets,
+    pub(crate) homes: Homes,
+    pub(crate) outgoing: Vec<(u8, PeerMessage)>,
+    pub(crate) lines: HashMap<i64, Line>,
+    /// Sessions whose line may have something answerable at its head.
+    pub(crate) answerable: Vec<i64>,
+    pub(crate) barriers: Barriers,
+    /// Connections that wait for something nobody knows the outcome of.
+    pub(crate) lost: Vec<Token>,
+    /// Requests of theirs that will never be answered.
+    pub(crate) lost_requests: usize,
+    /// Agreed entries not applied yet; the first is applied up to byte `applied_bytes`.
+    pub(crate) committed: VecDeque<Entry>,
+    pub(crate) applied_bytes: usize,
+    pub(crate) applied_index: u64,
+    /// Commands applied since the start.
+    pub(crate) applied_commands: u64,
+    pub(crate) reply: Vec<u8>,
+    forwarding: Vec<PeerMessage>,
+}
+
+impl Replica {
     /// A member whose machine has applied everything up to `applied_index`.
-    pub fn new(engine: E, batching: Batching, applied_index: u64) -> Replica<E> {
-        Replica {
+    pub fn new(engine: Box<dyn Engine>, settings: Settings, applied_index: u64) -> Replica {
+        let mut replica = Replica {
             engine,
-            batching,
+            settings,
+            role: RoleChange::default(),
+            duty: Duty::Wait,
+            given_to: (None, 0),
+            alone: false,
             gathered: VecDeque::new(),
+            held: VecDeque::new(),
+            early: Vec::new(),
+            stream: None,
+            inlets: Inlets::default(),
+            homes: Homes::default(),
+            outgoing: Vec::new(),
             lines: HashMap::new(),
             answerable: Vec::new(),
+            barriers: Barriers::default(),
+            lost: Vec::new(),
+            lost_requests: 0,
             committed: VecDeque::new(),
             applied_bytes: 0,
             applied_index,
             applied_commands: 0,
             reply: Vec::new(),
-        }
+            forwarding: Vec::new(),
+        };
+        replica.look_who_is_there();
+        replica
     }
 
     /// The engine, for what concerns agreement alone (ticks, compaction, status).
-    pub fn engine(&mut self) -> &mut E {
-        &mut self.engine
+    pub fn engine(&mut self) -> &mut dyn Engine {
+        self.engine.as_mut()
     }
 
     /// Index of the last entry applied in full.
@@ -89,48 +160,153 @@ impl<E: Engine> Replica<E> {
         self.applied_commands
     }
 
+    /// Role, leader and term, as of the last [`ready`](Self::ready).
+    pub fn role(&self) -> RoleChange {
+        self.role
+    }
+
+    /// Whether it leads and has applied everything that was agreed before.
+    pub fn leads(&self) -> bool {
+        self.duty == Duty::Lead { ready: true }
+    }
+
+    /// Whether it is the only member of its group.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// Takes over everything in `submission`, leaving it empty for its next use. `now_ms` becomes the commands' time.
-    pub fn submit(&mut self, now_ms: i64, submission: &mut Submission) {
+    pub fn submit(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
         let mut at = 0;
         for item in submission.items.drain(..) {
             match item {
                 Item::Command { token, session, xid, opcode, len } => {
-                    let gathering = self.gather(now_ms, &submission.bytes[at..at + len]);
-                    gathering.waiting.push(Gathered { token, session, xid, opcode });
+                    let bytes = &submission.bytes[at..at + len];
                     at += len;
-                    self.lines.entry(session).or_default().push(Waiting::Command { token, xid });
+                    let command = RefusedCommand { session, cxid: xid, opcode };
+                    self.submit_command(now_ms, machine, token, command, bytes);
                 }
                 Item::Local { token, session, request } => {
+                    let waits = !self.alone
+                        && (self.settings.linearizable_reads || request.opcode == Opcode::Sync as i32);
+                    let moment = if waits { self.barriers.now(session) } else { 0 };
                     let line = self.lines.entry(session).or_default();
                     if line.is_empty() {
                         self.answerable.push(session);
                     }
-                    line.push(Waiting::Local { token, request });
+                    line.push(Waiting::Local { token, request, moment });
                 }
             }
         }
         assert_eq!(at, submission.bytes.len(), "every byte handed over belongs to a command");
         submission.bytes.clear();
+        self.barriers.ask(self.engine.as_mut());
+        self.send_forwarded();
+    }
+
+    fn submit_command(
+        &mut self,
+        now_ms: i64,
+        machine: &Machine,
+        token: Token,
+        command: RefusedCommand,
+        bytes: &[u8],
+    ) {
+        let RefusedCommand { session, cxid: xid, opcode } = command;
+        let sent = match self.duty {
+            Duty::Lead { ready: true } => {
+                if !self.may_write(machine, self.settings.server, &command, bytes) {
+                    self.lost.push(token);
+                    self.lost_requests += 1;
+                    return;
+                }
+                self.gather(now_ms, bytes, Some((Origin::Here, command)));
+                true
+            }
+            Duty::Follow => {
+                let stream = self.stream.as_mut().expect("a follower has a stream");
+                stream.add(bytes, &mut self.forwarding);
+                true
+            }
+            Duty::Wait | Duty::Lead { ready: false } => {
+                self.held.push_back(Held { session, bytes: bytes.to_vec() });
+                false
+            }
+        };
+        self.lines.entry(session).or_default().push(Waiting::Command { token, xid, opcode, sent });
+    }
+
+    /// Gives the commands that were held to whoever leads now.
+    pub(crate) fn release(&mut self, now_ms: i64, machine: &Machine) {
+        for held in std::mem::take(&mut self.held) {
+            if let Some(line) = self.lines.get_mut(&held.session) {
+                line.sent();
+            }
+            match self.duty {
+                Duty::Lead { .. } => self.take_in(now_ms, machine, Origin::Here, &held.bytes),
+                Duty::Follow => {
+                    let stream = self.stream.as_mut().expect("a follower has a stream");
+                    stream.add(&held.bytes, &mut self.forwarding);
+                }
+                Duty::Wait => unreachable!("somebody leads"),
+            }
+        }
+        self.send_forwarded();
+    }
+
+    /// Puts encoded commands into the leader's order. What comes late from a server that its session has left is dropped: its client
+    /// has gone, and knows no outcome.
+    pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, origin: Origin, bytes: &[u8]) {
+        let server = match origin {
+            Origin::Here => self.settings.server,
+            Origin::Member(server) => server,
+        };
+        let mut rest = bytes;
+        while let Some((command, encoded)) = next_command(&mut rest) {
+            let name =
+                RefusedCommand { session: command.session, cxid: command.cxid, opcode: command.opcode };
+            if self.may_write(machine, server, &name, encoded) {
+                self.gather(now_ms, encoded, Some((origin, name)));
+            }
+        }
+    }
+
+    /// Whether this server may write for the session now. The order of a leader's acceptance is the order of the log, so what is agreed
+    /// and what is on the way to be agreed together say where a session is.
+    fn may_write(&mut self, machine: &Machine, server: u8, command: &RefusedCommand, bytes: &[u8]) -> bool {
+        if self.alone {
+            return true;
+        }
+        let session = command.session;
+        if command.opcode == MOVE_SESSION || command.opcode == Opcode::CreateSession as i32 {
+            // A body that is no terms is refused when it is applied.
+            if let Some(terms) = read_terms(bytes) {
+                self.homes.proposed(session, terms.home);
+            }
+            return true;
+        }
+        let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
+        home.is_none_or(|home| home == server)
     }
 
     /// Adds a command of the member itself (session expiry, container removal), for which nobody waits.
     pub fn submit_own(&mut self, now_ms: i64, command: &Command<'_>) {
         let mut bytes = Vec::new();
         command.put(&mut bytes);
-        self.gather(now_ms, &bytes);
+        self.gather(now_ms, &bytes, None);
     }
 
-    fn gather(&mut self, now_ms: i64, command: &[u8]) -> &mut Gathering {
-        let entry_bytes_max = self.batching.entry_bytes_max;
+    fn gather(&mut self, now_ms: i64, command: &[u8], waiting: Option<(Origin, RefusedCommand)>) {
+        let entry_bytes_max = self.settings.entry_bytes_max;
         if self.gathered.back().is_none_or(|last| last.bytes.len() + command.len() > entry_bytes_max) {
             let mut bytes = Vec::new();
-            let header = BatchHeader { time_ms: now_ms, zxid_floor: 0, features: self.batching.features };
+            let header = BatchHeader { time_ms: now_ms, zxid_floor: 0, features: self.settings.features };
             header.put(&mut bytes);
             self.gathered.push_back(Gathering { bytes, waiting: Vec::new() });
         }
         let gathering = self.gathered.back_mut().expect("one was just made sure of");
         gathering.bytes.extend_from_slice(command);
-        gathering
+        gathering.waiting.extend(waiting.map(|(origin, command)| Gathered { origin, command }));
     }
 
     /// Sizes in bytes of the entries that [`propose`](Self::propose) would add to the log: what it must have room for.
@@ -138,28 +314,44 @@ impl<E: Engine> Replica<E> {
         self.gathered.iter().map(|g| g.bytes.len())
     }
 
-    /// Proposes everything gathered. What the engine does not take is refused to whoever waits for it, with all that came later, since
-    /// nothing may overtake it.
+    /// Proposes everything gathered. What the engine has no room for, or not while it hands over, stays for the next time; nothing
+    /// overtakes it.
     pub fn propose(&mut self) {
         while let Some(mut gathering) = self.gathered.pop_front() {
             match self.engine.propose(Bytes::from(std::mem::take(&mut gathering.bytes))) {
                 Ok(()) => {}
-                Err(_) => {
+                Err(refused) => {
+                    gathering.bytes = refused.data.into();
                     self.gathered.push_front(gathering);
-                    return self.refuse_gathered();
+                    if let ProposeError::NotLeader { .. } = refused.reason {
+                        self.abandon_sent();
+                    }
+                    return;
                 }
             }
         }
     }
 
-    /// Refuses everything gathered and not proposed: the log has no room, or there is no leader to take it.
+    /// Refuses everything gathered and not proposed: the log has no room.
     pub fn refuse_gathered(&mut self) {
-        for gathering in self.gathered.drain(..) {
-            for g in gathering.waiting {
-                let line =
-                    self.lines.get_mut(&g.session).expect("a gathered command stands in its session's line");
-                line.refuse(g.token, g.xid, g.opcode);
-                self.answerable.push(g.session);
+        let term = self.role.term;
+        for Gathered { origin, command } in self.gathered.drain(..).flat_map(|gathering| gathering.waiting) {
+            if command.opcode == MOVE_SESSION || command.opcode == Opcode::CreateSession as i32 {
+                self.homes.settled(command.session);
+            }
+            match origin {
+                Origin::Here => {
+                    let line = self.lines.get_mut(&command.session);
+                    if line.is_some_and(|line| line.refuse(command.cxid, command.opcode)) {
+                        self.answerable.push(command.session);
+                    }
+                }
+                Origin::Member(member) => match self.outgoing.last_mut() {
+                    Some((to, PeerMessage::NotTaken { refused, .. })) if *to == member => {
+                        refused.push(command)
+                    }
+                    _ => self.outgoing.push((member, PeerMessage::NotTaken { term, refused: vec![command] })),
+                },
             }
         }
     }
@@ -169,108 +361,46 @@ impl<E: Engine> Replica<E> {
         if !self.engine.ready(ready) {
             return false;
         }
-        self.committed.extend(ready.committed.drain(..));
-        true
-    }
-
-    /// Whether [`apply`](Self::apply) has anything to do.
-    pub fn has_work(&self) -> bool {
-        !self.committed.is_empty() || !self.answerable.is_empty()
-    }
-
-    /// Applies at most about `commands_max` agreed commands and answers what waited for them; `true` when all is done. The bound lets
-    /// the host release the machine for readers in between.
-    pub fn apply(&mut self, machine: &mut Machine, outlet: &mut impl Outlet, commands_max: usize) -> bool {
-        self.answer_lines(machine, outlet);
-        let mut room = commands_max;
-        while let Some(entry) = self.committed.pop_front() {
-            let done = match entry.kind {
-                EntryKind::Leadership => {
-                    machine.begin_leadership();
-                    true
-                }
-                EntryKind::Membership => true,
-                EntryKind::Command => self.apply_batch(&entry, machine, outlet, &mut room),
-            };
-            if !done {
-                self.committed.push_front(entry);
-                return false;
-            }
+        if ready.install_snapshot.is_some() {
+            self.committed.clear();
             self.applied_bytes = 0;
-            self.applied_index = entry.index;
         }
-        self.engine.applied(self.applied_index);
-        true
-    }
-
-    fn apply_batch(
-        &mut self,
-        entry: &Entry,
-        machine: &mut Machine,
-        outlet: &mut impl Outlet,
-        room: &mut usize,
-    ) -> bool {
-        let (header, rest) = BatchHeader::read(&entry.data)
-            .unwrap_or_else(|e| panic!("entry {} is agreed and durable but is no batch: {e}", entry.index));
-        let at = self.applied_bytes;
-        for command in commands(&rest[at..]) {
-            let command = command.unwrap_or_else(|e| {
-                panic!("entry {} is agreed and durable but holds no command: {e}", entry.index)
-            });
-            self.reply.clear();
-            let applied = machine.apply(&header, &command, &mut self.reply, outlet);
-            self.complete(&command, &applied, machine, outlet);
-            self.applied_commands += 1;
-            self.applied_bytes += Command::OVERHEAD + command.identities.len() + command.body.len();
-            *room = room.saturating_sub(1);
-            if *room == 0 {
-                return self.applied_bytes == rest.len();
-            }
+        self.committed.extend(ready.committed.drain(..));
+        for barrier in ready.barriers.drain(..) {
+            self.barriers.confirm(barrier);
+            self.reach_moments();
+        }
+        if let Some(role) = ready.role {
+            self.change_role(role);
         }
         true
     }
 
-    /// Tells whoever waits for this command, then whoever waited behind it.
-    fn complete(
-        &mut self,
-        command: &Command<'_>,
-        applied: &Applied,
-        machine: &Machine,
-        outlet: &mut impl Outlet,
-    ) {
-        let session = command.session;
-        let line = self.lines.get_mut(&session);
-        let token = line.and_then(|line| line.take_command(command.cxid));
-        if command.opcode == Opcode::CreateSession as i32 {
-            outlet.session_opened(machine, session, token);
-        } else if command.opcode == Opcode::CloseSession as i32 {
-            outlet.session_closed(session, token.map(|t| (t, command.cxid)), applied);
-            // What still waits was sent behind the close, or by a connection that goes with the session: nobody will hear an answer.
-            if let Some(line) = self.lines.remove(&session) {
-                outlet.abandoned(line.len());
-            }
-            return;
-        } else if let Some(token) = token {
-            outlet.reply(token, command.cxid, applied, &self.reply);
-        }
-        self.answer_line(session, machine, outlet);
+    /// Messages for other members, by their server ids.
+    pub fn take_outgoing(&mut self) -> impl Iterator<Item = (u8, PeerMessage)> + '_ {
+        let term = self.role.term;
+        self.outgoing.extend(self.inlets.answers(term));
+        self.outgoing.drain(..)
     }
 
-    fn answer_lines(&mut self, machine: &Machine, outlet: &mut impl Outlet) {
-        while let Some(session) = self.answerable.pop() {
-            self.answer_line(session, machine, outlet);
+    pub(crate) fn send_forwarded(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        stream.send(&mut self.forwarding);
+        if let (Some(leader), _) = self.given_to {
+            let leader = server_of(leader);
+            self.outgoing.extend(self.forwarding.drain(..).map(|message| (leader, message)));
         }
     }
 
-    fn answer_line(&mut self, session: i64, machine: &Machine, outlet: &mut impl Outlet) {
-        let Some(line) = self.lines.get_mut(&session) else { return };
-        while let Some(waiting) = line.take_ready() {
-            match waiting {
-                Waiting::Local { token, request } => outlet.local(machine, token, session, &request),
-                Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
-                Waiting::Command { .. } => unreachable!("take_ready never takes a command"),
-            }
+    /// Sends again what the leader may not have got.
+    pub(crate) fn repeat_forwarded(&mut self, overdue_only: bool) {
+        let Some(stream) = &mut self.stream else { return };
+        if overdue_only {
+            stream.tick(&mut self.forwarding);
+        } else {
+            stream.repeat(&mut self.forwarding);
         }
+        self.send_forwarded();
     }
 
     /// Forgets a session nobody here is connected to any more and nothing waits for.
@@ -279,4 +409,23 @@ impl<E: Engine> Replica<E> {
             self.lines.remove(&session);
         }
     }
+}
+
+/// The server a member is.
+pub fn server_of(member: MemberId) -> u8 {
+    (member.0 & 0xFF) as u8
+}
+
+/// Takes the first command off `rest`: what it says, and its bytes. Whatever follows something that is no command is left alone.
+fn next_command<'a>(rest: &mut &'a [u8]) -> Option<(Command<'a>, &'a [u8])> {
+    let command = state::command::commands(rest).next()?.ok()?;
+    let length = Command::OVERHEAD + command.identities.len() + command.body.len();
+    let (encoded, behind) = rest.split_at(length);
+    *rest = behind;
+    Some((command, encoded))
+}
+
+fn read_terms(encoded: &[u8]) -> Option<SessionTerms> {
+    let (command, _) = next_command(&mut &*encoded)?;
+    SessionTerms::read(command.body).ok()
 }

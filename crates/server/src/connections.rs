@@ -205,6 +205,13 @@ impl ConnectionTable {
         self.inner.lock().all.get(&token).cloned()
     }
 
+    /// The tokens of all of them, in order.
+    pub fn tokens(&self) -> Vec<Token> {
+        let mut tokens: Vec<Token> = self.inner.lock().all.keys().copied().collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
     /// All of them, in the order of their tokens.
     pub fn all(&self) -> Vec<(Token, Arc<Traffic>)> {
         let mut all: Vec<_> = self.inner.lock().all.iter().map(|(t, c)| (*t, Arc::clone(c))).collect();

@@ -1,9 +1,10 @@
 //! From the connection threads to the replication thread: one bundle per wake-up.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use mio::Waker;
+use parking_lot::Mutex;
 use replica::Submission;
 
 /// What waits for the replication thread. Its size is bounded by the throttle of the connections (`globalOutstandingLimit`,
@@ -11,7 +12,11 @@ use replica::Submission;
 #[derive(Debug, Default)]
 pub struct Inbox {
     waiting: Mutex<Contents>,
-    arrived: Condvar,
+    /// The replication thread waits in its poll and must be woken. Written in sequentially consistent order with the contents, so that
+    /// either the thread sees what was put in or whoever put it in sees the sleeper.
+    asleep: AtomicBool,
+    /// Wakes it; nobody has to be woken where there is no such thread.
+    waker: Option<Arc<Waker>>,
     /// Requests handed over and not answered yet, over all connections.
     outstanding: AtomicUsize,
     /// Bytes of commands handed over and not applied yet.
@@ -22,14 +27,18 @@ pub struct Inbox {
 struct Contents {
     submission: Submission,
     errands: Vec<Errand>,
-    asleep: bool,
 }
 
 /// What the replication thread is asked to do besides requests.
 #[derive(Debug)]
 pub enum Errand {
-    /// A background snapshot ended; `Ok` holds the log index it covers.
-    SnapshotDone(Result<u64, String>),
+    /// A background snapshot ended.
+    SnapshotDone {
+        /// Which, counted from the start.
+        number: u64,
+        /// The log index it covers, or why there is none.
+        result: Result<u64, String>,
+    },
     /// Take a snapshot now (`csnp`).
     TakeSnapshot,
     /// Nobody is connected to this session here any more.
@@ -39,6 +48,11 @@ pub enum Errand {
 }
 
 impl Inbox {
+    /// An empty one, whose thread is woken through `waker`.
+    pub fn new(waker: Option<Arc<Waker>>) -> Inbox {
+        Inbox { waker, ..Inbox::default() }
+    }
+
     /// Hands over everything in `submission`, emptying it, and wakes the replication thread.
     pub fn submit(&self, submission: &mut Submission, requests: usize) {
         self.put(submission, requests);
@@ -58,22 +72,30 @@ impl Inbox {
         self.wake();
     }
 
-    /// Ends a [`wait`](Self::wait).
+    /// Wakes the replication thread if it sleeps.
     pub fn wake(&self) {
-        let asleep = std::mem::take(&mut self.waiting.lock().asleep);
-        if asleep {
-            self.arrived.notify_one();
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Some(waker) = &self.waker
+        {
+            // It fails only if the poll is gone, and then so is the thread.
+            let _ = waker.wake();
         }
     }
 
-    /// Waits until something is there, at most `patience`. Somebody else may have taken it when this returns.
-    pub fn wait(&self, patience: Duration) {
-        let mut waiting = self.waiting.lock();
-        if waiting.submission.is_empty() && waiting.errands.is_empty() {
-            waiting.asleep = true;
-            self.arrived.wait_for(&mut waiting, patience);
-            waiting.asleep = false;
+    /// The thread is about to wait: `false` if it must not, because something is there.
+    pub fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        let waiting = self.waiting.lock();
+        let is_empty = waiting.submission.is_empty() && waiting.errands.is_empty();
+        if !is_empty {
+            self.awake();
         }
+        is_empty
+    }
+
+    /// The thread is back from waiting.
+    pub fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Takes what is there. Both arguments are empty before.

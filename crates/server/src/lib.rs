@@ -18,6 +18,7 @@ pub mod report;
 pub mod serve;
 pub mod sessions;
 pub mod shared;
+pub mod simulation;
 pub mod throttle;
 pub mod words;
 

@@ -82,12 +82,13 @@ pub struct Mailbox {
     /// The thread waits in the poll and must be woken; written with `full` in sequentially consistent order on both sides, so that
     /// either the thread sees the post or the poster sees the sleeper.
     asleep: AtomicBool,
-    waker: Waker,
+    /// Nobody has to be woken where there is no such thread.
+    waker: Option<Waker>,
 }
 
 impl Mailbox {
     /// A letterbox whose thread is woken through `waker`.
-    pub fn new(waker: Waker) -> Mailbox {
+    pub fn new(waker: Option<Waker>) -> Mailbox {
         Mailbox {
             delivery: Mutex::default(),
             accepted: Mutex::default(),
@@ -114,15 +115,21 @@ impl Mailbox {
     /// Wakes the thread if it sleeps.
     pub fn wake(&self) {
         if self.asleep.swap(false, Ordering::SeqCst) {
-            // It fails only if the poll is gone, and then so is the thread.
-            let _ = self.waker.wake();
+            self.ring();
         }
     }
 
     /// Wakes the thread whatever it does, for shutdown.
     pub fn alarm(&self) {
         self.full.store(true, Ordering::SeqCst);
-        let _ = self.waker.wake();
+        self.ring();
+    }
+
+    fn ring(&self) {
+        if let Some(waker) = &self.waker {
+            // It fails only if the poll is gone, and then so is the thread.
+            let _ = waker.wake();
+        }
     }
 
     /// Whether something was put in since the last [`collect`](Self::collect).

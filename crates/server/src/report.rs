@@ -79,7 +79,7 @@ impl Source for Report {
     }
 
     fn is_serving(&self) -> bool {
-        !self.shared.is_stopping()
+        self.shared.is_serving()
     }
 
     fn facts(&self) -> Facts {

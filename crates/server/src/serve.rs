@@ -1,7 +1,7 @@
 //! A server from start to stop: what is opened in which order, and who ends whom.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -22,6 +22,7 @@ use crate::connections::ConnectionTable;
 use crate::inbox::{Errand, Inbox};
 use crate::io::{IoThread, WAKER};
 use crate::mailbox::Mailbox;
+use crate::peers::{Hello, Links};
 use crate::replication::recovery::{self, Files, RecoveryError};
 use crate::replication::{Driver, Fatal, Wheel};
 use crate::report::Report;
@@ -82,18 +83,24 @@ impl Server {
             let poll = Poll::new().map_err(system("create a poll"))?;
             let waker = Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?;
             polls.push(poll);
-            mailboxes.push(Mailbox::new(waker));
+            mailboxes.push(Mailbox::new(Some(waker)));
         }
         let recovery::Recovered { machine, rest } = recovered;
-        let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, address.port()));
-        let mut driver = Driver::new(Arc::clone(&shared), rest);
-        driver.lead()?;
+        let poll = Poll::new().map_err(system("create a poll"))?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?);
+        let links = links(&config, &rest, &poll, &waker)?;
+        let place = Place { me: rest.me, client_port: address.port(), hash_seed: RealDisk.entropy(), waker: Some(waker) };
+        let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, place));
+        let mut driver = Driver::new(Arc::clone(&shared), rest, links);
+        if driver.is_alone() {
+            driver.lead()?;
+        }
         shared.counts.load_time.record(shared.clock.elapsed_us());
         let wheel = Arc::new(Wheel::new(Arc::clone(&shared), driver));
         let replication = spawn("replication", {
             let (shared, wheel) = (Arc::clone(&shared), Arc::clone(&wheel));
             move || {
-                let ended = wheel.run();
+                let ended = wheel.run(poll);
                 shared.begin_stop();
                 ended
             }
@@ -103,7 +110,7 @@ impl Server {
         let mut io = Vec::new();
         for (number, poll) in polls.into_iter().enumerate() {
             let thread =
-                IoThread::new(number, Arc::clone(&shared), Arc::clone(&wheel), poll, listener.take())
+                IoThread::new(number, Arc::clone(&shared), Some(Arc::clone(&wheel)), poll, listener.take())
                     .map_err(system("listen"))?;
             io.push(
                 spawn(&format!("clients-{number}"), move || thread.run())
@@ -174,24 +181,26 @@ impl Shared {
         clock: Clock,
         machine: Machine,
         mailboxes: Vec<Mailbox>,
-        client_port: u16,
+        place: Place,
     ) -> Shared {
         let tick_ms = i64::from(config.tick_time_ms);
         let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
         Shared {
             machine: RwLock::new(machine),
-            watches: Mutex::new(WatchTable::new(watch_limits(&config), RealDisk.entropy())),
+            watches: Mutex::new(WatchTable::new(watch_limits(&config), place.hash_seed)),
             threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
             mailboxes,
             sessions,
             connections: ConnectionTable::default(),
             handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
-            inbox: Inbox::default(),
-            client_port,
+            inbox: Inbox::new(place.waker),
+            me: place.me,
+            client_port: place.client_port,
             features: features(&config.requests),
             config,
             clock,
             counts: Counts::default(),
+            serving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
     }
@@ -203,6 +212,41 @@ impl Shared {
             mailbox.alarm();
         }
     }
+}
+
+/// Where this process is to be found.
+pub(crate) struct Place {
+    /// Its id in its group.
+    pub(crate) me: u8,
+    /// The port clients connect to.
+    pub(crate) client_port: u16,
+    /// Secret; decides nothing that can be seen.
+    pub(crate) hash_seed: u64,
+    /// Wakes the replication thread.
+    pub(crate) waker: Option<Arc<Waker>>,
+}
+
+/// The links to the other servers of the ensemble, if there is one.
+fn links(
+    config: &Config,
+    rest: &recovery::Rest,
+    poll: &Poll,
+    waker: &Arc<Waker>,
+) -> Result<Option<Links>, StartError> {
+    let Some(ensemble) = &config.ensemble else { return Ok(None) };
+    let system = |action| move |source| StartError::System { action, source };
+    let registry = poll.registry().try_clone().map_err(system("share a poll"))?;
+    let mut listen = Vec::new();
+    for (host, port) in &ensemble.members[&config.server_id].addresses {
+        let resolved = (host.as_str(), *port).to_socket_addrs();
+        listen.extend(resolved.map_err(system("find this server's own address (server.N)"))?);
+    }
+    listen.sort();
+    listen.dedup();
+    let hello = Hello { cluster: 0, engine: ensemble.engine, boot: rest.boot };
+    Links::new(registry, rest.me, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
+        .map(Some)
+        .map_err(system("listen for the other servers on this server's quorum port"))
 }
 
 fn spawn<T: Send + 'static>(

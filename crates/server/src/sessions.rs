@@ -32,6 +32,8 @@ pub struct SessionTable {
 struct Inner {
     entries: HashMap<i64, Entry>,
     expiry: ExpiryQueue,
+    /// When the leader was last told who was heard of.
+    told_ms: i64,
 }
 
 /// A session was taken up by a connection.
@@ -48,7 +50,7 @@ impl SessionTable {
     /// does, so that ids of two runs and two servers do not meet. `tick_ms` is the width of the expiry buckets.
     pub fn new(server_id: u8, now_ms: i64, tick_ms: i64) -> SessionTable {
         SessionTable {
-            inner: Mutex::new(Inner { entries: HashMap::new(), expiry: ExpiryQueue::new(tick_ms) }),
+            inner: Mutex::new(Inner { entries: HashMap::new(), expiry: ExpiryQueue::new(tick_ms), told_ms: 0 }),
             next_id: AtomicI64::new(first_id(server_id, now_ms)),
         }
     }
@@ -106,10 +108,53 @@ impl SessionTable {
         inner.entries.remove(&session)?.owner
     }
 
+    /// The session is a client of another server from now on; the connection it had here.
+    pub fn moved_away(&self, session: i64) -> Option<Token> {
+        self.inner.lock().entries.get_mut(&session)?.owner.take()
+    }
+
+    /// Another server has heard of the session.
+    pub fn touch(&self, session: i64, now_ms: i64) {
+        if let Some(entry) = self.inner.lock().entries.get(&session) {
+            entry.seen_ms.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Sessions with a connection here that were heard of since this was last asked.
+    pub fn touched(&self, now_ms: i64) -> Vec<i64> {
+        let mut inner = self.inner.lock();
+        let since_ms = std::mem::replace(&mut inner.told_ms, now_ms);
+        let touched = inner.entries.iter().filter(|(_, entry)| {
+            entry.owner.is_some() && entry.seen_ms.load(Ordering::Relaxed) >= since_ms
+        });
+        let mut touched: Vec<i64> = touched.map(|(session, _)| *session).collect();
+        touched.sort_unstable();
+        touched
+    }
+
+    /// The session has its whole timeout again, and is not about to end.
+    pub fn renew(&self, session: i64, timeout_ms: i32, now_ms: i64) {
+        let mut inner = self.inner.lock();
+        if let Some(entry) = inner.entries.get_mut(&session) {
+            entry.closing = false;
+            entry.seen_ms.store(now_ms, Ordering::Relaxed);
+            inner.expiry.add(session, timeout_ms, now_ms);
+        }
+    }
+
+    /// These are all the sessions there are, with their timeouts in ms; none of them has a connection here.
+    pub fn replace(&self, sessions: impl Iterator<Item = (i64, i32)>, now_ms: i64) {
+        let known: Vec<i64> = self.inner.lock().entries.keys().copied().collect();
+        for session in known {
+            self.closed(session);
+        }
+        sessions.for_each(|(session, timeout_ms)| self.opened(session, timeout_ms, now_ms));
+    }
+
     /// Sessions not heard of for their timeout. Each is named once and cannot be taken up any more.
     pub fn expired(&self, now_ms: i64) -> Vec<i64> {
         let mut guard = self.inner.lock();
-        let Inner { entries, expiry } = &mut *guard;
+        let Inner { entries, expiry, .. } = &mut *guard;
         let due = expiry.due(now_ms, &mut |session| {
             entries.get(&session).map_or(i64::MIN, |e| e.seen_ms.load(Ordering::Relaxed))
         });

@@ -84,6 +84,8 @@ pub struct Counts {
     pub first_index: AtomicU64,
     /// Writes refused because the disk is full.
     pub writes_refused: AtomicU64,
+    /// Messages of other members left out because the disk is full.
+    pub messages_refused: AtomicU64,
 }
 
 /// The server as its threads see it.
@@ -102,6 +104,8 @@ pub struct Shared {
     pub connections: ConnectionTable,
     /// Work for the replication thread.
     pub inbox: Inbox,
+    /// This server's id in its group: the home of its clients' sessions.
+    pub me: u8,
     /// The port clients connect to, as the system gave it if 0 was asked for.
     pub client_port: u16,
     /// The settings, fixed for the life of the process.
@@ -116,6 +120,8 @@ pub struct Shared {
     pub threads: Vec<Arc<ThreadCounts>>,
     /// What the others counted.
     pub counts: Counts,
+    /// Clients are served: there is a leader, or was a moment ago, and this member has caught up with it.
+    pub serving: AtomicBool,
     /// The process is going down.
     pub stopping: AtomicBool,
 }
@@ -124,6 +130,18 @@ impl Shared {
     /// The letterbox of the thread that has this connection.
     pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
         self.mailboxes.get(thread_of(token))
+    }
+
+    /// Whether clients are served.
+    pub fn is_serving(&self) -> bool {
+        self.serving.load(Relaxed) && !self.is_stopping()
+    }
+
+    /// Whether a request has to wait, even if nothing of its session is on the way, until this member has caught up with the others.
+    pub fn has_to_catch_up(&self, opcode: i32) -> bool {
+        self.config.ensemble.as_ref().is_some_and(|ensemble| {
+            ensemble.linearizable_reads || opcode == wire::opcode::Opcode::Sync as i32
+        })
     }
 
     /// Whether the process is going down.

@@ -1,7 +1,6 @@
 //! New connections: who is admitted, and by which thread.
 
-use std::net::TcpStream as StdStream;
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,6 +10,7 @@ use state::auth::Identities;
 
 use super::IoThread;
 use super::connection::Connection;
+use super::socket::Socket;
 use crate::connections::Traffic;
 use crate::shared::token;
 
@@ -58,7 +58,11 @@ impl IoThread {
     pub(super) fn admit(&mut self, stream: StdStream) {
         let Ok(peer) = stream.peer_addr() else { return };
         let _ = stream.set_nodelay(true);
-        let mut stream = TcpStream::from_std(stream);
+        self.take_on(Box::new(TcpStream::from_std(stream)), peer);
+    }
+
+    /// Puts a client's connection on this thread; its slot, unless a limit is reached.
+    pub(crate) fn take_on(&mut self, mut stream: Box<dyn Socket>, peer: SocketAddr) -> Option<usize> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
@@ -69,19 +73,16 @@ impl IoThread {
         if let Err(refusal) = self.shared.connections.admit(token, &traffic, per_address, total) {
             self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
             tracing::warn!(%peer, ?refusal, "connection refused");
-            return;
+            return None;
         }
-        if let Err(e) = self.poll.registry().register(
-            &mut stream,
-            mio::Token(slot),
-            Interest::READABLE | Interest::WRITABLE,
-        ) {
-            tracing::warn!(%peer, fd = stream.as_raw_fd(), "cannot watch a new connection: {e}");
+        if let Err(e) = stream.watch(self.poll.registry(), slot) {
+            tracing::warn!(%peer, "cannot watch a new connection: {e}");
             self.shared.connections.left(token);
-            return;
+            return None;
         }
         // An IPv4 client of a dual-stack socket is known by its IPv4 address.
         let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
         entry.insert(Connection::new(stream, token, traffic, identities));
+        Some(slot)
     }
 }

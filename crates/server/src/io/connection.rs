@@ -1,14 +1,14 @@
 //! One client connection: its bytes in, its bytes out, and where it stands.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use mio::net::TcpStream;
 use replica::Token;
 use state::auth::Identities;
 
+use super::socket::Socket;
 use crate::connections::Traffic;
 
 /// Output beyond which no more requests are read from the connection until the client takes some of it.
@@ -47,7 +47,7 @@ pub(super) struct InFlight {
 
 /// One client.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Box<dyn Socket>,
     pub(super) token: Token,
     pub(super) phase: Phase,
     pub(super) traffic: Arc<Traffic>,
@@ -86,7 +86,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Box<dyn Socket>,
         token: Token,
         traffic: Arc<Traffic>,
         identities: Identities,

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use replica::Token;
-use state::command::{Command, SessionTerms};
+use state::command::{Command, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 use state::session::{PASSWORD_BYTES, PasswordDerivation};
 use wire::frame::{self, Split};
@@ -68,6 +68,9 @@ impl IoThread {
                 format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
             return self.break_off(slot, &why);
         }
+        if !self.shared.is_serving() {
+            return self.break_off(slot, "this server has no leader");
+        }
         let last_zxid = self.shared.machine.read().last_zxid();
         if request.last_zxid_seen > last_zxid {
             let why = format!("it has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
@@ -94,12 +97,16 @@ impl IoThread {
     /// A new session goes through the log, so that it is there after a crash.
     fn ask_for_session(&mut self, slot: usize) {
         let session = self.shared.sessions.next_id();
+        self.submit_terms(slot, session, Opcode::CreateSession as i32);
+    }
+
+    /// Gives the session of this connection its timeout and its home here.
+    fn submit_terms(&mut self, slot: usize, session: i64, opcode: i32) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.phase = Phase::Opening;
-        let opcode = Opcode::CreateSession as i32;
         connection.in_flight.push_back(InFlight { opcode, since_us: self.now_us, large_bytes: 0 });
-        let mut body = Vec::with_capacity(4);
-        SessionTerms { timeout_ms: connection.timeout_ms, home: 0 }.put(&mut body);
+        let mut body = Vec::with_capacity(5);
+        SessionTerms { timeout_ms: connection.timeout_ms, home: self.shared.me }.put(&mut body);
         let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
         self.submission.command(connection.token, &command);
         self.submitted += 1;
@@ -120,13 +127,28 @@ impl IoThread {
 
     /// A client comes back to its session.
     fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
-        let known = {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let timeout_ms = connection.timeout_ms;
+        let (authentic, known) = {
             let machine = self.shared.machine.read();
             let expected = password(&self.shared, &machine, session);
-            machine.session(session).is_some() && expected.is_some_and(|expected| same(passwd, &expected))
+            (expected.is_some_and(|expected| same(passwd, &expected)), machine.session(session))
         };
-        if !known || !self.join(slot, session) {
-            self.refuse(slot);
+        if !authentic {
+            return self.refuse(slot);
+        }
+        if self.shared.config.ensemble.is_none() {
+            if known.is_none() || !self.join(slot, session) {
+                self.refuse(slot);
+            }
+            return;
+        }
+        // A session that is at home here goes on at once. Any other has to move, which also brings this server up to where the client
+        // has been; it may even be too new to be known here yet.
+        let at_home =
+            known.is_some_and(|known| known.home == self.shared.me && known.timeout_ms == timeout_ms);
+        if !(at_home && self.join(slot, session)) {
+            self.submit_terms(slot, session, MOVE_SESSION);
         }
     }
 

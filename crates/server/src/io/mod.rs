@@ -13,11 +13,13 @@ mod count;
 mod handshake;
 mod lone;
 mod request;
+mod socket;
 mod word;
 
 pub(crate) use self::request::watcher;
+pub use self::socket::{Readiness, Socket};
 
-use std::net::{Shutdown, TcpStream as StdStream};
+use std::net::TcpStream as StdStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -52,7 +54,8 @@ const HOUSEKEEPING: Duration = Duration::from_millis(500);
 pub(crate) struct IoThread {
     number: usize,
     shared: Arc<Shared>,
-    wheel: Arc<Wheel>,
+    /// Who runs the cycle; nobody this thread could take over from in a simulation.
+    wheel: Option<Arc<Wheel>>,
     poll: Poll,
     /// Thread 0 listens and deals the connections out.
     listener: Option<TcpListener>,
@@ -80,7 +83,7 @@ impl IoThread {
     pub(crate) fn new(
         number: usize,
         shared: Arc<Shared>,
-        wheel: Arc<Wheel>,
+        wheel: Option<Arc<Wheel>>,
         poll: Poll,
         mut listener: Option<TcpListener>,
     ) -> std::io::Result<IoThread> {
@@ -127,13 +130,32 @@ impl IoThread {
             for event in &events {
                 self.serve(event);
             }
-            self.resume();
-            self.hand_over();
-            self.write();
-            self.keep_house();
+            self.finish_turn();
         }
         self.part();
         Ok(())
+    }
+
+    /// One turn as a simulation drives it: these connections have something to tell.
+    pub(crate) fn turn(&mut self, ready: &[(usize, Readiness)]) {
+        self.look_at_the_clock();
+        self.collect();
+        for (slot, readiness) in ready {
+            self.look_at(*slot, *readiness);
+        }
+        self.finish_turn();
+    }
+
+    /// Whether a turn would do something though nothing is new.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.resumed.is_empty() || self.shared.mailboxes[self.number].is_full()
+    }
+
+    fn finish_turn(&mut self) {
+        self.resume();
+        self.hand_over();
+        self.write();
+        self.keep_house();
     }
 
     fn look_at_the_clock(&mut self) {
@@ -146,17 +168,23 @@ impl IoThread {
             WAKER => {}
             LISTENER => self.accept(),
             mio::Token(slot) => {
-                self.lone.active(slot, self.now_ms);
-                if event.is_writable() && self.connections.get(slot).is_some_and(|c| c.blocked) {
-                    self.list(slot);
-                }
-                if let Some(connection) = self.connections.get_mut(slot) {
-                    connection.hung_up |= event.is_read_closed();
-                }
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.readable(slot);
-                }
+                let read_closed = event.is_read_closed();
+                let readable = event.is_readable() || read_closed || event.is_error();
+                self.look_at(slot, Readiness { readable, writable: event.is_writable(), read_closed });
             }
+        }
+    }
+
+    fn look_at(&mut self, slot: usize, ready: Readiness) {
+        self.lone.active(slot, self.now_ms);
+        if ready.writable && self.connections.get(slot).is_some_and(|c| c.blocked) {
+            self.list(slot);
+        }
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.hung_up |= ready.read_closed;
+        }
+        if ready.readable {
+            self.readable(slot);
         }
     }
 
@@ -378,7 +406,8 @@ impl IoThread {
         }
         let (inbox, submission) = (&self.shared.inbox, &mut self.submission);
         let submitted = std::mem::take(&mut self.submitted);
-        if self.lone.is_so(self.now_ms) && self.wheel.take_over(|| inbox.put(submission, submitted)) {
+        let wheel = self.wheel.as_ref().filter(|_| self.lone.is_so(self.now_ms));
+        if wheel.is_some_and(|wheel| wheel.take_over(|| inbox.put(submission, submitted))) {
             self.look_at_the_clock();
             self.collect();
         } else {
@@ -417,8 +446,7 @@ impl IoThread {
     /// Ends a connection. Its session lives on, unless it was closed.
     fn close(&mut self, slot: usize) {
         let Some(mut connection) = self.connections.try_remove(slot) else { return };
-        let _ = self.poll.registry().deregister(&mut connection.stream);
-        let _ = connection.stream.shutdown(Shutdown::Both);
+        connection.stream.close(self.poll.registry());
         let large_bytes = connection.in_flight.iter().map(|request| request.large_bytes).sum();
         self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
         self.shared.watches.lock().drop_watcher(request::watcher(connection.token));
@@ -454,7 +482,7 @@ impl IoThread {
         self.collect();
         for (_, connection) in &mut self.connections {
             let _ = connection.flush();
-            let _ = connection.stream.shutdown(Shutdown::Both);
+            connection.stream.close(self.poll.registry());
         }
     }
 }

@@ -185,7 +185,8 @@ impl IoThread {
             self.collect();
         }
         let machine = held.as_deref().expect("it was just taken");
-        if self.connections.get(slot).is_some_and(|c| !c.in_flight.is_empty()) {
+        let catch_up = shared.has_to_catch_up(header.opcode_raw);
+        if catch_up || self.connections.get(slot).is_some_and(|c| !c.in_flight.is_empty()) {
             let in_flight = self.depart(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };
             let (token, session) = (connection.token, connection.session);

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use consensus::engine::Engine;
 use replica::Replica;
 use state::command::{Command, DeleteContainer};
 use state::containers::{RemovalScan, RemovalTerms};
@@ -11,6 +10,9 @@ use wire::opcode::Opcode;
 
 use crate::config::Config;
 use crate::shared::Shared;
+
+/// Of commands nobody waits for. Clients count from 0 or 1.
+const OWN_CXID: i32 = i32::MIN;
 
 /// While the disk is full, one line in this time.
 const FULL_DISK_LOG_MS: i64 = 10_000;
@@ -57,7 +59,7 @@ impl Chores {
     }
 
     /// Adds whatever is due to what is gathered.
-    pub(super) fn run<E: Engine>(&mut self, shared: &Shared, replica: &mut Replica<E>) {
+    pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica) {
         let now_ms = shared.clock.elapsed_ms();
         self.ending.clear();
         if now_ms >= self.sessions_due_ms {
@@ -69,7 +71,7 @@ impl Chores {
         }
     }
 
-    fn end_sessions<E: Engine>(&mut self, shared: &Shared, replica: &mut Replica<E>, now_ms: i64) {
+    fn end_sessions(&mut self, shared: &Shared, replica: &mut Replica, now_ms: i64) {
         let expired = shared.sessions.expired(now_ms);
         if expired.is_empty() {
             return;
@@ -86,12 +88,12 @@ impl Chores {
             let opcode = Opcode::CloseSession as i32;
             replica.submit_own(
                 shared.clock.wall_ms(),
-                &Command { session, cxid: 0, opcode, identities: &[], body: &[] },
+                &Command { session, cxid: OWN_CXID, opcode, identities: &[], body: &[] },
             );
         }
     }
 
-    fn remove_containers<E: Engine>(&mut self, shared: &Shared, replica: &mut Replica<E>) {
+    fn remove_containers(&mut self, shared: &Shared, replica: &mut Replica) {
         let now_ms = shared.clock.wall_ms();
         let terms = RemovalTerms {
             now_ms,

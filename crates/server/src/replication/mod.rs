@@ -8,29 +8,36 @@
 //! at it: handing one command over and its reply back costs two more wake-ups, a third of what such a client waits for besides the disk.
 
 mod chores;
+pub(crate) mod identity;
+mod members;
 mod outlet;
 pub(crate) mod recovery;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod wheel;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use consensus::engine::{Engine, Ready};
-use consensus::raft::RaftEngine;
+use bytes::Bytes;
+use consensus::engine::Ready;
+use replica::peer::PeerMessage;
 use replica::{Replica, Submission};
 use state::command::{Command, INITIALIZE};
 use storage::data_dir::DataDir;
 use storage::log::{AppendError, FlushError, Log, Record};
 
 use self::chores::Chores;
+use self::members::{Company, TICK_MS};
 use self::outlet::Gathered;
 use self::snapshots::Snapshots;
+use self::transfer::Fetching;
 pub(crate) use self::wheel::Wheel;
 use crate::inbox::Errand;
+use crate::peers::Transport;
 use crate::shared::Shared;
 
 /// The one group there is so far. Its number is in the log and in peer messages, so that others can come (DESIGN rule 12).
@@ -40,9 +47,18 @@ pub(crate) const GROUP: u64 = 0;
 const APPLY_RUN: usize = 256;
 
 /// Everything ordering, flushing and applying needs.
-pub(crate) struct Driver {
+pub(crate) struct Driver<T: Transport> {
     shared: Arc<Shared>,
-    replica: Replica<RaftEngine>,
+    /// This server's id in its group.
+    me: u8,
+    transport: T,
+    company: Company,
+    fetching: Option<Fetching>,
+    /// Ticks of silence after which an election is due.
+    election_ticks: u32,
+    /// How long clients are served without a leader, in ms.
+    leaderless_ms_max: i64,
+    replica: Replica,
     log: Log,
     /// Keeps other servers off the files.
     data_dir: DataDir,
@@ -50,6 +66,8 @@ pub(crate) struct Driver {
     chores: Chores,
     submission: Submission,
     errands: Vec<Errand>,
+    /// Frames of other members, between reading and looking at them.
+    frames: Vec<(u8, Bytes)>,
     ready: Ready,
     /// How long the latest flush took.
     flush_took: Duration,
@@ -65,16 +83,41 @@ pub enum Fatal {
     /// The log refused a record it had room for, or that is too long for it.
     #[error("the log does not take an entry")]
     Append(#[from] AppendError),
+    /// The group counts on entries that this member's disk has lost.
+    #[error(
+        "the ensemble counts on entries that were flushed here and are gone: this disk loses data. Stop this server, give it an empty \
+         data directory, and let it join anew"
+    )]
+    LostLog,
+    /// A snapshot of another member cannot be taken up.
+    #[error("the snapshot fetched from another server cannot be loaded")]
+    Install(#[source] Box<recovery::RecoveryError>),
+    /// The system does not let the server wait for sockets.
+    #[error("cannot wait for the other servers: {0}")]
+    Poll(#[source] std::io::Error),
     /// The system has no random bytes for the secret of a new cluster.
     #[error("the system gives no random bytes")]
     Secret(#[from] getrandom::Error),
 }
 
-impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest) -> Driver {
+/// Clients are served for so many election timeouts without a leader before they are sent elsewhere.
+const LEADERLESS_TIMEOUTS: i64 = 5;
+
+impl<T: Transport> Driver<T> {
+    pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest, transport: T) -> Driver<T> {
         let snapshots = Snapshots::new(&shared, rest.files, rest.snapshot_dir);
+        let now_ms = shared.clock.elapsed_ms();
+        for session in shared.machine.read().sessions() {
+            shared.sessions.opened(session.id, session.timeout_ms, now_ms);
+        }
         Driver {
             chores: Chores::new(&shared.config),
+            me: rest.me,
+            transport,
+            company: Company::default(),
+            fetching: None,
+            election_ticks: rest.election_ticks,
+            leaderless_ms_max: i64::from(rest.election_ticks) * TICK_MS * LEADERLESS_TIMEOUTS,
             shared,
             replica: rest.replica,
             log: rest.log,
@@ -82,43 +125,69 @@ impl Driver {
             snapshots,
             submission: Submission::default(),
             errands: Vec::new(),
+            frames: Vec::new(),
             ready: Ready::default(),
             flush_took: Duration::ZERO,
             stop: false,
         }
     }
 
-    /// Begins a leadership, which applies the log behind the snapshot. Before that the machine shows a past that clients have seen
-    /// changed, so they are served afterwards only.
+    /// The only member of a group begins to lead at once, which applies the log behind the snapshot. Before that the machine shows a
+    /// past that clients have seen changed, so they are served afterwards only.
     pub(crate) fn lead(&mut self) -> Result<(), Fatal> {
         self.replica.engine().campaign();
         self.settle()?;
-        self.initialize()?;
-        // Nobody could be heard of until now, however long it took.
-        let now_ms = self.shared.clock.elapsed_ms();
-        for session in self.shared.machine.read().sessions() {
-            self.shared.sessions.opened(session.id, session.timeout_ms, now_ms);
-        }
+        self.pass_time();
         Ok(())
     }
 
+    /// What carries its frames.
+    pub(crate) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Its part in the group.
+    pub(crate) fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The same, for its engine.
+    pub(crate) fn replica_mut(&mut self) -> &mut Replica {
+        &mut self.replica
+    }
+
+    /// Whether this is the only member of its group.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.replica.is_alone()
+    }
+
     /// Does what there is, and posts the results.
-    fn cycle(&mut self) -> Result<(), Fatal> {
+    pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
         self.shared.inbox.take(&mut self.submission, &mut self.errands);
         let bytes = self.submission.len_bytes();
-        self.replica.submit(self.shared.clock.wall_ms(), &mut self.submission);
+        self.take_in();
         self.run_errands();
-        self.chores.run(&self.shared, &mut self.replica);
-        self.propose()?;
+        self.pass_time();
+        if self.replica.leads() {
+            self.chores.run(&self.shared, &mut self.replica);
+            self.propose()?;
+        }
         self.settle()?;
         self.shared.inbox.applied_bytes(bytes);
         self.snapshots.consider(&self.shared, &mut self.replica);
         Ok(())
     }
 
+    fn take_in(&mut self) {
+        let now_ms = self.shared.clock.wall_ms();
+        let machine = self.shared.machine.read();
+        self.replica.submit(now_ms, &machine, &mut self.submission);
+        self.replica.go_on(now_ms, &machine);
+    }
+
     /// Leaves everything durable and the directories free.
     fn end(mut self) -> Result<(), Fatal> {
-        self.snapshots.finish();
+        self.snapshots.give_up();
         self.log.close()?;
         drop(self.data_dir);
         Ok(())
@@ -158,13 +227,37 @@ impl Driver {
     fn settle(&mut self) -> Result<(), Fatal> {
         let mut ready = std::mem::take(&mut self.ready);
         while self.replica.ready(&mut ready) {
+            // The others flush while this member does.
+            self.send_engine(&mut ready);
+            if let Some(meta) = ready.install_snapshot.take() {
+                self.install(&meta)?;
+            }
             self.persist(&ready)?;
             self.replica.engine().persisted(ready.number);
+            if let Some(offer) = ready.snapshot_offer.take() {
+                self.consider_offer(&offer);
+            }
+            if ready.snapshot_wanted {
+                self.snapshots.ask();
+            }
             self.apply();
+            self.begin_leading()?;
         }
         self.apply();
+        self.send_outgoing();
+        self.transport.flush();
         self.ready = ready;
         Ok(())
+    }
+
+    fn send_engine(&mut self, ready: &mut Ready) {
+        if ready.messages.is_empty() {
+            return;
+        }
+        for message in ready.messages.drain(..) {
+            self.send(replica::server_of(message.to), &PeerMessage::Engine(message.bytes));
+        }
+        self.transport.flush();
     }
 
     fn persist(&mut self, ready: &Ready) -> Result<(), Fatal> {
@@ -218,9 +311,10 @@ impl Driver {
         let shared = Arc::clone(&self.shared);
         let mut gathered = Gathered::new(&shared);
         let before = self.replica.applied_commands();
+        let now_ms = shared.clock.wall_ms();
         while self.replica.has_work() {
             let mut machine = shared.machine.write();
-            self.replica.apply(&mut machine, &mut gathered, APPLY_RUN);
+            self.replica.apply(now_ms, &mut machine, &mut gathered, APPLY_RUN);
             gathered.post();
             drop(machine);
             gathered.wake();
@@ -234,8 +328,8 @@ impl Driver {
     fn run_errands(&mut self) {
         for errand in std::mem::take(&mut self.errands) {
             match errand {
-                Errand::SnapshotDone(result) => {
-                    self.snapshots.done(&self.shared, result, &mut self.replica, &mut self.log);
+                Errand::SnapshotDone { number, result } => {
+                    self.snapshots.done(&self.shared, number, result, &mut self.replica, &mut self.log);
                 }
                 Errand::TakeSnapshot => self.snapshots.ask(),
                 Errand::Disconnected(session) => self.replica.forget_idle(session),

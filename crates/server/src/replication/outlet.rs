@@ -122,6 +122,27 @@ impl Outlet for Gathered<'_> {
         }
     }
 
+    fn session_moved(&mut self, machine: &Machine, session: i64, here: bool, token: Option<Token>) {
+        if !here && let Some(owner) = self.shared.sessions.moved_away(session) {
+            self.delivery(owner).note(owner, Note::SessionMoved);
+        }
+        if here && let Some(known) = machine.session(session) {
+            self.shared.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());
+        }
+        if let Some(token) = token {
+            self.delivery(token).note(token, Note::SessionOpened { session });
+        }
+    }
+
+    fn session_refused(&mut self, token: Token) {
+        // There is no session 0, so this one finds its session gone.
+        self.delivery(token).note(token, Note::SessionOpened { session: 0 });
+    }
+
+    fn lost(&mut self, token: Token) {
+        self.delivery(token).note(token, Note::Drop);
+    }
+
     fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied) {
         let owner = self.shared.sessions.closed(session);
         if let Some((token, xid)) = closing {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use consensus::engine::{Settings, Start};
-use consensus::entry::{Entry, EntryKind, HardState, MemberId};
+use consensus::engine::{Engine, Settings, Start};
+use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
 use consensus::membership::SnapshotMeta;
+use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
-use replica::{Batching, Replica};
+use replica::{Replica, server_of};
 use state::command::{CLUSTER_KEY_BYTES, Features};
 use state::machine::Machine;
 use state::snapshot::{LoadError, Loader};
@@ -19,9 +20,11 @@ use storage::log::{Log, LogOptions, OpenError, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
 use super::GROUP;
-use crate::config::Config;
+use super::identity::{Identity, IdentityError};
+use super::members::TICK_MS;
+use crate::config::{Config, EngineKind, Ensemble};
 
-/// This member of its group of one.
+/// The member of a group of one whose server has no id.
 pub(crate) const MEMBER: MemberId = MemberId(1);
 
 /// Most bytes of commands in one log entry; bounds what one cycle applies at once.
@@ -57,7 +60,13 @@ pub(crate) struct Recovered {
 
 /// All of it but the machine.
 pub(crate) struct Rest {
-    pub(crate) replica: Replica<RaftEngine>,
+    pub(crate) replica: Replica,
+    /// This server's id in its group.
+    pub(crate) me: u8,
+    /// How often this member has started.
+    pub(crate) boot: u64,
+    /// Ticks of silence after which an election is due.
+    pub(crate) election_ticks: u32,
     pub(crate) log: Log,
     pub(crate) files: Files,
     pub(crate) snapshot_dir: PathBuf,
@@ -79,6 +88,9 @@ pub enum RecoveryError {
     /// The directories.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// Whose the data are.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The log.
     #[error(transparent)]
     Log(#[from] OpenError),
@@ -98,6 +110,14 @@ pub enum RecoveryError {
     Meta {
         /// The file.
         path: PathBuf,
+    },
+    /// A snapshot that was there has gone.
+    #[error("{}: the snapshot at entry {index} has gone", dir.display())]
+    NoSnapshot {
+        /// The directory of the snapshots.
+        dir: PathBuf,
+        /// Its last entry.
+        index: u64,
     },
     /// No snapshot is usable and the log does not reach back to the beginning.
     #[error(
@@ -140,7 +160,8 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
     let snapshot_dir = data_dir.snapshot().to_owned();
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
-    let (meta, machine) = newest_snapshot(disk, &snapshot_dir)?;
+    let identity = Identity::open(disk, &storage.data_dir, newcomer(config))?;
+    let (meta, machine) = newest_snapshot(disk, &snapshot_dir, &identity.founders)?;
     if !storage.force_sync {
         tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
     }
@@ -162,17 +183,59 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     }
     let start = tail.start(meta, data_dir.log())?;
     let applied = start.snapshot.position.index;
-    let mut settings = Settings::new(GROUP, MEMBER, disk.entropy(), disk.entropy());
-    settings.uncommitted_bytes_max = u64::MAX;
-    let engine = RaftEngine::new(settings, start);
-    let batching = Batching { features, entry_bytes_max: ENTRY_BYTES_MAX };
-    let replica = Replica::new(engine, batching, applied);
-    Ok(Recovered { machine, rest: Rest { replica, log, files, snapshot_dir, data_dir } })
+    let settings = engine_settings(config, &identity, disk.entropy());
+    let election_ticks = settings.election_ticks;
+    let engine: Box<dyn Engine> = match config.ensemble.as_ref().map(|ensemble| ensemble.engine) {
+        Some(EngineKind::Paxos) => Box::new(PaxosEngine::new(settings, start)),
+        Some(EngineKind::Raft) | None => Box::new(RaftEngine::new(settings, start)),
+    };
+    let me = server_of(identity.member);
+    let settings = replica::Settings {
+        server: me,
+        boot: identity.boot,
+        features,
+        entry_bytes_max: ENTRY_BYTES_MAX,
+        linearizable_reads: config.ensemble.as_ref().is_some_and(|ensemble| ensemble.linearizable_reads),
+    };
+    let replica = Replica::new(engine, settings, applied);
+    let boot = identity.boot;
+    let rest = Rest { replica, me, boot, election_ticks, log, files, snapshot_dir, data_dir };
+    Ok(Recovered { machine, rest })
+}
+
+/// Who a server without data is: a founder of its ensemble, an observer that waits to be taken in, or alone.
+fn newcomer(config: &Config) -> Identity {
+    let (member, engine, founders) = match &config.ensemble {
+        None => (MEMBER, EngineKind::Raft, vec![MEMBER]),
+        Some(ensemble) => {
+            let member = MemberId(u64::from(config.server_id));
+            let founders = ensemble.voters().map(|server| MemberId(u64::from(server))).collect::<Vec<_>>();
+            (member, ensemble.engine, if founders.contains(&member) { founders } else { Vec::new() })
+        }
+    };
+    Identity { member, engine: engine.to_string(), boot: 0, founders }
+}
+
+fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings {
+    let mut settings = Settings::new(GROUP, identity.member, identity.boot, seed);
+    match &config.ensemble {
+        None => settings.uncommitted_bytes_max = u64::MAX,
+        Some(Ensemble { election_timeout_ms, heartbeat_ms, .. }) => {
+            let ticks = |ms: u32| (ms / TICK_MS as u32).max(1);
+            settings.election_ticks = ticks(*election_timeout_ms);
+            settings.heartbeat_ticks = ticks(*heartbeat_ms);
+        }
+    }
+    settings
 }
 
 /// The newest snapshot that can be read, or the state of a new cluster. A damaged one is passed over: the log is kept as far back as the
 /// oldest snapshot, so nothing is lost by that.
-fn newest_snapshot(disk: &dyn Disk, dir: &Path) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+fn newest_snapshot(
+    disk: &dyn Disk,
+    dir: &Path,
+    founders: &[MemberId],
+) -> Result<(SnapshotMeta, Machine), RecoveryError> {
     let names = snapshot::list(disk, dir, GROUP)?;
     let mut first_error = None;
     for name in &names {
@@ -186,8 +249,38 @@ fn newest_snapshot(disk: &dyn Disk, dir: &Path) -> Result<(SnapshotMeta, Machine
     }
     match first_error {
         Some(e) => Err(e),
-        None => Ok((SnapshotMeta::bootstrap(&[MEMBER]), Machine::new(disk.entropy()))),
+        None if founders.is_empty() => Ok((SnapshotMeta::default(), Machine::new(disk.entropy()))),
+        None => Ok((SnapshotMeta::bootstrap(founders), Machine::new(disk.entropy()))),
     }
+}
+
+/// The machine of the newest snapshot that ends there.
+pub(super) fn load_snapshot_at(
+    disk: &dyn Disk,
+    dir: &Path,
+    position: Position,
+) -> Result<Machine, RecoveryError> {
+    let names = snapshot::list(disk, dir, GROUP)?;
+    let name = names.into_iter().find(|name| (name.index, name.term) == (position.index, position.term));
+    let name = name.ok_or(RecoveryError::NoSnapshot { dir: dir.to_owned(), index: position.index })?;
+    load(disk, dir, name).map(|(_, machine)| machine)
+}
+
+/// The engine's part of a snapshot.
+pub(super) fn read_snapshot_meta(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: SnapshotName,
+) -> Result<SnapshotMeta, RecoveryError> {
+    let mut reader = SnapshotReader::open(disk, dir, name)?;
+    let mut head = Vec::new();
+    while let Some(block) = reader.next_block()? {
+        head.extend_from_slice(block);
+        if let Some((meta, _)) = take_meta(&head) {
+            return Ok(meta);
+        }
+    }
+    Err(RecoveryError::Meta { path: name.path(dir) })
 }
 
 fn load(disk: &dyn Disk, dir: &Path, name: SnapshotName) -> Result<(SnapshotMeta, Machine), RecoveryError> {

@@ -1,12 +1,12 @@
 //! When a snapshot is taken, and how it is written beside the work.
 
-use std::path::PathBuf;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use consensus::engine::Engine;
 use consensus::membership::SnapshotMeta;
 use replica::Replica;
 use state::snapshot::SnapshotCursor;
@@ -30,8 +30,11 @@ const REST: u32 = 1;
 /// entries take until they are applied.
 const LOG_BYTES_MAX: u64 = 256 << 20;
 
-/// Entries kept in memory behind the last applied one, in bytes. A group of one needs none.
-const RETAINED_BYTES_MAX: u64 = 1 << 20;
+/// Entries kept in memory behind the last applied one for followers that were away, in bytes.
+const RETAINED_BYTES_MAX: u64 = 64 << 20;
+
+/// How often the engine's memory is looked at, in bytes of log. A group of one keeps no more than this.
+const RETAINED_STEP_BYTES: u64 = 1 << 20;
 
 /// Time between the beginnings of two snapshots, unless there is much log.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -60,12 +63,17 @@ pub(super) struct Snapshots {
     retry_at: Option<Instant>,
     asked: bool,
     running: Option<Running>,
+    /// Snapshots begun since the start.
+    begun: u64,
+    /// Bytes of log between the marks of [`trim`](Self::trim), oldest first, with the last index of each.
+    retained: VecDeque<(u64, u64)>,
     purged_at: Instant,
     /// Tells the writer that nobody wants its snapshot any more.
     given_up: Arc<AtomicBool>,
 }
 
 struct Running {
+    number: u64,
     meta: SnapshotMeta,
     /// `None` where there are no threads: then it has ended already, and the errand that says so waits.
     thread: Option<JoinHandle<()>>,
@@ -87,6 +95,8 @@ impl Snapshots {
             retry_at: None,
             asked: false,
             running: None,
+            begun: 0,
+            retained: VecDeque::new(),
             purged_at: Instant::now(),
             given_up: Arc::default(),
         };
@@ -112,7 +122,7 @@ impl Snapshots {
     }
 
     /// Trims the engine's memory and begins a snapshot if one is due.
-    pub(super) fn consider<E: Engine>(&mut self, shared: &Arc<Shared>, replica: &mut Replica<E>) {
+    pub(super) fn consider(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
         self.trim(replica);
         self.purge_hourly(shared);
         let commands = replica.applied_commands() - self.begun_at;
@@ -128,20 +138,31 @@ impl Snapshots {
         }
     }
 
-    /// Drops applied entries from the engine's memory. Nobody but a follower would ask for them; one that joins later is offered a
-    /// snapshot at least this new, which this member can take at any time.
-    fn trim<E: Engine>(&mut self, replica: &mut Replica<E>) {
-        if self.retained_bytes < RETAINED_BYTES_MAX {
+    /// Drops applied entries from the engine's memory. Nobody but a follower would ask for them: for those that were away for a while
+    /// some are kept, and who needs older ones is offered a snapshot at least this new, which this member can take at any time.
+    fn trim(&mut self, replica: &mut Replica) {
+        if self.retained_bytes < RETAINED_STEP_BYTES {
             return;
         }
-        self.retained_bytes = 0;
         let index = replica.applied_index();
-        if let Some(meta) = replica.engine().snapshot_meta(index) {
-            replica.engine().compact(&meta, index + 1);
+        self.retained.push_back((index, std::mem::take(&mut self.retained_bytes)));
+        let retained_bytes_max = if replica.is_alone() { 0 } else { RETAINED_BYTES_MAX };
+        let mut retained_bytes: u64 = self.retained.iter().map(|(_, bytes)| bytes).sum();
+        let mut dropped = None;
+        while retained_bytes > retained_bytes_max
+            && let Some((index, bytes)) = self.retained.pop_front()
+        {
+            retained_bytes -= bytes;
+            dropped = Some(index);
+        }
+        if let Some(dropped) = dropped
+            && let Some(meta) = replica.engine().snapshot_meta(index)
+        {
+            replica.engine().compact(&meta, dropped + 1);
         }
     }
 
-    fn begin<E: Engine>(&mut self, shared: &Arc<Shared>, replica: &mut Replica<E>) {
+    fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
         let index = replica.applied_index();
         let Some(meta) = replica.engine().snapshot_meta(index) else { return };
         let (cursor, zxid) = {
@@ -150,6 +171,7 @@ impl Snapshots {
         };
         self.asked = false;
         self.bytes = 0;
+        self.begun += 1;
         self.begun_at = replica.applied_commands();
         self.begun_when = Instant::now();
         self.draw();
@@ -160,11 +182,12 @@ impl Snapshots {
             dir: self.dir.clone(),
             name,
             meta: meta.clone(),
+            number: self.begun,
             given_up: Arc::clone(&self.given_up),
         };
         if !self.files.background {
             job.run(cursor);
-            self.running = Some(Running { meta, thread: None });
+            self.running = Some(Running { number: self.begun, meta, thread: None });
             return;
         }
         let run = move || {
@@ -172,7 +195,7 @@ impl Snapshots {
             job.run(cursor);
         };
         match std::thread::Builder::new().name("snapshot".into()).spawn(run) {
-            Ok(thread) => self.running = Some(Running { meta, thread: Some(thread) }),
+            Ok(thread) => self.running = Some(Running { number: self.begun, meta, thread: Some(thread) }),
             Err(e) => {
                 tracing::error!("no snapshot: cannot start a thread: {e}");
                 shared.machine.write().end_snapshot();
@@ -182,14 +205,17 @@ impl Snapshots {
     }
 
     /// The writer has ended.
-    pub(super) fn done<E: Engine>(
+    pub(super) fn done(
         &mut self,
         shared: &Shared,
+        number: u64,
         result: Result<u64, String>,
-        replica: &mut Replica<E>,
+        replica: &mut Replica,
         log: &mut Log,
     ) {
-        let Some(Running { meta, thread }) = self.running.take() else { return };
+        let Some(Running { meta, thread, .. }) = self.running.take_if(|running| running.number == number) else {
+            return;
+        };
         let _ = thread.map(JoinHandle::join);
         if let Err(why) = result {
             tracing::error!(
@@ -201,7 +227,9 @@ impl Snapshots {
             return;
         }
         self.retry_at = None;
-        replica.engine().compact(&meta, meta.position.index + 1);
+        let first_index_kept =
+            if replica.is_alone() { meta.position.index + 1 } else { replica.engine().status().first_index };
+        replica.engine().compact(&meta, first_index_kept);
         if shared.config.storage.purge_interval_hours.is_none() {
             self.purge(shared);
         }
@@ -241,12 +269,23 @@ impl Snapshots {
         }
     }
 
-    /// The server stops: a snapshot under way is given up, which costs nothing but its work.
-    pub(super) fn finish(&mut self) {
+    /// A snapshot under way is given up, which costs nothing but its work: the server stops, or its state is about to be replaced.
+    pub(super) fn give_up(&mut self) {
         self.given_up.store(true, Relaxed);
         if let Some(running) = self.running.take() {
             let _ = running.thread.map(JoinHandle::join);
         }
+        self.given_up.store(false, Relaxed);
+    }
+
+    /// Where snapshots are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// On which disk.
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.files.disk
     }
 }
 
@@ -257,6 +296,7 @@ struct Job {
     dir: PathBuf,
     name: SnapshotName,
     meta: SnapshotMeta,
+    number: u64,
     given_up: Arc<AtomicBool>,
 }
 
@@ -284,7 +324,7 @@ impl Job {
             Ok(false) => Err("the server stops".to_owned()),
             Err(e) => Err(e.to_string()),
         };
-        self.shared.inbox.ask(Errand::SnapshotDone(result));
+        self.shared.inbox.ask(Errand::SnapshotDone { number: self.number, result });
     }
 
     /// Writes it in slices; `false` if the server stops first.

@@ -1,11 +1,14 @@
 //! Who runs the cycle.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::{Events, Poll};
 use parking_lot::Mutex;
 
 use super::{Driver, Fatal};
+use crate::peers::{LinkNews, Links};
 use crate::shared::Shared;
 
 /// The longest wait for work before looking at sessions and containers.
@@ -22,7 +25,7 @@ pub(crate) struct Wheel {
 
 /// What there is behind the wheel.
 enum Seat {
-    Driving(Box<Driver>),
+    Driving(Box<Driver<Option<Links>>>),
     /// A connection thread's cycle failed; the replication thread will find out why.
     Failed(Fatal),
     /// The server has stopped.
@@ -30,19 +33,32 @@ enum Seat {
 }
 
 impl Wheel {
-    /// `driver` leads already.
-    pub(crate) fn new(shared: Arc<Shared>, driver: Driver) -> Wheel {
+    /// `driver` leads already, or is one of several.
+    pub(crate) fn new(shared: Arc<Shared>, driver: Driver<Option<Links>>) -> Wheel {
         Wheel { shared, seat: Mutex::new(Seat::Driving(Box::new(driver))) }
     }
 
-    /// Drives until the server stops or cannot go on.
-    pub(crate) fn run(&self) -> Result<(), Fatal> {
+    /// Drives until the server stops or cannot go on. `poll` has the waker of the inbox and the sockets of the links.
+    pub(crate) fn run(&self, mut poll: Poll) -> Result<(), Fatal> {
+        let mut events = Events::with_capacity(256);
+        let mut patience = Duration::ZERO;
         loop {
-            self.shared.inbox.wait(PATIENCE);
+            let may_sleep = self.shared.inbox.fall_asleep();
+            let polled = poll.poll(&mut events, Some(if may_sleep { patience } else { Duration::ZERO }));
+            self.shared.inbox.awake();
+            if let Err(e) = polled
+                && e.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(Fatal::Poll(e));
+            }
             let mut seat = self.seat.lock();
             if let Seat::Driving(driver) = &mut *seat {
-                match driver.cycle() {
-                    Ok(()) if !driver.stop => continue,
+                match driver.hear(&events).and_then(|()| driver.cycle()) {
+                    Ok(()) if !driver.stop => {
+                        let left_ms = driver.patience_ms().map(|ms| Duration::from_millis(ms as u64));
+                        patience = left_ms.map_or(PATIENCE, |left| left.min(PATIENCE));
+                        continue;
+                    }
                     Ok(()) => {}
                     Err(why) => *seat = Seat::Failed(why),
                 }
@@ -69,5 +85,32 @@ impl Wheel {
             self.shared.inbox.wake();
         }
         true
+    }
+}
+
+impl Driver<Option<Links>> {
+    /// Takes in what the sockets of other members have.
+    fn hear(&mut self, events: &Events) -> Result<(), Fatal> {
+        let Some(links) = &mut self.transport else { return Ok(()) };
+        let mut frames = std::mem::take(&mut self.frames);
+        for event in events {
+            if links.owns(event.token()) {
+                links.ready(event, &mut |from, frame| frames.push((from, frame)));
+            }
+        }
+        links.tick(self.shared.clock.elapsed_ms());
+        let news: Vec<_> = links.news().collect();
+        for (from, frame) in frames.drain(..) {
+            self.receive(from, frame)?;
+        }
+        self.frames = frames;
+        for news in news {
+            match news {
+                LinkNews::Up { peer, .. } => self.reached(peer),
+                LinkNews::Down { peer } => self.lost_sight(peer),
+                LinkNews::Refused { .. } => {}
+            }
+        }
+        Ok(())
     }
 }

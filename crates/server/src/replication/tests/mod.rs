@@ -4,6 +4,7 @@
 //! clients were told is read from the letterbox in which their connections would find it.
 
 mod crash;
+mod ensemble;
 mod failing_disk;
 mod model;
 mod workload;
@@ -11,7 +12,6 @@ mod workload;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mio::{Poll, Waker};
 use replica::{Submission, Token};
 use state::command::Command;
 use state::session::PasswordDerivation;
@@ -26,7 +26,8 @@ use super::{Driver, Fatal};
 use crate::clock::Clock;
 use crate::config::{self, CommandLine, Config};
 use crate::mailbox::{Delivery, Mailbox, Note};
-use crate::serve::features;
+use crate::peers::Links;
+use crate::serve::{Place, features};
 use crate::shared::Shared;
 
 const DATA_DIR: &str = "/data";
@@ -51,11 +52,10 @@ struct World {
 
 /// One run of the server.
 struct Life {
-    driver: Driver,
+    driver: Driver<Option<Links>>,
     shared: Arc<Shared>,
     /// The same commands applied to a machine that has never been on a disk.
     replay: Replay,
-    _poll: Poll,
 }
 
 /// What the clients heard of one cycle.
@@ -106,11 +106,11 @@ impl World {
                 return None;
             }
         };
-        let (shared, poll) = self.share(recovered.machine);
+        let shared = self.share(recovered.machine);
         match self.lead(&shared, recovered.rest) {
             Ok(driver) => {
                 let replay = self.recognise(&shared, context);
-                Some(Life { driver, shared, replay, _poll: poll })
+                Some(Life { driver, shared, replay })
             }
             Err(e) => {
                 assert!(self.disk.is_off(), "{context}: the server does not lead: {e}");
@@ -123,15 +123,14 @@ impl World {
         }
     }
 
-    fn share(&self, machine: state::machine::Machine) -> (Arc<Shared>, Poll) {
-        let poll = Poll::new().expect("a poll");
-        let waker = Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
-        let mailboxes = vec![Mailbox::new(waker)];
-        (Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, 0)), poll)
+    fn share(&self, machine: state::machine::Machine) -> Arc<Shared> {
+        let mailboxes = vec![Mailbox::new(None)];
+        let place = Place { me: 1, client_port: 0, hash_seed: 0, waker: None };
+        Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, place))
     }
 
-    fn lead(&self, shared: &Arc<Shared>, rest: Rest) -> Result<Driver, Fatal> {
-        let mut driver = Driver::new(Arc::clone(shared), rest);
+    fn lead(&self, shared: &Arc<Shared>, rest: Rest) -> Result<Driver<Option<Links>>, Fatal> {
+        let mut driver = Driver::new(Arc::clone(shared), rest, None);
         driver.lead()?;
         assert_eq!(told(shared), [], "nobody asked for anything yet");
         Ok(driver)

@@ -1,0 +1,295 @@
+//! What the replicas of a group say to each other besides what their engines do.
+//!
+//! ```text
+//! message   = kind u8 | group u64 | …
+//! engine        1       the engine's bytes, which name group and version themselves (no group here)
+//! forward       2       term u64 | boot u64 | number u64 | command*         follower → leader
+//! taken         3       term u64 | boot u64 | next u64                      leader → follower
+//! not taken     4       term u64 | (session i64 | cxid i32 | opcode i32)*   leader → follower
+//! touched       5       session i64 *                                       follower → leader
+//! fetch         6       index u64 | term u64 | zxid i64 | offset u64        member → member
+//! chunk         7       index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
+//! ```
+//!
+//! All integers are big-endian. Any of them may be lost, doubled or late.
+
+use bytes::{Buf, BufMut, Bytes};
+
+/// One message between two members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// For the engine.
+    Engine(Bytes),
+    /// The next commands of the sender's clients, in their order.
+    Forward {
+        /// The leadership they are meant for.
+        term: u64,
+        /// The sender's start.
+        boot: u64,
+        /// Counts the messages of one sender's start to one leadership, from 0.
+        number: u64,
+        /// Encoded commands, one behind the other.
+        commands: Bytes,
+    },
+    /// All forwarded messages below `next` have a place in the leader's order.
+    Taken {
+        /// As in the forwarded messages.
+        term: u64,
+        /// As in the forwarded messages.
+        boot: u64,
+        /// The first number not taken.
+        next: u64,
+    },
+    /// These commands were taken and then refused: they will never be in the log.
+    NotTaken {
+        /// As in the forwarded messages.
+        term: u64,
+        /// Which.
+        refused: Vec<RefusedCommand>,
+    },
+    /// The sender's clients with these sessions were heard of.
+    Touched(Vec<i64>),
+    /// Asks for a piece of a snapshot.
+    Fetch {
+        /// The snapshot; one with an index of 0 stands for the newest.
+        snapshot: SnapshotId,
+        /// Where in the file.
+        offset: u64,
+    },
+    /// A piece of a snapshot.
+    Chunk {
+        /// Of which one. If it is not the one asked for, that is gone and this is the beginning of a newer one.
+        snapshot: SnapshotId,
+        /// Length of the whole file in bytes.
+        length: u64,
+        /// Where in the file.
+        offset: u64,
+        /// What is there; empty if the member has no snapshot to give.
+        bytes: Bytes,
+    },
+}
+
+/// A command that got no place in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedCommand {
+    /// Whose it was.
+    pub session: i64,
+    /// The client's number for it.
+    pub cxid: i32,
+    /// What it asked.
+    pub opcode: i32,
+}
+
+/// Names the file of a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotId {
+    /// Index of the last entry in it.
+    pub index: u64,
+    /// Term of that entry.
+    pub term: u64,
+    /// zxid of the state.
+    pub zxid: i64,
+}
+
+/// Why bytes are no message of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadPeerMessage {
+    /// Too short, or too long.
+    #[error("a peer message of a wrong length")]
+    Length,
+    /// A kind this version does not know.
+    #[error("a peer message of unknown kind {0}")]
+    Kind(u8),
+    /// A group this member has no part in.
+    #[error("a peer message for group {0}")]
+    Group(u64),
+}
+
+const ENGINE: u8 = 1;
+const FORWARD: u8 = 2;
+const TAKEN: u8 = 3;
+const NOT_TAKEN: u8 = 4;
+const TOUCHED: u8 = 5;
+const FETCH: u8 = 6;
+const CHUNK: u8 = 7;
+
+/// Bytes of a chunk besides its piece of the file.
+pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
+
+impl PeerMessage {
+    /// Appends the message.
+    pub fn put(&self, group: u64, out: &mut Vec<u8>) {
+        let head = |kind: u8, out: &mut Vec<u8>| {
+            out.put_u8(kind);
+            out.put_u64(group);
+        };
+        match self {
+            Self::Engine(bytes) => {
+                out.put_u8(ENGINE);
+                out.extend_from_slice(bytes);
+            }
+            Self::Forward { term, boot, number, commands } => {
+                head(FORWARD, out);
+                [term, boot, number].into_iter().for_each(|n| out.put_u64(*n));
+                out.extend_from_slice(commands);
+            }
+            Self::Taken { term, boot, next } => {
+                head(TAKEN, out);
+                [term, boot, next].into_iter().for_each(|n| out.put_u64(*n));
+            }
+            Self::NotTaken { term, refused } => {
+                head(NOT_TAKEN, out);
+                out.put_u64(*term);
+                for command in refused {
+                    out.put_i64(command.session);
+                    out.put_i32(command.cxid);
+                    out.put_i32(command.opcode);
+                }
+            }
+            Self::Touched(sessions) => {
+                head(TOUCHED, out);
+                sessions.iter().for_each(|session| out.put_i64(*session));
+            }
+            Self::Fetch { snapshot, offset } => {
+                head(FETCH, out);
+                snapshot.put(out);
+                out.put_u64(*offset);
+            }
+            Self::Chunk { snapshot, length, offset, bytes } => {
+                head(CHUNK, out);
+                snapshot.put(out);
+                out.put_u64(*length);
+                out.put_u64(*offset);
+                out.extend_from_slice(bytes);
+            }
+        }
+    }
+
+    /// Reads one message of `group`, which is all of `bytes`.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn read(group: u64, mut bytes: Bytes) -> Result<Self, BadPeerMessage> {
+        let kind = bytes.try_get_u8()?;
+        if kind == ENGINE {
+            return Ok(Self::Engine(bytes));
+        }
+        let meant_for = bytes.try_get_u64()?;
+        if meant_for != group {
+            return Err(BadPeerMessage::Group(meant_for));
+        }
+        let message = match kind {
+            FORWARD => {
+                let (term, boot, number) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
+                return Ok(Self::Forward { term, boot, number, commands: bytes });
+            }
+            TAKEN => {
+                let (term, boot, next) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
+                Self::Taken { term, boot, next }
+            }
+            NOT_TAKEN => Self::NotTaken { term: bytes.try_get_u64()?, refused: read_refused(&mut bytes)? },
+            TOUCHED => {
+                let mut sessions = Vec::with_capacity(bytes.len() / 8);
+                while !bytes.is_empty() {
+                    sessions.push(bytes.try_get_i64()?);
+                }
+                Self::Touched(sessions)
+            }
+            FETCH => Self::Fetch { snapshot: SnapshotId::read(&mut bytes)?, offset: bytes.try_get_u64()? },
+            CHUNK => {
+                let snapshot = SnapshotId::read(&mut bytes)?;
+                let (length, offset) = (bytes.try_get_u64()?, bytes.try_get_u64()?);
+                return Ok(Self::Chunk { snapshot, length, offset, bytes });
+            }
+            kind => return Err(BadPeerMessage::Kind(kind)),
+        };
+        if bytes.is_empty() { Ok(message) } else { Err(BadPeerMessage::Length) }
+    }
+}
+
+impl SnapshotId {
+    fn put(self, out: &mut Vec<u8>) {
+        out.put_u64(self.index);
+        out.put_u64(self.term);
+        out.put_i64(self.zxid);
+    }
+
+    fn read(bytes: &mut Bytes) -> Result<Self, BadPeerMessage> {
+        Ok(Self { index: bytes.try_get_u64()?, term: bytes.try_get_u64()?, zxid: bytes.try_get_i64()? })
+    }
+}
+
+impl From<bytes::TryGetError> for BadPeerMessage {
+    fn from(_: bytes::TryGetError) -> Self {
+        Self::Length
+    }
+}
+
+fn read_refused(bytes: &mut Bytes) -> Result<Vec<RefusedCommand>, BadPeerMessage> {
+    let mut refused = Vec::with_capacity(bytes.len() / 16);
+    while !bytes.is_empty() {
+        let (session, cxid, opcode) = (bytes.try_get_i64()?, bytes.try_get_i32()?, bytes.try_get_i32()?);
+        refused.push(RefusedCommand { session, cxid, opcode });
+    }
+    Ok(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<PeerMessage> {
+        let snapshot = SnapshotId { index: 1 << 40, term: 3, zxid: -5 };
+        vec![
+            PeerMessage::Engine(Bytes::from_static(b"engine")),
+            PeerMessage::Forward { term: 1, boot: 2, number: 3, commands: Bytes::from_static(b"commands") },
+            PeerMessage::Taken { term: 1, boot: 2, next: 3 },
+            PeerMessage::NotTaken {
+                term: 4,
+                refused: vec![RefusedCommand { session: -1, cxid: 7, opcode: 5 }; 3],
+            },
+            PeerMessage::Touched(vec![1, i64::MIN, i64::MAX]),
+            PeerMessage::Fetch { snapshot, offset: 9 },
+            PeerMessage::Chunk { snapshot, length: 100, offset: 9, bytes: Bytes::from_static(b"piece") },
+        ]
+    }
+
+    #[test]
+    fn every_message_reads_back_as_written() {
+        for message in all() {
+            let mut out = Vec::new();
+            message.put(7, &mut out);
+            assert_eq!(PeerMessage::read(7, out.into()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn other_groups_kinds_and_cuts_are_refused() {
+        for message in &all()[1..] {
+            let mut out = Vec::new();
+            message.put(7, &mut out);
+            assert_eq!(PeerMessage::read(8, out.clone().into()), Err(BadPeerMessage::Group(7)));
+            for cut in 0..out.len() {
+                // What is left may be a shorter message, but never the same.
+                assert_ne!(PeerMessage::read(7, out[..cut].to_vec().into()).as_ref(), Ok(message), "{cut}");
+            }
+        }
+        assert_eq!(
+            PeerMessage::read(0, Bytes::from_static(&[9; 9])),
+            Err(BadPeerMessage::Group(0x0909_0909_0909_0909))
+        );
+        assert_eq!(
+            PeerMessage::read(0, Bytes::from_static(&[9, 0, 0, 0, 0, 0, 0, 0, 0])),
+            Err(BadPeerMessage::Kind(9))
+        );
+        assert_eq!(PeerMessage::read(0, Bytes::new()), Err(BadPeerMessage::Length));
+    }
+
+    #[test]
+    fn a_chunk_is_as_long_as_said() {
+        let mut out = Vec::new();
+        let snapshot = SnapshotId::default();
+        PeerMessage::Chunk { snapshot, length: 0, offset: 0, bytes: Bytes::new() }.put(0, &mut out);
+        assert_eq!(out.len(), CHUNK_OVERHEAD);
+    }
+}

@@ -1,0 +1,223 @@
+//! The group of several: what other members say, time, and whether clients are served.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use consensus::engine::StepError;
+use consensus::entry::MemberId;
+use replica::peer::PeerMessage;
+
+use crate::peers::Transport;
+use super::{Driver, Fatal, GROUP};
+use crate::mailbox::{Delivery, Note};
+use crate::shared::thread_of;
+
+/// Length of an engine's tick.
+pub(crate) const TICK_MS: i64 = 10;
+
+/// Ticks made up for at most after the process could not run: it has heard nothing meanwhile, and must not take that for silence.
+const TICKS_AT_ONCE_MAX: i64 = 3;
+
+/// How often the leader is told which sessions were heard of.
+const TOUCH_MS: i64 = 400;
+
+/// Room made in the log for an engine message besides its entries.
+const MESSAGE_SLACK_BYTES: usize = 4 << 10;
+
+/// What a member of a group of several keeps of the others.
+#[derive(Default)]
+pub(super) struct Company {
+    tick_due_ms: i64,
+    touch_due_ms: i64,
+    /// When there was a leader last, in ms of the server's clock.
+    led_ms: i64,
+    /// Clients are served once this moment of the replica is past; asked for when a leader is first heard of.
+    serve_from: Option<u64>,
+    led_before: bool,
+    frame: Vec<u8>,
+}
+
+impl<T: Transport> Driver<T> {
+    /// Takes in a frame of that server.
+    ///
+    /// # Errors
+    /// If this member has lost what others count on, and must not go on.
+    pub(crate) fn receive(&mut self, from: u8, frame: Bytes) -> Result<(), Fatal> {
+        let length = frame.len();
+        let message = match PeerMessage::read(GROUP, frame) {
+            Ok(message) => message,
+            Err(e) => {
+                tracing::warn!("server.{from}: {e}");
+                return Ok(());
+            }
+        };
+        match message {
+            PeerMessage::Engine(bytes) => self.step(from, bytes, length)?,
+            PeerMessage::Touched(sessions) => {
+                let now_ms = self.shared.clock.elapsed_ms();
+                sessions.into_iter().for_each(|session| self.shared.sessions.touch(session, now_ms));
+            }
+            PeerMessage::Fetch { snapshot, offset } => self.give_chunk(from, snapshot, offset),
+            PeerMessage::Chunk { snapshot, length, offset, bytes } => {
+                self.take_chunk(from, snapshot, length, offset, &bytes);
+            }
+            message => {
+                let now_ms = self.shared.clock.wall_ms();
+                self.replica.receive(now_ms, &self.shared.machine.read(), from, message);
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, from: u8, bytes: Bytes, length: usize) -> Result<(), Fatal> {
+        // An engine cannot be told to leave entries out, so what the log has no room for does not reach it: for the others the message
+        // is lost, and will come again.
+        if self.log.reserve(std::iter::once(length + MESSAGE_SLACK_BYTES)).is_err() {
+            self.shared.counts.messages_refused.fetch_add(1, Relaxed);
+            return Ok(());
+        }
+        match self.replica.step(MemberId(u64::from(from)), bytes) {
+            Ok(()) => Ok(()),
+            Err(StepError::LostLog) => Err(Fatal::LostLog),
+            Err(e) => {
+                tracing::warn!("server.{from}: {e}");
+                Ok(())
+            }
+        }
+    }
+
+    /// The way to a server is open (again).
+    pub(crate) fn reached(&mut self, server: u8) {
+        self.replica.reconnected(server);
+    }
+
+    /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
+    /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
+    pub(crate) fn lost_sight(&mut self, server: u8) {
+        let role = self.replica.role();
+        if role.leader.is_some_and(|leader| replica::server_of(leader) == server) {
+            for _ in 0..self.election_ticks {
+                self.replica.tick();
+            }
+        }
+    }
+
+    /// Lets the time go by for everybody concerned.
+    pub(super) fn pass_time(&mut self) {
+        if self.replica.is_alone() {
+            self.serve();
+            return;
+        }
+        let now_ms = self.shared.clock.elapsed_ms();
+        let missed = (now_ms - self.company.tick_due_ms).div_euclid(TICK_MS) + 1;
+        if missed > 0 {
+            (0..missed.min(TICKS_AT_ONCE_MAX)).for_each(|_| self.replica.tick());
+            self.company.tick_due_ms += missed * TICK_MS;
+        }
+        if now_ms >= self.company.touch_due_ms {
+            self.company.touch_due_ms = now_ms + TOUCH_MS;
+            self.report_touched();
+            self.fetch_on();
+        }
+        self.watch_leader(now_ms);
+    }
+
+    /// Milliseconds until time has to pass again.
+    pub(crate) fn patience_ms(&self) -> Option<i64> {
+        let left_ms = self.company.tick_due_ms - self.shared.clock.elapsed_ms();
+        (!self.replica.is_alone()).then_some(left_ms.max(0))
+    }
+
+    /// Clients are served from when this member has seen everything agreed before it heard of its first leader, until it has had none
+    /// for too long: then others may be electing one that it cannot hear of.
+    fn watch_leader(&mut self, now_ms: i64) {
+        if self.replica.role().leader.is_some() {
+            self.company.led_ms = now_ms;
+            let moment = match self.company.serve_from {
+                Some(moment) => moment,
+                None => *self.company.serve_from.insert(self.replica.ask_moment()),
+            };
+            if self.replica.leads() || self.replica.has_reached(moment) {
+                self.serve();
+            }
+        } else if now_ms - self.company.led_ms > self.leaderless_ms_max {
+            self.company.serve_from = None;
+            self.stop_serving();
+        }
+    }
+
+    fn serve(&mut self) {
+        if !self.shared.serving.swap(true, Relaxed) {
+            tracing::info!("clients are served");
+        }
+    }
+
+    /// Closes all connections of clients; they find another server, or come back.
+    pub(super) fn stop_serving(&mut self) {
+        if !self.shared.serving.swap(false, Relaxed) {
+            return;
+        }
+        tracing::warn!("there is no leader: clients are not served");
+        self.drop_connections();
+    }
+
+    /// Closes all connections of clients.
+    pub(super) fn drop_connections(&mut self) {
+        let mut deliveries: Vec<Delivery> =
+            self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();
+        for token in self.shared.connections.tokens() {
+            deliveries[thread_of(token)].note(token, Note::Drop);
+        }
+        for (delivery, mailbox) in deliveries.iter_mut().zip(&self.shared.mailboxes) {
+            if !delivery.is_empty() {
+                mailbox.post(delivery);
+                mailbox.wake();
+            }
+        }
+    }
+
+    /// What a leader has to do when it begins.
+    pub(super) fn begin_leading(&mut self) -> Result<(), Fatal> {
+        let leads = self.replica.leads();
+        if leads == self.company.led_before {
+            return Ok(());
+        }
+        self.company.led_before = leads;
+        if !leads {
+            return Ok(());
+        }
+        // Who was heard of by whom is not known: everybody has his whole timeout from now on.
+        let now_ms = self.shared.clock.elapsed_ms();
+        for session in self.shared.machine.read().sessions() {
+            self.shared.sessions.renew(session.id, session.timeout_ms, now_ms);
+        }
+        self.initialize()
+    }
+
+    fn report_touched(&mut self) {
+        let Some(leader) = self.replica.role().leader else { return };
+        let leader = replica::server_of(leader);
+        if leader == self.me {
+            return;
+        }
+        let touched = self.shared.sessions.touched(self.shared.clock.elapsed_ms());
+        if !touched.is_empty() {
+            self.send(leader, &PeerMessage::Touched(touched));
+        }
+    }
+
+    /// Sends what the replica has to say to others.
+    pub(super) fn send_outgoing(&mut self) {
+        let messages: Vec<_> = self.replica.take_outgoing().collect();
+        for (to, message) in messages {
+            self.send(to, &message);
+        }
+    }
+
+    /// Sends one message; it may be lost.
+    pub(super) fn send(&mut self, to: u8, message: &PeerMessage) {
+        self.company.frame.clear();
+        message.put(GROUP, &mut self.company.frame);
+        self.transport.send(to, &self.company.frame);
+    }
+}

@@ -1,0 +1,294 @@
+//! Three members, their frames carried by hand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use consensus::engine::Role;
+use mio::Registry;
+use storage::disk::SimDisk;
+use wire::frame;
+use wire::jute::Reader;
+use wire::opcode::Opcode;
+use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
+
+use crate::clock::ManualTime;
+use crate::config::{self, CommandLine, Config, EngineKind, Ensemble};
+use crate::simulation::{Member, Readiness, Socket};
+
+const STEP_US: u64 = 2_000;
+
+/// A client's connection: what it sends, and what it was sent.
+#[derive(Clone, Default)]
+struct Wire(Arc<Mutex<(VecDeque<u8>, Vec<u8>, bool)>>);
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.lock().unwrap();
+        if wire.0.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        wire.0.read(buffer)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().1.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Wire {
+    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &Registry) {
+        self.0.lock().unwrap().2 = true;
+    }
+}
+
+impl Wire {
+    fn send(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        let mark = frame::begin(&mut out);
+        write(&mut out);
+        frame::finish(&mut out, mark);
+        self.0.lock().unwrap().0.extend(out);
+    }
+
+    /// Takes the next frame that came.
+    fn take(&self) -> Option<Vec<u8>> {
+        let mut wire = self.0.lock().unwrap();
+        let frame::Split::Frame { start, end } = frame::split(&wire.1, 1 << 20) else { return None };
+        let frame = wire.1[start..end].to_vec();
+        wire.1.drain(..end);
+        Some(frame)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.lock().unwrap().2
+    }
+}
+
+struct Trio {
+    time: Arc<ManualTime>,
+    configs: BTreeMap<u8, Config>,
+    disks: BTreeMap<u8, SimDisk>,
+    members: BTreeMap<u8, Member>,
+    clients: Vec<(u8, usize, Wire)>,
+}
+
+impl Trio {
+    fn new(engine: EngineKind) -> Trio {
+        let mut ensemble = Trio {
+            time: ManualTime::new(1_700_000_000_000),
+            configs: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            members: BTreeMap::new(),
+            clients: Vec::new(),
+        };
+        for server in 1..=3u8 {
+            ensemble.configs.insert(server, config_of(server, engine));
+            ensemble.disks.insert(server, SimDisk::new(u64::from(server)));
+            ensemble.start(server);
+        }
+        ensemble
+    }
+
+    fn start(&mut self, server: u8) {
+        let disk = Arc::new(self.disks[&server].clone());
+        let member = Member::start(disk, self.configs[&server].clone(), &self.time).expect("it starts");
+        self.members.insert(server, member);
+    }
+
+    fn crash(&mut self, server: u8) {
+        self.members.remove(&server);
+        self.disks[&server].crash();
+        self.members.values_mut().for_each(|member| member.unlinked(server));
+    }
+
+    /// Time goes by, and everybody works and is heard.
+    fn step(&mut self) {
+        self.time.advance_us(STEP_US);
+        let mut frames: Vec<(u8, u8, Bytes)> = Vec::new();
+        for (server, member) in &mut self.members {
+            let clients = self.clients.iter().filter(|(at, ..)| at == server);
+            let ready = Readiness { readable: true, writable: true, read_closed: false };
+            let ready: Vec<_> = clients.map(|(_, slot, _)| (*slot, ready)).collect();
+            member.serve(&ready);
+            member.cycle().expect("it goes on");
+            member.serve(&[]);
+            frames.extend(member.take_frames().into_iter().map(|(to, frame)| (*server, to, frame)));
+        }
+        for (from, to, frame) in frames {
+            if let Some(member) = self.members.get_mut(&to) {
+                member.receive(from, frame).expect("it goes on");
+            }
+        }
+    }
+
+    fn until(&mut self, what: &str, done: impl Fn(&Trio) -> bool) {
+        for _ in 0..5_000 {
+            if done(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!("{what}: not within 10 s");
+    }
+
+    fn leader(&self) -> Option<u8> {
+        let leads = |member: &Member| member.role().role == Role::Leader && member.is_serving();
+        self.members.iter().find(|(_, member)| leads(member)).map(|(server, _)| *server)
+    }
+
+    fn all_serve(&self) -> bool {
+        self.members.values().all(Member::is_serving)
+    }
+
+    fn connect(&mut self, server: u8, session: Option<(i64, Vec<u8>)>) -> (Wire, i64, Vec<u8>) {
+        let wire = Wire::default();
+        let slot = self.members.get_mut(&server).unwrap().accept(Box::new(wire.clone())).unwrap();
+        self.clients.push((server, slot, wire.clone()));
+        let (session_id, passwd) = session.unwrap_or((0, vec![0; 16]));
+        wire.send(|out| {
+            ConnectRequest {
+                protocol_version: 0,
+                last_zxid_seen: 0,
+                timeout_ms: 10_000,
+                session_id,
+                passwd: &passwd,
+                read_only: Some(false),
+            }
+            .encode(out);
+        });
+        let frame = self.answer(&wire);
+        let response = ConnectResponse::decode(&mut Reader::new(&frame)).unwrap();
+        assert_ne!(response.session_id, 0, "a session");
+        (wire, response.session_id, response.passwd.to_vec())
+    }
+
+    fn answer(&mut self, wire: &Wire) -> Vec<u8> {
+        for _ in 0..5_000 {
+            if let Some(frame) = wire.take() {
+                return frame;
+            }
+            assert!(!wire.is_closed(), "the connection was closed");
+            self.step();
+        }
+        panic!("no answer within 10 s");
+    }
+
+    /// Sends a request and gives the answer's header and body.
+    fn call(&mut self, wire: &Wire, xid: i32, opcode: Opcode, body: &[u8]) -> (ReplyHeader, Vec<u8>) {
+        wire.send(|out| {
+            out.extend_from_slice(&xid.to_be_bytes());
+            out.extend_from_slice(&(opcode as i32).to_be_bytes());
+            out.extend_from_slice(body);
+        });
+        let frame = self.answer(wire);
+        let mut reader = Reader::new(&frame);
+        let header = ReplyHeader::decode(&mut reader).unwrap();
+        assert_eq!(header.xid, xid);
+        (header, reader.rest().to_vec())
+    }
+}
+
+fn config_of(server: u8, engine: EngineKind) -> Config {
+    let command_line = CommandLine { data_dir: Some(PathBuf::from("/data")), ..CommandLine::default() };
+    let mut config = config::load(&command_line).expect("a valid configuration").config;
+    config.server_id = server;
+    config.storage.segment_bytes = 64 << 10;
+    let member = |n: u8| config::Member {
+        addresses: vec![(format!("10.0.0.{n}"), 2888)],
+        observer: false,
+        client: None,
+    };
+    let members = (1..=3).map(|n| (n, member(n))).collect();
+    config.ensemble = Some(Ensemble {
+        members,
+        engine,
+        election_timeout_ms: 300,
+        heartbeat_ms: 30,
+        linearizable_reads: false,
+    });
+    config
+}
+
+fn create(path: &str, flags: i32) -> Vec<u8> {
+    use wire::jute::Put as _;
+    let mut body = Vec::new();
+    body.put_str(path);
+    body.put_buffer(Some(b"data"));
+    wire::acl::encode_list(&wire::acl::open_acl(), &mut body);
+    body.put_i32(flags);
+    body
+}
+
+fn read(path: &str) -> Vec<u8> {
+    use wire::jute::Put as _;
+    let mut body = Vec::new();
+    body.put_str(path);
+    body.put_bool(false);
+    body
+}
+
+fn sync(path: &str) -> Vec<u8> {
+    use wire::jute::Put as _;
+    let mut body = Vec::new();
+    body.put_str(path);
+    body
+}
+
+const ENGINES: [EngineKind; 2] = [EngineKind::Raft, EngineKind::Paxos];
+
+#[test]
+fn a_write_at_a_follower_is_seen_everywhere() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::new(engine);
+        ensemble.until("all serve", Trio::all_serve);
+        for (xid, server) in (1..=3u8).enumerate() {
+            let (wire, ..) = ensemble.connect(server, None);
+            let path = format!("/of-{server}");
+            let (header, _) = ensemble.call(&wire, xid as i32 + 1, Opcode::Create, &create(&path, 0));
+            assert_eq!(header.err, 0, "{engine}: a write through server {server}");
+            for other in 1..=3 {
+                let (wire, ..) = ensemble.connect(other, None);
+                assert_eq!(ensemble.call(&wire, 1, Opcode::Sync, &sync("/")).0.err, 0);
+                let (header, _) = ensemble.call(&wire, 2, Opcode::GetData, &read(&path));
+                assert_eq!(header.err, 0, "{engine}: {path} at server {other} after sync");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_outlives_the_leader_it_was_on() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::new(engine);
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let (wire, session, passwd) = ensemble.connect(leader, None);
+        assert_eq!(ensemble.call(&wire, 1, Opcode::Create, &create("/mine", 1)).0.err, 0);
+        ensemble.crash(leader);
+        ensemble.until("another leads", |e| e.leader().is_some_and(|new| new != leader));
+        let other = ensemble.leader().unwrap() % 3 + 1;
+        let other = if other == leader { other % 3 + 1 } else { other };
+        let (wire, again, _) = ensemble.connect(other, Some((session, passwd)));
+        assert_eq!(again, session, "{engine}");
+        assert_eq!(ensemble.call(&wire, 2, Opcode::GetData, &read("/mine")).0.err, 0, "{engine}: its ephemeral");
+        assert_eq!(ensemble.call(&wire, 3, Opcode::Create, &create("/more", 0)).0.err, 0, "{engine}");
+        ensemble.start(leader);
+        ensemble.until("the old leader is back", Trio::all_serve);
+        let indices: Vec<_> = ensemble.members.values().map(Member::applied_index).collect();
+        assert!(indices.windows(2).all(|pair| pair[0] == pair[1]), "{engine}: {indices:?}");
+    }
+}

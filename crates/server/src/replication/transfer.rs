@@ -1,0 +1,192 @@
+//! Snapshots on their way from one member to another: asked for piece by piece, so that the asker sets the pace.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use consensus::engine::SnapshotOffer;
+use consensus::membership::SnapshotMeta;
+use replica::peer::{PeerMessage, SnapshotId};
+use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
+
+use crate::peers::Transport;
+use super::{Driver, Fatal, GROUP, recovery};
+
+/// Bytes of one piece.
+const CHUNK_BYTES: usize = 512 << 10;
+
+/// Longest snapshot file taken from another member.
+const FILE_BYTES_MAX: u64 = 64 << 30;
+
+/// A snapshot being fetched.
+pub(super) struct Fetching {
+    from: u8,
+    /// The least index worth fetching.
+    index_min: u64,
+    /// What has come, once something has.
+    incoming: Option<(SnapshotId, Incoming)>,
+    /// Something came since the last time this was looked at.
+    moved: bool,
+}
+
+impl<T: Transport> Driver<T> {
+    /// A leader does not have the entries this member lacks: its snapshot is fetched instead.
+    pub(super) fn consider_offer(&mut self, offer: &SnapshotOffer) {
+        let (from, index_min) = (replica::server_of(offer.from), offer.meta.position.index);
+        let is_news = self.fetching.as_ref().is_none_or(|f| f.from != from || f.index_min < index_min);
+        if !is_news {
+            return;
+        }
+        if self.fetching.is_none() {
+            tracing::info!("server.{from} has dropped the entries that are missing here: fetching its snapshot");
+        }
+        match &mut self.fetching {
+            // What is under way may be new enough in the end.
+            Some(fetching) if fetching.from == from && fetching.incoming.is_some() => {
+                fetching.index_min = index_min;
+            }
+            _ => {
+                self.fetching = Some(Fetching { from, index_min, incoming: None, moved: false });
+                self.ask_chunk();
+            }
+        }
+    }
+
+    fn ask_chunk(&mut self) {
+        let Some(fetching) = &self.fetching else { return };
+        let (snapshot, offset) = match &fetching.incoming {
+            Some((id, incoming)) => (*id, incoming.written()),
+            None => (SnapshotId { index: fetching.index_min, ..SnapshotId::default() }, 0),
+        };
+        let from = fetching.from;
+        self.send(from, &PeerMessage::Fetch { snapshot, offset });
+    }
+
+    /// Asks again if nothing came.
+    pub(super) fn fetch_on(&mut self) {
+        let Some(fetching) = &mut self.fetching else { return };
+        if !std::mem::take(&mut fetching.moved) {
+            self.ask_chunk();
+        }
+    }
+
+    /// Another member wants a piece of a snapshot: of the one named if it is still there, else of the newest, if that is new enough.
+    pub(super) fn give_chunk(&mut self, to: u8, wanted: SnapshotId, offset: u64) {
+        let chunk = self.read_chunk(wanted, offset).unwrap_or_else(|e| {
+            tracing::warn!("a snapshot for server.{to}: {e}");
+            None
+        });
+        match chunk {
+            Some(chunk) => self.send(to, &chunk),
+            // The next one will be new enough; it is asked for again then.
+            None => self.snapshots.ask(),
+        }
+    }
+
+    fn read_chunk(&self, wanted: SnapshotId, offset: u64) -> Result<Option<PeerMessage>, SnapshotError> {
+        let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
+        let names = snapshot::list(disk.as_ref(), dir, GROUP)?;
+        let named = names.iter().find(|name| id(name) == wanted);
+        let newest = names.first().filter(|name| name.index >= wanted.index);
+        let (name, offset) = match (named, newest) {
+            (Some(name), _) => (*name, offset),
+            (None, Some(name)) => (*name, 0),
+            (None, None) => return Ok(None),
+        };
+        let file = SnapshotFile::open(disk.as_ref(), dir, name)?;
+        let mut bytes = vec![0; CHUNK_BYTES];
+        let read = file.read_chunk(offset, &mut bytes)?;
+        bytes.truncate(read);
+        let bytes = Bytes::from(bytes);
+        Ok(Some(PeerMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
+    }
+
+    /// A piece has come.
+    pub(super) fn take_chunk(&mut self, from: u8, snapshot: SnapshotId, length: u64, offset: u64, bytes: &[u8]) {
+        let Some(fetching) = self.fetching.as_mut().filter(|fetching| fetching.from == from) else { return };
+        match self.snapshots.write_chunk(fetching, snapshot, length, offset, bytes) {
+            Ok(false) => {}
+            Ok(true) => return self.finish_fetch(),
+            Err(e) => {
+                tracing::warn!("the snapshot of server.{from} cannot be taken: {e}");
+                fetching.incoming = None;
+                return;
+            }
+        }
+        self.ask_chunk();
+    }
+
+    fn finish_fetch(&mut self) {
+        let Some(Fetching { from, incoming: Some((id, incoming)), .. }) = self.fetching.take() else { return };
+        let name = SnapshotName { group: GROUP, index: id.index, term: id.term, zxid: id.zxid };
+        let finished = incoming.finish().map_err(|e| e.to_string()).and_then(|()| {
+            recovery::read_snapshot_meta(self.snapshots.disk().as_ref(), self.snapshots.dir(), name)
+                .map_err(|e| e.to_string())
+        });
+        match finished {
+            Ok(meta) if meta.position.index == id.index && meta.position.term == id.term => {
+                tracing::info!("the snapshot of server.{from} at entry {} is here", id.index);
+                self.replica.engine().snapshot_fetched(meta);
+            }
+            Ok(_) => tracing::warn!("the snapshot of server.{from} is not what its name says"),
+            Err(e) => tracing::warn!("the snapshot of server.{from} is of no use: {e}"),
+        }
+    }
+
+    /// The fetched snapshot becomes the base of this member's log and state. Clients here have watches on nodes that may have changed
+    /// unseen, so they are sent away: when they come back they say what they knew.
+    pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
+        let position = meta.position;
+        self.snapshots.give_up();
+        let machine = recovery::load_snapshot_at(self.snapshots.disk().as_ref(), self.snapshots.dir(), position)
+            .map_err(|e| Fatal::Install(Box::new(e)))?;
+        self.log.reset(GROUP, position.index, position.term)?;
+        self.flush()?;
+        let old = std::mem::replace(&mut *self.shared.machine.write(), machine);
+        let now_ms = self.shared.clock.elapsed_ms();
+        {
+            let machine = self.shared.machine.read();
+            self.shared.sessions.replace(machine.sessions().map(|s| (s.id, s.timeout_ms)), now_ms);
+            self.shared.counts.snapshot_index.store(position.index, Relaxed);
+            self.shared.counts.last_index.store(position.index, Relaxed);
+        }
+        drop(old);
+        self.replica.installed(position.index);
+        self.drop_connections();
+        tracing::info!("this member goes on from the snapshot at entry {}", position.index);
+        Ok(())
+    }
+}
+
+impl super::snapshots::Snapshots {
+    /// Writes the piece if it is the next one, beginning anew if it belongs to another snapshot; `true` if it was the last.
+    fn write_chunk(
+        &self,
+        fetching: &mut Fetching,
+        snapshot: SnapshotId,
+        length: u64,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<bool, IncomingError> {
+        if fetching.incoming.as_ref().is_none_or(|(id, _)| *id != snapshot) {
+            if offset != 0 || snapshot.index < fetching.index_min || length > FILE_BYTES_MAX {
+                return Ok(false);
+            }
+            let SnapshotId { index, term, zxid } = snapshot;
+            let name = SnapshotName { group: GROUP, index, term, zxid };
+            fetching.incoming = None;
+            let incoming = Incoming::create(Arc::clone(self.disk()), self.dir(), name, length)?;
+            fetching.incoming = Some((snapshot, incoming));
+        }
+        let Some((_, incoming)) = &mut fetching.incoming else { return Ok(false) };
+        if offset == incoming.written() {
+            fetching.moved = true;
+            incoming.write_chunk(offset, bytes)?;
+        }
+        Ok(incoming.written() == length)
+    }
+}
+
+fn id(name: &SnapshotName) -> SnapshotId {
+    SnapshotId { index: name.index, term: name.term, zxid: name.zxid }
+}

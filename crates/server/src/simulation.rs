@@ -1,0 +1,154 @@
+//! A server without its process: no threads, sockets, files or clock of its own. A simulator lends it all of these and says when what
+//! happens; everything else is the server's own code.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use consensus::engine::{RoleChange, Status};
+use mio::Poll;
+use parking_lot::RwLockReadGuard;
+use state::machine::Machine;
+use storage::disk::Disk;
+
+use crate::clock::{Clock, ManualTime};
+use crate::config::Config;
+use crate::inbox::Errand;
+use crate::io::IoThread;
+pub use crate::io::{Readiness, Socket};
+use crate::mailbox::Mailbox;
+use crate::peers::Transport;
+use crate::replication::recovery::{self, Files, RecoveryError};
+use crate::replication::{Driver, Fatal};
+use crate::serve::{Place, features};
+use crate::shared::Shared;
+
+/// Frames for other members, until the simulator fetches them.
+#[derive(Default)]
+struct Outbox(Vec<(u8, Bytes)>);
+
+impl Transport for Outbox {
+    fn send(&mut self, to: u8, frame: &[u8]) {
+        self.0.push((to, Bytes::copy_from_slice(frame)));
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// One server, from a start to a crash or a stop.
+pub struct Member {
+    shared: Arc<Shared>,
+    driver: Driver<Outbox>,
+    io: IoThread,
+}
+
+/// Why a member did not start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// It did not start.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// It cannot go on.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+impl Member {
+    /// Starts a server on what is on `disk`, as [`Server::start`](crate::serve::Server::start) does.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub fn start(disk: Arc<dyn Disk>, config: Config, time: &Arc<ManualTime>) -> Result<Member, Ended> {
+        let hash_seed = disk.entropy();
+        let files = Files { disk, background: false };
+        let features = features(&config.requests);
+        let recovered = recovery::recover(files, &config, features)?;
+        let place = Place { me: recovered.rest.me, client_port: 0, hash_seed, waker: None };
+        let mailboxes = vec![Mailbox::new(None)];
+        let clock = Clock::manual(Arc::clone(time));
+        let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, place));
+        let mut driver = Driver::new(Arc::clone(&shared), recovered.rest, Outbox::default());
+        if driver.is_alone() {
+            driver.lead()?;
+        }
+        let poll = Poll::new().expect("a simulator has few polls");
+        let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
+        Ok(Member { shared, driver, io })
+    }
+
+    /// Takes in a frame of that member.
+    ///
+    /// # Errors
+    /// Why the member cannot go on.
+    pub fn receive(&mut self, from: u8, frame: Bytes) -> Result<(), Ended> {
+        Ok(self.driver.receive(from, frame)?)
+    }
+
+    /// The way to that member is open (again).
+    pub fn linked(&mut self, to: u8) {
+        self.driver.reached(to);
+    }
+
+    /// The connection on which that member sends has ended.
+    pub fn unlinked(&mut self, from: u8) {
+        self.driver.lost_sight(from);
+    }
+
+    /// Does all there is to do: what the clients have sent, what other members have sent, what time brings.
+    ///
+    /// # Errors
+    /// Why the member cannot go on.
+    pub fn cycle(&mut self) -> Result<(), Ended> {
+        Ok(self.driver.cycle()?)
+    }
+
+    /// Lets the connection thread look at these connections of clients.
+    pub fn serve(&mut self, ready: &[(usize, Readiness)]) {
+        self.io.turn(ready);
+    }
+
+    /// Whether the connection thread has something to do though nothing is new on its connections.
+    pub fn is_busy(&self) -> bool {
+        self.io.is_busy()
+    }
+
+    /// A client connects; the number of its connection, unless a limit is reached.
+    pub fn accept(&mut self, socket: Box<dyn Socket>) -> Option<usize> {
+        self.io.take_on(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))
+    }
+
+    /// Frames for other members since the last call.
+    pub fn take_frames(&mut self) -> Vec<(u8, Bytes)> {
+        std::mem::take(&mut self.driver.transport_mut().0)
+    }
+
+    /// Asks for a snapshot at the next cycle.
+    pub fn ask_snapshot(&self) {
+        self.shared.inbox.ask(Errand::TakeSnapshot);
+    }
+
+    /// Role, leader and term.
+    pub fn role(&self) -> RoleChange {
+        self.driver.replica().role()
+    }
+
+    /// A look at its engine.
+    pub fn status(&mut self) -> Status {
+        self.driver.replica_mut().engine().status()
+    }
+
+    /// Index of the last entry applied in full.
+    pub fn applied_index(&self) -> u64 {
+        self.driver.replica().applied_index()
+    }
+
+    /// Whether clients are served.
+    pub fn is_serving(&self) -> bool {
+        self.shared.is_serving()
+    }
+
+    /// The replicated state.
+    pub fn machine(&self) -> RwLockReadGuard<'_, Machine> {
+        self.shared.machine.read()
+    }
+}
