@@ -14,6 +14,7 @@ pub mod mailbox;
 pub mod metrics;
 mod metrics_process;
 mod metrics_recorder;
+pub mod peers;
 pub mod report;
 pub mod serve;
 pub mod sessions;

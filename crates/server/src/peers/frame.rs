@@ -1,0 +1,95 @@
+//! Frames: where one ends in a stream of bytes, and whether it is as it was sent.
+//!
+//! ```text
+//!  0           4           8
+//!  ├───────────┼───────────┼──────────── … ─┤
+//!  │ length    │ crc32c    │ payload        │
+//!  │ u32       │ u32       │ length bytes   │
+//! ```
+//! Big-endian. The checksum is of the payload. A length of 0 is refused: nobody sends it, and a stream of zeros would be a stream of
+//! valid frames.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::limits::{FRAME_BYTES_MAX, IDLE_BUFFER_BYTES, READ_BYTES};
+
+/// Length and checksum.
+pub(super) const HEADER_BYTES: usize = 8;
+
+/// Why bytes are not a frame. What follows them cannot be found any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadFrame {
+    /// The length is 0 or above [`FRAME_BYTES_MAX`].
+    #[error("a frame of {0} bytes")]
+    Length(u32),
+    /// The payload is not what was sent.
+    #[error("a frame with a wrong checksum")]
+    Checksum,
+}
+
+/// The header of a frame whose payload is these parts.
+///
+/// # Panics
+/// When they are no frame: empty, or longer than [`FRAME_BYTES_MAX`]. Each sender bounds its frames far below.
+pub(super) fn header(parts: &[&[u8]]) -> [u8; HEADER_BYTES] {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    assert!((1..=FRAME_BYTES_MAX).contains(&length), "a frame to send has {length} bytes");
+    let checksum = parts.iter().fold(0, |checksum, part| crc32c::crc32c_append(checksum, part));
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(&(length as u32).to_be_bytes());
+    header[4..].copy_from_slice(&checksum.to_be_bytes());
+    header
+}
+
+/// Finds frames in bytes as they come, however they are cut.
+///
+/// Its memory is at most a few times the bytes that came and were not given out: a length by itself reserves nothing.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    buffer: BytesMut,
+}
+
+impl FrameReader {
+    /// Takes in the next bytes of the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(READ_BYTES);
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame, without its header; `None` until there is one. It shares the memory it was read into.
+    ///
+    /// # Errors
+    /// The stream is not one of frames. Every later call says so again.
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, BadFrame> {
+        let Some((header, rest)) = self.buffer.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;
+        let (length, checksum) = (u32::from_be_bytes([l0, l1, l2, l3]), u32::from_be_bytes([c0, c1, c2, c3]));
+        let bytes = length as usize;
+        if !(1..=FRAME_BYTES_MAX).contains(&bytes) {
+            return Err(BadFrame::Length(length));
+        }
+        let Some(payload) = rest.get(..bytes) else { return Ok(None) };
+        if crc32c::crc32c(payload) != checksum {
+            return Err(BadFrame::Checksum);
+        }
+        self.buffer.advance(HEADER_BYTES);
+        Ok(Some(self.buffer.split_to(bytes).freeze()))
+    }
+
+    /// Gives back the memory of a long frame that was given out; otherwise the rest of it would serve for small frames, and the first
+    /// of them that somebody keeps would keep it all.
+    pub fn shrink(&mut self) {
+        if self.buffer.capacity() > IDLE_BUFFER_BYTES && self.buffer.len() < READ_BYTES {
+            let mut small = BytesMut::with_capacity(READ_BYTES);
+            small.extend_from_slice(&self.buffer);
+            self.buffer = small;
+        }
+    }
+
+    /// Bytes that came and were not given out.
+    pub fn len_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+}

@@ -1,0 +1,191 @@
+//! All links of this server.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mio::event::Event;
+use mio::{Registry, Token, Waker};
+
+use super::Transport;
+use super::greeting::Hello;
+use super::incoming::Arrivals;
+use super::limits::HALF_OPEN_MAX;
+use super::local::{LinkCounts, LinkNews, Local};
+use super::outgoing::Outgoing;
+use super::resolve::Resolver;
+use crate::config::Member;
+
+/// Addresses to listen on, at most: tokens are set aside for them.
+const LISTENERS_MAX: usize = 64;
+/// Tokens set aside for outgoing connections: one for each number a server can have.
+const OUTGOING: usize = 256;
+/// Tokens set aside for incoming connections: one for each other server, one for a newer one that replaces it, and strangers.
+const INCOMING: usize = 256 + 1 + HALF_OPEN_MAX;
+
+/// The links to all other servers of the ensemble. They belong to a poll: whoever polls passes on the events, and calls
+/// [`tick`](Self::tick) every few milliseconds and [`flush`](Self::flush) after sending.
+#[derive(Debug)]
+pub struct Links {
+    local: Local,
+    outgoing: BTreeMap<u8, Outgoing>,
+    arrivals: Arrivals,
+    first_token: usize,
+    /// Counts the links there were.
+    links: u64,
+}
+
+impl Links {
+    /// How many tokens of the poll are set aside.
+    pub const TOKENS: usize = LISTENERS_MAX + OUTGOING + INCOMING;
+
+    /// Opens the ports for server `me`. Nothing is dialled before the first [`tick`](Self::tick).
+    ///
+    /// `peers` may contain `me`, who is left out. In the poll, the tokens from `first_token` to [`TOKENS`](Self::TOKENS) more are the
+    /// links'. `waker` wakes the poll when a host name was looked up; then `tick` is to be called.
+    ///
+    /// # Errors
+    /// A port cannot be had, or the poll cannot watch it.
+    pub fn new(
+        registry: Registry,
+        me: u8,
+        hello: Hello,
+        peers: &BTreeMap<u8, Member>,
+        listen: &[SocketAddr],
+        first_token: usize,
+        waker: Arc<Waker>,
+    ) -> io::Result<Links> {
+        if listen.len() > LISTENERS_MAX {
+            return Err(io::Error::other(format!("more than {LISTENERS_MAX} addresses to listen on")));
+        }
+        let local = Local {
+            registry,
+            resolver: Resolver::new(waker),
+            me,
+            hello,
+            members: Default::default(),
+            now_ms: 0,
+            news: Vec::new(),
+            counts: LinkCounts::default(),
+        };
+        let first_connection = first_token + LISTENERS_MAX + OUTGOING;
+        let arrivals = Arrivals::listen(&local, listen, first_token, first_connection)?;
+        let mut links = Links { local, outgoing: BTreeMap::new(), arrivals, first_token, links: 0 };
+        links.set_peers(peers);
+        Ok(links)
+    }
+
+    /// Takes over the list of members: links to new ones are made, those to others ended, those to members at other addresses made anew.
+    pub fn set_peers(&mut self, peers: &BTreeMap<u8, Member>) {
+        let local = &mut self.local;
+        local.members = peers.keys().copied().filter(|peer| *peer != local.me).collect();
+        for (peer, link) in &mut self.outgoing {
+            let stays = local.members.contains(peer);
+            if !stays {
+                self.arrivals.forget(local, *peer);
+            }
+            if !stays || peers.get(peer).is_none_or(|member| member.addresses != link.hosts) {
+                link.close(local);
+            }
+        }
+        self.outgoing
+            .retain(|peer, link| peers.get(peer).is_some_and(|member| member.addresses == link.hosts));
+        for (peer, member) in peers.iter().filter(|(peer, _)| **peer != local.me) {
+            let token = Token(self.first_token + LISTENERS_MAX + usize::from(*peer));
+            self.outgoing.entry(*peer).or_insert_with(|| {
+                self.links += 1;
+                Outgoing::new(*peer, self.links, member.addresses.clone(), token)
+            });
+        }
+    }
+
+    /// This server has learnt which cluster it belongs to. Links to servers that said they belong to another one end.
+    pub fn set_cluster(&mut self, cluster: u64) {
+        self.local.hello.cluster = cluster;
+        for link in self.outgoing.values_mut() {
+            link.check_cluster(&mut self.local);
+        }
+        self.arrivals.check_cluster(&mut self.local);
+    }
+
+    /// Whether events with this token are for [`ready`](Self::ready).
+    pub fn owns(&self, token: Token) -> bool {
+        (self.first_token..self.first_token + Self::TOKENS).contains(&token.0)
+    }
+
+    /// A socket has something to tell. Whole frames that came are handed to `receive`, with the number of the server that sent them, in
+    /// the order it sent them. What came may be read in part only; the poll then says so again.
+    pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(u8, Bytes)) {
+        let Some(number) = event.token().0.checked_sub(self.first_token) else { return };
+        if number < LISTENERS_MAX {
+            self.arrivals.accept(&mut self.local, number);
+        } else if number < LISTENERS_MAX + OUTGOING {
+            let link =
+                u8::try_from(number - LISTENERS_MAX).ok().and_then(|peer| self.outgoing.get_mut(&peer));
+            if let Some(link) = link {
+                link.ready(&mut self.local);
+            }
+        } else {
+            let has_end = event.is_read_closed() || event.is_error();
+            self.arrivals.ready(&mut self.local, number - LISTENERS_MAX - OUTGOING, has_end, receive);
+        }
+    }
+
+    /// Time went by: dials who is to be dialled, and gives up on what took too long. `now_ms` is any clock that never goes back; call
+    /// this every few milliseconds, and when the waker was used.
+    pub fn tick(&mut self, now_ms: i64) {
+        self.local.now_ms = now_ms;
+        for resolved in self.local.resolver.collect() {
+            if let Some(link) = self.outgoing.values_mut().find(|link| link.link == resolved.link) {
+                link.resolved(&mut self.local, resolved.addresses);
+            }
+        }
+        for link in self.outgoing.values_mut() {
+            link.tick(&mut self.local);
+        }
+        self.arrivals.tick(&mut self.local);
+    }
+
+    /// Offers everything queued to the sockets, one write for each peer. What a socket does not take follows by itself, as `ready` is
+    /// told that it takes more.
+    pub fn flush(&mut self) {
+        for link in self.outgoing.values_mut() {
+            link.flush(&mut self.local);
+        }
+    }
+
+    /// What happened since the last call, oldest first.
+    pub fn news(&mut self) -> impl Iterator<Item = LinkNews> + '_ {
+        self.local.news.drain(..)
+    }
+
+    /// What went over all links since the start.
+    pub fn counts(&self) -> LinkCounts {
+        self.local.counts
+    }
+
+    /// Whether frames for this peer are carried at the moment.
+    pub fn is_up(&self, peer: u8) -> bool {
+        self.outgoing.get(&peer).is_some_and(Outgoing::is_up)
+    }
+
+    /// Bytes that wait for this peer, not counting what the system has taken.
+    pub fn queued_bytes(&self, peer: u8) -> usize {
+        self.outgoing.get(&peer).map_or(0, Outgoing::queued)
+    }
+}
+
+impl Transport for Links {
+    fn send(&mut self, to: u8, frame: &[u8]) {
+        self.send_parts(to, &[frame]);
+    }
+
+    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+        match self.outgoing.get_mut(&to) {
+            Some(link) => link.send(&mut self.local, parts),
+            None => self.local.counts.frames_dropped_down += 1,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! This server's side of every link.
+
+use std::collections::BTreeSet;
+
+use mio::Registry;
+
+use super::greeting::{Greeting, Hello, Reason};
+use super::resolve::Resolver;
+
+/// What happened to the links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkNews {
+    /// Frames for this peer are carried from now on. Whatever was sent to it before may be lost.
+    Up {
+        /// The peer.
+        peer: u8,
+        /// What it says of itself.
+        hello: Hello,
+    },
+    /// The connection on which this peer sends has ended, and there is no newer one: its process or the way to it is gone.
+    Down {
+        /// The peer.
+        peer: u8,
+    },
+    /// This server and the peer do not talk to each other. Told once, until the reason changes or they do talk.
+    Refused {
+        /// The peer; whoever claims to be it, if this server refused.
+        peer: u8,
+        /// Why.
+        reason: Reason,
+        /// Whether the connection was the one that this server dialled.
+        dialled: bool,
+    },
+}
+
+/// How much went over the links, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LinkCounts {
+    /// Frames queued for peers.
+    pub frames_sent: u64,
+    /// Frames given to the caller.
+    pub frames_received: u64,
+    /// Bytes that sockets took.
+    pub bytes_sent: u64,
+    /// Bytes that came, frames or not.
+    pub bytes_received: u64,
+    /// Frames dropped because the peer was not connected.
+    pub frames_dropped_down: u64,
+    /// Frames dropped because too much waited for the peer.
+    pub frames_dropped_full: u64,
+    /// Connections closed because what came was neither a greeting nor a frame.
+    pub malformed: u64,
+    /// Greetings refused by this server, without those it refused as the one that dialled.
+    pub refused: u64,
+    /// Incoming connections closed because they did not greet in time, or because too many others did not.
+    pub silent: u64,
+}
+
+/// What the links of both directions have in common.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) registry: Registry,
+    pub(super) resolver: Resolver,
+    pub(super) me: u8,
+    pub(super) hello: Hello,
+    /// The others this server knows; `me` is not among them.
+    pub(super) members: BTreeSet<u8>,
+    /// The caller's clock at the last tick, in ms.
+    pub(super) now_ms: i64,
+    pub(super) news: Vec<LinkNews>,
+    pub(super) counts: LinkCounts,
+}
+
+impl Local {
+    /// What this server says to `peer`.
+    pub(super) fn greeting(&self, peer: u8, verdict: Option<Reason>) -> Greeting {
+        Greeting { from: self.me, to: peer, hello: self.hello, verdict }
+    }
+}

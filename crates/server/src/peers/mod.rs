@@ -1,0 +1,52 @@
+//! What carries frames from this server to the others of its ensemble, and from them to this one.
+//!
+//! Each server dials every other one and sends on that connection only; what it hears comes on the connections the others dialled:
+//!
+//! ```text
+//!   server 1                                        server 2
+//!   Outgoing to 2 ── greeting, frames ────────────► Incoming from 2's view: server 1
+//!                 ◄─ greeting or refusal ──────────
+//!   Incoming      ◄─────────── greeting, frames ─── Outgoing to 1
+//!                 ── greeting or refusal ─────────►
+//! ```
+//! So neither side has to agree on who dials, a link has one state at each end, and the end of an incoming link tells at once that
+//! the process behind it is gone.
+//!
+//! Frames of one connection arrive whole, unaltered and in order, or the connection ends. Frames are lost when it does, when there is
+//! none, and when the peer reads too slowly; consensus recovers from loss, so nothing here waits or repeats. What is in a frame is not
+//! known here; whoever sends decides that its first byte says what it is.
+//!
+//! Everything runs on the thread that owns the poll, but for looking up host names (`resolve`), which can block. Nothing a peer or a
+//! stranger sends may panic, make memory grow before bytes have come, or hold that thread for long: see [`limits`].
+
+mod frame;
+mod greeting;
+mod incoming;
+pub mod limits;
+mod links;
+mod local;
+mod outgoing;
+mod output;
+mod resolve;
+mod socket;
+
+pub use frame::{BadFrame, FrameReader};
+pub use greeting::{BadGreeting, Greeting, Heard, Hello, Reason, VERSION};
+pub use links::Links;
+pub use local::{LinkCounts, LinkNews};
+
+/// What carries frames to the other members. Sockets do in a server, a simulated network in the simulator.
+pub trait Transport: Send {
+    /// Sends `frame` to server `to`, after the frames sent to it before. It may be lost, and is if there is no such server.
+    ///
+    /// `frame` has 1 to [`limits::FRAME_BYTES_MAX`] bytes; the first says what it is, for the receiver's caller.
+    fn send(&mut self, to: u8, frame: &[u8]);
+
+    /// As [`send`](Self::send) for a frame that lies in pieces.
+    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+        self.send(to, &parts.concat());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! The connection on which this server sends to one peer.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::greeting::{self, Greeting, Heard, Hello, Reason};
+use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, GREETING_TIMEOUT_MS};
+use super::local::{LinkNews, Local};
+use super::output::Output;
+use super::{resolve, socket};
+
+/// Where an outgoing connection stands.
+#[derive(Debug)]
+enum Phase {
+    /// The next attempt is not due yet.
+    Waiting { until_ms: i64 },
+    /// The peer's host names are looked up.
+    Resolving,
+    /// It was dialled and has not answered…
+    Connecting { until_ms: i64 },
+    /// …then this server's greeting went out and not all of the peer's has come yet…
+    Greeting { until_ms: i64, heard: Vec<u8> },
+    /// …and then it takes frames.
+    Up { theirs: Hello },
+}
+
+/// Why there is no connection, as finely as the log tells it apart: a line is written when this changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Unreachable,
+    Silent,
+    Foreign,
+    Refused(Reason),
+    Lost,
+}
+
+/// One peer, as far as sending to it goes.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) peer: u8,
+    /// Tells this link from an earlier one to the same peer at other addresses.
+    pub(super) link: u64,
+    pub(super) hosts: Vec<(String, u16)>,
+    token: Token,
+    phase: Phase,
+    /// There is one exactly when the phase is `Connecting`, `Greeting` or `Up`.
+    stream: Option<TcpStream>,
+    /// What `hosts` meant when they were last looked up, and which of them is to be dialled next. After the last one they are looked
+    /// up again: where servers come back under new addresses, only the name stays.
+    addresses: Vec<SocketAddr>,
+    next: usize,
+    backoff_ms: i64,
+    /// What the log already says.
+    said: Option<Trouble>,
+    output: Output,
+}
+
+impl Outgoing {
+    /// The first attempt is due at the next tick.
+    pub(super) fn new(peer: u8, link: u64, hosts: Vec<(String, u16)>, token: Token) -> Outgoing {
+        Outgoing {
+            peer,
+            link,
+            hosts,
+            token,
+            phase: Phase::Waiting { until_ms: i64::MIN },
+            stream: None,
+            addresses: Vec::new(),
+            next: 0,
+            backoff_ms: BACKOFF_MS_MIN,
+            said: None,
+            output: Output::default(),
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up { .. })
+    }
+
+    /// Bytes queued and not taken by the socket.
+    pub(super) fn queued(&self) -> usize {
+        self.output.queued()
+    }
+
+    pub(super) fn send(&mut self, local: &mut Local, parts: &[&[u8]]) {
+        if !self.is_up() {
+            local.counts.frames_dropped_down += 1;
+        } else if self.output.push(parts) {
+            local.counts.frames_sent += 1;
+        } else {
+            local.counts.frames_dropped_full += 1;
+        }
+    }
+
+    /// Does what the time asks for.
+    pub(super) fn tick(&mut self, local: &mut Local) {
+        match self.phase {
+            Phase::Waiting { until_ms } if until_ms <= local.now_ms => self.dial(local),
+            Phase::Connecting { until_ms, .. } if until_ms <= local.now_ms => {
+                self.fail(local, Trouble::Unreachable, "it does not answer");
+            }
+            Phase::Greeting { until_ms, .. } if until_ms <= local.now_ms => {
+                self.fail(local, Trouble::Silent, "it took the connection but does not greet");
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, local: &mut Local) {
+        if let Some(&address) = self.addresses.get(self.next) {
+            self.next += 1;
+            return self.connect(local, address);
+        }
+        if let Some(addresses) = resolve::numbers(&self.hosts) {
+            return self.found(local, addresses);
+        }
+        self.phase = Phase::Resolving;
+        if let Err(e) = local.resolver.start(self.link, self.hosts.clone()) {
+            self.fail(local, Trouble::Unreachable, &format!("its host name cannot be looked up: {e}"));
+        }
+    }
+
+    /// A lookup has ended.
+    pub(super) fn resolved(&mut self, local: &mut Local, found: std::io::Result<Vec<SocketAddr>>) {
+        if !matches!(self.phase, Phase::Resolving) {
+            return;
+        }
+        match found {
+            Ok(addresses) => self.found(local, addresses),
+            Err(e) => {
+                self.fail(local, Trouble::Unreachable, &format!("its host name cannot be looked up: {e}"))
+            }
+        }
+    }
+
+    fn found(&mut self, local: &mut Local, addresses: Vec<SocketAddr>) {
+        self.addresses = addresses;
+        match self.addresses.first().copied() {
+            Some(first) => {
+                self.next = 1;
+                self.connect(local, first);
+            }
+            None => self.fail(local, Trouble::Unreachable, "it has no address"),
+        }
+    }
+
+    fn connect(&mut self, local: &mut Local, address: SocketAddr) {
+        let dialled = TcpStream::connect(address).and_then(|mut stream| {
+            local.registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
+            Ok(stream)
+        });
+        match dialled {
+            Ok(stream) => {
+                self.stream = Some(stream);
+                self.phase = Phase::Connecting { until_ms: local.now_ms + GREETING_TIMEOUT_MS };
+            }
+            Err(e) => self.fail(local, Trouble::Unreachable, &format!("{address}: {e}")),
+        }
+    }
+
+    /// The socket has something to tell.
+    pub(super) fn ready(&mut self, local: &mut Local) {
+        match self.phase {
+            Phase::Waiting { .. } | Phase::Resolving => {}
+            Phase::Connecting { until_ms } => self.connected(local, until_ms),
+            Phase::Greeting { .. } => self.hear(local),
+            Phase::Up { .. } => self.look(local),
+        }
+    }
+
+    /// The socket is connected, or cannot be.
+    fn connected(&mut self, local: &mut Local, until_ms: i64) {
+        let Some(stream) = &mut self.stream else { return };
+        let outcome = match stream.take_error() {
+            Ok(Some(e)) | Err(e) => Err(e),
+            // An event of the socket that had this token before.
+            Ok(None) if stream.peer_addr().is_err() => return,
+            // An empty socket takes a whole greeting.
+            Ok(None) => socket::tune(stream)
+                .and_then(|()| stream.write_all(&local.greeting(self.peer, None).encode())),
+        };
+        match outcome {
+            Ok(()) => self.phase = Phase::Greeting { until_ms, heard: Vec::new() },
+            Err(e) => {
+                let address = self.address();
+                self.fail(local, Trouble::Unreachable, &format!("{address}: {e}"));
+            }
+        }
+    }
+
+    /// Reads the peer's answer.
+    fn hear(&mut self, local: &mut Local) {
+        let (Some(stream), Phase::Greeting { heard, .. }) = (&mut self.stream, &mut self.phase) else {
+            return;
+        };
+        let mut buffer = [0; 1024];
+        loop {
+            match socket::read(stream, &mut buffer) {
+                Ok(None) => return,
+                Ok(Some(0)) => {
+                    return self.fail(local, Trouble::Silent, "it closed the connection without a greeting");
+                }
+                Ok(Some(n)) => {
+                    local.counts.bytes_received += n as u64;
+                    heard.extend_from_slice(&buffer[..n]);
+                }
+                Err(e) => return self.fail(local, Trouble::Silent, &e.to_string()),
+            }
+            match Greeting::decode(heard) {
+                Ok(Heard::Incomplete) => {}
+                Ok(Heard::Greeting(theirs)) => return self.answered(local, &theirs),
+                Ok(Heard::OtherVersion { version, .. }) => {
+                    let text = greeting::explain_version(self.peer, version);
+                    return self.refuse(local, Reason::Version, &text);
+                }
+                Err(e) => {
+                    local.counts.malformed += 1;
+                    return self.fail(local, Trouble::Foreign, &e.to_string());
+                }
+            }
+        }
+    }
+
+    /// The peer's answer is complete. The peer has checked the same; what it says is checked here once more, since it may be wrong.
+    fn answered(&mut self, local: &mut Local, theirs: &Greeting) {
+        let ours = local.greeting(self.peer, None);
+        let is_other = theirs.from != self.peer || theirs.to != local.me;
+        let reason = theirs.verdict.or(is_other.then_some(Reason::Addressee));
+        if let Some(reason) = reason.or_else(|| ours.hello.objection(&theirs.hello)) {
+            let text = greeting::explain(reason, true, &ours, theirs);
+            return self.refuse(local, reason, &text);
+        }
+        self.phase = Phase::Up { theirs: theirs.hello };
+        self.backoff_ms = BACKOFF_MS_MIN;
+        self.said = None;
+        tracing::info!("connected to server {} at {}", self.peer, self.address());
+        local.news.push(LinkNews::Up { peer: self.peer, hello: theirs.hello });
+    }
+
+    fn refuse(&mut self, local: &mut Local, reason: Reason, text: &str) {
+        if self.said != Some(Trouble::Refused(reason)) {
+            local.news.push(LinkNews::Refused { peer: self.peer, reason, dialled: true });
+        }
+        self.fail(local, Trouble::Refused(reason), text);
+    }
+
+    /// While frames go out nothing comes back but the end.
+    fn look(&mut self, local: &mut Local) {
+        let Some(stream) = &mut self.stream else { return };
+        match socket::read(stream, &mut [0; 1]) {
+            Ok(None) => self.flush(local),
+            Ok(Some(0)) => self.fail(local, Trouble::Lost, "it closed the connection"),
+            Ok(Some(_)) => {
+                local.counts.malformed += 1;
+                self.fail(local, Trouble::Foreign, "it sends where it should only listen");
+            }
+            Err(e) => self.fail(local, Trouble::Lost, &e.to_string()),
+        }
+    }
+
+    /// Offers what is queued to the socket.
+    pub(super) fn flush(&mut self, local: &mut Local) {
+        let (Some(stream), Phase::Up { .. }) = (&mut self.stream, &self.phase) else { return };
+        if self.output.queued() == 0 {
+            return;
+        }
+        match self.output.write_to(stream) {
+            Ok(taken) => local.counts.bytes_sent += taken as u64,
+            Err(e) => self.fail(local, Trouble::Lost, &e.to_string()),
+        }
+    }
+
+    /// Gives up a connection whose peer turns out to be of another cluster than `local`.
+    pub(super) fn check_cluster(&mut self, local: &mut Local) {
+        let Phase::Up { theirs } = &self.phase else { return };
+        if local.hello.is_of_another_cluster(theirs.cluster) {
+            let ours = local.greeting(self.peer, None);
+            let theirs = Greeting { from: self.peer, to: local.me, hello: *theirs, verdict: None };
+            let text = greeting::explain(Reason::Cluster, true, &ours, &theirs);
+            self.refuse(local, Reason::Cluster, &text);
+        }
+    }
+
+    /// Ends what there is and waits before the next attempt.
+    fn fail(&mut self, local: &mut Local, trouble: Trouble, why: &str) {
+        self.close(local);
+        self.phase = Phase::Waiting { until_ms: local.now_ms + self.backoff_ms };
+        self.backoff_ms = (2 * self.backoff_ms).min(BACKOFF_MS_MAX);
+        if self.said == Some(trouble) {
+            return;
+        }
+        self.said = Some(trouble);
+        match trouble {
+            Trouble::Lost => tracing::warn!("lost the connection to server {}: {why}", self.peer),
+            Trouble::Refused(_) => tracing::error!("no connection to server {}: {why}", self.peer),
+            _ => tracing::warn!(
+                "cannot connect to server {}: {why}; it is tried again until it works",
+                self.peer
+            ),
+        }
+    }
+
+    /// Ends the connection, if there is one, and forgets what was queued for it.
+    pub(super) fn close(&mut self, local: &mut Local) {
+        self.output.clear();
+        if let Some(mut stream) = self.stream.take() {
+            let _ = local.registry.deregister(&mut stream);
+        }
+    }
+
+    /// Where it was dialled last.
+    fn address(&self) -> String {
+        self.addresses.get(self.next.wrapping_sub(1)).map(ToString::to_string).unwrap_or_default()
+    }
+}

@@ -1,0 +1,45 @@
+//! Sockets as the links want them.
+
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener as StdListener};
+
+use mio::net::{TcpListener, TcpStream};
+use rustix::net::sockopt;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::limits::{KEEPALIVE_S, LISTEN_BACKLOG, UNCONFIRMED_MS_MAX};
+
+/// Opens a port for the other servers. The unspecified IPv6 address takes IPv4 too.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(StdListener::from(socket)))
+}
+
+/// Small frames leave at once, and a peer that is gone without a word is noticed.
+pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, std::time::Duration::from_secs(KEEPALIVE_S.into()))?;
+    sockopt::set_tcp_keepintvl(stream, std::time::Duration::from_secs(KEEPALIVE_S.into()))?;
+    sockopt::set_tcp_user_timeout(stream, UNCONFIRMED_MS_MAX)?;
+    Ok(())
+}
+
+/// Reads once. `Ok(None)`: nothing there now. `Ok(Some(0))`: the peer closed.
+pub(super) fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        return match stream.read(buffer) {
+            Ok(n) => Ok(Some(n)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => Err(e),
+        };
+    }
+}

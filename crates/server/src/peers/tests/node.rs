@@ -1,0 +1,107 @@
+//! One server's links with a poll of their own.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::{Events, Poll, Token, Waker};
+
+use super::*;
+
+const FIRST_TOKEN: usize = 100;
+/// Far longer than anything takes on a slow machine; only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) struct Node {
+    pub(super) links: Links,
+    pub(super) news: Vec<LinkNews>,
+    pub(super) frames: Vec<(u8, Bytes)>,
+    /// What the links are told the time is.
+    pub(super) clock_ms: i64,
+    /// Since when the clock runs; `None`: the test moves it.
+    started: Option<Instant>,
+    poll: Poll,
+}
+
+impl Node {
+    /// Listens at its own place among the members.
+    pub(super) fn start(me: u8, hello: Hello, members: &BTreeMap<u8, Member>) -> Node {
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(1)).unwrap());
+        let listen = SocketAddr::from(([127, 0, 0, 1], members[&me].addresses[0].1));
+        let registry = poll.registry().try_clone().unwrap();
+        let links = Links::new(registry, me, hello, members, &[listen], FIRST_TOKEN, waker).unwrap();
+        let (news, frames) = (Vec::new(), Vec::new());
+        Node { links, news, frames, clock_ms: 0, started: Some(Instant::now()), poll }
+    }
+
+    pub(super) fn stop_the_clock(&mut self) {
+        self.started = None;
+    }
+
+    /// What a server's thread does at each wake-up.
+    pub(super) fn turn(&mut self) {
+        let mut events = Events::with_capacity(64);
+        self.poll.poll(&mut events, Some(Duration::from_millis(1))).unwrap();
+        for event in &events {
+            if self.links.owns(event.token()) {
+                self.links.ready(event, &mut |from, frame| self.frames.push((from, frame)));
+            }
+        }
+        if let Some(started) = self.started {
+            self.clock_ms = started.elapsed().as_millis() as i64;
+        }
+        self.links.tick(self.clock_ms);
+        self.links.flush();
+        self.news.extend(self.links.news());
+    }
+
+    /// The peers that were said to be up, in order.
+    pub(super) fn ups(&self) -> Vec<u8> {
+        let up = |news: &LinkNews| match news {
+            LinkNews::Up { peer, .. } => Some(*peer),
+            _ => None,
+        };
+        self.news.iter().filter_map(up).collect()
+    }
+}
+
+/// Lets the nodes run until it is so.
+pub(super) fn until(nodes: &mut [&mut Node], what: &str, mut so: impl FnMut(&mut [&mut Node]) -> bool) {
+    let begun = Instant::now();
+    while !so(nodes) {
+        for node in &mut *nodes {
+            node.turn();
+        }
+        if begun.elapsed() > PATIENCE {
+            let news: Vec<_> = nodes.iter().map(|node| (&node.news, node.links.counts())).collect();
+            panic!("still not so: {what}; {news:?}");
+        }
+    }
+}
+
+pub(super) fn hello(cluster: u64, boot: u64) -> Hello {
+    Hello { cluster, engine: EngineKind::Raft, boot }
+}
+
+/// Members at ports of this machine.
+pub(super) fn members(ports: &[(u8, u16)]) -> BTreeMap<u8, Member> {
+    let member =
+        |port| Member { addresses: vec![("127.0.0.1".to_owned(), port)], observer: false, client: None };
+    ports.iter().map(|(id, port)| (*id, member(*port))).collect()
+}
+
+/// A port nobody listens on, below those the system gives to outgoing connections. Processes start from different places, so that tests
+/// which run at the same time do not take each other's.
+pub(super) fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = (std::process::id() % 400) as u16 * 50;
+    let port = || FIRST + offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (0..COUNT).map(|_| port()).find(free).expect("a free port")
+}
