@@ -146,8 +146,10 @@ fn a_proposer_takes_over_the_best_log() {
     assert_eq!(member.says_when_flushed(), [(2, fetch)]);
     let part = vec![leadership(old, 2), command(old, 3)];
     member.hears(2, own, Body::Suffix { previous: BOOTSTRAP, entries: part });
+    assert_eq!(member.says_when_flushed(), [], "the next part is on its way");
+    (0..4).for_each(|_| member.engine.tick());
     let fetch = Body::Fetch { after: at(3), commit: BOOTSTRAP };
-    assert_eq!(member.says_when_flushed(), [(2, fetch)]);
+    assert!(member.says_when_flushed().contains(&(2, fetch)), "or lost");
     member.hears(2, own, Body::Suffix { previous: at(3), entries: vec![command(old, 4)] });
 
     assert_eq!(member.engine.role().role, Role::Leader);

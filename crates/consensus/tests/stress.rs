@@ -4,14 +4,18 @@ use consensus::conformance::stress;
 use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
 
-const SEEDS: std::ops::Range<u64> = 0..250;
+/// The first ones, and those that once found something:
+/// - 300622: a Paxos proposer took over a long log one small part at a time, and the group stood still meanwhile.
+fn seeds() -> impl Iterator<Item = u64> {
+    (0..250).chain([300_622])
+}
 
 #[test]
 fn raft_recovers_from_any_mix_of_faults() {
-    SEEDS.for_each(|seed| stress(&|settings, start| Box::new(RaftEngine::new(settings, start)), seed));
+    seeds().for_each(|seed| stress(&|settings, start| Box::new(RaftEngine::new(settings, start)), seed));
 }
 
 #[test]
 fn paxos_recovers_from_any_mix_of_faults() {
-    SEEDS.for_each(|seed| stress(&|settings, start| Box::new(PaxosEngine::new(settings, start)), seed));
+    seeds().for_each(|seed| stress(&|settings, start| Box::new(PaxosEngine::new(settings, start)), seed));
 }

@@ -248,14 +248,16 @@ impl PaxosEngine {
 
     fn on_fetch(&mut self, from: MemberId, after: Position, commit: Position) {
         let starts = [after, commit];
-        let Some(previous) = starts.into_iter().find(|start| self.log.position(start.index) == Some(*start))
-        else {
-            return;
-        };
+        let start = starts.into_iter().find(|start| self.log.position(start.index) == Some(*start));
+        let Some(mut previous) = start else { return };
         let end = self.log.last_position().index + 1;
-        let entries = self.log.range(previous.index + 1, end, self.settings.message_bytes_max);
-        let entries = entries.cloned().collect();
-        self.outbox.send(from, self.promised, Body::Suffix { previous, entries });
+        for _ in 0..self.settings.messages_in_flight_max {
+            let entries = self.log.range(previous.index + 1, end, self.settings.message_bytes_max);
+            let entries = entries.cloned().collect::<Vec<_>>();
+            let Some(last) = entries.last().map(Entry::position) else { return };
+            self.outbox.send(from, self.promised, Body::Suffix { previous, entries });
+            previous = last;
+        }
     }
 
     fn on_read_answer(&mut self, name: ReadName, index: u64) {

@@ -55,6 +55,10 @@ struct Fetch {
     last: Position,
     /// What is taken over up to here; nothing yet.
     after: Option<Position>,
+    /// Parts that have come since it was asked last. The acceptor sends as many as may be on the way at once.
+    parts: usize,
+    /// Since it was asked, or a part came.
+    quiet_ticks: u32,
 }
 
 impl Candidacy {
@@ -116,6 +120,10 @@ impl PaxosEngine {
         if candidacy.retry_ticks >= self.settings.heartbeat_ticks {
             candidacy.retry_ticks = 0;
             self.ask_promises();
+        }
+        let Stage::Candidate(Candidacy { fetch: Some(fetch), .. }) = &mut self.stage else { return };
+        fetch.quiet_ticks += 1;
+        if fetch.quiet_ticks >= self.settings.heartbeat_ticks * 2 {
             self.ask_suffix();
         }
     }
@@ -162,16 +170,18 @@ impl PaxosEngine {
         let Some((from, last)) = highest else { return self.lead(&promises) };
         let Stage::Candidate(candidacy) = &mut self.stage else { return };
         if candidacy.fetch.as_ref().is_none_or(|fetch| fetch.last < last) {
-            candidacy.fetch = Some(Fetch { from, last, after: None });
+            candidacy.fetch = Some(Fetch { from, last, after: None, parts: 0, quiet_ticks: 0 });
             self.ask_suffix();
         }
     }
 
     fn ask_suffix(&mut self) {
-        let Stage::Candidate(Candidacy { fetch: Some(fetch), .. }) = &self.stage else { return };
+        let Stage::Candidate(Candidacy { fetch: Some(fetch), .. }) = &mut self.stage else { return };
+        (fetch.parts, fetch.quiet_ticks) = (0, 0);
         let after = fetch.after.unwrap_or(self.log.last_position());
+        let from = fetch.from;
         let body = Body::Fetch { after, commit: self.commit_position() };
-        self.outbox.send(fetch.from, self.promised, body);
+        self.outbox.send(from, self.promised, body);
     }
 
     pub(super) fn on_suffix(&mut self, from: MemberId, previous: Position, entries: Vec<Entry>) {
@@ -188,12 +198,16 @@ impl PaxosEngine {
         let Stage::Candidate(candidacy) = &mut self.stage else { return };
         let Some(fetch) = &mut candidacy.fetch else { return };
         fetch.after = Some(end);
+        (fetch.parts, fetch.quiet_ticks) = (fetch.parts + 1, 0);
+        let has_all_parts = fetch.parts == self.settings.messages_in_flight_max;
         if end == fetch.last {
             candidacy.fetch = None;
         }
         self.elapsed_ticks = 0;
         self.merge(entries);
         self.pursue();
-        self.ask_suffix();
+        if has_all_parts {
+            self.ask_suffix();
+        }
     }
 }
