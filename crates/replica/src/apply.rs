@@ -140,7 +140,7 @@ impl Replica {
         outlet: &mut impl Outlet,
     ) {
         self.homes.settled(session);
-        let here = machine.session(session).is_none_or(|known| known.home == self.settings.server);
+        let here = machine.session(session).is_none_or(|known| known.home == self.server());
         if !here && let Some(line) = self.lines.get_mut(&session) {
             // Its client has gone elsewhere, unless it is on its way back already.
             self.lost_requests += line.cut_before_move();

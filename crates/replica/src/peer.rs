@@ -2,24 +2,33 @@
 //!
 //! ```text
 //! message   = kind u8 | group u64 | …
-//! engine        1       the engine's bytes, which name group and version themselves (no group here)
+//! engine        1       member u64 | the engine's bytes, which name group and version themselves (no group here)
 //! forward       2       term u64 | boot u64 | number u64 | command*         follower → leader
 //! taken         3       term u64 | boot u64 | next u64                      leader → follower
 //! not taken     4       term u64 | (session i64 | cxid i32 | opcode i32)*   leader → follower
 //! touched       5       session i64 *                                       follower → leader
 //! fetch         6       index u64 | term u64 | zxid i64 | offset u64        member → member
 //! chunk         7       index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
+//! newcomer      8       nonce u64                                           member without data → all
+//! founders      9       (member u64 | nonce u64)*                           member → member without data
+//! welcome      10       nonce u64 | member u64                              leader → member without data
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late.
 
 use bytes::{Buf, BufMut, Bytes};
+use consensus::entry::MemberId;
 
 /// One message between two members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerMessage {
     /// For the engine.
-    Engine(Bytes),
+    Engine {
+        /// Whose engine sent it.
+        from: MemberId,
+        /// What it sent.
+        bytes: Bytes,
+    },
     /// The next commands of the sender's clients, in their order.
     Forward {
         /// The leadership they are meant for.
@@ -67,6 +76,29 @@ pub enum PeerMessage {
         /// What is there; empty if the member has no snapshot to give.
         bytes: Bytes,
     },
+    /// The sender has no data, and names its disk.
+    Newcomer {
+        /// Drawn for the disk when it was first used.
+        nonce: u64,
+    },
+    /// Who founded the group the sender belongs to, and on which disks.
+    Founders(Vec<Founder>),
+    /// The receiver belongs to the group from now on.
+    Welcome {
+        /// The disk this is meant for.
+        nonce: u64,
+        /// The id it has from now on.
+        member: MemberId,
+    },
+}
+
+/// A voter of a new group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Founder {
+    /// Its id.
+    pub member: MemberId,
+    /// Names its disk.
+    pub nonce: u64,
 }
 
 /// A command that got no place in the log.
@@ -112,6 +144,9 @@ const NOT_TAKEN: u8 = 4;
 const TOUCHED: u8 = 5;
 const FETCH: u8 = 6;
 const CHUNK: u8 = 7;
+const NEWCOMER: u8 = 8;
+const FOUNDERS: u8 = 9;
+const WELCOME: u8 = 10;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -124,8 +159,9 @@ impl PeerMessage {
             out.put_u64(group);
         };
         match self {
-            Self::Engine(bytes) => {
+            Self::Engine { from, bytes } => {
                 out.put_u8(ENGINE);
+                out.put_u64(from.0);
                 out.extend_from_slice(bytes);
             }
             Self::Forward { term, boot, number, commands } => {
@@ -162,6 +198,22 @@ impl PeerMessage {
                 out.put_u64(*offset);
                 out.extend_from_slice(bytes);
             }
+            Self::Newcomer { nonce } => {
+                head(NEWCOMER, out);
+                out.put_u64(*nonce);
+            }
+            Self::Founders(founders) => {
+                head(FOUNDERS, out);
+                for founder in founders {
+                    out.put_u64(founder.member.0);
+                    out.put_u64(founder.nonce);
+                }
+            }
+            Self::Welcome { nonce, member } => {
+                head(WELCOME, out);
+                out.put_u64(*nonce);
+                out.put_u64(member.0);
+            }
         }
     }
 
@@ -172,7 +224,7 @@ impl PeerMessage {
     pub fn read(group: u64, mut bytes: Bytes) -> Result<Self, BadPeerMessage> {
         let kind = bytes.try_get_u8()?;
         if kind == ENGINE {
-            return Ok(Self::Engine(bytes));
+            return Ok(Self::Engine { from: MemberId(bytes.try_get_u64()?), bytes });
         }
         let meant_for = bytes.try_get_u64()?;
         if meant_for != group {
@@ -201,6 +253,9 @@ impl PeerMessage {
                 let (length, offset) = (bytes.try_get_u64()?, bytes.try_get_u64()?);
                 return Ok(Self::Chunk { snapshot, length, offset, bytes });
             }
+            NEWCOMER => Self::Newcomer { nonce: bytes.try_get_u64()? },
+            FOUNDERS => Self::Founders(read_founders(&mut bytes)?),
+            WELCOME => Self::Welcome { nonce: bytes.try_get_u64()?, member: MemberId(bytes.try_get_u64()?) },
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
         if bytes.is_empty() { Ok(message) } else { Err(BadPeerMessage::Length) }
@@ -234,6 +289,14 @@ fn read_refused(bytes: &mut Bytes) -> Result<Vec<RefusedCommand>, BadPeerMessage
     Ok(refused)
 }
 
+fn read_founders(bytes: &mut Bytes) -> Result<Vec<Founder>, BadPeerMessage> {
+    let mut founders = Vec::with_capacity(bytes.len() / 16);
+    while !bytes.is_empty() {
+        founders.push(Founder { member: MemberId(bytes.try_get_u64()?), nonce: bytes.try_get_u64()? });
+    }
+    Ok(founders)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,7 +304,7 @@ mod tests {
     fn all() -> Vec<PeerMessage> {
         let snapshot = SnapshotId { index: 1 << 40, term: 3, zxid: -5 };
         vec![
-            PeerMessage::Engine(Bytes::from_static(b"engine")),
+            PeerMessage::Engine { from: MemberId(258), bytes: Bytes::from_static(b"engine") },
             PeerMessage::Forward { term: 1, boot: 2, number: 3, commands: Bytes::from_static(b"commands") },
             PeerMessage::Taken { term: 1, boot: 2, next: 3 },
             PeerMessage::NotTaken {
@@ -251,6 +314,9 @@ mod tests {
             PeerMessage::Touched(vec![1, i64::MIN, i64::MAX]),
             PeerMessage::Fetch { snapshot, offset: 9 },
             PeerMessage::Chunk { snapshot, length: 100, offset: 9, bytes: Bytes::from_static(b"piece") },
+            PeerMessage::Newcomer { nonce: u64::MAX },
+            PeerMessage::Founders(vec![Founder { member: MemberId(3), nonce: 4 }; 2]),
+            PeerMessage::Welcome { nonce: 1, member: MemberId(259) },
         ]
     }
 
@@ -275,12 +341,12 @@ mod tests {
             }
         }
         assert_eq!(
-            PeerMessage::read(0, Bytes::from_static(&[9; 9])),
-            Err(BadPeerMessage::Group(0x0909_0909_0909_0909))
+            PeerMessage::read(0, Bytes::from_static(&[99; 9])),
+            Err(BadPeerMessage::Group(0x6363_6363_6363_6363))
         );
         assert_eq!(
-            PeerMessage::read(0, Bytes::from_static(&[9, 0, 0, 0, 0, 0, 0, 0, 0])),
-            Err(BadPeerMessage::Kind(9))
+            PeerMessage::read(0, Bytes::from_static(&[99, 0, 0, 0, 0, 0, 0, 0, 0])),
+            Err(BadPeerMessage::Kind(99))
         );
         assert_eq!(PeerMessage::read(0, Bytes::new()), Err(BadPeerMessage::Length));
     }

@@ -21,8 +21,8 @@ use crate::submission::{Item, Submission};
 /// What a replica is told about itself when it is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// This server's id; sessions of its clients have their home here.
-    pub server: u8,
+    /// This member; sessions of its clients have their home at its server.
+    pub member: MemberId,
     /// Counts the starts of this server: MUST rise with each.
     pub boot: u64,
     /// Switches stamped on every batch, so that all members apply it alike whatever their own configuration says.
@@ -145,9 +145,25 @@ impl Replica {
         replica
     }
 
+    /// The same member with what `wrap` makes of its engine.
+    #[must_use]
+    pub fn with_engine(self, wrap: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>) -> Replica {
+        Replica { engine: wrap(self.engine), ..self }
+    }
+
     /// The engine, for what concerns agreement alone (ticks, compaction, status).
     pub fn engine(&mut self) -> &mut dyn Engine {
         self.engine.as_mut()
+    }
+
+    /// This member.
+    pub fn member(&self) -> MemberId {
+        self.settings.member
+    }
+
+    /// The server it is.
+    pub fn server(&self) -> u8 {
+        server_of(self.settings.member)
     }
 
     /// Index of the last entry applied in full.
@@ -215,7 +231,7 @@ impl Replica {
         let RefusedCommand { session, cxid: xid, opcode } = command;
         let sent = match self.duty {
             Duty::Lead { ready: true } => {
-                if !self.may_write(machine, self.settings.server, &command, bytes) {
+                if !self.may_write(machine, self.server(), &command, bytes) {
                     self.lost.push(token);
                     self.lost_requests += 1;
                     return;
@@ -258,7 +274,7 @@ impl Replica {
     /// has gone, and knows no outcome.
     pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, origin: Origin, bytes: &[u8]) {
         let server = match origin {
-            Origin::Here => self.settings.server,
+            Origin::Here => self.server(),
             Origin::Member(server) => server,
         };
         let mut rest = bytes;

@@ -164,6 +164,6 @@ impl Replica {
         let membership = self.engine.status().membership;
         self.alone = membership.voters.len() == 1
             && membership.learners.is_empty()
-            && crate::replica::server_of(membership.voters[0]) == self.settings.server;
+            && membership.voters[0] == self.settings.member;
     }
 }

@@ -89,7 +89,12 @@ impl Server {
         let poll = Poll::new().map_err(system("create a poll"))?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?);
         let links = links(&config, &rest, &poll, &waker)?;
-        let place = Place { me: rest.me, client_port: address.port(), hash_seed: RealDisk.entropy(), waker: Some(waker) };
+        let place = Place {
+            me: rest.identity.server,
+            client_port: address.port(),
+            hash_seed: RealDisk.entropy(),
+            waker: Some(waker),
+        };
         let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, place));
         let mut driver = Driver::new(Arc::clone(&shared), rest, links);
         if driver.is_alone() {
@@ -243,8 +248,8 @@ fn links(
     }
     listen.sort();
     listen.dedup();
-    let hello = Hello { cluster: 0, engine: ensemble.engine, boot: rest.boot };
-    Links::new(registry, rest.me, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
+    let hello = Hello { cluster: 0, engine: ensemble.engine, boot: rest.identity.boot };
+    Links::new(registry, rest.identity.server, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
         .map(Some)
         .map_err(system("listen for the other servers on this server's quorum port"))
 }

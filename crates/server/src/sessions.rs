@@ -50,7 +50,11 @@ impl SessionTable {
     /// does, so that ids of two runs and two servers do not meet. `tick_ms` is the width of the expiry buckets.
     pub fn new(server_id: u8, now_ms: i64, tick_ms: i64) -> SessionTable {
         SessionTable {
-            inner: Mutex::new(Inner { entries: HashMap::new(), expiry: ExpiryQueue::new(tick_ms), told_ms: 0 }),
+            inner: Mutex::new(Inner {
+                entries: HashMap::new(),
+                expiry: ExpiryQueue::new(tick_ms),
+                told_ms: 0,
+            }),
             next_id: AtomicI64::new(first_id(server_id, now_ms)),
         }
     }
@@ -124,9 +128,10 @@ impl SessionTable {
     pub fn touched(&self, now_ms: i64) -> Vec<i64> {
         let mut inner = self.inner.lock();
         let since_ms = std::mem::replace(&mut inner.told_ms, now_ms);
-        let touched = inner.entries.iter().filter(|(_, entry)| {
-            entry.owner.is_some() && entry.seen_ms.load(Ordering::Relaxed) >= since_ms
-        });
+        let touched = inner
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.owner.is_some() && entry.seen_ms.load(Ordering::Relaxed) >= since_ms);
         let mut touched: Vec<i64> = touched.map(|(session, _)| *session).collect();
         touched.sort_unstable();
         touched

@@ -1,16 +1,21 @@
 //! A server without its process: no threads, sockets, files or clock of its own. A simulator lends it all of these and says when what
 //! happens; everything else is the server's own code.
 
+mod tap;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use consensus::engine::{RoleChange, Status};
+use consensus::engine::{Engine, RoleChange, Status};
+use consensus::entry::Entry;
 use mio::Poll;
+pub use mio::Registry;
 use parking_lot::RwLockReadGuard;
 use state::machine::Machine;
 use storage::disk::Disk;
 
+use self::tap::{Heard, Tap};
 use crate::clock::{Clock, ManualTime};
 use crate::config::Config;
 use crate::inbox::Errand;
@@ -40,6 +45,7 @@ pub struct Member {
     shared: Arc<Shared>,
     driver: Driver<Outbox>,
     io: IoThread,
+    heard: Heard,
 }
 
 /// Why a member did not start, or cannot go on.
@@ -62,8 +68,11 @@ impl Member {
         let hash_seed = disk.entropy();
         let files = Files { disk, background: false };
         let features = features(&config.requests);
-        let recovered = recovery::recover(files, &config, features)?;
-        let place = Place { me: recovered.rest.me, client_port: 0, hash_seed, waker: None };
+        let mut recovered = recovery::recover(files, &config, features)?;
+        let heard = Heard::default();
+        let tap = |engine| Box::new(Tap { engine, heard: Arc::clone(&heard) }) as Box<dyn Engine>;
+        recovered.rest.replica = recovered.rest.replica.with_engine(tap);
+        let place = Place { me: recovered.rest.identity.server, client_port: 0, hash_seed, waker: None };
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
         let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, place));
@@ -73,7 +82,7 @@ impl Member {
         }
         let poll = Poll::new().expect("a simulator has few polls");
         let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
-        Ok(Member { shared, driver, io })
+        Ok(Member { shared, driver, io, heard })
     }
 
     /// Takes in a frame of that member.
@@ -120,6 +129,11 @@ impl Member {
     /// Frames for other members since the last call.
     pub fn take_frames(&mut self) -> Vec<(u8, Bytes)> {
         std::mem::take(&mut self.driver.transport_mut().0)
+    }
+
+    /// Entries this member has taken for agreed since the last call, in its order.
+    pub fn take_agreed(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut *self.heard.lock())
     }
 
     /// Asks for a snapshot at the next cycle.

@@ -34,6 +34,7 @@ impl Loader<'_> {
             file: command_line.config.clone(),
             settings: self.settings.listed(),
             server_id,
+            ensemble: None,
             tick_time_ms,
             listen,
             session: self.session(tick_time_ms),

@@ -5,6 +5,7 @@
 //! Loading has no side effect: it starts nothing, creates nothing and prints nothing. Either a whole [`Config`] comes out, with
 //! warnings to log, or a [`ConfigError`] that lists everything that is wrong.
 
+mod ensemble;
 mod fields;
 pub mod keys;
 pub mod limits;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+pub use ensemble::Ensemble;
 pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
 pub use member::Member;
 pub use problem::{ConfigError, Problem, Warning};
@@ -32,6 +34,8 @@ pub struct Config {
     /// `myid`, or the number of the only `server.N`: 1..=255, the top byte of new session ids. 0 when there is neither: session ids then
     /// begin with 1, as ZooKeeper's do.
     pub server_id: u8,
+    /// The ensemble this server is one of, if it is not alone.
+    pub ensemble: Option<Ensemble>,
     /// Length of a tick in ms (`tickTime`): the grain of session expiry.
     pub tick_time_ms: u32,
     /// Where clients connect.

@@ -148,14 +148,6 @@ impl Links {
         self.arrivals.tick(&mut self.local);
     }
 
-    /// Offers everything queued to the sockets, one write for each peer. What a socket does not take follows by itself, as `ready` is
-    /// told that it takes more.
-    pub fn flush(&mut self) {
-        for link in self.outgoing.values_mut() {
-            link.flush(&mut self.local);
-        }
-    }
-
     /// What happened since the last call, oldest first.
     pub fn news(&mut self) -> impl Iterator<Item = LinkNews> + '_ {
         self.local.news.drain(..)
@@ -178,6 +170,14 @@ impl Links {
 }
 
 impl Transport for Links {
+    /// Offers everything queued to the sockets, one write for each peer. What a socket does not take follows by itself, as `ready` is
+    /// told that it takes more.
+    fn flush(&mut self) {
+        for link in self.outgoing.values_mut() {
+            link.flush(&mut self.local);
+        }
+    }
+
     fn send(&mut self, to: u8, frame: &[u8]) {
         self.send_parts(to, &[frame]);
     }

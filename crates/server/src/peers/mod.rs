@@ -42,9 +42,33 @@ pub trait Transport: Send {
     /// `frame` has 1 to [`limits::FRAME_BYTES_MAX`] bytes; the first says what it is, for the receiver's caller.
     fn send(&mut self, to: u8, frame: &[u8]);
 
+    /// Offers everything sent to the network.
+    fn flush(&mut self);
+
     /// As [`send`](Self::send) for a frame that lies in pieces.
     fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
         self.send(to, &parts.concat());
+    }
+}
+
+/// A server of its own has nobody to talk to.
+impl<T: Transport> Transport for Option<T> {
+    fn send(&mut self, to: u8, frame: &[u8]) {
+        if let Some(transport) = self {
+            transport.send(to, frame);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(transport) = self {
+            transport.flush();
+        }
+    }
+
+    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+        if let Some(transport) = self {
+            transport.send_parts(to, parts);
+        }
     }
 }
 

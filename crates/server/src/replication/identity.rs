@@ -1,35 +1,42 @@
 //! Which member of which group a data directory belongs to.
 //!
 //! ```text
-//! DATA_DIR/ostler.member     "member=3 engine=raft boot=17 founders=1,2,3\n"
+//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 member=3 founders=1:8a…41,2:…,3:6f…09\n"
 //! ```
 //!
-//! `founders` are the voters a new group starts with; they are kept here because a log without a snapshot can only be read with the
-//! members it was written under, whatever the configuration says by then. A member that joined later has none.
+//! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that was there before under the same number.
+//! `member=0` says that the directory has no part in a group yet. `founders` are the voters a new group starts with and their disks;
+//! they are kept here because a log without a snapshot can only be read with the members it was written under, whatever the
+//! configuration says by then. A member that joined later has none.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use consensus::entry::MemberId;
+use replica::peer::Founder;
 use storage::disk::{Disk, Mode};
 
 const NAME: &str = "ostler.member";
 const NEW_NAME: &str = "ostler.member.new";
 /// More than any such line has.
-const BYTES_MAX: u64 = 4096;
+const BYTES_MAX: u64 = 16 << 10;
 
 /// The contents of the file, as of this start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// This member.
-    pub(crate) member: MemberId,
-    /// The engine that wrote the log.
+    /// The server's number (`myid`); 1 if it has none.
+    pub(crate) server: u8,
+    /// Names the disk.
+    pub(crate) nonce: u64,
+    /// The engine that writes the log.
     pub(crate) engine: String,
     /// Counts the starts.
     pub(crate) boot: u64,
+    /// Its id in its group, if it belongs to one.
+    pub(crate) member: Option<MemberId>,
     /// Voters of the new group, or nobody if it existed before this member.
-    pub(crate) founders: Vec<MemberId>,
+    pub(crate) founders: Vec<Founder>,
 }
 
 /// Why the directory cannot be this member's.
@@ -59,9 +66,9 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
         /// Whose data.
-        found: u64,
+        found: u8,
         /// Whose they should be.
-        wanted: u64,
+        wanted: u8,
     },
     /// The log was written by the other engine.
     #[error("{}: the ensemble was created with ostler.consensus={found}, and the configuration says {wanted}. The engine of an ensemble cannot be changed", path.display())]
@@ -77,19 +84,27 @@ pub enum IdentityError {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let founders: Vec<_> = self.founders.iter().map(|member| member.0.to_string()).collect();
+        let Identity { server, nonce, engine, boot, .. } = self;
+        let member = self.member.map_or(0, |member| member.0);
+        let founders: Vec<_> =
+            self.founders.iter().map(|founder| format!("{}:{:x}", founder.member.0, founder.nonce)).collect();
+        let founders = founders.join(",");
         writeln!(
             f,
-            "member={} engine={} boot={} founders={}",
-            self.member.0,
-            self.engine,
-            self.boot,
-            founders.join(",")
+            "server={server} nonce={nonce:x} engine={engine} boot={boot} member={member} founders={founders}"
         )
     }
 }
 
 impl Identity {
+    /// Of a server without data. One that is alone founds a group of one at once.
+    pub(crate) fn new(disk: &dyn Disk, server: u8, engine: &str, alone: bool) -> Identity {
+        let (member, nonce) = (MemberId(u64::from(server)), disk.entropy());
+        let founders = if alone { vec![Founder { member, nonce }] } else { Vec::new() };
+        let member = alone.then_some(member);
+        Identity { server, nonce, engine: engine.to_owned(), boot: 0, member, founders }
+    }
+
     /// Reads who this member is, or makes it `new`; counts the start, durably.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, new: Identity) -> Result<Identity, IdentityError> {
         let path = dir.join(NAME);
@@ -103,15 +118,25 @@ impl Identity {
             }
         };
         identity.boot += 1;
-        write(disk, dir, &identity.to_string())?;
+        identity.save(disk, dir)?;
         Ok(identity)
+    }
+
+    /// Writes it down, durably.
+    pub(crate) fn save(&self, disk: &dyn Disk, dir: &Path) -> Result<(), IdentityError> {
+        write(disk, dir, &self.to_string())
+    }
+
+    /// The voters a new group starts with.
+    pub(crate) fn founding_members(&self) -> Vec<MemberId> {
+        self.founders.iter().map(|founder| founder.member).collect()
     }
 }
 
 fn check(path: &Path, known: &Identity, wanted: &Identity) -> Result<(), IdentityError> {
     let path = path.to_owned();
-    if known.member.0 & 0xFF != wanted.member.0 & 0xFF {
-        let (found, wanted) = (known.member.0 & 0xFF, wanted.member.0 & 0xFF);
+    if known.server != wanted.server {
+        let (found, wanted) = (known.server, wanted.server);
         return Err(IdentityError::OtherServer { path, found, wanted });
     }
     if known.engine != wanted.engine {
@@ -124,13 +149,20 @@ fn check(path: &Path, known: &Identity, wanted: &Identity) -> Result<(), Identit
 fn parse(line: &str) -> Option<Identity> {
     let mut words = line.strip_suffix('\n')?.split(' ');
     let mut value = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix('=');
-    let member = MemberId(value("member")?.parse().ok()?);
+    let server = value("server")?.parse().ok()?;
+    let nonce = u64::from_str_radix(value("nonce")?, 16).ok()?;
     let engine = value("engine")?.to_owned();
     let boot = value("boot")?.parse().ok()?;
-    let founders = value("founders")?;
-    let founders = founders.split(',').filter(|text| !text.is_empty());
-    let founders = founders.map(|text| text.parse().ok().map(MemberId)).collect::<Option<Vec<_>>>()?;
-    words.next().is_none().then_some(Identity { member, engine, boot, founders })
+    let member: u64 = value("member")?.parse().ok()?;
+    let founders = value("founders")?.split(',').filter(|text| !text.is_empty()).map(parse_founder);
+    let founders = founders.collect::<Option<Vec<_>>>()?;
+    let member = (member != 0).then_some(MemberId(member));
+    words.next().is_none().then_some(Identity { server, nonce, engine, boot, member, founders })
+}
+
+fn parse_founder(text: &str) -> Option<Founder> {
+    let (member, nonce) = text.split_once(':')?;
+    Some(Founder { member: MemberId(member.parse().ok()?), nonce: u64::from_str_radix(nonce, 16).ok()? })
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, IdentityError> {
@@ -166,22 +198,20 @@ mod tests {
 
     use super::*;
 
-    fn new(member: u64, engine: &str) -> Identity {
-        let founders = [1, 2, 3].map(MemberId).to_vec();
-        Identity { member: MemberId(member), engine: engine.to_owned(), boot: 0, founders }
+    fn new(disk: &SimDisk, server: u8, engine: &str) -> Identity {
+        Identity::new(disk, server, engine, true)
     }
 
     #[test]
-    fn starts_are_counted_and_founders_kept() {
+    fn starts_are_counted_and_the_disk_keeps_its_name() {
         let disk = SimDisk::new(1);
         let dir = Path::new("/data");
         disk.create_dir(dir).unwrap();
-        assert_eq!(Identity::open(&disk, dir, new(2, "raft")).unwrap().boot, 1);
+        let first = Identity::open(&disk, dir, new(&disk, 2, "raft")).unwrap();
         disk.crash();
-        let mut other = new(2, "raft");
-        other.founders.clear();
-        let again = Identity::open(&disk, dir, other).unwrap();
-        assert_eq!((again.boot, again.founders.len()), (2, 3));
+        let again = Identity::open(&disk, dir, new(&disk, 2, "raft")).unwrap();
+        assert_eq!((first.boot, again.boot), (1, 2));
+        assert_eq!(again, Identity { boot: 2, ..first });
     }
 
     #[test]
@@ -189,20 +219,25 @@ mod tests {
         let disk = SimDisk::new(1);
         let dir = Path::new("/data");
         disk.create_dir(dir).unwrap();
-        Identity::open(&disk, dir, new(2, "raft")).unwrap();
-        let refused = Identity::open(&disk, dir, new(3, "raft")).unwrap_err();
+        Identity::open(&disk, dir, new(&disk, 2, "raft")).unwrap();
+        let refused = Identity::open(&disk, dir, new(&disk, 3, "raft")).unwrap_err();
         assert!(matches!(refused, IdentityError::OtherServer { found: 2, wanted: 3, .. }), "{refused}");
-        let refused = Identity::open(&disk, dir, new(2, "paxos")).unwrap_err();
+        let refused = Identity::open(&disk, dir, new(&disk, 2, "paxos")).unwrap_err();
         assert!(matches!(refused, IdentityError::OtherEngine { .. }), "{refused}");
     }
 
     #[test]
     fn only_whole_lines_are_read() {
-        let line = new(2, "raft").to_string();
-        assert_eq!(parse(&line), Some(new(2, "raft")));
+        let mut identity = new(&SimDisk::new(1), 2, "raft");
+        identity.founders.push(Founder { member: MemberId(258), nonce: 7 });
+        let line = identity.to_string();
+        assert_eq!(parse(&line), Some(identity.clone()));
         for cut in 0..line.len() {
             assert_eq!(parse(&line[..cut]), None, "{cut}");
         }
-        assert_eq!(parse("member=2 engine=raft boot=1 founders= x\n"), None);
+        identity.member = None;
+        identity.founders.clear();
+        assert_eq!(parse(&identity.to_string()), Some(identity));
+        assert_eq!(parse("server=2 nonce=1 engine=raft boot=1 member=2 founders= x\n"), None);
     }
 }

@@ -7,9 +7,9 @@ use consensus::engine::StepError;
 use consensus::entry::MemberId;
 use replica::peer::PeerMessage;
 
-use crate::peers::Transport;
 use super::{Driver, Fatal, GROUP};
 use crate::mailbox::{Delivery, Note};
+use crate::peers::Transport;
 use crate::shared::thread_of;
 
 /// Length of an engine's tick.
@@ -20,6 +20,9 @@ const TICKS_AT_ONCE_MAX: i64 = 3;
 
 /// How often the leader is told which sessions were heard of.
 const TOUCH_MS: i64 = 400;
+
+/// How often a server without data says so.
+const ANNOUNCE_MS: i64 = 100;
 
 /// Room made in the log for an engine message besides its entries.
 const MESSAGE_SLACK_BYTES: usize = 4 << 10;
@@ -52,7 +55,12 @@ impl<T: Transport> Driver<T> {
             }
         };
         match message {
-            PeerMessage::Engine(bytes) => self.step(from, bytes, length)?,
+            PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
+            PeerMessage::Founders(founders) => self.hear_founders(founders)?,
+            PeerMessage::Welcome { nonce, member } => self.hear_welcome(nonce, member)?,
+            // Whatever else is meant for a member that was here before.
+            _ if self.is_newcomer() => {}
+            PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,
             PeerMessage::Touched(sessions) => {
                 let now_ms = self.shared.clock.elapsed_ms();
                 sessions.into_iter().for_each(|session| self.shared.sessions.touch(session, now_ms));
@@ -69,14 +77,19 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    fn step(&mut self, from: u8, bytes: Bytes, length: usize) -> Result<(), Fatal> {
+    fn step(&mut self, from: u8, member: MemberId, bytes: Bytes, length: usize) -> Result<(), Fatal> {
+        if replica::server_of(member) != from {
+            tracing::warn!("server.{from} speaks as member {}", member.0);
+            return Ok(());
+        }
+        self.roster.heard(from, self.shared.clock.elapsed_ms());
         // An engine cannot be told to leave entries out, so what the log has no room for does not reach it: for the others the message
         // is lost, and will come again.
         if self.log.reserve(std::iter::once(length + MESSAGE_SLACK_BYTES)).is_err() {
             self.shared.counts.messages_refused.fetch_add(1, Relaxed);
             return Ok(());
         }
-        match self.replica.step(MemberId(u64::from(from)), bytes) {
+        match self.replica.step(member, bytes) {
             Ok(()) => Ok(()),
             Err(StepError::LostLog) => Err(Fatal::LostLog),
             Err(e) => {
@@ -109,6 +122,14 @@ impl<T: Transport> Driver<T> {
             return;
         }
         let now_ms = self.shared.clock.elapsed_ms();
+        if self.is_newcomer() {
+            if now_ms >= self.company.touch_due_ms {
+                self.company.touch_due_ms = now_ms + ANNOUNCE_MS;
+                self.announce();
+            }
+            self.company.tick_due_ms = now_ms + TICK_MS;
+            return;
+        }
         let missed = (now_ms - self.company.tick_due_ms).div_euclid(TICK_MS) + 1;
         if missed > 0 {
             (0..missed.min(TICKS_AT_ONCE_MAX)).for_each(|_| self.replica.tick());
@@ -118,6 +139,9 @@ impl<T: Transport> Driver<T> {
             self.company.touch_due_ms = now_ms + TOUCH_MS;
             self.report_touched();
             self.fetch_on();
+            if self.replica.leads() {
+                self.tend_roster();
+            }
         }
         self.watch_leader(now_ms);
     }
@@ -183,6 +207,7 @@ impl<T: Transport> Driver<T> {
             return Ok(());
         }
         self.company.led_before = leads;
+        self.roster.clear();
         if !leads {
             return Ok(());
         }

@@ -10,8 +10,10 @@
 mod chores;
 pub(crate) mod identity;
 mod members;
+mod newcomer;
 mod outlet;
 pub(crate) mod recovery;
+mod roster;
 mod snapshots;
 #[cfg(test)]
 mod tests;
@@ -31,8 +33,11 @@ use storage::data_dir::DataDir;
 use storage::log::{AppendError, FlushError, Log, Record};
 
 use self::chores::Chores;
+use self::identity::Identity;
 use self::members::{Company, TICK_MS};
+use self::newcomer::Newcomer;
 use self::outlet::Gathered;
+use self::roster::Roster;
 use self::snapshots::Snapshots;
 use self::transfer::Fetching;
 pub(crate) use self::wheel::Wheel;
@@ -53,6 +58,9 @@ pub(crate) struct Driver<T: Transport> {
     me: u8,
     transport: T,
     company: Company,
+    identity: Identity,
+    newcomer: Newcomer,
+    roster: Roster,
     fetching: Option<Fetching>,
     /// Ticks of silence after which an election is due.
     election_ticks: u32,
@@ -89,6 +97,9 @@ pub enum Fatal {
          data directory, and let it join anew"
     )]
     LostLog,
+    /// Who this member is cannot be written down.
+    #[error("this server cannot become a member of the ensemble")]
+    Identity(#[source] Box<identity::IdentityError>),
     /// A snapshot of another member cannot be taken up.
     #[error("the snapshot fetched from another server cannot be loaded")]
     Install(#[source] Box<recovery::RecoveryError>),
@@ -106,18 +117,22 @@ const LEADERLESS_TIMEOUTS: i64 = 5;
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest, transport: T) -> Driver<T> {
         let snapshots = Snapshots::new(&shared, rest.files, rest.snapshot_dir);
+        let election_ticks = recovery::election_ticks(&shared.config);
         let now_ms = shared.clock.elapsed_ms();
         for session in shared.machine.read().sessions() {
             shared.sessions.opened(session.id, session.timeout_ms, now_ms);
         }
         Driver {
             chores: Chores::new(&shared.config),
-            me: rest.me,
+            me: rest.identity.server,
             transport,
             company: Company::default(),
+            identity: rest.identity,
+            newcomer: Newcomer::default(),
+            roster: Roster::default(),
             fetching: None,
-            election_ticks: rest.election_ticks,
-            leaderless_ms_max: i64::from(rest.election_ticks) * TICK_MS * LEADERLESS_TIMEOUTS,
+            election_ticks,
+            leaderless_ms_max: i64::from(election_ticks) * TICK_MS * LEADERLESS_TIMEOUTS,
             shared,
             replica: rest.replica,
             log: rest.log,
@@ -255,7 +270,8 @@ impl<T: Transport> Driver<T> {
             return;
         }
         for message in ready.messages.drain(..) {
-            self.send(replica::server_of(message.to), &PeerMessage::Engine(message.bytes));
+            let from = self.replica.member();
+            self.send(replica::server_of(message.to), &PeerMessage::Engine { from, bytes: message.bytes });
         }
         self.transport.flush();
     }

@@ -10,22 +10,23 @@ use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
 use consensus::membership::SnapshotMeta;
 use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
-use replica::{Replica, server_of};
+use replica::Replica;
 use state::command::{CLUSTER_KEY_BYTES, Features};
 use state::machine::Machine;
 use state::snapshot::{LoadError, Loader};
 use storage::data_dir::{DataDir, DataDirError};
 use storage::disk::{Disk, RealDisk};
-use storage::log::{Log, LogOptions, OpenError, Record};
+use storage::log::{AppendError, FlushError, Log, LogOptions, OpenError, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
 use super::GROUP;
 use super::identity::{Identity, IdentityError};
 use super::members::TICK_MS;
-use crate::config::{Config, EngineKind, Ensemble};
+use super::newcomer::founding_meta;
+use crate::config::{Config, EngineKind};
 
-/// The member of a group of one whose server has no id.
-pub(crate) const MEMBER: MemberId = MemberId(1);
+/// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
+const SERVER_ALONE: u8 = 1;
 
 /// Most bytes of commands in one log entry; bounds what one cycle applies at once.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
@@ -61,12 +62,8 @@ pub(crate) struct Recovered {
 /// All of it but the machine.
 pub(crate) struct Rest {
     pub(crate) replica: Replica,
-    /// This server's id in its group.
-    pub(crate) me: u8,
-    /// How often this member has started.
-    pub(crate) boot: u64,
-    /// Ticks of silence after which an election is due.
-    pub(crate) election_ticks: u32,
+    /// Who this server is.
+    pub(crate) identity: Identity,
     pub(crate) log: Log,
     pub(crate) files: Files,
     pub(crate) snapshot_dir: PathBuf,
@@ -88,6 +85,12 @@ pub enum RecoveryError {
     /// The directories.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// The log has no room.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log fails.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
     /// Whose the data are.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -160,8 +163,8 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
     let snapshot_dir = data_dir.snapshot().to_owned();
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
-    let identity = Identity::open(disk, &storage.data_dir, newcomer(config))?;
-    let (meta, machine) = newest_snapshot(disk, &snapshot_dir, &identity.founders)?;
+    let identity = Identity::open(disk, &storage.data_dir, newcomer(disk, config))?;
+    let (meta, machine) = newest_snapshot(disk, &snapshot_dir, &identity)?;
     if !storage.force_sync {
         tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
     }
@@ -172,7 +175,14 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
         ..LogOptions::default()
     };
     let mut tail = Tail { after: meta.position.index, ..Tail::default() };
-    let log = Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
+    let mut log =
+        Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
+    if tail.contradicts(meta.position) {
+        tail.entries.clear();
+        log.reserve(std::iter::once(0))?;
+        log.reset(GROUP, meta.position.index, meta.position.term)?;
+        log.flush()?;
+    }
     if let Some(repaired) = &log.recovered().repaired {
         tracing::warn!(
             "{}: the log ends at byte {}; {} records of an interrupted flush were cut off, none of them acknowledged",
@@ -182,48 +192,63 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
         );
     }
     let start = tail.start(meta, data_dir.log())?;
+    let replica = replica(config, &identity, features, start, disk.entropy());
+    let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir };
+    Ok(Recovered { machine, rest })
+}
+
+/// The member of that identity. Without one it is an engine that does nothing, to which nothing may be said.
+pub(super) fn replica(
+    config: &Config,
+    identity: &Identity,
+    features: Features,
+    start: Start,
+    seed: u64,
+) -> Replica {
     let applied = start.snapshot.position.index;
-    let settings = engine_settings(config, &identity, disk.entropy());
-    let election_ticks = settings.election_ticks;
+    let settings = engine_settings(config, identity, seed);
+    let member = settings.member;
     let engine: Box<dyn Engine> = match config.ensemble.as_ref().map(|ensemble| ensemble.engine) {
         Some(EngineKind::Paxos) => Box::new(PaxosEngine::new(settings, start)),
         Some(EngineKind::Raft) | None => Box::new(RaftEngine::new(settings, start)),
     };
-    let me = server_of(identity.member);
     let settings = replica::Settings {
-        server: me,
+        member,
         boot: identity.boot,
         features,
         entry_bytes_max: ENTRY_BYTES_MAX,
         linearizable_reads: config.ensemble.as_ref().is_some_and(|ensemble| ensemble.linearizable_reads),
     };
-    let replica = Replica::new(engine, settings, applied);
-    let boot = identity.boot;
-    let rest = Rest { replica, me, boot, election_ticks, log, files, snapshot_dir, data_dir };
-    Ok(Recovered { machine, rest })
+    Replica::new(engine, settings, applied)
 }
 
-/// Who a server without data is: a founder of its ensemble, an observer that waits to be taken in, or alone.
-fn newcomer(config: &Config) -> Identity {
-    let (member, engine, founders) = match &config.ensemble {
-        None => (MEMBER, EngineKind::Raft, vec![MEMBER]),
+fn newcomer(disk: &dyn Disk, config: &Config) -> Identity {
+    match &config.ensemble {
+        None => Identity::new(disk, SERVER_ALONE, &EngineKind::Raft.to_string(), true),
         Some(ensemble) => {
-            let member = MemberId(u64::from(config.server_id));
-            let founders = ensemble.voters().map(|server| MemberId(u64::from(server))).collect::<Vec<_>>();
-            (member, ensemble.engine, if founders.contains(&member) { founders } else { Vec::new() })
+            let alone = ensemble.voters().eq([config.server_id]);
+            Identity::new(disk, config.server_id, &ensemble.engine.to_string(), alone)
         }
-    };
-    Identity { member, engine: engine.to_string(), boot: 0, founders }
+    }
+}
+
+/// Ticks of silence after which an election is due.
+pub(super) fn election_ticks(config: &Config) -> u32 {
+    config.ensemble.as_ref().map_or(1, |ensemble| ticks(ensemble.election_timeout_ms))
+}
+
+fn ticks(ms: u32) -> u32 {
+    (ms / TICK_MS as u32).max(1)
 }
 
 fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings {
-    let mut settings = Settings::new(GROUP, identity.member, identity.boot, seed);
+    let member = identity.member.unwrap_or(MemberId(u64::from(identity.server)));
+    let mut settings = Settings::new(GROUP, member, identity.boot, seed);
     match &config.ensemble {
         None => settings.uncommitted_bytes_max = u64::MAX,
-        Some(Ensemble { election_timeout_ms, heartbeat_ms, .. }) => {
-            let ticks = |ms: u32| (ms / TICK_MS as u32).max(1);
-            settings.election_ticks = ticks(*election_timeout_ms);
-            settings.heartbeat_ticks = ticks(*heartbeat_ms);
+        Some(ensemble) => {
+            settings.election_ticks = ticks(ensemble.election_timeout_ms);
+            settings.heartbeat_ticks = ticks(ensemble.heartbeat_ms);
         }
     }
     settings
@@ -234,7 +259,7 @@ fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings 
 fn newest_snapshot(
     disk: &dyn Disk,
     dir: &Path,
-    founders: &[MemberId],
+    identity: &Identity,
 ) -> Result<(SnapshotMeta, Machine), RecoveryError> {
     let names = snapshot::list(disk, dir, GROUP)?;
     let mut first_error = None;
@@ -249,8 +274,7 @@ fn newest_snapshot(
     }
     match first_error {
         Some(e) => Err(e),
-        None if founders.is_empty() => Ok((SnapshotMeta::default(), Machine::new(disk.entropy()))),
-        None => Ok((SnapshotMeta::bootstrap(founders), Machine::new(disk.entropy()))),
+        None => Ok((founding_meta(identity), Machine::new(disk.entropy()))),
     }
 }
 
@@ -344,8 +368,9 @@ struct Tail {
 impl Tail {
     fn take(&mut self, record: Record<'_>) {
         match record {
-            Record::Entry { group: GROUP, index, term, kind, data } if index > self.after => {
-                // A later record of the same index replaces it and everything behind it.
+            // A later record replaces everything from its index on.
+            Record::Entry { group: GROUP, index, .. } if index < self.after => self.entries.clear(),
+            Record::Entry { group: GROUP, index, term, kind, data } => {
                 let first = self.entries.first().map_or(index, |e| e.index);
                 self.entries.truncate(index.saturating_sub(first) as usize);
                 let kind = EntryKind::from_u8(kind).unwrap_or(EntryKind::Command);
@@ -361,6 +386,12 @@ impl Tail {
             }
             _ => {}
         }
+    }
+
+    /// Whether the log is of another past than a snapshot that ends at `position`: one that came from another member, when the power
+    /// failed before the log was reset. Nothing in it counts then.
+    fn contradicts(&self, position: Position) -> bool {
+        self.entries.first().is_some_and(|entry| entry.index == position.index && entry.term != position.term)
     }
 
     fn start(self, snapshot: SnapshotMeta, dir: &Path) -> Result<Start, RecoveryError> {
@@ -411,14 +442,28 @@ mod tests {
     }
 
     fn started(tail: Tail) -> Result<Vec<(u64, u64)>, RecoveryError> {
-        let start = tail.start(SnapshotMeta::bootstrap(&[MEMBER]), Path::new("/log"))?;
+        let start = tail.start(SnapshotMeta::bootstrap(&[MemberId(1)]), Path::new("/log"))?;
         Ok(start.entries.iter().map(|entry| (entry.index, entry.term)).collect())
     }
 
     #[test]
     fn a_later_entry_replaces_those_from_its_index_on() {
         let tail = tail(1, &[(1, 1), (2, 1), (3, 1), (4, 1), (3, 2)]);
-        assert_eq!(started(tail).expect("a whole log"), [(2, 1), (3, 2)]);
+        assert_eq!(started(tail).expect("a whole log"), [(1, 1), (2, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn an_entry_before_the_snapshot_replaces_those_behind_it_too() {
+        let tail = tail(3, &[(2, 1), (3, 1), (4, 1), (2, 2)]);
+        assert_eq!(started(tail).expect("the snapshot has all"), []);
+    }
+
+    #[test]
+    fn a_log_of_another_past_than_the_snapshot_is_noticed() {
+        let position = |term| Position { index: 3, term };
+        assert!(tail(3, &[(2, 1), (3, 1), (4, 1)]).contradicts(position(2)));
+        assert!(!tail(3, &[(2, 1), (3, 2), (4, 2)]).contradicts(position(2)));
+        assert!(!tail(3, &[(2, 1)]).contradicts(position(2)));
     }
 
     #[test]

@@ -213,7 +213,8 @@ impl Snapshots {
         replica: &mut Replica,
         log: &mut Log,
     ) {
-        let Some(Running { meta, thread, .. }) = self.running.take_if(|running| running.number == number) else {
+        let Some(Running { meta, thread, .. }) = self.running.take_if(|running| running.number == number)
+        else {
             return;
         };
         let _ = thread.map(JoinHandle::join);

@@ -9,8 +9,8 @@ use consensus::membership::SnapshotMeta;
 use replica::peer::{PeerMessage, SnapshotId};
 use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
 
-use crate::peers::Transport;
 use super::{Driver, Fatal, GROUP, recovery};
+use crate::peers::Transport;
 
 /// Bytes of one piece.
 const CHUNK_BYTES: usize = 512 << 10;
@@ -38,7 +38,9 @@ impl<T: Transport> Driver<T> {
             return;
         }
         if self.fetching.is_none() {
-            tracing::info!("server.{from} has dropped the entries that are missing here: fetching its snapshot");
+            tracing::info!(
+                "server.{from} has dropped the entries that are missing here: fetching its snapshot"
+            );
         }
         match &mut self.fetching {
             // What is under way may be new enough in the end.
@@ -102,7 +104,14 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A piece has come.
-    pub(super) fn take_chunk(&mut self, from: u8, snapshot: SnapshotId, length: u64, offset: u64, bytes: &[u8]) {
+    pub(super) fn take_chunk(
+        &mut self,
+        from: u8,
+        snapshot: SnapshotId,
+        length: u64,
+        offset: u64,
+        bytes: &[u8],
+    ) {
         let Some(fetching) = self.fetching.as_mut().filter(|fetching| fetching.from == from) else { return };
         match self.snapshots.write_chunk(fetching, snapshot, length, offset, bytes) {
             Ok(false) => {}
@@ -117,7 +126,9 @@ impl<T: Transport> Driver<T> {
     }
 
     fn finish_fetch(&mut self) {
-        let Some(Fetching { from, incoming: Some((id, incoming)), .. }) = self.fetching.take() else { return };
+        let Some(Fetching { from, incoming: Some((id, incoming)), .. }) = self.fetching.take() else {
+            return;
+        };
         let name = SnapshotName { group: GROUP, index: id.index, term: id.term, zxid: id.zxid };
         let finished = incoming.finish().map_err(|e| e.to_string()).and_then(|()| {
             recovery::read_snapshot_meta(self.snapshots.disk().as_ref(), self.snapshots.dir(), name)
@@ -138,8 +149,10 @@ impl<T: Transport> Driver<T> {
     pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
         let position = meta.position;
         self.snapshots.give_up();
-        let machine = recovery::load_snapshot_at(self.snapshots.disk().as_ref(), self.snapshots.dir(), position)
-            .map_err(|e| Fatal::Install(Box::new(e)))?;
+        let machine =
+            recovery::load_snapshot_at(self.snapshots.disk().as_ref(), self.snapshots.dir(), position)
+                .map_err(|e| Fatal::Install(Box::new(e)))?;
+        self.log.reserve(std::iter::once(0))?;
         self.log.reset(GROUP, position.index, position.term)?;
         self.flush()?;
         let old = std::mem::replace(&mut *self.shared.machine.write(), machine);

@@ -284,11 +284,63 @@ fn a_session_outlives_the_leader_it_was_on() {
         let other = if other == leader { other % 3 + 1 } else { other };
         let (wire, again, _) = ensemble.connect(other, Some((session, passwd)));
         assert_eq!(again, session, "{engine}");
-        assert_eq!(ensemble.call(&wire, 2, Opcode::GetData, &read("/mine")).0.err, 0, "{engine}: its ephemeral");
+        assert_eq!(
+            ensemble.call(&wire, 2, Opcode::GetData, &read("/mine")).0.err,
+            0,
+            "{engine}: its ephemeral"
+        );
         assert_eq!(ensemble.call(&wire, 3, Opcode::Create, &create("/more", 0)).0.err, 0, "{engine}");
         ensemble.start(leader);
         ensemble.until("the old leader is back", Trio::all_serve);
         let indices: Vec<_> = ensemble.members.values().map(Member::applied_index).collect();
         assert!(indices.windows(2).all(|pair| pair[0] == pair[1]), "{engine}: {indices:?}");
     }
+}
+
+#[test]
+fn a_member_that_lost_its_disk_comes_back_as_another_and_gets_its_vote() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::new(engine);
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let (wire, ..) = ensemble.connect(leader, None);
+        for xid in 1..=50 {
+            let path = format!("/n{xid}");
+            assert_eq!(ensemble.call(&wire, xid, Opcode::Create, &create(&path, 0)).0.err, 0);
+        }
+        let lost = leader % 3 + 1;
+        ensemble.crash(lost);
+        ensemble.disks.insert(lost, SimDisk::new(77));
+        ensemble.start(lost);
+        let voters = |trio: &mut Trio| trio.members.get_mut(&leader).unwrap().status().membership.voters;
+        for _ in 0..5_000 {
+            ensemble.step();
+            if voters(&mut ensemble).iter().any(|member| member.0 == u64::from(lost) + 256) {
+                break;
+            }
+        }
+        assert_eq!(voters(&mut ensemble).len(), 3, "{engine}");
+        ensemble.until("it serves", Trio::all_serve);
+        let (wire, ..) = ensemble.connect(lost, None);
+        assert_eq!(
+            ensemble.call(&wire, 1, Opcode::GetData, &read("/n50")).0.err,
+            0,
+            "{engine}: it was filled again"
+        );
+        // Its vote counts: with the other follower gone, writes go on.
+        ensemble.crash(6 - leader - lost);
+        assert_eq!(ensemble.call(&wire, 2, Opcode::Create, &create("/after", 0)).0.err, 0, "{engine}");
+    }
+}
+
+#[test]
+fn a_new_ensemble_waits_for_all_of_its_voters() {
+    let mut ensemble = Trio::new(EngineKind::Raft);
+    ensemble.crash(3);
+    for _ in 0..2_000 {
+        ensemble.step();
+    }
+    assert_eq!(ensemble.leader(), None, "two cannot know that the third has nothing");
+    ensemble.start(3);
+    ensemble.until("all serve", Trio::all_serve);
 }

@@ -1,0 +1,121 @@
+//! A server without data: is it there to found the ensemble, or has its disk been lost?
+//!
+//! Nobody can tell from an empty disk. A member that had promised and flushed things would break its word if it began anew, so an empty
+//! one neither votes nor stores anything until it knows:
+//!
+//! - Every directory has a nonce, drawn when it is first used. Newcomers tell theirs to all. Who has heard one of every voter of the
+//!   configuration knows that the ensemble is new, writes down all of them as its founders, and begins. The others do the same, or hear
+//!   of it: whose nonce stands among the founders is a founder too.
+//! - Whose number stands there under another nonce is a founder that has lost its disk. It waits for the leader, which puts a member of
+//!   a new id in the place of the old one ([`roster`](super::roster)), and begins with a snapshot.
+//!
+//! So a new ensemble begins when all its voters have been started once, and a lost disk costs its vote until it is filled again.
+
+use std::collections::BTreeMap;
+
+use consensus::engine::Start;
+use consensus::entry::MemberId;
+use consensus::membership::SnapshotMeta;
+use replica::peer::{Founder, PeerMessage};
+
+use super::identity::Identity;
+use super::{Driver, Fatal, recovery};
+use crate::peers::Transport;
+
+/// A server that does not belong to a group yet.
+#[derive(Debug, Default)]
+pub(super) struct Newcomer {
+    /// The nonces of the voters heard of, by their numbers.
+    heard: BTreeMap<u8, u64>,
+    said: bool,
+}
+
+impl<T: Transport> Driver<T> {
+    /// Whether this server has no part in the group yet.
+    pub(super) fn is_newcomer(&self) -> bool {
+        self.identity.member.is_none()
+    }
+
+    /// Tells everybody, again and again.
+    pub(super) fn announce(&mut self) {
+        let nonce = self.identity.nonce;
+        let Some(ensemble) = &self.shared.config.ensemble else { return };
+        let others: Vec<u8> = ensemble.members.keys().copied().filter(|server| *server != self.me).collect();
+        if !std::mem::replace(&mut self.newcomer.said, true) {
+            tracing::info!(
+                "this server has no data: waiting for the others to found the ensemble with, or for its leader"
+            );
+        }
+        for server in others {
+            self.send(server, &PeerMessage::Newcomer { nonce });
+        }
+    }
+
+    /// Another server has no data either.
+    pub(super) fn hear_newcomer(&mut self, from: u8, nonce: u64) -> Result<(), Fatal> {
+        if !self.is_newcomer() {
+            let founders = PeerMessage::Founders(self.identity.founders.clone());
+            self.send(from, &founders);
+            self.roster.newcomer(from, nonce);
+            return Ok(());
+        }
+        let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
+        self.newcomer.heard.insert(from, nonce);
+        self.newcomer.heard.insert(self.me, self.identity.nonce);
+        let heard = |server: u8| {
+            let nonce = *self.newcomer.heard.get(&server)?;
+            Some(Founder { member: MemberId(u64::from(server)), nonce })
+        };
+        match ensemble.voters().map(heard).collect::<Option<Vec<_>>>() {
+            Some(founders)
+                if founders.iter().any(|founder| replica::server_of(founder.member) == self.me) =>
+            {
+                self.found(founders)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A member of the group says who founded it.
+    pub(super) fn hear_founders(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
+        let me = Founder { member: MemberId(u64::from(self.me)), nonce: self.identity.nonce };
+        if self.is_newcomer() && founders.contains(&me) { self.found(founders) } else { Ok(()) }
+    }
+
+    /// The leader has a place for this server.
+    pub(super) fn hear_welcome(&mut self, nonce: u64, member: MemberId) -> Result<(), Fatal> {
+        if !self.is_newcomer() || nonce != self.identity.nonce || replica::server_of(member) != self.me {
+            return Ok(());
+        }
+        tracing::info!("this server joins the ensemble as member {}", member.0);
+        self.begin(Identity { member: Some(member), ..self.identity.clone() }, Start::joining())
+    }
+
+    fn found(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
+        tracing::info!("a new ensemble of {} voters begins", founders.len());
+        let member = Some(MemberId(u64::from(self.me)));
+        let identity = Identity { member, founders, ..self.identity.clone() };
+        let start = Start::bootstrap(&identity.founding_members());
+        self.begin(identity, start)
+    }
+
+    /// Becomes a member, durably, before it says anything as one.
+    fn begin(&mut self, identity: Identity, start: Start) -> Result<(), Fatal> {
+        identity
+            .save(self.snapshots.disk().as_ref(), &self.shared.config.storage.data_dir)
+            .map_err(|e| Fatal::Identity(Box::new(e)))?;
+        let seed = self.snapshots.disk().entropy();
+        self.replica = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
+        self.identity = identity;
+        Ok(())
+    }
+}
+
+/// What a member without a snapshot starts from: the founders, or nothing.
+pub(super) fn founding_meta(identity: &Identity) -> SnapshotMeta {
+    if identity.founders.is_empty() {
+        SnapshotMeta::default()
+    } else {
+        SnapshotMeta::bootstrap(&identity.founding_members())
+    }
+}
