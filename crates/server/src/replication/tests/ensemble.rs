@@ -22,21 +22,28 @@ const STEP_US: u64 = 2_000;
 
 /// A client's connection: what it sends, and what it was sent.
 #[derive(Clone, Default)]
-struct Wire(Arc<Mutex<(VecDeque<u8>, Vec<u8>, bool)>>);
+struct Wire(Arc<Mutex<Ends>>);
+
+#[derive(Default)]
+struct Ends {
+    to_server: VecDeque<u8>,
+    to_client: Vec<u8>,
+    closed: bool,
+}
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.lock().unwrap();
-        if wire.0.is_empty() {
+        if wire.to_server.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        wire.0.read(buffer)
+        wire.to_server.read(buffer)
     }
 }
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().1.extend_from_slice(bytes);
+        self.0.lock().unwrap().to_client.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -51,7 +58,7 @@ impl Socket for Wire {
     }
 
     fn close(&mut self, _: &Registry) {
-        self.0.lock().unwrap().2 = true;
+        self.0.lock().unwrap().closed = true;
     }
 }
 
@@ -61,20 +68,20 @@ impl Wire {
         let mark = frame::begin(&mut out);
         write(&mut out);
         frame::finish(&mut out, mark);
-        self.0.lock().unwrap().0.extend(out);
+        self.0.lock().unwrap().to_server.extend(out);
     }
 
     /// Takes the next frame that came.
     fn take(&self) -> Option<Vec<u8>> {
         let mut wire = self.0.lock().unwrap();
-        let frame::Split::Frame { start, end } = frame::split(&wire.1, 1 << 20) else { return None };
-        let frame = wire.1[start..end].to_vec();
-        wire.1.drain(..end);
+        let frame::Split::Frame { start, end } = frame::split(&wire.to_client, 1 << 20) else { return None };
+        let frame = wire.to_client[start..end].to_vec();
+        wire.to_client.drain(..end);
         Some(frame)
     }
 
     fn is_closed(&self) -> bool {
-        self.0.lock().unwrap().2
+        self.0.lock().unwrap().closed
     }
 }
 
