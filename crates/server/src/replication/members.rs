@@ -37,6 +37,8 @@ pub(super) struct Company {
     /// Clients are served once this moment of the replica is past; asked for when a leader is first heard of.
     serve_from: Option<u64>,
     led_before: bool,
+    /// When to stop, if a successor has not taken over before.
+    stop_by_ms: Option<i64>,
     frame: Vec<u8>,
 }
 
@@ -144,6 +146,32 @@ impl<T: Transport> Driver<T> {
             }
         }
         self.watch_leader(now_ms);
+        self.consider_stop(now_ms);
+    }
+
+    /// The server is to stop. A leader hands over first, so that the others need no silence to notice that it has gone.
+    pub(super) fn begin_stop(&mut self) {
+        let status = self.replica.engine().status();
+        let voters = &status.membership.voters;
+        let candidates = status.followers.iter().filter(|follower| voters.contains(&follower.member));
+        let successor = candidates.max_by_key(|follower| (follower.matched, follower.member));
+        let handed_over = successor
+            .filter(|_| self.replica.leads())
+            .is_some_and(|successor| self.replica.engine().transfer_leadership(successor.member).is_ok());
+        if handed_over {
+            let patience_ms = i64::from(self.election_ticks) * TICK_MS;
+            self.company.stop_by_ms = Some(self.shared.clock.elapsed_ms() + patience_ms);
+        } else {
+            self.stop = true;
+        }
+    }
+
+    /// Stops once somebody else leads, or nobody does in time.
+    fn consider_stop(&mut self, now_ms: i64) {
+        let Some(by_ms) = self.company.stop_by_ms else { return };
+        let role = self.replica.role();
+        let succeeded = role.leader.is_some_and(|leader| leader != self.replica.member());
+        self.stop |= succeeded || now_ms >= by_ms;
     }
 
     /// Milliseconds until time has to pass again.

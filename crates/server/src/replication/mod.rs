@@ -349,7 +349,7 @@ impl<T: Transport> Driver<T> {
                 }
                 Errand::TakeSnapshot => self.snapshots.ask(),
                 Errand::Disconnected(session) => self.replica.forget_idle(session),
-                Errand::Stop => self.stop = true,
+                Errand::Stop => self.begin_stop(),
             }
         }
     }
