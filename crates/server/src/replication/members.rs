@@ -37,6 +37,8 @@ pub(super) struct Company {
     /// Clients are served once this moment of the replica is past; asked for when a leader is first heard of.
     serve_from: Option<u64>,
     led_before: bool,
+    /// The leader and term last told to the operator.
+    told: (Option<MemberId>, u64),
     /// When to stop, if a successor has not taken over before.
     stop_by_ms: Option<i64>,
     frame: Vec<u8>,
@@ -228,8 +230,28 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Tells the operator who leads.
+    fn tell_leader(&mut self) {
+        let role = self.replica.role();
+        if self.replica.is_alone()
+            || std::mem::replace(&mut self.company.told, (role.leader, role.term)).0 == role.leader
+        {
+            return;
+        }
+        match role.leader {
+            Some(leader) if leader == self.replica.member() => {
+                tracing::info!("this server leads (term {})", role.term);
+            }
+            Some(leader) => {
+                tracing::info!("server.{} leads (term {})", replica::server_of(leader), role.term);
+            }
+            None => tracing::warn!("nobody leads (term {})", role.term),
+        }
+    }
+
     /// What a leader has to do when it begins.
     pub(super) fn begin_leading(&mut self) -> Result<(), Fatal> {
+        self.tell_leader();
         let leads = self.replica.leads();
         if leads == self.company.led_before {
             return Ok(());
