@@ -11,6 +11,9 @@ use ostler_tests::session::{Session, create, get_data, ping, set_data};
 const EPHEMERAL: i32 = 1;
 const TIMEOUT_MS: i32 = 30_000;
 const SYSTEM_ERROR: i32 = -1;
+const NO_NODE: i32 = -101;
+const THROTTLED_OP: i32 = -127;
+const PING_XID: i32 = -2;
 
 /// Another client must be answered within this while one misbehaves. Generous, for machines that do other things as well.
 const FINE: Duration = Duration::from_secs(2);
@@ -209,12 +212,84 @@ fn throttled_requests_are_all_answered() {
     for client in clients {
         client.join().expect("all is answered");
     }
-    let waits = server.four_letter_word("mntr");
-    let waits: u64 = waits
-        .lines()
-        .find_map(|line| line.strip_prefix("zk_request_throttle_wait_count\t")?.trim().parse().ok())
-        .unwrap_or_else(|| panic!("the waits are counted: {waits}"));
-    assert!(waits > 0, "the throttle did something");
+    assert!(counter(&server, "zk_request_throttle_wait_count") > 0, "the throttle did something");
+}
+
+/// A number of `mntr`.
+fn counter(server: &Server, name: &str) -> u64 {
+    let all = server.four_letter_word("mntr");
+    let value = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t')?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("{name} is counted: {all}"))
+}
+
+/// Sends creates and reads without waiting, and checks that each is answered in its place; answers which creates were
+/// acknowledged and which were turned away, and how many requests were turned away in all.
+fn flood(address: SocketAddr, parent: &str) -> (Vec<String>, Vec<String>, u64) {
+    let mut one = session(address);
+    let mut sent = Vec::new();
+    for number in 0..60 {
+        let path = format!("{parent}-{number}");
+        sent.push((one.send(&create(&path, &[b'x'; 20_000], 0)), Some(path)));
+        sent.push((one.send(&get_data("/")), None));
+    }
+    one.send(&ping());
+    let close = one.send(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() });
+    let (mut done, mut turned_away, mut count, mut zxid) = (Vec::new(), Vec::new(), 0, 0);
+    for (xid, path) in sent {
+        let reply = one.reply().expect("each is answered");
+        assert_eq!(reply.xid, xid, "in the order they were sent");
+        assert!(reply.zxid >= zxid, "{:#x} after {zxid:#x}", reply.zxid);
+        zxid = reply.zxid;
+        match reply.err {
+            0 => done.extend(path),
+            THROTTLED_OP => {
+                assert_eq!(reply.body, b"");
+                turned_away.extend(path);
+                count += 1;
+            }
+            err => panic!("{err}"),
+        }
+    }
+    // What keeps and what ends a session is never turned away.
+    let reply = one.reply().expect("an answer to the ping");
+    assert_eq!((reply.xid, reply.err), (PING_XID, 0));
+    let reply = one.reply().expect("an answer to the end");
+    assert_eq!((reply.xid, reply.err), (close, 0));
+    (done, turned_away, count)
+}
+
+#[test]
+fn requests_held_back_for_too_long_are_turned_away_in_order() {
+    let server = server(&[("request_throttle_max_requests", "1"), ("throttled_op_wait_time", "1")]);
+    let address = server.address();
+    let mut other = session(address);
+    let (mut some_done, mut turned_away_count) = (false, 0);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // How many are held back for a whole millisecond depends on the disk, and one round nearly always has some.
+    for round in 0.. {
+        let flood = |client| std::thread::spawn(move || flood(address, &format!("/{round}-{client}")));
+        let clients: Vec<_> = (0..6).map(flood).collect();
+        for client in clients {
+            let (done, turned_away, count) = client.join().expect("all is answered");
+            some_done |= !done.is_empty();
+            turned_away_count += count;
+            for path in done {
+                assert_eq!(other.call(&get_data(&path)).err, 0, "{path} was acknowledged");
+            }
+            for path in turned_away {
+                assert_eq!(other.call(&get_data(&path)).err, NO_NODE, "{path} was turned away");
+            }
+        }
+        if some_done && turned_away_count > 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "some are served: {some_done}; {turned_away_count} turned away");
+    }
+    assert_eq!(counter(&server, "zk_throttled_ops"), turned_away_count);
+    // A client that waits for its answers is never held back.
+    for number in 0..20 {
+        other.must(&create(&format!("/after-{number}"), b"x", 0));
+    }
 }
 
 #[test]

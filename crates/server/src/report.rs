@@ -118,7 +118,7 @@ impl Source for Report {
             sessions_expired: counts.sessions_expired.load(Relaxed),
             large_requests_rejected: counts.large_requests_rejected.load(Relaxed),
             throttle_waits: counts.throttle_waits.load(Relaxed),
-            throttled_requests: 0,
+            throttled_requests: counts.throttled_requests.load(Relaxed),
             writes_refused: counts.writes_refused.load(Relaxed),
             flushes_slow: counts.flushes_slow.load(Relaxed),
             read_latency: self.summary(|t| &t.read_latency),

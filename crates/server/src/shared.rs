@@ -74,6 +74,8 @@ pub struct Counts {
     pub large_requests_rejected: AtomicU64,
     /// Times a connection had to pause at a bound on what is outstanding.
     pub throttle_waits: AtomicU64,
+    /// Requests answered ThrottledOp.
+    pub throttled_requests: AtomicU64,
     /// Connections closed because they had no session in time.
     pub handshakes_timed_out: AtomicU64,
     /// Index and term of the newest log entry; all of the log is agreed upon.

@@ -136,7 +136,7 @@ pub struct Connection {
     pub large_request_bytes_min: Option<u32>,
     /// `largeRequestMaxBytes`: bytes of all large requests in flight; one more closes its connection.
     pub large_requests_bytes_max: u64,
-    /// `throttled_op_wait_time`: a request that waited longer in the throttle (ms) is answered ThrottledOp; `None` = never.
+    /// `throttled_op_wait_time`: a request the throttle held back for longer (ms) is answered ThrottledOp; `None` = never.
     pub throttled_wait_ms_max: Option<u32>,
     /// `connection_throttle_*`: how fast new connections may come; `None` = as they like.
     pub throttle: Option<ConnectionThrottle>,

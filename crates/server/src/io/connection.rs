@@ -35,7 +35,7 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// A request handed over and not answered.
+/// A request that is not answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     pub(super) opcode: i32,
@@ -43,6 +43,8 @@ pub(super) struct InFlight {
     pub(super) since_us: u64,
     /// Its length if it counts as large (`largeRequestThreshold`), else 0.
     pub(super) large_bytes: u64,
+    /// Its xid if it was not handed over but turned away, and is only to be told so in its turn.
+    pub(super) turned_away: Option<i32>,
 }
 
 /// One client.
@@ -60,7 +62,7 @@ pub(super) struct Connection {
     /// Where to note that the client lives.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
-    /// The requests handed over and not answered, oldest first.
+    /// The requests that are not answered, oldest first. Invariant: the first one was handed over, not turned away.
     pub(super) in_flight: VecDeque<InFlight>,
     /// Reads handed over since the last time nothing was in flight. Each may have a long reply, and they are all made at once when the
     /// write before them is applied, so their number is bounded.
@@ -74,6 +76,8 @@ pub(super) struct Connection {
     longest_reply: usize,
     /// Requests are not read for now, though there may be some.
     pub(super) paused: bool,
+    /// Since when the server's throttle holds back what stands in `input`, in µs of the server's clock.
+    pub(super) held_since_us: Option<u64>,
     /// The socket may hold bytes that no event will announce again.
     pub(super) unread: bool,
     /// The client has closed its side: there is an end to be read behind the last bytes, and no event will say so again.
@@ -108,6 +112,7 @@ impl Connection {
             written: 0,
             longest_reply: 0,
             paused: false,
+            held_since_us: None,
             unread: false,
             hung_up: false,
             listed: false,

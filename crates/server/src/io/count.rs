@@ -29,6 +29,11 @@ impl Queued {
         };
         Queued { opcode, header, bytes: frames.len() }
     }
+
+    /// What it tells as its zxid.
+    pub(super) fn zxid(&self) -> i64 {
+        self.header.as_ref().map_or(0, |header| header.zxid)
+    }
 }
 
 impl IoThread {

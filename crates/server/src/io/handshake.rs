@@ -104,7 +104,12 @@ impl IoThread {
     fn submit_terms(&mut self, slot: usize, session: i64, opcode: i32) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.phase = Phase::Opening;
-        connection.in_flight.push_back(InFlight { opcode, since_us: self.now_us, large_bytes: 0 });
+        connection.in_flight.push_back(InFlight {
+            opcode,
+            since_us: self.now_us,
+            large_bytes: 0,
+            turned_away: None,
+        });
         let mut body = Vec::with_capacity(5);
         SessionTerms { timeout_ms: connection.timeout_ms, home: self.shared.me }.put(&mut body);
         let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };

@@ -14,6 +14,7 @@ mod handshake;
 mod lone;
 mod request;
 mod socket;
+mod throttled;
 mod word;
 
 pub(crate) use self::request::watcher;
@@ -252,6 +253,9 @@ impl IoThread {
         let consumed = self.serve_frames(slot, &input);
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.keep_rest(input, consumed);
+            if !connection.paused {
+                connection.held_since_us = None;
+            }
         }
     }
 
@@ -327,7 +331,9 @@ impl IoThread {
                 }
                 let latency_us = self.now_us.saturating_sub(since_us);
                 self.shared.threads[self.number].update_latency.record(latency_us);
-                self.count_reply(slot, &Queued::new(opcode, frame), latency_us);
+                let reply = Queued::new(opcode, frame);
+                self.count_reply(slot, &reply, latency_us);
+                self.tell_turned_away(slot, reply.zxid());
                 self.may_resume(slot);
             }
             Note::Event { .. } => {

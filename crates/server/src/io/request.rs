@@ -87,10 +87,7 @@ impl IoThread {
             Split::Frame { start, end } => (start, end),
         };
         if self.must_pause(slot) {
-            if let Some(connection) = self.connections.get_mut(slot) {
-                connection.paused = true;
-                self.shared.counts.throttle_waits.fetch_add(1, Relaxed);
-            }
+            self.pause(slot);
             return 0;
         }
         if self.is_too_large(end - start) {
@@ -105,6 +102,10 @@ impl IoThread {
         };
         self.note_request(slot);
         let body = input.rest();
+        if self.has_waited_too_long(slot, header.opcode_raw) {
+            self.turn_away(slot, &header, shared, held);
+            return end;
+        }
         match self.way(header.opcode_raw, body) {
             Way::Replicated => self.replicate(slot, &header, body),
             Way::Local => self.local(slot, &header, body, shared, held),
@@ -153,7 +154,7 @@ impl IoThread {
     fn depart(&self, opcode: i32, body: &[u8]) -> InFlight {
         let large_bytes = self.large_bytes(RequestHeader::ENCODED_LEN + body.len());
         self.shared.counts.large_request_bytes.fetch_add(large_bytes, Relaxed);
-        InFlight { opcode, since_us: self.now_us, large_bytes }
+        InFlight { opcode, since_us: self.now_us, large_bytes, turned_away: None }
     }
 
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
