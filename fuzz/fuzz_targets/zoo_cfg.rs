@@ -8,12 +8,16 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use server::config::{CommandLine, ConfigError, Outside, load_with};
 
-/// The input is every file there is; names of hosts are not looked up.
+/// The input is every file there is, but for `myid`: its number is how many bytes the input has. Names of hosts are not looked up.
 struct OneFile<'a>(&'a [u8]);
 
 impl Outside for OneFile<'_> {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        if path.ends_with("myid") { Err(io::ErrorKind::NotFound.into()) } else { Ok(self.0.to_vec()) }
+        match self.0.len() as u8 {
+            _ if !path.ends_with("myid") => Ok(self.0.to_vec()),
+            0 => Err(io::ErrorKind::NotFound.into()),
+            number => Ok(number.to_string().into_bytes()),
+        }
     }
 
     fn resolve(&self, host: &str) -> io::Result<IpAddr> {
@@ -37,6 +41,11 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(config.storage.segment_bytes >= 2 * u64::from(config.connection.request_bytes_max));
             assert!(config.storage.snapshots_kept >= 3 && config.storage.snapshot_commands >= 2);
             assert!(!config.requests.extended_types || config.server_id <= 254);
+            if let Some(ensemble) = config.ensemble {
+                assert!(ensemble.members.len() >= 2 && ensemble.voters().count() >= 1);
+                assert!(ensemble.members.contains_key(&config.server_id));
+                assert!(3 * ensemble.heartbeat_ms < ensemble.election_timeout_ms);
+            }
             for warning in loaded.warnings {
                 assert!(!warning.to_string().is_empty());
             }

@@ -42,6 +42,7 @@ fn every_word_has_its_row() {
 fn tests_that_are_named_exist() {
     let sources = [
         include_str!("tests.rs"),
+        include_str!("tests/ensemble.rs"),
         include_str!("../words/tests.rs"),
         include_str!("../admin/tests.rs"),
         include_str!("../../../../tests/tests/crash.rs"),

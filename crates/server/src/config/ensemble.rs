@@ -1,27 +1,223 @@
-//! The servers that act as one.
+//! Who is in the ensemble, and how its members agree.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use super::{EngineKind, Member};
+use super::fields::Loader;
+use super::settings::Setting;
+use super::{EngineKind, Member, limits};
 
 /// An ensemble, as its `server.N` lines and the keys around them describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensemble {
-    /// Its servers by their numbers, this one among them.
+    /// Its servers by their numbers, this one among them: at least two, of which at least one votes.
     pub members: BTreeMap<u8, Member>,
     /// `ostler.consensus`: how they agree.
     pub engine: EngineKind,
     /// `ostler.electionTimeoutMs`: a server that hears of no leader for this long stands for election.
     pub election_timeout_ms: u32,
-    /// `ostler.heartbeatMs`: how often a leader is heard of at least.
+    /// `ostler.heartbeatMs`: how often a leader is heard of at least. Invariant: less than a third of `election_timeout_ms`.
     pub heartbeat_ms: u32,
     /// `ostler.linearizableReads`: whether reads wait until they are certain to see all that was acknowledged before.
     pub linearizable_reads: bool,
 }
 
+/// What the `server.N` entries make of this server.
+pub(super) struct Membership {
+    pub(super) server_id: u8,
+    /// Where the entry of this server has clients connect.
+    pub(super) client: Option<(Option<String>, u16)>,
+    pub(super) ensemble: Option<Ensemble>,
+}
+
 impl Ensemble {
-    /// Numbers of the servers that vote.
+    /// The members with a vote, by number.
     pub fn voters(&self) -> impl Iterator<Item = u8> + '_ {
-        self.members.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server)
+        self.members.iter().filter(|(_, member)| !member.observer).map(|(id, _)| *id)
+    }
+}
+
+impl Loader<'_> {
+    /// With two entries or more there is an ensemble; HBase and container images write one for a single server.
+    pub(super) fn membership(&mut self, myid: Option<u8>, data_dir: &Path) -> Membership {
+        let mut ensemble = self.agreement();
+        self.limits_in_ticks();
+        let entries = self.settings.with_prefix("server.");
+        let count = entries.len();
+        ensemble.members =
+            entries.into_iter().filter_map(|(id, setting)| self.member(&id, &setting)).collect();
+        self.peer_type(myid, &ensemble.members);
+        if count < 2 {
+            let member = self.only_member(myid, ensemble.members);
+            self.note_settings_of_ensembles();
+            let server_id = myid.or(member.as_ref().map(|(id, _)| *id)).unwrap_or(0);
+            return Membership {
+                server_id,
+                client: member.and_then(|(_, member)| member.client),
+                ensemble: None,
+            };
+        }
+        // What is true of all members is not to be said of those that could be read.
+        if ensemble.members.len() == count {
+            self.check(myid, &ensemble, data_dir);
+        }
+        let me = myid.and_then(|myid| ensemble.members.get(&myid));
+        let client = me.and_then(|me| me.client.clone());
+        Membership { server_id: myid.unwrap_or(0), client, ensemble: Some(ensemble) }
+    }
+
+    /// How an ensemble agrees; its members come later.
+    fn agreement(&mut self) -> Ensemble {
+        let s = &mut *self.settings;
+        let engines = [("raft", EngineKind::Raft), ("paxos", EngineKind::Paxos)];
+        let ensemble = Ensemble {
+            members: BTreeMap::new(),
+            engine: s.choice("ostler.consensus", &engines).unwrap_or(EngineKind::Raft),
+            election_timeout_ms: s
+                .number("ostler.electionTimeoutMs", 100..=60_000, "ms")
+                .unwrap_or(limits::ELECTION_TIMEOUT_MS),
+            heartbeat_ms: s
+                .number("ostler.heartbeatMs", limits::HEARTBEAT_MS_MIN..=20_000, "ms")
+                .unwrap_or(limits::HEARTBEAT_MS),
+            linearizable_reads: s.flag("ostler.linearizableReads", false),
+        };
+        let (heartbeat_ms, election_ms) = (ensemble.heartbeat_ms, ensemble.election_timeout_ms);
+        if heartbeat_ms >= election_ms.div_ceil(3) {
+            let key = "ostler.heartbeatMs";
+            let key = if s.is_set(key) { key } else { "ostler.electionTimeoutMs" };
+            let allowed = format!(
+                "a heartbeat ({heartbeat_ms} ms) must come more than three times in an election timeout ({election_ms} ms)"
+            );
+            s.refuse(key, allowed);
+        }
+        ensemble
+    }
+
+    /// ZooKeeper wants both of an ensemble, so whoever comes from there has them. They have no meaning here: how long a member may take
+    /// to catch up is not limited, and how far it may fall behind is decided by what the log holds.
+    fn limits_in_ticks(&mut self) {
+        let is_ensemble = self.settings.with_prefix("server.").len() > 1;
+        for (key, what) in [
+            ("initLimit", "ticks that a member may take to connect to the leader and to catch up"),
+            ("syncLimit", "ticks that a member may be behind the leader"),
+        ] {
+            self.settings.number(key, 1..=i32::MAX as u32, "ticks");
+            if is_ensemble && !self.settings.is_set(key) {
+                self.settings.refuse(key, format!("is not set; it must be the number of {what}"));
+            }
+        }
+    }
+
+    /// One `server.N`.
+    fn member(&mut self, id: &str, setting: &Setting) -> Option<(u8, Member)> {
+        let key = format!("server.{id}");
+        let mut refuse = |allowed: &str| self.settings.problem(&setting.place, &key, &setting.value, allowed);
+        // Written otherwise the same number could be there twice.
+        let Some(number) = id.parse::<u8>().ok().filter(|number| *number >= 1 && number.to_string() == id)
+        else {
+            refuse("the number of a server must be from 1 to 255");
+            return None;
+        };
+        match setting.value.parse::<Member>() {
+            Ok(member) => Some((number, member)),
+            Err(allowed) => {
+                refuse(allowed);
+                None
+            }
+        }
+    }
+
+    /// The one entry a single server may have.
+    fn only_member(&mut self, myid: Option<u8>, members: BTreeMap<u8, Member>) -> Option<(u8, Member)> {
+        let (id, member) = members.into_iter().next()?;
+        let key = format!("server.{id}");
+        if member.observer {
+            self.settings.refuse(&key, "an observer cannot be alone");
+        } else if let Some(myid) = myid.filter(|myid| *myid != id) {
+            self.settings.refuse(&key, format!("is not this server, whose myid is {myid}"));
+        }
+        Some((id, member))
+    }
+
+    /// ZooKeeper takes the role from the server's entry, and says so when `peerType` is another.
+    fn peer_type(&mut self, myid: Option<u8>, members: &BTreeMap<u8, Member>) {
+        let types = [("participant", false), ("observer", true)];
+        let Some(observer) = self.settings.choice("peerType", &types) else { return };
+        match myid.and_then(|myid| members.get(&myid)) {
+            Some(me) if me.observer != observer => {
+                let role = if me.observer { "observer" } else { "participant" };
+                self.settings
+                    .note("peerType", format!("differs from the role in server.N; this server is a {role}"));
+            }
+            None if observer && members.len() < 2 => {
+                self.settings.refuse("peerType", "an observer cannot be alone");
+            }
+            _ => {}
+        }
+    }
+
+    fn note_settings_of_ensembles(&mut self) {
+        for key in
+            ["ostler.consensus", "ostler.electionTimeoutMs", "ostler.heartbeatMs", "ostler.linearizableReads"]
+        {
+            if self.settings.is_set(key) {
+                self.settings.note(key, "has no effect: there is one server");
+            }
+        }
+    }
+
+    /// What must hold for the members together.
+    fn check(&mut self, myid: Option<u8>, ensemble: &Ensemble, data_dir: &Path) {
+        let members = &ensemble.members;
+        let count = members.len();
+        let place = data_dir.join("myid").display().to_string();
+        match myid {
+            Some(myid) if members.contains_key(&myid) => {}
+            Some(myid) => {
+                let allowed = format!("is the number of this server, and there is no server.{myid}");
+                self.settings.problem(&place, "myid", &myid.to_string(), allowed);
+            }
+            // A file that is there and wrong was complained about.
+            None if self.settings.problems.iter().any(|problem| problem.key == "myid") => {}
+            None => {
+                let allowed = format!(
+                    "is missing; it must hold the number of this server, one of the {count} server.N"
+                );
+                self.settings.problem(&place, "myid", "", allowed);
+            }
+        }
+        self.check_addresses(members);
+        match ensemble.voters().count() {
+            0 => {
+                let key = members.keys().next().map(|id| format!("server.{id}")).unwrap_or_default();
+                self.settings.refuse(&key, "one server at least must be a participant");
+            }
+            1 => self.settings.note("server.*", "there is one participant: when it is down, nothing works"),
+            voters if voters % 2 == 0 => {
+                let down = (voters - 1) / 2;
+                let text = format!(
+                    "{voters} participants survive the loss of {down}, as {} would; use an odd number",
+                    voters - 1
+                );
+                self.settings.note("server.*", text);
+            }
+            _ => {}
+        }
+    }
+
+    /// No two servers listen at one place.
+    fn check_addresses(&mut self, members: &BTreeMap<u8, Member>) {
+        let mut seen = BTreeMap::new();
+        for (id, member) in members {
+            let key = format!("server.{id}");
+            for (host, port) in &member.addresses {
+                if *port == 0 {
+                    self.settings.refuse(&key, "the quorum port must be from 1 to 65535");
+                } else if let Some(other) = seen.insert((host, port), id) {
+                    self.settings
+                        .refuse(&key, format!("has the same address as server.{other} ({host}:{port})"));
+                }
+            }
+        }
     }
 }

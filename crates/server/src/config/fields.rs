@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::ensemble::Membership;
 use super::loader::{CommandLine, Outside};
-use super::member::Member;
 use super::settings::Settings;
 use super::{
     Admin, Config, ConfigError, Connection, ConnectionThrottle, Containers, Listen, Requests, Session,
@@ -25,16 +25,15 @@ impl Loader<'_> {
     pub(super) fn config(mut self, command_line: &CommandLine) -> Result<Config, ConfigError> {
         let storage = self.storage(command_line.data_dir.as_deref());
         let myid = self.myid(&storage.data_dir)?;
-        let member = self.only_member(myid);
-        let server_id = myid.or(member.as_ref().map(|(id, _)| *id)).unwrap_or(0);
-        let listen = self.listen(member.and_then(|(_, member)| member.client));
+        let Membership { server_id, client, ensemble } = self.membership(myid, &storage.data_dir);
+        let listen = self.listen(client);
         let tick_time_ms =
             self.settings.number("tickTime", 1..=i32::MAX as u32, "ms").unwrap_or(limits::TICK_TIME_MS);
         let config = Config {
             file: command_line.config.clone(),
             settings: self.settings.listed(),
             server_id,
-            ensemble: None,
+            ensemble,
             tick_time_ms,
             listen,
             session: self.session(tick_time_ms),
@@ -161,43 +160,6 @@ impl Loader<'_> {
                 Ok(None)
             }
         }
-    }
-
-    /// The one `server.N` a single server may have: HBase and container images write it.
-    fn only_member(&mut self, myid: Option<u8>) -> Option<(u8, Member)> {
-        let servers = self.settings.with_prefix("server.");
-        if servers.len() > 1 {
-            let (id, setting) = &servers[1];
-            let allowed = format!(
-                "is one of {} servers; ensembles are not supported yet; run a single server",
-                servers.len()
-            );
-            self.settings.problem(&setting.place, &format!("server.{id}"), &setting.value, allowed);
-            return None;
-        }
-        let (id, setting) = servers.into_iter().next()?;
-        let key = format!("server.{id}");
-        let mut refuse =
-            |allowed: String| self.settings.problem(&setting.place, &key, &setting.value, allowed);
-        let number = match id.parse::<u8>() {
-            Ok(number) if number >= 1 => number,
-            _ => {
-                refuse("the number of a server must be from 1 to 255".to_owned());
-                return None;
-            }
-        };
-        match setting.value.parse::<Member>() {
-            Err(allowed) => refuse(allowed.to_owned()),
-            Ok(Member { observer: true, .. }) => refuse("an observer cannot be alone".to_owned()),
-            Ok(_) if myid.is_some_and(|myid| myid != number) => {
-                refuse(format!(
-                    "is not this server, whose myid is {}; ensembles are not supported yet",
-                    myid.unwrap_or(0)
-                ));
-            }
-            Ok(member) => return Some((number, member)),
-        }
-        None
     }
 
     fn listen(&mut self, from_member: Option<(Option<String>, u16)>) -> Listen {
@@ -441,6 +403,10 @@ impl Loader<'_> {
             let key = if s.is_set("preAllocSize") { "preAllocSize" } else { "jute.maxbuffer" };
             let segment = storage.segment_bytes;
             s.refuse(key, format!("a log segment ({segment} bytes) must hold two requests of jute.maxbuffer ({request} bytes)"));
+        }
+        let ensemble_max = u64::from(limits::ENSEMBLE_REQUEST_BYTES_MAX);
+        if config.ensemble.is_some() && request > ensemble_max {
+            s.refuse("jute.maxbuffer", format!("must be at most {ensemble_max} bytes in an ensemble"));
         }
         if config.requests.extended_types && config.server_id > 254 {
             s.refuse(

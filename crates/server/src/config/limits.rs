@@ -51,6 +51,16 @@ pub const CONTAINER_CHECK_INTERVAL_MS: u32 = 60_000;
 /// ZooKeeper: containers and TTL nodes removed in a minute.
 pub const CONTAINERS_PER_MINUTE_MAX: u32 = 10_000;
 
+/// A member that hears nothing of a leader for this long, or up to twice as long, stands for election.
+pub const ELECTION_TIMEOUT_MS: u32 = 300;
+/// How often a leader is heard of: often enough that two lost heartbeats and a thread that waits for its turn make no election.
+pub const HEARTBEAT_MS: u32 = 30;
+/// The replication thread looks at its clock about this often.
+pub const HEARTBEAT_MS_MIN: u32 = 10;
+/// Bytes of one request in an ensemble. Members send each other an entry, which may be one request of this length behind others, in one
+/// frame.
+pub const ENSEMBLE_REQUEST_BYTES_MAX: u32 = 32 << 20;
+
 /// ZooKeeper: port of the AdminServer.
 pub const ADMIN_PORT: u16 = 8080;
 /// ZooKeeper: port of the Prometheus metrics provider.
@@ -70,3 +80,9 @@ const _: () = assert!(REQUEST_BYTES_MAX as u64 <= LARGE_REQUESTS_BYTES_MAX);
 const _: () = assert!(2 * REQUEST_BYTES_MAX as u64 <= LOG_SEGMENT_BYTES_MIN, "a record must fit a segment");
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN <= LOG_SEGMENT_BYTES);
 const _: () = assert!(LOG_SEGMENT_BYTES < SNAPSHOT_LOG_BYTES);
+const _: () = assert!(3 * HEARTBEAT_MS < ELECTION_TIMEOUT_MS && HEARTBEAT_MS_MIN <= HEARTBEAT_MS);
+const _: () = assert!(REQUEST_BYTES_MAX <= ENSEMBLE_REQUEST_BYTES_MAX);
+const _: () = assert!(
+    2 * ENSEMBLE_REQUEST_BYTES_MAX as usize <= crate::peers::limits::FRAME_BYTES_MAX,
+    "an entry fits into a frame"
+);

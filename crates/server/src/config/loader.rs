@@ -71,14 +71,32 @@ pub fn load_with(command_line: &CommandLine, outside: &dyn Outside) -> Result<Lo
     }
     put_options(&mut settings, command_line);
     if let Some(name) = settings.text("dynamicConfigFile") {
-        // Beside the file which names it, when the name is relative: what scripts that change directory expect.
-        let beside = command_line.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        read_file(&mut settings, &beside.join(name), "dynamic configuration file", outside)?;
+        read_dynamic_file(&mut settings, Path::new(&name), command_line.config.as_deref(), outside)?;
     }
     let loader = Loader { from_file: command_line.config.is_some(), settings: &mut settings, outside };
     let config = loader.config(command_line)?;
     let Settings { problems, warnings, .. } = settings;
     if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(ConfigError::Invalid(problems)) }
+}
+
+/// A relative name is looked for where ZooKeeper does, in the working directory, and then beside the file which names it: whoever writes
+/// one rarely means the place where a start script happens to be.
+fn read_dynamic_file(
+    settings: &mut Settings,
+    name: &Path,
+    named_by: Option<&Path>,
+    outside: &dyn Outside,
+) -> Result<(), ConfigError> {
+    const WHAT: &str = "dynamic configuration file";
+    let beside = named_by.and_then(Path::parent).unwrap_or(Path::new("")).join(name);
+    match read_file(settings, name, WHAT, outside) {
+        Err(ConfigError::Unreadable { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && beside != name =>
+        {
+            read_file(settings, &beside, WHAT, outside)
+        }
+        read => read,
+    }
 }
 
 fn read_file(

@@ -1,5 +1,7 @@
 //! From text to configuration.
 
+mod ensemble;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -36,9 +38,10 @@ fn load_text(text: &str, files: &[(&str, &str)], definitions: &[&str]) -> Result
     load_with(&command_line, &files)
 }
 
-/// Loads lines added to the smallest zoo.cfg there is.
+/// Loads lines added to the smallest zoo.cfg there is, as server 1 if there are several.
 fn loaded(lines: &str) -> Loaded {
-    load_text(&format!("dataDir=/d\nclientPort=2181\n{lines}"), &[], &[])
+    let myid: &[_] = if lines.contains("server.2=") { &[("/d/myid", "1")] } else { &[] };
+    load_text(&format!("dataDir=/d\nclientPort=2181\n{lines}"), myid, &[])
         .unwrap_or_else(|error| panic!("{lines}: {error}"))
 }
 
@@ -178,6 +181,17 @@ fn every_key_reaches_its_field() {
         ("metricsProvider.className=org.apache.zookeeper.metrics.impl.DefaultMetricsProvider", |c| {
             c.metrics.is_none()
         }),
+        (
+            "initLimit=10\nsyncLimit=5\npeerType=participant\nserver.1=a:1\nserver.2=b:1\nostler.consensus=paxos\n\
+                ostler.electionTimeoutMs=1000\nostler.heartbeatMs=50\nostler.linearizableReads=true",
+            |c| {
+                c.ensemble.as_ref().is_some_and(|ensemble| {
+                    (ensemble.members.len(), ensemble.engine) == (2, EngineKind::Paxos)
+                        && (ensemble.election_timeout_ms, ensemble.heartbeat_ms) == (1_000, 50)
+                        && ensemble.linearizable_reads
+                })
+            },
+        ),
         ("ostler.ioThreads=3", |c| c.io_threads == 3),
         ("ostler.keeperExtensions=false", |c| !c.requests.keeper_extensions),
         ("ostler.sessionPasswords=zookeeper", |c| c.session.passwords == SessionPasswords::ZooKeeper),
@@ -273,12 +287,11 @@ fn what_cannot_be_ignored_safely_is_refused() {
         ("secureClientPort=2281", "TLS is not supported yet"),
         ("ssl.keyStore.location=/k", "TLS is not supported yet"),
         ("client.portUnification=true", "TLS is not supported yet"),
-        (
-            "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2",
-            "is one of 3 servers; ensembles are not supported yet",
-        ),
-        ("group.1=1:2:3", "ensembles are not supported yet"),
-        ("peerType=observer", "ensembles are not supported yet"),
+        ("group.1=1:2:3", "every participant has one vote"),
+        ("weight.1=2", "every participant has one vote"),
+        ("electionAlg=0", "only 3 is supported"),
+        ("sslQuorum=true", "TLS between servers is not supported yet"),
+        ("quorum.auth.enableSasl=true", "SASL between servers is not supported yet"),
         ("audit.enable=true", "there is no audit log yet"),
         ("sessionRequireClientSASLAuth=true", "SASL is not supported yet"),
         (
@@ -297,13 +310,13 @@ fn what_cannot_be_ignored_safely_is_refused() {
 #[test]
 fn unknown_keys_are_warnings_that_name_them() {
     let shown: Vec<String> =
-        loaded("nonsense=1\nticktime=5\ninitLimit=10").warnings.iter().map(ToString::to_string).collect();
+        loaded("nonsense=1\nticktime=5\ncnxTimeout=10").warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
         [
             "zoo.cfg line 3: unknown key nonsense is ignored",
             "zoo.cfg line 4: unknown key ticktime is ignored; did you mean tickTime?",
-            "zoo.cfg line 5: initLimit has no effect: it concerns the traffic between servers, and there is one server",
+            "zoo.cfg line 5: cnxTimeout has no effect: servers replicate by a protocol of their own, which has no such setting",
         ]
     );
 }
