@@ -3,8 +3,11 @@
 //! The four-letter words, the AdminServer and the metrics print these and know nothing of connections, trees or logs; the server
 //! supplies them through [`Source`]. All times of day are ms since 1970, all durations are in the unit their name says.
 
+pub(crate) mod member;
+
 use std::net::SocketAddr;
 
+pub use self::member::{FollowerFacts, FollowerState, LeadingFacts, MemberFacts, MemberLog, MemberRole};
 use crate::config::Config;
 use crate::metrics::Summary;
 
@@ -67,6 +70,10 @@ impl ServerState {
 pub struct Facts {
     /// The role.
     pub state: ServerState,
+    /// The ensemble; `None` for a server that is alone by its configuration.
+    pub member: Option<MemberFacts>,
+    /// Bytes of entries proposed to the log since the start; `None` when there was none.
+    pub proposal_bytes: Option<SizeBytes>,
     /// Time since the start, in ms.
     pub uptime_ms: u64,
     /// The last zxid that was applied.
@@ -82,7 +89,7 @@ pub struct Facts {
     /// Packets sent since the reset, events included.
     pub packets_sent: u64,
     /// Sizes in bytes of replies sent since the reset; `None` when there was none.
-    pub response_bytes: Option<ResponseBytes>,
+    pub response_bytes: Option<SizeBytes>,
     /// Bytes received from clients since the reset.
     pub bytes_received: u64,
     /// Bytes sent to clients since the reset.
@@ -139,9 +146,9 @@ pub struct Facts {
     pub keeper_api_version: u32,
 }
 
-/// Sizes of replies, in bytes.
+/// Sizes of replies or of proposals, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResponseBytes {
+pub struct SizeBytes {
     /// Of the last one.
     pub last: u64,
     /// Of the smallest.
@@ -245,10 +252,11 @@ pub struct WatchFacts {
 pub(crate) mod fake {
     //! A source with something of everything, for tests.
 
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use super::*;
-    use crate::config::{self, CommandLine};
+    use crate::config::{self, CommandLine, Ensemble, Member};
 
     /// Answers the same each time.
     pub(crate) struct Fake {
@@ -276,9 +284,35 @@ pub(crate) mod fake {
         }
     }
 
+    impl Fake {
+        /// The same server as one of an ensemble.
+        pub(crate) fn of_ensemble(member: MemberFacts) -> Fake {
+            let mut fake = Fake::new();
+            let servers = [1, 2, 3, 4].map(|n| {
+                let observer = if n == 4 { ":observer" } else { "" };
+                let line = format!("127.0.0.1:2430{n}:2430{n}{observer}");
+                (n, line.parse::<Member>().unwrap())
+            });
+            fake.config.server_id = member.server;
+            fake.config.ensemble = Some(Ensemble {
+                members: BTreeMap::from(servers),
+                engine: member.engine,
+                election_timeout_ms: 300,
+                heartbeat_ms: 50,
+                linearizable_reads: false,
+            });
+            fake.facts.state = member.state();
+            fake.facts.proposal_bytes = Some(SizeBytes { last: 48, min: 32, max: 110 });
+            fake.facts.member = Some(member);
+            fake
+        }
+    }
+
     fn facts() -> Facts {
         Facts {
             state: ServerState::Standalone,
+            member: None,
+            proposal_bytes: None,
             uptime_ms: 55_046,
             last_zxid: 8,
             client_port: 2181,
@@ -286,7 +320,7 @@ pub(crate) mod fake {
             outstanding_requests: 3,
             packets_received: 24,
             packets_sent: 25,
-            response_bytes: Some(ResponseBytes { last: 26, min: 16, max: 109 }),
+            response_bytes: Some(SizeBytes { last: 26, min: 16, max: 109 }),
             bytes_received: 614,
             bytes_sent: 444,
             znodes: 12,

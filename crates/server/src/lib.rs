@@ -12,6 +12,7 @@ pub mod facts;
 pub mod inbox;
 pub mod mailbox;
 pub mod metrics;
+mod metrics_member;
 mod metrics_process;
 mod metrics_recorder;
 pub mod peers;

@@ -6,6 +6,8 @@
 use std::fmt::Write;
 
 use crate::facts::Facts;
+use crate::metrics_member;
+pub(crate) use crate::metrics_member::monitored_others;
 pub use crate::metrics_process::version;
 pub use crate::metrics_recorder::Recorder;
 
@@ -82,11 +84,11 @@ pub fn all(facts: &Facts) -> Vec<Metric> {
     let counter = |name, value, help| Metric { name, help, value: Value::Counter(value) };
     let time = |name, value, help| Metric { name, help, value: Value::Time(value) };
     let latency = facts.read_latency.joined(&facts.update_latency);
-    let response = |pick: fn(&crate::facts::ResponseBytes) -> u64| {
+    let response = |pick: fn(&crate::facts::SizeBytes) -> u64| {
         facts.response_bytes.as_ref().map_or(-1, |r| pick(r) as i64)
     };
     let (open_files, open_files_max) = crate::metrics_process::file_descriptors();
-    vec![
+    let mut metrics = vec![
         gauge("ephemerals_count", facts.ephemerals, "ephemeral znodes"),
         gauge("num_alive_connections", facts.connections, "open client connections"),
         Metric {
@@ -174,7 +176,9 @@ pub fn all(facts: &Facts) -> Vec<Metric> {
         },
         time("readlatency", facts.read_latency, "ms of a read request"),
         time("updatelatency", facts.update_latency, "ms of a write request"),
-    ]
+    ];
+    metrics.extend(metrics_member::all(facts));
+    metrics
 }
 
 impl Metric {
@@ -252,6 +256,7 @@ pub fn prometheus(facts: &Facts) -> String {
     for metric in all(facts).iter().chain(&crate::metrics_process::all()) {
         metric.write_prometheus(&mut out);
     }
+    metrics_member::write_prometheus_others(facts, &mut out);
     out
 }
 

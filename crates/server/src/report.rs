@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::config::Config;
 use crate::connections::{Latency, Traffic};
 use crate::facts::{
-    ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, ResponseBytes, ServerState,
-    SessionFacts, SnapshotFacts, Source, WatchFacts,
+    ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, MemberFacts, ServerState,
+    SessionFacts, SizeBytes, SnapshotFacts, Source, WatchFacts,
 };
 use crate::inbox::Errand;
 use crate::metrics::{Recorder, Summary};
@@ -39,13 +39,22 @@ impl Report {
         Recorder::summary_of(self.shared.threads.iter().map(|t| of(t)))
     }
 
-    fn response_bytes(&self) -> Option<ResponseBytes> {
+    fn response_bytes(&self) -> Option<SizeBytes> {
         let used =
             || self.shared.threads.iter().map(|t| &t.response_bytes).filter(|b| b.count.load(Relaxed) > 0);
-        Some(ResponseBytes {
+        Some(SizeBytes {
             last: used().map(|b| b.last_ms.load(Relaxed)).next()?,
             min: used().map(Latency::min_ms).min()?,
             max: used().map(|b| b.max_ms.load(Relaxed)).max()?,
+        })
+    }
+
+    fn proposal_bytes(&self) -> Option<SizeBytes> {
+        let sizes = &self.shared.counts.proposal_bytes;
+        (sizes.count.load(Relaxed) > 0).then(|| SizeBytes {
+            last: sizes.last_ms.load(Relaxed),
+            min: sizes.min_ms(),
+            max: sizes.max_ms.load(Relaxed),
         })
     }
 
@@ -92,9 +101,11 @@ impl Source for Report {
         };
         let finished_ms = counts.snapshot_finished_ms.load(Relaxed);
         let extensions = shared.features.has(Features::KEEPER_EXTENSIONS);
+        let member = shared.standing.lock().clone();
         let (last_index, last_term) = (counts.last_index.load(Relaxed), counts.last_term.load(Relaxed));
         Facts {
-            state: ServerState::Standalone,
+            state: member.as_ref().map_or(ServerState::Standalone, MemberFacts::state),
+            proposal_bytes: self.proposal_bytes(),
             uptime_ms: shared.clock.elapsed_ms().max(0) as u64,
             last_zxid,
             client_port: shared.client_port,
@@ -137,8 +148,9 @@ impl Source for Report {
                 first_term: last_term.min(1),
                 last_index,
                 last_term,
-                committed_index: last_index,
+                committed_index: member.as_ref().map_or(last_index, |member| member.log.agreed),
             },
+            member,
             keeper_api_version: if extensions { KEEPER_API_VERSION } else { 0 },
         }
     }

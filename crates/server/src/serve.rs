@@ -205,6 +205,7 @@ impl Shared {
             config,
             clock,
             counts: Counts::default(),
+            standing: Mutex::new(None),
             serving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
@@ -269,7 +270,8 @@ fn thread_count(config: &Config) -> usize {
     }
 }
 
-pub(crate) fn features(requests: &Requests) -> Features {
+/// The switches that a configuration turns on.
+pub fn features(requests: &Requests) -> Features {
     let switches = [
         (requests.extended_types, Features::EXTENDED_TYPES),
         (requests.enforce_quota, Features::ENFORCE_QUOTA),

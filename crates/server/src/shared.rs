@@ -12,6 +12,7 @@ use state::watch::WatchTable;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::{ConnectionTable, Latency};
+use crate::facts::MemberFacts;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::metrics::Recorder;
@@ -84,6 +85,8 @@ pub struct Counts {
     pub last_term: AtomicU64,
     /// Index of the oldest log entry a snapshot does not make superfluous.
     pub first_index: AtomicU64,
+    /// Bytes of entries proposed while this member led; kept like a latency.
+    pub proposal_bytes: Latency,
     /// Writes refused because the disk is full.
     pub writes_refused: AtomicU64,
     /// Messages of other members left out because the disk is full.
@@ -122,6 +125,8 @@ pub struct Shared {
     pub threads: Vec<Arc<ThreadCounts>>,
     /// What the others counted.
     pub counts: Counts,
+    /// A look at the ensemble, renewed by the replication thread; `None` for a server that is alone. Held for a copy only.
+    pub standing: Mutex<Option<MemberFacts>>,
     /// Clients are served: there is a leader, or was a moment ago, and this member has caught up with it.
     pub serving: AtomicBool,
     /// The process is going down.

@@ -18,6 +18,7 @@ use storage::disk::Disk;
 use self::tap::{Heard, Tap};
 use crate::clock::{Clock, ManualTime};
 use crate::config::Config;
+use crate::facts::{Facts, Source as _};
 use crate::inbox::Errand;
 use crate::io::IoThread;
 pub use crate::io::{Readiness, Socket};
@@ -25,8 +26,11 @@ use crate::mailbox::Mailbox;
 use crate::peers::Transport;
 use crate::replication::recovery::{self, Files, RecoveryError};
 use crate::replication::{Driver, Fatal};
-use crate::serve::{Place, features};
+use crate::report::Report;
+use crate::serve::Place;
+pub use crate::serve::features;
 use crate::shared::Shared;
+pub use state::command::Features;
 
 /// Frames for other members, until the simulator fetches them.
 #[derive(Default)]
@@ -154,6 +158,11 @@ impl Member {
     /// Index of the last entry applied in full.
     pub fn applied_index(&self) -> u64 {
         self.driver.replica().applied_index()
+    }
+
+    /// What it says of itself.
+    pub fn facts(&self) -> Facts {
+        Report::new(&self.shared).facts()
     }
 
     /// Whether clients are served.

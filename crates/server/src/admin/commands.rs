@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::member;
 use crate::facts::{ConnectionFacts, Facts, ServerState, Source};
 use crate::metrics::{self, Number, Summary, four_digits};
 use crate::metrics_process;
+use crate::words::member::peer_state;
 use crate::words::{NOT_SERVING, TRACE_MASK, format};
 
 /// What a command does.
@@ -20,11 +22,11 @@ enum Action {
     Unsupported,
 }
 
-type Fields = Map<String, Value>;
+pub(super) type Fields = Map<String, Value>;
 
 /// What a command is given.
-struct Asked<'a> {
-    source: &'a dyn Source,
+pub(super) struct Asked<'a> {
+    pub(super) source: &'a dyn Source,
     arguments: &'a [(String, String)],
 }
 
@@ -41,10 +43,11 @@ const COMMANDS: &[(&[&str], Action)] = &[
     (&["initial_configuration", "icfg"], Action::Always(initial_configuration)),
     (&["is_read_only", "isro"], Action::Serving(is_read_only)),
     (&["last_snapshot", "lsnp"], Action::Serving(last_snapshot)),
-    (&["leader", "lead"], Action::Serving(leader)),
+    (&["leader", "lead"], Action::Serving(member::leader)),
+    (&["member"], Action::Always(member::member)),
     (&["monitor", "mntr"], Action::Serving(monitor)),
     (&["observer_connection_stat_reset", "orst"], Action::Serving(|_| Map::new())),
-    (&["observers", "obsr"], Action::Serving(observers)),
+    (&["observers", "obsr"], Action::Serving(member::observers)),
     (&["restore", "rest"], Action::Unsupported),
     (&["ruok"], Action::Serving(|_| Map::new())),
     (&["server_stats", "srvr"], Action::Serving(server_stats)),
@@ -53,11 +56,11 @@ const COMMANDS: &[(&[&str], Action)] = &[
     (&["stat_reset", "srst"], Action::Serving(stat_reset)),
     (&["stats", "stat"], Action::Serving(stats)),
     (&["system_properties", "sysp"], Action::Always(system_properties)),
-    (&["voting_view"], Action::Serving(voting_view)),
+    (&["voting_view"], Action::Serving(member::voting_view)),
     (&["watch_summary", "wchs"], Action::Serving(watch_summary)),
     (&["watches", "wchc"], Action::Serving(watches)),
     (&["watches_by_path", "wchp"], Action::Serving(watches_by_path)),
-    (&["zabstate"], Action::Serving(zabstate)),
+    (&["zabstate"], Action::Always(member::zabstate)),
 ];
 
 /// The answer to a command.
@@ -103,7 +106,7 @@ pub(super) fn links(url: &str) -> String {
 }
 
 /// The fields of an object written with `json!`.
-fn fields(value: Value) -> Fields {
+pub(super) fn fields(value: Value) -> Fields {
     match value {
         Value::Object(fields) => fields,
         other => unreachable!("commands answer with objects, not {other}"),
@@ -238,33 +241,23 @@ fn last_snapshot(asked: &Asked<'_>) -> Fields {
     }
 }
 
-/// What ZooKeeper answers where there is no ensemble.
-fn leader(_: &Asked<'_>) -> Fields {
-    fields(json!({ "error": "server is not initialized" }))
-}
-
-fn observers(_: &Asked<'_>) -> Fields {
-    fields(json!({ "synced_observers": 0, "observers": [] }))
-}
-
-fn voting_view(_: &Asked<'_>) -> Fields {
-    fields(json!({ "current_config": {} }))
-}
-
-fn zabstate(_: &Asked<'_>) -> Fields {
-    fields(json!({ "voting": false, "zabstate": "" }))
-}
-
 fn monitor(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let mut all =
         fields(json!({ "version": metrics_process::version(), "server_state": facts.state.name() }));
-    for (key, number) in metrics::all(&facts).iter().flat_map(metrics::Metric::monitored) {
+    for (key, number) in metrics::all(&facts)
+        .iter()
+        .flat_map(metrics::Metric::monitored)
+        .chain(metrics::monitored_others(&facts))
+    {
         let value = match number {
             Number::Whole(value) => json!(value),
             Number::Fraction(value) => json!(value),
         };
         all.insert(key, value);
+    }
+    if let Some(state) = peer_state(facts.state) {
+        all.insert("peer_state".to_owned(), json!(state));
     }
     all
 }
@@ -272,13 +265,17 @@ fn monitor(asked: &Asked<'_>) -> Fields {
 fn server_stats(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let responses = responses(&facts);
-    fields(json!({
+    let mut all = fields(json!({
         "version": metrics_process::version(),
         "read_only": facts.state == ServerState::ReadOnly,
         "server_stats": statistics(asked.source, &facts, &responses),
         "client_response": responses,
         "node_count": facts.znodes,
-    }))
+    }));
+    if facts.state == ServerState::Leader {
+        all.insert("proposal_stats".to_owned(), member::proposal_stats(&facts));
+    }
+    all
 }
 
 fn responses(facts: &Facts) -> Value {

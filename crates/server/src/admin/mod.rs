@@ -5,6 +5,7 @@
 
 mod commands;
 mod listener;
+mod member;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -174,5 +175,7 @@ async fn run(
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
+#[cfg(test)]
+mod ensemble_tests;
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ fn free_address() -> SocketAddr {
 }
 
 /// An AdminServer on a free port.
-fn started(source: Fake) -> (AdminServer, Arc<Fake>) {
+pub(super) fn started(source: Fake) -> (AdminServer, Arc<Fake>) {
     let source = Arc::new(with_free_port(source));
     let (server, unavailable) = start(Arc::clone(&source) as Arc<dyn Source>).unwrap();
     assert!(unavailable.is_empty(), "{unavailable:?}");
@@ -47,15 +47,14 @@ fn request(address: SocketAddr, request: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-fn command(server: &AdminServer, name: &str) -> Value {
+pub(super) fn command(server: &AdminServer, name: &str) -> Value {
     let (head, body) = request(server.address.unwrap(), &format!("GET /commands/{name}"));
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("content-type: application/json"), "{head}");
     serde_json::from_str(&body).unwrap()
 }
 
 /// ZooKeeper's recorded answers by command.
-fn recorded() -> Vec<(&'static str, Value)> {
-    let text = include_str!("../../testdata/zookeeper-3.9.5/admin.txt");
+pub(super) fn recorded(text: &'static str) -> Vec<(&'static str, Value)> {
     let entries = text.split("=== ").skip(1);
     entries
         .map(|entry| entry.split_once('\n').unwrap())
@@ -64,7 +63,7 @@ fn recorded() -> Vec<(&'static str, Value)> {
 }
 
 /// That every field of `theirs` is in `ours`, with the same kind of value; objects whose keys are data are compared by kind only.
-fn assert_same_fields(command: &str, theirs: &Value, ours: &Value) {
+pub(super) fn assert_same_fields(command: &str, theirs: &Value, ours: &Value) {
     match (theirs, ours) {
         (Value::Object(theirs), Value::Object(ours)) => {
             for (key, their) in
@@ -90,7 +89,7 @@ fn assert_same_fields(command: &str, theirs: &Value, ours: &Value) {
 #[test]
 fn commands_answer_with_the_fields_of_zookeeper() {
     let (server, _) = started(Fake::new());
-    let recorded = recorded();
+    let recorded = recorded(include_str!("../../testdata/zookeeper-3.9.5/admin.txt"));
     assert!(recorded.len() >= 22, "{}", recorded.len());
     for (name, theirs) in recorded {
         assert_same_fields(name, &theirs, &command(&server, name));

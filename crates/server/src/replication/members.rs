@@ -111,6 +111,7 @@ impl<T: Transport> Driver<T> {
     /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
     /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
     pub(crate) fn lost_sight(&mut self, server: u8) {
+        self.bulletin.lose(server, self.shared.clock.elapsed_ms());
         let role = self.replica.role();
         if role.leader.is_some_and(|leader| replica::server_of(leader) == server) {
             for _ in 0..self.election_ticks {

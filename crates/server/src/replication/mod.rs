@@ -7,6 +7,7 @@
 //! Whoever holds the [`Wheel`] may run a cycle. That is this thread, unless a connection thread with a single busy client finds nobody
 //! at it: handing one command over and its reply back costs two more wake-ups, a third of what such a client waits for besides the disk.
 
+mod bulletin;
 mod chores;
 pub(crate) mod identity;
 mod members;
@@ -32,6 +33,7 @@ use state::command::{Command, INITIALIZE};
 use storage::data_dir::DataDir;
 use storage::log::{AppendError, FlushError, Log, Record};
 
+use self::bulletin::Bulletin;
 use self::chores::Chores;
 use self::identity::Identity;
 use self::members::{Company, TICK_MS};
@@ -58,6 +60,7 @@ pub(crate) struct Driver<T: Transport> {
     me: u8,
     transport: T,
     company: Company,
+    bulletin: Bulletin,
     identity: Identity,
     newcomer: Newcomer,
     roster: Roster,
@@ -127,6 +130,7 @@ impl<T: Transport> Driver<T> {
             me: rest.identity.server,
             transport,
             company: Company::default(),
+            bulletin: Bulletin::default(),
             identity: rest.identity,
             newcomer: Newcomer::default(),
             roster: Roster::default(),
@@ -190,6 +194,7 @@ impl<T: Transport> Driver<T> {
         self.settle()?;
         self.shared.inbox.applied_bytes(bytes);
         self.snapshots.consider(&self.shared, &mut self.replica);
+        self.publish();
         Ok(())
     }
 
@@ -225,6 +230,9 @@ impl<T: Transport> Driver<T> {
         match self.log.reserve(self.replica.gathered_bytes()) {
             Ok(()) => {
                 self.chores.disk_has_room();
+                for bytes in self.replica.gathered_bytes() {
+                    self.shared.counts.proposal_bytes.add(bytes as u64, 1);
+                }
                 self.replica.propose();
             }
             Err(AppendError::Failed(e)) => return Err(e.into()),
@@ -286,6 +294,7 @@ impl<T: Transport> Driver<T> {
                 data: &entry.data,
             })?;
             self.snapshots.count_bytes(entry.data.len());
+            self.bulletin.count(entry.index, entry.data.len());
             self.shared.counts.last_index.store(entry.index, Relaxed);
             self.shared.counts.last_term.store(entry.term, Relaxed);
         }

@@ -16,7 +16,7 @@ use crate::peers::Transport;
 const ALIVE_MS: i64 = 2_000;
 
 /// Entries that a learner may be behind and still be given a vote.
-const BEHIND_MAX: u64 = 1_000;
+pub(super) const BEHIND_MAX: u64 = 1_000;
 
 /// Bits of an id that are the server's number; above them a count of its disks.
 const SERVER_BITS: u32 = 8;
@@ -48,6 +48,11 @@ impl Roster {
     /// A server's engine was heard of.
     pub(super) fn heard(&mut self, server: u8, now_ms: i64) {
         self.heard_ms.insert(server, now_ms);
+    }
+
+    /// When a server's engine was last heard of, in ms of the server's clock.
+    pub(super) fn heard_ms(&self, server: u8) -> Option<i64> {
+        self.heard_ms.get(&server).copied()
     }
 
     /// Leadership has gone: whoever still waits asks again.

@@ -29,6 +29,13 @@ pub(super) struct Fetching {
     moved: bool,
 }
 
+impl Fetching {
+    /// Bytes that have come.
+    pub(super) fn fetched_bytes(&self) -> u64 {
+        self.incoming.as_ref().map_or(0, |(_, incoming)| incoming.written())
+    }
+}
+
 impl<T: Transport> Driver<T> {
     /// A leader does not have the entries this member lacks: its snapshot is fetched instead.
     pub(super) fn consider_offer(&mut self, offer: &SnapshotOffer) {

@@ -8,6 +8,7 @@ use crate::facts::{ConnectionFacts, ServerState, Source};
 use crate::metrics::{self, four_digits};
 use crate::metrics_process;
 use crate::words::date::Date;
+use crate::words::member;
 
 /// Adds one line; writing to a string cannot fail.
 macro_rules! line {
@@ -39,6 +40,10 @@ pub(super) fn configuration(source: &dyn Source) -> String {
             Setting::LogDir => line!(out, "dataLogSize={}", bytes.log),
             _ => {}
         }
+    }
+    let config = source.config();
+    if let Some(ensemble) = &config.ensemble {
+        out.push_str(&member::configuration(config, ensemble));
     }
     out
 }
@@ -228,7 +233,13 @@ pub(super) fn metrics(source: &dyn Source) -> String {
     let mut out = String::new();
     line!(out, "zk_version\t{}", metrics_process::version());
     line!(out, "zk_server_state\t{}", facts.state.name());
+    if let Some(state) = member::peer_state(facts.state) {
+        line!(out, "zk_peer_state\t{state}");
+    }
     for (key, value) in metrics::all(&facts).iter().flat_map(metrics::Metric::monitored) {
+        line!(out, "zk_{key}\t{value}");
+    }
+    for (key, value) in metrics::monitored_others(&facts) {
         line!(out, "zk_{key}\t{value}");
     }
     out
@@ -259,6 +270,7 @@ pub(super) fn server(source: &dyn Source, with_clients: bool) -> String {
     line!(out, "Zxid: 0x{:x}", facts.last_zxid);
     line!(out, "Mode: {}", facts.state.name());
     line!(out, "Node count: {}", facts.znodes);
+    member::write_server(&mut out, &facts);
     out
 }
 

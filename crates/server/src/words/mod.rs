@@ -5,9 +5,10 @@
 
 pub(crate) mod date;
 pub(crate) mod format;
+pub(crate) mod member;
 
 use crate::config::WordList;
-use crate::facts::Source;
+use crate::facts::{ServerState, Source};
 
 /// What a word is answered by when the server does not serve.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
@@ -136,9 +137,14 @@ impl Word {
                 None => "Failed to schedule snapshot creation task.".to_owned(),
             },
             Word::Lgif => format::log(source),
-            // A server that is alone leads, and asking for what is already so succeeds in ClickHouse Keeper too.
-            Word::Rqld => "Sent leadership request to leader.".to_owned(),
-            Word::Ydld => "Sent yield leadership request to leader.".to_owned(),
+            // A server that is alone leads, and asking for what is already so succeeds in ClickHouse Keeper too. Leadership is not moved
+            // on request.
+            Word::Rqld if leads(source) => "Sent leadership request to leader.".to_owned(),
+            Word::Rqld => "Failed to send leadership request to leader.".to_owned(),
+            Word::Ydld if source.facts().state == ServerState::Standalone => {
+                "Sent yield leadership request to leader.".to_owned()
+            }
+            Word::Ydld => "Failed to send yield leadership request to leader.".to_owned(),
             Word::Ruok | Word::Envi | Word::Gtmk | Word::Stmk => {
                 unreachable!("answered whether or not the server serves")
             }
@@ -146,5 +152,11 @@ impl Word {
     }
 }
 
+fn leads(source: &dyn Source) -> bool {
+    matches!(source.facts().state, ServerState::Leader | ServerState::Standalone)
+}
+
+#[cfg(test)]
+mod ensemble_tests;
 #[cfg(test)]
 mod tests;

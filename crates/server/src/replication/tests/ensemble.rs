@@ -16,6 +16,7 @@ use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
 
 use crate::clock::ManualTime;
 use crate::config::{self, CommandLine, Config, EngineKind, Ensemble};
+use crate::facts::{FollowerState, MemberFacts, ServerState};
 use crate::simulation::{Member, Readiness, Socket};
 
 const STEP_US: u64 = 2_000;
@@ -350,4 +351,49 @@ fn a_new_ensemble_waits_for_all_of_its_voters() {
     assert_eq!(ensemble.leader(), None, "two cannot know that the third has nothing");
     ensemble.start(3);
     ensemble.until("all serve", Trio::all_serve);
+}
+
+/// What that server says of itself.
+fn facts(ensemble: &Trio, server: u8) -> MemberFacts {
+    ensemble.members[&server].facts().member.expect("it is one of several")
+}
+
+fn state_of(ensemble: &Trio, leader: u8, other: u8) -> FollowerState {
+    let leading = facts(ensemble, leader).leading.expect("it leads");
+    leading.followers.iter().find(|follower| follower.server == other).expect("a member").state
+}
+
+#[test]
+fn a_leader_says_who_keeps_up_and_who_is_gone() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::new(engine);
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let (gone, stays) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+        ensemble.until("all are in step", |e| {
+            [gone, stays].iter().all(|other| state_of(e, leader, *other) == FollowerState::InStep)
+        });
+        for server in 1..=3 {
+            let told = facts(&ensemble, server);
+            assert_eq!((told.server, told.leader, told.starts), (server, Some(leader), 1), "{engine}");
+            assert_eq!((told.voters, told.learners), (vec![1, 2, 3], vec![]), "{engine}");
+            let state = ensemble.members[&server].facts().state;
+            let expected = if server == leader { ServerState::Leader } else { ServerState::Follower };
+            assert_eq!(state, expected, "{engine}: server {server}");
+        }
+        ensemble.crash(gone);
+        let (wire, ..) = ensemble.connect(leader, None);
+        assert_eq!(ensemble.call(&wire, 1, Opcode::Create, &create("/missed", 0)).0.err, 0);
+        ensemble.until("it is missed", |e| {
+            let leading = facts(e, leader).leading.expect("it leads");
+            let missed = leading.followers.iter().find(|follower| follower.server == gone);
+            missed.is_some_and(|f| {
+                f.state == FollowerState::Silent && f.behind_entries >= 1 && f.behind_bytes >= 20
+            })
+        });
+        assert_eq!(state_of(&ensemble, leader, stays), FollowerState::InStep, "{engine}");
+        ensemble.start(gone);
+        ensemble.until("it is back in step", |e| state_of(e, leader, gone) == FollowerState::InStep);
+        ensemble.until("it counts its starts", |e| facts(e, gone).starts == 2);
+    }
 }

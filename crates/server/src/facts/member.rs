@@ -1,0 +1,216 @@
+//! What a server of an ensemble knows of the ensemble and of its own part in it.
+
+use super::ServerState;
+use crate::config::EngineKind;
+
+/// One look at the ensemble, at most a tenth of a second old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberFacts {
+    /// The server's number (`myid`).
+    pub server: u8,
+    /// Its id in the group, which tells the disks a server has had apart; `None` while it has no part in the group.
+    pub member: Option<u64>,
+    /// How the servers agree.
+    pub engine: EngineKind,
+    /// What it is at the moment.
+    pub role: MemberRole,
+    /// Term of Raft or ballot of Paxos: rises with every election.
+    pub term: u64,
+    /// The server that leads, as far as this one knows.
+    pub leader: Option<u8>,
+    /// How often a server was started on this data directory.
+    pub starts: u64,
+    /// Positions in the log.
+    pub log: MemberLog,
+    /// Servers that vote, in their order.
+    pub voters: Vec<u8>,
+    /// Servers that only receive: observers, and those on their way to a vote.
+    pub learners: Vec<u8>,
+    /// Bytes that have come of a snapshot which is being fetched from another server; `None` when none is.
+    pub fetched_bytes: Option<u64>,
+    /// What only a leader knows.
+    pub leading: Option<LeadingFacts>,
+}
+
+/// The part a server has in its ensemble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberRole {
+    /// It has no data, and waits for the others to found the ensemble with or for a leader to take it in…
+    Newcomer,
+    /// …then it receives without a vote, as an observer always does…
+    Learner {
+        /// Whether the configuration calls it an observer.
+        observer: bool,
+    },
+    /// …or with one…
+    Follower,
+    /// …and when it hears of no leader, stands for election…
+    Candidate,
+    /// …and orders the log.
+    Leader,
+}
+
+impl MemberRole {
+    /// For people; `learner` is one that is to get a vote.
+    pub fn name(self) -> &'static str {
+        match self {
+            MemberRole::Newcomer => "newcomer",
+            MemberRole::Learner { observer: true } => "observer",
+            MemberRole::Learner { observer: false } => "learner",
+            MemberRole::Follower => "follower",
+            MemberRole::Candidate => "candidate",
+            MemberRole::Leader => "leader",
+        }
+    }
+}
+
+/// Indexes in a member's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemberLog {
+    /// The last entry whose changes can be read.
+    pub applied: u64,
+    /// The last entry known to be agreed on.
+    pub agreed: u64,
+    /// The last entry there is.
+    pub last: u64,
+}
+
+/// What only a leader knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeadingFacts {
+    /// Since when it leads, in ms.
+    pub uptime_ms: u64,
+    /// Everybody else, in the order of their numbers.
+    pub followers: Vec<FollowerFacts>,
+}
+
+/// A member as its leader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowerFacts {
+    /// Its number.
+    pub server: u8,
+    /// Whether it votes.
+    pub votes: bool,
+    /// Whether it keeps up.
+    pub state: FollowerState,
+    /// Entries of the leader's log that it is not known to have on its disk.
+    pub behind_entries: u64,
+    /// Bytes of these, from the start of the leader's process on: it does not know how long older ones are.
+    pub behind_bytes: u64,
+}
+
+/// Whether a member keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowerState {
+    /// It answers and has almost all…
+    InStep,
+    /// …or it answers and is far behind…
+    Behind,
+    /// …or so far that it needs a snapshot…
+    NeedsSnapshot,
+    /// …or it has not been heard of for a while.
+    Silent,
+}
+
+impl FollowerState {
+    /// As `srvr` prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FollowerState::InStep => "in step",
+            FollowerState::Behind => "behind",
+            FollowerState::NeedsSnapshot => "needs a snapshot",
+            FollowerState::Silent => "silent",
+        }
+    }
+}
+
+impl MemberFacts {
+    /// In ZooKeeper's words. It has none for a server that is to vote and does not yet; that one counts as a follower.
+    pub fn state(&self) -> ServerState {
+        match self.role {
+            MemberRole::Leader if self.voters.len() + self.learners.len() == 1 => ServerState::Standalone,
+            MemberRole::Leader => ServerState::Leader,
+            MemberRole::Learner { observer: true } => ServerState::Observer,
+            _ => ServerState::Follower,
+        }
+    }
+
+    /// Members the leader has heard of lately that do vote (`true`) or do not.
+    pub fn synced(&self, votes: bool) -> usize {
+        let followers = self.leading.iter().flat_map(|leading| &leading.followers);
+        followers.filter(|f| f.votes == votes && f.state == FollowerState::InStep).count()
+    }
+
+    /// Members the leader hears of at all.
+    pub fn connected(&self) -> usize {
+        let followers = self.leading.iter().flat_map(|leading| &leading.followers);
+        followers.filter(|f| f.state != FollowerState::Silent).count()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! Members as tests need them.
+
+    use super::*;
+
+    /// Server 3 of three voters and an observer leads, as the one whose answers are recorded in `testdata/`.
+    pub(crate) fn leader() -> MemberFacts {
+        let follower = |server, votes, state, behind_entries| FollowerFacts {
+            server,
+            votes,
+            state,
+            behind_entries,
+            behind_bytes: behind_entries * 100,
+        };
+        let followers = vec![
+            follower(1, true, FollowerState::InStep, 0),
+            follower(2, true, FollowerState::NeedsSnapshot, 7_000),
+            follower(4, false, FollowerState::InStep, 2),
+        ];
+        MemberFacts {
+            server: 3,
+            member: Some(3),
+            engine: EngineKind::Raft,
+            role: MemberRole::Leader,
+            term: 5,
+            leader: Some(3),
+            starts: 2,
+            log: MemberLog { applied: 9_000, agreed: 9_001, last: 9_002 },
+            voters: vec![1, 2, 3],
+            learners: vec![4],
+            fetched_bytes: None,
+            leading: Some(LeadingFacts { uptime_ms: 18_118, followers }),
+        }
+    }
+
+    /// A server of that ensemble with another role.
+    pub(crate) fn other(server: u8, role: MemberRole) -> MemberFacts {
+        MemberFacts { server, member: Some(u64::from(server)), role, leading: None, ..leader() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_is_the_only_one_is_standalone() {
+        let leader = fake::leader();
+        assert_eq!(leader.state(), ServerState::Leader);
+        let alone = MemberFacts { voters: vec![3], learners: Vec::new(), ..leader };
+        assert_eq!(alone.state(), ServerState::Standalone);
+    }
+
+    #[test]
+    fn a_learner_that_is_to_vote_counts_as_a_follower() {
+        let state = |observer| fake::other(4, MemberRole::Learner { observer }).state();
+        assert_eq!((state(true), state(false)), (ServerState::Observer, ServerState::Follower));
+    }
+
+    #[test]
+    fn only_members_that_keep_up_are_synced() {
+        let leader = fake::leader();
+        assert_eq!((leader.synced(true), leader.synced(false), leader.connected()), (1, 1, 3));
+    }
+}
