@@ -15,18 +15,20 @@ pub(crate) struct BenchArgs {
     /// What to do.
     #[arg(default_value = "get")]
     pub(crate) workload: Workload,
-    /// The server, any that speaks the ZooKeeper protocol.
+    /// The server, any that speaks the ZooKeeper protocol; or, separated by commas, those of an ensemble, over which the connections
+    /// are spread.
     #[arg(short, long, default_value = "127.0.0.1:2181")]
     pub(crate) server: String,
     /// A second server; rounds alternate between the two, and ratios are printed.
     #[arg(long)]
     pub(crate) against: Option<String>,
-    /// Process of the server, on this machine: its CPU time, context switches and memory are reported.
-    #[arg(long, value_name = "PID")]
-    pub(crate) server_pid: Option<u32>,
+    /// Process of the server, on this machine: its CPU time, context switches and memory are reported. Of several, separated by commas,
+    /// the sums.
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub(crate) server_pid: Vec<u32>,
     /// Process of the second server.
-    #[arg(long, value_name = "PID", requires = "against")]
-    pub(crate) against_pid: Option<u32>,
+    #[arg(long, value_name = "PID", requires = "against", value_delimiter = ',')]
+    pub(crate) against_pid: Vec<u32>,
     /// Sessions at once; of fanout, the watchers.
     #[arg(short, long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,

@@ -202,14 +202,14 @@ fn sides(args: &BenchArgs) -> Vec<Side> {
     let first = Side {
         label: args.server.clone(),
         server: args.server.clone(),
-        pid: args.server_pid,
+        pids: args.server_pid.clone(),
         during: None,
         start: args.start_command.clone(),
     };
     let mut sides = vec![first.clone()];
     if let Some(server) = &args.against {
-        let (pid, start) = (args.against_pid, args.against_start_command.clone());
-        sides.push(Side { label: server.clone(), server: server.clone(), pid, start, during: None });
+        let (pids, start) = (args.against_pid.clone(), args.against_start_command.clone());
+        sides.push(Side { label: server.clone(), server: server.clone(), pids, start, during: None });
     }
     if let Some(during) = &args.during {
         sides.insert(0, Side { label: "during".into(), during: Some(during.clone()), ..first });

@@ -27,17 +27,22 @@ pub(super) struct Ground<'a> {
 }
 
 /// Opens a session.
-pub(super) fn connect(server: &str) -> Result<Connection, BenchError> {
+pub(super) fn connect(servers: &str) -> Result<Connection, BenchError> {
+    connect_one(servers.split(',').next().unwrap_or_default())
+}
+
+fn connect_one(server: &str) -> Result<Connection, BenchError> {
     let options = Options { session_timeout_ms: 30_000, ..Options::default() };
     Connection::connect(server, &options)
         .map_err(|source| BenchError::Connect { server: server.into(), source })
 }
 
-/// Opens `count` sessions for the load generator.
-pub(super) fn links(server: &str, count: u32) -> Result<Vec<Link>, BenchError> {
-    (0..count)
-        .map(|_| {
-            let stream = connect(server)?.into_stream();
+/// Opens `count` sessions for the load generator, in turn on each of the servers.
+pub(super) fn links(servers: &str, count: u32) -> Result<Vec<Link>, BenchError> {
+    let servers = servers.split(',').cycle().take(count as usize);
+    servers
+        .map(|server| {
+            let stream = connect_one(server)?.into_stream();
             stream.set_nonblocking(true).map_err(BenchError::Generator)?;
             Ok(Link::new(mio::net::TcpStream::from_std(stream)))
         })

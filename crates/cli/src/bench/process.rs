@@ -39,6 +39,15 @@ impl Usage {
         })
     }
 
+    /// What two processes have used together.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            switches: self.switches + other.switches,
+            resident_bytes: self.resident_bytes + other.resident_bytes,
+        }
+    }
+
     /// What was used since `earlier`. Memory is that of now.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         Self {

@@ -36,11 +36,19 @@ pub(super) struct Side {
     /// What the table calls it.
     pub(super) label: String,
     pub(super) server: String,
-    pub(super) pid: Option<u32>,
+    /// Its processes, if they are on this machine.
+    pub(super) pids: Vec<u32>,
     /// A shell command run at the start of the measured time.
     pub(super) during: Option<String>,
     /// The shell command that starts the server, for the workload that measures this.
     pub(super) start: Option<String>,
+}
+
+impl Side {
+    /// The addresses of its servers.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &str> {
+        self.server.split(',')
+    }
 }
 
 /// What a round has measured.
@@ -110,7 +118,9 @@ fn crews(setting: &Setting, side: &Side, threads: usize) -> Result<Vec<Crew>, Be
     let share = |thread: usize| connections / threads + usize::from(thread < connections % threads);
     if setting.workload == Workload::Churn {
         let address = side
-            .server
+            .servers()
+            .next()
+            .unwrap_or_default()
             .to_socket_addrs()
             .ok()
             .and_then(|mut addresses| addresses.next())
@@ -193,8 +203,9 @@ fn watch(
 }
 
 fn usages(side: &Side) -> Result<(Option<Usage>, Usage), BenchError> {
-    let of = |pid| Usage::of(pid).map_err(|source| BenchError::Process { pid, source });
-    Ok((side.pid.map(of).transpose()?, of(std::process::id())?))
+    let of = |pid: u32| Usage::of(pid).map_err(|source| BenchError::Process { pid, source });
+    let servers = side.pids.iter().map(|pid| of(*pid)).collect::<Result<Vec<_>, _>>()?;
+    Ok((servers.into_iter().reduce(|all, one| all.plus(&one)), of(std::process::id())?))
 }
 
 /// Starts a shell command without input or output. `exec` makes the command itself the child, so that it can be
