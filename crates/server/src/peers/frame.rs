@@ -88,6 +88,11 @@ impl FrameReader {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Bytes that came and were not given out.
     pub fn len_bytes(&self) -> usize {
         self.buffer.len()

@@ -183,7 +183,11 @@ impl Outgoing {
                 .and_then(|()| stream.write_all(&local.greeting(self.peer, None).encode())),
         };
         match outcome {
-            Ok(()) => self.phase = Phase::Greeting { until_ms, heard: Vec::new() },
+            Ok(()) => {
+                self.phase = Phase::Greeting { until_ms, heard: Vec::new() };
+                // Whoever speaks unasked may have done so already, and the poll has told its only event about it.
+                self.hear(local);
+            }
             Err(e) => {
                 let address = self.address();
                 self.fail(local, Trouble::Unreachable, &format!("{address}: {e}"));
@@ -238,6 +242,8 @@ impl Outgoing {
         self.said = None;
         tracing::info!("connected to server {} at {}", self.peer, self.address());
         local.news.push(LinkNews::Up { peer: self.peer, hello: theirs.hello });
+        // The end may have come with the answer, in one event.
+        self.look(local);
     }
 
     fn refuse(&mut self, local: &mut Local, reason: Reason, text: &str) {

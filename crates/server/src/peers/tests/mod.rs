@@ -1,6 +1,9 @@
 //! Links over real sockets: servers in one thread, and strangers that speak bytes.
 
+mod decoders;
 mod node;
+mod rough;
+mod wrong;
 
 use super::*;
 use crate::config::{EngineKind, Member};
