@@ -3,6 +3,7 @@
 mod bench;
 mod serve;
 mod shell;
+mod status;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Shell(Box<shell::ShellArgs>),
     Bench(Box<bench::BenchArgs>),
+    Status(status::StatusArgs),
 }
 
 fn main() -> ExitCode {
@@ -31,5 +33,6 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Shell(args) => shell::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Status(args) => status::run(&args),
     }
 }

@@ -16,7 +16,7 @@ mod options;
 mod output;
 mod script;
 mod session;
-mod target;
+pub(crate) mod target;
 mod words;
 
 use std::cell::RefCell;

@@ -1,0 +1,243 @@
+//! What servers say of themselves: the answer to `srvr`, taken apart. ZooKeeper's is understood as well as ours.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A server that was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// As it was given.
+    pub(crate) address: String,
+    /// What came of it.
+    pub(crate) answer: Answer,
+}
+
+/// What came of asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It serves, and says this.
+    Serves(Box<Server>),
+    /// It runs and does not serve: it has no leader, or is not yet as far as the others.
+    Waits,
+    /// It cannot be asked; why.
+    Silent(String),
+}
+
+/// What a server that serves says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// Its version in full.
+    pub(crate) version: String,
+    /// Its role in ZooKeeper's words.
+    pub(crate) mode: String,
+    /// The last zxid it has applied.
+    pub(crate) zxid: u64,
+    /// Open connections of clients.
+    pub(crate) connections: u64,
+    /// What only a server of ours in an ensemble says.
+    pub(crate) member: Option<Member>,
+}
+
+/// What a server of ours knows of its ensemble.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Its number.
+    pub(crate) server: u8,
+    /// `raft` or `paxos`.
+    pub(crate) consensus: String,
+    /// Term or ballot.
+    pub(crate) term: u64,
+    /// The server that leads, as far as it knows.
+    pub(crate) led_by: Option<u8>,
+    /// Bytes that have come of a snapshot, while one is fetched.
+    pub(crate) fetched_bytes: Option<u64>,
+    /// Whether it is on its way to a vote.
+    pub(crate) joining: bool,
+    /// Servers that vote.
+    pub(crate) voters: Vec<u8>,
+    /// Members without a vote.
+    pub(crate) non_voters: Vec<u8>,
+    /// What a leader says of the others.
+    pub(crate) others: Vec<Other>,
+}
+
+/// A member as its leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Other {
+    /// Its number.
+    pub(crate) server: u8,
+    /// Log entries it lacks.
+    pub(crate) behind_entries: u64,
+    /// Bytes of these.
+    pub(crate) behind_bytes: u64,
+    /// How it is, in the leader's words.
+    pub(crate) state: String,
+}
+
+impl Other {
+    /// The leader's words for a member that has all but the newest entries.
+    const IN_STEP: &'static str = "in step";
+
+    /// Whether it keeps up.
+    pub(crate) fn is_in_step(&self) -> bool {
+        self.state == Self::IN_STEP
+    }
+}
+
+impl Asked {
+    /// What it said, if it serves.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        if let Answer::Serves(server) = &self.answer { Some(server) } else { None }
+    }
+
+    /// What it said of its ensemble.
+    pub(crate) fn member(&self) -> Option<&Member> {
+        self.server()?.member.as_ref()
+    }
+
+    /// Whether it says that it leads others.
+    pub(crate) fn leads(&self) -> bool {
+        self.server().is_some_and(|server| server.mode == "leader")
+    }
+}
+
+/// Asks all of them at the same time; in their order.
+pub(crate) fn all(addresses: &[String], patience: Duration) -> Vec<Asked> {
+    std::thread::scope(|scope| {
+        let asking: Vec<_> =
+            addresses.iter().map(|address| (address, scope.spawn(move || one(address, patience)))).collect();
+        let asked = asking.into_iter().map(|(address, thread)| {
+            let answer = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Asked { address: address.clone(), answer }
+        });
+        asked.collect()
+    })
+}
+
+fn one(address: &str, patience: Duration) -> Answer {
+    match client::four_letter_word(address, "srvr", patience) {
+        Ok(text) => read(&text),
+        Err(error) => Answer::Silent(error.to_string()),
+    }
+}
+
+/// Takes the answer to `srvr` apart.
+fn read(text: &str) -> Answer {
+    if text.contains("not currently serving requests") {
+        return Answer::Waits;
+    }
+    if text.contains("not in the whitelist") {
+        return Answer::Silent("srvr is not in its 4lw.commands.whitelist".to_owned());
+    }
+    match server(text) {
+        Some(server) => Answer::Serves(Box::new(server)),
+        None => Answer::Silent("it does not answer as a server of this protocol".to_owned()),
+    }
+}
+
+fn server(text: &str) -> Option<Server> {
+    Some(Server {
+        version: field(text, "Zookeeper version")?.to_owned(),
+        mode: field(text, "Mode")?.to_owned(),
+        zxid: u64::from_str_radix(field(text, "Zxid")?.trim_start_matches("0x"), 16).ok()?,
+        connections: number(text, "Connections")?,
+        member: member(text),
+    })
+}
+
+fn member(text: &str) -> Option<Member> {
+    Some(Member {
+        server: number(text, "Server id")?,
+        consensus: field(text, "Consensus")?.to_owned(),
+        term: number(text, "Term")?,
+        led_by: number(text, "Led by"),
+        fetched_bytes: number(text, "Snapshot bytes fetched"),
+        joining: field(text, "Joining")? == "yes",
+        voters: numbers(text, "Voters")?,
+        non_voters: numbers(text, "Non-voters")?,
+        others: text.lines().filter_map(other).collect(),
+    })
+}
+
+/// `Member 2 behind entries/bytes: 7000/700000, needs a snapshot`.
+fn other(line: &str) -> Option<Other> {
+    let (server, rest) = line.strip_prefix("Member ")?.split_once(" behind entries/bytes: ")?;
+    let (counts, state) = rest.split_once(", ")?;
+    let (entries, bytes) = counts.split_once('/')?;
+    Some(Other {
+        server: server.parse().ok()?,
+        behind_entries: entries.parse().ok()?,
+        behind_bytes: bytes.parse().ok()?,
+        state: state.trim().to_owned(),
+    })
+}
+
+fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.trim()))
+}
+
+/// A number; `None` also where the server says that there is none.
+fn number<N: FromStr>(text: &str, name: &str) -> Option<N> {
+    field(text, name)?.parse().ok()
+}
+
+/// A list of numbers; `none` is an empty one.
+fn numbers(text: &str, name: &str) -> Option<Vec<u8>> {
+    match field(text, name)? {
+        "none" => Some(Vec::new()),
+        list => list.split(',').map(|number| number.parse().ok()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEADER: &str = "Zookeeper version: 3.9.5-ostler-0.1.0, built on 2026-11-23 08:00 UTC\n\
+        Latency min/avg/max: 0/1.5/9\nReceived: 15\nSent: 13\nConnections: 2\nOutstanding: 0\nZxid: 0x500000007\n\
+        Mode: leader\nNode count: 9\nProposal sizes last/min/max: 48/32/110\nServer id: 3\nMember id: 3\n\
+        Consensus: raft\nTerm: 5\nLed by: 3\nLog applied/agreed/last: 9/9/9\nSnapshot bytes fetched: none\nJoining: no\n\
+        Starts: 2\nVoters: 1,2,3\nNon-voters: none\nMember 1 behind entries/bytes: 0/0, in step\n\
+        Member 2 behind entries/bytes: 7000/700000, needs a snapshot\n";
+
+    #[test]
+    fn an_answer_of_ours_is_understood() {
+        let Answer::Serves(server) = read(LEADER) else { panic!("it serves") };
+        assert_eq!((server.mode.as_str(), server.zxid, server.connections), ("leader", 0x5_0000_0007, 2));
+        let member = server.member.unwrap();
+        assert_eq!((member.server, member.term, member.led_by), (3, 5, Some(3)));
+        assert_eq!((member.fetched_bytes, member.joining, member.consensus.as_str()), (None, false, "raft"));
+        assert_eq!((member.voters, member.non_voters), (vec![1, 2, 3], vec![]));
+        let state = "needs a snapshot".to_owned();
+        let behind = Other { server: 2, behind_entries: 7_000, behind_bytes: 700_000, state };
+        assert_eq!(member.others[1], behind);
+        assert!(member.others[0].is_in_step() && !behind.is_in_step());
+    }
+
+    #[test]
+    fn an_answer_of_zookeeper_is_understood() {
+        let text = LEADER.split("Proposal").next().unwrap().replace("ostler-0.1.0", "293c895a8d96");
+        let Answer::Serves(server) = read(&text) else { panic!("it serves") };
+        assert_eq!((server.mode.as_str(), server.member), ("leader", None));
+    }
+
+    #[test]
+    fn other_answers_say_why_there_is_nothing_to_tell() {
+        assert_eq!(read("This ZooKeeper instance is not currently serving requests\n"), Answer::Waits);
+        for (text, why) in [
+            ("srvr is not executed because it is not in the whitelist.", "whitelist"),
+            ("HTTP/1.1 400 Bad Request", "does not answer as"),
+            ("", "does not answer as"),
+        ] {
+            let Answer::Silent(said) = read(text) else { panic!("{text} is no answer") };
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_silent() {
+        // Nobody listens on port 1.
+        let asked = all(&["127.0.0.1:1".to_owned()], Duration::from_secs(5));
+        assert!(matches!(asked[0].answer, Answer::Silent(_)), "{asked:?}");
+    }
+}

@@ -1,0 +1,64 @@
+//! `ostler status`: all servers of an ensemble in one table, and whether it can lose another one.
+//!
+//! [`ask`] asks the servers and reads their answers, [`verdict`] judges what they say together, [`view`] prints it.
+
+pub(crate) mod ask;
+mod verdict;
+mod view;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use self::verdict::verdict;
+use crate::shell::target::Target;
+
+/// Time between two rounds of `--watch`.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// A server that has not answered by then counts as unreachable.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Clears a terminal and goes to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Shows every server of an ensemble, and whether it can lose another one.
+///
+/// Exit code: 0 healthy, 1 degraded, 2 no quorum. Each server named is asked by the four-letter word `srvr`, which needs to
+/// be in its 4lw.commands.whitelist, as it is by default.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Servers to ask: best all of them.
+    #[arg(short, long, value_name = "HOST:PORT[,…]", default_value = "127.0.0.1:2181")]
+    server: Target,
+    /// Ask again every second until Ctrl-C.
+    #[arg(short, long)]
+    watch: bool,
+    /// Print one JSON object for each round.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks, prints, and says by the exit code how it is.
+pub(crate) fn run(args: &StatusArgs) -> ExitCode {
+    loop {
+        let servers = ask::all(&args.server.hosts, PATIENCE);
+        let verdict = verdict(&servers);
+        let text = if args.json {
+            format!("{}\n", view::json(&servers, &verdict))
+        } else {
+            format!("{}\n{}\n", view::table(&servers), verdict.sentence)
+        };
+        let mut out = std::io::stdout().lock();
+        let clear = if args.watch && !args.json && out.is_terminal() { CLEAR } else { "" };
+        // Nobody is left to be told when the reader of our output has gone.
+        let told = out.write_all(format!("{clear}{text}").as_bytes()).and_then(|()| out.flush());
+        if !args.watch || told.is_err() {
+            return ExitCode::from(verdict.health.exit_code());
+        }
+        drop(out);
+        std::thread::sleep(PERIOD);
+    }
+}
