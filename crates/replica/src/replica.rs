@@ -105,6 +105,8 @@ pub struct Replica {
     /// Agreed entries not applied yet; the first is applied up to byte `applied_bytes`.
     pub(crate) committed: VecDeque<Entry>,
     pub(crate) applied_bytes: usize,
+    /// What was agreed, for somebody who listens.
+    heard: Option<Vec<Entry>>,
     pub(crate) applied_index: u64,
     /// Commands applied since the start.
     pub(crate) applied_commands: u64,
@@ -136,6 +138,7 @@ impl Replica {
             lost_requests: 0,
             committed: VecDeque::new(),
             applied_bytes: 0,
+            heard: None,
             applied_index,
             applied_commands: 0,
             reply: Vec::new(),
@@ -145,10 +148,14 @@ impl Replica {
         replica
     }
 
-    /// The same member with what `wrap` makes of its engine.
-    #[must_use]
-    pub fn with_engine(self, wrap: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>) -> Replica {
-        Replica { engine: wrap(self.engine), ..self }
+    /// From now on keeps what is agreed for [`take_heard`](Self::take_heard) as well.
+    pub fn listen(&mut self) {
+        self.heard.get_or_insert_default();
+    }
+
+    /// Entries agreed since the last call, for who judges what members take for agreed.
+    pub fn take_heard(&mut self) -> Vec<Entry> {
+        self.heard.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// The engine, for what concerns agreement alone (ticks, compaction, status).
@@ -380,6 +387,9 @@ impl Replica {
         if ready.install_snapshot.is_some() {
             self.committed.clear();
             self.applied_bytes = 0;
+        }
+        if let Some(heard) = &mut self.heard {
+            heard.extend(ready.committed.iter().cloned());
         }
         self.committed.extend(ready.committed.drain(..));
         for barrier in ready.barriers.drain(..) {

@@ -1,13 +1,11 @@
 //! A server without its process: no threads, sockets, files or clock of its own. A simulator lends it all of these and says when what
 //! happens; everything else is the server's own code.
 
-mod tap;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use consensus::engine::{Engine, RoleChange, Status};
+use consensus::engine::{RoleChange, Status};
 use consensus::entry::Entry;
 use mio::Poll;
 pub use mio::Registry;
@@ -15,7 +13,6 @@ use parking_lot::RwLockReadGuard;
 use state::machine::Machine;
 use storage::disk::Disk;
 
-use self::tap::{Heard, Tap};
 use crate::clock::{Clock, ManualTime};
 use crate::config::Config;
 use crate::facts::{Facts, Source as _};
@@ -49,7 +46,6 @@ pub struct Member {
     shared: Arc<Shared>,
     driver: Driver<Outbox>,
     io: IoThread,
-    heard: Heard,
 }
 
 /// Why a member did not start, or cannot go on.
@@ -72,10 +68,7 @@ impl Member {
         let hash_seed = disk.entropy();
         let files = Files { disk, background: false };
         let features = features(&config.requests);
-        let mut recovered = recovery::recover(files, &config, features)?;
-        let heard = Heard::default();
-        let tap = |engine| Box::new(Tap { engine, heard: Arc::clone(&heard) }) as Box<dyn Engine>;
-        recovered.rest.replica = recovered.rest.replica.with_engine(tap);
+        let recovered = recovery::recover(files, &config, features)?;
         let place = Place { me: recovered.rest.identity.server, client_port: 0, hash_seed, waker: None };
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
@@ -86,7 +79,7 @@ impl Member {
         }
         let poll = Poll::new().expect("a simulator has few polls");
         let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
-        Ok(Member { shared, driver, io, heard })
+        Ok(Member { shared, driver, io })
     }
 
     /// Takes in a frame of that member.
@@ -112,6 +105,8 @@ impl Member {
     /// # Errors
     /// Why the member cannot go on.
     pub fn cycle(&mut self) -> Result<(), Ended> {
+        // A member that has just found its ensemble has a new replica.
+        self.driver.replica_mut().listen();
         Ok(self.driver.cycle()?)
     }
 
@@ -137,7 +132,7 @@ impl Member {
 
     /// Entries this member has taken for agreed since the last call, in its order.
     pub fn take_agreed(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut *self.heard.lock())
+        self.driver.replica_mut().take_heard()
     }
 
     /// Asks for a snapshot at the next cycle.

@@ -1,0 +1,135 @@
+//! Writes: each acknowledged one is in the agreed log exactly once, with the result its client was told, and in the order of time.
+
+use std::collections::BTreeMap;
+
+use wire::ErrorCode;
+use wire::opcode::Opcode;
+
+use super::Violation;
+use super::agreement::Outcome;
+use crate::history::{Call, History, Reply};
+
+/// The outcomes of clients' writes, by session and number.
+pub type Written<'a> = BTreeMap<(i64, i32), &'a Outcome>;
+
+/// Every write of a client in the log.
+///
+/// # Errors
+/// If one is there twice.
+pub fn written(outcomes: &[Outcome]) -> Result<Written<'_>, Violation> {
+    let mut written = Written::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.cxid > 0) {
+        if let Some(earlier) = written.insert((outcome.session, outcome.cxid), outcome) {
+            return Err(Violation::new(
+                "a write is done once or not at all",
+                format!(
+                    "xid {} of session {:#x} is at {:#x} and at {:#x}",
+                    outcome.cxid, outcome.session, earlier.zxid, outcome.zxid
+                ),
+            ));
+        }
+    }
+    Ok(written)
+}
+
+/// Judges every write.
+///
+/// # Errors
+/// The first guarantee that is broken.
+pub fn judge(history: &History, written: &Written<'_>) -> Result<(), Violation> {
+    let writes = || history.calls.iter().filter(|call| is_write(call));
+    for call in writes() {
+        let found = written.get(&(call.session, call.xid)).copied();
+        if let Some(outcome) = found {
+            in_real_time(call, outcome)?;
+        }
+        if let Some(reply) = &call.reply {
+            acknowledged(call, reply, found)?;
+        }
+    }
+    in_session_order(writes(), written)
+}
+
+/// Whether a call goes through the log.
+pub fn is_write(call: &Call) -> bool {
+    call.xid > 0 && Opcode::from_i32(call.opcode).is_some_and(Opcode::is_write)
+}
+
+fn acknowledged(call: &Call, reply: &Reply, found: Option<&Outcome>) -> Result<(), Violation> {
+    let name = || format!("xid {} (opcode {}) of session {:#x}", call.xid, call.opcode, call.session);
+    let Some(outcome) = found else {
+        if [ErrorCode::SystemError as i32, ErrorCode::MarshallingError as i32].contains(&reply.err) {
+            return Ok(());
+        }
+        let evidence = format!("{} was answered {} at {:#x}", name(), reply.err, reply.zxid);
+        return Err(Violation::new("acknowledged writes survive", evidence));
+    };
+    if reply.at_us < outcome.agreed_us {
+        return Err(Violation::new("nothing is acknowledged before it is agreed", name()));
+    }
+    if (outcome.zxid, outcome.code) != (reply.zxid, reply.err) || outcome.reply != reply.body {
+        return Err(Violation::new(
+            "a write is answered with its own result",
+            format!(
+                "{} was told {} at {:#x}, {:?}; its result is {} at {:#x}, {:?}",
+                name(),
+                reply.err,
+                reply.zxid,
+                reply.body,
+                outcome.code,
+                outcome.zxid,
+                outcome.reply
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Whoever begins after somebody was told is behind it.
+fn in_real_time(call: &Call, outcome: &Outcome) -> Result<(), Violation> {
+    if outcome.agreed_us < call.at_us {
+        return Err(Violation::new("nothing is done before it is asked", format!("xid {}", call.xid)));
+    }
+    if outcome.zxid <= call.acknowledged {
+        return Err(Violation::new(
+            "writes are linearizable",
+            format!(
+                "xid {} of session {:#x} got {:#x}, though {:#x} was acknowledged before it was asked",
+                call.xid, call.session, outcome.zxid, call.acknowledged
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What one session writes is done in its order, and what one connection sends has no holes.
+fn in_session_order<'c>(
+    writes: impl Iterator<Item = &'c Call>,
+    written: &Written<'_>,
+) -> Result<(), Violation> {
+    let mut last: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut missing: BTreeMap<usize, i32> = BTreeMap::new();
+    for call in writes {
+        let Some(outcome) = written.get(&(call.session, call.xid)) else {
+            if call.reply.is_none() {
+                missing.entry(call.connection).or_insert(call.xid);
+            }
+            continue;
+        };
+        if let Some(lost) = missing.get(&call.connection) {
+            return Err(Violation::new(
+                "what a connection sends is done without holes",
+                format!("session {:#x}: xid {} is done and xid {lost} before it is not", call.session, call.xid),
+            ));
+        }
+        let last = last.entry(call.session).or_default();
+        if outcome.zxid <= *last {
+            return Err(Violation::new(
+                "writes of a session are done in its order",
+                format!("session {:#x}: xid {} got {:#x} after {last:#x}", call.session, call.xid, outcome.zxid),
+            ));
+        }
+        *last = outcome.zxid;
+    }
+    Ok(())
+}

@@ -1,0 +1,401 @@
+//! A client: one session at a time, on one connection at a time, with requests in flight.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use state::auth::{Identities, add_digest};
+use wire::frame::{self, Split};
+use wire::jute::Reader;
+use wire::opcode::Opcode;
+use wire::record::{Auth, ConnectRequest, ConnectResponse, ReplyHeader, Request, RequestHeader};
+use wire::xid;
+
+use crate::book::Book;
+use crate::checkers::Violation;
+use crate::history::{Call, History, Received, Reply};
+use crate::random::Random;
+use crate::workload;
+
+/// Longest frame a server may send.
+const FRAME_BYTES_MAX: usize = 1 << 24;
+
+/// Requests in flight at once.
+const IN_FLIGHT_MAX: usize = 10;
+
+/// What a client wants the network to do.
+#[derive(Debug)]
+pub enum Wish {
+    /// A connection to this member.
+    Connect(u8),
+    /// These bytes sent.
+    Send(Vec<u8>),
+    /// The connection closed.
+    Close,
+}
+
+/// A session, as its client knows it.
+#[derive(Clone, Debug)]
+struct Session {
+    id: i64,
+    passwd: Vec<u8>,
+    timeout_us: u64,
+}
+
+/// A connection, as its client knows it.
+#[derive(Debug)]
+struct Connection {
+    number: usize,
+    member: u8,
+    open: bool,
+    input: Vec<u8>,
+    /// Calls without a reply, oldest first.
+    in_flight: VecDeque<usize>,
+    identities: Arc<Identities>,
+    heard_us: u64,
+    sent_us: u64,
+}
+
+/// One client.
+pub struct Client {
+    number: usize,
+    random: Random,
+    members: u8,
+    timeout_ms: i32,
+    /// Whether it proves who it is.
+    secret: Option<String>,
+    session: Option<Session>,
+    connection: Option<Connection>,
+    book: Book,
+    zxid: i64,
+    next_xid: i32,
+    /// It says nothing until then.
+    silent_until_us: u64,
+    retry_at_us: u64,
+    /// Requests are only those that show whether it is served.
+    calm: bool,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    pub fn new(number: usize, mut random: Random, members: u8) -> Client {
+        let timeout_ms = *random.pick(&[1_000, 2_000, 4_000]);
+        let secret = random.percent(40).then(|| format!("u{number}:p"));
+        Client {
+            number,
+            random,
+            members,
+            timeout_ms,
+            secret,
+            session: None,
+            connection: None,
+            book: Book::default(),
+            zxid: 0,
+            next_xid: 1,
+            silent_until_us: 0,
+            retry_at_us: 0,
+            calm: false,
+        }
+    }
+
+    /// From now on it only proves that it is served.
+    pub fn calm_down(&mut self) {
+        self.calm = true;
+        self.silent_until_us = 0;
+    }
+
+    /// The connection it has.
+    pub fn connection(&self) -> Option<usize> {
+        self.connection.as_ref().map(|connection| connection.number)
+    }
+
+    /// Its turn to do something.
+    pub fn turn(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        let Some(connection) = &self.connection else {
+            if now_us >= self.retry_at_us && now_us >= self.silent_until_us {
+                self.connect(now_us, history, &mut wishes);
+            }
+            return wishes;
+        };
+        let patience_us = self.session.as_ref().map_or(1_000_000, |session| session.timeout_us * 2 / 3);
+        if now_us.saturating_sub(connection.heard_us) > patience_us {
+            self.give_up(now_us, history);
+            wishes.push(Wish::Close);
+            return wishes;
+        }
+        if !connection.open || now_us < self.silent_until_us {
+            return wishes;
+        }
+        if !self.calm && self.random.percent(1) {
+            return self.misbehave(now_us, history);
+        }
+        let room = IN_FLIGHT_MAX.saturating_sub(connection.in_flight.len());
+        let wanted = if self.calm { 1 } else { self.random.below(4) as usize };
+        let mut bytes = Vec::new();
+        for _ in 0..room.min(wanted) {
+            let data = format!("c{}x{}", self.number, self.next_xid);
+            let (opcode, body) =
+                if self.calm { workload::proof(&data) } else { workload::next(&mut self.random, &data) };
+            self.ask(now_us, opcode, body, history, &mut bytes);
+        }
+        let quiet_us = self.connection.as_ref().map_or(0, |connection| now_us - connection.sent_us);
+        if bytes.is_empty() && quiet_us > patience_us / 3 {
+            self.request(now_us, xid::PING, Opcode::Ping as i32, Vec::new(), history, &mut bytes);
+        }
+        if !bytes.is_empty() {
+            wishes.push(Wish::Send(bytes));
+        }
+        wishes
+    }
+
+    /// Something clients do that their servers would rather they did not.
+    fn misbehave(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
+        match self.random.below(8) {
+            0..2 => {
+                self.silent_until_us = now_us + self.random.below(2 * self.timeout_ms as u64 * 1000);
+                Vec::new()
+            }
+            2..4 => {
+                let mut bytes = Vec::new();
+                self.ask(now_us, Opcode::CloseSession as i32, Vec::new(), history, &mut bytes);
+                vec![Wish::Send(bytes)]
+            }
+            _ => {
+                self.give_up(now_us, history);
+                vec![Wish::Close]
+            }
+        }
+    }
+
+    fn connect(&mut self, now_us: u64, history: &mut History, wishes: &mut Vec<Wish>) {
+        let member = self.random.between(1, u64::from(self.members)) as u8;
+        let number = history.connections;
+        history.connections += 1;
+        self.connection = Some(Connection {
+            number,
+            member,
+            open: false,
+            input: Vec::new(),
+            in_flight: VecDeque::new(),
+            identities: Arc::new(Identities::from_ip("127.0.0.1")),
+            heard_us: now_us,
+            sent_us: now_us,
+        });
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: self.zxid,
+            timeout_ms: self.timeout_ms,
+            session_id: self.session.as_ref().map_or(0, |session| session.id),
+            passwd: self.session.as_ref().map_or(&[0; 16], |session| &session.passwd),
+            read_only: Some(false),
+        };
+        let mut bytes = Vec::new();
+        let mark = frame::begin(&mut bytes);
+        request.encode(&mut bytes);
+        frame::finish(&mut bytes, mark);
+        wishes.extend([Wish::Connect(member), Wish::Send(bytes)]);
+    }
+
+    /// The connection ends by the client's wish.
+    fn give_up(&mut self, now_us: u64, history: &mut History) {
+        self.lost(now_us, history);
+    }
+
+    /// The connection has ended. What was in flight will not be answered.
+    pub fn lost(&mut self, now_us: u64, history: &mut History) {
+        if let Some(connection) = self.connection.take() {
+            history.received.push((self.number, connection.number, Received::Closed));
+            self.retry_at_us = now_us + self.random.below(100_000);
+        }
+    }
+
+    /// A request with a number of its own.
+    fn ask(&mut self, now_us: u64, opcode: i32, body: Vec<u8>, history: &mut History, out: &mut Vec<u8>) {
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        self.request(now_us, xid, opcode, body, history, out);
+    }
+
+    fn request(
+        &mut self,
+        now_us: u64,
+        xid: i32,
+        opcode: i32,
+        body: Vec<u8>,
+        history: &mut History,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(connection) = &mut self.connection else { return };
+        let Some(session) = &self.session else { return };
+        let mark = frame::begin(out);
+        RequestHeader { xid, opcode_raw: opcode }.encode(out);
+        out.extend_from_slice(&body);
+        frame::finish(out, mark);
+        connection.sent_us = now_us;
+        connection.in_flight.push_back(history.calls.len());
+        history.calls.push(Call {
+            client: self.number,
+            connection: connection.number,
+            session: session.id,
+            xid,
+            opcode,
+            body,
+            identities: Arc::clone(&connection.identities),
+            at_us: now_us,
+            acknowledged: history.acknowledged,
+            reply: None,
+        });
+    }
+
+    /// Bytes have come.
+    ///
+    /// # Errors
+    /// If they are not what the protocol promises.
+    pub fn receive(
+        &mut self,
+        now_us: u64,
+        bytes: &[u8],
+        history: &mut History,
+    ) -> Result<Vec<Wish>, Violation> {
+        let mut wishes = Vec::new();
+        if let Some(connection) = &mut self.connection {
+            connection.heard_us = now_us;
+            connection.input.extend_from_slice(bytes);
+        }
+        while let Some(connection) = &mut self.connection {
+            match frame::split(&connection.input, FRAME_BYTES_MAX) {
+                Split::Incomplete => break,
+                Split::TooLong(length) => {
+                    return Err(Violation::new("replies are frames", format!("one of {length} bytes")));
+                }
+                Split::Frame { start, end } => {
+                    let payload = connection.input[start..end].to_vec();
+                    connection.input.drain(..end);
+                    if connection.open {
+                        self.take_frame(now_us, &payload, history)?;
+                    } else {
+                        self.greeted(now_us, &payload, history, &mut wishes)?;
+                    }
+                }
+            }
+        }
+        Ok(wishes)
+    }
+
+    fn greeted(
+        &mut self,
+        now_us: u64,
+        payload: &[u8],
+        history: &mut History,
+        wishes: &mut Vec<Wish>,
+    ) -> Result<(), Violation> {
+        let response = ConnectResponse::decode(&mut Reader::new(payload))
+            .map_err(|e| Violation::new("the handshake is answered", format!("{e}: {payload:?}")))?;
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let (number, member) = (connection.number, connection.member);
+        let before = self.session.as_ref().map_or(0, |session| session.id);
+        if response.session_id == 0 {
+            let refused = Received::Refused { session: before, at_us: now_us, member };
+            history.received.push((self.number, number, refused));
+            self.session = None;
+            self.book = Book::default();
+            self.lost(now_us, history);
+            wishes.push(Wish::Close);
+            return Ok(());
+        }
+        if before != 0 && response.session_id != before {
+            let evidence = format!("{before:#x} was asked for, {:#x} came", response.session_id);
+            return Err(Violation::new("a session is taken up, not replaced", evidence));
+        }
+        connection.open = true;
+        self.session = Some(Session {
+            id: response.session_id,
+            passwd: response.passwd.to_vec(),
+            timeout_us: response.timeout_ms as u64 * 1000,
+        });
+        history.received.push((self.number, number, Received::Opened { session: response.session_id }));
+        let mut bytes = Vec::new();
+        self.authenticate(now_us, history, &mut bytes);
+        if !self.book.is_empty() {
+            let (opcode, body) = self.book.set_watches(self.zxid);
+            self.request(now_us, xid::SET_WATCHES, opcode as i32, body, history, &mut bytes);
+        }
+        if !bytes.is_empty() {
+            wishes.push(Wish::Send(bytes));
+        }
+        Ok(())
+    }
+
+    fn authenticate(&mut self, now_us: u64, history: &mut History, out: &mut Vec<u8>) {
+        let Some(secret) = self.secret.clone() else { return };
+        let auth = Auth { auth_type: 0, scheme: "digest", auth: secret.as_bytes() };
+        let mut body = Vec::new();
+        Request::Auth(auth).encode(&mut body);
+        self.request(now_us, xid::AUTH, Opcode::Auth as i32, body, history, out);
+        if let Some(connection) = &mut self.connection {
+            let mut identities = (*connection.identities).clone();
+            assert!(add_digest(&mut identities, secret.as_bytes(), None), "a name and a password");
+            connection.identities = Arc::new(identities);
+        }
+    }
+
+    fn take_frame(&mut self, now_us: u64, payload: &[u8], history: &mut History) -> Result<(), Violation> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let mut input = Reader::new(payload);
+        let header = ReplyHeader::decode(&mut input)
+            .map_err(|e| Violation::new("replies have headers", format!("{e}: {payload:?}")))?;
+        if header.xid == xid::NOTIFICATION {
+            let event = wire::event::WatcherEvent::decode(&mut input)
+                .map_err(|e| Violation::new("events can be read", format!("{e}: {payload:?}")))?;
+            self.book.heard(event.event_type as i32, event.path, header.zxid);
+            let event = Received::Event {
+                zxid: header.zxid,
+                kind: event.event_type as i32,
+                path: event.path.to_owned(),
+            };
+            history.received.push((self.number, connection.number, event));
+            return Ok(());
+        }
+        // The answer to an auth packet may overtake what is in flight.
+        let place = connection.in_flight.iter().position(|call| history.calls[*call].xid == header.xid);
+        let overtakes = header.xid == xid::AUTH;
+        let call = match place {
+            Some(0) => connection.in_flight.pop_front().expect("there is a first"),
+            Some(place) if overtakes => connection.in_flight.remove(place).expect("it was just there"),
+            _ => {
+                let first = connection.in_flight.front().map(|call| history.calls[*call].xid);
+                let evidence = format!("client {}: xid {} came, {first:?} is next", self.number, header.xid);
+                return Err(Violation::new("replies come in the order of requests", evidence));
+            }
+        };
+        if header.zxid > 0 {
+            self.zxid = self.zxid.max(header.zxid);
+        }
+        self.note_reply(now_us, call, header, input.rest(), history);
+        Ok(())
+    }
+
+    fn note_reply(
+        &mut self,
+        now_us: u64,
+        call: usize,
+        header: ReplyHeader,
+        body: &[u8],
+        history: &mut History,
+    ) {
+        let reply = Reply { at_us: now_us, zxid: header.zxid, err: header.err, body: body.to_vec() };
+        let asked = &mut history.calls[call];
+        self.book.replied(asked, &reply);
+        asked.reply = Some(reply);
+        let opcode = Opcode::from_i32(asked.opcode);
+        let refused = header.err == wire::ErrorCode::SystemError as i32;
+        if opcode.is_some_and(Opcode::is_write) && !refused {
+            history.acknowledged = history.acknowledged.max(header.zxid);
+        }
+        history.received.push((self.number, asked.connection, Received::Reply { call }));
+        if opcode == Some(Opcode::CloseSession) {
+            self.session = None;
+            self.book = Book::default();
+        }
+    }
+}

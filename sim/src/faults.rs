@@ -1,0 +1,135 @@
+//! What goes wrong, and when.
+
+use crate::network::Way;
+use crate::random::Random;
+
+/// Whom a fault befalls; decided when it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This member.
+    Member(u8),
+    /// Whoever leads, or this member if nobody does.
+    Leader(u8),
+}
+
+/// The shape of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Nobody hears the target, nor does it hear anybody.
+    Full,
+    /// The target hears the others, and they do not hear it.
+    Mute,
+    /// The others hear the target, and it hears nobody.
+    Deaf,
+    /// Two halves that only the target can hear both of.
+    Bridge,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Power is lost, at once or at some operation of the disk to come.
+    Crash {
+        /// Whose.
+        target: Target,
+        /// Operations of the disk that still succeed; `None`: the power is lost now.
+        operations: Option<u64>,
+        /// How long the machine stays off.
+        off_us: u64,
+    },
+    /// The disk fails an operation to come.
+    DiskError {
+        /// Whose.
+        target: Target,
+        /// Operations that still succeed.
+        operations: u64,
+    },
+    /// The disk has no room.
+    DiskFull {
+        /// Whose.
+        target: Target,
+        /// For how long.
+        for_us: u64,
+    },
+    /// The disk is slow.
+    DiskSlow {
+        /// Whose.
+        target: Target,
+        /// For how long.
+        for_us: u64,
+        /// Time of a cycle.
+        cycle_us: u64,
+    },
+    /// The process is stopped for a while.
+    Pause {
+        /// Which.
+        target: Target,
+        /// For how long.
+        for_us: u64,
+    },
+    /// Members cannot hear each other.
+    Cut {
+        /// At the centre of it.
+        target: Target,
+        /// Who hears whom.
+        shape: Shape,
+        /// What becomes of frames.
+        way: Way,
+        /// For how long.
+        for_us: u64,
+    },
+    /// Connections between members break, and are made again.
+    Break {
+        /// All of this member.
+        target: Target,
+    },
+    /// Frames vanish one by one.
+    Loss {
+        /// Of all links.
+        percent: u64,
+        /// For how long.
+        for_us: u64,
+    },
+    /// The member takes a snapshot.
+    Snapshot {
+        /// Which.
+        target: Target,
+    },
+}
+
+fn target(random: &mut Random, members: u8) -> Target {
+    let member = random.between(1, u64::from(members)) as u8;
+    if random.percent(50) { Target::Leader(member) } else { Target::Member(member) }
+}
+
+/// Mostly short, sometimes long enough for others to go far ahead.
+fn duration_us(random: &mut Random) -> u64 {
+    match random.below(10) {
+        0..5 => random.between(5_000, 300_000),
+        5..9 => random.between(200_000, 1_500_000),
+        _ => random.between(1_000_000, 5_000_000),
+    }
+}
+
+/// One fault of any kind.
+pub fn draw(random: &mut Random, members: u8) -> Fault {
+    let target = target(random, members);
+    let for_us = duration_us(random);
+    match random.below(100) {
+        0..30 => {
+            let operations = random.percent(60).then(|| random.below(60));
+            Fault::Crash { target, operations, off_us: for_us }
+        }
+        30..34 => Fault::DiskError { target, operations: random.below(40) },
+        34..38 => Fault::DiskFull { target, for_us },
+        38..43 => Fault::DiskSlow { target, for_us, cycle_us: random.between(5_000, 200_000) },
+        43..55 => Fault::Pause { target, for_us },
+        55..78 => {
+            let shape = *random.pick(&[Shape::Full, Shape::Full, Shape::Mute, Shape::Deaf, Shape::Bridge]);
+            Fault::Cut { target, shape, way: *random.pick(&[Way::Held, Way::Lost]), for_us }
+        }
+        78..86 => Fault::Break { target },
+        86..92 => Fault::Loss { percent: random.between(1, 40), for_us },
+        _ => Fault::Snapshot { target },
+    }
+}

@@ -1,0 +1,172 @@
+//! A machine with one member on it: its disk, its clock, and the process while it runs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use server::clock::ManualTime;
+use server::config::Config;
+use server::simulation::{Ended, Member};
+use storage::disk::SimDisk;
+
+use crate::random::Random;
+use crate::socket::Wire;
+
+/// Wall clock at the beginning of a run, in ms since 1970.
+const EPOCH_MS: i64 = 1_700_000_000_000;
+
+/// What the network tells a member.
+#[derive(Debug)]
+pub enum News {
+    /// A frame of that member.
+    Frame(u8, Bytes),
+    /// The way to that member is open.
+    Linked(u8),
+    /// The connection on which that member sends has ended.
+    Unlinked(u8),
+}
+
+/// One machine.
+pub struct Host {
+    /// Number of its member.
+    pub id: u8,
+    /// It outlives the process.
+    pub disk: SimDisk,
+    config: Config,
+    /// The process.
+    pub member: Option<Member>,
+    /// Counts starts; what was meant for an earlier process is lost.
+    pub life: u64,
+    clock: Arc<ManualTime>,
+    /// Time of the run up to which `clock` was told.
+    told_us: u64,
+    /// Its clock goes so much too fast, in parts of a million.
+    drift_ppm: i64,
+    skew_ms: i64,
+    /// The process does nothing until then.
+    pub paused_until_us: u64,
+    /// When the replication thread looks again, and the connection thread; the latest wins.
+    pub drive_at_us: u64,
+    /// See `drive_at_us`.
+    pub serve_at_us: u64,
+    /// Arrived and not looked at.
+    pub inbox: VecDeque<News>,
+    /// Connections not accepted yet.
+    pub backlog: Vec<(usize, Wire)>,
+    /// Accepted ones, by slot.
+    pub slots: BTreeMap<usize, (usize, Wire)>,
+    /// How long a cycle takes, flush included, in µs.
+    pub cycle_us: (u64, u64),
+    /// The last place whose state was compared.
+    pub compared: u64,
+    /// The disk was told to fail: the process may stop for it.
+    pub disk_fails: bool,
+}
+
+impl Host {
+    /// A machine that has never been switched on.
+    pub fn new(id: u8, config: Config, mut random: Random) -> Host {
+        let drift_ppm = random.between(0, 40_000) as i64 - 20_000;
+        let skew_ms = random.between(0, 10_000) as i64 - 5_000;
+        Host {
+            id,
+            disk: SimDisk::new(random.next()),
+            config,
+            member: None,
+            life: 0,
+            clock: ManualTime::new(EPOCH_MS),
+            told_us: 0,
+            drift_ppm,
+            skew_ms,
+            paused_until_us: 0,
+            drive_at_us: u64::MAX,
+            serve_at_us: u64::MAX,
+            inbox: VecDeque::new(),
+            backlog: Vec::new(),
+            slots: BTreeMap::new(),
+            cycle_us: (50, 500),
+            compared: 0,
+            disk_fails: false,
+        }
+    }
+
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub fn start(&mut self, now_us: u64) -> Result<(), Ended> {
+        self.life += 1;
+        self.told_us = now_us;
+        self.clock = ManualTime::new(EPOCH_MS + self.skew_ms + self.local_us(now_us) as i64 / 1000);
+        self.compared = 0;
+        let disk = Arc::new(self.disk.clone());
+        self.member = Some(Member::start(disk, self.config.clone(), &self.clock)?);
+        Ok(())
+    }
+
+    /// Cuts the power: the disk decides what of the unsynced it keeps. Says which connections of clients went.
+    pub fn power_off(&mut self) -> Vec<usize> {
+        self.disk.crash();
+        self.member = None;
+        self.disk_fails = false;
+        self.paused_until_us = 0;
+        (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
+        self.inbox.clear();
+        let waiting = std::mem::take(&mut self.backlog).into_iter().map(|(connection, _)| connection);
+        let accepted = std::mem::take(&mut self.slots).into_values().map(|(connection, _)| connection);
+        waiting.chain(accepted).collect()
+    }
+
+    /// So much of this clock's time are `us` of the run.
+    fn local_us(&self, us: u64) -> u64 {
+        let us = us as i64;
+        (us + us / 1_000_000 * self.drift_ppm + us % 1_000_000 * self.drift_ppm / 1_000_000) as u64
+    }
+
+    /// Lets the member's clock show the time.
+    pub fn tell_time(&mut self, now_us: u64) {
+        let passed_us = self.local_us(now_us) - self.local_us(self.told_us);
+        self.told_us = now_us;
+        self.clock.advance_us(passed_us);
+    }
+
+    /// One cycle of the replication thread.
+    ///
+    /// # Errors
+    /// Why the member cannot go on.
+    pub fn drive(&mut self, now_us: u64) -> Result<(), Ended> {
+        self.tell_time(now_us);
+        let Some(member) = &mut self.member else { return Ok(()) };
+        for news in self.inbox.drain(..) {
+            match news {
+                News::Frame(from, frame) => member.receive(from, frame)?,
+                News::Linked(to) => member.linked(to),
+                News::Unlinked(from) => member.unlinked(from),
+            }
+        }
+        member.cycle()
+    }
+
+    /// One turn of the connection thread. Says which connections were refused.
+    pub fn serve(&mut self, now_us: u64) -> Vec<usize> {
+        self.tell_time(now_us);
+        let Some(member) = &mut self.member else { return Vec::new() };
+        let mut refused = Vec::new();
+        for (connection, wire) in self.backlog.drain(..) {
+            match member.accept(wire.server_end()) {
+                Some(slot) => {
+                    self.slots.insert(slot, (connection, wire));
+                }
+                None => refused.push(connection),
+            }
+        }
+        let ready: Vec<_> = self
+            .slots
+            .iter()
+            .map(|(slot, (_, wire))| (*slot, wire.readiness()))
+            .filter(|(_, ready)| ready.readable || ready.writable)
+            .collect();
+        member.serve(&ready);
+        refused
+    }
+}

@@ -1,0 +1,103 @@
+//! All that a seed decides before a run begins.
+
+use std::path::PathBuf;
+
+use server::config::{self, CommandLine, Config, EngineKind, Ensemble};
+
+use crate::faults::{self, Fault};
+use crate::random::Random;
+
+/// A run to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What everything is drawn from.
+    pub seed: u64,
+    /// How members agree.
+    pub engine: EngineKind,
+    /// How many there are; their numbers begin with 1.
+    pub members: u8,
+    /// How many clients there are.
+    pub clients: usize,
+    /// How long things go wrong, in µs.
+    pub faulty_us: u64,
+    /// Delay of a frame.
+    pub delay_us: (u64, u64),
+    /// Time between two turns of a client.
+    pub turn_us: (u64, u64),
+    /// What goes wrong, and when, in µs; in order.
+    pub faults: Vec<(u64, Fault)>,
+    /// Commands between two snapshots.
+    snapshot_commands: u64,
+    segment_bytes: u64,
+    election_timeout_ms: u32,
+    linearizable_reads: bool,
+}
+
+impl Plan {
+    /// The run of this seed.
+    pub fn new(seed: u64, engine: EngineKind) -> Plan {
+        let mut random = Random::new(seed);
+        let members = if random.percent(70) { 3 } else { 5 };
+        let faulty_us = random.between(2_000_000, 10_000_000);
+        let mut plan = Plan {
+            seed,
+            engine,
+            members,
+            clients: random.between(1, 5) as usize,
+            faulty_us,
+            delay_us: *random.pick(&[(50, 300), (100, 2_000), (1_000, 15_000)]),
+            turn_us: *random.pick(&[(500, 10_000), (2_000, 40_000), (10_000, 100_000)]),
+            faults: Vec::new(),
+            snapshot_commands: *random.pick(&[10, 50, 300, 100_000]),
+            segment_bytes: *random.pick(&[16 << 10, 64 << 10]),
+            election_timeout_ms: *random.pick(&[150, 200, 300]),
+            linearizable_reads: random.percent(20),
+        };
+        let gap_us = *random.pick(&[100_000, 400_000, 1_500_000]);
+        let mut at_us = random.below(600_000);
+        while at_us < faulty_us {
+            plan.faults.push((at_us, faults::draw(&mut random, members)));
+            at_us += random.below(2 * gap_us);
+        }
+        plan
+    }
+
+    /// The configuration of a member.
+    pub fn config(&self, id: u8) -> Config {
+        let definitions = [
+            format!("snapCount={}", self.snapshot_commands),
+            "extendedTypesEnabled=true".to_owned(),
+            "tickTime=100".to_owned(),
+            "minSessionTimeout=200".to_owned(),
+            "maxSessionTimeout=60000".to_owned(),
+            "znode.container.checkIntervalMs=300".to_owned(),
+            "autopurge.snapRetainCount=3".to_owned(),
+        ];
+        let command_line = CommandLine {
+            data_dir: Some(PathBuf::from("/data")),
+            definitions: definitions.to_vec(),
+            ..CommandLine::default()
+        };
+        let mut config = config::load(&command_line).expect("a valid configuration").config;
+        config.server_id = id;
+        config.storage.segment_bytes = self.segment_bytes;
+        let member = config::Member {
+            addresses: vec![("localhost".to_owned(), 1)],
+            observer: false,
+            client: None,
+        };
+        config.ensemble = Some(Ensemble {
+            members: (1..=self.members).map(|id| (id, member.clone())).collect(),
+            engine: self.engine,
+            election_timeout_ms: self.election_timeout_ms,
+            heartbeat_ms: 40,
+            linearizable_reads: self.linearizable_reads,
+        });
+        config
+    }
+
+    /// Whether every read must see all that was acknowledged before it.
+    pub fn has_linearizable_reads(&self) -> bool {
+        self.linearizable_reads
+    }
+}

@@ -1,0 +1,123 @@
+//! The server's end of a client's connection, in memory.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use server::simulation::{Readiness, Registry, Socket};
+
+/// What is between a client and the connection thread of its member.
+#[derive(Debug, Default)]
+struct Pipe {
+    /// Arrived at the server and not read.
+    arrived: Vec<u8>,
+    /// The client has closed, or the way to it is broken.
+    hung_up: bool,
+    /// Written by the server and not taken by the network.
+    written: Vec<u8>,
+    /// Bytes of `written` beyond which the server has to wait.
+    room: usize,
+    /// The server was told to wait.
+    blocked: bool,
+    /// The server has closed.
+    closed: bool,
+}
+
+/// One connection, as the network has it.
+#[derive(Clone, Debug)]
+pub struct Wire(Arc<Mutex<Pipe>>);
+
+/// The same, as the server has it.
+struct ServerEnd(Wire);
+
+impl Wire {
+    /// A connection whose socket takes `room` bytes before the server has to wait for the network.
+    pub fn new(room: usize) -> Wire {
+        Wire(Arc::new(Mutex::new(Pipe { room, ..Pipe::default() })))
+    }
+
+    /// What the server is given.
+    pub fn server_end(&self) -> Box<dyn Socket> {
+        Box::new(ServerEnd(self.clone()))
+    }
+
+    fn pipe(&self) -> MutexGuard<'_, Pipe> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the client arrive.
+    pub fn arrive(&self, bytes: &[u8]) {
+        self.pipe().arrived.extend_from_slice(bytes);
+    }
+
+    /// The client closes, or its connection breaks.
+    pub fn hang_up(&self) {
+        self.pipe().hung_up = true;
+    }
+
+    /// What a poll would say that it is ready for.
+    pub fn readiness(&self) -> Readiness {
+        let pipe = self.pipe();
+        Readiness {
+            readable: !pipe.arrived.is_empty() || pipe.hung_up,
+            writable: pipe.blocked && pipe.written.len() < pipe.room,
+            read_closed: pipe.hung_up,
+        }
+    }
+
+    /// Takes what the server has written; whether it waited for that.
+    pub fn take_written(&self) -> (Vec<u8>, bool) {
+        let mut pipe = self.pipe();
+        let blocked = pipe.blocked;
+        (std::mem::take(&mut pipe.written), blocked)
+    }
+
+    /// Whether the server has closed.
+    pub fn is_closed(&self) -> bool {
+        self.pipe().closed
+    }
+}
+
+impl Read for ServerEnd {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut pipe = self.0.pipe();
+        if pipe.arrived.is_empty() {
+            return if pipe.hung_up { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        let length = pipe.arrived.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&pipe.arrived[..length]);
+        pipe.arrived.drain(..length);
+        Ok(length)
+    }
+}
+
+impl Write for ServerEnd {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut pipe = self.0.pipe();
+        if pipe.hung_up {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let room = pipe.room.saturating_sub(pipe.written.len());
+        if room == 0 {
+            pipe.blocked = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = room.min(bytes.len());
+        pipe.blocked = length < bytes.len();
+        pipe.written.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for ServerEnd {
+    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &Registry) {
+        self.0.pipe().closed = true;
+    }
+}

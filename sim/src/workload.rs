@@ -1,0 +1,231 @@
+//! What clients ask for: every operation, on few paths, so that they meet.
+
+use wire::acl::{Acl, AclList, perms};
+use wire::opcode::Opcode;
+use wire::record::{
+    AddWatch, Check, CheckNotExists, CheckStat, CheckWatches, Create, Delete, Exists, FilteredList,
+    FilteredListWithStatsAndData, GetAcl, GetAllChildrenNumber, GetChildren, GetChildren2, GetData,
+    GetEphemerals, ListKind, ListRecursive, Multi, Reconfig, RemoveRecursive, RemoveWatches, Request, SetAcl,
+    SetData, Sync, TryRemove,
+};
+use wire::stat::Stat;
+
+use crate::random::Random;
+
+/// Paths that come and go.
+const PATHS: [&str; 12] = [
+    "/a", "/b", "/c", "/a/p", "/a/q", "/b/p", "/b/q", "/a/p/x", "/a/p/y", "/b/p/x", "/c/p", "/d",
+];
+/// Paths with other ACLs. Nobody watches them: who may not read a node hears nothing of it.
+const GUARDED: [&str; 3] = ["/guarded", "/guarded/p", "/guarded/q"];
+/// Under these the sequential nodes grow.
+const COUNTED: [&str; 3] = ["/a/s-", "/b/s-", "/c/s-"];
+
+/// A request: operation and record.
+pub type Asked = (i32, Vec<u8>);
+
+fn asked(request: &Request<'_>) -> Asked {
+    let mut body = Vec::new();
+    request.encode(&mut body);
+    (request.opcode() as i32, body)
+}
+
+fn one_of(random: &mut Random, paths: &[&'static str]) -> &'static str {
+    paths[random.below(paths.len() as u64) as usize]
+}
+
+fn path(random: &mut Random) -> &'static str {
+    one_of(random, &PATHS)
+}
+
+fn version(random: &mut Random) -> i32 {
+    if random.percent(80) { -1 } else { random.below(3) as i32 }
+}
+
+fn list_kind(random: &mut Random) -> ListKind {
+    *random.pick(&[ListKind::All, ListKind::PersistentOnly, ListKind::EphemeralOnly])
+}
+
+/// The next request of a client. `data` is unlike that of any other request.
+pub fn next(random: &mut Random, data: &str) -> Asked {
+    match random.below(100) {
+        0..45 => write(random, data),
+        45..85 => read(random),
+        85..90 => asked(&Request::Sync(Sync { path: path(random) })),
+        90..95 => multi(random, data),
+        95..97 => multi_read(random),
+        _ => odd(random),
+    }
+}
+
+fn create<'a>(random: &mut Random, data: &'a str) -> Create<'a> {
+    let mut create = Create {
+        path: path(random),
+        data: Some(data.as_bytes()),
+        acl: AclList::OPEN,
+        flags: 0,
+        ttl: None,
+        kind: Opcode::Create,
+    };
+    match random.below(10) {
+        0..4 => {}
+        4..6 => create.flags = 1,
+        6..8 => {
+            create.path = one_of(random, &COUNTED);
+            create.flags = *random.pick(&[2, 3]);
+        }
+        8 => (create.flags, create.kind) = (4, Opcode::CreateContainer),
+        _ => (create.flags, create.kind, create.ttl) = (5, Opcode::CreateTtl, Some(500)),
+    }
+    if create.kind == Opcode::Create && random.percent(40) {
+        create.kind = *random.pick(&[Opcode::Create2, Opcode::CreateIfNotExists]);
+    }
+    create
+}
+
+/// One write.
+pub fn write(random: &mut Random, data: &str) -> Asked {
+    match random.below(20) {
+        0..9 => asked(&Request::Create(create(random, data))),
+        9..13 => {
+            let version = version(random);
+            asked(&Request::SetData(SetData { path: path(random), data: Some(data.as_bytes()), version }))
+        }
+        13..16 => {
+            let version = version(random);
+            asked(&Request::Delete(Delete { path: path(random), version }))
+        }
+        16 => guarded(random, data),
+        17 => {
+            let limit = random.below(6) as u32;
+            asked(&Request::RemoveRecursive(RemoveRecursive { path: path(random), limit }))
+        }
+        18 => {
+            let version = version(random);
+            asked(&Request::TryRemove(TryRemove { path: path(random), version }))
+        }
+        _ => {
+            let version = version(random);
+            asked(&Request::CheckNotExists(CheckNotExists { path: path(random), version }))
+        }
+    }
+}
+
+fn guarded(random: &mut Random, data: &str) -> Asked {
+    let path = *random.pick(&GUARDED);
+    let mut buffer = Vec::new();
+    let acl = match random.below(3) {
+        0 => AclList::OPEN,
+        1 => AclList::encode_into(&[Acl::new(perms::ALL, "auth", "")], &mut buffer),
+        _ => AclList::encode_into(&[Acl::new(perms::READ | perms::CREATE, "world", "anyone")], &mut buffer),
+    };
+    match random.below(4) {
+        0..2 => {
+            let data = Some(data.as_bytes());
+            asked(&Request::Create(Create { path, data, acl, flags: 0, ttl: None, kind: Opcode::Create }))
+        }
+        2 => asked(&Request::SetAcl(SetAcl { path, acl, version: -1 })),
+        _ => asked(&Request::Delete(Delete { path, version: -1 })),
+    }
+}
+
+fn read(random: &mut Random) -> Asked {
+    let watch = random.percent(40);
+    let path = path(random);
+    match random.below(16) {
+        0..4 => asked(&Request::GetData(GetData { path, watch })),
+        4..7 => asked(&Request::Exists(Exists { path, watch })),
+        7..9 => asked(&Request::GetChildren(GetChildren { path, watch })),
+        9..11 => asked(&Request::GetChildren2(GetChildren2 { path, watch })),
+        11 => asked(&Request::GetAcl(GetAcl { path: one_of(random, &GUARDED) })),
+        12 => asked(&Request::GetAllChildrenNumber(GetAllChildrenNumber { path })),
+        13 => asked(&Request::FilteredList(FilteredList { path, watch, kind: list_kind(random) })),
+        14 => asked(&Request::FilteredListWithStatsAndData(FilteredListWithStatsAndData {
+            path,
+            watch,
+            kind: list_kind(random),
+            with_stat: random.percent(50),
+            with_data: random.percent(50),
+        })),
+        _ => asked(&Request::ListRecursive(ListRecursive { path: "/", limit: 1000 })),
+    }
+}
+
+fn multi(random: &mut Random, data: &str) -> Asked {
+    let mut parts = Vec::new();
+    for _ in 0..random.below(4) {
+        let version = version(random);
+        parts.push(match random.below(8) {
+            0..3 => Request::Create(create(random, data)),
+            3 => Request::Delete(Delete { path: path(random), version }),
+            4..6 => Request::SetData(SetData { path: path(random), data: Some(data.as_bytes()), version }),
+            6 => Request::Check(Check { path: path(random), version }),
+            _ => {
+                let stat = Stat { version: 0, ..any_stat() };
+                Request::CheckStat(CheckStat { path: path(random), version, stat })
+            }
+        });
+    }
+    let mut buffer = Vec::new();
+    asked(&Request::Multi(Multi::encode_into(parts, &mut buffer)))
+}
+
+fn any_stat() -> Stat {
+    Stat {
+        czxid: -1,
+        mzxid: -1,
+        ctime: -1,
+        mtime: -1,
+        version: -1,
+        cversion: -1,
+        aversion: -1,
+        ephemeral_owner: -1,
+        data_length: -1,
+        num_children: -1,
+        pzxid: -1,
+    }
+}
+
+fn multi_read(random: &mut Random) -> Asked {
+    let mut parts = Vec::new();
+    for _ in 0..random.between(1, 3) {
+        let path = path(random);
+        parts.push(match random.below(2) {
+            0 => Request::GetData(GetData { path, watch: false }),
+            _ => Request::GetChildren(GetChildren { path, watch: false }),
+        });
+    }
+    let mut buffer = Vec::new();
+    asked(&Request::MultiRead(Multi::encode_into(parts, &mut buffer)))
+}
+
+fn odd(random: &mut Random) -> Asked {
+    let path = path(random);
+    let watcher_type = random.between(1, 5) as i32;
+    match random.below(7) {
+        0..2 => asked(&Request::AddWatch(AddWatch { path, mode: random.below(2) as i32 })),
+        2 => asked(&Request::RemoveWatches(RemoveWatches { path, watcher_type })),
+        3 => asked(&Request::CheckWatches(CheckWatches { path, watcher_type })),
+        4 => asked(&Request::GetEphemerals(GetEphemerals { prefix_path: "/" })),
+        5 => asked(&Request::WhoAmI),
+        _ => asked(&Request::Reconfig(Reconfig {
+            joining_servers: None,
+            leaving_servers: Some("9"),
+            new_members: None,
+            cur_config_id: -1,
+        })),
+    }
+}
+
+/// A write that succeeds wherever it is applied, for a client that proves it is served.
+pub fn proof(data: &str) -> Asked {
+    let create = Create {
+        path: "/proof-",
+        data: Some(data.as_bytes()),
+        acl: AclList::OPEN,
+        flags: 3,
+        ttl: None,
+        kind: Opcode::Create,
+    };
+    asked(&Request::Create(create))
+}

@@ -1,0 +1,165 @@
+//! What passes between clients and members.
+
+use super::{Connection, Event, World};
+use crate::checkers::Violation;
+use crate::client::Wish;
+use crate::socket::Wire;
+
+/// Bytes a socket takes before the server has to wait.
+const ROOMS: [usize; 3] = [200, 4_000, 1 << 20];
+
+impl World {
+    pub(super) fn client_turn(&mut self, client: usize) {
+        let wishes = self.clients[client].turn(self.now_us, &mut self.history);
+        self.grant(client, wishes);
+        let (low, high) = self.plan.turn_us;
+        let delay_us = self.random.between(low, high);
+        self.after(delay_us, Event::Turn(client));
+    }
+
+    fn grant(&mut self, client: usize, wishes: Vec<Wish>) {
+        for wish in wishes {
+            match wish {
+                Wish::Connect(member) => self.connect(client, member),
+                Wish::Send(bytes) => self.send_to_server(client, bytes),
+                Wish::Close => self.client_closes(client),
+            }
+        }
+    }
+
+    fn connect(&mut self, client: usize, member: u8) {
+        let connection = self.connections.len();
+        let wire = Wire::new(*self.random.pick(&ROOMS));
+        let delay_us = self.network.delay_us();
+        let at_us = self.now_us + delay_us;
+        self.connections.push(Connection {
+            client,
+            member,
+            wire,
+            life: None,
+            to_server_us: at_us,
+            to_client_us: at_us,
+            ended: false,
+        });
+        assert_eq!(self.clients[client].connection(), Some(connection), "connections are counted alike");
+        self.at(at_us, Event::Accept(connection));
+    }
+
+    pub(super) fn accept(&mut self, connection: usize) {
+        let member = self.connections[connection].member;
+        if self.host(member).member.is_none() {
+            return self.server_closes(connection);
+        }
+        let life = self.host(member).life;
+        let known = &mut self.connections[connection];
+        known.life = Some(life);
+        let wire = known.wire.clone();
+        self.host(member).backlog.push((connection, wire));
+        self.notice(member);
+    }
+
+    fn notice(&mut self, member: u8) {
+        let delay_us = self.random.below(100);
+        self.wake_server(member, delay_us);
+    }
+
+    /// When something sent now arrives at the member, behind everything sent before.
+    fn arrival_at_server_us(&mut self, connection: usize) -> u64 {
+        let at_us = self.now_us + self.network.delay_us();
+        let known = &mut self.connections[connection];
+        known.to_server_us = known.to_server_us.max(at_us);
+        known.to_server_us
+    }
+
+    fn arrival_at_client_us(&mut self, connection: usize) -> u64 {
+        let at_us = self.now_us + self.network.delay_us();
+        let known = &mut self.connections[connection];
+        known.to_client_us = known.to_client_us.max(at_us);
+        known.to_client_us
+    }
+
+    fn send_to_server(&mut self, client: usize, bytes: Vec<u8>) {
+        let Some(connection) = self.clients[client].connection() else { return };
+        let at_us = self.arrival_at_server_us(connection);
+        self.at(at_us, Event::ToServer { connection, bytes });
+    }
+
+    fn is_alive(&mut self, connection: usize) -> bool {
+        let known = &self.connections[connection];
+        let (member, life, ended) = (known.member, known.life, known.ended);
+        let host = self.host(member);
+        !ended && host.member.is_some() && life == Some(host.life)
+    }
+
+    pub(super) fn reach_server(&mut self, connection: usize, bytes: &[u8]) {
+        if self.is_alive(connection) {
+            self.trace.bytes(bytes);
+            self.connections[connection].wire.arrive(bytes);
+            self.notice(self.connections[connection].member);
+        }
+    }
+
+    pub(super) fn hang_up(&mut self, connection: usize) {
+        if self.is_alive(connection) {
+            self.connections[connection].wire.hang_up();
+            self.notice(self.connections[connection].member);
+        }
+    }
+
+    /// The client of the newest connection of this client closes it.
+    fn client_closes(&mut self, client: usize) {
+        let newest = self.connections.iter().rposition(|connection| connection.client == client);
+        let Some(connection) = newest else { return };
+        let at_us = self.arrival_at_server_us(connection);
+        self.at(at_us, Event::HangUp(connection));
+    }
+
+    /// Brings what a member has written on its way.
+    pub(super) fn collect_written(&mut self, id: u8) {
+        let slots: Vec<_> =
+            self.host(id).slots.iter().map(|(slot, (connection, wire))| (*slot, *connection, wire.clone())).collect();
+        for (slot, connection, wire) in slots {
+            let (bytes, blocked) = wire.take_written();
+            if !bytes.is_empty() {
+                let at_us = self.arrival_at_client_us(connection);
+                self.at(at_us, Event::ToClient { connection, bytes });
+            }
+            if wire.is_closed() {
+                self.host(id).slots.remove(&slot);
+                self.server_closes(connection);
+            } else if blocked {
+                self.notice(id);
+            }
+        }
+    }
+
+    /// The server's end of a connection is gone.
+    pub(super) fn server_closes(&mut self, connection: usize) {
+        if !std::mem::replace(&mut self.connections[connection].ended, true) {
+            let at_us = self.arrival_at_client_us(connection);
+            self.at(at_us, Event::Ended(connection));
+        }
+    }
+
+    fn has(&self, connection: usize) -> bool {
+        self.clients[self.connections[connection].client].connection() == Some(connection)
+    }
+
+    pub(super) fn reach_client(&mut self, connection: usize, bytes: &[u8]) -> Result<(), Violation> {
+        if !self.has(connection) {
+            return Ok(());
+        }
+        self.trace.bytes(bytes);
+        let client = self.connections[connection].client;
+        let wishes = self.clients[client].receive(self.now_us, bytes, &mut self.history)?;
+        self.grant(client, wishes);
+        Ok(())
+    }
+
+    pub(super) fn connection_ended(&mut self, connection: usize) {
+        if self.has(connection) {
+            let client = self.connections[connection].client;
+            self.clients[client].lost(self.now_us, &mut self.history);
+        }
+    }
+}

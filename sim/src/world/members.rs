@@ -1,0 +1,241 @@
+//! Processes and what passes between them.
+
+use bytes::Bytes;
+use server::simulation::Ended;
+
+use super::{Event, World};
+use crate::checkers::Violation;
+use crate::host::News;
+use crate::network::{Flying, Way};
+
+/// The longest time between two cycles of a member: its tick.
+const TICK_US: u64 = 10_000;
+
+/// Time between two attempts to connect to another member.
+const RETRY_US: u64 = 30_000;
+
+impl World {
+    /// Lets the replication thread of a member look at what there is, so much later at most.
+    pub(super) fn wake_driver(&mut self, id: u8, after_us: u64) {
+        let at_us = self.now_us + after_us;
+        let host = self.host(id);
+        if at_us < host.drive_at_us {
+            host.drive_at_us = at_us;
+            self.at(at_us, Event::Drive(id));
+        }
+    }
+
+    /// The same for its connection thread.
+    pub(super) fn wake_server(&mut self, id: u8, after_us: u64) {
+        let at_us = self.now_us + after_us;
+        let host = self.host(id);
+        if at_us < host.serve_at_us {
+            host.serve_at_us = at_us;
+            self.at(at_us, Event::Serve(id));
+        }
+    }
+
+    fn cycle_us(&mut self, id: u8) -> u64 {
+        let (low, high) = self.host(id).cycle_us;
+        self.random.between(low, high)
+    }
+
+    pub(super) fn drive(&mut self, id: u8) -> Result<(), Violation> {
+        let now_us = self.now_us;
+        let host = self.host(id);
+        if host.drive_at_us != now_us || host.member.is_none() {
+            return Ok(());
+        }
+        host.drive_at_us = u64::MAX;
+        if host.paused_until_us > now_us {
+            let rest_us = host.paused_until_us - now_us;
+            self.wake_driver(id, rest_us);
+            return Ok(());
+        }
+        let ended = host.drive(now_us);
+        let Some(member) = &mut host.member else { return Ok(()) };
+        let agreed = member.take_agreed();
+        let frames = member.take_frames();
+        let (applied, busy) = (member.applied_index(), member.is_busy());
+        for entry in agreed {
+            let (index, term, bytes) = (entry.index, entry.term, entry.data.len());
+            let kind = entry.kind;
+            let told = format_args!("member {id}: {index} of term {term} is agreed, {kind:?}, {bytes} bytes");
+            self.trace.tell(now_us, told);
+            self.agreement.agreed(id, entry, now_us)?;
+        }
+        for (to, frame) in frames {
+            self.send(id, to, frame);
+        }
+        if let Err(ended) = ended {
+            return self.process_ended(id, &ended);
+        }
+        self.compare(id, applied)?;
+        if busy {
+            let delay_us = self.random.below(100);
+            self.wake_server(id, delay_us);
+        }
+        self.wake_driver(id, TICK_US);
+        Ok(())
+    }
+
+    /// Compares the member's state with that of the others at the same place.
+    fn compare(&mut self, id: u8, applied: u64) -> Result<(), Violation> {
+        let host = &mut self.hosts[usize::from(id) - 1];
+        if host.compared == applied {
+            return Ok(());
+        }
+        host.compared = applied;
+        let Some(member) = &host.member else { return Ok(()) };
+        let machine = member.machine();
+        self.trace.number(applied ^ machine.last_zxid() as u64);
+        self.agreement.reached(id, applied, &machine)?;
+        if self.random.percent(5) {
+            machine.check().map_err(|violation| {
+                Violation::new("what a member counts, it counts right", format!("member {id}: {violation}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn serve(&mut self, id: u8) {
+        let now_us = self.now_us;
+        let host = self.host(id);
+        if host.serve_at_us != now_us || host.member.is_none() {
+            return;
+        }
+        host.serve_at_us = u64::MAX;
+        if host.paused_until_us > now_us {
+            let rest_us = host.paused_until_us - now_us;
+            return self.wake_server(id, rest_us);
+        }
+        for refused in host.serve(now_us) {
+            self.server_closes(refused);
+        }
+        self.collect_written(id);
+        let delay_us = self.cycle_us(id);
+        self.wake_driver(id, delay_us);
+        if self.host(id).member.as_ref().is_some_and(|member| member.is_busy()) {
+            let delay_us = self.random.between(1, 50);
+            self.wake_server(id, delay_us);
+        }
+    }
+
+    fn send(&mut self, from: u8, to: u8, frame: Bytes) {
+        if from == to || to == 0 || to > self.plan.members {
+            return;
+        }
+        if let Some(flying) = self.network.send(self.now_us, (from, to), frame) {
+            self.fly((from, to), flying);
+        }
+    }
+
+    pub(super) fn fly(&mut self, pair: (u8, u8), flying: Flying) {
+        let Flying { at_us, connection, frame } = flying;
+        self.at(at_us, Event::Frame { pair, connection, frame });
+    }
+
+    pub(super) fn frame_arrives(&mut self, pair: (u8, u8), connection: u64, frame: Bytes) {
+        if self.network.arrives(pair, connection) && self.host(pair.1).member.is_some() {
+            self.trace.number(u64::from(pair.0) << 8 | u64::from(pair.1));
+            self.trace.bytes(&frame);
+            self.tell(pair.1, News::Frame(pair.0, frame));
+        }
+    }
+
+    fn tell(&mut self, id: u8, news: News) {
+        self.host(id).inbox.push_back(news);
+        let delay_us = self.cycle_us(id);
+        self.wake_driver(id, delay_us);
+    }
+
+    pub(super) fn try_link(&mut self, pair: (u8, u8)) {
+        if self.network.is_open(pair) || self.host(pair.0).member.is_none() {
+            return;
+        }
+        if self.host(pair.1).member.is_some() && self.network.connect(pair) {
+            self.tell(pair.0, News::Linked(pair.1));
+        } else {
+            self.after(RETRY_US, Event::Link { pair });
+        }
+    }
+
+    /// Ends a connection between members; the receiver hears of it if the way is clear.
+    pub(super) fn unlink(&mut self, pair: (u8, u8)) {
+        if !self.network.break_off(pair) {
+            return;
+        }
+        if self.network.way(pair) == Way::Clear {
+            let delay_us = self.network.delay_us();
+            let life = self.host(pair.1).life;
+            self.after(delay_us, Event::Unlinked { pair, life });
+        }
+        let delay_us = self.random.below(RETRY_US);
+        self.after(delay_us, Event::Link { pair });
+    }
+
+    pub(super) fn hears_unlinked(&mut self, pair: (u8, u8), life: u64) {
+        let host = self.host(pair.1);
+        if host.life == life && host.member.is_some() {
+            self.tell(pair.1, News::Unlinked(pair.0));
+        }
+    }
+
+    /// A process could not go on.
+    fn process_ended(&mut self, id: u8, ended: &Ended) -> Result<(), Violation> {
+        let now_us = self.now_us;
+        let host = self.host(id);
+        let off = host.disk.is_off();
+        let excused = off || host.disk_fails;
+        self.trace.tell(now_us, format_args!("member {id} ends: {ended}"));
+        if !excused {
+            let mut evidence = format!("member {id}: {ended}");
+            let mut cause: &dyn std::error::Error = ended;
+            while let Some(next) = cause.source() {
+                evidence = format!("{evidence}: {next}");
+                cause = next;
+            }
+            return Err(Violation::new("a member goes on, and starts, after any crash", evidence));
+        }
+        let off_us = self.random.between(1_000, 1_000_000);
+        self.switch_off(id, off_us);
+        Ok(())
+    }
+
+    /// The power of a machine is lost for a while.
+    pub(super) fn switch_off(&mut self, id: u8, off_us: u64) {
+        let now_us = self.now_us;
+        self.trace.tell(now_us, format_args!("member {id} is switched off for {off_us} µs"));
+        let host = self.host(id);
+        let life = host.life;
+        for connection in host.power_off() {
+            self.server_closes(connection);
+        }
+        for other in (1..=self.plan.members).filter(|other| *other != id) {
+            self.unlink((id, other));
+            self.unlink((other, id));
+        }
+        self.after(off_us, Event::Start { host: id, life });
+    }
+
+    pub(super) fn switch_on(&mut self, id: u8, life: u64) -> Result<(), Violation> {
+        let now_us = self.now_us;
+        let host = self.host(id);
+        if host.member.is_some() || host.life != life {
+            return Ok(());
+        }
+        let started = host.start(now_us);
+        self.trace.tell(now_us, format_args!("member {id} starts: {:?}", started.as_ref().err()));
+        if let Err(ended) = started {
+            return self.process_ended(id, &ended);
+        }
+        for other in (1..=self.plan.members).filter(|other| *other != id) {
+            for pair in [(id, other), (other, id)] {
+                let delay_us = self.network.delay_us();
+                self.after(delay_us, Event::Link { pair });
+            }
+        }
+        self.wake_driver(id, 0);
+        Ok(())
+    }
+}

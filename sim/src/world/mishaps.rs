@@ -1,0 +1,153 @@
+//! Faults as they happen, and their end.
+
+use consensus::engine::Role;
+use storage::disk;
+
+use super::{Event, LOOK_US, World};
+use crate::faults::{Fault, Shape, Target};
+use crate::network::Way;
+
+/// A full disk has room for so much more.
+const ROOM_BYTES: u64 = 1_000;
+
+impl World {
+    pub(super) fn befall(&mut self, number: usize) {
+        let (_, fault) = self.plan.faults[number].clone();
+        self.trace.tell(self.now_us, format_args!("fault {number}: {fault:?}"));
+        match fault {
+            Fault::Crash { target, operations: None, off_us } => {
+                let id = self.aim(target);
+                if self.host(id).member.is_some() {
+                    self.switch_off(id, off_us);
+                }
+            }
+            Fault::Crash { target, operations: Some(operations), .. } => {
+                self.fail_disk(target, operations, disk::Fault::Crash);
+            }
+            Fault::DiskError { target, operations } => {
+                let id = self.aim(target);
+                self.host(id).disk_fails = true;
+                self.fail_disk(Target::Member(id), operations, disk::Fault::Io);
+            }
+            Fault::DiskFull { target, for_us } => {
+                let id = self.aim(target);
+                let host = self.host(id);
+                host.disk_fails = true;
+                host.disk.set_capacity_bytes(ROOM_BYTES);
+                self.after(for_us, Event::DiskHeals { host: id });
+            }
+            Fault::DiskSlow { target, for_us, cycle_us } => {
+                let id = self.aim(target);
+                self.host(id).cycle_us = (cycle_us / 2, cycle_us);
+                self.after(for_us, Event::DiskHeals { host: id });
+            }
+            Fault::Pause { target, for_us } => {
+                let id = self.aim(target);
+                self.host(id).paused_until_us = self.now_us + for_us;
+            }
+            Fault::Cut { target, shape, way, for_us } => self.cut(target, shape, way, for_us),
+            Fault::Break { target } => {
+                let id = self.aim(target);
+                for other in (1..=self.plan.members).filter(|other| *other != id) {
+                    self.unlink((id, other));
+                    self.unlink((other, id));
+                }
+            }
+            Fault::Loss { percent, for_us } => {
+                self.set_loss(percent);
+                self.after(for_us, Event::LossEnds);
+            }
+            Fault::Snapshot { target } => {
+                let id = self.aim(target);
+                if let Some(member) = &self.host(id).member {
+                    member.ask_snapshot();
+                }
+            }
+        }
+    }
+
+    /// Whom a fault befalls.
+    fn aim(&self, target: Target) -> u8 {
+        match target {
+            Target::Member(id) => id,
+            Target::Leader(otherwise) => {
+                let leads = |host: &&crate::host::Host| {
+                    host.member.as_ref().is_some_and(|member| member.role().role == Role::Leader)
+                };
+                self.hosts.iter().find(leads).map_or(otherwise, |host| host.id)
+            }
+        }
+    }
+
+    fn fail_disk(&mut self, target: Target, operations: u64, fault: disk::Fault) {
+        let id = self.aim(target);
+        let disk = &self.host(id).disk;
+        disk.fault_at(disk.operations() + operations, fault);
+    }
+
+    fn cut(&mut self, target: Target, shape: Shape, way: Way, for_us: u64) {
+        let id = self.aim(target);
+        let members = self.plan.members;
+        let half = |other: u8| (other + members - id) % members <= members / 2;
+        for a in 1..=members {
+            for b in (1..=members).filter(|b| *b != a) {
+                let is_cut = match shape {
+                    Shape::Full => a == id || b == id,
+                    Shape::Mute => a == id,
+                    Shape::Deaf => b == id,
+                    Shape::Bridge => a != id && b != id && half(a) != half(b),
+                };
+                if is_cut {
+                    self.set_way((a, b), way);
+                    self.after(for_us, Event::Heal { pair: (a, b) });
+                }
+            }
+        }
+    }
+
+    pub(super) fn set_way(&mut self, pair: (u8, u8), way: Way) {
+        for flying in self.network.set_way(self.now_us, pair, way) {
+            self.fly(pair, flying);
+        }
+    }
+
+    pub(super) fn set_loss(&mut self, percent: u64) {
+        for a in 1..=self.plan.members {
+            for b in (1..=self.plan.members).filter(|b| *b != a) {
+                self.network.set_loss((a, b), percent);
+            }
+        }
+    }
+
+    pub(super) fn heal_disk(&mut self, id: u8) {
+        let host = self.host(id);
+        host.disk.set_capacity_bytes(u64::MAX);
+        host.cycle_us = (50, 500);
+    }
+
+    /// The end of all faults.
+    pub(super) fn calm_down(&mut self) {
+        let now_us = self.now_us;
+        self.trace.tell(now_us, format_args!("calm"));
+        self.calm_since_us = Some(now_us);
+        self.calls_before_calm = self.history.calls.len();
+        self.set_loss(0);
+        for a in 1..=self.plan.members {
+            for b in (1..=self.plan.members).filter(|b| *b != a) {
+                self.set_way((a, b), Way::Clear);
+            }
+            self.heal_disk(a);
+            let host = self.host(a);
+            host.disk.clear_fault();
+            host.paused_until_us = 0;
+            if host.member.is_some() {
+                self.wake_driver(a, 0);
+                self.wake_server(a, 0);
+            }
+        }
+        for client in &mut self.clients {
+            client.calm_down();
+        }
+        self.after(LOOK_US, Event::Look);
+    }
+}

@@ -1,0 +1,258 @@
+//! Members, clients, network and time of one run.
+//!
+//! What happens is an event with a time; events of one time happen in the order in which they were planned. Nothing else decides
+//! anything, so a run is a function of its plan.
+
+mod clients;
+mod members;
+mod mishaps;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::checkers::agreement::Agreement;
+use crate::checkers::{self, Violation};
+use crate::client::Client;
+use crate::history::History;
+use crate::host::Host;
+use crate::network::{Network, Way};
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::socket::Wire;
+use crate::trace::Trace;
+
+/// Time that everybody has, once nothing goes wrong any more, to serve and be served.
+const RECOVERY_US: u64 = 30_000_000;
+
+/// How often the run looks whether all is well again.
+const LOOK_US: u64 = 100_000;
+
+/// What can happen.
+#[derive(Debug)]
+enum Event {
+    /// The replication thread of a member looks at what there is.
+    Drive(u8),
+    /// So does its connection thread.
+    Serve(u8),
+    /// A frame arrives.
+    Frame { pair: (u8, u8), connection: u64, frame: Bytes },
+    /// A connection between members is tried.
+    Link { pair: (u8, u8) },
+    /// A member learns that a connection has ended.
+    Unlinked { pair: (u8, u8), life: u64 },
+    /// A client does something.
+    Turn(usize),
+    /// A client's connection reaches the member.
+    Accept(usize),
+    /// Bytes of a client arrive.
+    ToServer { connection: usize, bytes: Vec<u8> },
+    /// The end of a client's connection arrives.
+    HangUp(usize),
+    /// Bytes of a server arrive.
+    ToClient { connection: usize, bytes: Vec<u8> },
+    /// The end of a server's connection arrives.
+    Ended(usize),
+    /// Something goes wrong.
+    Fault(usize),
+    /// A machine is switched on.
+    Start { host: u8, life: u64 },
+    /// A way is as it was.
+    Heal { pair: (u8, u8) },
+    /// No more frames vanish.
+    LossEnds,
+    /// The disk is as it was.
+    DiskHeals { host: u8 },
+    /// Nothing goes wrong from now on.
+    Calm,
+    /// Looks whether all is well.
+    Look,
+}
+
+/// A connection of a client, as the network knows it.
+struct Connection {
+    client: usize,
+    member: u8,
+    wire: Wire,
+    /// The member's process it is to.
+    life: Option<u64>,
+    to_server_us: u64,
+    to_client_us: u64,
+    /// The server's end has gone.
+    ended: bool,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The broken guarantee, if one is.
+    pub violation: Option<Violation>,
+    /// Of everything that happened.
+    pub fingerprint: u64,
+    /// Entries agreed on.
+    pub entries: usize,
+    /// Replies that clients got.
+    pub replies: usize,
+    /// How long it was, in µs of the run.
+    pub ended_us: u64,
+}
+
+/// One run.
+pub struct World {
+    plan: Plan,
+    random: Random,
+    now_us: u64,
+    planned: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    hosts: Vec<Host>,
+    network: Network,
+    clients: Vec<Client>,
+    connections: Vec<Connection>,
+    agreement: Agreement,
+    history: History,
+    trace: Trace,
+    /// Since when nothing goes wrong any more.
+    calm_since_us: Option<u64>,
+    /// Calls made before it.
+    calls_before_calm: usize,
+    /// When something last went wrong, or was still wrong.
+    disturbed_us: u64,
+    over: bool,
+}
+
+/// Runs it to its end.
+pub fn run(plan: &Plan, told: bool) -> Outcome {
+    let mut world = World::new(plan.clone(), told);
+    let violation = world.go().err();
+    if let Some(violation) = &violation {
+        world.trace.tell(world.now_us, format_args!("VIOLATION {violation}"));
+    }
+    Outcome {
+        violation,
+        fingerprint: world.trace.fingerprint(),
+        entries: world.agreement.entries().len(),
+        replies: world.history.calls.iter().filter(|call| call.reply.is_some()).count(),
+        ended_us: world.now_us,
+    }
+}
+
+impl World {
+    fn new(plan: Plan, told: bool) -> World {
+        let mut random = Random::new(plan.seed ^ 0x5EED);
+        let hosts = (1..=plan.members).map(|id| Host::new(id, plan.config(id), random.fork())).collect();
+        let network = Network::new(plan.members, random.fork(), plan.delay_us);
+        let clients = (0..plan.clients).map(|n| Client::new(n, random.fork(), plan.members)).collect();
+        World {
+            random,
+            now_us: 0,
+            planned: 0,
+            events: BTreeMap::new(),
+            hosts,
+            network,
+            clients,
+            connections: Vec::new(),
+            agreement: Agreement::default(),
+            history: History::default(),
+            trace: Trace::new(told),
+            calm_since_us: None,
+            calls_before_calm: 0,
+            disturbed_us: 0,
+            over: false,
+            plan,
+        }
+    }
+
+    fn at(&mut self, at_us: u64, event: Event) {
+        self.planned += 1;
+        self.events.insert((at_us.max(self.now_us), self.planned), event);
+    }
+
+    fn after(&mut self, us: u64, event: Event) {
+        self.at(self.now_us + us, event);
+    }
+
+    fn host(&mut self, id: u8) -> &mut Host {
+        &mut self.hosts[usize::from(id) - 1]
+    }
+
+    fn go(&mut self) -> Result<(), Violation> {
+        for id in 1..=self.plan.members {
+            let delay_us = self.random.below(50_000);
+            self.after(delay_us, Event::Start { host: id, life: 0 });
+        }
+        for client in 0..self.plan.clients {
+            let delay_us = self.random.below(400_000);
+            self.after(delay_us, Event::Turn(client));
+        }
+        for (fault, (at_us, _)) in self.plan.faults.clone().into_iter().enumerate() {
+            self.at(at_us, Event::Fault(fault));
+        }
+        self.at(self.plan.faulty_us, Event::Calm);
+        while !self.over {
+            let Some(((at_us, _), event)) = self.events.pop_first() else { break };
+            self.now_us = at_us;
+            self.trace.number(at_us);
+            self.happens(event)?;
+        }
+        checkers::judge(&self.history, &self.agreement, &self.plan)
+    }
+
+    fn happens(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Drive(host) => self.drive(host)?,
+            Event::Serve(host) => self.serve(host),
+            Event::Frame { pair, connection, frame } => self.frame_arrives(pair, connection, frame),
+            Event::Link { pair } => self.try_link(pair),
+            Event::Unlinked { pair, life } => self.hears_unlinked(pair, life),
+            Event::Turn(client) => self.client_turn(client),
+            Event::Accept(connection) => self.accept(connection),
+            Event::ToServer { connection, bytes } => self.reach_server(connection, &bytes),
+            Event::HangUp(connection) => self.hang_up(connection),
+            Event::ToClient { connection, bytes } => self.reach_client(connection, &bytes)?,
+            Event::Ended(connection) => self.connection_ended(connection),
+            Event::Fault(fault) => self.befall(fault),
+            Event::Start { host, life } => self.switch_on(host, life)?,
+            Event::Heal { pair } => self.set_way(pair, Way::Clear),
+            Event::LossEnds => self.set_loss(0),
+            Event::DiskHeals { host } => self.heal_disk(host),
+            Event::Calm => self.calm_down(),
+            Event::Look => self.look()?,
+        }
+        Ok(())
+    }
+
+    /// Ends the run once everybody is where everybody should be, and fails it if that takes too long.
+    fn look(&mut self) -> Result<(), Violation> {
+        let since_us = self.calm_since_us.unwrap_or(self.now_us);
+        match self.what_is_missing() {
+            None => self.over = true,
+            Some(missing) if self.now_us - since_us > RECOVERY_US => {
+                return Err(Violation::new(
+                    "once faults stop, all members catch up and every client is served",
+                    format!("{missing}, {} s after the last fault", RECOVERY_US / 1_000_000),
+                ));
+            }
+            Some(_) => self.after(LOOK_US, Event::Look),
+        }
+        Ok(())
+    }
+
+    fn what_is_missing(&self) -> Option<String> {
+        let last = self.agreement.last_index();
+        for host in &self.hosts {
+            let Some(member) = &host.member else { return Some(format!("member {} does not run", host.id)) };
+            if member.applied_index() < last {
+                let applied = member.applied_index();
+                return Some(format!("member {} is at entry {applied} of {last}", host.id));
+            }
+        }
+        let proofs = &self.history.calls[self.calls_before_calm..];
+        for client in 0..self.clients.len() {
+            let served = proofs.iter().filter(|call| call.client == client && call.opcode > 0);
+            if !served.into_iter().any(|call| call.reply.as_ref().is_some_and(|reply| reply.err == 0)) {
+                return Some(format!("client {client} got no write done"));
+            }
+        }
+        None
+    }
+}
