@@ -200,6 +200,8 @@ impl Replica {
 
     /// Takes over everything in `submission`, leaving it empty for its next use. `now_ms` becomes the commands' time.
     pub fn submit(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
+        // What was held came first.
+        self.go_on(now_ms, machine);
         let mut at = 0;
         for item in submission.items.drain(..) {
             match item {
