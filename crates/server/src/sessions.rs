@@ -171,6 +171,11 @@ impl SessionTable {
         due
     }
 
+    /// No session is about to end any more: whoever wanted that has nothing to say now.
+    pub fn spare(&self) {
+        self.inner.lock().entries.values_mut().for_each(|entry| entry.closing = false);
+    }
+
     /// The end of these sessions could not be replicated (disk full): they are as before, to be tried again after one more tick.
     pub fn reprieve(&self, sessions: &[(i64, i32)], now_ms: i64) {
         let mut inner = self.inner.lock();
@@ -225,6 +230,8 @@ mod tests {
         assert_eq!(table.expired(6000), Vec::<i64>::new(), "it was heard of at 3000");
         assert_eq!(table.expired(60_000), vec![1]);
         assert!(table.take_up(1, Token(8), 4000, 60_000).is_none());
+        table.spare();
+        assert!(table.take_up(1, Token(7), 4000, 60_000).is_some(), "its end was never agreed");
         assert_eq!(table.closed(1), Some(Token(7)));
     }
 }

@@ -260,6 +260,8 @@ impl<T: Transport> Driver<T> {
         self.company.led_before = leads;
         self.roster.clear();
         if !leads {
+            // The sessions this leadership was about to end may live on under the next one.
+            self.shared.sessions.spare();
             return Ok(());
         }
         // Who was heard of by whom is not known: everybody has his whole timeout from now on.
