@@ -6,6 +6,7 @@ use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
 use replica::peer::PeerMessage;
+use storage::log::AppendError;
 
 use super::{Driver, Fatal, GROUP};
 use crate::mailbox::{Delivery, Note};
@@ -89,9 +90,13 @@ impl<T: Transport> Driver<T> {
         self.roster.heard(from, self.shared.clock.elapsed_ms());
         // An engine cannot be told to leave entries out, so what the log has no room for does not reach it: for the others the message
         // is lost, and will come again.
-        if self.log.reserve(std::iter::once(length + MESSAGE_SLACK_BYTES)).is_err() {
-            self.shared.counts.messages_refused.fetch_add(1, Relaxed);
-            return Ok(());
+        match self.log.reserve(std::iter::once(length + MESSAGE_SLACK_BYTES)) {
+            Ok(()) => {}
+            Err(AppendError::Failed(e)) => return Err(e.into()),
+            Err(_) => {
+                self.shared.counts.messages_refused.fetch_add(1, Relaxed);
+                return Ok(());
+            }
         }
         match self.replica.step(member, bytes) {
             Ok(()) => Ok(()),
