@@ -336,6 +336,8 @@ impl IoThread {
                 self.tell_turned_away(slot, reply.zxid());
                 self.may_resume(slot);
             }
+            // Its session has ended, and the client was told so.
+            Note::Event { .. } if connection.session == 0 => {}
             Note::Event { .. } => {
                 connection.output().extend_from_slice(frame);
                 self.count_sent(slot);
@@ -344,6 +346,9 @@ impl IoThread {
             Note::SessionClosed => {
                 connection.phase = Phase::Closing;
                 connection.session = 0;
+                // What was sent behind the end of the session is not answered, so the connection must not wait for that.
+                let unanswered = connection.in_flight.drain(..).map(|request| request.large_bytes).sum();
+                self.shared.counts.large_request_bytes.fetch_sub(unanswered, Relaxed);
             }
             Note::Finish => connection.phase = Phase::Closing,
             Note::SessionMoved => {
