@@ -164,6 +164,11 @@ impl Snapshots {
 
     fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
         let index = replica.applied_index();
+        if index == 0 {
+            // A server that belongs to no ensemble yet has nothing to keep, and a snapshot without members could not be read again.
+            self.asked = false;
+            return;
+        }
         let Some(meta) = replica.engine().snapshot_meta(index) else { return };
         let (cursor, zxid) = {
             let mut machine = shared.machine.write();
