@@ -218,7 +218,7 @@ impl<T: Transport> Driver<T> {
         if self.shared.machine.read().is_initialized() {
             return Ok(());
         }
-        let key = recovery::secret()?;
+        let key = self.snapshots.files().secret()?;
         let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: &key };
         self.replica.submit_own(self.shared.clock.wall_ms(), &command);
         self.propose()?;

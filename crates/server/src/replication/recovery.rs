@@ -51,6 +51,17 @@ impl Files {
     pub(crate) fn real() -> Files {
         Files { disk: Arc::new(RealDisk), background: true }
     }
+
+    /// Bytes for the secret of a new cluster: unpredictable, but where a simulation must be able to go the same way again.
+    pub(super) fn secret(&self) -> Result<[u8; CLUSTER_KEY_BYTES], getrandom::Error> {
+        let mut key = [0; CLUSTER_KEY_BYTES];
+        if self.background {
+            getrandom::fill(&mut key)?;
+        } else {
+            key.chunks_mut(8).for_each(|part| part.copy_from_slice(&self.disk.entropy().to_be_bytes()));
+        }
+        Ok(key)
+    }
 }
 
 /// What was found on the disk.
@@ -346,13 +357,6 @@ fn take_meta(bytes: &[u8]) -> Option<(SnapshotMeta, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<META_LENGTH_BYTES>()?;
     let (meta, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     Some((SnapshotMeta::decode(Bytes::copy_from_slice(meta)).ok()?, rest))
-}
-
-/// Unpredictable bytes for the secret of a new cluster.
-pub(super) fn secret() -> Result<[u8; CLUSTER_KEY_BYTES], getrandom::Error> {
-    let mut key = [0; CLUSTER_KEY_BYTES];
-    getrandom::fill(&mut key)?;
-    Ok(key)
 }
 
 /// The end of the log, behind the snapshot.

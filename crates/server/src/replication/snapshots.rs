@@ -60,7 +60,8 @@ pub(super) struct Snapshots {
     begun_when: Instant,
     /// Where between half of `snapCount` and all of it the next one is due, so that members do not all take theirs at once.
     due_after: u64,
-    retry_at: Option<Instant>,
+    /// In ms of the server's clock.
+    retry_at_ms: Option<i64>,
     asked: bool,
     running: Option<Running>,
     /// Snapshots begun since the start.
@@ -92,7 +93,7 @@ impl Snapshots {
             begun_at: 0,
             begun_when: Instant::now(),
             due_after: 0,
-            retry_at: None,
+            retry_at_ms: None,
             asked: false,
             running: None,
             begun: 0,
@@ -132,7 +133,7 @@ impl Snapshots {
             || self.begun_when.elapsed() >= PAUSE
             || self.bytes >= LOG_BYTES_IN_PAUSE_MAX;
         let due = self.asked || (commands >= self.due_after && rested) || self.bytes >= self.bytes_max;
-        let held_back = self.retry_at.is_some_and(|at| Instant::now() < at);
+        let held_back = self.retry_at_ms.is_some_and(|at_ms| shared.clock.elapsed_ms() < at_ms);
         if due && self.running.is_none() && !held_back && !replica.has_work() {
             self.begin(shared, replica);
         }
@@ -189,6 +190,7 @@ impl Snapshots {
             meta: meta.clone(),
             number: self.begun,
             given_up: Arc::clone(&self.given_up),
+            rests: self.files.background,
         };
         if !self.files.background {
             job.run(cursor);
@@ -204,7 +206,7 @@ impl Snapshots {
             Err(e) => {
                 tracing::error!("no snapshot: cannot start a thread: {e}");
                 shared.machine.write().end_snapshot();
-                self.retry_at = Some(Instant::now() + RETRY);
+                self.retry_at_ms = Some(shared.clock.elapsed_ms() + RETRY.as_millis() as i64);
             }
         }
     }
@@ -228,11 +230,11 @@ impl Snapshots {
                 "no snapshot: {why}. The log keeps everything; the next attempt is in {} s",
                 RETRY.as_secs()
             );
-            self.retry_at = Some(Instant::now() + RETRY);
+            self.retry_at_ms = Some(shared.clock.elapsed_ms() + RETRY.as_millis() as i64);
             self.asked = true;
             return;
         }
-        self.retry_at = None;
+        self.retry_at_ms = None;
         let first_index_kept =
             if replica.is_alone() { meta.position.index + 1 } else { replica.engine().status().first_index };
         replica.engine().compact(&meta, first_index_kept);
@@ -289,6 +291,11 @@ impl Snapshots {
         &self.dir
     }
 
+    /// The files, and who works on them.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// On which disk.
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {
         &self.files.disk
@@ -304,6 +311,8 @@ struct Job {
     meta: SnapshotMeta,
     number: u64,
     given_up: Arc<AtomicBool>,
+    /// Whether it has a thread of its own, which must leave the processor to others.
+    rests: bool,
 }
 
 impl Job {
@@ -347,7 +356,9 @@ impl Job {
             done = self.shared.machine.read().snapshot_slice(&mut cursor, SLICE_NODES, &mut bytes);
             writer.write(&bytes)?;
             bytes.clear();
-            std::thread::sleep(begun.elapsed() * REST);
+            if self.rests {
+                std::thread::sleep(begun.elapsed() * REST);
+            }
         }
         writer.finish()?;
         Ok(true)
