@@ -1,8 +1,11 @@
 //! What the clients asked and were told: the evidence that the checkers judge after a run.
 
+use std::fmt;
 use std::sync::Arc;
 
 use state::auth::Identities;
+use wire::opcode::Opcode;
+use wire::record::Request;
 
 /// A reply as its client read it.
 #[derive(Clone, Debug)]
@@ -40,6 +43,24 @@ pub struct Call {
     pub acknowledged: i64,
     /// What came back, if anything did.
     pub reply: Option<Reply>,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Call { session, xid, opcode, .. } = self;
+        write!(f, "session {session:#x} xid {xid} ")?;
+        match Opcode::from_i32(*opcode) {
+            Some(op) => match Request::decode(op, &self.body) {
+                Ok(request) => write!(f, "{request:?}")?,
+                Err(e) => write!(f, "{op}: {e}")?,
+            },
+            None => write!(f, "operation {opcode}")?,
+        }
+        match &self.reply {
+            Some(reply) => write!(f, ": {} at {:#x}, {} bytes", reply.err, reply.zxid, reply.body.len()),
+            None => f.write_str(": no reply"),
+        }
+    }
 }
 
 /// One thing a client read or learned, in the order of one connection.

@@ -61,6 +61,8 @@ pub struct Host {
     pub compared: u64,
     /// The disk was told to fail: the process may stop for it.
     pub disk_fails: bool,
+    /// The disk has no room: the process may refuse to start.
+    pub disk_full: bool,
 }
 
 impl Host {
@@ -87,6 +89,7 @@ impl Host {
             cycle_us: (50, 500),
             compared: 0,
             disk_fails: false,
+            disk_full: false,
         }
     }
 

@@ -25,6 +25,9 @@ struct Options {
     /// Run only this seed, and tell what happens.
     #[arg(long)]
     seed: Option<u64>,
+    /// With --seed: show what the members log, too.
+    #[arg(long)]
+    log: bool,
     /// Threads; 0 stands for as many as there are processors.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -49,6 +52,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if options.log {
+        tracing_subscriber::fmt().without_time().with_writer(std::io::stdout).with_ansi(false).init();
+    }
     name_the_seed_of_a_panic();
     match options.seed {
         Some(seed) => replay(seed, &engines),

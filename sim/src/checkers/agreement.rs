@@ -3,6 +3,8 @@
 //! The first member to take an entry for agreed decides what the entry is; every other must agree, for ever. The same entries are applied
 //! to a machine that was never on a disk nor on a network, and no member may have another state than it at the same place.
 
+use std::fmt;
+
 use consensus::entry::{Entry, EntryKind};
 use state::change::{Change, ChangeKind, ChangeSink};
 use state::command::{BatchHeader, commands};
@@ -33,6 +35,13 @@ pub struct Outcome {
     pub time_ms: i64,
     /// When the first member took it for agreed, in µs of the run.
     pub agreed_us: u64,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { index, session, cxid, opcode, zxid, code, .. } = self;
+        write!(f, "{zxid:#x} in entry {index}: session {session:#x} xid {cxid} operation {opcode}: {code}")
+    }
 }
 
 /// One change of a znode.

@@ -3,6 +3,7 @@
 use super::{Connection, Event, World};
 use crate::checkers::Violation;
 use crate::client::Wish;
+use crate::history::Received;
 use crate::socket::Wire;
 
 /// Bytes a socket takes before the server has to wait.
@@ -151,7 +152,15 @@ impl World {
         }
         self.trace.bytes(bytes);
         let client = self.connections[connection].client;
+        let before = self.history.received.len();
         let wishes = self.clients[client].receive(self.now_us, bytes, &mut self.history)?;
+        for (client, connection, received) in &self.history.received[before..] {
+            let about = match received {
+                Received::Reply { call } => format!("{}", self.history.calls[*call]),
+                other => format!("{other:?}"),
+            };
+            self.trace.tell(self.now_us, format_args!("client {client} on {connection}: {about}"));
+        }
         self.grant(client, wishes);
         Ok(())
     }

@@ -62,7 +62,11 @@ impl World {
             let kind = entry.kind;
             let told = format_args!("member {id}: {index} of term {term} is agreed, {kind:?}, {bytes} bytes");
             self.trace.tell(now_us, told);
+            let before = self.agreement.outcomes.len();
             self.agreement.agreed(id, entry, now_us)?;
+            for outcome in &self.agreement.outcomes[before..] {
+                self.trace.tell(now_us, format_args!("    {outcome}"));
+            }
         }
         for (to, frame) in frames {
             self.send(id, to, frame);
@@ -186,7 +190,7 @@ impl World {
         let now_us = self.now_us;
         let host = self.host(id);
         let off = host.disk.is_off();
-        let excused = off || host.disk_fails;
+        let excused = off || host.disk_fails || host.disk_full;
         self.trace.tell(now_us, format_args!("member {id} ends: {ended}"));
         if !excused {
             let mut evidence = format!("member {id}: {ended}");

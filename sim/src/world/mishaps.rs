@@ -32,7 +32,7 @@ impl World {
             Fault::DiskFull { target, for_us } => {
                 let id = self.aim(target);
                 let host = self.host(id);
-                host.disk_fails = true;
+                host.disk_full = true;
                 host.disk.set_capacity_bytes(ROOM_BYTES);
                 self.after(for_us, Event::DiskHeals { host: id });
             }
@@ -122,6 +122,7 @@ impl World {
     pub(super) fn heal_disk(&mut self, id: u8) {
         let host = self.host(id);
         host.disk.set_capacity_bytes(u64::MAX);
+        host.disk_full = false;
         host.cycle_us = (50, 500);
     }
 

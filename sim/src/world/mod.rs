@@ -115,8 +115,8 @@ pub struct World {
     calm_since_us: Option<u64>,
     /// Calls made before it.
     calls_before_calm: usize,
-    /// When something last went wrong, or was still wrong.
-    disturbed_us: u64,
+    /// What was agreed when it was last looked whether all is well: everybody should have applied it by the next time.
+    agreed_at_look: u64,
     over: bool,
 }
 
@@ -156,7 +156,7 @@ impl World {
             trace: Trace::new(told),
             calm_since_us: None,
             calls_before_calm: 0,
-            disturbed_us: 0,
+            agreed_at_look: u64::MAX,
             over: false,
             plan,
         }
@@ -224,9 +224,12 @@ impl World {
     /// Ends the run once everybody is where everybody should be, and fails it if that takes too long.
     fn look(&mut self) -> Result<(), Violation> {
         let since_us = self.calm_since_us.unwrap_or(self.now_us);
-        match self.what_is_missing() {
+        let missing = self.what_is_missing();
+        self.agreed_at_look = self.agreement.last_index();
+        match missing {
             None => self.over = true,
             Some(missing) if self.now_us - since_us > RECOVERY_US => {
+                self.tell_standing();
                 return Err(Violation::new(
                     "once faults stop, all members catch up and every client is served",
                     format!("{missing}, {} s after the last fault", RECOVERY_US / 1_000_000),
@@ -237,8 +240,25 @@ impl World {
         Ok(())
     }
 
+    /// How the members stand, for the one who has to find out why nothing moves.
+    fn tell_standing(&mut self) {
+        for at in 0..self.hosts.len() {
+            let id = at as u8 + 1;
+            let closed: Vec<u8> = (1..=self.plan.members)
+                .filter(|other| *other != id && !self.network.is_open((id, *other)))
+                .collect();
+            let host = &mut self.hosts[at];
+            let Some(member) = &mut host.member else { continue };
+            let (status, serving) = (member.status(), member.is_serving());
+            self.trace.tell(
+                self.now_us,
+                format_args!("member {id}: {status:?}, serving: {serving}, no way to {closed:?}"),
+            );
+        }
+    }
+
     fn what_is_missing(&self) -> Option<String> {
-        let last = self.agreement.last_index();
+        let last = self.agreed_at_look;
         for host in &self.hosts {
             let Some(member) = &host.member else { return Some(format!("member {} does not run", host.id)) };
             if member.applied_index() < last {
