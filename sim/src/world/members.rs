@@ -74,6 +74,12 @@ impl World {
         if let Err(ended) = ended {
             return self.process_ended(id, &ended);
         }
+        if self.host(id).disk.is_off() {
+            // The power went during something the member can do without.
+            let off_us = self.random.between(1_000, 1_000_000);
+            self.switch_off(id, off_us);
+            return Ok(());
+        }
         self.compare(id, applied)?;
         if busy {
             let delay_us = self.random.below(100);
