@@ -112,7 +112,10 @@ impl IoThread {
         });
         let mut body = Vec::with_capacity(5);
         SessionTerms { timeout_ms: connection.timeout_ms, home: self.shared.me }.put(&mut body);
-        let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
+        // A number of its own: moves of one session may be on their way from many servers, and from this one for connections that have
+        // gone. Whoever took another's for its own would serve a client whose session is elsewhere.
+        let cxid = if opcode == MOVE_SESSION { self.shared.sessions.next_id() as i32 } else { 0 };
+        let command = Command { session, cxid, opcode, identities: &[], body: &body };
         self.submission.command(connection.token, &command);
         self.submitted += 1;
     }
