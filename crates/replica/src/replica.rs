@@ -198,6 +198,11 @@ impl Replica {
         self.alone
     }
 
+    /// Whether a command that gives the session a home is on its way through this leader.
+    pub fn is_moving(&self, session: i64) -> bool {
+        self.homes.of(session).is_some()
+    }
+
     /// Takes over everything in `submission`, leaving it empty for its next use. `now_ms` becomes the commands' time.
     pub fn submit(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
         // What was held came first.

@@ -79,6 +79,11 @@ impl Chores {
         let machine = shared.machine.read();
         for session in expired {
             let Some(known) = machine.session(session) else { continue };
+            if replica.is_moving(session) {
+                // Its client has come back at the last moment, and is about to be told that all is well.
+                shared.sessions.renew(session, known.timeout_ms, now_ms);
+                continue;
+            }
             tracing::info!(
                 "session {session:#x} expired after {} ms without a sign of life",
                 known.timeout_ms

@@ -126,7 +126,8 @@ impl Outlet for Gathered<'_> {
         if !here && let Some(owner) = self.shared.sessions.moved_away(session) {
             self.delivery(owner).note(owner, Note::SessionMoved);
         }
-        if here && let Some(known) = machine.session(session) {
+        // Wherever it goes on: its client was heard of just now, and the leader must know before the other server reports it.
+        if let Some(known) = machine.session(session) {
             self.shared.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());
         }
         if let Some(token) = token {
