@@ -90,6 +90,13 @@ pub enum Fault {
         /// For how long.
         for_us: u64,
     },
+    /// The machine comes back with an empty disk.
+    Wipe {
+        /// Whose.
+        target: Target,
+        /// How long the machine stays off.
+        off_us: u64,
+    },
     /// The member takes a snapshot.
     Snapshot {
         /// Which.
@@ -97,7 +104,8 @@ pub enum Fault {
     },
 }
 
-fn target(random: &mut Random, members: u8) -> Target {
+/// Whom the next fault befalls.
+pub fn target(random: &mut Random, members: u8) -> Target {
     let member = random.between(1, u64::from(members)) as u8;
     if random.percent(50) { Target::Leader(member) } else { Target::Member(member) }
 }

@@ -16,6 +16,8 @@ pub struct Plan {
     pub engine: EngineKind,
     /// How many there are; their numbers begin with 1.
     pub members: u8,
+    /// Whether the last of them does not vote.
+    observer: bool,
     /// How many clients there are.
     pub clients: usize,
     /// How long things go wrong, in µs.
@@ -37,12 +39,14 @@ impl Plan {
     /// The run of this seed.
     pub fn new(seed: u64, engine: EngineKind) -> Plan {
         let mut random = Random::new(seed);
-        let members = if random.percent(70) { 3 } else { 5 };
+        let observer = random.percent(15);
+        let members = if random.percent(70) { 3 } else { 5 } + u8::from(observer);
         let faulty_us = random.between(2_000_000, 10_000_000);
         let mut plan = Plan {
             seed,
             engine,
             members,
+            observer,
             clients: random.between(1, 5) as usize,
             faulty_us,
             delay_us: *random.pick(&[(50, 300), (100, 2_000), (1_000, 15_000)]),
@@ -58,6 +62,13 @@ impl Plan {
         while at_us < faulty_us {
             plan.faults.push((at_us, faults::draw(&mut random, members)));
             at_us += random.below(2 * gap_us);
+        }
+        // One disk may be lost. A second one before the first is filled again would be more than any ensemble of three can bear.
+        if random.percent(20) {
+            let target = faults::target(&mut random, members);
+            let wipe = Fault::Wipe { target, off_us: random.below(1_000_000) };
+            plan.faults.push((random.between(1_000_000, faulty_us), wipe));
+            plan.faults.sort_by_key(|(at_us, _)| *at_us);
         }
         plan
     }
@@ -87,7 +98,9 @@ impl Plan {
             client: None,
         };
         config.ensemble = Some(Ensemble {
-            members: (1..=self.members).map(|id| (id, member.clone())).collect(),
+            members: (1..=self.members)
+                .map(|id| (id, config::Member { observer: self.observer && id == self.members, ..member.clone() }))
+                .collect(),
             engine: self.engine,
             election_timeout_ms: self.election_timeout_ms,
             heartbeat_ms: 40,

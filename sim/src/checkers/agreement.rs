@@ -59,6 +59,8 @@ pub struct ChangeSeen {
 pub struct Agreement {
     /// Entries, contiguous.
     entries: Vec<Entry>,
+    /// When the first member took each of them for agreed, in µs of the run.
+    agreed_us: Vec<u64>,
     machine: Machine,
     /// State behind each entry: digest, and the homes of sessions.
     states: Vec<u64>,
@@ -81,6 +83,7 @@ impl Default for Agreement {
     fn default() -> Agreement {
         Agreement {
             entries: Vec::new(),
+            agreed_us: Vec::new(),
             machine: Machine::new(1),
             states: Vec::new(),
             outcomes: Vec::new(),
@@ -134,6 +137,7 @@ impl Agreement {
             outcomes.push(Outcome { agreed_us: now_us, ..outcome });
         });
         self.states.push(state_of(&self.machine));
+        self.agreed_us.push(now_us);
     }
 
     /// Member `member` has applied everything up to `index`, and this is its state.
@@ -157,6 +161,11 @@ impl Agreement {
     /// Everything that is agreed.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// When each of them was agreed, in µs of the run.
+    pub fn agreed_us(&self) -> &[u64] {
+        &self.agreed_us
     }
 
     /// Place of the last agreed entry.

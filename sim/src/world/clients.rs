@@ -30,6 +30,8 @@ impl World {
 
     fn connect(&mut self, client: usize, member: u8) {
         let connection = self.connections.len();
+        let told = format_args!("client {client} connects to member {member}: connection {connection}");
+        self.trace.tell(self.now_us, told);
         let wire = Wire::new(*self.random.pick(&ROOMS));
         let delay_us = self.network.delay_us();
         let at_us = self.now_us + delay_us;

@@ -57,6 +57,12 @@ impl World {
                 self.set_loss(percent);
                 self.after(for_us, Event::LossEnds);
             }
+            Fault::Wipe { target, off_us } => {
+                let id = self.aim(target);
+                self.switch_off(id, off_us);
+                let seed = self.random.next();
+                self.host(id).disk = storage::disk::SimDisk::new(seed);
+            }
             Fault::Snapshot { target } => {
                 let id = self.aim(target);
                 if let Some(member) = &self.host(id).member {
