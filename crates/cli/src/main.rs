@@ -1,6 +1,7 @@
 //! The `ostler` command.
 
 mod bench;
+mod cluster;
 mod serve;
 mod shell;
 mod status;
@@ -26,6 +27,7 @@ enum Command {
     Shell(Box<shell::ShellArgs>),
     Bench(Box<bench::BenchArgs>),
     Status(status::StatusArgs),
+    Cluster(cluster::ClusterArgs),
 }
 
 fn main() -> ExitCode {
@@ -34,5 +36,6 @@ fn main() -> ExitCode {
         Command::Shell(args) => shell::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
     }
 }

@@ -81,6 +81,14 @@ fn announce(server: &Server, data_dir: &std::path::Path) {
     println!("Ostler {} is ready.", env!("CARGO_PKG_VERSION"));
     println!("  clients:  {address}");
     println!("  data:     {}", data_dir.display());
+    let config = &server.shared().config;
+    if let Some(ensemble) = &config.ensemble {
+        let (me, all) = (config.server_id, ensemble.members.len());
+        println!(
+            "  ensemble: server {me} of {all} ({}); clients are served once there is a leader",
+            ensemble.engine
+        );
+    }
     if let Some(admin) = server.admin_address() {
         println!("  admin:    http://{admin}/commands");
     }

@@ -3,7 +3,7 @@
 //! [`ask`] asks the servers and reads their answers, [`verdict`] judges what they say together, [`view`] prints it.
 
 pub(crate) mod ask;
-mod verdict;
+pub(crate) mod verdict;
 mod view;
 
 use std::io::{IsTerminal, Write};
@@ -19,7 +19,7 @@ use crate::shell::target::Target;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// A server that has not answered by then counts as unreachable.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Clears a terminal and goes to its first line.
 const CLEAR: &str = "\x1b[2J\x1b[H";

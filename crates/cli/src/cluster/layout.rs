@@ -1,0 +1,336 @@
+//! The directory of a local ensemble:
+//!
+//! ```text
+//! DIR/server.N/zoo.cfg       written when it is missing, then kept: it may be edited
+//! DIR/server.N/myid          N
+//! DIR/server.N/…             the server's data
+//! DIR/server.N/server.log    what it said
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use server::config::{self, CommandLine, Config, ConfigError};
+
+/// Port of the first server's clients.
+const CLIENT_PORT: u16 = 2181;
+
+/// Ports above are given by the system to outgoing connections, one of which might take it while a server is down.
+const PORT_END: u16 = 32_768;
+
+/// The lowest port taken.
+const PORT_START: u16 = 20_000;
+
+/// Two ensembles of one machine have different ports for clients. By so much farther apart is where they look for the other ports, lest two
+/// that start at the same moment take the same ones.
+const PORT_STRIDE: u32 = 41;
+
+/// What was asked for; `None` = as it is there, or the default.
+pub(super) struct Wanted<'a> {
+    pub(super) voters: Option<u8>,
+    pub(super) observers: Option<u8>,
+    pub(super) consensus: Option<&'a str>,
+    pub(super) client_port: Option<u16>,
+}
+
+/// An ensemble on this machine.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// All of it.
+    pub(super) dir: PathBuf,
+    /// `raft` or `paxos`.
+    pub(super) consensus: String,
+    /// Its servers by their numbers.
+    pub(super) places: Vec<Place>,
+}
+
+/// One server.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) id: u8,
+    pub(super) dir: PathBuf,
+    /// Where its clients connect.
+    pub(super) client: String,
+}
+
+impl Place {
+    /// Its configuration.
+    pub(super) fn config(&self) -> PathBuf {
+        self.dir.join("zoo.cfg")
+    }
+
+    /// What it said.
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join("server.log")
+    }
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LayoutError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// A zoo.cfg that is there is no good.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What is there is something else.
+    #[error("{}: {what} is {found} there and {wanted} on the command line; leave it out, or name another --data-dir", dir.display())]
+    Differs {
+        /// The directory.
+        dir: PathBuf,
+        /// The option.
+        what: &'static str,
+        /// As it is.
+        found: String,
+        /// As it was asked for.
+        wanted: String,
+    },
+    /// Somebody listens there.
+    #[error("port {0} is taken; name another one with --client-port (each server has the next one)")]
+    PortTaken(u16),
+    /// There are too few ports.
+    #[error("no free ports below {PORT_END} on this machine")]
+    NoPorts,
+}
+
+impl Layout {
+    /// Finds the ensemble in the directory, or makes one.
+    pub(super) fn prepare(dir: &Path, wanted: &Wanted<'_>) -> Result<Layout, LayoutError> {
+        fs::create_dir_all(dir).map_err(at(dir))?;
+        let dir = dir.canonicalize().map_err(at(dir))?;
+        let (entries, consensus) = match found(&dir)? {
+            Some(config) => entries_of(&dir, &config, wanted)?,
+            None => (new_entries(wanted)?, wanted.consensus.unwrap_or("raft").to_owned()),
+        };
+        let mut places = Vec::new();
+        for (id, entry) in &entries {
+            let client = entry.split(';').next_back().unwrap_or_default().to_owned();
+            let place = Place { id: *id, dir: dir.join(format!("server.{id}")), client };
+            write_missing(&place, &entries, &consensus)?;
+            places.push(place);
+        }
+        Ok(Layout { dir, consensus, places })
+    }
+
+    /// What clients connect to.
+    pub(super) fn connect_string(&self) -> String {
+        self.addresses().join(",")
+    }
+
+    /// Where the clients of each server connect.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.places.iter().map(|place| place.client.clone()).collect()
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> LayoutError {
+    let path = path.to_owned();
+    |source| LayoutError::Io { path, source }
+}
+
+/// The configuration of any server that is there.
+fn found(dir: &Path) -> Result<Option<Config>, LayoutError> {
+    let configs = (1..=u8::MAX).map(|id| dir.join(format!("server.{id}/zoo.cfg")));
+    match configs.into_iter().find(|path| path.exists()) {
+        Some(path) => {
+            let command_line = CommandLine { config: Some(path), ..CommandLine::default() };
+            Ok(Some(config::load(&command_line)?.config))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The `server.N` entries of what is there, and how its servers agree, if that is what was asked for.
+fn entries_of(
+    dir: &Path,
+    config: &Config,
+    wanted: &Wanted<'_>,
+) -> Result<(BTreeMap<u8, String>, String), LayoutError> {
+    let lines = config
+        .settings
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix("server.")?.parse().ok()?, value.clone())));
+    let entries: BTreeMap<u8, String> = lines.collect();
+    let observers = entries.values().filter(|entry| entry.contains(":observer")).count();
+    let consensus = config.ensemble.as_ref().map_or("raft".to_owned(), |e| e.engine.to_string());
+    let port = entries.values().next().and_then(|entry| entry.rsplit(':').next()).unwrap_or_default();
+    for (what, found, wanted) in [
+        ("--servers", (entries.len() - observers).to_string(), wanted.voters.map(|n| n.to_string())),
+        ("--observers", observers.to_string(), wanted.observers.map(|n| n.to_string())),
+        ("--consensus", consensus.clone(), wanted.consensus.map(str::to_owned)),
+        ("--client-port", port.to_owned(), wanted.client_port.map(|n| n.to_string())),
+    ] {
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
+            return Err(LayoutError::Differs { dir: dir.to_owned(), what, found, wanted });
+        }
+    }
+    Ok((entries, consensus))
+}
+
+/// Entries of a new ensemble, on ports that are free now.
+fn new_entries(wanted: &Wanted<'_>) -> Result<BTreeMap<u8, String>, LayoutError> {
+    let voters = wanted.voters.unwrap_or(3);
+    let all = voters + wanted.observers.unwrap_or(0);
+    let first = wanted.client_port.unwrap_or(CLIENT_PORT);
+    let mut ports = free_ports(usize::from(all) * 2, first..first + u16::from(all))?.into_iter();
+    let mut entries = BTreeMap::new();
+    for id in 1..=all {
+        let client = first + u16::from(id) - 1;
+        if !is_free(client) {
+            return Err(LayoutError::PortTaken(client));
+        }
+        let (Some(quorum), Some(election)) = (ports.next(), ports.next()) else {
+            return Err(LayoutError::NoPorts);
+        };
+        let role = if id > voters { "observer" } else { "participant" };
+        entries.insert(id, format!("127.0.0.1:{quorum}:{election}:{role};127.0.0.1:{client}"));
+    }
+    Ok(entries)
+}
+
+/// Ports that nobody listens on, outside of those `reserved` for clients.
+fn free_ports(count: usize, reserved: std::ops::Range<u16>) -> Result<Vec<u16>, LayoutError> {
+    let span = PORT_END - PORT_START;
+    let offset = (u32::from(reserved.start) * PORT_STRIDE % u32::from(span)) as u16;
+    let candidates = (0..span).map(|step| PORT_START + (offset + step) % span);
+    let free = candidates.filter(|port| !reserved.contains(port) && is_free(*port));
+    let ports: Vec<u16> = free.take(count).collect();
+    if ports.len() == count { Ok(ports) } else { Err(LayoutError::NoPorts) }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// Writes what a server lacks; what is there stays.
+fn write_missing(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str) -> Result<(), LayoutError> {
+    fs::create_dir_all(&place.dir).map_err(at(&place.dir))?;
+    let myid = place.dir.join("myid");
+    if !myid.exists() {
+        fs::write(&myid, format!("{}\n", place.id)).map_err(at(&myid))?;
+    }
+    let config = place.config();
+    if !config.exists() {
+        let used =
+            entries.values().flat_map(|entry| entry.split([':', ';'])).filter_map(|part| part.parse().ok());
+        let used: Vec<u16> = used.collect();
+        // None listens yet, so the servers are told apart by their numbers.
+        let client = used.last().copied().unwrap_or(CLIENT_PORT);
+        let free = free_ports(used.len() + usize::from(place.id), client..client)?;
+        let mut unused = free.into_iter().filter(|port| !used.contains(port));
+        let admin = unused.nth(usize::from(place.id) - 1).ok_or(LayoutError::NoPorts)?;
+        fs::write(&config, zoo_cfg(place, entries, consensus, admin)).map_err(at(&config))?;
+    }
+    Ok(())
+}
+
+fn zoo_cfg(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str, admin: u16) -> String {
+    let dir = place.dir.display();
+    let ensemble = if entries.len() > 1 {
+        format!("initLimit=10\nsyncLimit=5\nostler.consensus={consensus}\n")
+    } else {
+        String::new()
+    };
+    let servers: String = entries.iter().map(|(id, entry)| format!("server.{id}={entry}\n")).collect();
+    format!(
+        "# Written by ostler cluster, which does not change it any more.\n\
+         dataDir={dir}\ntickTime=2000\n{ensemble}{servers}\
+         4lw.commands.whitelist=srvr,stat,mntr,conf,isro,ruok\nadmin.serverPort={admin}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Wanted<'_> = Wanted { voters: None, observers: None, consensus: None, client_port: None };
+
+    /// The first of ten ports in a row that are free.
+    fn ports() -> u16 {
+        let mut start = 25_000 + (std::process::id() % 7_000) as u16;
+        while !(start..start + 10).all(is_free) {
+            start += 10;
+        }
+        start
+    }
+
+    #[test]
+    fn what_was_made_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = ports();
+        let wanted =
+            Wanted { observers: Some(1), consensus: Some("paxos"), client_port: Some(port), ..NOTHING };
+        let made = Layout::prepare(dir.path(), &wanted).unwrap();
+        assert_eq!(made.connect_string().split(',').count(), 4);
+        assert_eq!(made.places[3].client, format!("127.0.0.1:{}", port + 3));
+        let config = fs::read_to_string(made.places[0].config()).unwrap();
+
+        let found = Layout::prepare(dir.path(), &NOTHING).unwrap();
+        assert_eq!((found.connect_string(), found.consensus.as_str()), (made.connect_string(), "paxos"));
+        assert_eq!(fs::read_to_string(made.places[0].config()).unwrap(), config);
+        Layout::prepare(dir.path(), &wanted).unwrap();
+    }
+
+    #[test]
+    fn every_server_reads_its_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = Wanted { observers: Some(1), client_port: Some(ports()), ..NOTHING };
+        for place in Layout::prepare(dir.path(), &wanted).unwrap().places {
+            let command_line = CommandLine { config: Some(place.config()), ..CommandLine::default() };
+            let loaded = config::load(&command_line).unwrap();
+            assert_eq!(loaded.warnings, []);
+            let config = loaded.config;
+            assert_eq!(format!("{}:{}", config.listen.address, config.listen.port), place.client);
+            let ensemble = config.ensemble.unwrap();
+            assert_eq!(
+                (config.server_id, ensemble.members.len(), ensemble.voters().count()),
+                (place.id, 4, 3)
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_whose_directory_has_gone_gets_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = Wanted { client_port: Some(ports()), ..NOTHING };
+        let made = Layout::prepare(dir.path(), &wanted).unwrap();
+        fs::remove_dir_all(&made.places[0].dir).unwrap();
+        let found = Layout::prepare(dir.path(), &NOTHING).unwrap();
+        assert_eq!(found.connect_string(), made.connect_string());
+        assert_eq!(fs::read_to_string(made.places[0].dir.join("myid")).unwrap(), "1\n");
+    }
+
+    #[test]
+    fn another_ensemble_than_the_one_there_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = ports();
+        Layout::prepare(dir.path(), &Wanted { client_port: Some(port), ..NOTHING }).unwrap();
+        for (wanted, option) in [
+            (Wanted { voters: Some(5), ..NOTHING }, "--servers"),
+            (Wanted { observers: Some(1), ..NOTHING }, "--observers"),
+            (Wanted { consensus: Some("paxos"), ..NOTHING }, "--consensus"),
+            (Wanted { client_port: Some(port + 1), ..NOTHING }, "--client-port"),
+        ] {
+            let refused = Layout::prepare(dir.path(), &wanted).unwrap_err().to_string();
+            assert!(refused.contains(option), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = ports();
+        let _taken = TcpListener::bind(("127.0.0.1", port + 1)).unwrap();
+        let wanted = Wanted { client_port: Some(port), ..NOTHING };
+        let refused = Layout::prepare(dir.path(), &wanted).unwrap_err().to_string();
+        assert!(refused.contains(&format!("port {} is taken", port + 1)), "{refused}");
+    }
+}

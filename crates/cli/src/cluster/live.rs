@@ -1,0 +1,176 @@
+//! What becomes of a local ensemble, told to whoever watches.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::children::{Children, Ended};
+use super::layout::Layout;
+use super::{ClusterError, Stops};
+use crate::status::ask::{self, Asked};
+use crate::status::verdict::{Health, verdict};
+
+/// How often the servers are asked.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// A server that has not answered by then is shown as silent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An ensemble that does not serve by then has something wrong with it.
+const SERVE_MAX: Duration = Duration::from_secs(60);
+
+/// A server is started again after this, so that one that ends at once does not keep the machine busy.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// Goes back to the first column and clears the line.
+const CLEAR_LINE: &str = "\r\x1b[K";
+
+/// Waits until the ensemble serves, says so, and then what happens until somebody asks to stop.
+pub(super) fn run(
+    layout: &Layout,
+    children: &mut Children,
+    restart: bool,
+    stops: &Stops,
+) -> Result<(), ClusterError> {
+    let Some(servers) = wait_until_served(layout, children, stops)? else { return Ok(()) };
+    let mut screen = Screen::new();
+    screen.say(&welcome(layout, children, &servers));
+    let mut restart_at: Option<Instant> = None;
+    while stops.count() == 0 {
+        for ended in take_ended(children)? {
+            let next = if restart { "; it is started again" } else { "" };
+            screen.say(&format!("{}{next}\n{}", describe(&ended), ended.said));
+            restart_at = restart.then(|| Instant::now() + RESTART_PAUSE);
+        }
+        if restart_at.is_some_and(|at| Instant::now() >= at) {
+            restart_at = None;
+            children.restart().map_err(system("start a server"))?;
+            screen.say(&processes(children));
+        }
+        if children.all_ended() && restart_at.is_none() {
+            return Err(ClusterError::AllEnded);
+        }
+        screen.show(layout, children, &ask::all(&layout.addresses(), PATIENCE));
+        std::thread::sleep(PERIOD);
+    }
+    screen.say("stopping");
+    Ok(())
+}
+
+fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> ClusterError {
+    move |source| ClusterError::System { action, source }
+}
+
+fn take_ended(children: &mut Children) -> Result<Vec<Ended>, ClusterError> {
+    children.take_ended().map_err(system("look at a server"))
+}
+
+/// What the servers say once every one of them serves; `None` if somebody asked to stop before.
+fn wait_until_served(
+    layout: &Layout,
+    children: &mut Children,
+    stops: &Stops,
+) -> Result<Option<Vec<Asked>>, ClusterError> {
+    let begun = Instant::now();
+    while stops.count() == 0 {
+        let ended = take_ended(children)?;
+        let servers = ask::all(&layout.addresses(), PATIENCE);
+        let verdict = verdict(&servers);
+        let all_serve = servers.iter().all(|asked| asked.server().is_some());
+        if all_serve && verdict.health == Health::Healthy {
+            return Ok(Some(servers));
+        }
+        if let Some(ended) = ended.first() {
+            return Err(ClusterError::Unserved { sentence: describe(ended), said: ended.said.clone() });
+        }
+        if begun.elapsed() > SERVE_MAX {
+            // With a server missing it is an ensemble still.
+            if verdict.health == Health::Degraded {
+                return Ok(Some(servers));
+            }
+            return Err(ClusterError::Unserved { sentence: verdict.sentence, said: children.said() });
+        }
+        std::thread::sleep(PERIOD / 5);
+    }
+    Ok(None)
+}
+
+fn describe(ended: &Ended) -> String {
+    format!("server {} (process {}) has ended: {}", ended.id, ended.pid, ended.status)
+}
+
+/// Where to go from here.
+fn welcome(layout: &Layout, children: &Children, servers: &[Asked]) -> String {
+    let clients = layout.connect_string();
+    let mut text =
+        format!("Ostler {} serves as an ensemble ({}).\n", env!("CARGO_PKG_VERSION"), layout.consensus);
+    text.push_str(&format!("  clients:   {clients}\n"));
+    for ((place, asked), (_, pid)) in layout.places.iter().zip(servers).zip(children.pids()) {
+        let pid = pid.map_or("ended".to_owned(), |pid| format!("process {pid}"));
+        text.push_str(&format!("  server {}:  {}, {pid}, {}\n", place.id, place.client, role(asked)));
+    }
+    text.push_str(&format!("  data:      {}/server.N, with zoo.cfg and server.log\n", layout.dir.display()));
+    text.push_str(&format!("  try:       ostler shell -s {clients} ls /\n"));
+    text.push_str(&format!("             ostler status --watch -s {clients}\n"));
+    let leader = servers.iter().position(Asked::leads).and_then(|at| children.pids().nth(at));
+    if let Some((_, Some(pid))) = leader {
+        text.push_str(&format!("             kill -9 {pid}    # the leader: another takes over\n"));
+    }
+    text.push_str("  stop:      Ctrl-C");
+    text
+}
+
+fn processes(children: &Children) -> String {
+    let each = children.pids().filter_map(|(id, pid)| Some(format!("server {id} is process {}", pid?)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn role(asked: &Asked) -> &str {
+    asked.server().map_or("not serving", |server| &server.mode)
+}
+
+/// The last line, which changes, below those that stay. Without a terminal a line is printed when a role has changed.
+struct Screen {
+    is_terminal: bool,
+    shown: String,
+}
+
+impl Screen {
+    fn new() -> Screen {
+        Screen { is_terminal: std::io::stdout().is_terminal(), shown: String::new() }
+    }
+
+    /// Something that stays.
+    fn say(&mut self, text: &str) {
+        let clear = if self.is_terminal { CLEAR_LINE } else { "" };
+        self.print(&format!(
+            "{clear}{}\n{}",
+            text.trim_end(),
+            if self.is_terminal { &*self.shown } else { "" }
+        ));
+    }
+
+    fn show(&mut self, layout: &Layout, children: &Children, servers: &[Asked]) {
+        let each = layout.places.iter().zip(servers).zip(children.pids());
+        let roles: Vec<String> = each
+            .map(|((place, asked), (_, pid))| {
+                format!("{} {}", place.id, if pid.is_none() { "ended" } else { role(asked) })
+            })
+            .collect();
+        let mut line = format!("{}; {}", roles.join(", "), verdict(servers).health.name());
+        if self.is_terminal {
+            let zxid = servers.iter().filter_map(|asked| Some(asked.server()?.zxid)).max().unwrap_or(0);
+            line.push_str(&format!("; zxid {zxid:#x}"));
+        }
+        if line != self.shown {
+            let text = if self.is_terminal { format!("{CLEAR_LINE}{line}") } else { format!("{line}\n") };
+            self.print(&text);
+            self.shown = line;
+        }
+    }
+
+    fn print(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        // Nobody is left to be told when the reader of our output has gone; the servers go on.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}

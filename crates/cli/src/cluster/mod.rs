@@ -1,0 +1,123 @@
+//! `ostler cluster`: an ensemble on this machine, for trying it out.
+//!
+//! [`layout`] makes a directory with a zoo.cfg for each server, or finds it; [`children`] runs `ostler serve` on each; [`live`] tells what
+//! becomes of them until Ctrl-C.
+
+mod children;
+mod layout;
+mod live;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use self::children::Children;
+use self::layout::Layout;
+
+/// Starts an ensemble on this machine, for trying it out.
+///
+/// Each server has a directory with zoo.cfg, myid, data and server.log below the data directory. They are kept: started again on the same
+/// directory, the ensemble is as it was.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterArgs {
+    /// Servers that vote [default: 3].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    servers: Option<u8>,
+    /// Servers besides that only receive [default: 0].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+    observers: Option<u8>,
+    /// Where the servers keep everything.
+    #[arg(long, value_name = "DIR", default_value = "ostler-cluster")]
+    data_dir: PathBuf,
+    /// How they agree: raft or paxos [default: raft].
+    #[arg(long, value_name = "ENGINE", value_parser = ["raft", "paxos"])]
+    consensus: Option<String>,
+    /// Port of the first server's clients; the next servers have the next ports [default: 2181].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65_000))]
+    client_port: Option<u16>,
+    /// Start a server again when its process ends.
+    #[arg(long)]
+    restart: bool,
+}
+
+/// Why there is no ensemble, or no more.
+#[derive(Debug, thiserror::Error)]
+enum ClusterError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Layout(#[from] layout::LayoutError),
+    /// A process cannot be had.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It did not come to be served.
+    #[error("the ensemble does not serve: {sentence}\n{said}")]
+    Unserved {
+        /// How it is instead.
+        sentence: String,
+        /// What the servers said last.
+        said: String,
+    },
+    /// Nobody is left.
+    #[error("all servers have ended")]
+    AllEnded,
+}
+
+/// Runs the ensemble until Ctrl-C.
+pub(crate) fn run(args: &ClusterArgs) -> ExitCode {
+    match try_run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ostler: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(args: &ClusterArgs) -> Result<(), ClusterError> {
+    let wanted = layout::Wanted {
+        voters: args.servers,
+        observers: args.observers,
+        consensus: args.consensus.as_deref(),
+        client_port: args.client_port,
+    };
+    let layout = Layout::prepare(&args.data_dir, &wanted)?;
+    let stops = count_signals().map_err(|source| ClusterError::System { action: "catch signals", source })?;
+    let mut children = Children::start(&layout.places)
+        .map_err(|source| ClusterError::System { action: "start a server", source })?;
+    let lived = live::run(&layout, &mut children, args.restart, &stops);
+    children.stop(&stops);
+    lived?;
+    println!("stopped; all data is in {}", layout.dir.display());
+    Ok(())
+}
+
+/// How often somebody has asked to stop.
+pub(crate) struct Stops(Arc<AtomicUsize>);
+
+impl Stops {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn count_signals() -> std::io::Result<Stops> {
+    let stops = Stops(Arc::default());
+    let count = Arc::clone(&stops.0);
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in &mut signals {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
+    Ok(stops)
+}
