@@ -123,7 +123,8 @@ fn follower_state(follower: &Follower, status: &Status, silent: bool) -> Followe
         FollowerState::Silent
     } else if follower.awaits_snapshot {
         FollowerState::NeedsSnapshot
-    } else if follower.matched + BEHIND_MAX < status.commit {
+    } else if follower.matched == 0 || follower.matched + BEHIND_MAX < status.commit {
+        // Of one that has just come nothing is known, and it may have nothing.
         FollowerState::Behind
     } else {
         FollowerState::InStep
@@ -183,6 +184,9 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use consensus::entry::{MemberId, Position};
+    use consensus::membership::Membership;
+
     use super::*;
 
     fn ledger(entries: impl IntoIterator<Item = (u64, u64)>) -> Ledger {
@@ -192,6 +196,32 @@ mod tests {
             ledger.mark();
         }
         ledger
+    }
+
+    #[test]
+    fn who_is_not_known_to_have_anything_is_behind() {
+        let engine = |commit| Status {
+            role: RoleChange::default(),
+            commit,
+            persisted: commit,
+            first_index: 2,
+            last_index: commit,
+            retained_bytes: 0,
+            snapshot: Position::default(),
+            membership: Membership::default(),
+            followers: Vec::new(),
+        };
+        let follower = |matched, awaits_snapshot| Follower { member: MemberId(2), matched, awaits_snapshot };
+        for (matched, awaits_snapshot, silent, expected) in [
+            (0, false, false, FollowerState::Behind),
+            (5, false, false, FollowerState::Behind),
+            (10, false, false, FollowerState::InStep),
+            (10, true, false, FollowerState::NeedsSnapshot),
+            (10, true, true, FollowerState::Silent),
+        ] {
+            let state = follower_state(&follower(matched, awaits_snapshot), &engine(BEHIND_MAX + 10), silent);
+            assert_eq!(state, expected, "{matched} {awaits_snapshot} {silent}");
+        }
     }
 
     #[test]
