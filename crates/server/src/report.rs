@@ -88,7 +88,7 @@ impl Source for Report {
     }
 
     fn is_serving(&self) -> bool {
-        self.shared.is_serving()
+        self.shared.is_serving() || self.shared.is_read_only()
     }
 
     fn facts(&self) -> Facts {
@@ -104,7 +104,11 @@ impl Source for Report {
         let member = shared.standing.lock().clone();
         let (last_index, last_term) = (counts.last_index.load(Relaxed), counts.last_term.load(Relaxed));
         Facts {
-            state: member.as_ref().map_or(ServerState::Standalone, MemberFacts::state),
+            state: if shared.is_read_only() {
+                ServerState::ReadOnly
+            } else {
+                member.as_ref().map_or(ServerState::Standalone, MemberFacts::state)
+            },
             proposal_bytes: self.proposal_bytes(),
             uptime_ms: shared.clock.elapsed_ms().max(0) as u64,
             last_zxid,

@@ -207,6 +207,7 @@ impl Shared {
             counts: Counts::default(),
             standing: Mutex::new(None),
             serving: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
     }

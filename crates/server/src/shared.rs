@@ -129,6 +129,8 @@ pub struct Shared {
     pub standing: Mutex<Option<MemberFacts>>,
     /// Clients are served: there is a leader, or was a moment ago, and this member has caught up with it.
     pub serving: AtomicBool,
+    /// This member has lost sight of the others, and serves clients that are content with reading.
+    pub read_only: AtomicBool,
     /// The process is going down.
     pub stopping: AtomicBool,
 }
@@ -142,6 +144,11 @@ impl Shared {
     /// Whether clients are served.
     pub fn is_serving(&self) -> bool {
         self.serving.load(Relaxed) && !self.is_stopping()
+    }
+
+    /// Whether clients are served that are content with reading, and no others.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Relaxed) && !self.is_serving()
     }
 
     /// Whether a request has to wait, even if nothing of its session is on the way, until this member has caught up with the others.

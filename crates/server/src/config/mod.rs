@@ -187,7 +187,8 @@ pub struct Requests {
     pub enforce_quota: bool,
     /// `extendedTypesEnabled`: whether TTL nodes can be created. Invariant: then `server_id` is at most 254.
     pub extended_types: bool,
-    /// `readonlymode.enabled`. One server is never cut off from itself; it only allows the word `isro`.
+    /// `readonlymode.enabled`: whether a server that is cut off from its ensemble serves clients that are content with reading. It also
+    /// allows the word `isro`.
     pub read_only_mode: bool,
     /// `ostler.keeperExtensions`: whether opcodes 500 to 507 and the nodes under /keeper exist.
     pub keeper_extensions: bool,

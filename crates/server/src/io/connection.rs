@@ -59,6 +59,8 @@ pub(super) struct Connection {
     pub(super) timeout_ms: i32,
     /// Whether the handshake had the optional read-only byte, so that the reply has it too.
     pub(super) read_only_known: bool,
+    /// The client is served though this server is cut off: it may only read.
+    pub(super) read_only: bool,
     /// Where to note that the client lives.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
@@ -103,6 +105,7 @@ impl Connection {
             session: 0,
             timeout_ms: 0,
             read_only_known: false,
+            read_only: false,
             seen_ms: Arc::new(AtomicI64::new(0)),
             identities: Arc::new(identities),
             in_flight: VecDeque::new(),

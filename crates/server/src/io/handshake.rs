@@ -68,7 +68,8 @@ impl IoThread {
                 format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
             return self.break_off(slot, &why);
         }
-        if !self.shared.is_serving() {
+        let read_only = !self.shared.is_serving();
+        if read_only && !(self.shared.is_read_only() && request.read_only == Some(true)) {
             return self.break_off(slot, "this server has no leader");
         }
         let last_zxid = self.shared.machine.read().last_zxid();
@@ -84,7 +85,9 @@ impl IoThread {
         connection.timeout_ms = request.timeout_ms.clamp(min, max);
         connection.traffic.timeout_ms.store(connection.timeout_ms, Relaxed);
         connection.read_only_known = request.read_only.is_some();
-        if request.session_id != 0 {
+        if read_only {
+            self.connect_read_only(slot, request.session_id, request.passwd);
+        } else if request.session_id != 0 {
             self.take_up(slot, request.session_id, request.passwd);
         } else if self.shared.sessions.len() as u64 >= count_max {
             self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
@@ -137,14 +140,10 @@ impl IoThread {
     fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
         let Some(connection) = self.connections.get(slot) else { return };
         let timeout_ms = connection.timeout_ms;
-        let (authentic, known) = {
-            let machine = self.shared.machine.read();
-            let expected = password(&self.shared, &machine, session);
-            (expected.is_some_and(|expected| same(passwd, &expected)), machine.session(session))
-        };
-        if !authentic {
+        if !self.is_authentic(session, passwd) {
             return self.refuse(slot);
         }
+        let known = self.shared.machine.read().session(session);
         if self.shared.config.ensemble.is_none() {
             if known.is_none() || !self.join(slot, session) {
                 self.refuse(slot);
@@ -158,6 +157,21 @@ impl IoThread {
         if !(at_home && self.join(slot, session)) {
             self.submit_terms(slot, session, MOVE_SESSION);
         }
+    }
+
+    fn is_authentic(&self, session: i64, passwd: &[u8]) -> bool {
+        let expected = password(&self.shared, &self.shared.machine.read(), session);
+        expected.is_some_and(|expected| same(passwd, &expected))
+    }
+
+    /// Whether there is such a session and this is its password.
+    pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> bool {
+        self.is_authentic(session, passwd) && self.shared.machine.read().session(session).is_some()
+    }
+
+    /// The password of a session.
+    pub(super) fn password_of(&self, session: i64) -> [u8; PASSWORD_BYTES] {
+        password(&self.shared, &self.shared.machine.read(), session).unwrap_or_default()
     }
 
     /// Puts the session on this connection and says so; `false` if it is gone.
@@ -174,7 +188,7 @@ impl IoThread {
         if let Some(previous) = taken.previous {
             self.send_away(previous);
         }
-        let passwd = password(&self.shared, &self.shared.machine.read(), session).unwrap_or_default();
+        let passwd = self.password_of(session);
         self.respond(slot, |read_only| ConnectResponse {
             protocol_version: 0,
             timeout_ms,
@@ -192,16 +206,20 @@ impl IoThread {
     }
 
     /// There is no such session (any more), or the password is wrong (rule 29).
-    fn refuse(&mut self, slot: usize) {
+    pub(super) fn refuse(&mut self, slot: usize) {
         self.respond(slot, ConnectResponse::expired);
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.phase = Phase::Closing;
         }
     }
 
-    fn respond<'p>(&mut self, slot: usize, response: impl FnOnce(Option<bool>) -> ConnectResponse<'p>) {
+    pub(super) fn respond<'p>(
+        &mut self,
+        slot: usize,
+        response: impl FnOnce(Option<bool>) -> ConnectResponse<'p>,
+    ) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let response = response(connection.read_only_known.then_some(false));
+        let response = response(connection.read_only_known.then_some(connection.read_only));
         let out = connection.output();
         let mark = frame::begin(out);
         response.encode(out);

@@ -12,6 +12,7 @@ mod connection;
 mod count;
 mod handshake;
 mod lone;
+mod read_only;
 mod request;
 mod socket;
 mod throttled;

@@ -102,6 +102,10 @@ impl IoThread {
         };
         self.note_request(slot);
         let body = input.rest();
+        let read_only = self.connections.get(slot).is_some_and(|c| c.read_only);
+        if read_only && self.refuse_read_only(slot, &header) {
+            return end;
+        }
         if self.has_waited_too_long(slot, header.opcode_raw) {
             self.turn_away(slot, &header, shared, held);
             return end;
@@ -186,7 +190,7 @@ impl IoThread {
             self.collect();
         }
         let machine = held.as_deref().expect("it was just taken");
-        let catch_up = shared.has_to_catch_up(header.opcode_raw);
+        let catch_up = shared.is_serving() && shared.has_to_catch_up(header.opcode_raw);
         if catch_up || self.connections.get(slot).is_some_and(|c| !c.in_flight.is_empty()) {
             let in_flight = self.depart(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };

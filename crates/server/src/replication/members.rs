@@ -209,16 +209,22 @@ impl<T: Transport> Driver<T> {
     fn serve(&mut self) {
         if !self.shared.serving.swap(true, Relaxed) {
             tracing::info!("clients are served");
+            if self.shared.read_only.swap(false, Relaxed) {
+                self.drop_connections();
+            }
         }
     }
 
     /// Closes all connections of clients; they find another server, or come back.
     pub(super) fn stop_serving(&mut self) {
-        if !self.shared.serving.swap(false, Relaxed) {
-            return;
+        let served = self.shared.serving.swap(false, Relaxed);
+        if served {
+            tracing::warn!("there is no leader: clients are not served");
+            self.drop_connections();
         }
-        tracing::warn!("there is no leader: clients are not served");
-        self.drop_connections();
+        if self.shared.config.requests.read_only_mode && !self.shared.read_only.swap(true, Relaxed) {
+            tracing::warn!("cut off from the others: clients that are content with reading are served");
+        }
     }
 
     /// Closes all connections of clients.

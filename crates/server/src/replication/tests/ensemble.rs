@@ -163,6 +163,15 @@ impl Trio {
     }
 
     fn connect(&mut self, server: u8, session: Option<(i64, Vec<u8>)>) -> (Wire, i64, Vec<u8>) {
+        let wire = self.greet(server, session, false);
+        let frame = self.answer(&wire);
+        let response = ConnectResponse::decode(&mut Reader::new(&frame)).unwrap();
+        assert_ne!(response.session_id, 0, "a session");
+        (wire, response.session_id, response.passwd.to_vec())
+    }
+
+    /// Connects and says who is there.
+    fn greet(&mut self, server: u8, session: Option<(i64, Vec<u8>)>, read_only: bool) -> Wire {
         let wire = Wire::default();
         let slot = self.members.get_mut(&server).unwrap().accept(Box::new(wire.clone())).unwrap();
         self.clients.push((server, slot, wire.clone()));
@@ -174,14 +183,11 @@ impl Trio {
                 timeout_ms: 10_000,
                 session_id,
                 passwd: &passwd,
-                read_only: Some(false),
+                read_only: Some(read_only),
             }
             .encode(out);
         });
-        let frame = self.answer(&wire);
-        let response = ConnectResponse::decode(&mut Reader::new(&frame)).unwrap();
-        assert_ne!(response.session_id, 0, "a session");
-        (wire, response.session_id, response.passwd.to_vec())
+        wire
     }
 
     fn answer(&mut self, wire: &Wire) -> Vec<u8> {
@@ -395,5 +401,49 @@ fn a_leader_says_who_keeps_up_and_who_is_gone() {
         ensemble.start(gone);
         ensemble.until("it is back in step", |e| state_of(e, leader, gone) == FollowerState::InStep);
         ensemble.until("it counts its starts", |e| facts(e, gone).starts == 2);
+    }
+}
+
+#[test]
+fn a_member_cut_off_serves_those_who_only_read() {
+    let mut trio = Trio::new(EngineKind::Raft);
+    trio.until("all serve", Trio::all_serve);
+    trio.configs.get_mut(&1).unwrap().requests.read_only_mode = true;
+    trio.crash(1);
+    trio.start(1);
+    trio.until("all serve again", Trio::all_serve);
+    let (wire, session, passwd) = trio.connect(1, None);
+    assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/a", 0)).0.err, 0);
+    trio.crash(2);
+    trio.crash(3);
+    trio.until("its clients are sent away", |_| wire.is_closed());
+    let other = trio.greet(1, None, false);
+    trio.until("a client that wants to write is sent away", |_| other.is_closed());
+    let stranger = trio.greet(1, Some((session, vec![7; 16])), true);
+    let refused = trio.answer(&stranger);
+    assert_eq!(
+        ConnectResponse::decode(&mut Reader::new(&refused)).unwrap().session_id,
+        0,
+        "a wrong password"
+    );
+    for wanted in [None, Some((session, passwd))] {
+        let wire = trio.greet(1, wanted.clone(), true);
+        let frame = trio.answer(&wire);
+        let response = ConnectResponse::decode(&mut Reader::new(&frame)).unwrap();
+        assert_eq!(response.read_only, Some(true));
+        assert!(wanted.as_ref().is_none_or(|(session, _)| response.session_id == *session));
+        assert_eq!(trio.call(&wire, 1, Opcode::GetData, &read("/a")).0.err, 0);
+        let refused = trio.call(&wire, 2, Opcode::Create, &create("/b", 0)).0.err;
+        assert_eq!(refused, wire::ErrorCode::NotReadOnly as i32);
+        assert_eq!(trio.call(&wire, 3, Opcode::Sync, &sync("/")).0.err, wire::ErrorCode::NotReadOnly as i32);
+        if wanted.is_some() {
+            trio.start(2);
+            trio.start(3);
+            trio.until("all serve", Trio::all_serve);
+            trio.until("who only read may now write, elsewhere or here", |_| wire.is_closed());
+            let (wire, again, _) = trio.connect(1, wanted);
+            assert_eq!(again, session, "a session that was there before goes on");
+            assert_eq!(trio.call(&wire, 4, Opcode::Create, &create("/b", 0)).0.err, 0);
+        }
     }
 }

@@ -1,0 +1,67 @@
+//! Clients of a server that is cut off from its ensemble (reference rule 46, `ReadOnlyZooKeeperServer`): they may read what was known when it
+//! lost sight of the others, if they said in the handshake that this is enough for them.
+//!
+//! Nothing of this is replicated: a session begun here is known nowhere else, and one that came from elsewhere is neither kept alive nor ended by
+//! what happens here. All connections end when there is a leader again.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use wire::ErrorCode;
+use wire::frame;
+use wire::opcode::Opcode;
+use wire::record::{ConnectResponse, ReplyHeader, RequestHeader};
+
+use super::IoThread;
+use super::connection::Phase;
+use super::watcher;
+
+impl IoThread {
+    /// Puts a client on this server that is content with reading. One that names a session has to know its password.
+    pub(super) fn connect_read_only(&mut self, slot: usize, session: i64, passwd: &[u8]) {
+        if session != 0 && !self.knows(session, passwd) {
+            return self.refuse(slot);
+        }
+        let session = if session == 0 { self.shared.sessions.next_id() } else { session };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.read_only = true;
+        connection.session = session;
+        connection.traffic.session.store(session, Relaxed);
+        connection.phase = Phase::Open;
+        connection.paused = true;
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        self.shared.watches.lock().register(watcher(token), &connection.identities);
+        let passwd = self.password_of(session);
+        self.respond(slot, |read_only| ConnectResponse {
+            protocol_version: 0,
+            timeout_ms,
+            session_id: session,
+            passwd: &passwd,
+            read_only,
+        });
+        self.resumed.push(slot);
+    }
+
+    /// Refuses what a read-only server must not do, and ends a session that nobody else knows of; `false` if the request is none of
+    /// these.
+    pub(super) fn refuse_read_only(&mut self, slot: usize, header: &RequestHeader) -> bool {
+        let Some(op) = Opcode::from_i32(header.opcode_raw) else { return false };
+        let code = match op {
+            Opcode::CloseSession => ErrorCode::Ok,
+            Opcode::Sync | Opcode::Check => ErrorCode::NotReadOnly,
+            op if op.is_write() => ErrorCode::NotReadOnly,
+            _ => return false,
+        };
+        let zxid = self.shared.machine.read().last_zxid();
+        let Some(connection) = self.connections.get_mut(slot) else { return true };
+        if op == Opcode::CloseSession {
+            connection.phase = Phase::Closing;
+        }
+        let out = connection.output();
+        let mark = frame::begin(out);
+        ReplyHeader { xid: header.xid, zxid, err: code as i32 }.encode(out);
+        frame::finish(out, mark);
+        self.count_sent(slot);
+        self.list(slot);
+        true
+    }
+}
