@@ -25,7 +25,8 @@ struct Row {
 /// The table of all servers.
 pub(super) fn table(servers: &[Asked]) -> String {
     let engine = servers.iter().filter_map(Asked::member).map(|member| member.consensus.as_str()).next();
-    let term = if engine == Some("paxos") { "ballot" } else { "term" };
+    let paxos = engine == Some("paxos");
+    let term = if paxos { "ballot" } else { "term" };
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header([
@@ -46,7 +47,7 @@ pub(super) fn table(servers: &[Asked]) -> String {
             number(row.server.map(u64::from)),
             row.address.unwrap_or_else(|| NOTHING.to_owned()),
             row.role,
-            number(row.term),
+            row.term.map_or(NOTHING.to_owned(), |term| if paxos { ballot(term) } else { term.to_string() }),
             row.zxid.map_or(NOTHING.to_owned(), |zxid| format!("{zxid:#x}")),
             number(row.behind.map(|(entries, _)| entries)),
             number(row.behind.map(|(_, bytes)| bytes)),
@@ -161,6 +162,11 @@ fn health(asked: &Asked, member: Option<&Member>, seen: Option<&Other>) -> Strin
     }
 }
 
+/// A ballot is a round and, in the lower half, the member that opened it.
+fn ballot(term: u64) -> String {
+    format!("{}.{}", term >> 32, term & u64::from(u32::MAX))
+}
+
 /// `ostler 0.1.0`, or `3.9.5` for another server, of what is reported in full.
 fn short(version: &str) -> String {
     let version = version.split(',').next().unwrap_or_default();
@@ -259,9 +265,10 @@ mod tests {
     #[test]
     fn a_paxos_ensemble_has_ballots() {
         let Answer::Serves(mut server) = leader().answer else { panic!("it serves") };
-        server.member.as_mut().unwrap().consensus = "paxos".to_owned();
+        let member = server.member.as_mut().unwrap();
+        (member.consensus, member.term) = ("paxos".to_owned(), 7 << 32 | 258);
         let text = table(&[Asked { address: "a:2181".to_owned(), answer: Answer::Serves(server) }]);
-        assert!(text.contains("ballot"), "{text}");
+        assert!(text.contains("ballot") && text.contains(" 7.258 "), "{text}");
     }
 
     #[test]
