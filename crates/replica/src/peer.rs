@@ -11,7 +11,7 @@
 //! chunk         7       index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
 //! newcomer      8       nonce u64                                           member without data → all
 //! founders      9       (member u64 | nonce u64)*                           member → member without data
-//! welcome      10       nonce u64 | member u64                              leader → member without data
+//! welcome      10       nonce u64 | member u64 | cluster u64                leader → member without data
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late.
@@ -89,6 +89,8 @@ pub enum PeerMessage {
         nonce: u64,
         /// The id it has from now on.
         member: MemberId,
+        /// Names the group.
+        cluster: u64,
     },
 }
 
@@ -209,10 +211,9 @@ impl PeerMessage {
                     out.put_u64(founder.nonce);
                 }
             }
-            Self::Welcome { nonce, member } => {
+            Self::Welcome { nonce, member, cluster } => {
                 head(WELCOME, out);
-                out.put_u64(*nonce);
-                out.put_u64(member.0);
+                [*nonce, member.0, *cluster].into_iter().for_each(|n| out.put_u64(n));
             }
         }
     }
@@ -255,7 +256,10 @@ impl PeerMessage {
             }
             NEWCOMER => Self::Newcomer { nonce: bytes.try_get_u64()? },
             FOUNDERS => Self::Founders(read_founders(&mut bytes)?),
-            WELCOME => Self::Welcome { nonce: bytes.try_get_u64()?, member: MemberId(bytes.try_get_u64()?) },
+            WELCOME => {
+                let (nonce, member) = (bytes.try_get_u64()?, MemberId(bytes.try_get_u64()?));
+                Self::Welcome { nonce, member, cluster: bytes.try_get_u64()? }
+            }
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
         if bytes.is_empty() { Ok(message) } else { Err(BadPeerMessage::Length) }
@@ -316,7 +320,7 @@ mod tests {
             PeerMessage::Chunk { snapshot, length: 100, offset: 9, bytes: Bytes::from_static(b"piece") },
             PeerMessage::Newcomer { nonce: u64::MAX },
             PeerMessage::Founders(vec![Founder { member: MemberId(3), nonce: 4 }; 2]),
-            PeerMessage::Welcome { nonce: 1, member: MemberId(259) },
+            PeerMessage::Welcome { nonce: 1, member: MemberId(259), cluster: 7 },
         ]
     }
 

@@ -250,7 +250,7 @@ fn links(
     }
     listen.sort();
     listen.dedup();
-    let hello = Hello { cluster: 0, engine: ensemble.engine, boot: rest.identity.boot };
+    let hello = Hello { cluster: rest.identity.cluster, engine: ensemble.engine, boot: rest.identity.boot };
     Links::new(registry, rest.identity.server, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
         .map(Some)
         .map_err(system("listen for the other servers on this server's quorum port"))

