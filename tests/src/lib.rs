@@ -6,10 +6,12 @@
 pub mod client;
 pub mod compare;
 pub mod connection;
+pub mod ensemble;
 pub mod field;
 pub mod generate;
 pub mod golden;
 pub mod jute;
+pub mod links;
 pub mod process;
 pub mod request;
 pub mod script;

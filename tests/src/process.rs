@@ -174,13 +174,7 @@ impl Server {
 
     /// The answer to a four-letter word, or what came of it before the connection broke.
     pub fn four_letter_word(&self, word: &str) -> String {
-        let mut answer = Vec::new();
-        if let Ok(mut stream) = TcpStream::connect(self.address()) {
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-            let _ = stream.write_all(word.as_bytes());
-            let _ = stream.read_to_end(&mut answer);
-        }
-        String::from_utf8_lossy(&answer).into_owned()
+        four_letter_word(self.address(), word)
     }
 
     fn wait_until_serving(&mut self) -> Result<(), String> {
@@ -240,6 +234,17 @@ impl Drop for Server {
             eprintln!("--- log of {:?}\n{}", self.kind, self.log());
         }
     }
+}
+
+/// A server's answer to a four-letter word, or what came of it before the connection broke.
+pub fn four_letter_word(address: SocketAddr, word: &str) -> String {
+    let mut answer = Vec::new();
+    if let Ok(mut stream) = TcpStream::connect(address) {
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+        let _ = stream.write_all(word.as_bytes());
+        let _ = stream.read_to_end(&mut answer);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// `ostler serve`, without options.

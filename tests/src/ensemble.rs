@@ -1,0 +1,256 @@
+//! An ensemble of real servers, each a process of its own, with ways between them that a test can break.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+use crate::links::Links;
+use crate::process::{four_letter_word, free_port, serve_command};
+
+/// How long anything may take that must come at last. Generous: nothing here says that a server is fast.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How members agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// `ostler.consensus=raft`.
+    Raft,
+    /// `ostler.consensus=paxos`.
+    Paxos,
+}
+
+/// Servers of one ensemble, numbered from 1. Dropping it kills them and removes their data.
+#[derive(Debug)]
+pub struct Ensemble {
+    members: BTreeMap<u8, Process>,
+    /// The ways between them.
+    pub links: Links,
+    /// Last in the order of dropping: the processes end first.
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+struct Process {
+    client: SocketAddr,
+    child: Option<Child>,
+    paused: bool,
+}
+
+impl Ensemble {
+    /// Starts an ensemble and waits until all its members serve clients. `settings` are further lines of zoo.cfg.
+    pub fn start(engine: Engine, count: u8, settings: &[&str]) -> Ensemble {
+        let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let peers: BTreeMap<u8, SocketAddr> = (1..=count).map(|server| (server, address())).collect();
+        let process = || Process { client: address(), child: None, paused: false };
+        let mut ensemble = Ensemble {
+            members: (1..=count).map(|server| (server, process())).collect(),
+            links: Links::new(&peers),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        for server in 1..=count {
+            ensemble.configure(server, engine, &peers, settings);
+            ensemble.launch(server);
+        }
+        ensemble.await_serving();
+        ensemble
+    }
+
+    /// Writes zoo.cfg and myid. The others stand in it with the addresses of the proxies.
+    fn configure(&self, server: u8, engine: Engine, peers: &BTreeMap<u8, SocketAddr>, settings: &[&str]) {
+        let engine = match engine {
+            Engine::Raft => "raft",
+            Engine::Paxos => "paxos",
+        };
+        let mut text = format!(
+            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n\
+             4lw.commands.whitelist=*\ntickTime=2000\ninitLimit=10\nsyncLimit=5\nostler.consensus={engine}\n",
+            self.data_dir(server).display(),
+            self.address(server).port(),
+        );
+        for (&other, &own) in peers {
+            let port = if other == server { own.port() } else { self.links.address(server, other).port() };
+            // The second port is the election port of ZooKeeper, which Ostler does not use.
+            text += &format!("server.{other}=127.0.0.1:{port}:{port}\n");
+        }
+        settings.iter().for_each(|line| text += &format!("{line}\n"));
+        fs::create_dir_all(self.home(server)).expect("a member's folder");
+        fs::write(self.home(server).join("zoo.cfg"), text).expect("write zoo.cfg");
+        self.write_myid(server);
+    }
+
+    fn write_myid(&self, server: u8) {
+        fs::create_dir_all(self.data_dir(server)).expect("a data directory");
+        fs::write(self.data_dir(server).join("myid"), server.to_string()).expect("write myid");
+    }
+
+    /// The numbers of all members.
+    pub fn servers(&self) -> Vec<u8> {
+        self.members.keys().copied().collect()
+    }
+
+    /// Where clients of a member connect.
+    pub fn address(&self, server: u8) -> SocketAddr {
+        self.members[&server].client
+    }
+
+    /// Where clients connect, in the members' order.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.values().map(|member| member.client).collect()
+    }
+
+    /// The members whose process runs and is not paused.
+    pub fn awake(&self) -> Vec<u8> {
+        let awake = |member: &Process| member.child.is_some() && !member.paused;
+        self.members.iter().filter(|(_, member)| awake(member)).map(|(server, _)| *server).collect()
+    }
+
+    /// What a member says it is: `leader`, `follower` and so on; `None` while it serves nobody.
+    pub fn mode(&self, server: u8) -> Option<String> {
+        let text = four_letter_word(self.address(server), "srvr");
+        text.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+    }
+
+    /// A member that says it leads, if one does.
+    pub fn leader(&self) -> Option<u8> {
+        self.awake().into_iter().find(|server| self.mode(*server).as_deref() == Some("leader"))
+    }
+
+    /// Waits for a leader.
+    pub fn await_leader(&mut self) -> u8 {
+        self.await_that("there is a leader", |ensemble| ensemble.leader())
+    }
+
+    /// Waits until every member that is awake serves clients and one of them leads.
+    pub fn await_serving(&mut self) {
+        self.await_that("all members serve", |ensemble| {
+            let modes: BTreeSet<_> =
+                ensemble.awake().into_iter().map(|server| ensemble.mode(server)).collect();
+            (!modes.contains(&None) && modes.contains(&Some("leader".to_owned()))).then_some(())
+        });
+    }
+
+    /// Waits until every member has a vote: one whose disk was lost gets it back when it has caught up, and until then the ensemble
+    /// can do without fewer others.
+    pub fn await_votes(&mut self) {
+        self.await_that("all members vote", |ensemble| {
+            let text = four_letter_word(ensemble.address(ensemble.leader()?), "srvr");
+            let voters = text.lines().find_map(|line| line.strip_prefix("Voters: "))?;
+            let mut voters: Vec<u8> = voters.split(',').filter_map(|server| server.parse().ok()).collect();
+            voters.sort_unstable();
+            (voters == ensemble.servers()).then_some(())
+        });
+    }
+
+    /// Waits until `what` answers something; panics with every log if it does not, or if a process ends by itself.
+    pub fn await_that<T>(&mut self, what: &str, mut look: impl FnMut(&Ensemble) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.assert_alive();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "after {PATIENCE:?} it is not so that {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Panics if the process of a member has ended without being asked to.
+    pub fn assert_alive(&mut self) {
+        for (server, member) in &mut self.members {
+            let ended = member.child.as_mut().and_then(|child| child.try_wait().expect("a member"));
+            assert_eq!(ended, None, "server.{server} has ended by itself");
+        }
+    }
+
+    /// Starts the process of a member, without waiting for it.
+    pub fn launch(&mut self, server: u8) {
+        let log = File::options().create(true).append(true).open(self.home(server).join("log"));
+        let log = log.expect("a member's log");
+        let mut command = serve_command();
+        command.arg("--config").arg(self.home(server).join("zoo.cfg"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a member's log")).stderr(log);
+        let child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        let member = self.member(server);
+        assert!(member.child.is_none(), "server.{server} runs already");
+        member.child = Some(child);
+    }
+
+    /// Ends the process of a member as a power switch would.
+    pub fn kill(&mut self, server: u8) {
+        let member = self.member(server);
+        let mut child = member.child.take().expect("it runs");
+        member.paused = false;
+        child.kill().expect("kill a member");
+        child.wait().expect("the killed member");
+    }
+
+    /// Asks the process of a member to end and waits until it has.
+    pub fn stop(&mut self, server: u8) -> ExitStatus {
+        let child = self.member(server).child.as_mut().expect("it runs");
+        rustix::process::kill_process(Pid::from_child(child), Signal::TERM).expect("signal a member");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let child = self.member(server).child.as_mut().expect("it runs");
+            if let Some(status) = child.try_wait().expect("the stopped member") {
+                self.member(server).child = None;
+                return status;
+            }
+            assert!(Instant::now() < deadline, "server.{server} does not stop when asked");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Lets a process stand still with all its connections open, or go on.
+    pub fn pause(&mut self, server: u8, paused: bool) {
+        let member = self.member(server);
+        member.paused = paused;
+        let signal = if paused { Signal::STOP } else { Signal::CONT };
+        let pid = Pid::from_child(member.child.as_ref().expect("it runs"));
+        rustix::process::kill_process(pid, signal).expect("signal a member");
+    }
+
+    /// Empties the disk of a member that does not run.
+    pub fn wipe(&mut self, server: u8) {
+        assert!(self.member(server).child.is_none(), "server.{server} runs");
+        fs::remove_dir_all(self.data_dir(server)).expect("wipe a disk");
+        self.write_myid(server);
+    }
+
+    /// What a member wrote to its standard output and error, over all its starts.
+    pub fn log(&self, server: u8) -> String {
+        fs::read_to_string(self.home(server).join("log")).unwrap_or_default()
+    }
+
+    fn member(&mut self, server: u8) -> &mut Process {
+        self.members.get_mut(&server).expect("a member of that number")
+    }
+
+    fn home(&self, server: u8) -> PathBuf {
+        self.folder.path().join(server.to_string())
+    }
+
+    /// Where a member keeps its data.
+    pub fn data_dir(&self, server: u8) -> PathBuf {
+        self.home(server).join("data")
+    }
+}
+
+impl Drop for Ensemble {
+    fn drop(&mut self) {
+        for server in self.servers() {
+            if let Some(mut child) = self.member(server).child.take() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            if std::thread::panicking() {
+                eprintln!("--- log of server.{server}\n{}", self.log(server));
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The ways between the members of an ensemble, and how they fail.
+//!
+//! A proxy stands between every ordered pair of members: what member 1 sends to member 2 goes through the proxy of (1, 2), and what 2
+//! sends to 1 through that of (2, 1), since each server dials the others and sends on that connection only. So one direction alone can
+//! fail. The proxies are threads of the test's process.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::process::free_port;
+
+/// The state of one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Bytes pass.
+    Open,
+    /// Connections are closed, and new ones too: both ends notice.
+    Cut,
+    /// Bytes vanish and connections stay open. When this ends they are closed, for no stream goes on behind a gap.
+    Hole,
+    /// Bytes are held back and connections stay open, as when a network loses packets. When this ends everything held back arrives:
+    /// what it says may have been overtaken long ago.
+    Stall,
+    /// Bytes pass this much later.
+    Slow(Duration),
+}
+
+/// All ways between `count` members, numbered from 1. Dropping it closes them.
+#[derive(Debug)]
+pub struct Links {
+    proxies: BTreeMap<(u8, u8), Proxy>,
+}
+
+impl Links {
+    /// Opens a way from each member to every other; `peers` says where each member listens.
+    pub fn new(peers: &BTreeMap<u8, SocketAddr>) -> Links {
+        let pairs =
+            peers.keys().flat_map(|from| peers.iter().map(move |(to, target)| ((*from, *to), *target)));
+        let proxies = pairs
+            .filter(|((from, to), _)| from != to)
+            .map(|(pair, target)| (pair, Proxy::new(target)))
+            .collect();
+        Links { proxies }
+    }
+
+    /// Where `from` has to dial to reach `to`.
+    pub fn address(&self, from: u8, to: u8) -> SocketAddr {
+        self.proxies[&(from, to)].address
+    }
+
+    /// Changes the way from one member to another.
+    pub fn set(&self, from: u8, to: u8, link: Link) {
+        self.proxies[&(from, to)].way.set(link);
+    }
+
+    /// Changes both directions.
+    pub fn set_between(&self, one: u8, other: u8, link: Link) {
+        self.set(one, other, link);
+        self.set(other, one, link);
+    }
+
+    /// Changes every way to and from a member.
+    pub fn set_around(&self, member: u8, link: Link) {
+        self.set_incoming(member, link);
+        self.set_outgoing(member, link);
+    }
+
+    /// Changes the ways to a member: it hears of nobody.
+    pub fn set_incoming(&self, member: u8, link: Link) {
+        self.set_where(link, |_, to| to == member);
+    }
+
+    /// Changes the ways from a member: nobody hears of it.
+    pub fn set_outgoing(&self, member: u8, link: Link) {
+        self.set_where(link, |from, _| from == member);
+    }
+
+    /// Everything passes again.
+    pub fn heal(&self) {
+        self.set_where(Link::Open, |_, _| true);
+    }
+
+    fn set_where(&self, link: Link, wanted: impl Fn(u8, u8) -> bool) {
+        self.proxies
+            .iter()
+            .filter(|((from, to), _)| wanted(*from, *to))
+            .for_each(|(_, proxy)| proxy.way.set(link));
+    }
+}
+
+/// One listener and what goes through it.
+#[derive(Debug)]
+struct Proxy {
+    address: SocketAddr,
+    way: Arc<Way>,
+}
+
+#[derive(Debug)]
+struct Way {
+    target: SocketAddr,
+    now: Mutex<Now>,
+    /// Told when `now.link` changes.
+    changed: Condvar,
+    ended: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Now {
+    link: Link,
+    /// Both ends of every connection, by a number of its own.
+    open: BTreeMap<u64, [TcpStream; 2]>,
+    opened: u64,
+}
+
+impl Proxy {
+    fn new(target: SocketAddr) -> Proxy {
+        let listener = (0..20)
+            .find_map(|_| TcpListener::bind(("127.0.0.1", free_port())).ok())
+            .expect("a port for a proxy");
+        let address = listener.local_addr().expect("the proxy's own address");
+        let now = Mutex::new(Now { link: Link::Open, open: BTreeMap::new(), opened: 0 });
+        let way = Arc::new(Way { target, now, changed: Condvar::new(), ended: AtomicBool::new(false) });
+        let accepting = Arc::clone(&way);
+        std::thread::spawn(move || accepting.accept(&listener));
+        Proxy { address, way }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.way.ended.store(true, Ordering::SeqCst);
+        self.way.set(Link::Cut);
+        // Wakes the accepting thread, which then ends.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Way {
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().expect("no proxy thread panics")
+    }
+
+    fn set(&self, link: Link) {
+        let mut now = self.lock();
+        let gap = now.link == Link::Hole && link != Link::Hole;
+        if gap || link == Link::Cut {
+            let broken = std::mem::take(&mut now.open);
+            broken.values().flatten().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+        }
+        now.link = link;
+        self.changed.notify_all();
+    }
+
+    fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        while let Ok((near, _)) = listener.accept() {
+            if self.ended.load(Ordering::SeqCst) {
+                return;
+            }
+            if self.lock().link != Link::Cut {
+                // A failure closes the near end, which is what the far end's absence means.
+                let _ = self.join(near);
+            }
+        }
+    }
+
+    /// Connects the other end and carries bytes both ways.
+    fn join(self: &Arc<Self>, near: TcpStream) -> std::io::Result<()> {
+        let far = TcpStream::connect_timeout(&self.target, Duration::from_secs(1))?;
+        near.set_nodelay(true)?;
+        far.set_nodelay(true)?;
+        let streams = [near.try_clone()?, far.try_clone()?];
+        let [far_again, near_again] = [far.try_clone()?, near.try_clone()?];
+        let number = {
+            let mut now = self.lock();
+            if now.link == Link::Cut {
+                return Ok(());
+            }
+            now.opened += 1;
+            let number = now.opened;
+            now.open.insert(number, streams);
+            number
+        };
+        let (back, forth) = (Arc::clone(self), Arc::clone(self));
+        std::thread::spawn(move || back.carry(number, far_again, near_again));
+        std::thread::spawn(move || forth.carry(number, near, far));
+        Ok(())
+    }
+
+    fn carry(&self, number: u64, mut from: TcpStream, mut to: TcpStream) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            if self.lets_pass() && to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        self.close(number, &from, &to);
+    }
+
+    /// Waits as long as the way demands; answers whether the bytes at hand go on.
+    fn lets_pass(&self) -> bool {
+        let mut now = self.lock();
+        while now.link == Link::Stall {
+            now = self.changed.wait(now).expect("no proxy thread panics");
+        }
+        match now.link {
+            Link::Hole => false,
+            Link::Slow(delay) => {
+                drop(now);
+                std::thread::sleep(delay);
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// One side has ended. The other learns of it, unless nothing gets through.
+    fn close(&self, number: u64, from: &TcpStream, to: &TcpStream) {
+        let mut now = self.lock();
+        while matches!(now.link, Link::Stall | Link::Hole) {
+            now = self.changed.wait(now).expect("no proxy thread panics");
+        }
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+        now.open.remove(&number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pair of members, of which 2 listens; answers a connection of member 1 and the other end of it.
+    fn pair() -> (Links, TcpListener, TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let links = Links::new(&BTreeMap::from([(1, nobody), (2, listener.local_addr().unwrap())]));
+        let near = TcpStream::connect(links.address(1, 2)).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        for stream in [&near, &far] {
+            stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        }
+        (links, listener, near, far)
+    }
+
+    fn heard(stream: &mut TcpStream) -> Option<usize> {
+        stream.read(&mut [0; 16]).ok()
+    }
+
+    #[test]
+    fn bytes_pass_until_the_way_is_cut() {
+        let (links, _listener, mut near, mut far) = pair();
+        near.write_all(b"one").unwrap();
+        assert_eq!(heard(&mut far), Some(3));
+        links.set(1, 2, Link::Cut);
+        assert_eq!((heard(&mut far), heard(&mut near)), (Some(0), Some(0)), "both ends are told");
+        let mut again = TcpStream::connect(links.address(1, 2)).unwrap();
+        assert_eq!(heard(&mut again), Some(0));
+    }
+
+    #[test]
+    fn a_hole_swallows_and_a_stall_gives_back() {
+        let (links, _listener, mut near, mut far) = pair();
+        links.set(1, 2, Link::Stall);
+        near.write_all(b"late").unwrap();
+        assert_eq!(heard(&mut far), None);
+        links.heal();
+        assert_eq!(heard(&mut far), Some(4));
+        links.set_around(2, Link::Hole);
+        near.write_all(b"gone").unwrap();
+        assert_eq!(heard(&mut far), None, "the connection is open, and silent");
+        links.heal();
+        assert_eq!(heard(&mut far), Some(0), "nothing comes behind a gap");
+    }
+}
