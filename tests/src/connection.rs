@@ -16,7 +16,7 @@ pub enum Received {
     Frame(Vec<u8>),
     /// The server closed the connection (or reset it: which of the two depends on unread input, not on the protocol).
     Closed,
-    /// Nothing within [`REPLY_TIMEOUT`] or the time asked for.
+    /// Nothing whole within [`REPLY_TIMEOUT`] or the time asked for.
     Nothing,
 }
 
@@ -29,10 +29,15 @@ pub struct Connection {
 impl Connection {
     /// Connects. Panics when nobody listens.
     pub fn open(address: SocketAddr) -> Connection {
-        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("connect {address}: {error}"));
-        stream.set_nodelay(true).expect("no delay");
-        stream.set_read_timeout(Some(REPLY_TIMEOUT)).expect("a read timeout");
-        Connection { stream }
+        Connection::try_open(address).unwrap_or_else(|error| panic!("connect {address}: {error}"))
+    }
+
+    /// Connects if somebody listens.
+    pub fn try_open(address: SocketAddr) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        Ok(Connection { stream })
     }
 
     /// Sends bytes. A connection the server has closed is noticed by the next [`Connection::receive`].
@@ -53,6 +58,9 @@ impl Connection {
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
         match self.stream.read_exact(&mut frame) {
             Ok(()) => Received::Frame(frame),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Received::Nothing
+            }
             // The server ended in the middle of it.
             Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
                 Received::Closed

@@ -113,7 +113,8 @@ impl Session {
 }
 
 impl Reply {
-    fn of(frame: &[u8]) -> Reply {
+    /// Takes a frame apart. Panics if it is too short for a reply.
+    pub fn of(frame: &[u8]) -> Reply {
         let mut reader = Reader::new(frame);
         let (xid, zxid, err) = (reader.int(), reader.long(), reader.int());
         let (Some(xid), Some(zxid), Some(err)) = (xid, zxid, err) else { panic!("no header: {frame:?}") };

@@ -1,0 +1,176 @@
+//! What must be true of an ensemble after all its troubles, and of what its clients were told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::history::{Act, Answer, Call};
+use crate::jute::Reader;
+use crate::load::{Ephemeral, Evidence, TIMEOUT_MS, state_of};
+use crate::request::{Request, op};
+use crate::session::{Session, get_data};
+
+/// One znode, as a member shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Znode {
+    /// Its data.
+    pub data: String,
+    /// Its stat, byte by byte.
+    pub stat: Vec<u8>,
+}
+
+impl Znode {
+    /// The session it goes with, or 0.
+    pub fn owner(&self) -> i64 {
+        let mut reader = Reader::new(&self.stat);
+        reader.take(4 * 8 + 3 * 4).and_then(|_| reader.long()).expect("a stat")
+    }
+}
+
+/// Everything a member shows, by path, but what belongs to the system.
+pub type Tree = BTreeMap<String, Znode>;
+
+/// Reads the whole tree through one member, after a `sync`. `None` if the member does not let that happen now.
+pub fn tree(address: SocketAddr) -> Option<Tree> {
+    let mut session = Session::open(address, TIMEOUT_MS)?;
+    session.must(&Request::Path { op: op::SYNC, path: "/".to_owned() });
+    let mut tree = Tree::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        let path = if folder.is_empty() { "/" } else { &folder };
+        let reply =
+            session.call(&Request::Read { op: op::GET_CHILDREN2, path: path.to_owned(), watch: false });
+        if reply.err != 0 {
+            // An ephemeral has gone meanwhile.
+            continue;
+        }
+        let mut names = names_in(&reply.body);
+        names.retain(|name| !(folder.is_empty() && name == "zookeeper"));
+        let paths: Vec<String> = names.iter().map(|name| format!("{folder}/{name}")).collect();
+        for some in paths.chunks(100) {
+            for path in some {
+                session.send(&get_data(path));
+            }
+            for path in some {
+                let reply = session.reply().expect("a reply");
+                if reply.err == 0 {
+                    let znode = znode(&reply.body);
+                    if children(&znode) > 0 {
+                        folders.push(path.clone());
+                    }
+                    tree.insert(path.clone(), znode);
+                }
+            }
+        }
+    }
+    session.must(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() });
+    Some(tree)
+}
+
+fn names_in(body: &[u8]) -> Vec<String> {
+    let mut reader = Reader::new(body);
+    let count = reader.int().expect("a count");
+    let mut name = || reader.buffer().flatten().expect("a name").to_vec();
+    (0..count).map(|_| String::from_utf8(name()).expect("a name")).collect()
+}
+
+fn znode(body: &[u8]) -> Znode {
+    let mut reader = Reader::new(body);
+    let data = String::from_utf8_lossy(reader.buffer().expect("data").unwrap_or_default()).into_owned();
+    Znode { data, stat: body[reader.at()..].to_vec() }
+}
+
+fn children(znode: &Znode) -> i32 {
+    let mut reader = Reader::new(&znode.stat);
+    reader.take(4 * 8 + 3 * 4 + 8 + 4).and_then(|_| reader.int()).expect("a stat")
+}
+
+/// Where two members differ, for people.
+pub fn difference(one: &Tree, other: &Tree) -> Option<String> {
+    let paths: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let path = paths.into_iter().find(|path| one.get(*path) != other.get(*path))?;
+    Some(format!("{path}: {:?} and {:?}", one.get(path), other.get(path)))
+}
+
+/// Whether ephemerals of sessions that are gone are still there; they go in their own time.
+pub fn has_leftovers(tree: &Tree, evidence: &[Evidence]) -> bool {
+    let gone = |path: &String| {
+        evidence
+            .iter()
+            .any(|known| known.ephemerals.get(path).is_some_and(|(_, fate)| *fate == Ephemeral::Gone))
+    };
+    tree.keys().any(gone)
+}
+
+/// Holds what one member shows against what each client was told.
+pub fn judge(tree: &Tree, evidence: &[Evidence]) {
+    for (client, known) in evidence.iter().enumerate() {
+        for (path, data) in &known.created {
+            let there = tree.get(path).map(|znode| &znode.data);
+            match known.deleted.get(path) {
+                None => assert_eq!(there, Some(data), "acknowledged writes survive: {path}"),
+                Some(true) => assert_eq!(there, None, "acknowledged writes survive: {path} was deleted"),
+                Some(false) => assert!(there.is_none_or(|there| there == data), "{path}: {there:?}"),
+            }
+        }
+        let own =
+            tree.get(&format!("/own/{client}")).map_or(0, |znode| znode.data.parse().expect("a number"));
+        let (acknowledged, sent) = known.own;
+        assert!(
+            (acknowledged..=sent).contains(&own),
+            "/own/{client}: {own} is not of {acknowledged}..={sent}"
+        );
+        for (path, (session, fate)) in &known.ephemerals {
+            let owner = tree.get(path).map(Znode::owner);
+            let wanted = (*fate == Ephemeral::Held).then_some(*session);
+            assert_eq!(owner, wanted, "ephemerals live as long as their sessions: {path}");
+        }
+    }
+    judge_sequence(tree, evidence);
+    judge_zxids(evidence);
+}
+
+/// Each write has a zxid of its own.
+fn judge_zxids(evidence: &[Evidence]) {
+    let mut seen = BTreeSet::new();
+    for zxid in evidence.iter().flat_map(|known| &known.written) {
+        assert!(seen.insert(zxid), "two writes were acknowledged with zxid {zxid:#x}");
+    }
+}
+
+/// Sequential znodes: nothing twice, nothing lost, and each client's in the order in which it sent them.
+fn judge_sequence(tree: &Tree, evidence: &[Evidence]) {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    // Names sort as their numbers do.
+    for (path, znode) in tree.iter().filter(|(path, _)| path.starts_with("/sequential/")) {
+        if let Some(before) = names.insert(&znode.data, path) {
+            panic!("a write happens once: {} made {before} and {path}", znode.data);
+        }
+        let (client, number) = znode.data.split_once(':').expect("a client and a number");
+        let number = number.parse().expect("a number");
+        if let Some((before, earlier)) = last.insert(client, (number, path)) {
+            assert!(
+                before < number,
+                "session order: client {client} sent {number} after {before}, but {path} comes after {earlier}"
+            );
+        }
+    }
+    for (data, name) in evidence.iter().flat_map(|known| &known.named) {
+        assert_eq!(names.get(data.as_str()), Some(&name.as_str()), "acknowledged writes survive: {data}");
+    }
+}
+
+/// All calls on registers, with what is in them now as the last word.
+pub fn history(address: SocketAddr, evidence: &[Evidence], now: u64) -> Vec<Call> {
+    let mut calls: Vec<Call> = evidence.iter().flat_map(|known| known.calls.iter().cloned()).collect();
+    let registers: BTreeSet<String> = calls.iter().map(|call| call.register.clone()).collect();
+    let mut session = Session::open(address, TIMEOUT_MS).expect("a session");
+    session.must(&Request::Path { op: op::SYNC, path: "/".to_owned() });
+    for register in registers {
+        let answer = Answer::State(state_of(&session.must(&get_data(&register)), &register));
+        let (client, act) = (evidence.len(), Act::Read);
+        // Its end is after everything else's, which is all that matters.
+        calls.push(Call { client, register, act, called: now, returned: now + 1, answer });
+    }
+    calls
+}
