@@ -105,6 +105,7 @@ impl Plan {
             election_timeout_ms: self.election_timeout_ms,
             heartbeat_ms: 40,
             linearizable_reads: self.linearizable_reads,
+            listen_on_all_ips: false,
         });
         config
     }

@@ -300,6 +300,7 @@ pub(crate) mod fake {
                 election_timeout_ms: 300,
                 heartbeat_ms: 50,
                 linearizable_reads: false,
+                listen_on_all_ips: false,
             });
             fake.facts.state = member.state();
             fake.facts.proposal_bytes = Some(SizeBytes { last: 48, min: 32, max: 110 });

@@ -245,6 +245,10 @@ fn links(
     let registry = poll.registry().try_clone().map_err(system("share a poll"))?;
     let mut listen = Vec::new();
     for (host, port) in &ensemble.members[&config.server_id].addresses {
+        if ensemble.listen_on_all_ips {
+            listen.push(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), *port));
+            continue;
+        }
         let resolved = (host.as_str(), *port).to_socket_addrs();
         listen.extend(resolved.map_err(system("find this server's own address (server.N)"))?);
     }
@@ -253,7 +257,9 @@ fn links(
     let hello = Hello { cluster: rest.identity.cluster, engine: ensemble.engine, boot: rest.identity.boot };
     Links::new(registry, rest.identity.server, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
         .map(Some)
-        .map_err(system("listen for the other servers on this server's quorum port"))
+        .map_err(system(
+            "listen for the other servers at this server's own address (server.N; see quorumListenOnAllIPs)",
+        ))
 }
 
 fn spawn<T: Send + 'static>(

@@ -20,6 +20,8 @@ pub struct Ensemble {
     pub heartbeat_ms: u32,
     /// `ostler.linearizableReads`: whether reads wait until they are certain to see all that was acknowledged before.
     pub linearizable_reads: bool,
+    /// `quorumListenOnAllIPs`: whether this server listens for the others on all its addresses, whatever its entry says.
+    pub listen_on_all_ips: bool,
 }
 
 /// What the `server.N` entries make of this server.
@@ -80,6 +82,7 @@ impl Loader<'_> {
                 .number("ostler.heartbeatMs", limits::HEARTBEAT_MS_MIN..=20_000, "ms")
                 .unwrap_or(limits::HEARTBEAT_MS),
             linearizable_reads: s.flag("ostler.linearizableReads", false),
+            listen_on_all_ips: s.flag("quorumListenOnAllIPs", false),
         };
         let (heartbeat_ms, election_ms) = (ensemble.heartbeat_ms, ensemble.election_timeout_ms);
         if heartbeat_ms >= election_ms.div_ceil(3) {

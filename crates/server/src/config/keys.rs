@@ -278,7 +278,7 @@ pub const KEYS: &[Key] = &[
     without_effect("observerMaster.sizeLimit", OWN_REPLICATION),
     without_effect("quorum.cnxn.threads.size", OWN_REPLICATION),
     without_effect("quorumCnxnTimeoutMs", OWN_REPLICATION),
-    without_effect("quorumListenOnAllIPs", "a server listens on the addresses of its own entry"),
+    used("quorumListenOnAllIPs"),
     without_effect("syncEnabled", "an observer keeps log and snapshots as every server does"),
     // What start scripts pass to every Java program.
     without_effect("client.secure", CLIENT_SIDE),

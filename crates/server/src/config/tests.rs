@@ -183,12 +183,14 @@ fn every_key_reaches_its_field() {
         }),
         (
             "initLimit=10\nsyncLimit=5\npeerType=participant\nserver.1=a:1\nserver.2=b:1\nostler.consensus=paxos\n\
-                ostler.electionTimeoutMs=1000\nostler.heartbeatMs=50\nostler.linearizableReads=true",
+                ostler.electionTimeoutMs=1000\nostler.heartbeatMs=50\nostler.linearizableReads=true\n\
+                quorumListenOnAllIPs=true",
             |c| {
                 c.ensemble.as_ref().is_some_and(|ensemble| {
                     (ensemble.members.len(), ensemble.engine) == (2, EngineKind::Paxos)
                         && (ensemble.election_timeout_ms, ensemble.heartbeat_ms) == (1_000, 50)
                         && ensemble.linearizable_reads
+                        && ensemble.listen_on_all_ips
                 })
             },
         ),

@@ -233,6 +233,7 @@ fn config_of(server: u8, engine: EngineKind) -> Config {
         election_timeout_ms: 300,
         heartbeat_ms: 30,
         linearizable_reads: false,
+        listen_on_all_ips: false,
     });
     config
 }
