@@ -1,15 +1,20 @@
 //! Other people's clients, as programs that are told where the server is.
 //!
-//! A program prints what it has passed, `RESTART` when it wants the server killed and started again on its data (it is
-//! answered `RESTARTED`), and `PASSED` as its last line. Everything else it has to say is for people.
+//! A program prints what it has passed, `RESTART 0x<session>` when it wants the server of that session killed and started again on its
+//! data (it is answered `RESTARTED`), and `PASSED` as its last line. Everything else it has to say is for people.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::process::{Kind, Server, cache, have_tools, lock_cache, repository};
+use crate::ensemble::{Engine, Ensemble};
+use crate::process::{
+    Kind, SUPER_DIGEST, Server, cache, four_letter_word, have_tools, lock_cache, repository,
+};
 
 /// How long one client program may take in all.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(300);
@@ -21,25 +26,99 @@ pub fn source(name: &str) -> PathBuf {
 
 /// Runs `clients/<name>/install`, which fetches what the client needs with its language's ordinary package client into
 /// the folder given to it, and answers the path that the script prints. `None`, with a line saying why, without the tools.
-pub fn install(name: &str, tools: &[&str]) -> Option<PathBuf> {
+///
+/// It is done once in a process: another run would take away under a running client what it has not loaded yet.
+pub fn install(name: &'static str, tools: &[&str]) -> Option<PathBuf> {
+    static INSTALLED: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
     if !have_tools(tools) {
         return None;
     }
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(installed.entry(name).or_insert_with(|| run_install(name)).clone())
+}
+
+fn run_install(name: &str) -> PathBuf {
     let _lock = lock_cache(name);
     let script = source(name).join("install");
     let output = Command::new(&script).arg(cache().join(name)).stderr(Stdio::inherit()).output();
     let output = output.unwrap_or_else(|error| panic!("run {}: {error}", script.display()));
     assert!(output.status.success(), "{} failed: {}", script.display(), output.status);
     let printed = String::from_utf8(output.stdout).expect("a path");
-    Some(PathBuf::from(printed.lines().last().expect("a path").trim()))
+    PathBuf::from(printed.lines().last().expect("a path").trim())
 }
 
-/// Starts the server under test and the program with the server's address as its last argument; plays its part in the
-/// conversation described above and panics unless the program passes.
-pub fn run(program: &Path, arguments: &[&str]) {
-    let Some(mut server) = Server::start(Kind::under_test()) else { return };
+/// What a client talks to.
+#[derive(Debug)]
+pub enum Subject {
+    /// The server under test.
+    One(Server),
+    /// Three members, and which of them is down.
+    Three(Ensemble, Option<u8>),
+}
+
+impl Subject {
+    /// The server under test; `None` without what it needs.
+    pub fn one() -> Option<Subject> {
+        Server::start(Kind::under_test()).map(Subject::One)
+    }
+
+    /// An ensemble of Ostler; `None` where Apache ZooKeeper is under test.
+    ///
+    /// Its reads are linearizable: the programs read at one member what they know to be written at another.
+    pub fn three() -> Option<Subject> {
+        if Kind::under_test() != Kind::Ostler {
+            return None;
+        }
+        let digest = format!("DigestAuthenticationProvider.superDigest={SUPER_DIGEST}");
+        let settings = ["extendedTypesEnabled=true", "ostler.linearizableReads=true", &digest];
+        Some(Subject::Three(Ensemble::start(Engine::Raft, 3, &settings), None))
+    }
+
+    /// What clients are told: one address, or several with commas between them.
+    pub fn connect_string(&self) -> String {
+        match self {
+            Subject::One(server) => server.address().to_string(),
+            Subject::Three(ensemble, _) => {
+                ensemble.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            }
+        }
+    }
+
+    /// `kill -9` of the server that a session is connected to.
+    pub fn kill(&mut self, session: i64) {
+        match self {
+            Subject::One(server) => server.kill(),
+            Subject::Three(ensemble, down) => {
+                let listed = format!(",sid=0x{session:x},");
+                let server = ensemble.await_that("a member has the session", |ensemble| {
+                    let holds =
+                        |server: &u8| four_letter_word(ensemble.address(*server), "cons").contains(&listed);
+                    ensemble.servers().into_iter().find(holds)
+                });
+                println!("server.{server} of session {session:#x} is killed");
+                ensemble.kill(server);
+                *down = Some(server);
+            }
+        }
+    }
+
+    /// Starts what was killed.
+    pub fn launch(&mut self) {
+        match self {
+            Subject::One(server) => server.launch(),
+            Subject::Three(ensemble, down) => {
+                ensemble.launch(down.take().expect("one was killed"));
+                ensemble.await_serving();
+            }
+        }
+    }
+}
+
+/// Starts the program with the subject's addresses as its last argument; plays its part in the conversation described above and panics
+/// unless the program passes.
+pub fn run(program: &Path, arguments: &[&str], mut subject: Subject) {
     let mut command = Command::new(program);
-    command.args(arguments).arg(server.address().to_string());
+    command.args(arguments).arg(subject.connect_string());
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
     let mut program = Program::new(child);
@@ -47,17 +126,15 @@ pub fn run(program: &Path, arguments: &[&str]) {
     let mut passed = false;
     while let Some(line) = program.next_line(deadline) {
         println!("{line}");
-        match line.as_str() {
-            "RESTART" => {
-                server.restart();
-                program.answer("RESTARTED");
-            }
-            "PASSED" => passed = true,
-            _ => {}
+        if let Some(session) = line.strip_prefix("RESTART 0x") {
+            subject.kill(i64::from_str_radix(session, 16).expect("a session"));
+            subject.launch();
+            program.answer("RESTARTED");
         }
+        passed |= line == "PASSED";
     }
     let status = program.child.wait().expect("the client program");
-    assert!(passed && status.success(), "the client did not pass ({status}); server: {:?}", server.kind());
+    assert!(passed && status.success(), "the client did not pass ({status})");
 }
 
 /// A running client program. Dropping it kills it.

@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use ostler_tests::client::install;
-use ostler_tests::process::{Kind, Server};
+use ostler_tests::client::{Subject, install};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -15,12 +14,13 @@ const WAIT: Duration = Duration::from_secs(20);
 struct Cli {
     child: Child,
     lines: Receiver<String>,
+    session: i64,
 }
 
 impl Cli {
-    fn start(program: &Path, server: &Server) -> Cli {
+    fn start(program: &Path, server: &Subject) -> Cli {
         let mut command = Command::new(program);
-        command.arg("-h").arg(server.address().to_string());
+        command.arg("-h").arg(server.connect_string());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start cli_mt");
         let output = child.stderr.take().expect("a pipe from cli_mt");
@@ -29,8 +29,11 @@ impl Cli {
         std::thread::spawn(move || {
             BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let mut cli = Cli { child, lines };
-        cli.expect(&["Watcher SESSION_EVENT state = CONNECTED_STATE", "Got a new session id: 0x"]);
+        let mut cli = Cli { child, lines, session: 0 };
+        cli.expect(&["Watcher SESSION_EVENT state = CONNECTED_STATE"]);
+        let line = cli.expect_one("Got a new session id: 0x");
+        let digits = line.trim_start_matches("Got a new session id: 0x").trim();
+        cli.session = i64::from_str_radix(digits, 16).expect("a session");
         cli
     }
 
@@ -43,16 +46,19 @@ impl Cli {
     }
 
     fn expect(&mut self, expected: &[&str]) {
+        expected.iter().for_each(|wanted| drop(self.expect_one(wanted)));
+    }
+
+    /// Waits for a line that begins so, and answers it.
+    fn expect_one(&mut self, wanted: &str) -> String {
         let deadline = Instant::now() + WAIT;
-        for &wanted in expected {
-            loop {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let line =
-                    self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("cli_mt did not say: {wanted}"));
-                println!("{line}");
-                if line.trim() == wanted || line.starts_with(wanted) {
-                    break;
-                }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line =
+                self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("cli_mt did not say: {wanted}"));
+            println!("{line}");
+            if line.trim() == wanted || line.starts_with(wanted) {
+                return line;
             }
         }
     }
@@ -73,8 +79,17 @@ impl Drop for Cli {
 
 #[test]
 fn the_c_client_cannot_tell_the_server_from_zookeeper() {
+    talk_to(Subject::one());
+}
+
+#[test]
+fn the_c_client_survives_the_member_it_is_connected_to() {
+    talk_to(Subject::three());
+}
+
+fn talk_to(subject: Option<Subject>) {
     let Some(program) = install("c", &["apt-get", "dpkg-deb"]) else { return };
-    let Some(mut server) = Server::start(Kind::under_test()) else { return };
+    let Some(mut server) = subject else { return };
     let mut cli = Cli::start(&program, &server);
     let mut other = Cli::start(&program, &server);
 
@@ -119,7 +134,7 @@ fn the_c_client_cannot_tell_the_server_from_zookeeper() {
     // The session, its ephemerals and its watches outlive the server's process.
     cli.ask("get /c", &["/c: rc = 0"]);
     cli.ask("ls /c/child", &["/c/child: rc = 0", "below"]);
-    server.kill();
+    server.kill(cli.session);
     cli.expect(&["Watcher SESSION_EVENT state = CONNECTING_STATE"]);
     server.launch();
     cli.expect(&["Watcher SESSION_EVENT state = CONNECTED_STATE"]);

@@ -2,22 +2,33 @@
 
 use std::path::Path;
 
-use ostler_tests::client::{install, run};
+use ostler_tests::client::{Subject, install, run};
 
-#[test]
-fn java_clients_cannot_tell_the_server_from_zookeeper() {
+fn talk_to(subject: impl Fn() -> Option<Subject>) {
     let Some(folder) = install("java", &["java", "javac", "mvn"]) else { return };
     for program in ["Plain", "Recipes"] {
-        java(&folder, program);
+        let Some(subject) = subject() else { return };
+        java(&folder, program, subject);
     }
 }
 
-fn java(folder: &Path, program: &str) {
+#[test]
+fn java_clients_cannot_tell_the_server_from_zookeeper() {
+    talk_to(Subject::one);
+}
+
+#[test]
+fn java_clients_survive_the_member_they_are_connected_to() {
+    talk_to(Subject::three);
+}
+
+fn java(folder: &Path, program: &str, subject: Subject) {
     let class_path = format!("{0}/classes:{0}/lib/*", folder.display());
     let quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error";
     // These programs are short: more time goes into starting them than into running them.
     run(
         Path::new("java"),
         &["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", quiet, "-cp", &class_path, program],
+        subject,
     );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ostler_tests::process::{Kind, Server};
+use ostler_tests::client::Subject;
 use zk::{AddWatchMode, Client, CreateMode, CreateOptions, Error, EventType, SessionState};
 use zookeeper_client as zk;
 
@@ -13,9 +13,9 @@ const CONTAINER: CreateOptions<'static> = CreateMode::Container.with_acls(zk::Ac
 
 const WAIT: Duration = Duration::from_secs(20);
 
-async fn connect(server: &Server) -> Client {
+async fn connect(server: &Subject) -> Client {
     let connector = Client::connector().with_session_timeout(Duration::from_secs(30));
-    connector.connect(&server.address().to_string()).await.expect("connect")
+    connector.connect(&server.connect_string()).await.expect("connect")
 }
 
 async fn in_time<T>(what: impl Future<Output = T>) -> T {
@@ -28,7 +28,16 @@ fn is(event: &zk::WatchedEvent, kind: EventType, path: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zookeeper_client_cannot_tell_the_server_from_zookeeper() {
-    let Some(mut server) = Server::start(Kind::under_test()) else { return };
+    talk_to(Subject::one()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zookeeper_client_survives_the_member_it_is_connected_to() {
+    talk_to(Subject::three()).await;
+}
+
+async fn talk_to(subject: Option<Subject>) {
+    let Some(mut server) = subject else { return };
     let client = connect(&server).await;
     crud(&client).await;
     kinds(&client).await;
@@ -70,7 +79,7 @@ async fn kinds(client: &Client) {
     client.create("/rust/ttl", b"", &OPEN.clone().with_ttl(Duration::from_secs(3600))).await.unwrap();
 }
 
-async fn ephemerals(server: &Server, client: &Client) {
+async fn ephemerals(server: &Subject, client: &Client) {
     let other = connect(server).await;
     other.create("/rust/ephemeral", b"", &EPHEMERAL).await.unwrap();
     assert_eq!(other.list_ephemerals("/rust").await.unwrap(), ["/rust/ephemeral"]);
@@ -106,7 +115,7 @@ async fn watches(client: &Client) {
     is(&in_time(below.changed()).await, EventType::NodeDeleted, "/rust/w/child");
 }
 
-async fn acls(server: &Server, client: &Client) {
+async fn acls(server: &Subject, client: &Client) {
     let ann = connect(server).await;
     let hers = CreateMode::Persistent.with_acls(zk::Acls::creator_all());
     assert_eq!(ann.create("/rust/private", b"hers", &hers).await.unwrap_err(), Error::InvalidAcl);
@@ -155,7 +164,7 @@ async fn multi(client: &Client) {
     assert!(matches!(&results[2], zk::MultiReadResult::Error { err: Error::NoNode }), "{results:?}");
 }
 
-async fn locks(server: &Server) {
+async fn locks(server: &Subject) {
     let (first, second) = (connect(server).await, connect(server).await);
     let prefix = || zk::LockPrefix::new_curator("/rust/lock", "latch-").unwrap();
     let options = || zk::LockOptions::new(zk::Acls::anyone_all()).with_ancestor_options(CONTAINER).unwrap();
@@ -170,7 +179,7 @@ async fn locks(server: &Server) {
 
 /// The session, its ephemerals and its one-time watches outlive the server's process. (This client does not set its
 /// persistent watches again after a reconnect; the Java client's test covers those.)
-async fn restart(server: &mut Server) {
+async fn restart(server: &mut Subject) {
     let client = connect(server).await;
     let session = client.session_id();
     client.create("/rust/survivor", b"", &EPHEMERAL).await.unwrap();
@@ -179,7 +188,7 @@ async fn restart(server: &mut Server) {
     let (_, children) = client.list_and_watch_children("/rust/after").await.unwrap();
     let (_, created) = client.check_and_watch_stat("/rust/later").await.unwrap();
     let mut state = client.state_watcher();
-    server.kill();
+    server.kill(session.0);
     while in_time(state.changed()).await != SessionState::Disconnected {}
     server.launch();
     while in_time(state.changed()).await != SessionState::SyncConnected {}

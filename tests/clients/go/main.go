@@ -1,7 +1,7 @@
-// go-zookeeper against a server: `client HOST:PORT`.
+// go-zookeeper against a server: `client HOST:PORT[,HOST:PORT…]`.
 //
-// Prints one line per passed check and PASSED at the end. Prints RESTART when it wants the server killed and started
-// again, and waits for RESTARTED on its standard input.
+// Prints one line per passed check and PASSED at the end. Prints RESTART 0x<session> when it wants the server
+// of that session killed and started again, and waits for RESTARTED on its standard input.
 package main
 
 import (
@@ -43,7 +43,7 @@ func refuses(expected, err error) {
 }
 
 func connect() (*zk.Conn, <-chan zk.Event) {
-	conn, events, err := zk.Connect([]string{server}, 10*time.Second, zk.WithLogger(quiet{}))
+	conn, events, err := zk.Connect(strings.Split(server, ","), 10*time.Second, zk.WithLogger(quiet{}))
 	succeeds(err)
 	await(events, zk.StateHasSession)
 	return conn, events
@@ -230,7 +230,7 @@ func locks(*zk.Conn) {
 }
 
 func fourLetterWords(*zk.Conn) {
-	require(zk.FLWRuok([]string{server}, wait)[0], "ruok")
+	require(zk.FLWRuok(strings.Split(server, ","), wait)[0], "ruok")
 	// Its FLWSrvr and FLWCons do not understand what ZooKeeper 3.9 writes.
 }
 
@@ -246,7 +246,7 @@ func restart(*zk.Conn) {
 	succeeds(err)
 	_, _, created, err := c.ExistsW("/go/later")
 	succeeds(err)
-	fmt.Println("RESTART")
+	fmt.Printf("RESTART %#x\n", id)
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	succeeds(err)
 	require(line == "RESTARTED\n", "%q", line)

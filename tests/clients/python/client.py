@@ -1,7 +1,7 @@
-"""kazoo against a server: `client.py HOST:PORT`.
+"""kazoo against a server: `client.py HOST:PORT[,HOST:PORT…]`.
 
-Prints one line per passed check and `PASSED` at the end. Prints `RESTART` when it wants the server killed and started
-again, and waits for `RESTARTED` on its standard input.
+Prints one line per passed check and `PASSED` at the end. Prints `RESTART 0x<session>` when it wants the server of that
+session killed and started again, and waits for `RESTARTED` on its standard input.
 """
 
 import datetime
@@ -309,7 +309,7 @@ def restart(zk):
     DataWatch(zk, "/kazoo/after", lambda data, stat: values.put(data))
     ChildrenWatch(zk, "/kazoo/after", lambda children: lists.put(children))
     assert values.get(timeout=WAIT) == b"before" and lists.get(timeout=WAIT) == []
-    print("RESTART", flush=True)
+    print(f"RESTART {session:#x}", flush=True)
     assert sys.stdin.readline().strip() == "RESTARTED"
     seen = []
     while seen != ["SUSPENDED", "CONNECTED"]:

@@ -62,9 +62,9 @@ final class Check {
         System.out.println("passed " + name);
     }
 
-    /** Has the server killed and started again. */
-    static void restartServer() throws IOException {
-        System.out.println("RESTART");
+    /** Has the server of that session killed and started again. */
+    static void restartServer(long session) throws IOException {
+        System.out.println("RESTART 0x" + Long.toHexString(session));
         equal("RESTARTED", new BufferedReader(new InputStreamReader(System.in)).readLine());
     }
 }

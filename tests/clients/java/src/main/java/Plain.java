@@ -22,7 +22,7 @@ import org.apache.zookeeper.data.ACL;
 import org.apache.zookeeper.data.Id;
 import org.apache.zookeeper.data.Stat;
 
-/** The Java client against a server: {@code Plain HOST:PORT}. */
+/** The Java client against a server: {@code Plain HOST:PORT[,HOST:PORT…]}. */
 public final class Plain {
     private static String server;
 
@@ -200,7 +200,7 @@ public final class Plain {
         zk.getChildren("/java/after", event -> keep(children, event));
         zk.exists("/java/later", event -> keep(created, event));
         zk.addWatch("/java/after", event -> keep(recursive, event), AddWatchMode.PERSISTENT_RECURSIVE);
-        Check.restartServer();
+        Check.restartServer(id);
         Check.equal(KeeperState.SyncConnected, Check.next(session).getState());
         Check.equal(KeeperState.Disconnected, Check.next(session).getState());
         Check.equal(KeeperState.SyncConnected, Check.next(session).getState());

@@ -31,7 +31,7 @@ import org.apache.curator.framework.state.ConnectionState;
 import org.apache.curator.retry.RetryForever;
 import org.apache.zookeeper.CreateMode;
 
-/** Curator's recipes against a server: {@code Recipes HOST:PORT}. */
+/** Curator's recipes against a server: {@code Recipes HOST:PORT[,HOST:PORT…]}. */
 public final class Recipes {
     private static String server;
 
@@ -217,7 +217,7 @@ public final class Recipes {
             long session = client.getZookeeperClient().getZooKeeper().getSessionId();
             BlockingQueue<ConnectionState> states = new LinkedBlockingQueue<>();
             client.getConnectionStateListenable().addListener((ignored, state) -> states.add(state));
-            Check.restartServer();
+            Check.restartServer(session);
             Check.equal(ConnectionState.SUSPENDED, Check.next(states));
             Check.equal(ConnectionState.RECONNECTED, Check.next(states));
             Check.equal(session, client.getZookeeperClient().getZooKeeper().getSessionId());
