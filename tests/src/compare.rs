@@ -1,7 +1,8 @@
 //! The same conversation with two servers, and where their answers part.
 //!
 //! A conversation is spoken with each server alone; requests never overlap, and after each one every session pings, so
-//! that the watch events it caused have arrived. What is compared is text: a frame's fields, with times and passwords
+//! that the watch events it caused have arrived. With an ensemble the sessions are spread over its members, and each sends a
+//! `sync` before it pings, so that its member has heard of everything. What is compared is text: a frame's fields, with times and passwords
 //! left out, session ids as names, zxids as distances from the run's begin, and listings sorted.
 
 use std::collections::BTreeMap;
@@ -54,14 +55,14 @@ impl fmt::Display for Difference {
 }
 
 /// Speaks the conversation of `seed` with both servers. A difference comes back as small as it could be made.
-pub fn compare(seed: u64, length: usize, servers: [SocketAddr; 2]) -> Option<Difference> {
+pub fn compare(seed: u64, length: usize, servers: [&[SocketAddr]; 2]) -> Option<Difference> {
     let steps = conversation(seed, length);
     let first = difference(seed, &steps, servers)?;
     Some(shrink(first, servers))
 }
 
 /// Drops steps as long as a difference remains.
-fn shrink(found: Difference, servers: [SocketAddr; 2]) -> Difference {
+fn shrink(found: Difference, servers: [&[SocketAddr]; 2]) -> Difference {
     let deadline = Instant::now() + SHRINK_TIME;
     let mut smallest = found;
     let mut chunk = smallest.steps.len() / 2;
@@ -84,7 +85,7 @@ fn shrink(found: Difference, servers: [SocketAddr; 2]) -> Difference {
     smallest
 }
 
-fn difference(seed: u64, steps: &[Step], servers: [SocketAddr; 2]) -> Option<Difference> {
+fn difference(seed: u64, steps: &[Step], servers: [&[SocketAddr]; 2]) -> Option<Difference> {
     // Runs on one pair of servers see the same history but not the same nodes.
     static RUN: AtomicU32 = AtomicU32::new(0);
     let folder = format!("/run{:06}", RUN.fetch_add(1, Ordering::Relaxed));
@@ -104,7 +105,8 @@ fn difference(seed: u64, steps: &[Step], servers: [SocketAddr; 2]) -> Option<Dif
 
 /// One conversation with one server.
 struct Run {
-    server: SocketAddr,
+    /// Where each slot connects, in turn.
+    servers: Vec<SocketAddr>,
     place: Place,
     slots: Vec<Slot>,
     /// Names of sessions by id, in the order of their appearance.
@@ -121,10 +123,10 @@ struct Slot {
 }
 
 impl Run {
-    fn speak(server: SocketAddr, folder: &str, steps: &[Step]) -> Transcript {
-        let (mut control, zxid_base) = prepare(server, folder);
+    fn speak(servers: &[SocketAddr], folder: &str, steps: &[Step]) -> Transcript {
+        let (mut control, zxid_base) = prepare(servers[0], folder);
         let mut run = Run {
-            server,
+            servers: servers.to_vec(),
             place: Place { folder: folder.to_owned(), zxid_base },
             slots: Vec::new(),
             names: BTreeMap::new(),
@@ -146,6 +148,8 @@ impl Run {
     }
 
     fn step(&mut self, step: &Step) -> Vec<String> {
+        // Sessions that began since have zxids too.
+        (0..SESSIONS).for_each(|slot| self.catch_up(slot));
         match step {
             Step::Ask(slot, request) => self.ask(*slot, request),
             Step::Resume(slot) => {
@@ -193,10 +197,24 @@ impl Run {
     }
 
     fn ping(&mut self, slot: usize) {
+        self.catch_up(slot);
         if self.slots[slot].connection.is_some() {
             let ping = Request::Raw { op: op::PING, body: Vec::new() }.frame(-2, &self.place);
             self.send(slot, &ping);
             self.receive_reply(slot, op::PING);
+        }
+    }
+
+    /// Waits until the slot's member has heard of what others have. What comes meanwhile counts, the reply does not.
+    fn catch_up(&mut self, slot: usize) {
+        if self.servers.len() == 1 {
+            return;
+        }
+        let sync = Request::Path { op: op::SYNC, path: "/".to_owned() };
+        self.send(slot, &sync.frame(i32::MAX, &self.place));
+        let before = self.lines.len();
+        if self.receive_reply(slot, op::SYNC).is_some() && self.lines.len() > before {
+            self.lines.pop();
         }
     }
 
@@ -238,7 +256,7 @@ impl Run {
     /// Resumes the slot's session, or begins a new one where the server knows it no more.
     fn connect(&mut self, slot: usize) {
         for _ in 0..2 {
-            let mut connection = Connection::open(self.server);
+            let mut connection = Connection::open(self.servers[slot % self.servers.len()]);
             connection.send(&handshake(&self.slots[slot].identity, 0, SESSION_TIMEOUT_MS));
             let Received::Frame(reply) = connection.receive() else {
                 self.lines.push(format!("{slot} no handshake reply"));
