@@ -36,6 +36,8 @@ pub enum Fault {
     Bridge(Link),
     /// The ways of the leader come and go: nobody may be able to agree.
     Flap,
+    /// The leader dies in the moment in which a follower comes back that has missed much: it is needed before it has caught up.
+    KillLeaderOfTheLate,
     /// What the leader sends and hears comes late.
     SlowLeader,
     /// A follower loses its disk.
@@ -45,7 +47,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order of the short form.
-pub const FAULTS: [Fault; 20] = [
+pub const FAULTS: [Fault; 21] = [
     Fault::KillLeader,
     Fault::IsolateLeader(Link::Hole),
     Fault::KillFollower,
@@ -57,6 +59,7 @@ pub const FAULTS: [Fault; 20] = [
     Fault::LeaderUnheard,
     Fault::LeaderDeaf,
     Fault::Flap,
+    Fault::KillLeaderOfTheLate,
     Fault::SlowLeader,
     Fault::KillAll,
     Fault::IsolateLeader(Link::Cut),
@@ -113,6 +116,12 @@ fn begin(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
         Fault::LeaderUnheard => ensemble.links.set_outgoing(leader, Link::Hole),
         Fault::LeaderDeaf => ensemble.links.set_incoming(leader, Link::Hole),
         Fault::Bridge(link) => ensemble.links.set_between(leader, victim, link),
+        Fault::KillLeaderOfTheLate => {
+            ensemble.links.set_around(victim, Link::Stall);
+            std::thread::sleep(Duration::from_secs(1));
+            ensemble.links.heal();
+            ensemble.kill(leader);
+        }
         Fault::Flap => flap(ensemble, leader),
         Fault::SlowLeader => ensemble.links.set_around(leader, Link::Slow(Duration::from_millis(20))),
         Fault::RollingRestart => restart_each(ensemble),
@@ -121,7 +130,7 @@ fn begin(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
 
 fn mend(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
     match fault {
-        Fault::KillLeader => ensemble.launch(leader),
+        Fault::KillLeader | Fault::KillLeaderOfTheLate => ensemble.launch(leader),
         Fault::KillFollower => ensemble.launch(victim),
         Fault::WipeFollower => {
             ensemble.wipe(victim);

@@ -174,3 +174,79 @@ pub fn history(address: SocketAddr, evidence: &[Evidence], now: u64) -> Vec<Call
     }
     calls
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jute::Record;
+
+    fn with(path: &str, data: &str, owner: i64) -> (String, Znode) {
+        let stat =
+            Record::new().long(1).long(1).long(0).long(0).int(0).int(0).int(0).long(owner).int(0).int(0);
+        (path.to_owned(), Znode { data: data.to_owned(), stat: stat.long(1).0 })
+    }
+
+    /// What two clients know that fits the tree below, each kind of promise once.
+    fn told() -> [Evidence; 2] {
+        let named = |data: &str, name: &str| (data.to_owned(), name.to_owned());
+        let first = Evidence {
+            created: [named("/kept/0-1", "1"), named("/kept/0-2", "2")].into(),
+            deleted: [("/kept/0-2".to_owned(), true)].into(),
+            named: [named("0:3", "/sequential/n-0000000000"), named("0:4", "/sequential/n-0000000002")]
+                .into(),
+            own: (5, 7),
+            ephemerals: [
+                ("/ephemerals/0-6".to_owned(), (9, Ephemeral::Held)),
+                ("/ephemerals/0-5".to_owned(), (0, Ephemeral::Gone)),
+            ]
+            .into(),
+            written: vec![1, 3],
+            ..Evidence::default()
+        };
+        [first, Evidence { written: vec![2], ..Evidence::default() }]
+    }
+
+    fn shown() -> Tree {
+        let znodes = [
+            with("/kept/0-1", "1", 0),
+            with("/own/0", "6", 0),
+            with("/sequential/n-0000000000", "0:3", 0),
+            with("/sequential/n-0000000001", "1:1", 0),
+            with("/sequential/n-0000000002", "0:4", 0),
+            with("/ephemerals/0-6", "", 9),
+        ];
+        znodes.into()
+    }
+
+    /// Whether the verdict is against an ensemble that shows something else.
+    fn bites(spoil: impl FnOnce(&mut Tree)) -> bool {
+        let mut tree = shown();
+        spoil(&mut tree);
+        std::panic::catch_unwind(|| judge(&tree, &told())).is_err()
+    }
+
+    #[test]
+    fn whatever_is_kept_is_kept() {
+        judge(&shown(), &told());
+    }
+
+    #[test]
+    fn every_broken_promise_is_found() {
+        assert!(bites(|tree| drop(tree.remove("/kept/0-1"))), "a lost create");
+        assert!(bites(|tree| tree.extend([with("/kept/0-2", "2", 0)])), "a delete undone");
+        assert!(bites(|tree| tree.extend([with("/own/0", "4", 0)])), "a lost set");
+        assert!(bites(|tree| drop(tree.remove("/ephemerals/0-6"))), "an ephemeral that died early");
+        assert!(bites(|tree| tree.extend([with("/ephemerals/0-5", "", 8)])), "one that outlives its session");
+        let number = |number| format!("/sequential/n-000000000{number}");
+        assert!(bites(|tree| tree.extend([with(&number(3), "1:1", 0)])), "a write that happened twice");
+        assert!(bites(|tree| tree.extend([with(&number(3), "0:2", 0)])), "a session's writes out of order");
+        assert!(bites(|tree| drop(tree.remove(&number(2)))), "a lost sequential znode");
+    }
+
+    #[test]
+    fn a_zxid_is_given_once() {
+        let twice = [told()[1].written.clone(), vec![2]];
+        let told = twice.map(|written| Evidence { written, ..Evidence::default() });
+        assert!(std::panic::catch_unwind(|| judge(&Tree::new(), &told)).is_err());
+    }
+}
