@@ -10,6 +10,7 @@
 //! | `host`, `network`, `socket` | machines, ways between members, connections of clients |
 //! | `client`, `workload`, `book` | clients, what they ask, what they count on |
 //! | `history`, `checkers` | evidence and guarantees |
+//! | `shrink` | a failure with as little around it as possible |
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod host;
 pub mod network;
 pub mod plan;
 pub mod random;
+pub mod shrink;
 pub mod socket;
 pub mod trace;
 pub mod workload;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use server::config::EngineKind;
 use sim::plan::Plan;
+use sim::shrink::shrink;
 use sim::world;
 
 /// Whole ensembles in one thread, from one seed.
@@ -25,6 +26,9 @@ struct Options {
     /// Run only this seed, and tell what happens.
     #[arg(long)]
     seed: Option<u64>,
+    /// With --seed: leave out whatever the failure does not need, first.
+    #[arg(long)]
+    shrink: bool,
     /// With --seed: show what the members log, too.
     #[arg(long)]
     log: bool,
@@ -57,7 +61,7 @@ fn main() -> ExitCode {
     }
     name_the_seed_of_a_panic();
     match options.seed {
-        Some(seed) => replay(seed, &engines),
+        Some(seed) => replay(seed, &engines, options.shrink),
         None => explore(&options, &engines),
     }
 }
@@ -73,11 +77,14 @@ fn name_the_seed_of_a_panic() {
     }));
 }
 
-fn replay(seed: u64, engines: &[EngineKind]) -> ExitCode {
+fn replay(seed: u64, engines: &[EngineKind], smaller: bool) -> ExitCode {
     let mut failed = false;
     for engine in engines {
         RUNNING.set(Some((seed, *engine)));
-        let outcome = world::run(&Plan::new(seed, *engine), true);
+        let whole = Plan::new(seed, *engine);
+        let plan = if smaller { shrink(&whole) } else { whole };
+        println!("{plan:?}");
+        let outcome = world::run(&plan, true);
         println!("{engine}: {outcome:?}");
         failed |= outcome.violation.is_some();
     }
