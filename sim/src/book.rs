@@ -121,10 +121,8 @@ impl Book {
     pub fn heard(&mut self, kind: i32, path: &str, zxid: i64) -> bool {
         let Some(kind) = EventType::from_i32(kind) else { return false };
         let mut waited = false;
-        let in_data = matches!(
-            kind,
-            EventType::NodeCreated | EventType::NodeDataChanged | EventType::NodeDeleted
-        );
+        let in_data =
+            matches!(kind, EventType::NodeCreated | EventType::NodeDataChanged | EventType::NodeDeleted);
         if in_data {
             waited |= self.data.remove(path).is_some();
             waited |= self.exist.remove(path).is_some();
@@ -159,9 +157,9 @@ impl Book {
             (Kind::Persistent, &self.persistent),
             (Kind::Recursive, &self.recursive),
         ];
-        tables
-            .into_iter()
-            .flat_map(|(kind, watches)| watches.iter().map(move |(path, since)| (kind, path.as_str(), *since)))
+        tables.into_iter().flat_map(|(kind, watches)| {
+            watches.iter().map(move |(path, since)| (kind, path.as_str(), *since))
+        })
     }
 
     /// The request that sets all of them again: opcode and record.

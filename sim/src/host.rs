@@ -72,7 +72,7 @@ impl Host {
         let skew_ms = random.between(0, 10_000) as i64 - 5_000;
         Host {
             id,
-            disk: SimDisk::new(random.next()),
+            disk: SimDisk::new(random.number()),
             config,
             member: None,
             life: 0,

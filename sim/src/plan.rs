@@ -92,14 +92,13 @@ impl Plan {
         let mut config = config::load(&command_line).expect("a valid configuration").config;
         config.server_id = id;
         config.storage.segment_bytes = self.segment_bytes;
-        let member = config::Member {
-            addresses: vec![("localhost".to_owned(), 1)],
-            observer: false,
-            client: None,
-        };
+        let member =
+            config::Member { addresses: vec![("localhost".to_owned(), 1)], observer: false, client: None };
         config.ensemble = Some(Ensemble {
             members: (1..=self.members)
-                .map(|id| (id, config::Member { observer: self.observer && id == self.members, ..member.clone() }))
+                .map(|id| {
+                    (id, config::Member { observer: self.observer && id == self.members, ..member.clone() })
+                })
                 .collect(),
             engine: self.engine,
             election_timeout_ms: self.election_timeout_ms,

@@ -31,7 +31,8 @@ impl Search {
             return false;
         }
         self.runs_left -= 1;
-        let fails = run(&plan, false).violation.is_some_and(|violation| violation.guarantee == self.guarantee);
+        let fails =
+            run(&plan, false).violation.is_some_and(|violation| violation.guarantee == self.guarantee);
         if fails {
             self.best = plan;
         }

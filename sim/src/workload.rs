@@ -13,9 +13,8 @@ use wire::stat::Stat;
 use crate::random::Random;
 
 /// Paths that come and go.
-const PATHS: [&str; 12] = [
-    "/a", "/b", "/c", "/a/p", "/a/q", "/b/p", "/b/q", "/a/p/x", "/a/p/y", "/b/p/x", "/c/p", "/d",
-];
+const PATHS: [&str; 12] =
+    ["/a", "/b", "/c", "/a/p", "/a/q", "/b/p", "/b/q", "/a/p/x", "/a/p/y", "/b/p/x", "/c/p", "/d"];
 /// Paths with other ACLs. Nobody watches them: who may not read a node hears nothing of it.
 const GUARDED: [&str; 3] = ["/guarded", "/guarded/p", "/guarded/q"];
 /// Under these the sequential nodes grow.

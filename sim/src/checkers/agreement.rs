@@ -149,13 +149,19 @@ impl Agreement {
         let Some(first) = self.entries.first().map(|first| first.index) else { return Ok(()) };
         let Some(at) = index.checked_sub(first) else { return Ok(()) };
         let Some(state) = self.states.get(at as usize) else {
-            return Err(Violation::new(guarantee, format!("member {member} has applied {index}, which nobody agreed on")));
+            return Err(Violation::new(
+                guarantee,
+                format!("member {member} has applied {index}, which nobody agreed on"),
+            ));
         };
         if *state == state_of(machine) {
             return Ok(());
         }
         let zxid = machine.last_zxid();
-        Err(Violation::new(guarantee, format!("member {member} has another state at entry {index}, zxid {zxid:#x}")))
+        Err(Violation::new(
+            guarantee,
+            format!("member {member} has another state at entry {index}, zxid {zxid:#x}"),
+        ))
     }
 
     /// Everything that is agreed.

@@ -36,7 +36,10 @@ fn in_session_order(history: &History) -> Result<(), Violation> {
         if reply.zxid < *seen {
             return Err(Violation::new(
                 "a session never sees time run backwards",
-                format!("session {:#x}: xid {} shows {:#x} after {seen:#x}", call.session, call.xid, reply.zxid),
+                format!(
+                    "session {:#x}: xid {} shows {:#x} after {seen:#x}",
+                    call.session, call.xid, reply.zxid
+                ),
             ));
         }
         *seen = reply.zxid;

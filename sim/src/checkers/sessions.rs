@@ -50,10 +50,11 @@ fn not_too_early(agreement: &Agreement) -> Result<(), Violation> {
             led_us = if entry.kind == EntryKind::Leadership { *agreed_us } else { led_us };
         }
         let is_open = outcome.opcode == Opcode::CreateSession as i32 || outcome.opcode == MOVE_SESSION;
-        if is_open && outcome.code == 0 {
-            if let Ok(terms) = SessionTerms::read(&outcome.body) {
-                signs.insert(outcome.session, (outcome.agreed_us, terms.timeout_ms as u64 * 1000));
-            }
+        if is_open
+            && outcome.code == 0
+            && let Ok(terms) = SessionTerms::read(&outcome.body)
+        {
+            signs.insert(outcome.session, (outcome.agreed_us, terms.timeout_ms as u64 * 1000));
         }
         let is_expiry = outcome.opcode == Opcode::CloseSession as i32 && outcome.cxid == i32::MIN;
         if let Some((sign_us, timeout_us)) = signs.get(&outcome.session).filter(|_| is_expiry) {

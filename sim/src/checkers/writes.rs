@@ -124,14 +124,20 @@ fn in_session_order<'c>(
         if let Some(lost) = missing.get(&call.connection) {
             return Err(Violation::new(
                 "what a connection sends is done without holes",
-                format!("session {:#x}: xid {} is done and xid {lost} before it is not", call.session, call.xid),
+                format!(
+                    "session {:#x}: xid {} is done and xid {lost} before it is not",
+                    call.session, call.xid
+                ),
             ));
         }
         let last = last.entry(call.session).or_default();
         if outcome.zxid <= *last {
             return Err(Violation::new(
                 "writes of a session are done in its order",
-                format!("session {:#x}: xid {} got {:#x} after {last:#x}", call.session, call.xid, outcome.zxid),
+                format!(
+                    "session {:#x}: xid {} got {:#x} after {last:#x}",
+                    call.session, call.xid, outcome.zxid
+                ),
             ));
         }
         *last = outcome.zxid;

@@ -119,8 +119,12 @@ impl World {
 
     /// Brings what a member has written on its way.
     pub(super) fn collect_written(&mut self, id: u8) {
-        let slots: Vec<_> =
-            self.host(id).slots.iter().map(|(slot, (connection, wire))| (*slot, *connection, wire.clone())).collect();
+        let slots: Vec<_> = self
+            .host(id)
+            .slots
+            .iter()
+            .map(|(slot, (connection, wire))| (*slot, *connection, wire.clone()))
+            .collect();
         for (slot, connection, wire) in slots {
             let (bytes, blocked) = wire.take_written();
             if !bytes.is_empty() {

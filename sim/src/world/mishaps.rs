@@ -60,7 +60,7 @@ impl World {
             Fault::Wipe { target, off_us } => {
                 let id = self.aim(target);
                 self.switch_off(id, off_us);
-                let seed = self.random.next();
+                let seed = self.random.number();
                 self.host(id).disk = storage::disk::SimDisk::new(seed);
             }
             Fault::Snapshot { target } => {
