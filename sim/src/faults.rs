@@ -37,6 +37,18 @@ pub enum Fault {
         /// How long the machine stays off.
         off_us: u64,
     },
+    /// The process is asked to stop, and started again.
+    Stop {
+        /// Which.
+        target: Target,
+        /// How long it stays off.
+        off_us: u64,
+    },
+    /// The connections of a member's clients break.
+    Disconnect {
+        /// Whose.
+        target: Target,
+    },
     /// The disk fails an operation to come.
     DiskError {
         /// Whose.
@@ -124,7 +136,9 @@ pub fn draw(random: &mut Random, members: u8) -> Fault {
     let target = target(random, members);
     let for_us = duration_us(random);
     match random.below(100) {
-        0..30 => {
+        0..4 => Fault::Stop { target, off_us: for_us },
+        4..8 => Fault::Disconnect { target },
+        8..30 => {
             let operations = random.percent(60).then(|| random.below(60));
             Fault::Crash { target, operations, off_us: for_us }
         }

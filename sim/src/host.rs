@@ -55,6 +55,8 @@ pub struct Host {
     pub backlog: Vec<(usize, Wire)>,
     /// Accepted ones, by slot.
     pub slots: BTreeMap<usize, (usize, Wire)>,
+    /// How long the machine is off after the process has stopped, if it was asked to.
+    pub stops_for_us: Option<u64>,
     /// How long a cycle takes, flush included, in µs.
     pub cycle_us: (u64, u64),
     /// The last place whose state was compared.
@@ -86,6 +88,7 @@ impl Host {
             inbox: VecDeque::new(),
             backlog: Vec::new(),
             slots: BTreeMap::new(),
+            stops_for_us: None,
             cycle_us: (50, 500),
             compared: 0,
             disk_fails: false,
@@ -112,6 +115,7 @@ impl Host {
         self.disk.crash();
         self.member = None;
         self.disk_fails = false;
+        self.stops_for_us = None;
         self.paused_until_us = 0;
         (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         self.inbox.clear();

@@ -40,7 +40,8 @@ impl Plan {
     pub fn new(seed: u64, engine: EngineKind) -> Plan {
         let mut random = Random::new(seed);
         let observer = random.percent(15);
-        let members = if random.percent(70) { 3 } else { 5 } + u8::from(observer);
+        let voters = *random.pick(&[3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 1]);
+        let members = voters + u8::from(observer);
         let faulty_us = random.between(2_000_000, 10_000_000);
         let mut plan = Plan {
             seed,
@@ -64,7 +65,7 @@ impl Plan {
             at_us += random.below(2 * gap_us);
         }
         // One disk may be lost. A second one before the first is filled again would be more than any ensemble of three can bear.
-        if random.percent(20) {
+        if voters > 1 && random.percent(20) {
             let target = faults::target(&mut random, members);
             let wipe = Fault::Wipe { target, off_us: random.below(1_000_000) };
             plan.faults.push((random.between(1_000_000, faulty_us), wipe));

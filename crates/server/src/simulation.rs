@@ -74,6 +74,7 @@ impl Member {
         let clock = Clock::manual(Arc::clone(time));
         let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, place));
         let mut driver = Driver::new(Arc::clone(&shared), recovered.rest, Outbox::default());
+        driver.replica_mut().listen();
         if driver.is_alone() {
             driver.lead()?;
         }
@@ -138,6 +139,24 @@ impl Member {
     /// Asks for a snapshot at the next cycle.
     pub fn ask_snapshot(&self) {
         self.shared.inbox.ask(Errand::TakeSnapshot);
+    }
+
+    /// Asks it to stop; [`may_end`](Self::may_end) says when it is ready for that.
+    pub fn ask_stop(&self) {
+        self.shared.inbox.ask(Errand::Stop);
+    }
+
+    /// Whether it was asked to stop and has nothing left to do.
+    pub fn may_end(&self) -> bool {
+        self.driver.may_end()
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn end(self) -> Result<(), Ended> {
+        Ok(self.driver.end()?)
     }
 
     /// Role, leader and term.

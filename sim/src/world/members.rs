@@ -81,11 +81,26 @@ impl World {
             return Ok(());
         }
         self.compare(id, applied)?;
+        if self.host(id).member.as_ref().is_some_and(|member| member.may_end()) {
+            return self.stop(id);
+        }
         if busy {
             let delay_us = self.random.below(100);
             self.wake_server(id, delay_us);
         }
         self.wake_driver(id, TICK_US);
+        Ok(())
+    }
+
+    /// The process has done what it was asked to do before it stops.
+    fn stop(&mut self, id: u8) -> Result<(), Violation> {
+        let host = self.host(id);
+        let off_us = host.stops_for_us.unwrap_or(0);
+        let Some(member) = host.member.take() else { return Ok(()) };
+        if let Err(ended) = member.end() {
+            return self.process_ended(id, &ended);
+        }
+        self.switch_off(id, off_us);
         Ok(())
     }
 

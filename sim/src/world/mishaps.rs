@@ -24,6 +24,23 @@ impl World {
             Fault::Crash { target, operations: Some(operations), .. } => {
                 self.fail_disk(target, operations, disk::Fault::Crash);
             }
+            Fault::Stop { target, off_us } => {
+                let id = self.aim(target);
+                let host = self.host(id);
+                if let Some(member) = &host.member {
+                    member.ask_stop();
+                    host.stops_for_us = Some(off_us);
+                }
+            }
+            Fault::Disconnect { target } => {
+                let id = self.aim(target);
+                let slots: Vec<_> = self.host(id).slots.values().cloned().collect();
+                for (connection, wire) in slots {
+                    wire.hang_up();
+                    self.server_closes(connection);
+                }
+                self.wake_server(id, 0);
+            }
             Fault::DiskError { target, operations } => {
                 let id = self.aim(target);
                 self.host(id).disk_fails = true;

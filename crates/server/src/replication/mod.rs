@@ -175,6 +175,11 @@ impl<T: Transport> Driver<T> {
         &mut self.replica
     }
 
+    /// Whether it was asked to stop and has nothing left to do.
+    pub(crate) fn may_end(&self) -> bool {
+        self.stop
+    }
+
     /// Whether this is the only member of its group.
     pub(crate) fn is_alone(&self) -> bool {
         self.replica.is_alone()
@@ -206,7 +211,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Leaves everything durable and the directories free.
-    fn end(mut self) -> Result<(), Fatal> {
+    pub(crate) fn end(mut self) -> Result<(), Fatal> {
         self.snapshots.give_up();
         self.log.close()?;
         drop(self.data_dir);
