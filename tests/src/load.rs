@@ -29,6 +29,9 @@ const BATCH: u64 = 4;
 /// Between two requests of a client. The faults are what is tested, not the speed.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Between two requests of a client that only keeps its session.
+const REST: Duration = Duration::from_millis(500);
+
 const EPHEMERAL: i32 = 1;
 const SEQUENTIAL: i32 = 2;
 const OK: i32 = 0;
@@ -94,7 +97,7 @@ pub fn prepare(address: SocketAddr) {
 pub struct Load {
     /// What they share with whoever watches them.
     pub shared: Arc<Shared>,
-    clients: Vec<JoinHandle<Evidence>>,
+    clients: Vec<JoinHandle<(Evidence, Wanderer)>>,
 }
 
 impl Load {
@@ -128,13 +131,45 @@ impl Load {
         self.shared.written.load(Ordering::Relaxed)
     }
 
-    /// Lets the clients end with their sessions alive, and answers what they know.
-    pub fn end(self) -> Vec<Evidence> {
+    /// Ends the work and answers what the clients know, and what keeps their sessions alive.
+    pub fn end(self) -> (Vec<Evidence>, Rest) {
         self.shared.ended.store(true, Ordering::Relaxed);
-        self.clients
-            .into_iter()
-            .map(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        let join =
+            |client: JoinHandle<_>| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (evidence, mut clients): (Vec<Evidence>, Vec<Wanderer>) =
+            self.clients.into_iter().map(join).unzip();
+        let ended = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ended);
+        let keeper = std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                clients.iter_mut().for_each(keep_alive);
+                std::thread::sleep(REST);
+            }
+        });
+        (evidence, Rest { ended, keeper: Some(keeper) })
+    }
+}
+
+/// Clients that do nothing but to keep their sessions. Dropping it lets them go.
+#[derive(Debug)]
+pub struct Rest {
+    ended: Arc<AtomicBool>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        let kept = self.keeper.take().is_none_or(|keeper| keeper.join().is_ok());
+        assert!(kept || std::thread::panicking(), "a session was lost while its client rested");
+    }
+}
+
+fn keep_alive(client: &mut Wanderer) {
+    if client.is_connected() || client.session() == 0 {
+        client.ask_one(&get_data("/"));
+    } else {
+        assert_ne!(client.connect(), Connected::New, "a session was lost while its client rested");
     }
 }
 
@@ -165,7 +200,7 @@ impl Client {
         }
     }
 
-    fn run(mut self) -> Evidence {
+    fn run(mut self) -> (Evidence, Wanderer) {
         while !self.shared.ended.load(Ordering::Relaxed) {
             if !self.wanderer.is_connected() && !self.connect() {
                 std::thread::sleep(Duration::from_millis(20));
@@ -175,7 +210,7 @@ impl Client {
             std::thread::sleep(PAUSE);
         }
         self.evidence.written = std::mem::take(&mut self.wanderer.written);
-        self.evidence
+        (self.evidence, self.wanderer)
     }
 
     fn connect(&mut self) -> bool {

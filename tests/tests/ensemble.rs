@@ -67,7 +67,7 @@ fn promises_hold(engine: Engine) {
     let load = Load::start(ensemble.addresses(), CLIENTS, seed);
     suffer_all(&mut ensemble, &load, &mut Random::new(seed));
     let epoch = load.shared.epoch;
-    let evidence = load.end();
+    let (evidence, rest) = load.end();
     ensemble.await_that("the ephemerals of lost sessions are gone", |ensemble| {
         std::thread::sleep(Duration::from_millis(300));
         (!has_leftovers(&tree(ensemble.address(1))?, &evidence)).then_some(())
@@ -78,6 +78,7 @@ fn promises_hold(engine: Engine) {
         let difference = difference(&trees[0], tree);
         assert_eq!(difference, None, "members 1 and {} show the same", number + 1);
     }
+    drop(rest);
     judge(&trees[0], &evidence);
     let calls = history(ensemble.address(1), &evidence, epoch.elapsed().as_nanos() as u64);
     let unknown = calls.iter().filter(|call| call.answer == Answer::Unknown).count();
