@@ -304,15 +304,15 @@ impl Replica {
     /// Whether this server may write for the session now. The order of a leader's acceptance is the order of the log, so what is agreed
     /// and what is on the way to be agreed together say where a session is.
     fn may_write(&mut self, machine: &Machine, server: u8, command: &RefusedCommand, bytes: &[u8]) -> bool {
-        if self.alone {
-            return true;
-        }
         let session = command.session;
         if command.opcode == MOVE_SESSION || command.opcode == Opcode::CreateSession as i32 {
             // A body that is no terms is refused when it is applied.
             if let Some(terms) = read_terms(bytes) {
                 self.homes.proposed(session, terms.home);
             }
+            return true;
+        }
+        if self.alone {
             return true;
         }
         let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
