@@ -149,6 +149,9 @@ impl<T: Transport> Driver<T> {
             self.company.touch_due_ms = now_ms + TOUCH_MS;
             self.report_touched();
             self.fetch_on();
+            if self.is_blank() {
+                self.announce();
+            }
             if self.replica.leads() {
                 self.tend_roster();
             }

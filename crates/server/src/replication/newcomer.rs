@@ -36,6 +36,14 @@ impl<T: Transport> Driver<T> {
         self.identity.member.is_none()
     }
 
+    /// Whether this server was taken in and has heard nothing since. Another leader may have taken it in under another id meanwhile.
+    pub(super) fn is_blank(&mut self) -> bool {
+        let status = self.replica.engine().status();
+        self.identity.founders.is_empty()
+            && status.role.leader.is_none()
+            && (status.last_index, status.snapshot.index) == (0, 0)
+    }
+
     /// Tells everybody, again and again.
     pub(super) fn announce(&mut self) {
         let nonce = self.identity.nonce;
@@ -84,7 +92,12 @@ impl<T: Transport> Driver<T> {
 
     /// The leader has a place for this server.
     pub(super) fn hear_welcome(&mut self, nonce: u64, member: MemberId, cluster: u64) -> Result<(), Fatal> {
-        if !self.is_newcomer() || nonce != self.identity.nonce || replica::server_of(member) != self.me {
+        if nonce != self.identity.nonce || replica::server_of(member) != self.me {
+            return Ok(());
+        }
+        // Ids only rise: of two welcomes the one with the higher id counts, whichever comes first.
+        let is_later = self.identity.member.is_none_or(|known| known < member);
+        if !is_later || !(self.is_newcomer() || self.is_blank()) {
             return Ok(());
         }
         tracing::info!("this server joins the ensemble as member {}", member.0);
