@@ -105,6 +105,7 @@ impl Host {
         self.told_us = now_us;
         self.clock = ManualTime::new(EPOCH_MS + self.skew_ms + self.local_us(now_us) as i64 / 1000);
         self.compared = 0;
+        (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         let disk = Arc::new(self.disk.clone());
         self.member = Some(Member::start(disk, self.config.clone(), &self.clock)?);
         Ok(())

@@ -39,8 +39,9 @@ impl Plan {
     /// The run of this seed.
     pub fn new(seed: u64, engine: EngineKind) -> Plan {
         let mut random = Random::new(seed);
-        let observer = random.percent(15);
         let voters = *random.pick(&[3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 1]);
+        // A server alone takes nobody in.
+        let observer = voters > 1 && random.percent(15);
         let members = voters + u8::from(observer);
         let faulty_us = random.between(2_000_000, 10_000_000);
         let mut plan = Plan {

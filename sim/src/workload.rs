@@ -218,13 +218,5 @@ fn odd(random: &mut Random) -> Asked {
 
 /// A write that succeeds wherever it is applied, for a client that proves it is served.
 pub fn proof(data: &str) -> Asked {
-    let create = Create {
-        path: "/proof-",
-        data: Some(data.as_bytes()),
-        acl: AclList::OPEN,
-        flags: 3,
-        ttl: None,
-        kind: Opcode::Create,
-    };
-    asked(&Request::Create(create))
+    asked(&Request::SetData(SetData { path: "/", data: Some(data.as_bytes()), version: -1 }))
 }

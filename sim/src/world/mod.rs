@@ -25,6 +25,9 @@ use crate::trace::Trace;
 /// Time that everybody has, once nothing goes wrong any more, to serve and be served.
 const RECOVERY_US: u64 = 30_000_000;
 
+/// Events of one second of the run beyond which members only keep each other busy.
+const EVENTS_PER_SECOND_MAX: u64 = 1_000_000;
+
 /// How often the run looks whether all is well again.
 const LOOK_US: u64 = 100_000;
 
@@ -117,6 +120,8 @@ pub struct World {
     calls_before_calm: usize,
     /// What was agreed when it was last looked whether all is well: everybody should have applied it by the next time.
     agreed_at_look: u64,
+    /// Events of the present second of the run.
+    events_of_second: u64,
     over: bool,
 }
 
@@ -157,6 +162,7 @@ impl World {
             calm_since_us: None,
             calls_before_calm: 0,
             agreed_at_look: u64::MAX,
+            events_of_second: 0,
             over: false,
             plan,
         }
@@ -190,11 +196,24 @@ impl World {
         self.at(self.plan.faulty_us, Event::Calm);
         while !self.over {
             let Some(((at_us, _), event)) = self.events.pop_first() else { break };
+            self.count_event(at_us)?;
             self.now_us = at_us;
             self.trace.number(at_us);
             self.happens(event)?;
         }
         checkers::judge(&self.history, &self.agreement, &self.plan)
+    }
+
+    /// Fails the run if time hardly goes by any more.
+    fn count_event(&mut self, at_us: u64) -> Result<(), Violation> {
+        let second = at_us / 1_000_000;
+        self.events_of_second = if second == self.now_us / 1_000_000 { self.events_of_second + 1 } else { 0 };
+        if self.events_of_second <= EVENTS_PER_SECOND_MAX {
+            return Ok(());
+        }
+        self.tell_standing();
+        let evidence = format!("{EVENTS_PER_SECOND_MAX} things happened in second {second}");
+        Err(Violation::new("members that have nothing to do do nothing", evidence))
     }
 
     fn happens(&mut self, event: Event) -> Result<(), Violation> {
