@@ -103,6 +103,8 @@ impl<T: Transport> Driver<T> {
                         "server.{server} is here already and there is another one with its number and an empty disk: \
                          it is not taken in while the first one lives"
                     );
+                    // Whoever still waits asks again. A request that stayed could cost a member its place once it is silent.
+                    self.roster.newcomers.remove(&server);
                     return;
                 }
                 request.member = Some(next_id(old));
