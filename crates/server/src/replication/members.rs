@@ -99,7 +99,10 @@ impl<T: Transport> Driver<T> {
             }
         }
         match self.replica.step(member, bytes) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.newcomer.spoken_to_ms = Some(self.shared.clock.elapsed_ms());
+                Ok(())
+            }
             Err(StepError::LostLog) => Err(Fatal::LostLog),
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
@@ -149,7 +152,7 @@ impl<T: Transport> Driver<T> {
             self.company.touch_due_ms = now_ms + TOUCH_MS;
             self.report_touched();
             self.fetch_on();
-            if self.is_blank() {
+            if self.is_forgotten() {
                 self.announce();
             }
             if self.replica.leads() {

@@ -28,7 +28,12 @@ pub(super) struct Newcomer {
     /// The nonces of the voters heard of, by their numbers.
     heard: BTreeMap<u8, u64>,
     said: bool,
+    /// When a message to the member it is came last, in ms of the server's clock.
+    pub(super) spoken_to_ms: Option<i64>,
 }
+
+/// A server that was taken in and hears nothing for this long is no member any more.
+const FORGOTTEN_MS: i64 = 2_000;
 
 impl<T: Transport> Driver<T> {
     /// Whether this server has no part in the group yet.
@@ -36,12 +41,17 @@ impl<T: Transport> Driver<T> {
         self.identity.member.is_none()
     }
 
-    /// Whether this server was taken in and has heard nothing since. Another leader may have taken it in under another id meanwhile.
-    pub(super) fn is_blank(&mut self) -> bool {
+    /// Whether this server was taken in and has got nothing yet: then it may as well be taken in under another id.
+    fn is_blank(&mut self) -> bool {
         let status = self.replica.engine().status();
-        self.identity.founders.is_empty()
-            && status.role.leader.is_none()
-            && (status.last_index, status.snapshot.index) == (0, 0)
+        self.identity.founders.is_empty() && (status.last_index, status.snapshot.index) == (0, 0)
+    }
+
+    /// Whether nobody speaks to it either: another leader may have given its number another id, and its welcome may be lost.
+    pub(super) fn is_forgotten(&mut self) -> bool {
+        let now_ms = self.shared.clock.elapsed_ms();
+        let spoken_to = self.newcomer.spoken_to_ms.is_some_and(|ms| now_ms - ms <= FORGOTTEN_MS);
+        !spoken_to && self.is_blank()
     }
 
     /// Tells everybody, again and again.
