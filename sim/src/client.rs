@@ -130,7 +130,8 @@ impl Client {
             return self.misbehave(now_us, history);
         }
         let room = IN_FLIGHT_MAX.saturating_sub(connection.in_flight.len());
-        let wanted = if self.calm { 1 } else { self.random.below(4) as usize };
+        let wanted =
+            if self.calm { usize::from(self.random.percent(10)) } else { self.random.below(4) as usize };
         let mut bytes = Vec::new();
         for _ in 0..room.min(wanted) {
             let data = format!("c{}x{}", self.number, self.next_xid);

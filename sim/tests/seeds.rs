@@ -5,7 +5,7 @@ use sim::plan::Plan;
 use sim::world::run;
 
 /// Seeds of each engine.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 120;
 
 fn all_is_well(engine: EngineKind) {
     for seed in 1..=SEEDS {

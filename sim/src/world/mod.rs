@@ -22,8 +22,9 @@ use crate::random::Random;
 use crate::socket::Wire;
 use crate::trace::Trace;
 
-/// Time that everybody has, once nothing goes wrong any more, to serve and be served.
-const RECOVERY_US: u64 = 30_000_000;
+/// Time that everybody has, once nothing goes wrong any more, to serve and be served. A member whose snapshot failed waits for 30 s
+/// before it writes the next one, which others may need.
+const RECOVERY_US: u64 = 45_000_000;
 
 /// Events of one second of the run beyond which members only keep each other busy.
 const EVENTS_PER_SECOND_MAX: u64 = 1_000_000;
