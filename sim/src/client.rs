@@ -394,7 +394,7 @@ impl Client {
             history.acknowledged = history.acknowledged.max(header.zxid);
         }
         history.received.push((self.number, asked.connection, Received::Reply { call }));
-        if opcode == Some(Opcode::CloseSession) {
+        if opcode == Some(Opcode::CloseSession) && header.err == 0 {
             self.session = None;
             self.book = Book::default();
         }

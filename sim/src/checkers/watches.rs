@@ -57,7 +57,7 @@ pub fn judge(history: &History, agreement: &Agreement) -> Result<(), Violation> 
                 if told.set_again && reply.zxid > 0 {
                     nothing_is_untold(*client, &told.book, changes, reply.zxid)?;
                 }
-                if call.opcode == wire::opcode::Opcode::CloseSession as i32 {
+                if call.opcode == wire::opcode::Opcode::CloseSession as i32 && reply.err == 0 {
                     *told = Told::default();
                 }
             }

@@ -37,7 +37,7 @@ pub fn written(outcomes: &[Outcome]) -> Result<Written<'_>, Violation> {
 ///
 /// # Errors
 /// The first guarantee that is broken.
-pub fn judge(history: &History, written: &Written<'_>) -> Result<(), Violation> {
+pub fn judge(history: &History, written: &Written<'_>, outcomes: &[Outcome]) -> Result<(), Violation> {
     let writes = || history.calls.iter().filter(|call| is_write(call));
     for call in writes() {
         let found = written.get(&(call.session, call.xid)).copied();
@@ -48,7 +48,7 @@ pub fn judge(history: &History, written: &Written<'_>) -> Result<(), Violation> 
             acknowledged(call, reply, found)?;
         }
     }
-    in_session_order(writes(), written)
+    in_session_order(writes(), written, outcomes)
 }
 
 /// Whether a call goes through the log.
@@ -107,7 +107,12 @@ fn in_real_time(call: &Call, outcome: &Outcome) -> Result<(), Violation> {
 fn in_session_order<'c>(
     writes: impl Iterator<Item = &'c Call>,
     written: &Written<'_>,
+    outcomes: &[Outcome],
 ) -> Result<(), Violation> {
+    let mut ended: BTreeMap<i64, i64> = BTreeMap::new();
+    for close in outcomes.iter().filter(|outcome| outcome.opcode == Opcode::CloseSession as i32) {
+        ended.entry(close.session).or_insert(close.zxid);
+    }
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
     let mut missing: BTreeMap<usize, i32> = BTreeMap::new();
     for call in writes {
@@ -117,7 +122,7 @@ fn in_session_order<'c>(
             }
             continue;
         };
-        if outcome.code == ErrorCode::SessionExpired as i32 {
+        if ended.get(&call.session).is_some_and(|end| outcome.zxid > *end) {
             // It came after the end of its session, and did nothing.
             continue;
         }
