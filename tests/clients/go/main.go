@@ -42,6 +42,14 @@ func refuses(expected, err error) {
 	require(errors.Is(err, expected), "expected %v, got %v", expected, err)
 }
 
+// Waits until the session is there again. The channel of events is short and drops what nobody takes in time, as while the server was
+// started again, so it is the state itself that is asked.
+func settle(c *zk.Conn) {
+	for end := time.Now().Add(wait); c.State() != zk.StateHasSession; time.Sleep(10 * time.Millisecond) {
+		require(time.Now().Before(end), "the session never got back to StateHasSession")
+	}
+}
+
 func connect() (*zk.Conn, <-chan zk.Event) {
 	conn, events, err := zk.Connect(strings.Split(server, ","), 10*time.Second, zk.WithLogger(quiet{}))
 	succeeds(err)
@@ -251,7 +259,7 @@ func restart(*zk.Conn) {
 	succeeds(err)
 	require(line == "RESTARTED\n", "%q", line)
 	await(session, zk.StateDisconnected)
-	await(session, zk.StateHasSession)
+	settle(c)
 	require(c.SessionID() == id, "another session after the restart")
 	_, stat, err := c.Get("/go/survivor")
 	succeeds(err)
