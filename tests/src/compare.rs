@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::connection::{Connection, Identity, Received, handshake, session_of};
+use crate::connection::{Connection, Identity, REPLY_TIMEOUT, Received, handshake, session_of};
 use crate::field::{Expect, Field, Holds, fields, is_event};
 use crate::generate::{SESSIONS, Step, conversation};
 use crate::jute::Reader;
@@ -160,7 +160,8 @@ impl Run {
                 let old = self.slots[*slot].connection.take();
                 self.connect(*slot);
                 if let Some(mut old) = old {
-                    let received = old.receive_within(CLOSE_PATIENCE);
+                    // Both close it, but ZooKeeper in its own time.
+                    let received = old.receive_within(REPLY_TIMEOUT);
                     self.lines.push(format!("{slot} the old connection: {received:?}"));
                 }
             }
