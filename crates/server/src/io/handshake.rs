@@ -169,11 +169,6 @@ impl IoThread {
         self.is_authentic(session, passwd) && self.shared.machine.read().session(session).is_some()
     }
 
-    /// The password of a session.
-    pub(super) fn password_of(&self, session: i64) -> [u8; PASSWORD_BYTES] {
-        password(&self.shared, &self.shared.machine.read(), session).unwrap_or_default()
-    }
-
     /// Puts the session on this connection and says so; `false` if it is gone.
     fn join(&mut self, slot: usize, session: i64) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else { return true };
@@ -181,14 +176,22 @@ impl IoThread {
         let Some(taken) = self.shared.sessions.take_up(session, token, timeout_ms, self.now_ms) else {
             return false;
         };
-        self.shared.watches.lock().register(watcher(token), &connection.identities);
-        connection.session = session;
         connection.seen_ms = taken.seen_ms;
-        connection.traffic.session.store(session, Relaxed);
         if let Some(previous) = taken.previous {
             self.send_away(previous);
         }
-        let passwd = self.password_of(session);
+        self.open(slot, session);
+        true
+    }
+
+    /// Begins to serve the session on this connection, and says so.
+    pub(super) fn open(&mut self, slot: usize, session: i64) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        self.shared.watches.lock().register(watcher(token), &connection.identities);
+        connection.session = session;
+        connection.traffic.session.store(session, Relaxed);
+        let passwd = password(&self.shared, &self.shared.machine.read(), session).unwrap_or_default();
         self.respond(slot, |read_only| ConnectResponse {
             protocol_version: 0,
             timeout_ms,
@@ -202,7 +205,6 @@ impl IoThread {
             connection.paused = true;
             self.resumed.push(slot);
         }
-        true
     }
 
     /// There is no such session (any more), or the password is wrong (rule 29).

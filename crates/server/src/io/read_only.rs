@@ -4,16 +4,13 @@
 //! Nothing of this is replicated: a session begun here is known nowhere else, and one that came from elsewhere is neither kept alive nor ended by
 //! what happens here. All connections end when there is a leader again.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use wire::ErrorCode;
 use wire::frame;
 use wire::opcode::Opcode;
-use wire::record::{ConnectResponse, ReplyHeader, RequestHeader};
+use wire::record::{ReplyHeader, RequestHeader};
 
 use super::IoThread;
 use super::connection::Phase;
-use super::watcher;
 
 impl IoThread {
     /// Puts a client on this server that is content with reading. One that names a session has to know its password.
@@ -24,21 +21,7 @@ impl IoThread {
         let session = if session == 0 { self.shared.sessions.next_id() } else { session };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.read_only = true;
-        connection.session = session;
-        connection.traffic.session.store(session, Relaxed);
-        connection.phase = Phase::Open;
-        connection.paused = true;
-        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
-        self.shared.watches.lock().register(watcher(token), &connection.identities);
-        let passwd = self.password_of(session);
-        self.respond(slot, |read_only| ConnectResponse {
-            protocol_version: 0,
-            timeout_ms,
-            session_id: session,
-            passwd: &passwd,
-            read_only,
-        });
-        self.resumed.push(slot);
+        self.open(slot, session);
     }
 
     /// Refuses what a read-only server must not do, and ends a session that nobody else knows of; `false` if the request is none of
