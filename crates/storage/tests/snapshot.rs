@@ -9,24 +9,7 @@ use storage::disk::{Disk, Fault, SimDisk};
 use storage::snapshot::{self, SnapshotWriterOptions};
 use storage::{SnapshotError, SnapshotName, SnapshotReader, SnapshotWriter};
 use support::Dice;
-
-const DIR: &str = "/data/snapshot";
-
-fn name(index: u64) -> SnapshotName {
-    SnapshotName { group: 1, index, term: 3, zxid: -5 }
-}
-
-fn new_disk(seed: u64) -> SimDisk {
-    let disk = SimDisk::new(seed);
-    disk.create_dir(Path::new(DIR)).unwrap();
-    disk
-}
-
-/// Bytes that compress a little.
-fn content(len: usize, seed: u64) -> Vec<u8> {
-    let mut dice = Dice::new(seed);
-    (0..len).map(|i| if i % 3 == 0 { dice.below(256) as u8 } else { i as u8 }).collect()
-}
+use support::snapshot::{DIR, content, name, new_disk};
 
 fn write(disk: &SimDisk, name: SnapshotName, content: &[u8], piece: usize) -> Result<(), SnapshotError> {
     let options = SnapshotWriterOptions { sync_every_bytes: 100_000, ..Default::default() };

@@ -7,25 +7,7 @@ use std::sync::Arc;
 use storage::disk::{Disk, Fault, RealDisk, SimDisk};
 use storage::snapshot::{self, Incoming, IncomingError, IncomingOptions, SnapshotFile};
 use storage::{SnapshotError, SnapshotName, SnapshotReader, SnapshotWriter};
-use support::Dice;
-
-const DIR: &str = "/data/snapshot";
-
-fn name(index: u64) -> SnapshotName {
-    SnapshotName { group: 1, index, term: 3, zxid: -5 }
-}
-
-fn new_disk(seed: u64) -> SimDisk {
-    let disk = SimDisk::new(seed);
-    disk.create_dir(Path::new(DIR)).unwrap();
-    disk
-}
-
-/// Bytes that compress a little.
-fn content(len: usize, seed: u64) -> Vec<u8> {
-    let mut dice = Dice::new(seed);
-    (0..len).map(|i| if i % 3 == 0 { dice.below(256) as u8 } else { i as u8 }).collect()
-}
+use support::snapshot::{DIR, content, name, new_disk};
 
 fn write(disk: Arc<dyn Disk>, dir: &Path, name: SnapshotName, content: &[u8]) {
     let mut writer = SnapshotWriter::create(disk, dir, name).unwrap();
