@@ -158,6 +158,13 @@ impl SnapshotMeta {
         self.membership.encode(out);
     }
 
+    /// Takes the place of `known` if it goes further.
+    pub(crate) fn replace_older(self, known: &mut Option<Self>) {
+        if known.as_ref().is_none_or(|known| known.position.index < self.position.index) {
+            *known = Some(self);
+        }
+    }
+
     pub(crate) fn read(reader: &mut Reader) -> Result<Self, StepError> {
         let position = reader.position()?;
         Ok(Self { position, membership: Membership::decode(reader)? })

@@ -328,11 +328,7 @@ impl Engine for RaftEngine {
     }
 
     fn snapshot_fetched(&mut self, snapshot: SnapshotMeta) {
-        let is_newer =
-            self.fetched.as_ref().is_none_or(|known| known.position.index < snapshot.position.index);
-        if is_newer {
-            self.fetched = Some(snapshot);
-        }
+        snapshot.replace_older(&mut self.fetched);
     }
 
     fn read_barrier(&mut self, context: u64) -> Result<(), TooManyReads> {
