@@ -11,7 +11,8 @@
 //! chunk         7       index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
 //! newcomer      8       nonce u64                                           member without data → all
 //! founders      9       (member u64 | nonce u64)*                           member → member without data
-//! welcome      10       nonce u64 | member u64 | cluster u64                leader → member without data
+//! welcome      10       nonce u64 | member u64 | cluster u64                leader → who has asked to be taken in
+//! forgotten    11       nonce u64 | member u64                              member that hears of no leader → all
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late.
@@ -92,6 +93,13 @@ pub enum PeerMessage {
         /// Names the group.
         cluster: u64,
     },
+    /// The sender has data as that member and no leader speaks to it: if it is no member any more it wants to be one again.
+    Forgotten {
+        /// The sender's disk.
+        nonce: u64,
+        /// The id it had.
+        member: MemberId,
+    },
 }
 
 /// A voter of a new group.
@@ -149,6 +157,7 @@ const CHUNK: u8 = 7;
 const NEWCOMER: u8 = 8;
 const FOUNDERS: u8 = 9;
 const WELCOME: u8 = 10;
+const FORGOTTEN: u8 = 11;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -215,6 +224,10 @@ impl PeerMessage {
                 head(WELCOME, out);
                 [*nonce, member.0, *cluster].into_iter().for_each(|n| out.put_u64(n));
             }
+            Self::Forgotten { nonce, member } => {
+                head(FORGOTTEN, out);
+                [*nonce, member.0].into_iter().for_each(|n| out.put_u64(n));
+            }
         }
     }
 
@@ -259,6 +272,9 @@ impl PeerMessage {
             WELCOME => {
                 let (nonce, member) = (bytes.try_get_u64()?, MemberId(bytes.try_get_u64()?));
                 Self::Welcome { nonce, member, cluster: bytes.try_get_u64()? }
+            }
+            FORGOTTEN => {
+                Self::Forgotten { nonce: bytes.try_get_u64()?, member: MemberId(bytes.try_get_u64()?) }
             }
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
@@ -321,6 +337,7 @@ mod tests {
             PeerMessage::Newcomer { nonce: u64::MAX },
             PeerMessage::Founders(vec![Founder { member: MemberId(3), nonce: 4 }; 2]),
             PeerMessage::Welcome { nonce: 1, member: MemberId(259), cluster: 7 },
+            PeerMessage::Forgotten { nonce: 1, member: MemberId(3) },
         ]
     }
 

@@ -101,7 +101,7 @@ impl<T: Transport> Driver<T> {
             .filter(|follower| replica::server_of(follower.member) != self.me)
             .map(|follower| {
                 let server = replica::server_of(follower.member);
-                let heard_ms = self.roster.heard_ms(server);
+                let heard_ms = self.roster.heard_ms(follower.member);
                 let lost_ms = self.bulletin.lost_ms.get(&server).copied();
                 let silent = heard_ms.is_none_or(|ms| now_ms - ms > silence_ms) || heard_ms < lost_ms;
                 FollowerFacts {

@@ -63,6 +63,7 @@ impl<T: Transport> Driver<T> {
             PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
             PeerMessage::Founders(founders) => self.hear_founders(founders)?,
             PeerMessage::Welcome { nonce, member, cluster } => self.hear_welcome(nonce, member, cluster)?,
+            PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
             // Whatever else is meant for a member that was here before.
             _ if self.is_newcomer() => {}
             PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,
@@ -87,7 +88,7 @@ impl<T: Transport> Driver<T> {
             tracing::warn!("server.{from} speaks as member {}", member.0);
             return Ok(());
         }
-        self.roster.heard(from, self.shared.clock.elapsed_ms());
+        self.roster.heard(member, self.shared.clock.elapsed_ms());
         // An engine cannot be told to leave entries out, so what the log has no room for does not reach it: for the others the message
         // is lost, and will come again.
         match self.log.reserve(std::iter::once(length + MESSAGE_SLACK_BYTES)) {
@@ -100,7 +101,9 @@ impl<T: Transport> Driver<T> {
         }
         match self.replica.step(member, bytes) {
             Ok(()) => {
-                self.newcomer.spoken_to_ms = Some(self.shared.clock.elapsed_ms());
+                if self.replica.role().leader == Some(member) {
+                    self.newcomer.spoken_to_ms = self.shared.clock.elapsed_ms();
+                }
                 Ok(())
             }
             Err(StepError::LostLog) => Err(Fatal::LostLog),
@@ -231,6 +234,13 @@ impl<T: Transport> Driver<T> {
         if self.shared.config.requests.read_only_mode && !self.shared.read_only.swap(true, Relaxed) {
             tracing::warn!("cut off from the others: clients that are content with reading are served");
         }
+    }
+
+    /// What was under way as the member it has been is over, and its clients can wait for it in vain.
+    pub(super) fn leave_company(&mut self) {
+        self.company.serve_from = None;
+        self.shared.serving.store(false, Relaxed);
+        self.drop_connections();
     }
 
     /// Closes all connections of clients.

@@ -10,11 +10,15 @@
 //!   a new id in the place of the old one ([`roster`](super::roster)), and begins with a snapshot.
 //!
 //! So a new ensemble begins when all its voters have been started once, and a lost disk costs its vote until it is filled again.
+//!
+//! A server that has data can have lost its place too: to another disk with its number, or because a leader that had not heard of it took
+//! its request of long ago for a new one. Nobody speaks to it then. It says who it was, and the leader has a place for it under a new id.
+//! It keeps its state: all it has applied is agreed, whoever applied it.
 
 use std::collections::BTreeMap;
 
 use consensus::engine::Start;
-use consensus::entry::MemberId;
+use consensus::entry::{HardState, MemberId};
 use consensus::membership::SnapshotMeta;
 use replica::peer::{Founder, PeerMessage};
 
@@ -28,11 +32,11 @@ pub(super) struct Newcomer {
     /// The nonces of the voters heard of, by their numbers.
     heard: BTreeMap<u8, u64>,
     said: bool,
-    /// When a message to the member it is came last, in ms of the server's clock.
-    pub(super) spoken_to_ms: Option<i64>,
+    /// When a message of a leader to the member it is came last, in ms of the server's clock.
+    pub(super) spoken_to_ms: i64,
 }
 
-/// A server that was taken in and hears nothing for this long is no member any more.
+/// A server that was taken in and that no leader speaks to for this long may be no member any more.
 const FORGOTTEN_MS: i64 = 2_000;
 
 impl<T: Transport> Driver<T> {
@@ -47,25 +51,30 @@ impl<T: Transport> Driver<T> {
         self.identity.founders.is_empty() && (status.last_index, status.snapshot.index) == (0, 0)
     }
 
-    /// Whether nobody speaks to it either: another leader may have given its number another id, and its welcome may be lost.
+    /// Whether no leader speaks to it: another one may have given its number another id, and its welcome may be lost.
     pub(super) fn is_forgotten(&mut self) -> bool {
         let now_ms = self.shared.clock.elapsed_ms();
-        let spoken_to = self.newcomer.spoken_to_ms.is_some_and(|ms| now_ms - ms <= FORGOTTEN_MS);
-        !spoken_to && self.is_blank()
+        let leads = self.replica.role().leader == Some(self.replica.member());
+        !leads && now_ms - self.newcomer.spoken_to_ms > FORGOTTEN_MS
     }
 
     /// Tells everybody, again and again.
     pub(super) fn announce(&mut self) {
         let nonce = self.identity.nonce;
+        let blank = self.is_blank();
+        let message = match self.identity.member.filter(|_| !blank) {
+            Some(member) => PeerMessage::Forgotten { nonce, member },
+            None => PeerMessage::Newcomer { nonce },
+        };
         let Some(ensemble) = &self.shared.config.ensemble else { return };
         let others: Vec<u8> = ensemble.members.keys().copied().filter(|server| *server != self.me).collect();
-        if !std::mem::replace(&mut self.newcomer.said, true) {
+        if self.is_newcomer() && !std::mem::replace(&mut self.newcomer.said, true) {
             tracing::info!(
                 "this server has no data: waiting for the others to found the ensemble with, or for its leader"
             );
         }
         for server in others {
-            self.send(server, &PeerMessage::Newcomer { nonce });
+            self.send(server, &message);
         }
     }
 
@@ -74,7 +83,7 @@ impl<T: Transport> Driver<T> {
         if !self.is_newcomer() {
             let founders = PeerMessage::Founders(self.identity.founders.clone());
             self.send(from, &founders);
-            self.roster.newcomer(from, nonce);
+            self.roster.newcomer(from, nonce, None);
             return Ok(());
         }
         let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
@@ -94,6 +103,13 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Another server was a member, and does not know whether it still is one.
+    pub(super) fn hear_forgotten(&mut self, from: u8, nonce: u64, member: MemberId) {
+        if replica::server_of(member) == from {
+            self.roster.newcomer(from, nonce, Some(member));
+        }
+    }
+
     /// A member of the group says who founded it.
     pub(super) fn hear_founders(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
         let me = Founder { member: MemberId(u64::from(self.me)), nonce: self.identity.nonce };
@@ -106,12 +122,29 @@ impl<T: Transport> Driver<T> {
             return Ok(());
         }
         // Ids only rise: of two welcomes the one with the higher id counts, whichever comes first.
-        let is_later = self.identity.member.is_none_or(|known| known < member);
-        if !is_later || !(self.is_newcomer() || self.is_blank()) {
+        if self.identity.member.is_some_and(|known| known >= member) {
             return Ok(());
         }
+        let Some(start) = self.start_under_another_id() else { return Ok(()) };
         tracing::info!("this server joins the ensemble as member {}", member.0);
-        self.begin(Identity { member: Some(member), cluster, ..self.identity.clone() }, Start::joining())
+        // What this member has said so far must not be taken for something the new one says.
+        let boot = self.identity.boot + 1;
+        self.begin(Identity { member: Some(member), cluster, boot, ..self.identity.clone() }, start)
+    }
+
+    /// What it goes on from: nothing, or what it has applied. Its former id has promised things, and it is nobody's any more. `None`: it
+    /// cannot be said now, and will be asked for again.
+    fn start_under_another_id(&mut self) -> Option<Start> {
+        if self.is_newcomer() || self.is_blank() {
+            return Some(Start::joining());
+        }
+        let index = self.replica.applied_index();
+        let snapshot = self.replica.engine().snapshot_meta(index)?;
+        self.leave_company();
+        self.snapshots.begin_anew();
+        self.fetching = None;
+        let hard_state = HardState { term: self.replica.engine().role().term, vote: None, commit: index };
+        Some(Start { hard_state, snapshot, entries: Vec::new() })
     }
 
     fn found(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
@@ -129,6 +162,7 @@ impl<T: Transport> Driver<T> {
             .save(self.snapshots.disk().as_ref(), &self.shared.config.storage.data_dir)
             .map_err(|e| Fatal::Identity(Box::new(e)))?;
         let seed = self.snapshots.disk().entropy();
+        self.newcomer.spoken_to_ms = self.shared.clock.elapsed_ms();
         self.replica = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
         self.transport.set_cluster(identity.cluster);
         self.identity = identity;

@@ -1,5 +1,5 @@
-//! What a leader does about the members: it takes in servers of the configuration that have no data, and gives their votes to those that
-//! have caught up. One change at a time; each look does the next.
+//! What a leader does about the members: it takes in servers of the configuration that have no data or whose place was given away, and
+//! gives their votes to those that have caught up. One change at a time; each look does the next.
 
 use std::collections::BTreeMap;
 
@@ -25,34 +25,36 @@ const SERVER_BITS: u32 = 8;
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     newcomers: BTreeMap<u8, Request>,
-    /// When each server's engine was last heard of, in ms of the server's clock.
-    heard_ms: BTreeMap<u8, i64>,
+    /// When each member was last heard of, in ms of the server's clock. One that was replaced may go on speaking under its old id.
+    heard_ms: BTreeMap<MemberId, i64>,
 }
 
 #[derive(Debug)]
 struct Request {
     nonce: u64,
+    /// The id it had, if it has data.
+    was: Option<MemberId>,
     /// The id meant for it.
     member: Option<MemberId>,
 }
 
 impl Roster {
-    /// A server without data has asked.
-    pub(super) fn newcomer(&mut self, server: u8, nonce: u64) {
-        let request = self.newcomers.entry(server).or_insert(Request { nonce, member: None });
-        if request.nonce != nonce {
-            *request = Request { nonce, member: None };
+    /// A server has asked: one without data, or one that was that member.
+    pub(super) fn newcomer(&mut self, server: u8, nonce: u64, was: Option<MemberId>) {
+        let request = self.newcomers.entry(server).or_insert(Request { nonce, was, member: None });
+        if (request.nonce, request.was) != (nonce, was) {
+            *request = Request { nonce, was, member: None };
         }
     }
 
-    /// A server's engine was heard of.
-    pub(super) fn heard(&mut self, server: u8, now_ms: i64) {
-        self.heard_ms.insert(server, now_ms);
+    /// A member was heard of.
+    pub(super) fn heard(&mut self, member: MemberId, now_ms: i64) {
+        self.heard_ms.insert(member, now_ms);
     }
 
-    /// When a server's engine was last heard of, in ms of the server's clock.
-    pub(super) fn heard_ms(&self, server: u8) -> Option<i64> {
-        self.heard_ms.get(&server).copied()
+    /// When a member was last heard of, in ms of the server's clock.
+    pub(super) fn heard_ms(&self, member: MemberId) -> Option<i64> {
+        self.heard_ms.get(&member).copied()
     }
 
     /// Leadership has gone: whoever still waits asks again.
@@ -80,8 +82,9 @@ impl<T: Transport> Driver<T> {
                 && self.roster.newcomers.get(&server).is_some_and(|request| request.nonce == founder.nonce)
         });
         let Some(request) = self.roster.newcomers.get_mut(&server) else { return };
-        if founder.is_some() || !ensemble.members.contains_key(&server) || server == self.me {
-            // A founder that has only just begun, or nobody we know.
+        let is_present = request.was.is_some() && request.was == present;
+        if founder.is_some() || is_present || !ensemble.members.contains_key(&server) || server == self.me {
+            // A founder that has only just begun, one that nobody spoke to for a while, or nobody we know.
             self.roster.newcomers.remove(&server);
             return;
         }
@@ -97,11 +100,12 @@ impl<T: Transport> Driver<T> {
             }
             (_, Some(old)) => {
                 let now_ms = self.shared.clock.elapsed_ms();
-                let silent = self.roster.heard_ms.get(&server).is_none_or(|ms| now_ms - ms > ALIVE_MS);
+                let silent = self.roster.heard_ms.get(&old).is_none_or(|ms| now_ms - ms > ALIVE_MS);
                 if !silent {
                     tracing::warn!(
-                        "server.{server} is here already and there is another one with its number and an empty disk: \
-                         it is not taken in while the first one lives"
+                        "server.{server} is here already and there is another one with its number and {}: \
+                         it is not taken in while the first one lives",
+                        if request.was.is_some() { "a disk that was replaced" } else { "an empty disk" }
                     );
                     // Whoever still waits asks again. A request that stayed could cost a member its place once it is silent.
                     self.roster.newcomers.remove(&server);
@@ -112,8 +116,9 @@ impl<T: Transport> Driver<T> {
             }
             (Some(meant), None) => MembershipChange::AddLearner(meant),
             (None, None) => {
-                let meant = MemberId(u64::from(server));
-                let meant = if is_founder(&self.identity.founders, meant) { next_id(meant) } else { meant };
+                let first = MemberId(u64::from(server));
+                let gone = request.was.or(is_founder(&self.identity.founders, first).then_some(first));
+                let meant = gone.map_or(first, next_id);
                 request.member = Some(meant);
                 MembershipChange::AddLearner(meant)
             }
@@ -169,11 +174,11 @@ mod tests {
     #[test]
     fn another_disk_of_a_server_asks_anew() {
         let mut roster = Roster::default();
-        roster.newcomer(2, 10);
+        roster.newcomer(2, 10, None);
         roster.newcomers.get_mut(&2).unwrap().member = Some(MemberId(258));
-        roster.newcomer(2, 10);
+        roster.newcomer(2, 10, None);
         assert_eq!(roster.newcomers[&2].member, Some(MemberId(258)));
-        roster.newcomer(2, 11);
+        roster.newcomer(2, 11, None);
         assert_eq!(roster.newcomers[&2].member, None);
     }
 }

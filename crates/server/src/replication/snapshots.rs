@@ -286,6 +286,13 @@ impl Snapshots {
         self.given_up.store(false, Relaxed);
     }
 
+    /// A new replica counts its commands and bytes from the beginning.
+    pub(super) fn begin_anew(&mut self) {
+        self.give_up();
+        (self.begun_at, self.retained_bytes) = (0, 0);
+        self.retained.clear();
+    }
+
     /// Where snapshots are.
     pub(super) fn dir(&self) -> &Path {
         &self.dir

@@ -348,6 +348,51 @@ fn a_member_that_lost_its_disk_comes_back_as_another_and_gets_its_vote() {
     }
 }
 
+/// Server 3 was replaced while it was away: another disk had its number, and its place. Then that disk goes and the first one comes back.
+/// Nobody speaks to it, since its id is no member's any more; it was silent for ever. (Seed 900611 of the simulator came there without a
+/// second disk: a leader took a server's old request for a new one, and replaced a member that had just got its welcome.)
+#[test]
+fn a_member_whose_place_was_given_away_gets_a_new_one_and_keeps_its_state() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let replaced = leader % 3 + 1;
+        let (wire, ..) = trio.connect(leader, None);
+        assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/before", 0)).0.err, 0);
+        trio.crash(replaced);
+        let first_disk = trio.disks.insert(replaced, SimDisk::new(77)).expect("it had one");
+        trio.start(replaced);
+        let has_id_above = move |e: &Trio, id: u64| {
+            e.members[&replaced].facts().member.is_some_and(|member| member.member > Some(id))
+        };
+        trio.until("another disk has its place", |e| has_id_above(e, 256));
+        trio.until("it serves", Trio::all_serve);
+        assert_eq!(trio.call(&wire, 2, Opcode::Create, &create("/between", 0)).0.err, 0);
+
+        trio.crash(replaced);
+        trio.disks.insert(replaced, first_disk);
+        trio.start(replaced);
+        trio.until("it is a voter", |e| facts(e, leader).voters.contains(&replaced) && has_id_above(e, 512));
+        trio.until("it serves", Trio::all_serve);
+        let (wire, ..) = trio.connect(replaced, None);
+        for (xid, path) in ["/before", "/between"].into_iter().enumerate() {
+            assert_eq!(
+                trio.call(&wire, xid as i32 + 1, Opcode::GetData, &read(path)).0.err,
+                0,
+                "{engine}: {path}"
+            );
+        }
+        // It is one member, and its vote counts: with the other follower gone, writes go on.
+        trio.crash(6 - leader - replaced);
+        assert_eq!(trio.call(&wire, 3, Opcode::Create, &create("/after", 0)).0.err, 0, "{engine}");
+        // What it said and stored as two members is one history to a start.
+        trio.crash(replaced);
+        trio.start(replaced);
+        trio.until("it goes on after a crash", |e| e.members[&replaced].is_serving());
+    }
+}
+
 #[test]
 fn a_new_ensemble_waits_for_all_of_its_voters() {
     let mut ensemble = Trio::new(EngineKind::Raft);
