@@ -140,8 +140,11 @@ impl IoThread {
     fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
         let Some(connection) = self.connections.get(slot) else { return };
         let timeout_ms = connection.timeout_ms;
-        if !self.is_authentic(session, passwd) {
-            return self.refuse(slot);
+        match self.is_authentic(session, passwd) {
+            Some(true) => {}
+            Some(false) => return self.refuse(slot),
+            // Serving began before anything was agreed, and the session is newer than all that has come here since.
+            None => return self.break_off(slot, "the secret of the cluster is not known here yet"),
         }
         let known = self.shared.machine.read().session(session);
         if self.shared.config.ensemble.is_none() {
@@ -159,14 +162,16 @@ impl IoThread {
         }
     }
 
-    fn is_authentic(&self, session: i64, passwd: &[u8]) -> bool {
+    /// `None` while nobody can say.
+    fn is_authentic(&self, session: i64, passwd: &[u8]) -> Option<bool> {
         let expected = password(&self.shared, &self.shared.machine.read(), session);
-        expected.is_some_and(|expected| same(passwd, &expected))
+        expected.map(|expected| same(passwd, &expected))
     }
 
-    /// Whether there is such a session and this is its password.
-    pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> bool {
-        self.is_authentic(session, passwd) && self.shared.machine.read().session(session).is_some()
+    /// Whether this is the password of that session; `None` if no such session is known.
+    pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> Option<bool> {
+        self.shared.machine.read().session(session)?;
+        self.is_authentic(session, passwd)
     }
 
     /// Puts the session on this connection and says so; `false` if it is gone.
@@ -240,7 +245,7 @@ impl IoThread {
     }
 }
 
-/// The password of a session, by the setting; `None` while the cluster has no secret, and then there are no sessions either.
+/// The password of a session, by the setting; `None` while this server knows of no secret of the cluster, and of no session either.
 fn password(shared: &Shared, machine: &Machine, session: i64) -> Option<[u8; PASSWORD_BYTES]> {
     let derivation = match shared.config.session.passwords {
         SessionPasswords::Secret => PasswordDerivation::Keyed,

@@ -15,8 +15,12 @@ use super::connection::Phase;
 impl IoThread {
     /// Puts a client on this server that is content with reading. One that names a session has to know its password.
     pub(super) fn connect_read_only(&mut self, slot: usize, session: i64, passwd: &[u8]) {
-        if session != 0 && !self.knows(session, passwd) {
-            return self.refuse(slot);
+        let known = if session == 0 { Some(true) } else { self.knows(session, passwd) };
+        match known {
+            Some(true) => {}
+            Some(false) => return self.refuse(slot),
+            // Whoever is cut off cannot tell a session that has ended from one that is too new to be known here.
+            None => return self.break_off(slot, "a session that is not known here"),
         }
         let session = if session == 0 { self.shared.sessions.next_id() } else { session };
         let Some(connection) = self.connections.get_mut(slot) else { return };

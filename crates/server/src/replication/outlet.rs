@@ -2,6 +2,7 @@
 
 use replica::{LocalRequest, Outlet, Token};
 use state::change::{Change, ChangeSink};
+use state::command::MOVE_SESSION;
 use state::machine::{Applied, Machine};
 use state::watch::WatcherId;
 use wire::ErrorCode;
@@ -105,8 +106,8 @@ impl Outlet for Gathered<'_> {
     }
 
     fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32) {
-        if opcode == Opcode::CreateSession as i32 {
-            // Without a session there is nothing to reply to: the client tries again, here or elsewhere.
+        if opcode == Opcode::CreateSession as i32 || opcode == MOVE_SESSION {
+            // Its client is still in the handshake, and a reply would be none to it: it tries again, here or elsewhere.
             self.shared.inbox.answered(1);
             self.delivery(token).note(token, Note::Drop);
         } else {

@@ -7,6 +7,7 @@ mod crash;
 mod ensemble;
 mod failing_disk;
 mod model;
+mod returns;
 mod workload;
 
 use std::path::PathBuf;
