@@ -15,6 +15,7 @@ pub fn shrink(plan: &Plan) -> Plan {
     search.drop_faults();
     search.drop_clients();
     search.drop_faults();
+    search.end_early(outcome.ended_us);
     search.best
 }
 
@@ -39,9 +40,14 @@ impl Search {
         fails
     }
 
-    /// Lets everything be well soon after, or before, it failed.
+    /// Lets everything be well soon after, or before, it failed, or went wrong for the last time: what comes to light only when all
+    /// should be well again fails long after that.
     fn end_early(&mut self, ended_us: u64) {
-        for faulty_us in [ended_us / 4, ended_us / 2, ended_us / 4 * 3, ended_us] {
+        let end_us = ended_us.min(self.best.faulty_us);
+        let last_us = self.best.faults.last().map_or(0, |(at_us, _)| at_us + 1);
+        let mut ends = [end_us / 4, end_us / 2, end_us / 4 * 3, end_us, last_us];
+        ends.sort_unstable();
+        for faulty_us in ends {
             if faulty_us < self.best.faulty_us {
                 let mut plan = self.best.clone();
                 plan.faulty_us = faulty_us;
@@ -77,5 +83,35 @@ impl Search {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use server::config::EngineKind;
+
+    use super::*;
+    use crate::faults::{Fault, Target};
+
+    /// Two of three lose their disks at once: the third may not go on alone, whatever else happens.
+    #[test]
+    fn what_a_failure_does_not_need_is_left_out() {
+        let wipe = |member| Fault::Wipe { target: Target::Member(member), off_us: 100_000 };
+        let ensembles = (1..).map(|seed| Plan::new(seed, EngineKind::Raft));
+        let mut plan = ensembles
+            .into_iter()
+            .find(|plan| plan.members == 3 && plan.clients > 1 && plan.faults.len() > 4)
+            .expect("there are such seeds");
+        assert_eq!(run(&plan, false).violation, None, "all is well before");
+        plan.faults.extend([(1_500_000, wipe(1)), (1_500_000, wipe(2))]);
+        plan.faults.sort_by_key(|(at_us, _)| *at_us);
+        let broken = run(&plan, false).violation.expect("they can do nothing").guarantee;
+
+        let small = shrink(&plan);
+        assert_eq!(run(&small, false).violation.map(|v| v.guarantee), Some(broken), "the same failure");
+        assert_eq!(small.faults, [(1_500_000, wipe(1)), (1_500_000, wipe(2))], "and nothing beside it");
+        assert_eq!(small.clients, 1);
+        assert!(small.faulty_us < plan.faulty_us, "it ends soon");
+        assert_eq!(shrink(&small).faults, small.faults, "what is small stays");
     }
 }
