@@ -111,6 +111,15 @@ impl Plan {
         config
     }
 
+    /// When a disk has no room: from and to, in µs.
+    pub fn full_disks(&self) -> Vec<(u64, u64)> {
+        let full = |(at_us, fault): &(u64, Fault)| match fault {
+            Fault::DiskFull { for_us, .. } => Some((*at_us, at_us + for_us)),
+            _ => None,
+        };
+        self.faults.iter().filter_map(full).collect()
+    }
+
     /// Whether every read must see all that was acknowledged before it.
     pub fn has_linearizable_reads(&self) -> bool {
         self.linearizable_reads

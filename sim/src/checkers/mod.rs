@@ -40,7 +40,7 @@ impl fmt::Display for Violation {
 /// The first guarantee that is broken.
 pub fn judge(history: &History, agreement: &Agreement, plan: &Plan) -> Result<(), Violation> {
     let written = writes::written(&agreement.outcomes)?;
-    writes::judge(history, &written, &agreement.outcomes)?;
+    writes::judge(history, &written, &agreement.outcomes, &plan.full_disks())?;
     reads::judge(history, agreement, plan)?;
     sessions::judge(history, agreement)?;
     watches::judge(history, agreement)

@@ -37,7 +37,12 @@ pub fn written(outcomes: &[Outcome]) -> Result<Written<'_>, Violation> {
 ///
 /// # Errors
 /// The first guarantee that is broken.
-pub fn judge(history: &History, written: &Written<'_>, outcomes: &[Outcome]) -> Result<(), Violation> {
+pub fn judge(
+    history: &History,
+    written: &Written<'_>,
+    outcomes: &[Outcome],
+    full_disks: &[(u64, u64)],
+) -> Result<(), Violation> {
     let writes = || history.calls.iter().filter(|call| is_write(call));
     for call in writes() {
         let found = written.get(&(call.session, call.xid)).copied();
@@ -48,7 +53,7 @@ pub fn judge(history: &History, written: &Written<'_>, outcomes: &[Outcome]) -> 
             acknowledged(call, reply, found)?;
         }
     }
-    in_session_order(writes(), written, outcomes)
+    in_session_order(writes(), written, outcomes, full_disks)
 }
 
 /// Whether a call goes through the log.
@@ -103,22 +108,24 @@ fn in_real_time(call: &Call, outcome: &Outcome) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What one session writes is done in its order, and what one connection sends has no holes.
+/// What one session writes is done in its order, and what one connection sends has no holes but those that a full disk tore: a write that
+/// a leader refused for that may be followed by one that found room, and its answer may be lost with the connection.
 fn in_session_order<'c>(
     writes: impl Iterator<Item = &'c Call>,
     written: &Written<'_>,
     outcomes: &[Outcome],
+    full_disks: &[(u64, u64)],
 ) -> Result<(), Violation> {
     let mut ended: BTreeMap<i64, i64> = BTreeMap::new();
     for close in outcomes.iter().filter(|outcome| outcome.opcode == Opcode::CloseSession as i32) {
         ended.entry(close.session).or_insert(close.zxid);
     }
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
-    let mut missing: BTreeMap<usize, i32> = BTreeMap::new();
+    let mut missing: BTreeMap<usize, Vec<&Call>> = BTreeMap::new();
     for call in writes {
         let Some(outcome) = written.get(&(call.session, call.xid)) else {
             if call.reply.is_none() {
-                missing.entry(call.connection).or_insert(call.xid);
+                missing.entry(call.connection).or_default().push(call);
             }
             continue;
         };
@@ -126,12 +133,17 @@ fn in_session_order<'c>(
             // It came after the end of its session, and did nothing.
             continue;
         }
-        if let Some(lost) = missing.get(&call.connection) {
+        let may_be_refused = |lost: &&Call| {
+            full_disks.iter().any(|(from_us, to_us)| *from_us <= outcome.agreed_us && *to_us >= lost.at_us)
+        };
+        let lost =
+            missing.get(&call.connection).and_then(|lost| lost.iter().find(|lost| !may_be_refused(lost)));
+        if let Some(lost) = lost {
             return Err(Violation::new(
                 "what a connection sends is done without holes",
                 format!(
-                    "session {:#x}: xid {} is done and xid {lost} before it is not",
-                    call.session, call.xid
+                    "session {:#x}: xid {} is done and xid {} before it is not",
+                    call.session, call.xid, lost.xid
                 ),
             ));
         }
