@@ -46,6 +46,7 @@ struct State {
     /// Counts crashes; a file opened before a crash is dead after it.
     life: u64,
     capacity_bytes: u64,
+    on_sync: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl SimDisk {
@@ -66,6 +67,7 @@ impl SimDisk {
             powered: true,
             life: 0,
             capacity_bytes: u64::MAX,
+            on_sync: None,
         })))
     }
 
@@ -119,6 +121,11 @@ impl SimDisk {
         state.fault = None;
         state.powered = true;
         state.life += 1;
+    }
+
+    /// Calls this at the begin of every sync of a file, so that a simulation can let time go by.
+    pub fn on_sync(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.state().on_sync = Some(Arc::new(call));
     }
 
     /// Limits the sum of all file lengths.
@@ -364,6 +371,10 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let on_sync = self.disk.state().on_sync.clone();
+        if let Some(call) = on_sync {
+            call();
+        }
         let mut guard = self.disk.state();
         let state = &mut *guard;
         if state.life != self.life {
