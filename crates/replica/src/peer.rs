@@ -13,6 +13,7 @@
 //! founders      9       (member u64 | nonce u64)*                           member → member without data
 //! welcome      10       nonce u64 | member u64 | cluster u64                leader → who has asked to be taken in
 //! forgotten    11       nonce u64 | member u64                              member that hears of no leader → all
+//! pace         12       mean_us u64                                         follower → leader
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late.
@@ -100,6 +101,11 @@ pub enum PeerMessage {
         /// The id it had.
         member: MemberId,
     },
+    /// What a flush of the sender's log has taken lately.
+    Pace {
+        /// On average, in µs.
+        mean_us: u64,
+    },
 }
 
 /// A voter of a new group.
@@ -158,6 +164,7 @@ const NEWCOMER: u8 = 8;
 const FOUNDERS: u8 = 9;
 const WELCOME: u8 = 10;
 const FORGOTTEN: u8 = 11;
+const PACE: u8 = 12;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -228,6 +235,10 @@ impl PeerMessage {
                 head(FORGOTTEN, out);
                 [*nonce, member.0].into_iter().for_each(|n| out.put_u64(n));
             }
+            Self::Pace { mean_us } => {
+                head(PACE, out);
+                out.put_u64(*mean_us);
+            }
         }
     }
 
@@ -276,6 +287,7 @@ impl PeerMessage {
             FORGOTTEN => {
                 Self::Forgotten { nonce: bytes.try_get_u64()?, member: MemberId(bytes.try_get_u64()?) }
             }
+            PACE => Self::Pace { mean_us: bytes.try_get_u64()? },
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
         if bytes.is_empty() { Ok(message) } else { Err(BadPeerMessage::Length) }
@@ -338,6 +350,7 @@ mod tests {
             PeerMessage::Founders(vec![Founder { member: MemberId(3), nonce: 4 }; 2]),
             PeerMessage::Welcome { nonce: 1, member: MemberId(259), cluster: 7 },
             PeerMessage::Forgotten { nonce: 1, member: MemberId(3) },
+            PeerMessage::Pace { mean_us: 158 },
         ]
     }
 

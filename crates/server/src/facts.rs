@@ -124,6 +124,10 @@ pub struct Facts {
     pub throttled_requests: u64,
     /// Writes refused because the disk was full.
     pub writes_refused: u64,
+    /// Messages of other members left out because the disk was full.
+    pub messages_refused: u64,
+    /// Times leadership was handed over because of this server's disk.
+    pub handovers: u64,
     /// Flushes that took longer than `fsync.warningthresholdms`.
     pub flushes_slow: u64,
     /// µs from reading a read request to queueing its reply.
@@ -339,6 +343,8 @@ pub(crate) mod fake {
             throttle_waits: 0,
             throttled_requests: 0,
             writes_refused: 0,
+            messages_refused: 0,
+            handovers: 0,
             flushes_slow: 0,
             read_latency: Summary {
                 count: 12,

@@ -16,6 +16,7 @@ pub(crate) fn all(facts: &Facts) -> Vec<Metric> {
         metrics.extend(leading(facts, member));
     }
     metrics.extend(own(member));
+    metrics.extend(disk(facts));
     metrics
 }
 
@@ -62,6 +63,23 @@ fn own(member: &MemberFacts) -> [Metric; 11] {
         ),
         gauge("ostler_joining", i64::from(is_joining(member)), "1 while this server waits for its vote"),
         gauge("ostler_starts", member.starts as i64, "starts on this data directory"),
+    ]
+}
+
+/// What this server's disk has cost it.
+fn disk(facts: &Facts) -> [Metric; 2] {
+    let counter = |name, value, help| Metric { name, help, value: Value::Counter(value) };
+    [
+        counter(
+            "ostler_handovers",
+            facts.handovers,
+            "times this server gave up leading because its disk was slow or full",
+        ),
+        counter(
+            "ostler_messages_refused",
+            facts.messages_refused,
+            "messages of other servers not taken because the disk was full",
+        ),
     ]
 }
 

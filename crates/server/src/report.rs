@@ -135,6 +135,8 @@ impl Source for Report {
             throttle_waits: counts.throttle_waits.load(Relaxed),
             throttled_requests: counts.throttled_requests.load(Relaxed),
             writes_refused: counts.writes_refused.load(Relaxed),
+            messages_refused: counts.messages_refused.load(Relaxed),
+            handovers: counts.handovers.load(Relaxed),
             flushes_slow: counts.flushes_slow.load(Relaxed),
             read_latency: self.summary(|t| &t.read_latency),
             update_latency: self.summary(|t| &t.update_latency),

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
@@ -207,6 +207,8 @@ impl Shared {
             counts: Counts::default(),
             standing: Mutex::new(None),
             serving: AtomicBool::new(false),
+            cycles: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }

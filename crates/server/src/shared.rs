@@ -91,6 +91,8 @@ pub struct Counts {
     pub writes_refused: AtomicU64,
     /// Messages of other members left out because the disk is full.
     pub messages_refused: AtomicU64,
+    /// Times this member handed over leadership because of its disk.
+    pub handovers: AtomicU64,
 }
 
 /// The server as its threads see it.
@@ -129,6 +131,10 @@ pub struct Shared {
     pub standing: Mutex<Option<MemberFacts>>,
     /// Clients are served: there is a leader, or was a moment ago, and this member has caught up with it.
     pub serving: AtomicBool,
+    /// Cycles of the replication thread.
+    pub cycles: AtomicU64,
+    /// There was none for so long that clients are not served.
+    pub stalled: AtomicBool,
     /// This member has lost sight of the others, and serves clients that are content with reading.
     pub read_only: AtomicBool,
     /// The process is going down.
@@ -143,7 +149,7 @@ impl Shared {
 
     /// Whether clients are served.
     pub fn is_serving(&self) -> bool {
-        self.serving.load(Relaxed) && !self.is_stopping()
+        self.serving.load(Relaxed) && !self.stalled.load(Relaxed) && !self.is_stopping()
     }
 
     /// Whether clients are served that are content with reading, and no others.

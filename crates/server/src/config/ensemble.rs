@@ -7,6 +7,9 @@ use super::fields::Loader;
 use super::settings::Setting;
 use super::{EngineKind, Member, limits};
 
+/// Clients are served for so many election timeouts without a leader before they are sent elsewhere.
+const LEADERLESS_TIMEOUTS: i64 = 5;
+
 /// An ensemble, as its `server.N` lines and the keys around them describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensemble {
@@ -36,6 +39,11 @@ impl Ensemble {
     /// The members with a vote, by number.
     pub fn voters(&self) -> impl Iterator<Item = u8> + '_ {
         self.members.iter().filter(|(_, member)| !member.observer).map(|(id, _)| *id)
+    }
+
+    /// How long clients are served without a leader, in ms.
+    pub fn leaderless_ms_max(&self) -> i64 {
+        i64::from(self.election_timeout_ms) * LEADERLESS_TIMEOUTS
     }
 }
 

@@ -11,6 +11,7 @@ mod accept;
 mod connection;
 mod count;
 mod handshake;
+mod housekeeping;
 mod lone;
 mod read_only;
 mod request;
@@ -34,6 +35,7 @@ use slab::Slab;
 
 use self::connection::{Connection, Phase};
 use self::count::Queued;
+use self::housekeeping::Pulse;
 use self::lone::Lone;
 use crate::connections::Traffic;
 use crate::inbox::Errand;
@@ -49,7 +51,7 @@ const LISTENER: mio::Token = mio::Token(usize::MAX - 1);
 const READ_BYTES: usize = 64 << 10;
 /// Full reads of one connection in a row before others have their turn.
 const READS_MAX: usize = 4;
-/// How often connections without a session are looked through, and the flag to stop.
+/// How often connections without a session are looked through, the pulse of the replication thread, and the flag to stop.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
 /// One connection thread.
@@ -79,6 +81,7 @@ pub(crate) struct IoThread {
     /// The same in microseconds.
     now_us: u64,
     housekept_ms: i64,
+    pulse: Pulse,
 }
 
 impl IoThread {
@@ -112,6 +115,7 @@ impl IoThread {
             now_ms: 0,
             now_us: 0,
             housekept_ms: 0,
+            pulse: Pulse::default(),
         })
     }
 
@@ -465,26 +469,6 @@ impl IoThread {
         self.shared.connections.left(connection.token);
         if connection.session != 0 && self.shared.sessions.left(connection.session, connection.token) {
             self.shared.inbox.ask(Errand::Disconnected(connection.session));
-        }
-    }
-
-    /// Closes connections that have been without a session for too long.
-    fn keep_house(&mut self) {
-        if self.now_ms - self.housekept_ms < HOUSEKEEPING.as_millis() as i64 {
-            return;
-        }
-        self.housekept_ms = self.now_ms;
-        let patience_ms = i64::from(self.shared.config.connection.handshake_timeout_ms);
-        let now_ms = self.shared.clock.wall_ms();
-        let overdue: Vec<usize> = self
-            .connections
-            .iter()
-            .filter(|(_, c)| c.session == 0 && now_ms - c.traffic.established_ms > patience_ms)
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in overdue {
-            self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
-            self.close(slot);
         }
     }
 

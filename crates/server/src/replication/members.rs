@@ -6,7 +6,6 @@ use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
 use replica::peer::PeerMessage;
-use storage::log::AppendError;
 
 use super::{Driver, Fatal, GROUP};
 use crate::mailbox::{Delivery, Note};
@@ -71,6 +70,9 @@ impl<T: Transport> Driver<T> {
                 let now_ms = self.shared.clock.elapsed_ms();
                 sessions.into_iter().for_each(|session| self.shared.sessions.touch(session, now_ms));
             }
+            PeerMessage::Pace { mean_us } => {
+                self.pace.reported(from, mean_us, self.shared.clock.elapsed_ms());
+            }
             PeerMessage::Fetch { snapshot, offset } => self.give_chunk(from, snapshot, offset),
             PeerMessage::Chunk { snapshot, length, offset, bytes } => {
                 self.take_chunk(from, snapshot, length, offset, &bytes);
@@ -91,13 +93,8 @@ impl<T: Transport> Driver<T> {
         self.roster.heard(member, self.shared.clock.elapsed_ms());
         // An engine cannot be told to leave entries out, so what the log has no room for does not reach it: for the others the message
         // is lost, and will come again.
-        match self.log.reserve(std::iter::once(length + MESSAGE_SLACK_BYTES)) {
-            Ok(()) => {}
-            Err(AppendError::Failed(e)) => return Err(e.into()),
-            Err(_) => {
-                self.shared.counts.messages_refused.fetch_add(1, Relaxed);
-                return Ok(());
-            }
+        if !self.make_room(length + MESSAGE_SLACK_BYTES)? {
+            return Ok(());
         }
         match self.replica.step(member, bytes) {
             Ok(()) => {
@@ -132,10 +129,10 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Lets the time go by for everybody concerned.
-    pub(super) fn pass_time(&mut self) {
+    pub(super) fn pass_time(&mut self) -> Result<(), Fatal> {
         if self.replica.is_alone() {
             self.serve();
-            return;
+            return Ok(());
         }
         let now_ms = self.shared.clock.elapsed_ms();
         if self.is_newcomer() {
@@ -144,7 +141,7 @@ impl<T: Transport> Driver<T> {
                 self.announce();
             }
             self.company.tick_due_ms = now_ms + TICK_MS;
-            return;
+            return Ok(());
         }
         let missed = (now_ms - self.company.tick_due_ms).div_euclid(TICK_MS) + 1;
         if missed > 0 {
@@ -155,6 +152,7 @@ impl<T: Transport> Driver<T> {
             self.company.touch_due_ms = now_ms + TOUCH_MS;
             self.report_touched();
             self.fetch_on();
+            self.look_for_room()?;
             if self.is_forgotten() {
                 self.announce();
             }
@@ -162,15 +160,15 @@ impl<T: Transport> Driver<T> {
                 self.tend_roster();
             }
         }
+        self.mind_pace(now_ms);
         self.watch_leader(now_ms);
         self.consider_stop(now_ms);
+        Ok(())
     }
 
     /// The server is to stop. A leader hands over first, so that the others need no silence to notice that it has gone.
     pub(super) fn begin_stop(&mut self) {
-        let status = self.replica.engine().status();
-        let voters = &status.membership.voters;
-        let candidates = status.followers.iter().filter(|follower| voters.contains(&follower.member));
+        let candidates = self.successors().into_iter();
         let successor = candidates.max_by_key(|follower| (follower.matched, follower.member));
         let handed_over = successor
             .filter(|_| self.replica.leads())
@@ -200,8 +198,17 @@ impl<T: Transport> Driver<T> {
     /// Clients are served from when this member has seen everything agreed before it heard of its first leader, until it has had none
     /// for too long: then others may be electing one that it cannot hear of.
     fn watch_leader(&mut self, now_ms: i64) {
-        if self.replica.role().leader.is_some() {
-            self.company.led_ms = now_ms;
+        let leader = self.replica.role().leader;
+        // A member without a vote never stands for election, so its engine takes the last leader for the leader for ever.
+        let heard_ms = leader.and_then(|leader| match leader == self.replica.member() {
+            true => Some(now_ms),
+            false => self.roster.heard_ms(leader),
+        });
+        self.company.led_ms = self.company.led_ms.max(heard_ms.unwrap_or(0));
+        let is_led = now_ms - self.company.led_ms <= self.leaderless_ms_max;
+        if self.room.is_wanting() {
+            // What is agreed meanwhile does not get here.
+        } else if is_led && leader.is_some() {
             let moment = match self.company.serve_from {
                 Some(moment) => moment,
                 None => *self.company.serve_from.insert(self.replica.ask_moment()),
@@ -209,9 +216,17 @@ impl<T: Transport> Driver<T> {
             if self.replica.leads() || self.replica.has_reached(moment) {
                 self.serve();
             }
-        } else if now_ms - self.company.led_ms > self.leaderless_ms_max {
-            self.company.serve_from = None;
-            self.stop_serving();
+        } else if !is_led {
+            self.stop_serving("there is no leader");
+        }
+    }
+
+    /// Says that this thread goes on. If it has stood still for so long that clients were sent away, much may have happened meanwhile.
+    pub(super) fn beat(&mut self) {
+        self.shared.cycles.fetch_add(1, Relaxed);
+        if self.shared.stalled.load(Relaxed) {
+            self.stop_serving("the disk stood still");
+            self.shared.stalled.store(false, Relaxed);
         }
     }
 
@@ -224,11 +239,13 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Closes all connections of clients; they find another server, or come back.
-    pub(super) fn stop_serving(&mut self) {
+    /// Closes all connections of clients; they find another server, or come back. Nobody is served before this member has seen everything
+    /// agreed until then.
+    pub(super) fn stop_serving(&mut self, why: &str) {
+        self.company.serve_from = None;
         let served = self.shared.serving.swap(false, Relaxed);
         if served {
-            tracing::warn!("there is no leader: clients are not served");
+            tracing::warn!("{why}: clients are not served");
             self.drop_connections();
         }
         if self.shared.config.requests.read_only_mode && !self.shared.read_only.swap(true, Relaxed) {

@@ -9,11 +9,14 @@
 
 mod bulletin;
 mod chores;
+mod handover;
 pub(crate) mod identity;
 mod members;
 mod newcomer;
 mod outlet;
+mod pace;
 pub(crate) mod recovery;
+mod room;
 mod roster;
 mod snapshots;
 #[cfg(test)]
@@ -23,7 +26,7 @@ mod wheel;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::engine::Ready;
@@ -36,13 +39,16 @@ use storage::log::{AppendError, FlushError, Log, Record};
 use self::bulletin::Bulletin;
 use self::chores::Chores;
 use self::identity::Identity;
-use self::members::{Company, TICK_MS};
+use self::members::Company;
 use self::newcomer::Newcomer;
 use self::outlet::Gathered;
+use self::pace::Pace;
+use self::room::Room;
 use self::roster::Roster;
 use self::snapshots::Snapshots;
 use self::transfer::Fetching;
 pub(crate) use self::wheel::Wheel;
+use crate::config::Ensemble;
 use crate::inbox::Errand;
 use crate::peers::Transport;
 use crate::shared::Shared;
@@ -64,6 +70,8 @@ pub(crate) struct Driver<T: Transport> {
     identity: Identity,
     newcomer: Newcomer,
     roster: Roster,
+    pace: Pace,
+    room: Room,
     fetching: Option<Fetching>,
     /// Ticks of silence after which an election is due.
     election_ticks: u32,
@@ -114,9 +122,6 @@ pub enum Fatal {
     Secret(#[from] getrandom::Error),
 }
 
-/// Clients are served for so many election timeouts without a leader before they are sent elsewhere.
-const LEADERLESS_TIMEOUTS: i64 = 5;
-
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest, transport: T) -> Driver<T> {
         let snapshots = Snapshots::new(&shared, rest.files, rest.snapshot_dir);
@@ -134,9 +139,11 @@ impl<T: Transport> Driver<T> {
             identity: rest.identity,
             newcomer: Newcomer::default(),
             roster: Roster::default(),
+            pace: Pace::default(),
+            room: Room::default(),
             fetching: None,
             election_ticks,
-            leaderless_ms_max: i64::from(election_ticks) * TICK_MS * LEADERLESS_TIMEOUTS,
+            leaderless_ms_max: shared.config.ensemble.as_ref().map_or(0, Ensemble::leaderless_ms_max),
             shared,
             replica: rest.replica,
             log: rest.log,
@@ -156,8 +163,7 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn lead(&mut self) -> Result<(), Fatal> {
         self.replica.engine().campaign();
         self.settle()?;
-        self.pass_time();
-        Ok(())
+        self.pass_time()
     }
 
     /// What carries its frames.
@@ -187,11 +193,12 @@ impl<T: Transport> Driver<T> {
 
     /// Does what there is, and posts the results.
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
+        self.beat();
         self.shared.inbox.take(&mut self.submission, &mut self.errands);
         let bytes = self.submission.len_bytes();
         self.take_in();
         self.run_errands();
-        self.pass_time();
+        self.pass_time()?;
         if self.replica.leads() {
             self.chores.run(&self.shared, &mut self.replica);
             self.propose()?;
@@ -246,6 +253,7 @@ impl<T: Transport> Driver<T> {
                 self.shared.counts.writes_refused.fetch_add(refused, Relaxed);
                 self.chores.disk_is_full(&self.shared, &why);
                 self.replica.refuse_gathered();
+                self.give_way_to_room();
             }
         }
         Ok(())
@@ -319,12 +327,14 @@ impl<T: Transport> Driver<T> {
     }
 
     fn flush(&mut self) -> Result<(), Fatal> {
-        let begun = Instant::now();
+        let begun_us = self.shared.clock.elapsed_us();
         self.log.flush()?;
-        let took = begun.elapsed();
+        let took_us = self.shared.clock.elapsed_us() - begun_us;
+        let took = Duration::from_micros(took_us);
         self.flush_took = took;
+        self.pace.flushed(took_us);
         let counts = &self.shared.counts;
-        counts.flush_time.record(took.as_micros() as u64);
+        counts.flush_time.record(took_us);
         let warning_ms = u128::from(self.shared.config.storage.flush_warning_ms);
         if took.as_millis() > warning_ms {
             counts.flushes_slow.fetch_add(1, Relaxed);

@@ -19,7 +19,7 @@ use crate::config::{self, CommandLine, Config, EngineKind, Ensemble};
 use crate::facts::{FollowerState, MemberFacts, ServerState};
 use crate::simulation::{Member, Readiness, Socket};
 
-const STEP_US: u64 = 2_000;
+pub(super) const STEP_US: u64 = 2_000;
 
 /// A client's connection: what it sends, and what it was sent.
 #[derive(Clone, Default)]
@@ -70,6 +70,15 @@ impl Wire {
         write(&mut out);
         frame::finish(&mut out, mark);
         self.0.lock().unwrap().to_server.extend(out);
+    }
+
+    /// Sends a request.
+    pub(super) fn ask(&self, xid: i32, opcode: Opcode, body: &[u8]) {
+        self.send(|out| {
+            out.extend_from_slice(&xid.to_be_bytes());
+            out.extend_from_slice(&(opcode as i32).to_be_bytes());
+            out.extend_from_slice(body);
+        });
     }
 
     /// Takes the next frame that came.
@@ -215,11 +224,7 @@ impl Trio {
         opcode: Opcode,
         body: &[u8],
     ) -> (ReplyHeader, Vec<u8>) {
-        wire.send(|out| {
-            out.extend_from_slice(&xid.to_be_bytes());
-            out.extend_from_slice(&(opcode as i32).to_be_bytes());
-            out.extend_from_slice(body);
-        });
+        wire.ask(xid, opcode, body);
         let frame = self.answer(wire);
         let mut reader = Reader::new(&frame);
         let header = ReplyHeader::decode(&mut reader).unwrap();
@@ -268,7 +273,7 @@ pub(super) fn read(path: &str) -> Vec<u8> {
     body
 }
 
-fn sync(path: &str) -> Vec<u8> {
+pub(super) fn sync(path: &str) -> Vec<u8> {
     use wire::jute::Put as _;
     let mut body = Vec::new();
     body.put_str(path);

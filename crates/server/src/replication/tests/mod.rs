@@ -3,6 +3,7 @@
 //! Nothing here is a stand-in but the disk and the clients: start-up, log, snapshots, engine and machine are those of the server. What
 //! clients were told is read from the letterbox in which their connections would find it.
 
+mod bad_disk;
 mod crash;
 mod ensemble;
 mod failing_disk;

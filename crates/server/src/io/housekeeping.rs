@@ -1,0 +1,74 @@
+//! What a connection thread looks after now and then.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{HOUSEKEEPING, IoThread};
+
+/// The replication thread as seen from a connection thread. One that stands still, because the disk does, hears no leader, or is one that
+/// the others have long replaced; reads would show an ever older past, and writes hang. Only another thread can tell clients.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    cycles: u64,
+    /// Looks in a row at which nothing had happened. Looks are counted and not time: when the whole process was stopped, this thread was
+    /// too.
+    looks: i64,
+}
+
+impl Pulse {
+    /// Whether there was no cycle for so long.
+    fn is_missing(&mut self, cycles: u64, patience_ms: i64) -> bool {
+        self.looks = if cycles == self.cycles { self.looks + 1 } else { 0 };
+        self.cycles = cycles;
+        // The first look may come at once after the last cycle.
+        (self.looks - 1) * HOUSEKEEPING.as_millis() as i64 >= patience_ms
+    }
+}
+
+impl IoThread {
+    /// Closes connections that have been without a session for too long, and all of them if the replication thread stands still.
+    pub(super) fn keep_house(&mut self) {
+        if self.now_ms - self.housekept_ms < HOUSEKEEPING.as_millis() as i64 {
+            return;
+        }
+        self.housekept_ms = self.now_ms;
+        self.close_overdue();
+        if let Some(ensemble) = &self.shared.config.ensemble
+            && self.pulse.is_missing(self.shared.cycles.load(Relaxed), ensemble.leaderless_ms_max())
+        {
+            if !self.shared.stalled.swap(true, Relaxed) {
+                tracing::error!(
+                    "the thread that orders and flushes stands still, most likely because the disk does: clients are not served"
+                );
+            }
+            let all: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
+            all.into_iter().for_each(|slot| self.close(slot));
+        }
+    }
+
+    fn close_overdue(&mut self) {
+        let patience_ms = i64::from(self.shared.config.connection.handshake_timeout_ms);
+        let now_ms = self.shared.clock.wall_ms();
+        let overdue: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.session == 0 && now_ms - c.traffic.established_ms > patience_ms)
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in overdue {
+            self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
+            self.close(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_is_missing_after_looks_without_one() {
+        let mut pulse = Pulse::default();
+        let seen = [5, 5, 5, 5, 6, 6, 6, 6, 6, 6].map(|cycles| pulse.is_missing(cycles, 1_500));
+        assert_eq!(seen, [false, false, false, false, false, false, false, false, true, true]);
+    }
+}

@@ -1,0 +1,90 @@
+//! A leader whose disk holds the group up gives its place to another.
+
+use std::cmp::Reverse;
+use std::sync::atomic::Ordering::Relaxed;
+
+use consensus::engine::Follower;
+use consensus::entry::MemberId;
+use replica::peer::PeerMessage;
+
+use super::Driver;
+use super::pace::Drag;
+use super::roster::BEHIND_MAX;
+use crate::peers::Transport;
+
+impl<T: Transport> Driver<T> {
+    /// Compares this member's disk with the others', or tells the leader of it.
+    pub(super) fn mind_pace(&mut self, now_ms: i64) {
+        if !self.pace.is_due(now_ms) {
+            return;
+        }
+        if self.replica.leads() {
+            let others: Vec<u8> =
+                self.successors().iter().map(|follower| replica::server_of(follower.member)).collect();
+            if let Some(drag) = self.pace.lead(now_ms, &others) {
+                self.give_way(&drag, now_ms);
+            }
+        } else if let Some(leader) =
+            self.replica.role().leader.map(replica::server_of).filter(|s| *s != self.me)
+            && let Some(mean_us) = self.pace.follow(now_ms)
+        {
+            self.send(leader, &PeerMessage::Pace { mean_us });
+        }
+    }
+
+    /// The other voters, as their leader sees them.
+    pub(super) fn successors(&mut self) -> Vec<Follower> {
+        let me = self.replica.member();
+        let status = self.replica.engine().status();
+        let voters = status.membership.voters;
+        status.followers.into_iter().filter(|f| f.member != me && voters.contains(&f.member)).collect()
+    }
+
+    /// Hands over to the quickest of those that keep up.
+    fn give_way(&mut self, drag: &Drag, now_ms: i64) {
+        let commit = self.replica.engine().status().commit;
+        let place = |follower: &Follower| {
+            drag.quick.iter().position(|server| *server == replica::server_of(follower.member))
+        };
+        let keeps_up = |follower: &Follower| follower.matched + BEHIND_MAX >= commit;
+        let successors = self.successors();
+        let candidates = successors.iter().filter(|follower| keeps_up(follower));
+        let best = candidates.filter_map(|follower| Some((Reverse(place(follower)?), follower.member))).max();
+        if let Some((_, successor)) = best
+            && self.hand_over(successor, now_ms)
+        {
+            tracing::warn!(
+                "flushing the log takes {} ms here and at most {} ms on a majority of the others: this disk holds everybody up, so server.{} is asked to lead",
+                drag.own_us / 1_000,
+                drag.others_us.div_ceil(1_000),
+                replica::server_of(successor)
+            );
+        }
+    }
+
+    /// The disk has no room for what clients want written; that of another may have. Not asked again and again, for all may be full.
+    pub(super) fn give_way_to_room(&mut self) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        if self.replica.is_alone() || !self.pace.may_hand_over(now_ms) {
+            return;
+        }
+        let best = self.successors().into_iter().max_by_key(|follower| (follower.matched, follower.member));
+        if let Some(successor) = best
+            && self.hand_over(successor.member, now_ms)
+        {
+            tracing::warn!(
+                "the disk of the leader is full: server.{} is asked to lead",
+                replica::server_of(successor.member)
+            );
+        }
+    }
+
+    fn hand_over(&mut self, successor: MemberId, now_ms: i64) -> bool {
+        self.pace.handed_over(now_ms);
+        let asked = self.replica.engine().transfer_leadership(successor).is_ok();
+        if asked {
+            self.shared.counts.handovers.fetch_add(1, Relaxed);
+        }
+        asked
+    }
+}

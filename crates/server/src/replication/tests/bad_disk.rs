@@ -1,0 +1,181 @@
+//! Three members, of which one has a disk that is slow or full.
+
+use std::sync::Arc;
+
+use wire::jute::Reader;
+use wire::opcode::Opcode;
+use wire::record::ReplyHeader;
+
+use super::ensemble::{ENGINES, STEP_US, Trio, Wire, create, read, sync};
+use crate::simulation::Member;
+
+/// A flush that is slow, and still shorter than an election.
+const SLOW_US: u64 = 40_000;
+
+/// Writes that go on for ten seconds and more at that pace.
+const MANY: i32 = 400;
+
+/// A client of one server.
+struct Client {
+    at: u8,
+    wire: Wire,
+}
+
+impl Trio {
+    fn slow_down(&self, server: u8, flush_us: u64) {
+        let time = Arc::clone(&self.time);
+        self.disks[&server].on_sync(move || time.advance_us(flush_us));
+    }
+
+    /// Creates znodes. What was on its way while leadership changed has no answer; the client comes back then.
+    fn write(&mut self, client: &mut Client, xids: std::ops::Range<i32>) {
+        for xid in xids {
+            let err = self.create(client, xid);
+            assert!(err.is_none_or(|err| err == 0), "/n{xid}: {err:?}");
+        }
+    }
+
+    fn create(&mut self, client: &mut Client, xid: i32) -> Option<i32> {
+        client.wire.ask(xid, Opcode::Create, &create(&format!("/n{xid}"), 0));
+        for _ in 0..5_000 {
+            if let Some(frame) = client.wire.take() {
+                return Some(ReplyHeader::decode(&mut Reader::new(&frame)).expect("a reply").err);
+            }
+            if client.wire.is_closed() {
+                self.until("it serves again", |trio| trio.members[&client.at].is_serving());
+                *client = self.client(client.at);
+                return None;
+            }
+            self.step();
+        }
+        panic!("no answer within 10 s");
+    }
+
+    fn client(&mut self, at: u8) -> Client {
+        let (wire, ..) = self.connect(at, None);
+        Client { at, wire }
+    }
+
+    fn term(&self) -> u64 {
+        self.members.values().map(|member| member.role().term).max().expect("there are members")
+    }
+
+    fn pass(&mut self, us: u64) {
+        (0..us / STEP_US).for_each(|_| self.step());
+    }
+
+    fn handovers(&self, server: u8) -> u64 {
+        self.members[&server].facts().handovers
+    }
+}
+
+#[test]
+fn a_leader_with_a_slow_disk_hands_over_once() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let slow = trio.leader().expect("somebody leads");
+        let mut client = trio.client(slow % 3 + 1);
+        let term = trio.term();
+        trio.slow_down(slow, SLOW_US);
+        trio.write(&mut client, 1..MANY);
+        let leader = trio.leader().expect("somebody leads");
+        assert_ne!(leader, slow, "{engine}: another leads");
+        assert_eq!(trio.handovers(slow), 1, "{engine}");
+        let after = trio.term();
+        assert!(after > term, "{engine}: after an election");
+        trio.write(&mut client, MANY..2 * MANY);
+        assert_eq!((trio.leader(), trio.handovers(leader)), (Some(leader), 0), "{engine}: it stays");
+        assert_eq!(trio.term(), after, "{engine}: no further election");
+    }
+}
+
+#[test]
+fn disks_that_are_slow_alike_change_nothing() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let mut client = trio.client(leader % 3 + 1);
+        let term = trio.term();
+        (1..=3).for_each(|server| trio.slow_down(server, SLOW_US));
+        trio.write(&mut client, 1..MANY / 2);
+        assert_eq!((trio.leader(), trio.term()), (Some(leader), term), "{engine}");
+    }
+}
+
+#[test]
+fn a_follower_with_a_slow_disk_changes_nothing() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let mut client = trio.client(leader);
+        let term = trio.term();
+        trio.slow_down(leader % 3 + 1, SLOW_US);
+        trio.write(&mut client, 1..MANY);
+        assert_eq!((trio.leader(), trio.term()), (Some(leader), term), "{engine}");
+    }
+}
+
+/// Lets the disk take nothing more than it has.
+fn fill_up(trio: &Trio, server: u8) {
+    trio.disks[&server].set_capacity_bytes(0);
+}
+
+/// A follower whose disk was full left out the entries it had no room for and went on serving its clients, who read the same old state
+/// for ever and had no way to know.
+#[test]
+fn a_follower_with_a_full_disk_serves_nobody_until_it_has_caught_up() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let full = leader % 3 + 1;
+        let (at_full, ..) = trio.connect(full, None);
+        let mut client = trio.client(leader);
+        fill_up(&trio, full);
+        let mut xid = 0;
+        while trio.members[&full].is_serving() {
+            xid += 1;
+            assert!(xid < 2_000, "{engine}: the log has no room for ever");
+            trio.write(&mut client, xid..xid + 1);
+        }
+        trio.until("its clients are sent away", |_| at_full.is_closed());
+        assert!(trio.members[&full].facts().messages_refused > 0, "{engine}");
+        trio.write(&mut client, xid + 1..xid + 20);
+        trio.pass(3_000_000);
+        assert!(!trio.members[&full].is_serving(), "{engine}: it does not show an old state");
+        trio.disks[&full].set_capacity_bytes(u64::MAX);
+        trio.until("it has caught up", Trio::all_serve);
+        let (wire, ..) = trio.connect(full, None);
+        let (header, _) = trio.call(&wire, 1, Opcode::GetData, &read(&format!("/n{}", xid + 19)));
+        assert_eq!(header.err, 0, "{engine}: it shows what was written meanwhile");
+    }
+}
+
+#[test]
+fn a_leader_with_a_full_disk_hands_over_and_writes_go_on() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let full = trio.leader().expect("somebody leads");
+        let mut client = trio.client(full % 3 + 1);
+        fill_up(&trio, full);
+        for xid in 1..2_000 {
+            if trio.create(&mut client, xid) != Some(0) {
+                break;
+            }
+        }
+        trio.until("another leads", |trio| trio.leader().is_some_and(|leader| leader != full));
+        trio.write(&mut client, 2_001..2_200);
+        trio.until("who cannot follow serves nobody", |trio| !trio.members[&full].is_serving());
+        trio.disks[&full].set_capacity_bytes(u64::MAX);
+        trio.until("all serve", Trio::all_serve);
+        let (wire, ..) = trio.connect(full, None);
+        assert_eq!(trio.call(&wire, 1, Opcode::Sync, &sync("/")).0.err, 0, "{engine}");
+        assert_eq!(trio.call(&wire, 2, Opcode::GetData, &read("/n2199")).0.err, 0, "{engine}");
+        let agreed: Vec<_> = trio.members.values().map(Member::applied_index).collect();
+        assert!(agreed.windows(2).all(|pair| pair[0] == pair[1]), "{engine}: {agreed:?}");
+    }
+}
