@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::links::Links;
 use crate::process::{four_letter_word, free_port, serve_command};
+use crate::slow_disk::SlowDisks;
 
 /// How long anything may take that must come at last. Generous: nothing here says that a server is fast.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,12 +26,34 @@ pub enum Engine {
     Paxos,
 }
 
+/// Who is in an ensemble, and on what.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Servers with a vote; the first ones.
+    pub voters: u8,
+    /// Servers without; the last ones.
+    pub observers: u8,
+    /// Whether disks can be made slow.
+    pub slow_disks: bool,
+    /// Data directories that are not in the ensemble's own folder.
+    pub data_dirs: BTreeMap<u8, PathBuf>,
+}
+
+impl Layout {
+    /// So many voters and nothing else.
+    pub fn voters(voters: u8) -> Layout {
+        Layout { voters, observers: 0, slow_disks: false, data_dirs: BTreeMap::new() }
+    }
+}
+
 /// Servers of one ensemble, numbered from 1. Dropping it kills them and removes their data.
 #[derive(Debug)]
 pub struct Ensemble {
     members: BTreeMap<u8, Process>,
     /// The ways between them.
     pub links: Links,
+    layout: Layout,
+    slow_disks: Option<SlowDisks>,
     /// Last in the order of dropping: the processes end first.
     folder: TempDir,
 }
@@ -45,12 +68,20 @@ struct Process {
 impl Ensemble {
     /// Starts an ensemble and waits until all its members serve clients. `settings` are further lines of zoo.cfg.
     pub fn start(engine: Engine, count: u8, settings: &[&str]) -> Ensemble {
+        Ensemble::start_as(engine, Layout::voters(count), settings)
+    }
+
+    /// The same for other ensembles than some equal servers.
+    pub fn start_as(engine: Engine, layout: Layout, settings: &[&str]) -> Ensemble {
+        let count = layout.voters + layout.observers;
         let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let peers: BTreeMap<u8, SocketAddr> = (1..=count).map(|server| (server, address())).collect();
         let process = || Process { client: address(), child: None, paused: false };
         let mut ensemble = Ensemble {
             members: (1..=count).map(|server| (server, process())).collect(),
             links: Links::new(&peers),
+            slow_disks: layout.slow_disks.then(SlowDisks::build),
+            layout,
             folder: tempfile::tempdir().expect("a temporary folder"),
         };
         for server in 1..=count {
@@ -76,7 +107,8 @@ impl Ensemble {
         for (&other, &own) in peers {
             let port = if other == server { own.port() } else { self.links.address(server, other).port() };
             // The second port is the election port of ZooKeeper, which Ostler does not use.
-            text += &format!("server.{other}=127.0.0.1:{port}:{port}\n");
+            let role = if other > self.layout.voters { ":observer" } else { "" };
+            text += &format!("server.{other}=127.0.0.1:{port}:{port}{role}\n");
         }
         settings.iter().for_each(|line| text += &format!("{line}\n"));
         fs::create_dir_all(self.home(server)).expect("a member's folder");
@@ -92,6 +124,23 @@ impl Ensemble {
     /// The numbers of all members.
     pub fn servers(&self) -> Vec<u8> {
         self.members.keys().copied().collect()
+    }
+
+    /// The numbers of those that have a vote.
+    pub fn voters(&self) -> Vec<u8> {
+        (1..=self.layout.voters).collect()
+    }
+
+    /// The numbers of those that have none.
+    pub fn observers(&self) -> Vec<u8> {
+        self.servers().split_off(usize::from(self.layout.voters))
+    }
+
+    /// Lets each flush of a member take so much longer, from now on.
+    ///
+    /// Panics if the layout has no slow disks.
+    pub fn slow_down(&self, server: u8, flush: Duration) {
+        self.slow_disks.as_ref().expect("slow disks").set(server, flush);
     }
 
     /// Where clients of a member connect.
@@ -114,6 +163,23 @@ impl Ensemble {
     pub fn mode(&self, server: u8) -> Option<String> {
         let text = four_letter_word(self.address(server), "srvr");
         text.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+    }
+
+    /// What a member counts under this name in `mntr`; `None` while it serves nobody.
+    pub fn count(&self, server: u8, name: &str) -> Option<u64> {
+        let text = four_letter_word(self.address(server), "mntr");
+        let lines = text.lines().filter_map(|line| line.split_once('\t'));
+        lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
+    }
+
+    /// The highest term, or ballot, that a member tells of.
+    pub fn term(&self) -> Option<u64> {
+        self.awake().into_iter().filter_map(|server| self.count(server, "zk_ostler_term")).max()
+    }
+
+    /// The process of a member.
+    pub fn process_id(&self, server: u8) -> u32 {
+        self.members[&server].child.as_ref().expect("it runs").id()
     }
 
     /// A member that says it leads, if one does.
@@ -143,7 +209,7 @@ impl Ensemble {
             let voters = text.lines().find_map(|line| line.strip_prefix("Voters: "))?;
             let mut voters: Vec<u8> = voters.split(',').filter_map(|server| server.parse().ok()).collect();
             voters.sort_unstable();
-            (voters == ensemble.servers()).then_some(())
+            (voters == ensemble.voters()).then_some(())
         });
     }
 
@@ -175,6 +241,9 @@ impl Ensemble {
         let mut command = serve_command();
         command.arg("--config").arg(self.home(server).join("zoo.cfg"));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a member's log")).stderr(log);
+        if let Some(disks) = &self.slow_disks {
+            disks.give(server, &mut command);
+        }
         let child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
         let member = self.member(server);
         assert!(member.child.is_none(), "server.{server} runs already");
@@ -237,7 +306,7 @@ impl Ensemble {
 
     /// Where a member keeps its data.
     pub fn data_dir(&self, server: u8) -> PathBuf {
-        self.home(server).join("data")
+        self.layout.data_dirs.get(&server).cloned().unwrap_or_else(|| self.home(server).join("data"))
     }
 }
 

@@ -11,7 +11,10 @@ use crate::load::Load;
 /// Writes that must be acknowledged while a majority can still agree.
 const WRITES: u64 = 20;
 
-/// One fault. Of three members each leaves two that can agree, but for those that say otherwise.
+/// A flush that does not end within any test.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
+
+/// One fault. Each leaves a majority that can agree, but for those that say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// `kill -9` of the leader.
@@ -44,31 +47,87 @@ pub enum Fault {
     WipeFollower,
     /// Each is asked to stop and started again, one by one.
     RollingRestart,
+    /// The ways between all members lose packets.
+    Lossy,
+    /// Each flush of the leader takes longer than a heartbeat.
+    SlowDiskOfLeader,
+    /// A flush of the leader does not end.
+    HungDiskOfLeader,
+    /// A flush of a follower does not end.
+    HungDiskOfFollower,
+    /// `kill -9` of the leader and a follower, of five.
+    KillTwo,
+    /// The leader and a follower are cut off from the others and from each other, of five.
+    IsolateTwo(Link),
+    /// The leader and a follower are cut off together from the other three, of five.
+    SplitOffTwo(Link),
+    /// `kill -9` of a member without a vote.
+    KillObserver,
+    /// A member without a vote stands still.
+    PauseObserver,
+    /// A member without a vote is cut off.
+    IsolateObserver(Link),
 }
 
-/// Every fault, in the order of the short form.
-pub const FAULTS: [Fault; 21] = [
+/// Every fault of three members, in the order of the short form.
+pub const FAULTS_OF_THREE: [Fault; 25] = [
     Fault::KillLeader,
     Fault::IsolateLeader(Link::Hole),
     Fault::KillFollower,
+    Fault::HungDiskOfLeader,
     Fault::PauseLeader,
     Fault::WipeFollower,
     Fault::Bridge(Link::Cut),
+    Fault::Lossy,
     Fault::IsolateLeader(Link::Stall),
-    Fault::IsolateFollower(Link::Stall),
     Fault::RollingRestart,
-    Fault::LeaderUnheard,
-    Fault::LeaderDeaf,
     Fault::Flap,
     Fault::KillLeaderOfTheLate,
+    Fault::LeaderUnheard,
+    Fault::LeaderDeaf,
+    Fault::IsolateFollower(Link::Stall),
+    Fault::SlowDiskOfLeader,
     Fault::SlowLeader,
     Fault::KillAll,
+    Fault::HungDiskOfFollower,
     Fault::IsolateLeader(Link::Cut),
     Fault::PauseFollower,
     Fault::Bridge(Link::Hole),
     Fault::Bridge(Link::Stall),
     Fault::IsolateFollower(Link::Cut),
     Fault::IsolateFollower(Link::Hole),
+];
+
+/// Every fault of five members, in the order of the short form.
+pub const FAULTS_OF_FIVE: [Fault; 12] = [
+    Fault::KillTwo,
+    Fault::IsolateTwo(Link::Hole),
+    Fault::SplitOffTwo(Link::Stall),
+    Fault::IsolateTwo(Link::Stall),
+    Fault::SplitOffTwo(Link::Cut),
+    Fault::SplitOffTwo(Link::Hole),
+    Fault::Lossy,
+    Fault::WipeFollower,
+    Fault::RollingRestart,
+    Fault::KillAll,
+    Fault::KillLeader,
+    Fault::IsolateTwo(Link::Cut),
+];
+
+/// Every fault of three members with a vote and one without, in the order of the short form.
+pub const FAULTS_WITH_OBSERVER: [Fault; 12] = [
+    Fault::KillObserver,
+    Fault::IsolateObserver(Link::Hole),
+    Fault::KillLeader,
+    Fault::IsolateObserver(Link::Stall),
+    Fault::IsolateLeader(Link::Hole),
+    Fault::PauseObserver,
+    Fault::IsolateObserver(Link::Cut),
+    Fault::RollingRestart,
+    Fault::KillFollower,
+    Fault::Lossy,
+    Fault::WipeFollower,
+    Fault::KillAll,
 ];
 
 impl Fault {
@@ -82,7 +141,7 @@ impl Fault {
 pub fn suffer(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut Random) {
     load.shared.generation.fetch_add(1, Ordering::Relaxed);
     let leader = ensemble.await_leader();
-    let mut others = ensemble.servers();
+    let mut others = ensemble.voters();
     others.retain(|server| *server != leader);
     let victim = random.pick(&others);
     begin(ensemble, fault, leader, victim);
@@ -108,37 +167,72 @@ fn begin(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
     match fault {
         Fault::KillLeader => ensemble.kill(leader),
         Fault::KillFollower | Fault::WipeFollower => ensemble.kill(victim),
+        Fault::KillTwo => [leader, victim].into_iter().for_each(|server| ensemble.kill(server)),
         Fault::KillAll => ensemble.servers().into_iter().for_each(|server| ensemble.kill(server)),
+        Fault::KillObserver => ensemble.kill(observer(ensemble)),
         Fault::PauseLeader => ensemble.pause(leader, true),
         Fault::PauseFollower => ensemble.pause(victim, true),
-        Fault::IsolateLeader(link) => ensemble.links.set_around(leader, link),
-        Fault::IsolateFollower(link) => ensemble.links.set_around(victim, link),
-        Fault::LeaderUnheard => ensemble.links.set_outgoing(leader, Link::Hole),
-        Fault::LeaderDeaf => ensemble.links.set_incoming(leader, Link::Hole),
-        Fault::Bridge(link) => ensemble.links.set_between(leader, victim, link),
+        Fault::PauseObserver => ensemble.pause(observer(ensemble), true),
         Fault::KillLeaderOfTheLate => {
             ensemble.links.set_around(victim, Link::Stall);
             std::thread::sleep(Duration::from_secs(1));
             ensemble.links.heal();
             ensemble.kill(leader);
         }
-        Fault::Flap => flap(ensemble, leader),
-        Fault::SlowLeader => ensemble.links.set_around(leader, Link::Slow(Duration::from_millis(20))),
         Fault::RollingRestart => restart_each(ensemble),
+        Fault::SlowDiskOfLeader => ensemble.slow_down(leader, Duration::from_millis(40)),
+        Fault::HungDiskOfLeader => ensemble.slow_down(leader, FOR_EVER),
+        Fault::HungDiskOfFollower => ensemble.slow_down(victim, FOR_EVER),
+        _ => begin_on_links(ensemble, fault, leader, victim),
     }
+}
+
+fn begin_on_links(ensemble: &Ensemble, fault: Fault, leader: u8, victim: u8) {
+    let links = &ensemble.links;
+    match fault {
+        Fault::IsolateLeader(link) => links.set_around(leader, link),
+        Fault::IsolateFollower(link) => links.set_around(victim, link),
+        Fault::IsolateObserver(link) => links.set_around(observer(ensemble), link),
+        Fault::IsolateTwo(link) => {
+            [leader, victim].into_iter().for_each(|server| links.set_around(server, link))
+        }
+        Fault::SplitOffTwo(link) => {
+            let others = ensemble.servers().into_iter().filter(|server| ![leader, victim].contains(server));
+            others.for_each(|other| {
+                links.set_between(leader, other, link);
+                links.set_between(victim, other, link);
+            });
+        }
+        Fault::LeaderUnheard => links.set_outgoing(leader, Link::Hole),
+        Fault::LeaderDeaf => links.set_incoming(leader, Link::Hole),
+        Fault::Bridge(link) => links.set_between(leader, victim, link),
+        Fault::Flap => flap(ensemble, leader),
+        Fault::SlowLeader => links.set_around(leader, Link::Slow(Duration::from_millis(20))),
+        Fault::Lossy => links.set_all(Link::Lossy),
+        other => unreachable!("{other:?} does not befall links"),
+    }
+}
+
+fn observer(ensemble: &Ensemble) -> u8 {
+    *ensemble.observers().first().expect("a member without a vote")
 }
 
 fn mend(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
     match fault {
         Fault::KillLeader | Fault::KillLeaderOfTheLate => ensemble.launch(leader),
         Fault::KillFollower => ensemble.launch(victim),
+        Fault::KillTwo => [leader, victim].into_iter().for_each(|server| ensemble.launch(server)),
         Fault::WipeFollower => {
             ensemble.wipe(victim);
             ensemble.launch(victim);
         }
         Fault::KillAll => ensemble.servers().into_iter().for_each(|server| ensemble.launch(server)),
+        Fault::KillObserver => ensemble.launch(observer(ensemble)),
         Fault::PauseLeader => ensemble.pause(leader, false),
         Fault::PauseFollower => ensemble.pause(victim, false),
+        Fault::PauseObserver => ensemble.pause(observer(ensemble), false),
+        Fault::SlowDiskOfLeader | Fault::HungDiskOfLeader => ensemble.slow_down(leader, Duration::ZERO),
+        Fault::HungDiskOfFollower => ensemble.slow_down(victim, Duration::ZERO),
         _ => ensemble.links.heal(),
     }
 }

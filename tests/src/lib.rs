@@ -21,5 +21,7 @@ pub mod process;
 pub mod request;
 pub mod script;
 pub mod session;
+pub mod slow_disk;
 pub mod verdict;
 pub mod wanderer;
+pub mod watcher;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::generate::Random;
 use crate::process::free_port;
 
 /// The state of one way.
@@ -27,6 +28,23 @@ pub enum Link {
     Stall,
     /// Bytes pass this much later.
     Slow(Duration),
+    /// A network that loses packets, as TCP makes programs see it: now and then bytes wait for a retransmission, longer if that is lost
+    /// too, and rarely the connection ends. Bytes never come out of order nor twice, for TCP sees to that.
+    Lossy,
+}
+
+/// Of so many reads one waits for a retransmission, at the least for the time that Linux gives it at the least…
+const LOSS_ONE_IN: u64 = 25;
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+
+/// …and of so many one meets the end of its connection.
+const BREAK_ONE_IN: u64 = 1_000;
+
+/// What becomes of the bytes at hand.
+enum Fate {
+    Pass,
+    Vanish,
+    Break,
 }
 
 /// All ways between `count` members, numbered from 1. Dropping it closes them.
@@ -79,9 +97,14 @@ impl Links {
         self.set_where(link, |from, _| from == member);
     }
 
+    /// Changes all ways.
+    pub fn set_all(&self, link: Link) {
+        self.set_where(link, |_, _| true);
+    }
+
     /// Everything passes again.
     pub fn heal(&self) {
-        self.set_where(Link::Open, |_, _| true);
+        self.set_all(Link::Open);
     }
 
     fn set_where(&self, link: Link, wanted: impl Fn(u8, u8) -> bool) {
@@ -114,6 +137,7 @@ struct Now {
     /// Both ends of every connection, by a number of its own.
     open: BTreeMap<u64, [TcpStream; 2]>,
     opened: u64,
+    random: Random,
 }
 
 impl Proxy {
@@ -122,7 +146,12 @@ impl Proxy {
             .find_map(|_| TcpListener::bind(("127.0.0.1", free_port())).ok())
             .expect("a port for a proxy");
         let address = listener.local_addr().expect("the proxy's own address");
-        let now = Mutex::new(Now { link: Link::Open, open: BTreeMap::new(), opened: 0 });
+        let now = Mutex::new(Now {
+            link: Link::Open,
+            open: BTreeMap::new(),
+            opened: 0,
+            random: Random::new(u64::from(address.port())),
+        });
         let way = Arc::new(Way { target, now, changed: Condvar::new(), ended: AtomicBool::new(false) });
         let accepting = Arc::clone(&way);
         std::thread::spawn(move || accepting.accept(&listener));
@@ -193,27 +222,39 @@ impl Way {
     fn carry(&self, number: u64, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
-            if self.lets_pass() && to.write_all(&buffer[..length]).is_err() {
-                break;
+            match self.fate() {
+                Fate::Pass if to.write_all(&buffer[..length]).is_ok() => {}
+                Fate::Vanish => {}
+                Fate::Pass | Fate::Break => break,
             }
         }
         self.close(number, &from, &to);
     }
 
-    /// Waits as long as the way demands; answers whether the bytes at hand go on.
-    fn lets_pass(&self) -> bool {
+    /// Waits as long as the way demands; answers what becomes of the bytes at hand.
+    fn fate(&self) -> Fate {
         let mut now = self.lock();
         while now.link == Link::Stall {
             now = self.changed.wait(now).expect("no proxy thread panics");
         }
         match now.link {
-            Link::Hole => false,
+            Link::Hole => Fate::Vanish,
             Link::Slow(delay) => {
                 drop(now);
                 std::thread::sleep(delay);
-                true
+                Fate::Pass
             }
-            _ => true,
+            Link::Lossy => {
+                let breaks = now.random.below(BREAK_ONE_IN) == 0;
+                let mut wait = Duration::ZERO;
+                while now.random.below(LOSS_ONE_IN) == 0 {
+                    wait = RETRANSMISSION.max(2 * wait);
+                }
+                drop(now);
+                std::thread::sleep(wait);
+                if breaks { Fate::Break } else { Fate::Pass }
+            }
+            _ => Fate::Pass,
         }
     }
 

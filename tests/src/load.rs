@@ -13,6 +13,7 @@ use crate::jute::Reader;
 use crate::request::{Request, op};
 use crate::session::{Reply, Session, create, get_data, set_data};
 use crate::wanderer::{Connected, Wanderer};
+use crate::watcher::Watcher;
 
 /// Where the clients write. The folders are made by [`prepare`].
 pub const FOLDERS: [&str; 5] = ["/registers", "/kept", "/own", "/sequential", "/ephemerals"];
@@ -21,7 +22,10 @@ pub const FOLDERS: [&str; 5] = ["/registers", "/kept", "/own", "/sequential", "/
 pub const TIMEOUT_MS: i32 = 12_000;
 
 /// Registers in use at a time. Few, so that clients meet.
-const REGISTERS: u64 = 3;
+pub(crate) const REGISTERS: u64 = 3;
+
+/// Clients that only watch.
+const WATCHERS: usize = 2;
 
 /// Requests sent together.
 const BATCH: u64 = 4;
@@ -46,7 +50,7 @@ pub struct Shared {
     pub epoch: Instant,
     /// Which registers are in use. New ones now and then keep their histories short enough to be judged.
     pub generation: AtomicU64,
-    ended: AtomicBool,
+    pub(crate) ended: AtomicBool,
     /// Answers each client had.
     answered: Vec<AtomicU64>,
     /// Writes acknowledged to anybody.
@@ -98,10 +102,11 @@ pub struct Load {
     /// What they share with whoever watches them.
     pub shared: Arc<Shared>,
     clients: Vec<JoinHandle<(Evidence, Wanderer)>>,
+    watchers: Vec<JoinHandle<u64>>,
 }
 
 impl Load {
-    /// Starts `count` clients, spread over the members.
+    /// Starts `count` clients, spread over the members, and some that watch what they do.
     pub fn start(addresses: Vec<SocketAddr>, count: usize, seed: u64) -> Load {
         let answered = (0..count).map(|_| AtomicU64::new(0)).collect();
         let (generation, ended) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -113,12 +118,18 @@ impl Load {
             std::thread::spawn(move || Client::new(number, shared, seed).run())
         });
         let clients = clients.collect();
-        Load { shared, clients }
+        let watchers = (0..WATCHERS).map(|number| {
+            let shared = Arc::clone(&shared);
+            let watcher = Watcher::new(shared.addresses.clone(), number, seed);
+            std::thread::spawn(move || watcher.run(&shared))
+        });
+        let watchers = watchers.collect();
+        Load { shared, clients, watchers }
     }
 
     /// Whether a client has given up because a promise was broken; [`Load::end`] then says which.
     pub fn has_failed(&self) -> bool {
-        self.clients.iter().any(JoinHandle::is_finished)
+        self.clients.iter().any(JoinHandle::is_finished) || self.watchers.iter().any(JoinHandle::is_finished)
     }
 
     /// Answers each client had so far.
@@ -138,6 +149,10 @@ impl Load {
             |client: JoinHandle<_>| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let (evidence, mut clients): (Vec<Evidence>, Vec<Wanderer>) =
             self.clients.into_iter().map(join).unzip();
+        for watcher in self.watchers {
+            let heard = watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            assert!(heard > 0, "a watcher has heard of nothing");
+        }
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
         let keeper = std::thread::spawn(move || {

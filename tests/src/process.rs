@@ -337,7 +337,7 @@ pub fn lock_cache(name: &str) -> File {
 }
 
 /// `OSTLER_BIN`, or the binary beside this test in the target folder.
-fn ostler_binary() -> PathBuf {
+pub fn ostler_binary() -> PathBuf {
     if let Some(path) = std::env::var_os("OSTLER_BIN") {
         return PathBuf::from(path);
     }

@@ -7,11 +7,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, Identity, Received, handshake, session_of};
+use crate::jute::Reader;
 use crate::request::{Place, Request, op};
 use crate::session::Reply;
 
 /// How long a reply may take before the client tries another member.
 const REPLY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The xid of events.
+const EVENT: i32 = -1;
 
 /// A session that moves.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Wanderer {
     heard: Instant,
     /// The zxids of all its writes, over all its sessions.
     pub written: Vec<i64>,
+    /// Events in the order in which they came, type and path; whoever wants them takes them out.
+    pub events: Vec<(i32, String)>,
 }
 
 /// What connecting came to.
@@ -53,6 +59,7 @@ impl Wanderer {
             last_zxid: 0,
             heard: Instant::now(),
             written: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -64,6 +71,11 @@ impl Wanderer {
     /// The id of its session; 0 if there is none.
     pub fn session(&self) -> i64 {
         self.identity.id
+    }
+
+    /// The highest zxid it has seen.
+    pub fn last_zxid(&self) -> i64 {
+        self.last_zxid
     }
 
     /// Breaks the connection and turns to another member.
@@ -147,10 +159,17 @@ impl Wanderer {
     }
 
     fn reply(&mut self, xid: i32, request: &Request) -> Option<Reply> {
-        let Received::Frame(frame) = self.connection.as_mut()?.receive_within(REPLY_PATIENCE) else {
-            return None;
+        let reply = loop {
+            let Received::Frame(frame) = self.connection.as_mut()?.receive_within(REPLY_PATIENCE) else {
+                return None;
+            };
+            let reply = Reply::of(&frame);
+            match reply.xid {
+                EVENT => self.events.push(event_in(&reply.body)),
+                _ => break reply,
+            }
         };
-        let reply = Reply::of(&frame);
+        let xid = if request.op() == op::SET_WATCHES { -8 } else { xid };
         assert_eq!(reply.xid, xid, "the reply to {request:?} comes out of order: {reply:?}");
         let (before, now) = (self.last_zxid, reply.zxid);
         assert!(now >= before, "session {:#x} went back from {before:#x} to {now:#x}", self.session());
@@ -165,5 +184,14 @@ impl Wanderer {
 }
 
 fn is_write(request: &Request) -> bool {
-    !matches!(request.op(), op::GET_DATA | op::EXISTS | op::GET_CHILDREN2 | op::SYNC | op::PING)
+    let reads = [op::GET_DATA, op::EXISTS, op::GET_CHILDREN2, op::SYNC, op::PING, op::SET_WATCHES];
+    !reads.contains(&request.op())
+}
+
+/// Type and path of an event.
+fn event_in(body: &[u8]) -> (i32, String) {
+    let mut reader = Reader::new(body);
+    let (kind, _state) = (reader.int().expect("a type"), reader.int().expect("a state"));
+    let path = reader.buffer().flatten().expect("a path").to_vec();
+    (kind, String::from_utf8(path).expect("a path"))
 }

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use ostler_tests::ensemble::{Engine, Ensemble};
-use ostler_tests::faults::{FAULTS, suffer};
+use ostler_tests::ensemble::{Engine, Ensemble, Layout, PATIENCE};
+use ostler_tests::faults::{FAULTS_OF_FIVE, FAULTS_OF_THREE, FAULTS_WITH_OBSERVER, Fault, suffer};
 use ostler_tests::generate::Random;
 use ostler_tests::history::Answer;
 use ostler_tests::linear;
 use ostler_tests::load::{Load, prepare};
 use ostler_tests::porcupine;
-use ostler_tests::session::{Session, create, get_data};
+use ostler_tests::session::{Session, create, get_data, ping};
 use ostler_tests::verdict::{Tree, difference, has_leftovers, history, judge, tree};
 
 #[test]
@@ -32,11 +32,96 @@ fn a_wiped_disk_is_filled_again_and_counts() {
     }
 }
 
-/// How many of the faults are in the short form, from the begin of their list.
-const SHORT: usize = 14;
+/// It serves, and it never votes: whoever counts it as half of a majority loses what was acknowledged. An observer that had lost sight of
+/// everybody went on serving as well, for a member that never stands for election took the last leader for the leader for ever.
+#[test]
+fn an_observer_serves_and_never_votes() {
+    for engine in [Engine::Raft, Engine::Paxos] {
+        let layout = Layout { observers: 1, ..Layout::voters(3) };
+        let mut ensemble = Ensemble::start_as(engine, layout, &[]);
+        let observer = ensemble.observers()[0];
+        let mut session = Session::open(ensemble.address(observer), 20_000).expect("a session");
+        session.must(&create("/through-it", b"data", 0));
+        assert_eq!(ensemble.mode(observer).as_deref(), Some("observer"), "{engine:?}");
+        let leader = ensemble.await_leader();
+        ensemble
+            .voters()
+            .into_iter()
+            .filter(|server| *server != leader)
+            .for_each(|other| ensemble.kill(other));
+        // Two processes of four are left, and one vote of three.
+        ensemble.await_that("the leader without a majority serves nobody", |ensemble| {
+            ensemble.mode(leader).is_none().then_some(())
+        });
+        ensemble
+            .await_that("nor does the observer", |ensemble| ensemble.mode(observer).is_none().then_some(()));
+        ensemble.launch(leader % 3 + 1);
+        ensemble.await_serving();
+        assert_ne!(ensemble.leader(), Some(observer), "{engine:?}");
+        let mut session = Session::open(ensemble.address(observer), 20_000).expect("a session");
+        assert_eq!(session.must(&get_data("/through-it")).buffer(), b"data", "{engine:?}");
+    }
+}
 
-/// Clients at work, two for each member.
-const CLIENTS: usize = 6;
+/// The thread that flushes is the one that would notice that nobody leads; while its disk hung, the members' other threads went on answering
+/// reads from a state that got older and older, and writes hung as long as the disk did.
+#[test]
+fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
+    for engine in [Engine::Raft, Engine::Paxos] {
+        let mut ensemble = Ensemble::start_as(engine, Layout { slow_disks: true, ..Layout::voters(3) }, &[]);
+        let leader = ensemble.await_leader();
+        let other = leader % 3 + 1;
+        let mut of_leader = Session::open(ensemble.address(leader), 40_000).expect("a session");
+        // With one busy client its connection's own thread would flush and hang, and there would be no read to be wrong.
+        let mut second = Session::open(ensemble.address(leader), 40_000).expect("a session");
+        ensemble.slow_down(leader, Duration::from_secs(86_400));
+        for _ in 0..10 {
+            of_leader.must(&ping());
+            second.must(&ping());
+        }
+        of_leader.send(&create("/hangs", b"", 0));
+        assert!(of_leader.is_closed_within(PATIENCE), "{engine:?}: its client is told");
+        assert!(second.is_closed_within(PATIENCE), "{engine:?}: and one that waits for nothing");
+        assert_eq!(ensemble.mode(leader), None, "{engine:?}: and whoever asks");
+        assert!(
+            Session::open(ensemble.address(leader), 40_000).is_none(),
+            "{engine:?}: it takes no new ones"
+        );
+        ensemble.await_that("another leads", |ensemble| ensemble.leader().filter(|new| *new != leader));
+        let mut session = Session::open(ensemble.address(other), 40_000).expect("a session");
+        session.must(&create("/goes-on", b"data", 0));
+        ensemble.slow_down(leader, Duration::ZERO);
+        ensemble.await_serving();
+        let mut session = Session::open(ensemble.address(leader), 40_000).expect("a session");
+        assert_eq!(session.must(&get_data("/goes-on")).buffer(), b"data", "{engine:?}: it has caught up");
+    }
+}
+
+/// An ensemble, what befalls it, and how many of these faults are in the short form, from the begin of their list.
+struct Ordeal {
+    layout: Layout,
+    faults: &'static [Fault],
+    short: usize,
+}
+
+impl Ordeal {
+    fn of_three() -> Ordeal {
+        let layout = Layout { slow_disks: true, ..Layout::voters(3) };
+        Ordeal { layout, faults: &FAULTS_OF_THREE, short: 10 }
+    }
+
+    fn of_five() -> Ordeal {
+        Ordeal { layout: Layout::voters(5), faults: &FAULTS_OF_FIVE, short: 3 }
+    }
+
+    fn with_observer() -> Ordeal {
+        let layout = Layout { observers: 1, ..Layout::voters(3) };
+        Ordeal { layout, faults: &FAULTS_WITH_OBSERVER, short: 3 }
+    }
+}
+
+/// Clients at work for each member.
+const CLIENTS: usize = 2;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -44,28 +129,29 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// The faults in the order of the list; in the long form, then any fault at random until the time is over.
-fn suffer_all(ensemble: &mut Ensemble, load: &Load, random: &mut Random) {
+fn suffer_all(ensemble: &mut Ensemble, load: &Load, ordeal: &Ordeal, random: &mut Random) {
     let begun = Instant::now();
     let long = number("OSTLER_FAULT_SECONDS").map(Duration::from_secs);
-    let count = if long.is_some() { FAULTS.len() } else { SHORT };
-    let mut faults: Vec<_> = FAULTS[..count].iter().copied().rev().collect();
+    let count = if long.is_some() { ordeal.faults.len() } else { ordeal.short };
+    let mut faults: Vec<_> = ordeal.faults[..count].iter().copied().rev().collect();
     while let Some(fault) = faults.pop().filter(|_| !load.has_failed()) {
         println!("{:?} {fault:?}", begun.elapsed());
         suffer(ensemble, load, fault, random);
         if faults.is_empty() && long.is_some_and(|long| begun.elapsed() < long) {
-            faults.push(random.pick(&FAULTS));
+            faults.push(random.pick(ordeal.faults));
         }
     }
 }
 
-fn promises_hold(engine: Engine) {
+fn promises_hold(engine: Engine, ordeal: &Ordeal) {
     let seed = number("OSTLER_FAULT_SEED").unwrap_or(1);
     // Snapshots and new segments of the log come often, so that members catch up in every way.
     let settings = ["snapCount=3000", "preAllocSize=4096", "maxSessionTimeout=60000"];
-    let mut ensemble = Ensemble::start(engine, 3, &settings);
+    let mut ensemble = Ensemble::start_as(engine, ordeal.layout.clone(), &settings);
     prepare(ensemble.address(1));
-    let load = Load::start(ensemble.addresses(), CLIENTS, seed);
-    suffer_all(&mut ensemble, &load, &mut Random::new(seed));
+    let clients = CLIENTS * ensemble.servers().len();
+    let load = Load::start(ensemble.addresses(), clients, seed);
+    suffer_all(&mut ensemble, &load, ordeal, &mut Random::new(seed));
     let epoch = load.shared.epoch;
     let (evidence, rest) = load.end();
     ensemble.await_that("the ephemerals of lost sessions are gone", |ensemble| {
@@ -85,7 +171,8 @@ fn promises_hold(engine: Engine) {
     let writes: usize = evidence.iter().map(|known| known.written.len()).sum();
     let expired: u64 = evidence.iter().map(|known| known.expired).sum();
     println!(
-        "{engine:?}: {writes} writes, {} calls on registers, {unknown} without an answer; {expired} sessions expired",
+        "{engine:?}, {:?}: {writes} writes, {} calls on registers, {unknown} without an answer; {expired} sessions expired",
+        ensemble.servers(),
         calls.len()
     );
     linear::check(&calls).unwrap_or_else(|broken| panic!("{broken}"));
@@ -96,10 +183,30 @@ fn promises_hold(engine: Engine) {
 
 #[test]
 fn promises_hold_with_raft() {
-    promises_hold(Engine::Raft);
+    promises_hold(Engine::Raft, &Ordeal::of_three());
 }
 
 #[test]
 fn promises_hold_with_paxos() {
-    promises_hold(Engine::Paxos);
+    promises_hold(Engine::Paxos, &Ordeal::of_three());
+}
+
+#[test]
+fn promises_hold_among_five_with_raft() {
+    promises_hold(Engine::Raft, &Ordeal::of_five());
+}
+
+#[test]
+fn promises_hold_among_five_with_paxos() {
+    promises_hold(Engine::Paxos, &Ordeal::of_five());
+}
+
+#[test]
+fn promises_hold_beside_an_observer_with_raft() {
+    promises_hold(Engine::Raft, &Ordeal::with_observer());
+}
+
+#[test]
+fn promises_hold_beside_an_observer_with_paxos() {
+    promises_hold(Engine::Paxos, &Ordeal::with_observer());
 }

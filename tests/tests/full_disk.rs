@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
+use std::net::SocketAddr;
+use std::ops::RangeFrom;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ostler_tests::ensemble::{Engine, Ensemble, Layout, PATIENCE};
 use ostler_tests::process::Server;
 use ostler_tests::request::{Request, op};
 use ostler_tests::session::{Session, create, get_data};
+use ostler_tests::wanderer::{Connected, Wanderer};
 
 /// Where the file system is to be mounted; set for the copy of this test that may do so.
 const MOUNT_POINT: &str = "OSTLER_TEST_MOUNT_POINT";
@@ -21,16 +25,39 @@ const MOUNT_POINT: &str = "OSTLER_TEST_MOUNT_POINT";
 const FILE_SYSTEM_MIB: u32 = 32;
 const SEGMENT_KIB: &str = "4096";
 
+/// Data of a znode written to an ensemble.
+const BYTES: usize = 10_000;
+
 const TIMEOUT_MS: i32 = 40_000;
 const NO_NODE: i32 = -101;
 const SYSTEM_ERROR: i32 = -1;
 
 #[test]
 fn a_full_file_system_refuses_writes_until_there_is_room_and_loses_nothing() {
+    on_a_file_system_of_its_own(
+        "a_full_file_system_refuses_writes_until_there_is_room_and_loses_nothing",
+        on_a_full_disk,
+    );
+}
+
+/// What it could not write down it left out, and it went on serving its clients: they read the same old state for ever.
+#[test]
+fn a_member_with_a_full_file_system_serves_nobody_until_there_is_room() {
+    on_a_file_system_of_its_own(
+        "a_member_with_a_full_file_system_serves_nobody_until_there_is_room",
+        |mount_point| {
+            beside_a_full_disk(Engine::Raft, &mount_point.join("raft"));
+            beside_a_full_disk(Engine::Paxos, &mount_point.join("paxos"));
+        },
+    );
+}
+
+/// Runs `test` in a copy of this process that has mounted a small file system; `name` is that of the calling test.
+fn on_a_file_system_of_its_own(name: &str, test: impl FnOnce(&Path)) {
     if let Some(mount_point) = std::env::var_os(MOUNT_POINT) {
         let mount_point = PathBuf::from(mount_point);
         assert!(mount(&mut Command::new("mount"), &mount_point), "what was possible a moment ago");
-        return on_a_full_disk(&mount_point);
+        return test(&mount_point);
     }
     let mount_point = tempfile::tempdir().expect("a folder");
     // For root in a container that has the right to mount, but not to make users.
@@ -48,8 +75,7 @@ fn a_full_file_system_refuses_writes_until_there_is_room_and_loses_nothing() {
     };
     let output = own_mounts(flags)
         .arg(std::env::current_exe().expect("this test"))
-        .args(["--exact", "--nocapture"])
-        .arg("a_full_file_system_refuses_writes_until_there_is_room_and_loses_nothing")
+        .args(["--exact", "--nocapture", name])
         .env(MOUNT_POINT, mount_point.path())
         .output()
         .expect("the test in its own namespace");
@@ -103,6 +129,60 @@ fn on_a_full_disk(mount_point: &Path) {
     server.launch();
     writer.session = Session::resume(address, &writer.session.identity, 0, TIMEOUT_MS).expect("the session");
     writer.verify();
+}
+
+/// An ensemble of which one member has its data in this folder.
+fn beside_a_full_disk(engine: Engine, folder: &Path) {
+    let full = 2;
+    let mut layout = Layout::voters(3);
+    layout.data_dirs.insert(full, folder.join("data"));
+    let settings = [format!("preAllocSize={SEGMENT_KIB}"), "snapCount=100000000".to_owned()];
+    let mut ensemble = Ensemble::start_as(engine, layout, &settings.each_ref().map(String::as_str));
+    let mut of_full = Session::open(ensemble.address(full), TIMEOUT_MS).expect("a session");
+    let others: Vec<SocketAddr> = [1, 3].map(|server| ensemble.address(server)).to_vec();
+    let mut client = Wanderer::new(others, 0, TIMEOUT_MS);
+    let filler_path = folder.join("filler");
+    let mut filler = Filler::new(filler_path);
+    let (mut numbers, mut written) = (1.., Vec::new());
+    ensemble.await_that("the full one serves nobody", |ensemble| {
+        filler.fill();
+        write_some(&mut client, &mut numbers, &mut written);
+        ensemble.mode(full).is_none().then_some(())
+    });
+    assert!(of_full.is_closed_within(PATIENCE), "{engine:?}: its clients are told");
+    let before = written.len();
+    ensemble.await_that("the others go on, whoever led", |_| {
+        write_some(&mut client, &mut numbers, &mut written);
+        (written.len() > before + 100).then_some(())
+    });
+    assert_eq!(ensemble.mode(full), None, "{engine:?}: it does not show an old state");
+    assert!(
+        ensemble.log(full).contains("serves nobody until there is space"),
+        "{engine:?}: the operator is told"
+    );
+    filler.remove();
+    ensemble.await_serving();
+    let mut session = Session::open(ensemble.address(full), TIMEOUT_MS).expect("a session");
+    for path in &written {
+        assert_eq!(
+            session.must(&get_data(path)).buffer().len(),
+            BYTES,
+            "{engine:?}: {path} was acknowledged"
+        );
+    }
+}
+
+/// Creates some znodes and notes those that were acknowledged. While leadership changes, and on a leader without room, some are not.
+fn write_some(client: &mut Wanderer, numbers: &mut RangeFrom<u32>, written: &mut Vec<String>) {
+    if !client.is_connected() && client.connect() == Connected::Nowhere {
+        return;
+    }
+    for path in numbers.by_ref().take(20).map(path) {
+        let reply = client.ask_one(&create(&path, &[b'w'; BYTES], 0));
+        if reply.is_some_and(|reply| reply.err == 0) {
+            written.push(path);
+        }
+    }
 }
 
 /// Creates znodes and remembers what became of each.

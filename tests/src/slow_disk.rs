@@ -1,0 +1,85 @@
+//! A disk that takes its time, or hangs, whenever a test wants it to.
+//!
+//! The server's process is started with a little library (`LD_PRELOAD`) that stands before `fdatasync` and lets it wait. For how long
+//! stands in a file, so that it can be changed while the server runs; a flush that waits already heeds it too. That takes a C compiler,
+//! which building the server takes as well, and a server that is linked dynamically.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Names the file with the delay, in microseconds.
+const VARIABLE: &str = "OSTLER_TEST_FLUSH_DELAY";
+
+/// Where the library is said to be found.
+const PRELOAD: &str = "LD_PRELOAD";
+
+const SOURCE: &str = r#"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static long delay_us(void) {
+    char text[24] = {0};
+    const char *path = getenv("OSTLER_TEST_FLUSH_DELAY");
+    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0) return 0;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    return length > 0 ? atol(text) : 0;
+}
+
+int fdatasync(int file) {
+    long waited_us = 0, left_us;
+    while ((left_us = delay_us() - waited_us) > 0) {
+        long some_us = left_us < 20000 ? left_us : 20000;
+        usleep(some_us);
+        waited_us += some_us;
+    }
+    return syscall(SYS_fdatasync, file);
+}
+"#;
+
+/// The library, built once for an ensemble.
+#[derive(Debug)]
+pub struct SlowDisks {
+    folder: TempDir,
+}
+
+impl SlowDisks {
+    /// Builds the library.
+    ///
+    /// # Panics
+    /// If there is no C compiler: without one there would be no server either.
+    pub fn build() -> SlowDisks {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let source = folder.path().join("slow.c");
+        fs::write(&source, SOURCE).expect("write a source file");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.path().join("slow.so")).arg(&source);
+        let built = compiler.output().expect("a C compiler");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        SlowDisks { folder }
+    }
+
+    /// Lets a process that is about to start have a disk that can be made slow, by this name.
+    pub fn give(&self, name: u8, command: &mut Command) {
+        command.env(PRELOAD, self.folder.path().join("slow.so")).env(VARIABLE, self.file(name));
+    }
+
+    /// From now on, and until told otherwise, each flush takes so much longer.
+    pub fn set(&self, name: u8, delay: Duration) {
+        // A reader must never meet half a number.
+        let new = self.folder.path().join("new");
+        fs::write(&new, delay.as_micros().to_string()).expect("write a delay");
+        fs::rename(&new, self.file(name)).expect("set a delay");
+    }
+
+    fn file(&self, name: u8) -> PathBuf {
+        Path::new(self.folder.path()).join(format!("delay-{name}"))
+    }
+}
