@@ -95,7 +95,7 @@ impl Plan {
         config.server_id = id;
         config.storage.segment_bytes = self.segment_bytes;
         let member =
-            config::Member { addresses: vec![("localhost".to_owned(), 1)], observer: false, client: None };
+            config::Member { addresses: vec![("localhost".to_owned(), 1)], ..config::Member::default() };
         config.ensemble = Some(Ensemble {
             members: (1..=self.members)
                 .map(|id| {

@@ -111,7 +111,11 @@ impl MembershipChange {
         out.into()
     }
 
-    pub(crate) fn from_bytes(bytes: &Bytes) -> Result<Self, StepError> {
+    /// Reads the data of an entry of kind membership.
+    ///
+    /// # Errors
+    /// [`StepError::Malformed`] if it is none.
+    pub fn from_bytes(bytes: &Bytes) -> Result<Self, StepError> {
         let mut reader = Reader::new(bytes.clone());
         let kind = reader.u8()?;
         let member = MemberId(reader.u64()?);

@@ -1,6 +1,7 @@
 //! What is agreed becomes state, replies and news.
 
 use consensus::entry::{Entry, EntryKind};
+use consensus::membership::MembershipChange;
 use state::command::{BatchHeader, Command, MOVE_SESSION, commands};
 use state::machine::{Applied, Machine};
 use wire::opcode::Opcode;
@@ -36,7 +37,14 @@ impl Replica {
                     machine.begin_leadership();
                     true
                 }
-                EntryKind::Membership => true,
+                EntryKind::Membership => {
+                    let change = MembershipChange::from_bytes(&entry.data);
+                    let change = change.unwrap_or_else(|e| {
+                        panic!("entry {} is agreed and durable but changes no member: {e}", entry.index)
+                    });
+                    machine.member_changed(change.member().0);
+                    true
+                }
                 EntryKind::Command => self.apply_batch(&entry, machine, outlet, &mut room),
             };
             if !done {

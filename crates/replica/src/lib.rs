@@ -17,6 +17,7 @@ mod forward;
 mod homes;
 mod line;
 pub mod outlet;
+mod parked;
 pub mod peer;
 pub mod replica;
 mod role;

@@ -15,6 +15,7 @@ use crate::forward::{Inlets, Stream};
 use crate::homes::Homes;
 use crate::line::{Line, Waiting};
 use crate::outlet::Token;
+use crate::parked::Parked;
 use crate::peer::{PeerMessage, RefusedCommand};
 use crate::submission::{Item, Submission};
 
@@ -90,6 +91,7 @@ pub struct Replica {
     pub(crate) held: VecDeque<Held>,
     /// Messages of members that came before this leadership was ready for them.
     pub(crate) early: Vec<(u8, PeerMessage)>,
+    pub(crate) parked: Vec<Parked>,
     pub(crate) stream: Option<Stream>,
     pub(crate) inlets: Inlets,
     pub(crate) homes: Homes,
@@ -127,6 +129,7 @@ impl Replica {
             gathered: VecDeque::new(),
             held: VecDeque::new(),
             early: Vec::new(),
+            parked: Vec::new(),
             stream: None,
             inlets: Inlets::default(),
             homes: Homes::default(),
@@ -250,7 +253,7 @@ impl Replica {
                     self.lost_requests += 1;
                     return;
                 }
-                self.gather(now_ms, bytes, Some((Origin::Here, command)));
+                self.put_in_order(now_ms, Origin::Here, command, bytes);
                 true
             }
             Duty::Follow => {
@@ -296,14 +299,20 @@ impl Replica {
             let name =
                 RefusedCommand { session: command.session, cxid: command.cxid, opcode: command.opcode };
             if self.may_write(machine, server, &name, encoded) {
-                self.gather(now_ms, encoded, Some((origin, name)));
+                self.put_in_order(now_ms, origin, name, encoded);
             }
         }
     }
 
     /// Whether this server may write for the session now. The order of a leader's acceptance is the order of the log, so what is agreed
     /// and what is on the way to be agreed together say where a session is.
-    fn may_write(&mut self, machine: &Machine, server: u8, command: &RefusedCommand, bytes: &[u8]) -> bool {
+    pub(crate) fn may_write(
+        &mut self,
+        machine: &Machine,
+        server: u8,
+        command: &RefusedCommand,
+        bytes: &[u8],
+    ) -> bool {
         let session = command.session;
         if command.opcode == MOVE_SESSION || command.opcode == Opcode::CreateSession as i32 {
             // A body that is no terms is refused when it is applied.
@@ -326,7 +335,7 @@ impl Replica {
         self.gather(now_ms, &bytes, None);
     }
 
-    fn gather(&mut self, now_ms: i64, command: &[u8], waiting: Option<(Origin, RefusedCommand)>) {
+    pub(crate) fn gather(&mut self, now_ms: i64, command: &[u8], waiting: Option<(Origin, RefusedCommand)>) {
         let entry_bytes_max = self.settings.entry_bytes_max;
         if self.gathered.back().is_none_or(|last| last.bytes.len() + command.len() > entry_bytes_max) {
             let mut bytes = Vec::new();
@@ -450,7 +459,7 @@ pub fn server_of(member: MemberId) -> u8 {
 }
 
 /// Takes the first command off `rest`: what it says, and its bytes. Whatever follows something that is no command is left alone.
-fn next_command<'a>(rest: &mut &'a [u8]) -> Option<(Command<'a>, &'a [u8])> {
+pub(crate) fn next_command<'a>(rest: &mut &'a [u8]) -> Option<(Command<'a>, &'a [u8])> {
     let command = state::command::commands(rest).next()?.ok()?;
     let length = Command::OVERHEAD + command.identities.len() + command.body.len();
     let (encoded, behind) = rest.split_at(length);

@@ -41,6 +41,7 @@ impl Replica {
     /// Gives up everything whose outcome depends on an earlier leader.
     pub(crate) fn abandon_sent(&mut self) {
         self.gathered.clear();
+        self.parked.clear();
         let mut sessions: Vec<i64> =
             self.lines.iter().filter(|(_, line)| line.has_sent()).map(|(session, _)| *session).collect();
         sessions.sort_unstable();

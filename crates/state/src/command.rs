@@ -13,6 +13,8 @@
 //!   deleteContainer  20        path ustring | czxid i64 | mzxid i64
 //!   initialize  INITIALIZE     cluster key, 32 bytes
 //!   moveSession MOVE_SESSION   timeout_ms i32 | home u8
+//!   setMembers  SET_MEMBERS    text ustring                   (the lines `server.N=…` of `/zookeeper/config`)
+//!   aimMembers  AIM_MEMBERS    session i64 | cxid i32 | text ustring, or nothing to give an aim up
 //! ```
 //!
 //! All integers are big-endian, as everywhere in the protocol. The numbers here are on disk: they never change
@@ -29,6 +31,12 @@ pub const INITIALIZE: i32 = -1000;
 
 /// Opcode of the command by which a session moves to another server. It uses up no zxid: ZooKeeper keeps such moves out of its log.
 pub const MOVE_SESSION: i32 = -1001;
+
+/// Opcode of the command by which a leader writes down the configuration of the ensemble by itself.
+pub const SET_MEMBERS: i32 = -1002;
+
+/// Opcode of the command that says which configuration the leader is to work towards. It uses up no zxid, for clients cannot see it.
+pub const AIM_MEMBERS: i32 = -1003;
 
 /// Bytes of the cluster key.
 pub const CLUSTER_KEY_BYTES: usize = 32;
@@ -49,6 +57,10 @@ impl Features {
     pub const SKIP_ACL: Self = Self(1 << 2);
     /// Operations 500–507 and the nodes that announce them.
     pub const KEEPER_EXTENSIONS: Self = Self(1 << 3);
+    /// The members can be changed by `reconfig` (`reconfigEnabled`).
+    pub const RECONFIG: Self = Self(1 << 4);
+    /// They can be changed to a single voter (`standaloneEnabled=false`).
+    pub const LONE_VOTER: Self = Self(1 << 5);
 
     /// The features with these bits. Unknown bits are kept: an older member passes them on.
     pub const fn from_bits(bits: u32) -> Self {

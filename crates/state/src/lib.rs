@@ -21,6 +21,7 @@ pub mod command;
 pub mod containers;
 pub mod expiry;
 pub mod machine;
+pub mod members;
 pub mod quota;
 pub mod read;
 pub mod session;

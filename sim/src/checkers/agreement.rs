@@ -6,6 +6,7 @@
 use std::fmt;
 
 use consensus::entry::{Entry, EntryKind};
+use consensus::membership::MembershipChange;
 use state::change::{Change, ChangeKind, ChangeSink};
 use state::command::{BatchHeader, commands};
 use state::machine::Machine;
@@ -202,7 +203,10 @@ pub fn apply(
 ) {
     match entry.kind {
         EntryKind::Leadership => machine.begin_leadership(),
-        EntryKind::Membership => {}
+        EntryKind::Membership => {
+            let change = MembershipChange::from_bytes(&entry.data).expect("an agreed change of a member");
+            machine.member_changed(change.member().0);
+        }
         EntryKind::Command => {
             let (header, rest) = BatchHeader::read(&entry.data).expect("an agreed entry is a batch");
             for command in commands(rest) {

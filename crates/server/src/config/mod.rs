@@ -10,7 +10,6 @@ mod fields;
 pub mod keys;
 pub mod limits;
 mod loader;
-mod member;
 mod problem;
 mod properties;
 mod settings;
@@ -21,8 +20,8 @@ use std::path::PathBuf;
 
 pub use ensemble::Ensemble;
 pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
-pub use member::Member;
 pub use problem::{ConfigError, Problem, Warning};
+pub use state::members::{Member, Servers};
 
 /// All that can be configured. Zero means "no limit" only where a field says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +189,11 @@ pub struct Requests {
     /// `readonlymode.enabled`: whether a server that is cut off from its ensemble serves clients that are content with reading. It also
     /// allows the word `isro`.
     pub read_only_mode: bool,
+    /// `reconfigEnabled`: whether the members can be changed while the ensemble works. All its servers must say the same.
+    pub reconfig: bool,
+    /// `standaloneEnabled`: whether there must be two voters at least. Without it a server that is alone by its configuration, with one
+    /// `server.N`, is an ensemble that can grow.
+    pub standalone: bool,
     /// `ostler.keeperExtensions`: whether opcodes 500 to 507 and the nodes under /keeper exist.
     pub keeper_extensions: bool,
     /// `DigestAuthenticationProvider.superDigest`: `super:` and base64 of the digest; `None` = nobody is super.

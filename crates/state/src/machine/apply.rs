@@ -23,7 +23,8 @@ pub struct Applied {
 }
 
 impl Machine {
-    /// Applies a command: every command has exactly one result, and consumes exactly one zxid, but for `moveSession`, which has none.
+    /// Applies a command: every command has exactly one result, and consumes exactly one zxid, but for
+    /// `moveSession` and `aimMembers`, which have none.
     ///
     /// Total: whatever the bytes are, the outcome is a code and never a panic; a body that is not the record of its
     /// operation is a `MarshallingError`. The body of the reply is appended to `reply`, nothing when the code is not
@@ -35,9 +36,12 @@ impl Machine {
         reply: &mut Vec<u8>,
         changes: &mut dyn ChangeSink,
     ) -> Applied {
-        if command.opcode == command::MOVE_SESSION {
-            let code = self.move_session(command).err().unwrap_or(ErrorCode::Ok);
-            return Applied { zxid: self.last_zxid, code };
+        if let command::MOVE_SESSION | command::AIM_MEMBERS = command.opcode {
+            let result = match command.opcode {
+                command::MOVE_SESSION => self.move_session(command),
+                _ => self.aim_members(command.body),
+            };
+            return Applied { zxid: self.last_zxid, code: result.err().unwrap_or(ErrorCode::Ok) };
         }
         let zxid = self.last_zxid.max(batch.zxid_floor).saturating_add(1);
         let stamp = Stamp { zxid, time_ms: batch.time_ms };
@@ -45,10 +49,12 @@ impl Machine {
         let start = reply.len();
         let result = match command.opcode {
             command::INITIALIZE => self.initialize(command.body),
+            command::SET_MEMBERS => self.set_members(command.body, stamp, changes),
             opcode => match Opcode::from_i32(opcode) {
                 Some(Opcode::CreateSession) => self.create_session(command),
                 Some(Opcode::CloseSession) => self.close_session(command.session, stamp, changes),
                 Some(Opcode::DeleteContainer) => self.delete_container(command.body, stamp, changes),
+                Some(Opcode::Reconfig) => self.reconfig(command, &context, stamp, reply, changes),
                 Some(opcode) => self.client_write(opcode, &context, command.body, stamp, reply, changes),
                 None => Err(ErrorCode::Unimplemented),
             },
@@ -71,8 +77,6 @@ impl Machine {
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
         match opcode {
-            // As a ZooKeeper with `reconfigEnabled=false`: refused, at the cost of a zxid.
-            Opcode::Reconfig => return Err(ErrorCode::ReconfigDisabled),
             // Stands in a multi only.
             Opcode::Check => return Err(ErrorCode::Unimplemented),
             _ if !opcode.is_write() => return Err(ErrorCode::Unimplemented),

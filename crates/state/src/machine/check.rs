@@ -26,6 +26,10 @@ impl Machine {
         hash.update(check::digest(&self.tree, &self.acls).to_be_bytes());
         hash.update(self.last_zxid.to_be_bytes());
         hash.update(self.cluster_key.unwrap_or_default());
+        let mut members = Vec::new();
+        self.members.put(&mut members);
+        hash.update((members.len() as u64).to_be_bytes());
+        hash.update(members);
         for session in self.sessions.iter() {
             hash.update(session.id.to_be_bytes());
             hash.update(session.timeout_ms.to_be_bytes());

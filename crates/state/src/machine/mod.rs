@@ -11,6 +11,7 @@
 //! | `view`    | what planning sees: the tree, or the tree with a multi's steps |
 //! | `plan`    | create, delete, setData, setACL, check                      |
 //! | `extensions` | the same for operations 501–505                          |
+//! | `reconfig` | who the members are to be                               |
 //! | `perform` | steps become changes of the tree                            |
 //! | `multi`   | all or none                                                 |
 //! | `check`   | everything that must hold, recounted; the digest            |
@@ -21,6 +22,7 @@ mod extensions;
 mod multi;
 mod perform;
 mod plan;
+mod reconfig;
 mod view;
 
 pub use apply::Applied;
@@ -34,6 +36,7 @@ use wire::acl::perms;
 use crate::acl_table::{AclId, AclTable};
 use crate::command::CLUSTER_KEY_BYTES;
 use crate::containers::{Reapable, RemovalCandidate, RemovalScan, RemovalTerms};
+use crate::members::Members;
 use crate::quota::Quotas;
 use crate::session::{self, PASSWORD_BYTES, PasswordDerivation, Session, Sessions};
 use crate::tree::{NodeId, NodeImage, Tree};
@@ -53,6 +56,7 @@ pub struct Machine {
     pub(crate) last_zxid: i64,
     /// Secret of the cluster, from which session passwords are derived; `None` until the first `initialize`.
     pub(crate) cluster_key: Option<[u8; CLUSTER_KEY_BYTES]>,
+    pub(crate) members: Members,
     /// Room for making paths, kept for its memory. No part of the state.
     path_buffer: String,
 }
@@ -88,6 +92,7 @@ impl Machine {
             reapable: Reapable::default(),
             last_zxid: 0,
             cluster_key: None,
+            members: Members::default(),
             path_buffer: String::new(),
         }
     }

@@ -93,7 +93,7 @@ impl Machine {
         self.quotas = quotas;
     }
 
-    fn set_data(
+    pub(super) fn set_data(
         &mut self,
         id: NodeId,
         path: &str,

@@ -2,10 +2,11 @@
 
 use wire::jute::{Malformed, Reader};
 
-use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION};
+use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION, WITHOUT_MEMBERS};
 use crate::acl_table::{AclId, AclLoadError};
 use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::machine::{Machine, RESERVED};
+use crate::members::Members;
 use crate::quota::{Count, QUOTA_ROOT};
 use crate::tree::{self, ImageError, NodeId, NodeImage, Owner};
 
@@ -209,13 +210,16 @@ impl Loader {
             return Err(LoadError::Magic);
         }
         let version = input.u8().map_err(malformed)?;
-        if version != VERSION {
+        if !(WITHOUT_MEMBERS..=VERSION).contains(&version) {
             return Err(LoadError::Version(version));
         }
         self.machine.last_zxid = input.i64().map_err(malformed)?;
         if input.bool().map_err(malformed)? {
             let key = input.take(CLUSTER_KEY_BYTES).map_err(malformed)?;
             self.machine.cluster_key = Some(key.try_into().expect("as many bytes as were taken"));
+        }
+        if version > WITHOUT_MEMBERS {
+            self.machine.members = Members::take(input).map_err(malformed)?;
         }
         input.finish().map_err(malformed)
     }

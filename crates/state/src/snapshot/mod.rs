@@ -3,7 +3,8 @@
 //! ```text
 //! snapshot = block*                       block = length u32 (of payload) | kind u8 | payload
 //!
-//! kind 1  head      magic "OSTS" | version u8 (1) | last zxid i64 | has key u8 (0 or 1) | [cluster key, 32 bytes]
+//! kind 1  head      magic "OSTS" | version u8 (2) | last zxid i64 | has key u8 (0 or 1) | [cluster key, 32 bytes]
+//!                   | members, see `members::Members::put`; version 1 ends before them and can be read
 //! kind 2  sessions  (id i64 | timeout_ms i32 | home u8)*
 //! kind 3  ACLs      (id u32 | length u32 | jute vector<ACL>)*
 //! kind 4  quotas    (path ustring | count i64 | bytes i64 | hides data u8)*
@@ -24,7 +25,9 @@ pub use load::{LoadError, Loader};
 pub use write::SnapshotCursor;
 
 const MAGIC: &[u8; 4] = b"OSTS";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The last version without members.
+const WITHOUT_MEMBERS: u8 = 1;
 
 const HEAD: u8 = 1;
 const SESSIONS: u8 = 2;

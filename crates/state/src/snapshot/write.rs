@@ -6,6 +6,7 @@ use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION};
 use crate::acl_table::AclSnapshot;
 use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::machine::Machine;
+use crate::members::Members;
 use crate::quota::Count;
 use crate::tree::{self, KeptImages};
 
@@ -15,6 +16,7 @@ pub struct SnapshotCursor {
     /// The state that the snapshot is of.
     last_zxid: i64,
     cluster_key: Option<[u8; CLUSTER_KEY_BYTES]>,
+    members: Members,
     sessions: Vec<(i64, SessionTerms)>,
     acls: AclSnapshot,
     quotas: Vec<(String, Count)>,
@@ -50,6 +52,7 @@ impl Machine {
         SnapshotCursor {
             last_zxid: self.last_zxid,
             cluster_key: self.cluster_key,
+            members: self.members.clone(),
             sessions: self.sessions.iter().map(|session| (session.id, session.terms())).collect(),
             acls: self.acls.snapshot(),
             quotas: self.quotas.counts().map(|(path, count)| (path.to_owned(), count)).collect(),
@@ -135,6 +138,7 @@ fn put_head(cursor: &SnapshotCursor, out: &mut Vec<u8>) {
     out.put_i64(cursor.last_zxid);
     out.put_bool(cursor.cluster_key.is_some());
     out.extend_from_slice(cursor.cluster_key.as_ref().map_or(&[], |key| key.as_slice()));
+    cursor.members.put(out);
 }
 
 fn put_acls(acls: &AclSnapshot, out: &mut Vec<u8>) {

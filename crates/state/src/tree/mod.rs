@@ -250,6 +250,11 @@ impl Tree {
         changes.version = next_version(changes.version);
     }
 
+    /// Gives data that were just set another version than the next.
+    pub fn set_version(&mut self, id: NodeId, version: i32) {
+        self.changes_mut(id.0).version = version;
+    }
+
     /// Replaces the ACL and counts the ACL version up. The uses of both ACLs are the caller's to count.
     pub fn set_acl(&mut self, id: NodeId, acl: AclId) {
         self.keep_image(id.0);

@@ -7,6 +7,7 @@ mod model;
 mod multi;
 mod property;
 mod quota;
+mod reconfig;
 mod sessions;
 mod snapshot;
 mod watches;

@@ -4,6 +4,7 @@ use crate::world::World;
 use proptest::prelude::*;
 use state::machine::Machine;
 use state::snapshot::{LoadError, Loader};
+use wire::jute::Put as _;
 
 /// A snapshot in slices of so many nodes; `between` is called after each slice.
 pub(crate) fn write(
@@ -45,6 +46,10 @@ fn furnished() -> World {
          1: create /a/q                        => /a/q",
     );
     assert_eq!(world.internal(0, state::command::INITIALIZE, &[5; 32]), "ok");
+    world.machine.member_changed(0x103);
+    let mut text = Vec::new();
+    text.put_str("server.1=a:1:2:participant;0.0.0.0:3\n");
+    assert_eq!(world.internal(0, state::command::SET_MEMBERS, &text), "ok");
     world
 }
 
@@ -103,17 +108,23 @@ fn every_cut_is_refused() {
     let longer = [bytes.as_slice(), b"\0\0\0\0\x05"].concat();
     assert!(matches!(load(&longer, 64), Err(LoadError::Excess)));
     assert!(matches!(load(b"\0\0\0\x04\x01NOPE", 64), Err(LoadError::Magic)));
-    assert!(matches!(load(b"\0\0\0\x05\x01OSTS\x02", 64), Err(LoadError::Version(2))));
+    for version in [0, 3] {
+        let later = [b"\0\0\0\x05\x01OSTS".as_slice(), &[version]].concat();
+        assert!(matches!(load(&later, 64), Err(LoadError::Version(found)) if found == version));
+    }
 }
 
 #[test]
-fn golden_head_of_version_1() {
+fn golden_heads_of_both_versions() {
     let bytes = write(&mut Machine::new(1), 100, &mut |_| {});
-    let head = b"\0\0\0\x0e\x01OSTS\x01\0\0\0\0\0\0\0\0\0";
+    let head = b"\0\0\0\x10\x01OSTS\x02\0\0\0\0\0\0\0\0\0\0\0";
     let sessions = b"\0\0\0\0\x02";
     assert_eq!(bytes[..head.len()], *head);
     assert_eq!(bytes[head.len()..head.len() + sessions.len()], *sessions);
     assert!(bytes.ends_with(b"\0\0\0\x08\x06\0\0\0\0\0\0\0\x04"));
+    let former = b"\0\0\0\x0e\x01OSTS\x01\0\0\0\0\0\0\0\0\0";
+    let of_version_1 = load(&[former, &bytes[head.len()..]].concat(), 64).unwrap();
+    assert_eq!(of_version_1.digest(), Machine::new(1).digest());
 }
 
 proptest! {

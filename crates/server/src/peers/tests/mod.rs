@@ -125,7 +125,7 @@ fn a_name_is_looked_up_and_every_address_tried() {
     let mut a = Node::start(1, hello(7, 1), &members);
     let hosts = [("127.0.0.1", nobody), ("localhost", one)];
     let addresses = hosts.map(|(host, port)| (host.to_owned(), port)).to_vec();
-    members.insert(1, Member { addresses, observer: false, client: None });
+    members.insert(1, Member { addresses, ..Member::default() });
     let mut b = Node::start(2, hello(7, 1), &members);
     until(&mut [&mut a, &mut b], "it is found", |nodes| nodes[1].links.is_up(1));
 }

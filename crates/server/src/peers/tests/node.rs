@@ -89,8 +89,7 @@ pub(super) fn hello(cluster: u64, boot: u64) -> Hello {
 
 /// Members at ports of this machine.
 pub(super) fn members(ports: &[(u8, u16)]) -> BTreeMap<u8, Member> {
-    let member =
-        |port| Member { addresses: vec![("127.0.0.1".to_owned(), port)], observer: false, client: None };
+    let member = |port| Member { addresses: vec![("127.0.0.1".to_owned(), port)], ..Member::default() };
     ports.iter().map(|(id, port)| (*id, member(*port))).collect()
 }
 

@@ -107,6 +107,11 @@ pub(super) struct Trio {
 
 impl Trio {
     pub(super) fn new(engine: EngineKind) -> Trio {
+        Trio::of((1..=3).map(|server| config_of(server, engine)))
+    }
+
+    /// Servers with these configurations, started on empty disks.
+    pub(super) fn of(configs: impl IntoIterator<Item = Config>) -> Trio {
         let mut ensemble = Trio {
             time: ManualTime::new(1_700_000_000_000),
             configs: BTreeMap::new(),
@@ -115,12 +120,16 @@ impl Trio {
             clients: Vec::new(),
             hard_of_hearing: None,
         };
-        for server in 1..=3u8 {
-            ensemble.configs.insert(server, config_of(server, engine));
-            ensemble.disks.insert(server, SimDisk::new(u64::from(server)));
-            ensemble.start(server);
-        }
+        configs.into_iter().for_each(|config| ensemble.add(config));
         ensemble
+    }
+
+    /// Starts another server, on an empty disk.
+    pub(super) fn add(&mut self, config: Config) {
+        let server = config.server_id;
+        self.disks.insert(server, SimDisk::new(u64::from(server)));
+        self.configs.insert(server, config);
+        self.start(server);
     }
 
     pub(super) fn start(&mut self, server: u8) {
@@ -233,16 +242,16 @@ impl Trio {
     }
 }
 
-fn config_of(server: u8, engine: EngineKind) -> Config {
+/// A server of that number.
+pub(super) fn member(n: u8) -> config::Member {
+    format!("10.0.0.{n}:2888:3888;2181").parse().expect("a server")
+}
+
+pub(super) fn config_of(server: u8, engine: EngineKind) -> Config {
     let command_line = CommandLine { data_dir: Some(PathBuf::from("/data")), ..CommandLine::default() };
     let mut config = config::load(&command_line).expect("a valid configuration").config;
     config.server_id = server;
     config.storage.segment_bytes = 64 << 10;
-    let member = |n: u8| config::Member {
-        addresses: vec![(format!("10.0.0.{n}"), 2888)],
-        observer: false,
-        client: None,
-    };
     let members = (1..=3).map(|n| (n, member(n))).collect();
     config.ensemble = Some(Ensemble {
         members,

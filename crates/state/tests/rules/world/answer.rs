@@ -16,6 +16,9 @@ pub(crate) fn answer(opcode: Opcode, code: ErrorCode, body: &[u8]) -> String {
         Reply::Create(reply) => reply.path.to_owned(),
         Reply::Create2(reply) => format!("{} {}", reply.path, stat(&reply.stat)),
         Reply::Exists(reply) => stat(&reply.stat),
+        Reply::GetData(reply) if opcode == Opcode::Reconfig => {
+            format!("{} {}", data(reply.data), stat(&reply.stat))
+        }
         Reply::GetData(reply) => data(reply.data),
         Reply::SetData(reply) => format!("v{}", reply.stat.version),
         Reply::SetAcl(reply) => format!("a{}", reply.stat.aversion),

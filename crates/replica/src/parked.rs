@@ -1,0 +1,74 @@
+//! Commands that wait until the members are as a `reconfig` wants them.
+//!
+//! A `reconfig` gets its place in the log when it is done or refused, which its host decides. Until then it keeps the later commands of its
+//! session waiting, so that they stay behind it; nobody else waits.
+
+use state::command::{Command, Features, MOVE_SESSION};
+use state::machine::Machine;
+use wire::opcode::Opcode;
+
+use crate::peer::RefusedCommand;
+use crate::replica::{Origin, Replica, next_command};
+
+/// A command whose place in the log is not decided.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    origin: Origin,
+    name: RefusedCommand,
+    bytes: Vec<u8>,
+}
+
+impl Parked {
+    fn is_reconfig(&self) -> bool {
+        self.name.opcode == Opcode::Reconfig as i32
+    }
+}
+
+impl Replica {
+    /// Gives a command its place among those to be proposed, or lets it wait for its turn.
+    pub(crate) fn put_in_order(&mut self, now_ms: i64, origin: Origin, name: RefusedCommand, bytes: &[u8]) {
+        let is_reconfig =
+            name.opcode == Opcode::Reconfig as i32 && self.settings.features.has(Features::RECONFIG);
+        // A session that moves leaves behind what it had asked for elsewhere.
+        let is_behind = name.opcode != MOVE_SESSION
+            && self.parked.iter().any(|parked| parked.name.session == name.session);
+        if is_reconfig || is_behind {
+            self.parked.push(Parked { origin, name, bytes: bytes.to_vec() });
+        } else {
+            self.gather(now_ms, bytes, Some((origin, name)));
+        }
+    }
+
+    /// The `reconfig` commands that wait for the host: the first of each session. Each waits until [`let_go`](Self::let_go).
+    pub fn waiting_reconfigs(&self) -> impl Iterator<Item = Command<'_>> {
+        let is_first =
+            |at: usize, session| self.parked[..at].iter().all(|other| other.name.session != session);
+        let first =
+            self.parked.iter().enumerate().filter(move |(at, parked)| is_first(*at, parked.name.session));
+        first.filter_map(|(_, parked)| next_command(&mut parked.bytes.as_slice()).map(|(command, _)| command))
+    }
+
+    /// The session's `reconfig`, and what waits behind it up to the next one, get their places.
+    pub fn let_go(&mut self, now_ms: i64, machine: &Machine, session: i64) {
+        let (of_session, others) = std::mem::take(&mut self.parked)
+            .into_iter()
+            .partition::<Vec<_>, _>(|p| p.name.session == session);
+        self.parked = others;
+        let next =
+            of_session.iter().skip(1).position(Parked::is_reconfig).map_or(of_session.len(), |n| n + 1);
+        for (at, parked) in of_session.into_iter().enumerate() {
+            if at >= next {
+                self.parked.push(parked);
+                continue;
+            }
+            let server = match parked.origin {
+                Origin::Here => self.server(),
+                Origin::Member(server) => server,
+            };
+            // The session may have gone to another server meanwhile.
+            if self.may_write(machine, server, &parked.name, &parked.bytes) {
+                self.gather(now_ms, &parked.bytes, Some((parked.origin, parked.name)));
+            }
+        }
+    }
+}
