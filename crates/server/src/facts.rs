@@ -7,14 +7,18 @@ pub(crate) mod member;
 
 use std::net::SocketAddr;
 
-pub use self::member::{FollowerFacts, FollowerState, LeadingFacts, MemberFacts, MemberLog, MemberRole};
-use crate::config::Config;
+pub use self::member::{
+    FollowerFacts, FollowerState, LeadingFacts, MemberChange, MemberFacts, MemberLog, MemberRole,
+};
+use crate::config::{Config, Servers};
 use crate::metrics::Summary;
 
 /// Who answers the questions. Every method may be called from any thread at any time and describes one moment; two calls may describe two.
 pub trait Source: Send + Sync {
     /// The configuration the server was started with.
     fn config(&self) -> &Config;
+    /// The servers of the ensemble as they are agreed on, and the version of that; nobody for a server that is alone.
+    fn members(&self) -> (Servers, i64);
     /// Whether requests are served: started, not stopping, and with a leader.
     fn is_serving(&self) -> bool;
     /// The counts; cheap enough for one call a second.
@@ -385,6 +389,10 @@ pub(crate) mod fake {
     impl Source for Fake {
         fn config(&self) -> &Config {
             &self.config
+        }
+
+        fn members(&self) -> (Servers, i64) {
+            (self.config.ensemble.as_ref().map(|ensemble| ensemble.members.clone()).unwrap_or_default(), 0)
         }
 
         fn is_serving(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::config::Config;
+use crate::config::{Config, Servers};
 use crate::connections::{Latency, Traffic};
 use crate::facts::{
     ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, MemberFacts, ServerState,
@@ -85,6 +85,17 @@ impl Report {
 impl Source for Report {
     fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    fn members(&self) -> (Servers, i64) {
+        let Some(ensemble) = &self.shared.config.ensemble else { return Default::default() };
+        let machine = self.shared.machine.read();
+        match &machine.members().current {
+            Some(current) if self.shared.config.requests.reconfig => {
+                (state::members::servers_of(&current.text), current.version)
+            }
+            _ => (ensemble.members.clone(), 0),
+        }
     }
 
     fn is_serving(&self) -> bool {

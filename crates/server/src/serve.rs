@@ -257,11 +257,15 @@ fn links(
     listen.sort();
     listen.dedup();
     let hello = Hello { cluster: rest.identity.cluster, engine: ensemble.engine, boot: rest.identity.boot };
-    Links::new(registry, rest.identity.server, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
-        .map(Some)
+    let me = rest.identity.server;
+    let mut links = Links::new(registry, me, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
         .map_err(system(
             "listen for the other servers at this server's own address (server.N; see quorumListenOnAllIPs)",
-        ))
+        ))?;
+    if config.requests.reconfig {
+        links.take_guests();
+    }
+    Ok(Some(links))
 }
 
 fn spawn<T: Send + 'static>(
@@ -286,6 +290,8 @@ pub fn features(requests: &Requests) -> Features {
         (requests.enforce_quota, Features::ENFORCE_QUOTA),
         (requests.skip_acl, Features::SKIP_ACL),
         (requests.keeper_extensions, Features::KEEPER_EXTENSIONS),
+        (requests.reconfig, Features::RECONFIG),
+        (!requests.standalone, Features::LONE_VOTER),
     ];
     switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
 }

@@ -4,9 +4,11 @@
 use serde_json::{Map, Value, json};
 
 use super::commands::{Asked, Fields, fields};
+use state::members::bracketed;
+
 use crate::config::Member;
 use crate::facts::{FollowerFacts, MemberFacts, MemberRole, ServerState};
-use crate::words::member::{bracketed, is_joining, proposal_sizes};
+use crate::words::member::{is_joining, proposal_sizes};
 
 /// Everything this server knows of its ensemble; only `serving` for one that is alone.
 pub(super) fn member(asked: &Asked<'_>) -> Fields {
@@ -17,6 +19,9 @@ pub(super) fn member(asked: &Asked<'_>) -> Fields {
     };
     let followers: Option<Vec<Value>> =
         member.leading.as_ref().map(|leading| leading.followers.iter().map(follower).collect());
+    let changes = member.leading.iter().flat_map(|leading| &leading.changes);
+    let changes: Vec<Value> =
+        changes.map(|(server, change)| json!({ "server_id": server, "state": change.name() })).collect();
     let MemberFacts { server, member: id, engine, role, term, leader, starts, log, .. } = &member;
     fields(json!({
         "serving": serving,
@@ -36,6 +41,7 @@ pub(super) fn member(asked: &Asked<'_>) -> Fields {
         "voters": member.voters,
         "non_voters": member.learners,
         "members": followers,
+        "reconfiguration": changes,
     }))
 }
 
@@ -53,10 +59,11 @@ fn follower(follower: &FollowerFacts) -> Value {
 pub(super) fn leader(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let leader = facts.member.as_ref().and_then(|member| member.leader);
-    let (Some(ensemble), Some(leader)) = (&asked.source.config().ensemble, leader) else {
+    let Some(leader) = leader else {
         return fields(json!({ "error": "server is not initialized" }));
     };
-    let host = ensemble.members.get(&leader).and_then(|member| member.addresses.first());
+    let (members, _) = asked.source.members();
+    let host = members.get(&leader).and_then(|member| member.addresses.first());
     fields(json!({
         "is_leader": facts.state == ServerState::Leader,
         "leader_id": leader,
@@ -79,9 +86,10 @@ pub(super) fn observers(asked: &Asked<'_>) -> Fields {
 pub(super) fn voting_view(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let mut view = Map::new();
-    if let (Some(ensemble), Some(facts)) = (&asked.source.config().ensemble, &facts.member) {
+    if let Some(facts) = &facts.member {
+        let (members, _) = asked.source.members();
         for voter in &facts.voters {
-            let member = ensemble.members.get(voter);
+            let member = members.get(voter);
             view.insert(
                 voter.to_string(),
                 member.map_or(Value::Null, |member| server(member, "participant")),
@@ -91,17 +99,17 @@ pub(super) fn voting_view(asked: &Asked<'_>) -> Fields {
     fields(json!({ "current_config": view }))
 }
 
-/// The election port is the quorum port: there is one for everything between two servers.
 fn server(member: &Member, role: &str) -> Value {
-    let addresses: Vec<String> =
-        member.addresses.iter().map(|(host, port)| format!("{}:{port}", bracketed(host))).collect();
+    let addresses = member.addresses.iter().map(|(host, port)| format!("{}:{port}", bracketed(host)));
+    let elections = member.addresses.iter().zip(&member.election_ports);
+    let elections = elections.map(|((host, _), port)| format!("{}:{port}", bracketed(host)));
     let client = match &member.client {
         Some((host, port)) => format!("{}:{port}", bracketed(host.as_deref().unwrap_or("0.0.0.0"))),
         None => String::new(),
     };
     json!({
-        "server_addresses": addresses,
-        "election_addresses": addresses,
+        "server_addresses": addresses.collect::<Vec<_>>(),
+        "election_addresses": elections.collect::<Vec<_>>(),
         "client_address": client,
         "learner_type": role,
     })

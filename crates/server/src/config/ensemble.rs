@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fields::Loader;
 use super::settings::Setting;
-use super::{EngineKind, Member, limits};
+use super::{EngineKind, Member, Servers, limits};
 
 /// Clients are served for so many election timeouts without a leader before they are sent elsewhere.
 const LEADERLESS_TIMEOUTS: i64 = 5;
@@ -13,8 +13,9 @@ const LEADERLESS_TIMEOUTS: i64 = 5;
 /// An ensemble, as its `server.N` lines and the keys around them describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensemble {
-    /// Its servers by their numbers, this one among them: at least two, of which at least one votes.
-    pub members: BTreeMap<u8, Member>,
+    /// Its servers by their numbers, this one among them, of which at least one votes. Where the members can be changed while the ensemble
+    /// works (`reconfigEnabled`), these are the ones that a server without data begins with.
+    pub members: Servers,
     /// `ostler.consensus`: how they agree.
     pub engine: EngineKind,
     /// `ostler.electionTimeoutMs`: a server that hears of no leader for this long stands for election.
@@ -48,7 +49,8 @@ impl Ensemble {
 }
 
 impl Loader<'_> {
-    /// With two entries or more there is an ensemble; HBase and container images write one for a single server.
+    /// With two entries or more there is an ensemble; HBase and container images write one for a single server, which is an ensemble
+    /// that can grow only with `standaloneEnabled=false`.
     pub(super) fn membership(&mut self, myid: Option<u8>, data_dir: &Path) -> Membership {
         let mut ensemble = self.agreement();
         self.limits_in_ticks();
@@ -57,7 +59,8 @@ impl Loader<'_> {
         ensemble.members =
             entries.into_iter().filter_map(|(id, setting)| self.member(&id, &setting)).collect();
         self.peer_type(myid, &ensemble.members);
-        if count < 2 {
+        let is_single = count == 1 && self.settings.flag("standaloneEnabled", true);
+        if count == 0 || is_single {
             let member = self.only_member(myid, ensemble.members);
             self.note_settings_of_ensembles();
             let server_id = myid.or(member.as_ref().map(|(id, _)| *id)).unwrap_or(0);
@@ -81,7 +84,7 @@ impl Loader<'_> {
         let s = &mut *self.settings;
         let engines = [("raft", EngineKind::Raft), ("paxos", EngineKind::Paxos)];
         let ensemble = Ensemble {
-            members: BTreeMap::new(),
+            members: Servers::new(),
             engine: s.choice("ostler.consensus", &engines).unwrap_or(EngineKind::Raft),
             election_timeout_ms: s
                 .number("ostler.electionTimeoutMs", 100..=60_000, "ms")
@@ -139,7 +142,7 @@ impl Loader<'_> {
     }
 
     /// The one entry a single server may have.
-    fn only_member(&mut self, myid: Option<u8>, members: BTreeMap<u8, Member>) -> Option<(u8, Member)> {
+    fn only_member(&mut self, myid: Option<u8>, members: Servers) -> Option<(u8, Member)> {
         let (id, member) = members.into_iter().next()?;
         let key = format!("server.{id}");
         if member.observer {
@@ -151,7 +154,7 @@ impl Loader<'_> {
     }
 
     /// ZooKeeper takes the role from the server's entry, and says so when `peerType` is another.
-    fn peer_type(&mut self, myid: Option<u8>, members: &BTreeMap<u8, Member>) {
+    fn peer_type(&mut self, myid: Option<u8>, members: &Servers) {
         let types = [("participant", false), ("observer", true)];
         let Some(observer) = self.settings.choice("peerType", &types) else { return };
         match myid.and_then(|myid| members.get(&myid)) {
@@ -217,7 +220,7 @@ impl Loader<'_> {
     }
 
     /// No two servers listen at one place.
-    fn check_addresses(&mut self, members: &BTreeMap<u8, Member>) {
+    fn check_addresses(&mut self, members: &Servers) {
         let mut seen = BTreeMap::new();
         for (id, member) in members {
             let key = format!("server.{id}");

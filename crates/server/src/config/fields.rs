@@ -302,6 +302,8 @@ impl Loader<'_> {
             enforce_quota: s.flag("enforceQuota", false),
             extended_types: s.flag("extendedTypesEnabled", false),
             read_only_mode: s.flag("readonlymode.enabled", false),
+            reconfig: s.flag("reconfigEnabled", false),
+            standalone: s.flag("standaloneEnabled", true),
             keeper_extensions: s.flag("ostler.keeperExtensions", true),
             super_digest,
             watches_max: s.number("ostler.watchesMax", 1..=1 << 40, "watches").unwrap_or(limits::WATCHES_MAX),

@@ -194,6 +194,8 @@ fn every_key_reaches_its_field() {
                 })
             },
         ),
+        ("reconfigEnabled=true", |c| c.requests.reconfig),
+        ("standaloneEnabled=false", |c| !c.requests.standalone),
         ("ostler.ioThreads=3", |c| c.io_threads == 3),
         ("ostler.keeperExtensions=false", |c| !c.requests.keeper_extensions),
         ("ostler.sessionPasswords=zookeeper", |c| c.session.passwords == SessionPasswords::ZooKeeper),

@@ -82,6 +82,36 @@ pub struct LeadingFacts {
     pub uptime_ms: u64,
     /// Everybody else, in the order of their numbers.
     pub followers: Vec<FollowerFacts>,
+    /// Servers that are not yet what the configuration says, and what is being done about it.
+    pub changes: Vec<(u8, MemberChange)>,
+}
+
+/// On the way to what the configuration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberChange {
+    /// It is waited for, or is being taken in…
+    Joins,
+    /// …then it receives what it lacks…
+    CatchesUp,
+    /// …until it gets its vote.
+    Promoted,
+    /// It loses its vote, and stays as an observer.
+    Demoted,
+    /// It is being removed.
+    Leaves,
+}
+
+impl MemberChange {
+    /// As `srvr` prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            MemberChange::Joins => "joining",
+            MemberChange::CatchesUp => "catching up",
+            MemberChange::Promoted => "being promoted",
+            MemberChange::Demoted => "losing its vote",
+            MemberChange::Leaves => "leaving",
+        }
+    }
 }
 
 /// A member as its leader sees it.
@@ -128,7 +158,6 @@ impl MemberFacts {
     /// In ZooKeeper's words. It has none for a server that is to vote and does not yet; that one counts as a follower.
     pub fn state(&self) -> ServerState {
         match self.role {
-            MemberRole::Leader if self.voters.len() + self.learners.len() == 1 => ServerState::Standalone,
             MemberRole::Leader => ServerState::Leader,
             MemberRole::Learner { observer: true } => ServerState::Observer,
             _ => ServerState::Follower,
@@ -180,7 +209,11 @@ pub(crate) mod fake {
             voters: vec![1, 2, 3],
             learners: vec![4],
             fetched_bytes: None,
-            leading: Some(LeadingFacts { uptime_ms: 18_118, followers }),
+            leading: Some(LeadingFacts {
+                uptime_ms: 18_118,
+                followers,
+                changes: vec![(4, MemberChange::CatchesUp)],
+            }),
         }
     }
 
@@ -195,11 +228,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_is_the_only_one_is_standalone() {
-        let leader = fake::leader();
-        assert_eq!(leader.state(), ServerState::Leader);
-        let alone = MemberFacts { voters: vec![3], learners: Vec::new(), ..leader };
-        assert_eq!(alone.state(), ServerState::Standalone);
+    fn the_only_member_of_an_ensemble_leads_it() {
+        let alone = MemberFacts { voters: vec![3], learners: Vec::new(), ..fake::leader() };
+        assert_eq!(alone.state(), ServerState::Leader);
     }
 
     #[test]

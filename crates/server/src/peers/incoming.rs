@@ -341,7 +341,7 @@ fn objection(local: &Local, theirs: &Greeting) -> Option<Reason> {
     if theirs.to != local.me {
         return Some(Reason::Addressee);
     }
-    let is_stranger = !local.members.contains(&theirs.from);
+    let is_stranger = !local.members.contains(&theirs.from) && !local.takes_guests;
     local.hello.objection(&theirs.hello).or(is_stranger.then_some(Reason::Stranger))
 }
 

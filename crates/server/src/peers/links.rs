@@ -16,7 +16,7 @@ use super::limits::HALF_OPEN_MAX;
 use super::local::{LinkCounts, LinkNews, Local};
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
-use crate::config::Member;
+use crate::config::Servers;
 
 /// Addresses to listen on, at most: tokens are set aside for them.
 const LISTENERS_MAX: usize = 64;
@@ -52,7 +52,7 @@ impl Links {
         registry: Registry,
         me: u8,
         hello: Hello,
-        peers: &BTreeMap<u8, Member>,
+        peers: &Servers,
         listen: &[SocketAddr],
         first_token: usize,
         waker: Arc<Waker>,
@@ -66,6 +66,7 @@ impl Links {
             me,
             hello,
             members: Default::default(),
+            takes_guests: false,
             now_ms: 0,
             news: Vec::new(),
             counts: LinkCounts::default(),
@@ -78,7 +79,7 @@ impl Links {
     }
 
     /// Takes over the list of members: links to new ones are made, those to others ended, those to members at other addresses made anew.
-    pub fn set_peers(&mut self, peers: &BTreeMap<u8, Member>) {
+    pub fn set_peers(&mut self, peers: &Servers) {
         let local = &mut self.local;
         local.members = peers.keys().copied().filter(|peer| *peer != local.me).collect();
         for (peer, link) in &mut self.outgoing {
@@ -99,6 +100,12 @@ impl Links {
                 Outgoing::new(*peer, self.links, member.addresses.clone(), token)
             });
         }
+    }
+
+    /// From now on servers may connect that are no members, if they do not belong to another cluster: they wait for a `reconfig` that takes
+    /// them in.
+    pub fn take_guests(&mut self) {
+        self.local.takes_guests = true;
     }
 
     /// Whether events with this token are for [`ready`](Self::ready).
@@ -176,6 +183,10 @@ impl Transport for Links {
         for link in self.outgoing.values_mut() {
             link.flush(&mut self.local);
         }
+    }
+
+    fn set_peers(&mut self, peers: &Servers) {
+        Links::set_peers(self, peers);
     }
 
     fn send(&mut self, to: u8, frame: &[u8]) {

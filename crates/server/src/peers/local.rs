@@ -65,6 +65,8 @@ pub(super) struct Local {
     pub(super) hello: Hello,
     /// The others this server knows; `me` is not among them.
     pub(super) members: BTreeSet<u8>,
+    /// Whether servers may come that are no members, if they do not belong to another cluster.
+    pub(super) takes_guests: bool,
     /// The caller's clock at the last tick, in ms.
     pub(super) now_ms: i64,
     pub(super) news: Vec<LinkNews>,

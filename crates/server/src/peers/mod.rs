@@ -35,6 +35,8 @@ pub use greeting::{BadGreeting, Greeting, Heard, Hello, Reason, VERSION};
 pub use links::Links;
 pub use local::{LinkCounts, LinkNews};
 
+use crate::config::Servers;
+
 /// What carries frames to the other members. Sockets do in a server, a simulated network in the simulator.
 pub trait Transport: Send {
     /// Sends `frame` to server `to`, after the frames sent to it before. It may be lost, and is if there is no such server.
@@ -47,6 +49,9 @@ pub trait Transport: Send {
 
     /// This server belongs to that cluster from now on, and has nothing to do with servers of others.
     fn set_cluster(&mut self, _cluster: u64) {}
+
+    /// These are the servers of the ensemble from now on; this one may be among them.
+    fn set_peers(&mut self, _peers: &Servers) {}
 
     /// As [`send`](Self::send) for a frame that lies in pieces.
     fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
@@ -71,6 +76,12 @@ impl<T: Transport> Transport for Option<T> {
     fn set_cluster(&mut self, cluster: u64) {
         if let Some(transport) = self {
             transport.set_cluster(cluster);
+        }
+    }
+
+    fn set_peers(&mut self, peers: &Servers) {
+        if let Some(transport) = self {
+            transport.set_peers(peers);
         }
     }
 

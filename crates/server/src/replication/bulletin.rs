@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use consensus::engine::{Follower, Role, RoleChange, Status};
 
 use super::Driver;
-use super::roster::BEHIND_MAX;
+use super::goal::BEHIND_MAX;
 use crate::facts::{FollowerFacts, FollowerState, LeadingFacts, MemberFacts, MemberLog, MemberRole};
 use crate::peers::Transport;
 
@@ -57,7 +57,7 @@ impl<T: Transport> Driver<T> {
         (self.bulletin.due_ms, self.bulletin.role) = (now_ms + PERIOD_MS, role);
         self.bulletin.ledger.mark();
         let silence_ms = SILENCE_MS.max(3 * i64::from(ensemble.heartbeat_ms));
-        let observer = ensemble.members.get(&self.me).is_some_and(|member| member.observer);
+        let observer = self.reconfig.directory().get(&self.me).is_some_and(|member| member.observer);
         let engine = ensemble.engine;
         let status = self.replica.engine().status();
         let servers = |members: &[_]| members.iter().map(|member| replica::server_of(*member)).collect();
@@ -114,7 +114,11 @@ impl<T: Transport> Driver<T> {
             })
             .collect();
         followers.sort_unstable_by_key(|follower| follower.server);
-        LeadingFacts { uptime_ms: (now_ms - self.bulletin.led_from_ms).max(0) as u64, followers }
+        LeadingFacts {
+            uptime_ms: (now_ms - self.bulletin.led_from_ms).max(0) as u64,
+            followers,
+            changes: self.changes(status),
+        }
     }
 }
 

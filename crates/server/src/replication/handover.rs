@@ -8,8 +8,8 @@ use consensus::entry::MemberId;
 use replica::peer::PeerMessage;
 
 use super::Driver;
+use super::goal::BEHIND_MAX;
 use super::pace::Drag;
-use super::roster::BEHIND_MAX;
 use crate::peers::Transport;
 
 impl<T: Transport> Driver<T> {

@@ -59,6 +59,12 @@ impl<T: Transport> Driver<T> {
             }
         };
         match message {
+            // Of a server that is no member more than that it waits is not of interest.
+            message if !self.reconfig.directory().contains_key(&from) => match message {
+                PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
+                PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
+                _ => {}
+            },
             PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
             PeerMessage::Founders(founders) => self.hear_founders(founders)?,
             PeerMessage::Welcome { nonce, member, cluster } => self.hear_welcome(nonce, member, cluster)?,
@@ -130,8 +136,11 @@ impl<T: Transport> Driver<T> {
 
     /// Lets the time go by for everybody concerned.
     pub(super) fn pass_time(&mut self) -> Result<(), Fatal> {
-        if self.replica.is_alone() {
+        if self.is_single() {
             self.serve();
+            if self.replica.waiting_reconfigs().next().is_some() {
+                self.tend_members();
+            }
             return Ok(());
         }
         let now_ms = self.shared.clock.elapsed_ms();
@@ -147,6 +156,10 @@ impl<T: Transport> Driver<T> {
         if missed > 0 {
             (0..missed.min(TICKS_AT_ONCE_MAX)).for_each(|_| self.replica.tick());
             self.company.tick_due_ms += missed * TICK_MS;
+            self.keep_directory();
+            if self.replica.leads() && self.is_reconfiguring() {
+                self.tend_members();
+            }
         }
         if now_ms >= self.company.touch_due_ms {
             self.company.touch_due_ms = now_ms + TOUCH_MS;
@@ -157,7 +170,7 @@ impl<T: Transport> Driver<T> {
                 self.announce();
             }
             if self.replica.leads() {
-                self.tend_roster();
+                self.tend_members();
             }
         }
         self.mind_pace(now_ms);
@@ -192,7 +205,12 @@ impl<T: Transport> Driver<T> {
     /// Milliseconds until time has to pass again.
     pub(crate) fn patience_ms(&self) -> Option<i64> {
         let left_ms = self.company.tick_due_ms - self.shared.clock.elapsed_ms();
-        (!self.replica.is_alone()).then_some(left_ms.max(0))
+        (!self.is_single()).then_some(left_ms.max(0))
+    }
+
+    /// Whether this server is alone by its configuration.
+    fn is_single(&self) -> bool {
+        self.shared.config.ensemble.is_none()
     }
 
     /// Clients are served from when this member has seen everything agreed before it heard of its first leader, until it has had none
@@ -278,7 +296,7 @@ impl<T: Transport> Driver<T> {
     /// Tells the operator who leads.
     fn tell_leader(&mut self) {
         let role = self.replica.role();
-        if self.replica.is_alone()
+        if self.is_single()
             || std::mem::replace(&mut self.company.told, (role.leader, role.term)).0 == role.leader
         {
             return;
@@ -303,6 +321,7 @@ impl<T: Transport> Driver<T> {
         }
         self.company.led_before = leads;
         self.roster.clear();
+        self.reconfig.clear();
         if !leads {
             // The sessions this leadership was about to end may live on under the next one.
             self.shared.sessions.spare();
@@ -313,7 +332,8 @@ impl<T: Transport> Driver<T> {
         for session in self.shared.machine.read().sessions() {
             self.shared.sessions.renew(session.id, session.timeout_ms, now_ms);
         }
-        self.initialize()
+        self.initialize()?;
+        self.establish_members()
     }
 
     fn report_touched(&mut self) {

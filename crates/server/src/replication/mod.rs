@@ -9,12 +9,14 @@
 
 mod bulletin;
 mod chores;
+mod goal;
 mod handover;
 pub(crate) mod identity;
 mod members;
 mod newcomer;
 mod outlet;
 mod pace;
+mod reconfig;
 pub(crate) mod recovery;
 mod room;
 mod roster;
@@ -43,6 +45,7 @@ use self::members::Company;
 use self::newcomer::Newcomer;
 use self::outlet::Gathered;
 use self::pace::Pace;
+use self::reconfig::Reconfig;
 use self::room::Room;
 use self::roster::Roster;
 use self::snapshots::Snapshots;
@@ -72,6 +75,7 @@ pub(crate) struct Driver<T: Transport> {
     roster: Roster,
     pace: Pace,
     room: Room,
+    reconfig: Reconfig,
     fetching: Option<Fetching>,
     /// Ticks of silence after which an election is due.
     election_ticks: u32,
@@ -130,7 +134,7 @@ impl<T: Transport> Driver<T> {
         for session in shared.machine.read().sessions() {
             shared.sessions.opened(session.id, session.timeout_ms, now_ms);
         }
-        Driver {
+        let mut driver = Driver {
             chores: Chores::new(&shared.config),
             me: rest.identity.server,
             transport,
@@ -141,6 +145,7 @@ impl<T: Transport> Driver<T> {
             roster: Roster::default(),
             pace: Pace::default(),
             room: Room::default(),
+            reconfig: Reconfig::default(),
             fetching: None,
             election_ticks,
             leaderless_ms_max: shared.config.ensemble.as_ref().map_or(0, Ensemble::leaderless_ms_max),
@@ -155,7 +160,9 @@ impl<T: Transport> Driver<T> {
             ready: Ready::default(),
             flush_took: Duration::ZERO,
             stop: false,
-        }
+        };
+        driver.keep_directory();
+        driver
     }
 
     /// The only member of a group begins to lead at once, which applies the log behind the snapshot. Before that the machine shows a

@@ -66,8 +66,8 @@ impl<T: Transport> Driver<T> {
             Some(member) => PeerMessage::Forgotten { nonce, member },
             None => PeerMessage::Newcomer { nonce },
         };
-        let Some(ensemble) = &self.shared.config.ensemble else { return };
-        let others: Vec<u8> = ensemble.members.keys().copied().filter(|server| *server != self.me).collect();
+        let others: Vec<u8> =
+            self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect();
         if self.is_newcomer() && !std::mem::replace(&mut self.newcomer.said, true) {
             tracing::info!(
                 "this server has no data: waiting for the others to found the ensemble with, or for its leader"
@@ -83,7 +83,8 @@ impl<T: Transport> Driver<T> {
         if !self.is_newcomer() {
             let founders = PeerMessage::Founders(self.identity.founders.clone());
             self.send(from, &founders);
-            self.roster.newcomer(from, nonce, None);
+            let now_ms = self.shared.clock.elapsed_ms();
+            self.roster.newcomer(from, nonce, None, now_ms);
             return Ok(());
         }
         let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
@@ -106,7 +107,8 @@ impl<T: Transport> Driver<T> {
     /// Another server was a member, and does not know whether it still is one.
     pub(super) fn hear_forgotten(&mut self, from: u8, nonce: u64, member: MemberId) {
         if replica::server_of(member) == from {
-            self.roster.newcomer(from, nonce, Some(member));
+            let now_ms = self.shared.clock.elapsed_ms();
+            self.roster.newcomer(from, nonce, Some(member), now_ms);
         }
     }
 

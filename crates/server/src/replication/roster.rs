@@ -1,7 +1,8 @@
-//! What a leader does about the members: it takes in servers of the configuration that have no data or whose place was given away, and
-//! gives their votes to those that have caught up. One change at a time; each look does the next.
+//! How a leader takes in servers that have no data, or whose place was given away: under an id that was never used, as learners. One
+//! change at a time; each look does the next. What becomes of them then is [`goal`](super::goal)'s.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::engine::Status;
 use consensus::entry::MemberId;
@@ -9,14 +10,11 @@ use consensus::membership::MembershipChange;
 use replica::peer::PeerMessage;
 
 use super::Driver;
-use crate::config::Ensemble;
+use crate::config::Servers;
 use crate::peers::Transport;
 
 /// A server that was heard of so recently under its old id is not replaced: somebody has started another one with its number.
 const ALIVE_MS: i64 = 2_000;
-
-/// Entries that a learner may be behind and still be given a vote.
-pub(super) const BEHIND_MAX: u64 = 1_000;
 
 /// Bits of an id that are the server's number; above them a count of its disks.
 const SERVER_BITS: u32 = 8;
@@ -34,22 +32,43 @@ struct Request {
     nonce: u64,
     /// The id it had, if it has data.
     was: Option<MemberId>,
+    /// When it asked last, in ms of the server's clock.
+    asked_ms: i64,
     /// The id meant for it.
     member: Option<MemberId>,
 }
 
 impl Roster {
     /// A server has asked: one without data, or one that was that member.
-    pub(super) fn newcomer(&mut self, server: u8, nonce: u64, was: Option<MemberId>) {
-        let request = self.newcomers.entry(server).or_insert(Request { nonce, was, member: None });
+    pub(super) fn newcomer(&mut self, server: u8, nonce: u64, was: Option<MemberId>, now_ms: i64) {
+        let new = Request { nonce, was, asked_ms: now_ms, member: None };
+        let request = self.newcomers.entry(server).or_insert(new);
+        request.asked_ms = now_ms;
         if (request.nonce, request.was) != (nonce, was) {
-            *request = Request { nonce, was, member: None };
+            (request.nonce, request.was, request.member) = (nonce, was, None);
         }
+    }
+
+    /// Servers that have asked lately.
+    pub(super) fn waiting(&self, now_ms: i64) -> BTreeSet<u8> {
+        let lately = self.newcomers.iter().filter(|(_, request)| now_ms - request.asked_ms <= ALIVE_MS);
+        lately.map(|(server, _)| *server).collect()
+    }
+
+    /// Members that were heard of lately.
+    pub(super) fn heard_lately(&self, now_ms: i64) -> BTreeSet<MemberId> {
+        self.heard_ms.iter().filter(|(_, ms)| now_ms - **ms <= ALIVE_MS).map(|(member, _)| *member).collect()
     }
 
     /// A member was heard of.
     pub(super) fn heard(&mut self, member: MemberId, now_ms: i64) {
         self.heard_ms.insert(member, now_ms);
+        // Its welcome has arrived. A request that stayed could cost a member its place once it is silent.
+        if let Entry::Occupied(request) = self.newcomers.entry(replica::server_of(member))
+            && request.get().member == Some(member)
+        {
+            request.remove();
+        }
     }
 
     /// When a member was last heard of, in ms of the server's clock.
@@ -64,27 +83,29 @@ impl Roster {
 }
 
 impl<T: Transport> Driver<T> {
-    /// Does the next step for whoever is not yet what the configuration wants it to be.
-    pub(super) fn tend_roster(&mut self) {
-        let Some(ensemble) = self.shared.config.ensemble.clone() else { return };
-        let status = self.replica.engine().status();
-        for server in self.roster.newcomers.keys().copied().collect::<Vec<_>>() {
-            self.take_in_newcomer(server, &status, &ensemble);
+    /// Does the next step for whoever has asked and has a place.
+    pub(super) fn take_in_newcomers(&mut self, status: &Status, wanted: &Servers) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        for server in self.roster.waiting(now_ms) {
+            if wanted.contains_key(&server) && server != self.me {
+                self.take_in_newcomer(server, status);
+            }
         }
-        self.promote(&status, &ensemble);
     }
 
-    fn take_in_newcomer(&mut self, server: u8, status: &Status, ensemble: &Ensemble) {
+    fn take_in_newcomer(&mut self, server: u8, status: &Status) {
         let members = status.membership.voters.iter().chain(&status.membership.learners).copied();
         let present = members.filter(|member| replica::server_of(*member) == server).max();
         let founder = self.identity.founders.iter().find(|founder| {
             Some(founder.member) == present
                 && self.roster.newcomers.get(&server).is_some_and(|request| request.nonce == founder.nonce)
         });
+        let was = self.roster.newcomers.get(&server).and_then(|request| request.was);
+        let next = self.next_id(server, present.max(was));
         let Some(request) = self.roster.newcomers.get_mut(&server) else { return };
         let is_present = request.was.is_some() && request.was == present;
-        if founder.is_some() || is_present || !ensemble.members.contains_key(&server) || server == self.me {
-            // A founder that has only just begun, one that nobody spoke to for a while, or nobody we know.
+        if founder.is_some() || is_present {
+            // A founder that has only just begun, or one that nobody spoke to for a while.
             self.roster.newcomers.remove(&server);
             return;
         }
@@ -95,56 +116,44 @@ impl<T: Transport> Driver<T> {
                     member: meant,
                     cluster: self.identity.cluster,
                 };
-                self.roster.newcomers.remove(&server);
+                // It may be lost: it is said again while the server asks.
                 return self.send(server, &welcome);
             }
             (_, Some(old)) => {
                 let now_ms = self.shared.clock.elapsed_ms();
-                let silent = self.roster.heard_ms.get(&old).is_none_or(|ms| now_ms - ms > ALIVE_MS);
-                if !silent {
+                if self.roster.heard_ms.get(&old).is_some_and(|ms| now_ms - ms <= ALIVE_MS) {
                     tracing::warn!(
                         "server.{server} is here already and there is another one with its number and {}: \
                          it is not taken in while the first one lives",
                         if request.was.is_some() { "a disk that was replaced" } else { "an empty disk" }
                     );
-                    // Whoever still waits asks again. A request that stayed could cost a member its place once it is silent.
+                    // Whoever still waits asks again.
                     self.roster.newcomers.remove(&server);
                     return;
                 }
-                request.member = Some(next_id(old));
+                request.member = Some(next);
                 MembershipChange::Remove(old)
             }
             (Some(meant), None) => MembershipChange::AddLearner(meant),
             (None, None) => {
-                let first = MemberId(u64::from(server));
-                let gone = request.was.or(is_founder(&self.identity.founders, first).then_some(first));
-                let meant = gone.map_or(first, next_id);
-                request.member = Some(meant);
-                MembershipChange::AddLearner(meant)
+                request.member = Some(next);
+                MembershipChange::AddLearner(next)
             }
         };
         self.change_members(change);
     }
 
-    fn promote(&mut self, status: &Status, ensemble: &Ensemble) {
-        let ready = status.membership.learners.iter().find(|learner| {
-            let wanted = ensemble.members.get(&replica::server_of(**learner)).is_some_and(|m| !m.observer);
-            let follower = status.followers.iter().find(|follower| follower.member == **learner);
-            let caught_up = follower.is_some_and(|follower| {
-                // One that has nothing yet is not close behind a short log.
-                !follower.awaits_snapshot
-                    && follower.matched > 0
-                    && follower.matched + BEHIND_MAX >= status.commit
-            });
-            wanted && caught_up
-        });
-        if let Some(learner) = ready {
-            self.change_members(MembershipChange::AddVoter(*learner));
-        }
+    /// An id that no member has had.
+    fn next_id(&self, server: u8, used: Option<MemberId>) -> MemberId {
+        let known = self.shared.machine.read().members().ids.get(&server).map(|id| MemberId(*id));
+        let founders = self.identity.founders.iter().map(|founder| founder.member);
+        let of_server = founders.filter(|member| replica::server_of(*member) == server);
+        let highest = of_server.chain(known).chain(used).max();
+        highest.map_or(MemberId(u64::from(server)), next_disk)
     }
 
     /// Begins a change; if another one is under way it is tried again at the next look.
-    fn change_members(&mut self, change: MembershipChange) {
+    pub(super) fn change_members(&mut self, change: MembershipChange) {
         match self.replica.engine().propose_membership(change) {
             Ok(()) => tracing::info!("a change of the members: {change:?}"),
             Err(e) => tracing::debug!("{change:?} has to wait: {e}"),
@@ -152,12 +161,8 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-fn is_founder(founders: &[replica::peer::Founder], member: MemberId) -> bool {
-    founders.iter().any(|founder| founder.member == member)
-}
-
 /// An id for the next disk of the same server.
-fn next_id(member: MemberId) -> MemberId {
+fn next_disk(member: MemberId) -> MemberId {
     MemberId(member.0 + (1 << SERVER_BITS))
 }
 
@@ -167,18 +172,18 @@ mod tests {
 
     #[test]
     fn the_next_disk_of_a_server_is_another_member_of_the_same_number() {
-        let next = next_id(next_id(MemberId(3)));
+        let next = next_disk(next_disk(MemberId(3)));
         assert_eq!((next, replica::server_of(next)), (MemberId(0x203), 3));
     }
 
     #[test]
     fn another_disk_of_a_server_asks_anew() {
         let mut roster = Roster::default();
-        roster.newcomer(2, 10, None);
+        roster.newcomer(2, 10, None, 0);
         roster.newcomers.get_mut(&2).unwrap().member = Some(MemberId(258));
-        roster.newcomer(2, 10, None);
+        roster.newcomer(2, 10, None, 0);
         assert_eq!(roster.newcomers[&2].member, Some(MemberId(258)));
-        roster.newcomer(2, 11, None);
+        roster.newcomer(2, 11, None, 0);
         assert_eq!(roster.newcomers[&2].member, None);
     }
 }

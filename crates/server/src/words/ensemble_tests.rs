@@ -62,6 +62,7 @@ fn srvr_says_how_far_everybody_is() {
         Starts: 2\n\
         Voters: 1,2,3\n\
         Non-voters: 4\n\
+        Reconfiguration: server.4 catching up\n\
         Member 1 behind entries/bytes: 0/0, in step\n\
         Member 2 behind entries/bytes: 7000/700000, needs a snapshot\n\
         Member 4 behind entries/bytes: 2/200, in step\n";

@@ -42,8 +42,9 @@ pub(super) fn configuration(source: &dyn Source) -> String {
         }
     }
     let config = source.config();
-    if let Some(ensemble) = &config.ensemble {
-        out.push_str(&member::configuration(config, ensemble));
+    if config.ensemble.is_some() {
+        let (members, version) = source.members();
+        out.push_str(&member::configuration(config, &members, version));
     }
     out
 }

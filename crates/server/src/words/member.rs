@@ -4,48 +4,29 @@
 
 use std::fmt::Write;
 
-use crate::config::{Config, Ensemble, Member};
+use state::members::text_of;
+
+use crate::config::{Config, Servers};
 use crate::facts::{Facts, FollowerFacts, MemberFacts, MemberRole, ServerState};
 
 /// What stands for a missing number of a server.
 const NOBODY: &str = "none";
 
-/// ZooKeeper's further lines of `conf`. There is one port for everything between two servers, so the election port is the quorum port;
-/// elections are of kind 3, the only one ZooKeeper has.
-pub(super) fn configuration(config: &Config, ensemble: &Ensemble) -> String {
+/// ZooKeeper's further lines of `conf`. Elections are of kind 3, the only one ZooKeeper has.
+pub(super) fn configuration(config: &Config, members: &Servers, version: i64) -> String {
     let limit = |key| config.settings.iter().find(|(name, _)| name == key).map_or("0", |(_, value)| value);
-    let me = ensemble.members.get(&config.server_id);
-    let ports: Vec<String> =
-        me.iter().flat_map(|member| &member.addresses).map(|(_, port)| port.to_string()).collect();
-    let (ports, observer) = (ports.join("|"), me.is_some_and(|member| member.observer));
+    let me = members.get(&config.server_id).cloned().unwrap_or_default();
+    let list = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join("|");
+    let quorum: Vec<u16> = me.addresses.iter().map(|(_, port)| *port).collect();
     let (init, sync) = (limit("initLimit"), limit("syncLimit"));
-    let mut out = format!(
-        "initLimit={init}\nsyncLimit={sync}\nelectionAlg=3\nelectionPort={ports}\nquorumPort={ports}\npeerType={}\nmembership: \n",
-        u8::from(observer)
-    );
-    for (server, member) in &ensemble.members {
-        let _ = writeln!(out, "server.{server}={}", entry(member));
-    }
-    out.push_str("version=0");
-    out
-}
-
-/// One server as ZooKeeper writes it.
-fn entry(member: &Member) -> String {
-    let addresses: Vec<String> =
-        member.addresses.iter().map(|(host, port)| format!("{}:{port}:{port}", bracketed(host))).collect();
-    let role = if member.observer { "observer" } else { "participant" };
-    let client = match &member.client {
-        Some((Some(host), port)) => format!(";{}:{port}", bracketed(host)),
-        Some((None, port)) => format!(";0.0.0.0:{port}"),
-        None => String::new(),
-    };
-    format!("{}:{role}{client}", addresses.join("|"))
-}
-
-/// A host in front of a colon.
-pub(crate) fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+    format!(
+        "initLimit={init}\nsyncLimit={sync}\nelectionAlg=3\nelectionPort={}\nquorumPort={}\npeerType={}\nmembership: \n\
+         {}version={version:x}",
+        list(&me.election_ports),
+        list(&quorum),
+        u8::from(me.observer),
+        text_of(members),
+    )
 }
 
 /// Adds the lines of `srvr` and `stat`: ZooKeeper's for a leader, then our own.
@@ -82,6 +63,14 @@ fn write_member(out: &mut String, member: &MemberFacts) -> std::fmt::Result {
     writeln!(out, "Starts: {starts}")?;
     writeln!(out, "Voters: {}", list(&member.voters))?;
     writeln!(out, "Non-voters: {}", list(&member.learners))?;
+    let changes = member.leading.iter().flat_map(|leading| &leading.changes);
+    let changes: Vec<_> =
+        changes.map(|(server, change)| format!("server.{server} {}", change.name())).collect();
+    writeln!(
+        out,
+        "Reconfiguration: {}",
+        if changes.is_empty() { NOBODY.to_owned() } else { changes.join(", ") }
+    )?;
     for follower in member.leading.iter().flat_map(|leading| &leading.followers) {
         let FollowerFacts { server, behind_entries, behind_bytes, .. } = follower;
         writeln!(
@@ -109,21 +98,5 @@ pub(crate) fn peer_state(state: ServerState) -> Option<&'static str> {
         ServerState::Follower => Some("following - broadcast"),
         ServerState::Observer => Some("observing - broadcast"),
         ServerState::Standalone | ServerState::ReadOnly => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_written_as_zookeeper_writes_it() {
-        for (read, written) in [
-            ("a:1:1", "a:1:1:participant"),
-            ("a:1:1:observer;2181", "a:1:1:observer;0.0.0.0:2181"),
-            ("[::1]:1:1|b:2:2;[::1]:2181", "[::1]:1:1|b:2:2:participant;[::1]:2181"),
-        ] {
-            assert_eq!(entry(&read.parse().unwrap()), written);
-        }
     }
 }

@@ -54,6 +54,15 @@ fn one_server_is_no_ensemble() {
 }
 
 #[test]
+fn one_server_that_is_not_to_stand_alone_is_an_ensemble() {
+    let loaded = load("server.5=a:2888:3888\nstandaloneEnabled=false\nostler.consensus=paxos", "5").unwrap();
+    let ensemble = loaded.config.ensemble.unwrap();
+    assert_eq!(ensemble.voters().collect::<Vec<_>>(), [5]);
+    assert_eq!((loaded.config.server_id, ensemble.engine), (5, EngineKind::Paxos));
+    assert_eq!(load("standaloneEnabled=false", "1").unwrap().config.ensemble, None);
+}
+
+#[test]
 fn what_an_ensemble_cannot_be_is_refused() {
     for (lines, myid, expected) in [
         (

@@ -8,6 +8,7 @@ mod crash;
 mod ensemble;
 mod failing_disk;
 mod model;
+mod reconfig;
 mod returns;
 mod workload;
 

@@ -1,0 +1,289 @@
+//! Changing the members while the ensemble works: what the leader does about a client's `reconfig`, and which servers there are.
+//!
+//! ```text
+//!   client ── reconfig ──► waits with the leader          srvr: Reconfiguration: server.4 joining
+//!                          ├─ impossible, or no quorum of the new ones: into the log at once, which refuses it
+//!                          ├─ AIM_MEMBERS into the log: whoever leads next goes on with it
+//!                          ├─ learners join, catch up, get votes; then others lose theirs, one at a time (goal)
+//!   client ◄── reply ───── └─ reconfig into the log: /zookeeper/config shows the new members
+//! ```
+//! A leader that is to go answers first, if the others are enough even while it still counts, and then hands over; otherwise it hands over
+//! first, and its successor finishes the work. Then the client has lost its connection, and finds the new configuration.
+
+use std::collections::BTreeSet;
+
+use consensus::engine::Status;
+use consensus::entry::MemberId;
+use state::command::{AIM_MEMBERS, Command, SET_MEMBERS};
+use state::members::{Aim, servers_of, text_of};
+use wire::jute::Put as _;
+
+use super::goal::{Look, Step};
+use super::{Driver, Fatal};
+use crate::config::Servers;
+use crate::facts::MemberChange;
+use crate::peers::Transport;
+
+/// An aim is given up when too few of those that are to vote have been there for so long, although nobody has lost a vote for it.
+const SHORT_MS_MAX: i64 = 5_000;
+
+/// Of commands nobody waits for. Clients count from 0 or 1.
+const OWN_CXID: i32 = i32::MIN;
+
+/// What is known of the members besides the engine's part.
+#[derive(Default)]
+pub(super) struct Reconfig {
+    /// The servers this one talks to.
+    directory: Servers,
+    /// What the directory was made from: the version of the configuration, and the aim.
+    made_from: Option<(i64, Option<Aim>)>,
+    /// The request whose aim is on its way into the log.
+    aiming: Option<(i64, i32)>,
+    /// Since when too few are there, in ms of the server's clock.
+    short_since_ms: Option<i64>,
+}
+
+impl Reconfig {
+    /// The servers this one talks to.
+    pub(super) fn directory(&self) -> &Servers {
+        &self.directory
+    }
+
+    /// Leadership has changed.
+    pub(super) fn clear(&mut self) {
+        (self.aiming, self.short_since_ms) = (None, None);
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    fn is_reconfigurable(&self) -> bool {
+        self.shared.config.requests.reconfig && self.shared.config.ensemble.is_some()
+    }
+
+    /// The servers there are to be, and whether others have to go.
+    fn wanted(&self) -> (Servers, bool) {
+        let Some(ensemble) = &self.shared.config.ensemble else { return (Servers::new(), false) };
+        let machine = self.shared.machine.read();
+        let members = machine.members();
+        let agreed = members.aim.as_ref().map(|aim| &aim.text);
+        let agreed = agreed.or(members.current.as_ref().map(|current| &current.text));
+        match agreed {
+            Some(text) if self.is_reconfigurable() => (servers_of(text), true),
+            _ => (ensemble.members.clone(), false),
+        }
+    }
+
+    /// Makes links to the servers that are agreed on, and ends those to others. A server without any data goes by its configuration file.
+    pub(super) fn keep_directory(&mut self) {
+        let Some(ensemble) = &self.shared.config.ensemble else { return };
+        let (version, aim) = {
+            let machine = self.shared.machine.read();
+            let members = machine.members();
+            (members.current.as_ref().map_or(0, |current| current.version), members.aim.clone())
+        };
+        let made_from = Some((version, aim));
+        if self.reconfig.made_from == made_from {
+            return;
+        }
+        let mut directory = ensemble.members.clone();
+        if self.is_reconfigurable() && version != 0 {
+            directory = self.agreed_servers();
+        }
+        if !directory.contains_key(&self.me) && self.reconfig.directory.contains_key(&self.me) {
+            tracing::warn!("this server does not belong to the ensemble any more");
+        }
+        self.transport.set_peers(&directory);
+        (self.reconfig.directory, self.reconfig.made_from) = (directory, made_from);
+    }
+
+    /// Those that are, those that are to be, and members that have yet to go.
+    fn agreed_servers(&mut self) -> Servers {
+        let mut servers = {
+            let machine = self.shared.machine.read();
+            let members = machine.members();
+            let texts = members.current.iter().map(|current| &current.text);
+            texts
+                .chain(members.aim.iter().map(|aim| &aim.text))
+                .flat_map(|text| servers_of(text))
+                .collect::<Servers>()
+        };
+        let membership = self.replica.engine().status().membership;
+        for member in membership.voters.iter().chain(&membership.learners) {
+            let server = replica::server_of(*member);
+            if let Some(known) = self.reconfig.directory.get(&server) {
+                servers.entry(server).or_insert_with(|| known.clone());
+            }
+        }
+        servers
+    }
+
+    /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.
+    pub(super) fn establish_members(&mut self) -> Result<(), Fatal> {
+        let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
+        let text = text_of(&ensemble.members);
+        let is_established = match &self.shared.machine.read().members().current {
+            Some(current) => self.is_reconfigurable() || current.text == text,
+            None => false,
+        };
+        if is_established {
+            return Ok(());
+        }
+        self.set_members(&text);
+        self.propose()?;
+        self.settle()
+    }
+
+    fn set_members(&mut self, text: &str) {
+        let mut body = Vec::new();
+        body.put_str(text);
+        self.submit_for_itself(SET_MEMBERS, &body);
+    }
+
+    fn submit_for_itself(&mut self, opcode: i32, body: &[u8]) {
+        let command = Command { session: 0, cxid: OWN_CXID, opcode, identities: &[], body };
+        self.replica.submit_own(self.shared.clock.wall_ms(), &command);
+    }
+
+    /// Whether a change is being worked on.
+    pub(super) fn is_reconfiguring(&self) -> bool {
+        self.replica.waiting_reconfigs().next().is_some()
+            || self.shared.machine.read().members().aim.is_some()
+    }
+
+    /// Does the next step for whoever is not yet what the configuration wants it to be.
+    pub(super) fn tend_members(&mut self) {
+        let (wanted, strict) = self.wanted();
+        let status = self.replica.engine().status();
+        self.take_in_newcomers(&status, &wanted);
+        let (heard, waiting) = self.who_is_there();
+        let me = self.replica.member();
+        let look = Look { me, status: &status, wanted: &wanted, heard: &heard, waiting: &waiting };
+        let aim = self.shared.machine.read().members().aim.clone();
+        match aim {
+            Some(aim) => {
+                self.reconfig.aiming = None;
+                self.pursue(&aim, &look);
+            }
+            None => self.maintain(&look, strict),
+        }
+        self.consider_reconfigs(&status, &heard, &waiting);
+    }
+
+    fn who_is_there(&self) -> (BTreeSet<MemberId>, BTreeSet<u8>) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        (self.roster.heard_lately(now_ms), self.roster.waiting(now_ms))
+    }
+
+    /// Nothing is to change: those who are not there yet come in, and a leader that has no place any more goes.
+    fn maintain(&mut self, look: &Look<'_>, strict: bool) {
+        match look.step(strict) {
+            Step::Change(change) => self.change_members(change),
+            Step::Done if strict && look.is_leader_leaving() => self.make_way(look),
+            _ => {}
+        }
+    }
+
+    fn make_way(&mut self, look: &Look<'_>) {
+        if let Some(successor) = look.successor()
+            && self.replica.engine().transfer_leadership(successor).is_ok()
+        {
+            tracing::info!(
+                "this server leaves the ensemble: server.{} is to lead",
+                replica::server_of(successor)
+            );
+        }
+    }
+
+    /// Works towards an aim.
+    fn pursue(&mut self, aim: &Aim, look: &Look<'_>) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        let step = look.step(true);
+        if step != Step::Short {
+            self.reconfig.short_since_ms = None;
+        }
+        match step {
+            Step::Change(change) => self.change_members(change),
+            Step::Done if look.is_leader_leaving() && !look.is_leader_spare() => self.make_way(look),
+            Step::Done => {
+                tracing::info!("the members are as they were asked to be");
+                self.finish(aim);
+            }
+            Step::Short => {
+                let since_ms = *self.reconfig.short_since_ms.get_or_insert(now_ms);
+                if now_ms - since_ms > SHORT_MS_MAX {
+                    tracing::warn!(
+                        "too few of the servers that are to vote are there: the members stay as they are"
+                    );
+                    self.submit_for_itself(AIM_MEMBERS, &[]);
+                    self.let_go(aim.session, aim.cxid);
+                }
+            }
+            Step::Wait | Step::Blocked => {}
+        }
+    }
+
+    /// The aim becomes the configuration: by the client's command if it waits here, else by the leader's own.
+    fn finish(&mut self, aim: &Aim) {
+        if !self.let_go(aim.session, aim.cxid) {
+            self.set_members(&aim.text);
+        }
+    }
+
+    /// Lets a request go on to the log, if it waits here.
+    fn let_go(&mut self, session: i64, cxid: i32) -> bool {
+        let waits = self.replica.waiting_reconfigs().any(|c| (c.session, c.cxid) == (session, cxid));
+        if waits {
+            let now_ms = self.shared.clock.wall_ms();
+            self.replica.let_go(now_ms, &self.shared.machine.read(), session);
+        }
+        waits
+    }
+
+    /// Looks at requests that wait: one at most becomes the aim, and the log refuses the others.
+    fn consider_reconfigs(&mut self, status: &Status, heard: &BTreeSet<MemberId>, waiting: &BTreeSet<u8>) {
+        let features = self.shared.features;
+        let (mut aim, mut refused) = (None, Vec::new());
+        {
+            let machine = self.shared.machine.read();
+            let pursued = machine.members().aim.as_ref().map(|aim| (aim.session, aim.cxid));
+            let busy_with = pursued.or(self.reconfig.aiming);
+            for command in self.replica.waiting_reconfigs() {
+                let request = (command.session, command.cxid);
+                let planned = machine.plan_reconfig(&command, features);
+                match planned {
+                    _ if busy_with == Some(request) => {}
+                    Ok(text) if busy_with.is_none() && aim.is_none() => {
+                        let wanted = servers_of(&text);
+                        let me = self.replica.member();
+                        let look = Look { me, status, wanted: &wanted, heard, waiting };
+                        if look.can_begin() {
+                            aim = Some(Aim { text, session: request.0, cxid: request.1 });
+                        } else {
+                            refused.push(request);
+                        }
+                    }
+                    // An aim that is only on its way would not refuse what comes before it in the log.
+                    Ok(_) if pursued.is_none() => {}
+                    _ => refused.push(request),
+                }
+            }
+        }
+        for (session, cxid) in refused {
+            self.let_go(session, cxid);
+        }
+        if let Some(aim) = aim {
+            let mut body = Vec::new();
+            aim.put(&mut body);
+            self.submit_for_itself(AIM_MEMBERS, &body);
+            self.reconfig.aiming = Some((aim.session, aim.cxid));
+        }
+    }
+
+    /// Who is not yet what it is to be, for who asks.
+    pub(super) fn changes(&self, status: &Status) -> Vec<(u8, MemberChange)> {
+        let (wanted, strict) = self.wanted();
+        let (heard, waiting) = self.who_is_there();
+        let me = self.replica.member();
+        Look { me, status, wanted: &wanted, heard: &heard, waiting: &waiting }.changes(strict)
+    }
+}

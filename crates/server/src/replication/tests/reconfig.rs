@@ -1,0 +1,251 @@
+//! Members come and go while the ensemble works.
+
+use state::members::text_of;
+use wire::code::ErrorCode;
+use wire::jute::{Put as _, Reader};
+use wire::opcode::Opcode;
+use wire::record::{GetDataReply, Reconfig};
+
+use super::ensemble::{ENGINES, Trio, Wire, config_of, create, member, read};
+use crate::config::{Config, EngineKind, Servers};
+use crate::simulation::Member;
+
+/// A server of an ensemble of these, which may change; everybody may change it.
+fn changeable(server: u8, engine: EngineKind, servers: &[u8]) -> Config {
+    let mut config = config_of(server, engine);
+    config.requests.reconfig = true;
+    config.requests.standalone = false;
+    config.requests.skip_acl = true;
+    let ensemble = config.ensemble.as_mut().expect("an ensemble");
+    ensemble.members = servers_of(servers);
+    config
+}
+
+fn servers_of(servers: &[u8]) -> Servers {
+    servers.iter().map(|server| (*server, member(*server))).collect()
+}
+
+fn change(joining: &[u8], leaving: &str) -> Vec<u8> {
+    let joining: Vec<_> = joining.iter().map(|n| format!("server.{n}={}", member(*n))).collect();
+    let joining = joining.join(",");
+    let mut body = Vec::new();
+    let request = Reconfig {
+        joining_servers: Some(&joining),
+        leaving_servers: Some(leaving),
+        new_members: None,
+        cur_config_id: -1,
+    };
+    request.encode(&mut body);
+    body
+}
+
+impl Trio {
+    fn reconfig(&mut self, wire: &Wire, xid: i32, joining: &[u8], leaving: &str) -> Result<String, i32> {
+        let (header, body) = self.call(wire, xid, Opcode::Reconfig, &change(joining, leaving));
+        if header.err != 0 {
+            return Err(header.err);
+        }
+        let reply = GetDataReply::decode(&mut Reader::new(&body)).unwrap();
+        Ok(String::from_utf8(reply.data.unwrap().to_vec()).unwrap())
+    }
+
+    fn voters(&mut self, server: u8) -> Vec<u8> {
+        let status = self.members.get_mut(&server).unwrap().status();
+        let mut voters: Vec<_> = status.membership.voters.iter().map(|m| replica::server_of(*m)).collect();
+        voters.sort_unstable();
+        voters
+    }
+
+    fn until_voters(&mut self, server: u8, expected: &[u8]) {
+        for _ in 0..5_000 {
+            if self.voters(server) == expected {
+                return;
+            }
+            self.step();
+        }
+        panic!("{:?} vote, not {expected:?}, after 10 s", self.voters(server));
+    }
+
+    fn write_through(&mut self, server: u8, path: &str) {
+        let (wire, ..) = self.connect(server, None);
+        assert_eq!(self.call(&wire, 1, Opcode::Create, &create(path, 0)).0.err, 0, "{path}");
+    }
+}
+
+#[test]
+fn one_server_grows_to_three_and_five_and_shrinks_to_one() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of([changeable(1, engine, &[1])]);
+        ensemble.until("it serves alone", Trio::all_serve);
+        ensemble.write_through(1, "/of-one");
+        let (wire, ..) = ensemble.connect(1, None);
+        for (xid, joining, all) in [(1, [2, 3], &[1, 2, 3][..]), (2, [4, 5], &[1, 2, 3, 4, 5])] {
+            let refused = ensemble.reconfig(&wire, 10 * xid, &joining, "");
+            if xid == 1 {
+                assert_eq!(refused, Err(ErrorCode::NewConfigNoQuorum as i32), "nobody is at the door");
+            } else {
+                assert!(refused.is_ok(), "{engine}: three of five are there");
+            }
+            joining.iter().for_each(|server| ensemble.add(changeable(*server, engine, all)));
+            if xid == 1 {
+                // They knock, and nobody lets them in unasked.
+                (0..100).for_each(|_| ensemble.step());
+                assert_eq!(ensemble.voters(1), [1], "{engine}");
+                let text = ensemble.reconfig(&wire, 11, &joining, "").unwrap();
+                assert!(text.starts_with(&text_of(&servers_of(all))), "{engine}: {text}");
+                assert_eq!(ensemble.voters(1), all, "{engine}: what was answered is in force");
+            } else {
+                ensemble.until("five vote", |e| e.members.values().all(Member::is_serving));
+                ensemble.until_voters(1, all);
+            }
+            ensemble.write_through(joining[1], &format!("/of-{}", all.len()));
+        }
+        assert!(ensemble.reconfig(&wire, 30, &[], "2,4").is_ok());
+        assert_eq!(ensemble.voters(1), [1, 3, 5], "{engine}");
+        assert!(ensemble.reconfig(&wire, 31, &[], "3,5").is_ok());
+        assert_eq!(ensemble.voters(1), [1], "{engine}");
+        ensemble.write_through(1, "/of-one-again");
+        // Those that were removed still have their data, and ask whether they are wanted.
+        (0..2_000).for_each(|_| ensemble.step());
+        assert!(ensemble.reconfig(&wire, 32, &[4, 5], "").is_ok(), "{engine}");
+        assert_eq!(ensemble.voters(1), [1, 4, 5], "{engine}");
+        ensemble.until("the new ones serve", |e| e.members[&4].is_serving() && e.members[&5].is_serving());
+        ensemble.write_through(5, "/of-three-again");
+    }
+}
+
+#[test]
+fn a_server_is_replaced_by_another() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let lost = leader % 3 + 1;
+        ensemble.crash(lost);
+        ensemble.add(changeable(4, engine, &[1, 2, 3, 4]));
+        (0..100).for_each(|_| ensemble.step());
+        let (wire, ..) = ensemble.connect(6 - leader - lost, None);
+        let text = ensemble.reconfig(&wire, 1, &[4], &lost.to_string()).expect("two of three are there");
+        assert!(text.contains("server.4=") && !text.contains(&format!("server.{lost}=")), "{text}");
+        assert!(!ensemble.voters(leader).contains(&lost), "{engine}");
+        ensemble.until("the new one serves", |e| e.members[&4].is_serving());
+        ensemble.write_through(4, "/of-the-new-one");
+    }
+}
+
+#[test]
+fn a_leader_that_is_removed_hands_over_and_answers() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let other = leader % 3 + 1;
+        let (wire, ..) = ensemble.connect(other, None);
+        assert!(ensemble.reconfig(&wire, 1, &[], &leader.to_string()).is_ok(), "{engine}");
+        ensemble.until("another leads", |e| e.leader().is_some_and(|new| new != leader));
+        let new = ensemble.leader().unwrap();
+        let rest: Vec<u8> = (1..=3).filter(|server| *server != leader).collect();
+        ensemble.until_voters(new, &rest);
+        ensemble.crash(leader);
+        ensemble
+            .until("the two serve", |e| [1, 2, 3].iter().all(|s| *s == leader || e.members[s].is_serving()));
+        ensemble.write_through(other, "/of-two");
+    }
+}
+
+#[test]
+fn what_would_lose_the_quorum_is_refused() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let (down, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+        ensemble.crash(down);
+        // It was heard of until now.
+        (0..2_000).for_each(|_| ensemble.step());
+        let (wire, ..) = ensemble.connect(leader, None);
+        let no_quorum = Err(ErrorCode::NewConfigNoQuorum as i32);
+        assert_eq!(ensemble.reconfig(&wire, 1, &[], &other.to_string()), no_quorum, "{engine}");
+        assert_eq!(ensemble.reconfig(&wire, 2, &[4, 5], ""), no_quorum, "{engine}");
+        assert_eq!(ensemble.voters(leader), [1, 2, 3], "{engine}");
+        assert!(
+            ensemble.reconfig(&wire, 3, &[], &down.to_string()).is_ok(),
+            "{engine}: without the dead one"
+        );
+    }
+}
+
+#[test]
+fn a_session_that_asks_for_more_behind_a_change_is_answered_in_its_order() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        ensemble.add(changeable(4, engine, &[1, 2, 3, 4]));
+        (0..100).for_each(|_| ensemble.step());
+        let leader = ensemble.leader().expect("somebody leads");
+        for server in [leader, leader % 3 + 1] {
+            let (wire, ..) = ensemble.connect(server, None);
+            let leaving = if server == leader { "" } else { "4" };
+            let joining: &[u8] = if server == leader { &[4] } else { &[] };
+            let path = format!("/behind-{server}");
+            let send = |xid: i32, opcode: Opcode, body: &[u8]| {
+                wire.send(|out| {
+                    out.put_i32(xid);
+                    out.put_i32(opcode as i32);
+                    out.extend_from_slice(body);
+                });
+            };
+            send(1, Opcode::Reconfig, &change(joining, leaving));
+            send(2, Opcode::Create, &create(&path, 0));
+            send(3, Opcode::GetData, &read(&path));
+            for xid in 1..=3 {
+                let frame = ensemble.answer(&wire);
+                assert_eq!(Reader::new(&frame).i32().unwrap(), xid, "{engine}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_next_leader_finishes_what_the_last_one_began() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        ensemble.add(changeable(4, engine, &[1, 2, 3, 4]));
+        (0..100).for_each(|_| ensemble.step());
+        let leader = ensemble.leader().expect("somebody leads");
+        let (wire, ..) = ensemble.connect(leader, None);
+        wire.send(|out| {
+            out.put_i32(1);
+            out.put_i32(Opcode::Reconfig as i32);
+            out.extend_from_slice(&change(&[4], ""));
+        });
+        let aimed = |e: &Trio| e.members.values().all(|m| m.machine().members().aim.is_some());
+        ensemble.members.remove(&4);
+        ensemble.until("all know of the aim", aimed);
+        assert_eq!(wire.take(), None, "{engine}: nobody has come");
+        ensemble.crash(leader);
+        ensemble.start(4);
+        let done = |e: &Trio| {
+            e.members.values().all(|m| {
+                let machine = m.machine();
+                let members = machine.members();
+                let current = members.current.as_ref().is_some_and(|c| c.text.contains("server.4="));
+                current && members.aim.is_none()
+            })
+        };
+        ensemble.until("the aim is the configuration", done);
+        let leader = ensemble.leader().unwrap();
+        ensemble.until_voters(leader, &[1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn a_server_alone_by_its_configuration_has_no_members_to_change() {
+    let mut config = changeable(1, EngineKind::Raft, &[1]);
+    config.ensemble = None;
+    let mut single = Trio::of([config]);
+    let (wire, ..) = single.connect(1, None);
+    assert_eq!(single.reconfig(&wire, 1, &[2], ""), Err(ErrorCode::Unimplemented as i32));
+    assert_eq!(single.call(&wire, 2, Opcode::Create, &create("/behind", 0)).0.err, 0);
+}
