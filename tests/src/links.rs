@@ -316,4 +316,20 @@ mod tests {
         links.heal();
         assert_eq!(heard(&mut far), Some(0), "nothing comes behind a gap");
     }
+
+    #[test]
+    fn a_lossy_way_is_late_or_ends_and_alters_nothing() {
+        let (links, _listener, mut near, mut far) = pair();
+        far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        links.set_all(Link::Lossy);
+        let sent: Vec<u8> = (0..=255).collect();
+        for byte in sent.chunks(1) {
+            // The far end may have been told that the connection has ended.
+            let _ = near.write_all(byte);
+        }
+        let _ = near.shutdown(Shutdown::Write);
+        let mut came = Vec::new();
+        let _ = far.read_to_end(&mut came);
+        assert_eq!(came, sent[..came.len()], "in order, and nothing twice");
+    }
 }

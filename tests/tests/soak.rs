@@ -11,7 +11,7 @@ use ostler_tests::ensemble::{Engine, Ensemble};
 use ostler_tests::process::ostler_binary;
 
 /// How long each engine is under load, unless `OSTLER_SOAK_SECONDS` says otherwise.
-const SECONDS: u64 = 6;
+const SECONDS: u64 = 4;
 
 /// Writes until the next snapshot; so few that they follow each other.
 const SETTINGS: [&str; 1] = ["snapCount=20000"];
