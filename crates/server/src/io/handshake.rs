@@ -72,7 +72,7 @@ impl IoThread {
         if read_only && !(self.shared.is_read_only() && request.read_only == Some(true)) {
             return self.break_off(slot, "this server has no leader");
         }
-        let last_zxid = self.shared.machine.read().last_zxid();
+        let last_zxid = self.shared.look().last_zxid();
         if request.last_zxid_seen > last_zxid {
             let why = format!("it has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
             return self.break_off(slot, &why);
@@ -128,7 +128,7 @@ impl IoThread {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
         connection.in_flight.clear();
-        let answer = ReplyHeader { xid: 0, zxid: self.shared.machine.read().last_zxid(), err: 0 };
+        let answer = ReplyHeader { xid: 0, zxid: self.shared.look().last_zxid(), err: 0 };
         connection.traffic.answered(opcode, &answer, self.now_ms);
         if !self.join(slot, session) {
             // It ended between being agreed and being delivered.
@@ -146,7 +146,7 @@ impl IoThread {
             // Serving began before anything was agreed, and the session is newer than all that has come here since.
             None => return self.break_off(slot, "the secret of the cluster is not known here yet"),
         }
-        let known = self.shared.machine.read().session(session);
+        let known = self.shared.look().session(session);
         if self.shared.config.ensemble.is_none() {
             if known.is_none() || !self.join(slot, session) {
                 self.refuse(slot);
@@ -164,13 +164,13 @@ impl IoThread {
 
     /// `None` while nobody can say.
     fn is_authentic(&self, session: i64, passwd: &[u8]) -> Option<bool> {
-        let expected = password(&self.shared, &self.shared.machine.read(), session);
+        let expected = password(&self.shared, &self.shared.look(), session);
         expected.map(|expected| same(passwd, &expected))
     }
 
     /// Whether this is the password of that session; `None` if no such session is known.
     pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> Option<bool> {
-        self.shared.machine.read().session(session)?;
+        self.shared.look().session(session)?;
         self.is_authentic(session, passwd)
     }
 
@@ -196,7 +196,7 @@ impl IoThread {
         self.shared.watches.lock().register(watcher(token), &connection.identities);
         connection.session = session;
         connection.traffic.session.store(session, Relaxed);
-        let passwd = password(&self.shared, &self.shared.machine.read(), session).unwrap_or_default();
+        let passwd = password(&self.shared, &self.shared.look(), session).unwrap_or_default();
         self.respond(slot, |read_only| ConnectResponse {
             protocol_version: 0,
             timeout_ms,

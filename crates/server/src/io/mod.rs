@@ -16,6 +16,8 @@ mod lone;
 mod read_only;
 mod request;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod throttled;
 mod word;
 

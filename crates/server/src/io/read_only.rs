@@ -38,7 +38,7 @@ impl IoThread {
             op if op.is_write() => ErrorCode::NotReadOnly,
             _ => return false,
         };
-        let zxid = self.shared.machine.read().last_zxid();
+        let zxid = self.shared.look().last_zxid();
         let Some(connection) = self.connections.get_mut(slot) else { return true };
         if op == Opcode::CloseSession {
             connection.phase = Phase::Closing;
