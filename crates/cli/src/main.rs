@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod recover;
 mod serve;
 mod shell;
 mod status;
@@ -28,6 +29,7 @@ enum Command {
     Bench(Box<bench::BenchArgs>),
     Status(status::StatusArgs),
     Cluster(cluster::ClusterArgs),
+    Recover(recover::RecoverArgs),
 }
 
 fn main() -> ExitCode {
@@ -37,5 +39,6 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Recover(args) => recover::run(args),
     }
 }

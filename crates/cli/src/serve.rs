@@ -123,7 +123,8 @@ fn stop_at_the_first_bug() {
     }));
 }
 
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+/// Says on standard error what is wrong, with its causes.
+pub(crate) fn fail(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("ostler: {error}");
     let mut cause = error.source();
     while let Some(e) = cause {

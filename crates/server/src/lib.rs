@@ -17,6 +17,7 @@ mod metrics_process;
 mod metrics_recorder;
 pub mod peers;
 pub mod report;
+pub mod salvage;
 pub mod serve;
 pub mod sessions;
 pub mod shared;

@@ -20,6 +20,7 @@ mod reconfig;
 pub(crate) mod recovery;
 mod room;
 mod roster;
+pub(crate) mod salvage;
 mod snapshots;
 #[cfg(test)]
 mod tests;

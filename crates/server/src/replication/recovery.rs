@@ -161,8 +161,27 @@ pub enum RecoveryError {
     },
 }
 
+/// What is in a data directory, before an engine has it.
+pub(super) struct Opened {
+    pub(super) machine: Machine,
+    /// What the machine does not have yet.
+    pub(super) start: Start,
+    pub(super) identity: Identity,
+    pub(super) log: Log,
+    pub(super) snapshot_dir: PathBuf,
+    pub(super) data_dir: DataDir,
+}
+
 /// Opens the data directory and reads what is there.
 pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Result<Recovered, RecoveryError> {
+    let Opened { machine, start, identity, log, snapshot_dir, data_dir } = open(&files, config)?;
+    let replica = replica(config, &identity, features, start, files.disk.entropy());
+    let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir };
+    Ok(Recovered { machine, rest })
+}
+
+/// The same for who needs no engine.
+pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryError> {
     let disk = files.disk.as_ref();
     let storage = &config.storage;
     let log_dir = (storage.log_dir != storage.data_dir).then_some(storage.log_dir.as_path());
@@ -203,9 +222,7 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
         );
     }
     let start = tail.start(meta, data_dir.log())?;
-    let replica = replica(config, &identity, features, start, disk.entropy());
-    let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir };
-    Ok(Recovered { machine, rest })
+    Ok(Opened { machine, start, identity, log, snapshot_dir, data_dir })
 }
 
 /// The member of that identity. Without one it is an engine that does nothing, to which nothing may be said.

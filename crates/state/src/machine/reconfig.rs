@@ -29,6 +29,12 @@ impl Machine {
         self.members.note_id(id);
     }
 
+    /// The members of this state are those of another group from now on: the configuration stays as it was agreed on, and nothing else.
+    pub fn leave_group(&mut self) {
+        self.members.aim = None;
+        self.members.ids.clear();
+    }
+
     /// What a client's `reconfig` would make the configuration, as if it were applied now under these features.
     ///
     /// # Errors

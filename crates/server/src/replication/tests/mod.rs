@@ -10,6 +10,7 @@ mod failing_disk;
 mod model;
 mod reconfig;
 mod returns;
+mod salvage;
 mod workload;
 
 use std::path::PathBuf;
