@@ -14,6 +14,8 @@
 //! welcome      10       nonce u64 | member u64 | cluster u64                leader → who has asked to be taken in
 //! forgotten    11       nonce u64 | member u64                              member that hears of no leader → all
 //! pace         12       mean_us u64                                         follower → leader
+//! servers      13       version i64 | the lines `server.N=…`                member → member, when they are connected
+//! claim        14       nothing                                             follower → leader
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late.
@@ -101,6 +103,15 @@ pub enum PeerMessage {
         /// The id it had.
         member: MemberId,
     },
+    /// Who the members are, as the sender knows. One that was away while they changed could not be reached by those it does not know.
+    Servers {
+        /// zxid of the configuration.
+        version: i64,
+        /// Its lines, and those of servers that are on their way.
+        text: String,
+    },
+    /// The sender was asked to lead.
+    Claim,
     /// What a flush of the sender's log has taken lately.
     Pace {
         /// On average, in µs.
@@ -165,6 +176,8 @@ const FOUNDERS: u8 = 9;
 const WELCOME: u8 = 10;
 const FORGOTTEN: u8 = 11;
 const PACE: u8 = 12;
+const SERVERS: u8 = 13;
+const CLAIM: u8 = 14;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -235,6 +248,12 @@ impl PeerMessage {
                 head(FORGOTTEN, out);
                 [*nonce, member.0].into_iter().for_each(|n| out.put_u64(n));
             }
+            Self::Servers { version, text } => {
+                head(SERVERS, out);
+                out.put_i64(*version);
+                out.extend_from_slice(text.as_bytes());
+            }
+            Self::Claim => head(CLAIM, out),
             Self::Pace { mean_us } => {
                 head(PACE, out);
                 out.put_u64(*mean_us);
@@ -287,6 +306,12 @@ impl PeerMessage {
             FORGOTTEN => {
                 Self::Forgotten { nonce: bytes.try_get_u64()?, member: MemberId(bytes.try_get_u64()?) }
             }
+            SERVERS => {
+                let version = bytes.try_get_i64()?;
+                let text = String::from_utf8(bytes.into()).map_err(|_| BadPeerMessage::Length)?;
+                return Ok(Self::Servers { version, text });
+            }
+            CLAIM => Self::Claim,
             PACE => Self::Pace { mean_us: bytes.try_get_u64()? },
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
@@ -351,6 +376,8 @@ mod tests {
             PeerMessage::Welcome { nonce: 1, member: MemberId(259), cluster: 7 },
             PeerMessage::Forgotten { nonce: 1, member: MemberId(3) },
             PeerMessage::Pace { mean_us: 158 },
+            PeerMessage::Servers { version: 1 << 32, text: "server.1=a:1:2:participant\n".to_owned() },
+            PeerMessage::Claim,
         ]
     }
 

@@ -39,6 +39,8 @@ pub trait Source: Send + Sync {
     fn reset_connection_statistics(&self);
     /// Asks for a snapshot now (`csnp`): the index of the last log entry it will hold, or `None` when it could not be asked for.
     fn request_snapshot(&self) -> Option<u64>;
+    /// Asks for this server to lead (`rqld`), or for another one to (`ydld`). Whether it comes to that shows in the role.
+    fn request_leadership(&self, leads: bool);
 }
 
 /// The role of this server, in ZooKeeper's words.
@@ -460,6 +462,8 @@ pub(crate) mod fake {
         fn reset_connection_statistics(&self) {
             self.connection_resets.fetch_add(1, Ordering::Relaxed);
         }
+
+        fn request_leadership(&self, _leads: bool) {}
 
         fn request_snapshot(&self) -> Option<u64> {
             Some(self.facts.log.committed_index)

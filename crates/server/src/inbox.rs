@@ -43,6 +43,10 @@ pub enum Errand {
     TakeSnapshot,
     /// Nobody is connected to this session here any more.
     Disconnected(i64),
+    /// Become the leader (`rqld`).
+    Lead,
+    /// Let another one lead (`ydld`).
+    StepDown,
     /// Finish what was accepted and stop.
     Stop,
 }

@@ -234,6 +234,10 @@ impl Source for Report {
         }
     }
 
+    fn request_leadership(&self, leads: bool) {
+        self.shared.inbox.ask(if leads { Errand::Lead } else { Errand::StepDown });
+    }
+
     fn request_snapshot(&self) -> Option<u64> {
         self.shared.inbox.ask(Errand::TakeSnapshot);
         Some(self.shared.counts.last_index.load(Relaxed))

@@ -141,6 +141,11 @@ impl Member {
         self.shared.inbox.ask(Errand::TakeSnapshot);
     }
 
+    /// Asks for it to lead.
+    pub fn ask_lead(&self) {
+        self.shared.inbox.ask(Errand::Lead);
+    }
+
     /// Asks it to stop; [`may_end`](Self::may_end) says when it is ready for that.
     pub fn ask_stop(&self) {
         self.shared.inbox.ask(Errand::Stop);

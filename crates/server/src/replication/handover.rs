@@ -79,6 +79,37 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// A client has asked this member to lead (`rqld`).
+    pub(super) fn claim(&mut self) {
+        let leader = self.replica.role().leader.map(replica::server_of);
+        if let Some(leader) = leader.filter(|leader| *leader != self.me) {
+            self.send(leader, &PeerMessage::Claim);
+        }
+    }
+
+    /// A server wants to lead.
+    pub(super) fn hear_claim(&mut self, server: u8) {
+        let mut successors = self.successors().into_iter();
+        if let Some(successor) = successors.find(|follower| replica::server_of(follower.member) == server) {
+            self.yield_to(successor.member);
+        }
+    }
+
+    /// A client has asked this member not to lead any more (`ydld`).
+    pub(super) fn step_down(&mut self) {
+        let best = self.successors().into_iter().max_by_key(|follower| (follower.matched, follower.member));
+        if let Some(successor) = best {
+            self.yield_to(successor.member);
+        }
+    }
+
+    fn yield_to(&mut self, successor: MemberId) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        if self.replica.leads() && self.hand_over(successor, now_ms) {
+            tracing::info!("server.{} is asked to lead, on request", replica::server_of(successor));
+        }
+    }
+
     fn hand_over(&mut self, successor: MemberId, now_ms: i64) -> bool {
         self.pace.handed_over(now_ms);
         let asked = self.replica.engine().transfer_leadership(successor).is_ok();

@@ -59,12 +59,15 @@ impl<T: Transport> Driver<T> {
             }
         };
         match message {
-            // Of a server that is no member more than that it waits is not of interest.
+            // Of a server that is not known nothing else is of interest.
             message if !self.reconfig.directory().contains_key(&from) => match message {
                 PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
                 PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
+                PeerMessage::Servers { version, text } => self.hear_servers(version, &text),
                 _ => {}
             },
+            PeerMessage::Servers { version, text } => self.hear_servers(version, &text),
+            PeerMessage::Claim => self.hear_claim(from),
             PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
             PeerMessage::Founders(founders) => self.hear_founders(founders)?,
             PeerMessage::Welcome { nonce, member, cluster } => self.hear_welcome(nonce, member, cluster)?,
@@ -120,6 +123,7 @@ impl<T: Transport> Driver<T> {
     /// The way to a server is open (again).
     pub(crate) fn reached(&mut self, server: u8) {
         self.replica.reconnected(server);
+        self.tell_servers(server);
     }
 
     /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the

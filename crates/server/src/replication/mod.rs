@@ -381,6 +381,8 @@ impl<T: Transport> Driver<T> {
                 }
                 Errand::TakeSnapshot => self.snapshots.ask(),
                 Errand::Disconnected(session) => self.replica.forget_idle(session),
+                Errand::Lead => self.claim(),
+                Errand::StepDown => self.step_down(),
                 Errand::Stop => self.begin_stop(),
             }
         }

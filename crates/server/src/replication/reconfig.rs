@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use consensus::engine::Status;
 use consensus::entry::MemberId;
+use replica::peer::PeerMessage;
 use state::command::{AIM_MEMBERS, Command, SET_MEMBERS};
 use state::members::{Aim, servers_of, text_of};
 use wire::jute::Put as _;
@@ -37,6 +38,10 @@ pub(super) struct Reconfig {
     directory: Servers,
     /// What the directory was made from: the version of the configuration, and the aim.
     made_from: Option<(i64, Option<Aim>)>,
+    /// A configuration that another member has told of, and its version. It says where servers are and decides nothing.
+    told: Option<(i64, Servers)>,
+    /// That was since the directory was made.
+    has_news: bool,
     /// The request whose aim is on its way into the log.
     aiming: Option<(i64, i32)>,
     /// Since when too few are there, in ms of the server's clock.
@@ -82,12 +87,21 @@ impl<T: Transport> Driver<T> {
             (members.current.as_ref().map_or(0, |current| current.version), members.aim.clone())
         };
         let made_from = Some((version, aim));
-        if self.reconfig.made_from == made_from {
+        if !std::mem::take(&mut self.reconfig.has_news) && self.reconfig.made_from == made_from {
             return;
         }
         let mut directory = ensemble.members.clone();
         if self.is_reconfigurable() && version != 0 {
             directory = self.agreed_servers();
+        }
+        match &self.reconfig.told {
+            Some((later, told)) if *later > version => directory.extend(told.clone()),
+            Some((same, told)) if *same == version => {
+                for (server, member) in told {
+                    directory.entry(*server).or_insert_with(|| member.clone());
+                }
+            }
+            _ => {}
         }
         if !directory.contains_key(&self.me) && self.reconfig.directory.contains_key(&self.me) {
             tracing::warn!("this server does not belong to the ensemble any more");
@@ -115,6 +129,25 @@ impl<T: Transport> Driver<T> {
             }
         }
         servers
+    }
+
+    /// Tells another member who the members are.
+    pub(super) fn tell_servers(&mut self, server: u8) {
+        if let Some((version @ 1.., _)) = self.reconfig.made_from
+            && self.is_reconfigurable()
+        {
+            let text = text_of(&self.reconfig.directory);
+            self.send(server, &PeerMessage::Servers { version, text });
+        }
+    }
+
+    /// Another member says who the members are.
+    pub(super) fn hear_servers(&mut self, version: i64, text: &str) {
+        let is_news = self.reconfig.told.as_ref().is_none_or(|(known, _)| *known <= version);
+        if is_news && self.is_reconfigurable() {
+            self.reconfig.told = Some((version, servers_of(text)));
+            self.reconfig.has_news = true;
+        }
     }
 
     /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.

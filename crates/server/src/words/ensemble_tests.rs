@@ -139,8 +139,18 @@ fn mntr_has_the_keys_that_zookeeper_has_for_each_role() {
 }
 
 #[test]
-fn leadership_is_not_moved_on_request() {
-    assert_eq!(ask(Word::Rqld, leader()), "Sent leadership request to leader.");
-    assert_eq!(ask(Word::Rqld, other(1, FOLLOWER)), "Failed to send leadership request to leader.");
-    assert_eq!(ask(Word::Ydld, leader()), "Failed to send yield leadership request to leader.");
+fn leadership_is_moved_where_it_can_be() {
+    let alone = || MemberFacts { voters: vec![3], ..leader() };
+    let cut_off = || MemberFacts { leader: None, ..other(1, FOLLOWER) };
+    for (word, member, answer) in [
+        (Word::Rqld, leader(), "Sent leadership request to leader."),
+        (Word::Rqld, other(1, FOLLOWER), "Sent leadership request to leader."),
+        (Word::Rqld, cut_off(), "Failed to send leadership request to leader."),
+        (Word::Rqld, other(4, OBSERVER), "Failed to send leadership request to leader."),
+        (Word::Ydld, leader(), "Sent yield leadership request to leader."),
+        (Word::Ydld, alone(), "Failed to send yield leadership request to leader."),
+        (Word::Ydld, other(1, FOLLOWER), "Failed to send yield leadership request to leader."),
+    ] {
+        assert_eq!(ask(word, member), answer);
+    }
 }

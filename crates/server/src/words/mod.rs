@@ -137,14 +137,8 @@ impl Word {
                 None => "Failed to schedule snapshot creation task.".to_owned(),
             },
             Word::Lgif => format::log(source),
-            // A server that is alone leads, and asking for what is already so succeeds in ClickHouse Keeper too. Leadership is not moved
-            // on request.
-            Word::Rqld if leads(source) => "Sent leadership request to leader.".to_owned(),
-            Word::Rqld => "Failed to send leadership request to leader.".to_owned(),
-            Word::Ydld if source.facts().state == ServerState::Standalone => {
-                "Sent yield leadership request to leader.".to_owned()
-            }
-            Word::Ydld => "Failed to send yield leadership request to leader.".to_owned(),
+            Word::Rqld => leadership(source, true),
+            Word::Ydld => leadership(source, false),
             Word::Ruok | Word::Envi | Word::Gtmk | Word::Stmk => {
                 unreachable!("answered whether or not the server serves")
             }
@@ -152,8 +146,23 @@ impl Word {
     }
 }
 
-fn leads(source: &dyn Source) -> bool {
-    matches!(source.facts().state, ServerState::Leader | ServerState::Standalone)
+/// Asks for leadership, or for somebody else's. A server that is alone leads, and asking for what is already so succeeds in ClickHouse
+/// Keeper too; a leader without another voter cannot yield, and who does not lead has nothing to yield.
+fn leadership(source: &dyn Source, wanted: bool) -> String {
+    let facts = source.facts();
+    let leads = matches!(facts.state, ServerState::Leader | ServerState::Standalone);
+    let others = facts.member.as_ref().map_or(0, |member| member.voters.len().saturating_sub(1));
+    let possible = match (&facts.member, wanted) {
+        (None, _) => true,
+        (Some(member), true) => leads || (member.leader.is_some() && member.voters.contains(&member.server)),
+        (Some(_), false) => leads && others > 0,
+    };
+    if possible && leads != wanted {
+        source.request_leadership(wanted);
+    }
+    let request = if wanted { "leadership" } else { "yield leadership" };
+    let sent = if possible { "Sent" } else { "Failed to send" };
+    format!("{sent} {request} request to leader.")
 }
 
 #[cfg(test)]

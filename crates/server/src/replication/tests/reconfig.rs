@@ -249,3 +249,35 @@ fn a_server_alone_by_its_configuration_has_no_members_to_change() {
     assert_eq!(single.reconfig(&wire, 1, &[2], ""), Err(ErrorCode::Unimplemented as i32));
     assert_eq!(single.call(&wire, 2, Opcode::Create, &create("/behind", 0)).0.err, 0);
 }
+
+/// A server was away while all the others were replaced. It knew none of those there are, did not listen to them, and stayed alone.
+#[test]
+fn a_member_that_was_away_learns_who_the_others_are() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let (away, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+        ensemble.crash(away);
+        for new in [4, 5] {
+            ensemble.add(changeable(new, engine, &[1, 2, 3, 4, 5]));
+        }
+        (0..100).for_each(|_| ensemble.step());
+        let (wire, ..) = ensemble.connect(leader, None);
+        assert!(ensemble.reconfig(&wire, 1, &[4, 5], &other.to_string()).is_ok(), "{engine}");
+        ensemble.until("the new ones serve", |e| e.members[&4].is_serving() && e.members[&5].is_serving());
+        ensemble.members[&4].ask_lead();
+        ensemble.until("a new one leads", |e| e.leader() == Some(4));
+        let (wire, ..) = ensemble.connect(5, None);
+        assert!(ensemble.reconfig(&wire, 1, &[], &leader.to_string()).is_ok(), "{engine}");
+        ensemble.crash(leader);
+        ensemble.crash(other);
+        ensemble.start(away);
+        [4, 5].into_iter().for_each(|server| {
+            ensemble.members.get_mut(&server).unwrap().linked(away);
+            ensemble.members.get_mut(&away).unwrap().linked(server);
+        });
+        ensemble.until("the one that was away serves", |e| e.members[&away].is_serving());
+        ensemble.write_through(away, "/of-three");
+    }
+}
