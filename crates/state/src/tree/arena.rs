@@ -165,9 +165,11 @@ impl Arena {
 
     /// Ids that are taken, rising.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        let with_chunk = self.chunks.iter().enumerate().filter(|(_, chunk)| chunk.is_some());
-        let ids = with_chunk
-            .flat_map(|(index, _)| (0..CHUNK_SLOTS).map(move |slot| index as u32 * CHUNK_SLOTS + slot));
+        let with_chunk =
+            self.chunks.iter().enumerate().filter_map(|(index, chunk)| Some((index as u32, chunk.as_ref()?)));
+        let ids = with_chunk.flat_map(|(index, chunk)| {
+            (0..chunk.records.len() as u32).map(move |slot| index * CHUNK_SLOTS + slot)
+        });
         ids.filter(|&id| self.get(id).is_some())
     }
 }

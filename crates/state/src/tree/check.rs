@@ -80,10 +80,11 @@ fn listing(tree: &Tree, id: NodeId, record: &Record, names: &[&str], path_len: u
 ///
 /// Takes time in proportion to the tree.
 pub fn digest(tree: &Tree, acls: &AclTable) -> u64 {
-    let mut path_hashes = vec![0; tree.arena.end() as usize];
+    let mut path_hashes = Vec::new();
     let mut digest = 0u64;
     for id in tree.arena.ids() {
         let record = tree.record(id);
+        path_hashes.resize(id as usize + 1, 0);
         let path = mix_bytes(path_hashes[record.parent as usize], record.name_bytes());
         path_hashes[id as usize] = path;
         digest = digest.wrapping_add(node_digest(tree, id, record, path, acls));

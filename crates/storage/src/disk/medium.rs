@@ -20,6 +20,8 @@ pub(super) struct Contents {
     pub(super) synced: Vec<u8>,
     /// Not yet synced, in order. Growing by allocation is a write of no bytes at the new end.
     pub(super) writes: Vec<(usize, Vec<u8>)>,
+    /// A failed sync has forgotten some: the writes alone no longer lead from `synced` to `seen`.
+    pub(super) differs: bool,
 }
 
 impl NameChange {
@@ -41,6 +43,7 @@ impl NameChange {
 impl Contents {
     /// Decides what of the unsynced writes reached the medium.
     pub(super) fn settle(&mut self, random: &mut Random) {
+        self.differs |= !self.writes.is_empty();
         for (offset, bytes) in std::mem::take(&mut self.writes) {
             match random.below(4) {
                 0 => {}
@@ -50,9 +53,16 @@ impl Contents {
         }
     }
 
+    /// Lets everything that programs see reach the medium.
     pub(super) fn sync(&mut self) {
-        self.writes.clear();
-        self.synced.clone_from(&self.seen);
+        let writes = std::mem::take(&mut self.writes);
+        if std::mem::take(&mut self.differs) {
+            self.synced.clone_from(&self.seen);
+            return;
+        }
+        for (offset, bytes) in writes {
+            put(&mut self.synced, offset, &bytes);
+        }
     }
 }
 

@@ -108,6 +108,7 @@ impl SimDisk {
         for contents in state.files.values_mut() {
             contents.settle(&mut state.random);
             contents.seen.clone_from(&contents.synced);
+            contents.differs = false;
         }
         for change in std::mem::take(&mut state.name_changes) {
             if state.random.chance(1, 2) {
@@ -145,7 +146,9 @@ impl SimDisk {
         let mut state = self.state();
         let id = state.next_file;
         state.next_file += 1;
-        state.files.insert(id, Contents { seen: bytes.to_vec(), synced: bytes.to_vec(), writes: Vec::new() });
+        state
+            .files
+            .insert(id, Contents { seen: bytes.to_vec(), synced: bytes.to_vec(), ..Contents::default() });
         state.names.insert(path.to_owned(), id);
         state.names_synced.insert(path.to_owned(), id);
         if let Some(parent) = path.parent() {
