@@ -31,6 +31,8 @@ pub struct Plan {
     /// Commands between two snapshots.
     snapshot_commands: u64,
     segment_bytes: u64,
+    /// Bytes of a snapshot sent at a time.
+    piece_bytes: usize,
     election_timeout_ms: u32,
     linearizable_reads: bool,
 }
@@ -56,6 +58,7 @@ impl Plan {
             faults: Vec::new(),
             snapshot_commands: *random.pick(&[10, 50, 300, 100_000]),
             segment_bytes: *random.pick(&[16 << 10, 64 << 10]),
+            piece_bytes: *random.pick(&[100, 1_000, 64 << 10]),
             election_timeout_ms: *random.pick(&[150, 200, 300]),
             linearizable_reads: random.percent(20),
         };
@@ -94,6 +97,7 @@ impl Plan {
         let mut config = config::load(&command_line).expect("a valid configuration").config;
         config.server_id = id;
         config.storage.segment_bytes = self.segment_bytes;
+        config.storage.snapshot_piece_bytes = self.piece_bytes;
         let member =
             config::Member { addresses: vec![("localhost".to_owned(), 1)], ..config::Member::default() };
         config.ensemble = Some(Ensemble {

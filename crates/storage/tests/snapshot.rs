@@ -57,7 +57,7 @@ fn a_crash_at_every_operation_leaves_all_or_nothing() {
         write(&disk, name(10), &old, 1 << 20).unwrap();
         disk.fault_at(disk.operations() + operation, Fault::Crash);
         let written = write(&disk, name(20), &new, 100_000).is_ok();
-        let purged = snapshot::purge(&disk, Path::new(DIR), 1, 1).is_ok();
+        let purged = snapshot::purge(&disk, Path::new(DIR), 1, 1, &|_| false).is_ok();
         let finished = !disk.is_off();
         assert!(!finished || (written && purged));
         for fate in 0..6 {
@@ -148,8 +148,12 @@ fn snapshots_are_listed_newest_first_and_purged_by_group() {
     disk.put(&Path::new(DIR).join("snapshot.1234"), b"another program's");
     disk.put(&Path::new(DIR).join(name(7).file_name() + ".tmp"), b"unfinished");
     assert_eq!(snapshot::list(&disk, Path::new(DIR), 1).unwrap(), [name(300), name(40), name(5)]);
-    assert_eq!(snapshot::purge(&disk, Path::new(DIR), 1, 2).unwrap(), [name(5)]);
-    assert_eq!(snapshot::purge(&disk, Path::new(DIR), 1, 0).unwrap(), [name(40)], "the newest always stays");
+    let purge = |retain_count, in_use: &dyn Fn(&SnapshotName) -> bool| {
+        snapshot::purge(&disk, Path::new(DIR), 1, retain_count, in_use).unwrap()
+    };
+    assert_eq!(purge(2, &|name| name.index == 5), [], "it is in use");
+    assert_eq!(purge(2, &|_| false), [name(5)]);
+    assert_eq!(purge(0, &|_| false), [name(40)], "the newest always stays");
     assert_eq!(snapshot::list(&disk, Path::new(DIR), 2).unwrap().len(), 3);
     assert_eq!(snapshot::remove_unfinished(&disk, Path::new(DIR)).unwrap(), 1);
     let files = disk.list(Path::new(DIR)).unwrap();

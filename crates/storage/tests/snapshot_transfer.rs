@@ -283,7 +283,7 @@ fn a_file_is_read_from_any_place_and_outlives_its_purge() {
     disk.put(&name(2).path(dir), &good_file(name(2), b"newer"));
     let file = SnapshotFile::open(&disk, dir, name(1)).unwrap();
     assert_eq!(file.len(), bytes.len() as u64);
-    snapshot::purge(&disk, dir, 1, 1).unwrap();
+    snapshot::purge(&disk, dir, 1, 1, &|_| false).unwrap();
     let mut chunk = [0; 100];
     assert_eq!(file.read_chunk(77, &mut chunk).unwrap(), 100);
     assert_eq!(chunk, bytes[77..177]);

@@ -95,6 +95,7 @@ impl Loader<'_> {
             flush_warning_ms: s
                 .number("fsync.warningthresholdms", 0..=i32::MAX as u32, "ms")
                 .unwrap_or(limits::FLUSH_WARNING_MS),
+            snapshot_piece_bytes: limits::SNAPSHOT_PIECE_BYTES,
             segment_bytes: segment_kib.map_or(limits::LOG_SEGMENT_BYTES, |kib: u64| kib << 10),
             snapshot_commands: self.snapshot_commands(),
             snapshot_log_bytes: self.snapshot_log_bytes(),

@@ -41,6 +41,8 @@ pub const SNAPSHOT_COMMANDS: u64 = 100_000;
 pub const SNAPSHOT_LOG_BYTES: u64 = 4_194_304 << 10;
 /// ZooKeeper: bytes set aside for the log at a time.
 pub const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of a snapshot on its way to another member that are sent at a time.
+pub const SNAPSHOT_PIECE_BYTES: usize = 512 << 10;
 /// ZooKeeper refuses to keep fewer snapshots than this.
 pub const SNAPSHOTS_KEPT_MIN: u32 = 3;
 /// ZooKeeper: a flush that takes longer is worth a warning.

@@ -167,6 +167,8 @@ pub struct Storage {
     pub flush_warning_ms: u32,
     /// `preAllocSize` (KiB there): bytes of a log segment.
     pub segment_bytes: u64,
+    /// Bytes of a snapshot sent at a time; no key of the configuration.
+    pub snapshot_piece_bytes: usize,
     /// `snapCount`: commands between two snapshots, at least 2. As in ZooKeeper the actual number is random between half of it and all of it.
     pub snapshot_commands: u64,
     /// `snapSizeLimitInKb`, or `txnLogSizeLimitInKb` when smaller: bytes of log between two snapshots; `None` = no limit.

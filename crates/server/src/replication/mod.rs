@@ -12,6 +12,7 @@ mod chores;
 mod goal;
 mod handover;
 pub(crate) mod identity;
+mod loans;
 mod members;
 mod newcomer;
 mod outlet;

@@ -106,7 +106,7 @@ pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, Salvag
     log.append(&Record::HardState { group: GROUP, term, vote: 0, commit: position.index })?;
     log.flush()?;
     // Older ones are of the old group.
-    snapshot::purge(disk.as_ref(), &snapshot_dir, GROUP, 1)?;
+    snapshot::purge(disk.as_ref(), &snapshot_dir, GROUP, 1, &|_| false)?;
     log.close()?;
     drop(data_dir);
     Ok(Found { cluster, ..found })

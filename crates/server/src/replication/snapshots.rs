@@ -15,6 +15,7 @@ use storage::log::Log;
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 
 use super::GROUP;
+use super::loans::{LENT_BYTES_MAX, Loans};
 use super::recovery::{Files, put_meta};
 use crate::config::limits;
 use crate::inbox::Errand;
@@ -69,6 +70,7 @@ pub(super) struct Snapshots {
     /// Bytes of log between the marks of [`trim`](Self::trim), oldest first, with the last index of each.
     retained: VecDeque<(u64, u64)>,
     purged_at: Instant,
+    loans: Loans,
     /// Tells the writer that nobody wants its snapshot any more.
     given_up: Arc<AtomicBool>,
 }
@@ -99,6 +101,7 @@ impl Snapshots {
             begun: 0,
             retained: VecDeque::new(),
             purged_at: Instant::now(),
+            loans: Loans::default(),
             given_up: Arc::default(),
         };
         snapshots.draw();
@@ -117,6 +120,18 @@ impl Snapshots {
         self.retained_bytes += bytes as u64;
     }
 
+    /// Another member fetches one.
+    pub(super) fn lend(&mut self, server: u8, name: SnapshotName, now_ms: i64) {
+        self.loans.lend(server, name, now_ms);
+    }
+
+    /// From which entry on the engine keeps its memory, if nobody needs more than `first_index`.
+    fn first_kept(&self, first_index: u64, replica: &mut Replica) -> u64 {
+        let bytes = replica.engine().status().retained_bytes;
+        let needed = self.loans.first_needed().filter(|_| bytes <= RETAINED_BYTES_MAX + LENT_BYTES_MAX);
+        needed.map_or(first_index, |needed| needed.min(first_index))
+    }
+
     /// Takes one as soon as none is running.
     pub(super) fn ask(&mut self) {
         self.asked = true;
@@ -124,6 +139,7 @@ impl Snapshots {
 
     /// Trims the engine's memory and begins a snapshot if one is due.
     pub(super) fn consider(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
+        self.loans.expire(shared.clock.elapsed_ms());
         self.trim(replica);
         self.purge_hourly(shared);
         let commands = replica.applied_commands() - self.begun_at;
@@ -159,7 +175,8 @@ impl Snapshots {
         if let Some(dropped) = dropped
             && let Some(meta) = replica.engine().snapshot_meta(index)
         {
-            replica.engine().compact(&meta, dropped + 1);
+            let first_index_kept = self.first_kept(dropped + 1, replica);
+            replica.engine().compact(&meta, first_index_kept);
         }
     }
 
@@ -255,7 +272,8 @@ impl Snapshots {
 
     fn purge(&self, shared: &Shared) {
         let kept = shared.config.storage.snapshots_kept as usize;
-        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, GROUP, kept) {
+        let lent = |name: &SnapshotName| self.loans.holds(name);
+        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, GROUP, kept, &lent) {
             tracing::warn!("{e}");
         }
     }
@@ -263,8 +281,14 @@ impl Snapshots {
     /// Lets go of the log that even the oldest snapshot still there does not need: should the newest be damaged, an older one and the
     /// log together still give the whole state.
     fn forget_log(&self, shared: &Shared, log: &mut Log) {
+        let kept = shared.config.storage.snapshots_kept as usize;
         let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, GROUP) {
-            Ok(names) => names.last().map(|name| name.index),
+            // One that is there only because it is lent is none to start from.
+            Ok(names) => {
+                let mut own =
+                    names.iter().enumerate().filter(|(n, name)| *n < kept || !self.loans.holds(name));
+                own.next_back().map(|(_, name)| name.index)
+            }
             Err(e) => return tracing::warn!("{e}"),
         };
         if let Some(index) = oldest

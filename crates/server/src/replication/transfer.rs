@@ -12,9 +12,6 @@ use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFi
 use super::{Driver, Fatal, GROUP, recovery};
 use crate::peers::Transport;
 
-/// Bytes of one piece.
-const CHUNK_BYTES: usize = 512 << 10;
-
 /// Longest snapshot file taken from another member.
 const FILE_BYTES_MAX: u64 = 64 << 30;
 
@@ -81,7 +78,7 @@ impl<T: Transport> Driver<T> {
 
     /// Another member wants a piece of a snapshot: of the one named if it is still there, else of the newest, if that is new enough.
     pub(super) fn give_chunk(&mut self, to: u8, wanted: SnapshotId, offset: u64) {
-        let chunk = self.read_chunk(wanted, offset).unwrap_or_else(|e| {
+        let chunk = self.read_chunk(to, wanted, offset).unwrap_or_else(|e| {
             tracing::warn!("a snapshot for server.{to}: {e}");
             None
         });
@@ -92,7 +89,12 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn read_chunk(&self, wanted: SnapshotId, offset: u64) -> Result<Option<PeerMessage>, SnapshotError> {
+    fn read_chunk(
+        &mut self,
+        to: u8,
+        wanted: SnapshotId,
+        offset: u64,
+    ) -> Result<Option<PeerMessage>, SnapshotError> {
         let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
         let names = snapshot::list(disk.as_ref(), dir, GROUP)?;
         let named = names.iter().find(|name| id(name) == wanted);
@@ -103,10 +105,11 @@ impl<T: Transport> Driver<T> {
             (None, None) => return Ok(None),
         };
         let file = SnapshotFile::open(disk.as_ref(), dir, name)?;
-        let mut bytes = vec![0; CHUNK_BYTES];
+        let mut bytes = vec![0; self.shared.config.storage.snapshot_piece_bytes];
         let read = file.read_chunk(offset, &mut bytes)?;
         bytes.truncate(read);
         let bytes = Bytes::from(bytes);
+        self.snapshots.lend(to, name, self.shared.clock.elapsed_ms());
         Ok(Some(PeerMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
     }
 

@@ -81,7 +81,7 @@ pub fn list(disk: &dyn Disk, dir: &Path, group: u64) -> Result<Vec<SnapshotName>
     Ok(snapshots)
 }
 
-/// Removes all but the newest `retain_count` (at least one) snapshots of `group`; returns those removed, oldest first.
+/// Removes all but the newest `retain_count` (at least one) snapshots of `group` and those in use; returns those removed, oldest first.
 ///
 /// # Errors
 /// Some old snapshots are still there; the next purge tries again.
@@ -90,8 +90,10 @@ pub fn purge(
     dir: &Path,
     group: u64,
     retain_count: usize,
+    in_use: &dyn Fn(&SnapshotName) -> bool,
 ) -> Result<Vec<SnapshotName>, SnapshotError> {
     let mut old: Vec<_> = list(disk, dir, group)?.into_iter().skip(retain_count.max(1)).collect();
+    old.retain(|name| !in_use(name));
     old.reverse();
     for name in &old {
         let path = name.path(dir);

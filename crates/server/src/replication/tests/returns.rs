@@ -98,3 +98,48 @@ fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
         assert_eq!(wire.take(), None, "{engine}: and not told that its session has ended");
     }
 }
+
+/// A member with an empty disk fetches a snapshot, piece by piece, while the leader takes one snapshot after the other. Each purged the one
+/// that was being fetched, and the fetch began anew, for ever. What is fetched has to stay until it is there.
+#[test]
+fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.configs.values_mut().for_each(|config| config.storage.snapshot_piece_bytes = 100);
+        trio.until("all serve", Trio::all_serve);
+        let (wire, ..) = trio.connect(1, None);
+        for xid in 1..=100 {
+            assert_eq!(trio.call(&wire, xid, Opcode::Create, &create(&format!("/n{xid}"), 0)).0.err, 0);
+        }
+        // After a start from a snapshot nobody has the log of the beginning any more.
+        trio.members.values().for_each(Member::ask_snapshot);
+        trio.step();
+        trio.step();
+        for server in 1..=3 {
+            trio.crash(server);
+        }
+        (1..=3).for_each(|server| trio.start(server));
+        trio.until("all serve again", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let lost = leader % 3 + 1;
+        trio.crash(lost);
+        trio.disks.insert(lost, SimDisk::new(77));
+        trio.start(lost);
+        let (writer, ..) = trio.connect(leader, None);
+        let first_index = trio.members.get_mut(&leader).expect("it runs").status().first_index;
+        assert!(first_index > 100, "{engine}: the leader has the whole log from entry {first_index} on");
+        let mut xid = 0i32;
+        while !trio.members[&lost].is_serving() {
+            xid += 1;
+            assert!(xid < 5_000, "{engine}: it is not there after 10 s and {xid} snapshots");
+            writer.send(|out| {
+                out.extend_from_slice(&xid.to_be_bytes());
+                out.extend_from_slice(&(Opcode::Create as i32).to_be_bytes());
+                out.extend_from_slice(&create(&format!("/m{xid}"), 0));
+            });
+            trio.members[&leader].ask_snapshot();
+            trio.step();
+            writer.take();
+        }
+    }
+}
