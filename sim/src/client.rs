@@ -39,6 +39,8 @@ struct Session {
     id: i64,
     passwd: Vec<u8>,
     timeout_us: u64,
+    /// Only the server that it was begun on knows it, since that has no leader.
+    local: bool,
 }
 
 /// A connection, as its client knows it.
@@ -47,6 +49,7 @@ struct Connection {
     number: usize,
     member: u8,
     open: bool,
+    read_only: bool,
     input: Vec<u8>,
     /// Calls without a reply, oldest first.
     in_flight: VecDeque<usize>,
@@ -61,6 +64,8 @@ pub struct Client {
     random: Random,
     members: u8,
     timeout_ms: i32,
+    /// Whether it is content with a server that only reads.
+    only_reads: bool,
     /// Whether it proves who it is.
     secret: Option<String>,
     session: Option<Session>,
@@ -77,14 +82,16 @@ pub struct Client {
 
 impl Client {
     /// A client that has not connected yet.
-    pub fn new(number: usize, mut random: Random, members: u8) -> Client {
+    pub fn new(number: usize, mut random: Random, members: u8, read_only_mode: bool) -> Client {
         let timeout_ms = *random.pick(&[1_000, 2_000, 4_000]);
+        let only_reads = read_only_mode && random.percent(50);
         let secret = random.percent(40).then(|| format!("u{number}:p"));
         Client {
             number,
             random,
             members,
             timeout_ms,
+            only_reads,
             secret,
             session: None,
             connection: None,
@@ -176,6 +183,7 @@ impl Client {
             number,
             member,
             open: false,
+            read_only: false,
             input: Vec::new(),
             in_flight: VecDeque::new(),
             identities: Arc::new(Identities::from_ip("127.0.0.1")),
@@ -188,7 +196,7 @@ impl Client {
             timeout_ms: self.timeout_ms,
             session_id: self.session.as_ref().map_or(0, |session| session.id),
             passwd: self.session.as_ref().map_or(&[0; 16], |session| &session.passwd),
-            read_only: Some(false),
+            read_only: Some(self.only_reads),
         };
         let mut bytes = Vec::new();
         let mark = frame::begin(&mut bytes);
@@ -207,6 +215,10 @@ impl Client {
         if let Some(connection) = self.connection.take() {
             history.received.push((self.number, connection.number, Received::Closed));
             self.retry_at_us = now_us + self.random.below(100_000);
+            if self.session.take_if(|session| session.local).is_some() {
+                history.received.push((self.number, connection.number, Received::Forgotten));
+                self.book = Book::default();
+            }
         }
     }
 
@@ -244,6 +256,7 @@ impl Client {
             identities: Arc::clone(&connection.identities),
             at_us: now_us,
             acknowledged: history.acknowledged,
+            read_only: connection.read_only,
             reply: None,
         });
     }
@@ -309,10 +322,20 @@ impl Client {
             return Err(Violation::new("a session is taken up, not replaced", evidence));
         }
         connection.open = true;
+        connection.read_only = response.read_only == Some(true);
+        if connection.read_only && !self.only_reads {
+            let evidence = format!("client {} is on member {member}, which has no leader", self.number);
+            return Err(Violation::new(
+                "only those who are content with it are put on a server that only reads",
+                evidence,
+            ));
+        }
+        let local = connection.read_only && before == 0;
         self.session = Some(Session {
             id: response.session_id,
             passwd: response.passwd.to_vec(),
             timeout_us: response.timeout_ms as u64 * 1000,
+            local,
         });
         history.received.push((self.number, number, Received::Opened { session: response.session_id }));
         let mut bytes = Vec::new();
@@ -390,7 +413,7 @@ impl Client {
         asked.reply = Some(reply);
         let opcode = Opcode::from_i32(asked.opcode);
         let refused = header.err == wire::ErrorCode::SystemError as i32;
-        if opcode.is_some_and(Opcode::is_write) && !refused {
+        if opcode.is_some_and(Opcode::is_write) && !refused && !asked.read_only {
             history.acknowledged = history.acknowledged.max(header.zxid);
         }
         history.received.push((self.number, asked.connection, Received::Reply { call }));

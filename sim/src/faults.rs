@@ -109,6 +109,13 @@ pub enum Fault {
         /// How long the machine stays off.
         off_us: u64,
     },
+    /// A bit of something that was safe on the disk is another one when the machine comes back.
+    Flip {
+        /// Whose.
+        target: Target,
+        /// How long the machine stays off.
+        off_us: u64,
+    },
     /// The member takes a snapshot.
     Snapshot {
         /// Which.

@@ -41,6 +41,8 @@ pub struct Call {
     pub at_us: u64,
     /// The highest zxid of a write that any client knew to be done at that moment.
     pub acknowledged: i64,
+    /// Whether the server only reads.
+    pub read_only: bool,
     /// What came back, if anything did.
     pub reply: Option<Reply>,
 }
@@ -80,6 +82,8 @@ pub enum Received {
         /// Which member said so.
         member: u8,
     },
+    /// The client lets go of a session that only one server knew.
+    Forgotten,
     /// The reply to that call came.
     Reply {
         /// Place in [`History::calls`].

@@ -1,19 +1,24 @@
 //! A machine with one member on it: its disk, its clock, and the process while it runs.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use server::clock::ManualTime;
 use server::config::Config;
 use server::simulation::{Ended, Member};
-use storage::disk::SimDisk;
+use storage::disk::{Disk as _, SimDisk};
+use storage::snapshot::SnapshotName;
 
 use crate::random::Random;
 use crate::socket::Wire;
 
 /// Wall clock at the beginning of a run, in ms since 1970.
 const EPOCH_MS: i64 = 1_700_000_000_000;
+
+const LOG_DIR: &str = "/data/log";
+const SNAPSHOT_DIR: &str = "/data/snapshot";
 
 /// What the network tells a member.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub struct Host {
     pub disk_fails: bool,
     /// The disk has no room: the process may refuse to start.
     pub disk_full: bool,
+    /// A bit was flipped: the process may refuse to start, and then somebody gives the machine an empty disk.
+    pub damaged: bool,
 }
 
 impl Host {
@@ -93,6 +100,7 @@ impl Host {
             compared: 0,
             disk_fails: false,
             disk_full: false,
+            damaged: false,
         }
     }
 
@@ -123,6 +131,28 @@ impl Host {
         let waiting = std::mem::take(&mut self.backlog).into_iter().map(|(connection, _)| connection);
         let accepted = std::mem::take(&mut self.slots).into_values().map(|(connection, _)| connection);
         waiting.chain(accepted).collect()
+    }
+
+    /// Flips a bit of a snapshot or of the log, and says where. Of the two newest segments none: damage to the last flush looks like a
+    /// write cut short by the crash, and no log can tell it from that.
+    pub fn flip_bit(&mut self, random: &mut Random) -> Option<(PathBuf, u64)> {
+        let list = |dir: &str, counts: fn(&str) -> bool| {
+            let mut names = self.disk.list(Path::new(dir)).unwrap_or_default();
+            names.retain(|name| counts(name));
+            names.sort_unstable();
+            names.into_iter().map(|name| Path::new(dir).join(name)).collect::<Vec<_>>()
+        };
+        let mut files = list(LOG_DIR, |name| name.ends_with(".seg"));
+        files.truncate(files.len().saturating_sub(2));
+        files.extend(list(SNAPSHOT_DIR, |name| SnapshotName::parse(name).is_some()));
+        if files.is_empty() {
+            return None;
+        }
+        let path = random.pick(&files).clone();
+        let length = self.disk.contents(&path).map_or(0, |bytes| bytes.len() as u64);
+        let offset = random.below(length.max(1));
+        self.damaged = self.disk.flip_bit(&path, offset, random.below(8) as u8);
+        Some((path, offset))
     }
 
     /// So much of this clock's time are `us` of the run.

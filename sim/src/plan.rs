@@ -35,6 +35,8 @@ pub struct Plan {
     piece_bytes: usize,
     election_timeout_ms: u32,
     linearizable_reads: bool,
+    /// Whether a member without a leader serves those who only read.
+    pub read_only_mode: bool,
 }
 
 impl Plan {
@@ -61,6 +63,7 @@ impl Plan {
             piece_bytes: *random.pick(&[100, 1_000, 64 << 10]),
             election_timeout_ms: *random.pick(&[150, 200, 300]),
             linearizable_reads: random.percent(20),
+            read_only_mode: random.percent(40),
         };
         let gap_us = *random.pick(&[100_000, 400_000, 1_500_000]);
         let mut at_us = random.below(600_000);
@@ -68,11 +71,16 @@ impl Plan {
             plan.faults.push((at_us, faults::draw(&mut random, members)));
             at_us += random.below(2 * gap_us);
         }
-        // One disk may be lost. A second one before the first is filled again would be more than any ensemble of three can bear.
-        if voters > 1 && random.percent(20) {
+        // One disk may be lost or damaged. A second one before the first is filled again would be more than any ensemble of three can bear.
+        if voters > 1 && random.percent(30) {
             let target = faults::target(&mut random, members);
-            let wipe = Fault::Wipe { target, off_us: random.below(1_000_000) };
-            plan.faults.push((random.between(1_000_000, faulty_us), wipe));
+            let off_us = random.below(1_000_000);
+            let damage = if random.percent(50) {
+                Fault::Wipe { target, off_us }
+            } else {
+                Fault::Flip { target, off_us }
+            };
+            plan.faults.push((random.between(1_000_000, faulty_us), damage));
             plan.faults.sort_by_key(|(at_us, _)| *at_us);
         }
         plan
@@ -88,6 +96,7 @@ impl Plan {
             "maxSessionTimeout=60000".to_owned(),
             "znode.container.checkIntervalMs=300".to_owned(),
             "autopurge.snapRetainCount=3".to_owned(),
+            format!("readonlymode.enabled={}", self.read_only_mode),
         ];
         let command_line = CommandLine {
             data_dir: Some(PathBuf::from("/data")),

@@ -35,7 +35,7 @@ pub fn judge(history: &History, agreement: &Agreement) -> Result<(), Violation> 
                 told.set_again = told.book.is_empty();
                 told.before = told.book.clone();
             }
-            Received::Refused { .. } => *told = Told::default(),
+            Received::Refused { .. } | Received::Forgotten => *told = Told::default(),
             Received::Event { zxid, kind, path } => {
                 if *zxid > 0 {
                     happened(changes, *zxid, *kind, path)?;

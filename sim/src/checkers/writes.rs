@@ -47,6 +47,7 @@ pub fn judge(
     for call in writes() {
         let found = written.get(&(call.session, call.xid)).copied();
         if let Some(outcome) = found {
+            taken_by_writer(call)?;
             in_real_time(call, outcome)?;
         }
         if let Some(reply) = &call.reply {
@@ -65,6 +66,9 @@ fn acknowledged(call: &Call, reply: &Reply, found: Option<&Outcome>) -> Result<(
     let name = || format!("xid {} (opcode {}) of session {:#x}", call.xid, call.opcode, call.session);
     let Some(outcome) = found else {
         if [ErrorCode::SystemError as i32, ErrorCode::MarshallingError as i32].contains(&reply.err) {
+            return Ok(());
+        }
+        if is_read_only_answer(call, reply) {
             return Ok(());
         }
         let evidence = format!("{} was answered {} at {:#x}", name(), reply.err, reply.zxid);
@@ -89,6 +93,22 @@ fn acknowledged(call: &Call, reply: &Reply, found: Option<&Outcome>) -> Result<(
         ));
     }
     Ok(())
+}
+
+/// A member without a leader has no place in the log for anything.
+fn taken_by_writer(call: &Call) -> Result<(), Violation> {
+    if call.read_only {
+        let evidence = format!("xid {} of session {:#x} is done", call.xid, call.session);
+        return Err(Violation::new("a server that only reads takes no write", evidence));
+    }
+    Ok(())
+}
+
+/// Whether a server that only reads may answer so: it refuses, or ends what only it knows.
+fn is_read_only_answer(call: &Call, reply: &Reply) -> bool {
+    call.read_only
+        && (reply.err == ErrorCode::NotReadOnly as i32
+            || (reply.err == 0 && call.opcode == Opcode::CloseSession as i32))
 }
 
 /// Whoever begins after somebody was told is behind it.

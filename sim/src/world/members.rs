@@ -212,8 +212,14 @@ impl World {
         let host = self.host(id);
         let off = host.disk.is_off();
         let excused = off || host.disk_fails || host.disk_full;
+        let refuses = matches!(ended, Ended::Recovery(_));
+        let damaged = !excused && refuses && std::mem::take(&mut host.damaged);
         self.trace.tell(now_us, format_args!("member {id} ends: {ended}"));
-        if !excused {
+        if damaged {
+            // Whoever is in charge empties the disk, as the message says.
+            let seed = self.random.number();
+            self.host(id).disk = storage::disk::SimDisk::new(seed);
+        } else if !excused {
             let mut evidence = format!("member {id}: {ended}");
             let mut cause: &dyn std::error::Error = ended;
             while let Some(next) = cause.source() {

@@ -80,6 +80,13 @@ impl World {
                 let seed = self.random.number();
                 self.host(id).disk = storage::disk::SimDisk::new(seed);
             }
+            Fault::Flip { target, off_us } => {
+                let id = self.aim(target);
+                self.switch_off(id, off_us);
+                let mut random = self.random.fork();
+                let flipped = self.host(id).flip_bit(&mut random);
+                self.trace.tell(self.now_us, format_args!("a bit of {flipped:?}"));
+            }
             Fault::Snapshot { target } => {
                 let id = self.aim(target);
                 if let Some(member) = &self.host(id).member {

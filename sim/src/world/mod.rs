@@ -147,7 +147,9 @@ impl World {
         let mut random = Random::new(plan.seed ^ 0x5EED);
         let hosts = (1..=plan.members).map(|id| Host::new(id, plan.config(id), random.fork())).collect();
         let network = Network::new(plan.members, random.fork(), plan.delay_us);
-        let clients = (0..plan.clients).map(|n| Client::new(n, random.fork(), plan.members)).collect();
+        let clients = (0..plan.clients)
+            .map(|n| Client::new(n, random.fork(), plan.members, plan.read_only_mode))
+            .collect();
         World {
             random,
             now_us: 0,
