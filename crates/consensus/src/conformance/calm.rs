@@ -56,6 +56,24 @@ pub(super) fn restart_of_all(make: &Make<'_>) {
     }
 }
 
+/// What a member has flushed tells it less than what is agreed: that it learns from the leader, though nothing is proposed any more.
+pub(super) fn restart_in_an_idle_group(make: &Make<'_>) {
+    for size in [3, 5] {
+        let mut network = Network::new(make, size, 25 + size);
+        let members = network.up();
+        for round in 0..5 {
+            commit(&mut network, 3, &members);
+            let leader = network.leader().expect("it commits");
+            let followers = members.iter().filter(|member| **member != leader);
+            let follower = *followers.cycle().nth(round).expect("there are followers");
+            network.crash(follower);
+            network.restart(follower);
+            network.until("all hear of commits", |network| network.agree(&members));
+            network.check_equal(&members);
+        }
+    }
+}
+
 pub(super) fn silent_loss_heals(make: &Make<'_>) {
     for size in [3, 5] {
         let mut network = Network::new(make, size, 30 + size);

@@ -38,6 +38,7 @@ impl Case {
 pub const CASES: &[Case] = &[
     Case { name: "a group elects a leader and commits in order", run: calm::commits_in_order },
     Case { name: "a restart of everybody loses nothing", run: calm::restart_of_all },
+    Case { name: "who restarts in an idle group learns what is agreed", run: calm::restart_in_an_idle_group },
     Case { name: "silent loss of messages heals by ticks alone", run: calm::silent_loss_heals },
     Case { name: "reads are answered on every member", run: calm::reads_are_answered },
     Case { name: "a deposed leader answers no read", run: calm::deposed_leader_answers_no_read },

@@ -42,7 +42,7 @@ impl PaxosEngine {
                 if matched > self.log.last_position().index {
                     return Err(StepError::LostLog);
                 }
-                self.on_heartbeat(from, commit, read);
+                self.on_heartbeat(from, commit, matched, read);
             }
             Body::Snapshot(meta) => self.on_snapshot(from, meta),
             Body::CampaignNow => self.campaign_by_handover(),
@@ -228,8 +228,11 @@ impl PaxosEngine {
         self.log.position(self.commit).expect("nothing after the commit is dropped")
     }
 
-    fn on_heartbeat(&mut self, from: MemberId, commit: u64, read: Option<ReadName>) {
+    fn on_heartbeat(&mut self, from: MemberId, commit: u64, matched: u64, read: Option<ReadName>) {
         self.follow_leader(from);
+        // What was accepted in this ballot and flushed is not sent again. A member that has restarted meanwhile has it, but does not know
+        // any more that it agrees with the leader's.
+        self.agreed = self.agreed.max(matched);
         self.learn_up_to(commit);
         let accepted = self.agreed.min(self.flushes.persisted);
         let reply = Body::HeartbeatReply { received: self.agreed, accepted, read };
