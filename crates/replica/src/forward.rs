@@ -21,7 +21,7 @@ const MESSAGE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Stream {
     term: u64,
-    boot: u64,
+    life: u64,
     /// Number of the next message.
     next: u64,
     /// Commands for the next message.
@@ -33,9 +33,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of this start of the sender to the leader of `term`.
-    pub(crate) fn new(term: u64, boot: u64) -> Stream {
-        Stream { term, boot, next: 0, gathered: Vec::new(), untaken: VecDeque::new(), waited_ticks: 0 }
+    /// The stream of this life of the sender to the leader of `term`.
+    pub(crate) fn new(term: u64, life: u64) -> Stream {
+        Stream { term, life, next: 0, gathered: Vec::new(), untaken: VecDeque::new(), waited_ticks: 0 }
     }
 
     /// Adds an encoded command behind all others.
@@ -75,8 +75,8 @@ impl Stream {
     }
 
     /// The leader has taken all below `next`.
-    pub(crate) fn taken(&mut self, term: u64, boot: u64, next: u64) {
-        if (term, boot) != (self.term, self.boot) {
+    pub(crate) fn taken(&mut self, term: u64, life: u64, next: u64) {
+        if (term, life) != (self.term, self.life) {
             return;
         }
         while self.untaken.front().is_some_and(|(number, _)| *number < next) {
@@ -91,7 +91,7 @@ impl Stream {
     }
 
     fn message(&self, number: u64, commands: Bytes) -> PeerMessage {
-        PeerMessage::Forward { term: self.term, boot: self.boot, number, commands }
+        PeerMessage::Forward { term: self.term, life: self.life, number, commands }
     }
 }
 
@@ -105,18 +105,18 @@ pub(crate) struct Inlets {
 
 #[derive(Debug, Default)]
 struct Inlet {
-    boot: u64,
+    life: u64,
     next: u64,
 }
 
 impl Inlets {
     /// Whether this message is the next of its sender; it is then taken.
-    pub(crate) fn take(&mut self, from: u8, boot: u64, number: u64) -> bool {
+    pub(crate) fn take(&mut self, from: u8, life: u64, number: u64) -> bool {
         let inlet = self.ends.entry(from).or_default();
-        if boot > inlet.boot {
-            *inlet = Inlet { boot, next: 0 };
+        if life > inlet.life {
+            *inlet = Inlet { life, next: 0 };
         }
-        if boot < inlet.boot {
+        if life < inlet.life {
             return false;
         }
         if !self.unheard.contains(&from) {
@@ -132,7 +132,7 @@ impl Inlets {
         let ends = &self.ends;
         self.unheard.drain(..).map(move |member| {
             let inlet = &ends[&member];
-            (member, PeerMessage::Taken { term, boot: inlet.boot, next: inlet.next })
+            (member, PeerMessage::Taken { term, life: inlet.life, next: inlet.next })
         })
     }
 }
@@ -161,7 +161,7 @@ mod tests {
         assert!(!inlets.take(2, 1, number(&sent[2])), "one is missing");
         assert!(!inlets.take(2, 1, number(&sent[0])), "it has its place already");
         let answers: Vec<_> = inlets.answers(5).collect();
-        assert_eq!(answers, [(2, PeerMessage::Taken { term: 5, boot: 1, next: 1 })]);
+        assert_eq!(answers, [(2, PeerMessage::Taken { term: 5, life: 1, next: 1 })]);
         stream.taken(5, 1, 1);
         let mut again = Vec::new();
         (0..REPEAT_TICKS).for_each(|_| stream.tick(&mut again));
@@ -180,7 +180,7 @@ mod tests {
         assert!(inlets.take(2, 8, 0), "a new start counts from 0");
         assert!(!inlets.take(2, 7, 1));
         let answers: Vec<_> = inlets.answers(1).collect();
-        assert_eq!(answers, [(2, PeerMessage::Taken { term: 1, boot: 8, next: 1 })]);
+        assert_eq!(answers, [(2, PeerMessage::Taken { term: 1, life: 8, next: 1 })]);
     }
 
     #[test]

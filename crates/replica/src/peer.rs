@@ -3,8 +3,8 @@
 //! ```text
 //! message   = kind u8 | group u64 | …
 //! engine        1       member u64 | the engine's bytes, which name group and version themselves (no group here)
-//! forward       2       term u64 | boot u64 | number u64 | command*         follower → leader
-//! taken         3       term u64 | boot u64 | next u64                      leader → follower
+//! forward       2       term u64 | life u64 | number u64 | command*         follower → leader
+//! taken         3       term u64 | life u64 | next u64                      leader → follower
 //! not taken     4       term u64 | (session i64 | cxid i32 | opcode i32)*   leader → follower
 //! touched       5       session i64 *                                       follower → leader
 //! fetch         6       index u64 | term u64 | zxid i64 | offset u64        member → member
@@ -37,9 +37,9 @@ pub enum PeerMessage {
     Forward {
         /// The leadership they are meant for.
         term: u64,
-        /// The sender's start.
-        boot: u64,
-        /// Counts the messages of one sender's start to one leadership, from 0.
+        /// The sender's start, counted over all disks it has had.
+        life: u64,
+        /// Counts the messages of one life of a sender to one leadership, from 0.
         number: u64,
         /// Encoded commands, one behind the other.
         commands: Bytes,
@@ -49,7 +49,7 @@ pub enum PeerMessage {
         /// As in the forwarded messages.
         term: u64,
         /// As in the forwarded messages.
-        boot: u64,
+        life: u64,
         /// The first number not taken.
         next: u64,
     },
@@ -195,14 +195,14 @@ impl PeerMessage {
                 out.put_u64(from.0);
                 out.extend_from_slice(bytes);
             }
-            Self::Forward { term, boot, number, commands } => {
+            Self::Forward { term, life, number, commands } => {
                 head(FORWARD, out);
-                [term, boot, number].into_iter().for_each(|n| out.put_u64(*n));
+                [term, life, number].into_iter().for_each(|n| out.put_u64(*n));
                 out.extend_from_slice(commands);
             }
-            Self::Taken { term, boot, next } => {
+            Self::Taken { term, life, next } => {
                 head(TAKEN, out);
-                [term, boot, next].into_iter().for_each(|n| out.put_u64(*n));
+                [term, life, next].into_iter().for_each(|n| out.put_u64(*n));
             }
             Self::NotTaken { term, refused } => {
                 head(NOT_TAKEN, out);
@@ -276,12 +276,12 @@ impl PeerMessage {
         }
         let message = match kind {
             FORWARD => {
-                let (term, boot, number) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
-                return Ok(Self::Forward { term, boot, number, commands: bytes });
+                let (term, life, number) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
+                return Ok(Self::Forward { term, life, number, commands: bytes });
             }
             TAKEN => {
-                let (term, boot, next) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
-                Self::Taken { term, boot, next }
+                let (term, life, next) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
+                Self::Taken { term, life, next }
             }
             NOT_TAKEN => Self::NotTaken { term: bytes.try_get_u64()?, refused: read_refused(&mut bytes)? },
             TOUCHED => {
@@ -362,8 +362,8 @@ mod tests {
         let snapshot = SnapshotId { index: 1 << 40, term: 3, zxid: -5 };
         vec![
             PeerMessage::Engine { from: MemberId(258), bytes: Bytes::from_static(b"engine") },
-            PeerMessage::Forward { term: 1, boot: 2, number: 3, commands: Bytes::from_static(b"commands") },
-            PeerMessage::Taken { term: 1, boot: 2, next: 3 },
+            PeerMessage::Forward { term: 1, life: 2, number: 3, commands: Bytes::from_static(b"commands") },
+            PeerMessage::Taken { term: 1, life: 2, next: 3 },
             PeerMessage::NotTaken {
                 term: 4,
                 refused: vec![RefusedCommand { session: -1, cxid: 7, opcode: 5 }; 3],

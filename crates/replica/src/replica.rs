@@ -24,7 +24,7 @@ use crate::submission::{Item, Submission};
 pub struct Settings {
     /// This member; sessions of its clients have their home at its server.
     pub member: MemberId,
-    /// Counts the starts of this server: MUST rise with each.
+    /// Counts the starts on this server's disk: MUST rise with each.
     pub boot: u64,
     /// Switches stamped on every batch, so that all members apply it alike whatever their own configuration says.
     pub features: Features,
@@ -32,6 +32,16 @@ pub struct Settings {
     pub entry_bytes_max: usize,
     /// Whether every read waits until it is certain to see all that was acknowledged before it came, and not only `sync` does.
     pub linearizable_reads: bool,
+}
+
+impl Settings {
+    /// Counts the lives of this server, over all its disks: rises with each. A new disk counts its starts from the beginning, but has a
+    /// higher id.
+    pub(crate) fn life(&self) -> u64 {
+        const BOOT_BITS: u32 = 32;
+        assert!(self.boot >> BOOT_BITS == 0, "nobody starts a server {} times", self.boot);
+        (self.member.0 >> u8::BITS) << BOOT_BITS | self.boot
+    }
 }
 
 /// Who waits for a command.

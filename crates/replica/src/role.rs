@@ -35,7 +35,7 @@ impl Replica {
         self.inlets = Inlets::default();
         self.early.clear();
         self.duty = if leads { Duty::Lead { ready: false } } else { Duty::Follow };
-        self.stream = (!leads).then(|| Stream::new(role.term, self.settings.boot));
+        self.stream = (!leads).then(|| Stream::new(role.term, self.settings.life()));
     }
 
     /// Gives up everything whose outcome depends on an earlier leader.
@@ -87,23 +87,23 @@ impl Replica {
     /// Takes in what another replica said about forwarded commands; the rest is for the host.
     pub fn receive(&mut self, now_ms: i64, machine: &Machine, from: u8, message: PeerMessage) {
         match message {
-            PeerMessage::Forward { term, boot, number, commands } => {
+            PeerMessage::Forward { term, life, number, commands } => {
                 if term != self.role.term {
                     return;
                 }
                 match self.duty {
-                    Duty::Lead { ready: true } if self.inlets.take(from, boot, number) => {
+                    Duty::Lead { ready: true } if self.inlets.take(from, life, number) => {
                         self.take_in(now_ms, machine, Origin::Member(from), &commands);
                     }
                     Duty::Lead { ready: false } if self.early.len() < EARLY_MAX => {
-                        self.early.push((from, PeerMessage::Forward { term, boot, number, commands }));
+                        self.early.push((from, PeerMessage::Forward { term, life, number, commands }));
                     }
                     _ => {}
                 }
             }
-            PeerMessage::Taken { term, boot, next } => {
+            PeerMessage::Taken { term, life, next } => {
                 if let Some(stream) = &mut self.stream {
-                    stream.taken(term, boot, next);
+                    stream.taken(term, life, next);
                 }
             }
             PeerMessage::NotTaken { term, refused } => {

@@ -143,3 +143,32 @@ fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
         }
     }
 }
+
+/// A server that gets a new disk counts its starts from the beginning. The leader took what it forwarded for words of an earlier start and
+/// dropped it: until somebody else led, nothing could be written through that server and nobody could open a session there.
+#[test]
+fn a_server_with_a_new_disk_is_heard_by_the_leader_that_knew_the_old_one() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let server = leader % 3 + 1;
+        for (life, path) in
+            ["/first-start", "/second-start", "/new-disk", "/newer-disk"].into_iter().enumerate()
+        {
+            if life > 0 {
+                trio.crash(server);
+            }
+            if life > 1 {
+                trio.disks.insert(server, SimDisk::new(70 + life as u64));
+            }
+            if life > 0 {
+                trio.start(server);
+            }
+            trio.until(&format!("{engine}: all serve for {path}"), Trio::all_serve);
+            let (wire, ..) = trio.connect(server, None);
+            assert_eq!(trio.call(&wire, 1, Opcode::Create, &create(path, 0)).0.err, 0, "{engine}: {path}");
+        }
+        assert_eq!(trio.leader(), Some(leader), "{engine}: the leader was one and the same");
+    }
+}
