@@ -9,7 +9,7 @@
 //! touched       5       session i64 *                                       follower → leader
 //! fetch         6       index u64 | term u64 | zxid i64 | offset u64        member → member
 //! chunk         7       index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
-//! newcomer      8       nonce u64                                           member without data → all
+//! newcomer      8       nonce u64 | heard u64                               member without data → all
 //! founders      9       (member u64 | nonce u64)*                           member → member without data
 //! welcome      10       nonce u64 | member u64 | cluster u64                leader → who has asked to be taken in
 //! forgotten    11       nonce u64 | member u64                              member that hears of no leader → all
@@ -84,6 +84,8 @@ pub enum PeerMessage {
     Newcomer {
         /// Drawn for the disk when it was first used.
         nonce: u64,
+        /// What the receiver said so of its own; 0 if the sender has not heard it.
+        heard: u64,
     },
     /// Who founded the group the sender belongs to, and on which disks.
     Founders(Vec<Founder>),
@@ -229,9 +231,10 @@ impl PeerMessage {
                 out.put_u64(*offset);
                 out.extend_from_slice(bytes);
             }
-            Self::Newcomer { nonce } => {
+            Self::Newcomer { nonce, heard } => {
                 head(NEWCOMER, out);
                 out.put_u64(*nonce);
+                out.put_u64(*heard);
             }
             Self::Founders(founders) => {
                 head(FOUNDERS, out);
@@ -297,7 +300,7 @@ impl PeerMessage {
                 let (length, offset) = (bytes.try_get_u64()?, bytes.try_get_u64()?);
                 return Ok(Self::Chunk { snapshot, length, offset, bytes });
             }
-            NEWCOMER => Self::Newcomer { nonce: bytes.try_get_u64()? },
+            NEWCOMER => Self::Newcomer { nonce: bytes.try_get_u64()?, heard: bytes.try_get_u64()? },
             FOUNDERS => Self::Founders(read_founders(&mut bytes)?),
             WELCOME => {
                 let (nonce, member) = (bytes.try_get_u64()?, MemberId(bytes.try_get_u64()?));
@@ -371,7 +374,7 @@ mod tests {
             PeerMessage::Touched(vec![1, i64::MIN, i64::MAX]),
             PeerMessage::Fetch { snapshot, offset: 9 },
             PeerMessage::Chunk { snapshot, length: 100, offset: 9, bytes: Bytes::from_static(b"piece") },
-            PeerMessage::Newcomer { nonce: u64::MAX },
+            PeerMessage::Newcomer { nonce: u64::MAX, heard: 5 },
             PeerMessage::Founders(vec![Founder { member: MemberId(3), nonce: 4 }; 2]),
             PeerMessage::Welcome { nonce: 1, member: MemberId(259), cluster: 7 },
             PeerMessage::Forgotten { nonce: 1, member: MemberId(3) },

@@ -61,14 +61,14 @@ impl<T: Transport> Driver<T> {
         match message {
             // Of a server that is not known nothing else is of interest.
             message if !self.reconfig.directory().contains_key(&from) => match message {
-                PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
+                PeerMessage::Newcomer { nonce, heard } => self.hear_newcomer(from, nonce, heard)?,
                 PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
                 PeerMessage::Servers { version, text } => self.hear_servers(version, &text),
                 _ => {}
             },
             PeerMessage::Servers { version, text } => self.hear_servers(version, &text),
             PeerMessage::Claim => self.hear_claim(from),
-            PeerMessage::Newcomer { nonce } => self.hear_newcomer(from, nonce)?,
+            PeerMessage::Newcomer { nonce, heard } => self.hear_newcomer(from, nonce, heard)?,
             PeerMessage::Founders(founders) => self.hear_founders(founders)?,
             PeerMessage::Welcome { nonce, member, cluster } => self.hear_welcome(nonce, member, cluster)?,
             PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),

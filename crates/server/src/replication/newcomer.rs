@@ -3,9 +3,10 @@
 //! Nobody can tell from an empty disk. A member that had promised and flushed things would break its word if it began anew, so an empty
 //! one neither votes nor stores anything until it knows:
 //!
-//! - Every directory has a nonce, drawn when it is first used. Newcomers tell theirs to all. Who has heard one of every voter of the
-//!   configuration knows that the ensemble is new, writes down all of them as its founders, and begins. The others do the same, or hear
-//!   of it: whose nonce stands among the founders is a founder too.
+//! - Every directory has a nonce, drawn when it is first used. Newcomers tell theirs to all, and each whose nonce they have heard. The
+//!   voter with the lowest number, once every other voter has answered it as a newcomer, knows that the ensemble is new: it writes down
+//!   all of them as its founders, tells them, and begins. Whose nonce stands among the founders is a founder too. Nobody else founds: one
+//!   that was cut off while the others did would found another ensemble with the next disk that is lost.
 //! - Whose number stands there under another nonce is a founder that has lost its disk. It waits for the leader, which puts a member of
 //!   a new id in the place of the old one ([`roster`](super::roster)), and begins with a snapshot.
 //!
@@ -29,11 +30,18 @@ use crate::peers::Transport;
 /// A server that does not belong to a group yet.
 #[derive(Debug, Default)]
 pub(super) struct Newcomer {
-    /// The nonces of the voters heard of, by their numbers.
-    heard: BTreeMap<u8, u64>,
+    /// The newcomers heard of, by their numbers.
+    heard: BTreeMap<u8, Heard>,
     said: bool,
     /// When a message of a leader to the member it is came last, in ms of the server's clock.
     pub(super) spoken_to_ms: i64,
+}
+
+#[derive(Debug)]
+struct Heard {
+    nonce: u64,
+    /// It was a newcomer after it had heard of this server's disk, so nobody founded anything with it before that disk was there.
+    answered: bool,
 }
 
 /// A server that was taken in and that no leader speaks to for this long may be no member any more.
@@ -60,48 +68,71 @@ impl<T: Transport> Driver<T> {
 
     /// Tells everybody, again and again.
     pub(super) fn announce(&mut self) {
-        let nonce = self.identity.nonce;
-        let blank = self.is_blank();
-        let message = match self.identity.member.filter(|_| !blank) {
-            Some(member) => PeerMessage::Forgotten { nonce, member },
-            None => PeerMessage::Newcomer { nonce },
-        };
-        let others: Vec<u8> =
-            self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect();
         if self.is_newcomer() && !std::mem::replace(&mut self.newcomer.said, true) {
             tracing::info!(
                 "this server has no data: waiting for the others to found the ensemble with, or for its leader"
             );
         }
-        for server in others {
-            self.send(server, &message);
+        for server in self.others() {
+            self.announce_to(server);
         }
     }
 
-    /// Another server has no data either.
-    pub(super) fn hear_newcomer(&mut self, from: u8, nonce: u64) -> Result<(), Fatal> {
+    fn others(&self) -> Vec<u8> {
+        self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect()
+    }
+
+    fn announce_to(&mut self, server: u8) {
+        let nonce = self.identity.nonce;
+        let blank = self.is_blank();
+        let message = match self.identity.member.filter(|_| !blank) {
+            Some(member) => PeerMessage::Forgotten { nonce, member },
+            None => {
+                let heard = self.newcomer.heard.get(&server).map_or(0, |heard| heard.nonce);
+                PeerMessage::Newcomer { nonce, heard }
+            }
+        };
+        self.send(server, &message);
+    }
+
+    /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
+    pub(super) fn hear_newcomer(&mut self, from: u8, nonce: u64, heard: u64) -> Result<(), Fatal> {
         if !self.is_newcomer() {
-            let founders = PeerMessage::Founders(self.identity.founders.clone());
-            self.send(from, &founders);
+            self.tell_founders(from);
             let now_ms = self.shared.clock.elapsed_ms();
             self.roster.newcomer(from, nonce, None, now_ms);
             return Ok(());
         }
-        let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
-        self.newcomer.heard.insert(from, nonce);
-        self.newcomer.heard.insert(self.me, self.identity.nonce);
-        let heard = |server: u8| {
-            let nonce = *self.newcomer.heard.get(&server)?;
+        let answered = heard == self.identity.nonce;
+        let known = self.newcomer.heard.insert(from, Heard { nonce, answered });
+        if known.is_none_or(|known| known.nonce != nonce) {
+            self.announce_to(from);
+        }
+        match self.founders() {
+            Some(founders) => self.found(founders),
+            None => Ok(()),
+        }
+    }
+
+    /// All voters, if it is for this server to found the ensemble and they are there to found it.
+    fn founders(&self) -> Option<Vec<Founder>> {
+        let ensemble = self.shared.config.ensemble.as_ref()?;
+        if ensemble.voters().min() != Some(self.me) {
+            return None;
+        }
+        let founder = |server: u8| {
+            let nonce = match self.newcomer.heard.get(&server) {
+                _ if server == self.me => self.identity.nonce,
+                heard => heard.filter(|heard| heard.answered)?.nonce,
+            };
             Some(Founder { member: MemberId(u64::from(server)), nonce })
         };
-        match ensemble.voters().map(heard).collect::<Option<Vec<_>>>() {
-            Some(founders)
-                if founders.iter().any(|founder| replica::server_of(founder.member) == self.me) =>
-            {
-                self.found(founders)
-            }
-            _ => Ok(()),
-        }
+        ensemble.voters().map(founder).collect()
+    }
+
+    fn tell_founders(&mut self, server: u8) {
+        let founders = PeerMessage::Founders(self.identity.founders.clone());
+        self.send(server, &founders);
     }
 
     /// Another server was a member, and does not know whether it still is one.
@@ -155,7 +186,11 @@ impl<T: Transport> Driver<T> {
         let cluster = cluster_of(&founders);
         let identity = Identity { member, cluster, founders, ..self.identity.clone() };
         let start = Start::bootstrap(&identity.founding_members());
-        self.begin(identity, start)
+        self.begin(identity, start)?;
+        for server in self.others() {
+            self.tell_founders(server);
+        }
+        Ok(())
     }
 
     /// Becomes a member, durably, before it says anything as one.

@@ -172,3 +172,43 @@ fn a_server_with_a_new_disk_is_heard_by_the_leader_that_knew_the_old_one() {
         assert_eq!(trio.leader(), Some(leader), "{engine}: the leader was one and the same");
     }
 }
+
+/// Servers 1 and 3 founded the ensemble and wrote, while 2, which was there to found it, was cut off before it heard so. Then 3 lost its
+/// disk and 1 was switched off. To 2 it looked as if all three were new: it founded another ensemble with the empty disk, which had a
+/// majority, and what 1 and 3 had acknowledged was gone. (Seeds 2000508, 2001564 and 2026098 of the simulator.)
+#[test]
+fn a_voter_that_missed_the_founding_founds_nothing_with_an_empty_disk() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        // It hears who else is there, and not that they are its founders.
+        trio.hard_of_hearing = Some((2, 30));
+        trio.until("two have founded it", |e| [1, 3].iter().all(|server| e.members[server].is_serving()));
+        let (wire, ..) = trio.connect(1, None);
+        assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/kept", 0)).0.err, 0, "{engine}");
+        assert!(
+            trio.members[&2].facts().member.is_some_and(|member| member.member.is_none()),
+            "it hears too well"
+        );
+
+        trio.crash(1);
+        trio.crash(3);
+        trio.disks.insert(3, SimDisk::new(77));
+        trio.start(3);
+        trio.hard_of_hearing = None;
+        for _ in 0..2_000 {
+            trio.step();
+        }
+        assert_eq!(trio.leader(), None, "{engine}: what is known is on the disk of server 1 alone");
+
+        trio.start(1);
+        trio.until("all serve", Trio::all_serve);
+        for server in 1..=3 {
+            let (wire, ..) = trio.connect(server, None);
+            assert_eq!(
+                trio.call(&wire, 1, Opcode::GetData, &read("/kept")).0.err,
+                0,
+                "{engine}: at {server}"
+            );
+        }
+    }
+}
