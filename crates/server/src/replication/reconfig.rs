@@ -28,6 +28,9 @@ use crate::peers::Transport;
 /// An aim is given up when too few of those that are to vote have been there for so long, although nobody has lost a vote for it.
 const SHORT_MS_MAX: i64 = 5_000;
 
+/// What ends an aim is sent into the log again if it has not come out of it for so long. Once more would do no harm but to the version.
+const ENDING_MS_MAX: i64 = 30_000;
+
 /// Of commands nobody waits for. Clients count from 0 or 1.
 const OWN_CXID: i32 = i32::MIN;
 
@@ -46,6 +49,8 @@ pub(super) struct Reconfig {
     aiming: Option<(i64, i32)>,
     /// Since when too few are there, in ms of the server's clock.
     short_since_ms: Option<i64>,
+    /// Since when that is on its way into the log which ends the aim there is.
+    ending_since_ms: Option<i64>,
 }
 
 impl Reconfig {
@@ -56,7 +61,7 @@ impl Reconfig {
 
     /// Leadership has changed.
     pub(super) fn clear(&mut self) {
-        (self.aiming, self.short_since_ms) = (None, None);
+        (self.aiming, self.short_since_ms, self.ending_since_ms) = (None, None, None);
     }
 }
 
@@ -197,7 +202,10 @@ impl<T: Transport> Driver<T> {
                 self.reconfig.aiming = None;
                 self.pursue(&aim, &look);
             }
-            None => self.maintain(&look, strict),
+            None => {
+                self.reconfig.ending_since_ms = None;
+                self.maintain(&look, strict);
+            }
         }
         self.consider_reconfigs(&status, &heard, &waiting);
     }
@@ -230,6 +238,9 @@ impl<T: Transport> Driver<T> {
     /// Works towards an aim.
     fn pursue(&mut self, aim: &Aim, look: &Look<'_>) {
         let now_ms = self.shared.clock.elapsed_ms();
+        if self.reconfig.ending_since_ms.is_some_and(|since_ms| now_ms - since_ms < ENDING_MS_MAX) {
+            return;
+        }
         let step = look.step(true);
         if step != Step::Short {
             self.reconfig.short_since_ms = None;
@@ -238,12 +249,14 @@ impl<T: Transport> Driver<T> {
             Step::Change(change) => self.change_members(change),
             Step::Done if look.is_leader_leaving() && !look.is_leader_spare() => self.make_way(look),
             Step::Done => {
+                self.reconfig.ending_since_ms = Some(now_ms);
                 tracing::info!("the members are as they were asked to be");
                 self.finish(aim);
             }
             Step::Short => {
                 let since_ms = *self.reconfig.short_since_ms.get_or_insert(now_ms);
                 if now_ms - since_ms > SHORT_MS_MAX {
+                    self.reconfig.ending_since_ms = Some(now_ms);
                     tracing::warn!(
                         "too few of the servers that are to vote are there: the members stay as they are"
                     );

@@ -281,3 +281,34 @@ fn a_member_that_was_away_learns_who_the_others_are() {
         ensemble.write_through(away, "/of-three");
     }
 }
+
+/// The leader went on finishing a change until it saw it finished: after the client's command came one of its own, which made the same
+/// members another version. What the client was told was old by then, and a next change with that version was refused.
+#[test]
+fn the_version_in_the_answer_is_the_version_in_force() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=2).map(|server| changeable(server, engine, &[1, 2])));
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let (wire, ..) = ensemble.connect(leader, None);
+        wire.send(|out| {
+            out.put_i32(1);
+            out.put_i32(Opcode::Reconfig as i32);
+            out.extend_from_slice(&change(&[1, 2], ""));
+        });
+        ensemble.until("there is an aim", |e| e.members[&leader].machine().members().aim.is_some());
+        // What is to finish it is not agreed on for some time.
+        ensemble.hard_of_hearing = Some((3 - leader, 0));
+        (0..100).for_each(|_| ensemble.step());
+        assert_eq!(wire.take(), None, "{engine}");
+        ensemble.hard_of_hearing = None;
+        let text = |body: &[u8]| {
+            let reply = GetDataReply::decode(&mut Reader::new(body)).unwrap();
+            String::from_utf8(reply.data.unwrap().to_vec()).unwrap()
+        };
+        let told = text(&ensemble.answer(&wire)[16..]);
+        (0..100).for_each(|_| ensemble.step());
+        let (_, body) = ensemble.call(&wire, 2, Opcode::GetData, &read("/zookeeper/config"));
+        assert_eq!(text(&body), told, "{engine}");
+    }
+}
