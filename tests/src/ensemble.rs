@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
+use crate::change::{Change, operator};
 use crate::links::Links;
 use crate::process::{four_letter_word, free_port, serve_command};
 use crate::slow_disk::SlowDisks;
@@ -31,8 +32,10 @@ pub enum Engine {
 pub struct Layout {
     /// Servers with a vote; the first ones.
     pub voters: u8,
-    /// Servers without; the last ones.
+    /// Servers without; the next ones.
     pub observers: u8,
+    /// Servers that are not in it and do not run; the last ones. There is a way to them.
+    pub spares: u8,
     /// Whether disks can be made slow.
     pub slow_disks: bool,
     /// Data directories that are not in the ensemble's own folder.
@@ -40,10 +43,29 @@ pub struct Layout {
 }
 
 impl Layout {
+    fn role(&self, server: u8) -> Role {
+        match server {
+            _ if server <= self.voters => Role::Voter,
+            _ if server <= self.voters + self.observers => Role::Observer,
+            _ => Role::Outside,
+        }
+    }
+
     /// So many voters and nothing else.
     pub fn voters(voters: u8) -> Layout {
-        Layout { voters, observers: 0, slow_disks: false, data_dirs: BTreeMap::new() }
+        Layout { voters, observers: 0, spares: 0, slow_disks: false, data_dirs: BTreeMap::new() }
     }
+}
+
+/// What a server is to an ensemble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// It does not belong to it. It may run all the same, and ask to be taken in.
+    Outside,
+    /// A member without a vote.
+    Observer,
+    /// A member with one.
+    Voter,
 }
 
 /// Servers of one ensemble, numbered from 1. Dropping it kills them and removes their data.
@@ -52,7 +74,9 @@ pub struct Ensemble {
     members: BTreeMap<u8, Process>,
     /// The ways between them.
     pub links: Links,
+    engine: Engine,
     layout: Layout,
+    settings: Vec<String>,
     slow_disks: Option<SlowDisks>,
     /// Last in the order of dropping: the processes end first.
     folder: TempDir,
@@ -61,6 +85,9 @@ pub struct Ensemble {
 #[derive(Debug)]
 struct Process {
     client: SocketAddr,
+    /// Where it listens for the others, behind its door.
+    peer: SocketAddr,
+    role: Role,
     child: Option<Child>,
     paused: bool,
 }
@@ -73,47 +100,87 @@ impl Ensemble {
 
     /// The same for other ensembles than some equal servers.
     pub fn start_as(engine: Engine, layout: Layout, settings: &[&str]) -> Ensemble {
-        let count = layout.voters + layout.observers;
         let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let peers: BTreeMap<u8, SocketAddr> = (1..=count).map(|server| (server, address())).collect();
-        let process = || Process { client: address(), child: None, paused: false };
+        let process = |server| {
+            let role = layout.role(server);
+            (server, Process { client: address(), peer: address(), role, child: None, paused: false })
+        };
+        let members: BTreeMap<_, _> =
+            (1..=layout.voters + layout.observers + layout.spares).map(process).collect();
+        let peers = members.iter().map(|(server, member)| (*server, member.peer)).collect();
         let mut ensemble = Ensemble {
-            members: (1..=count).map(|server| (server, process())).collect(),
+            members,
             links: Links::new(&peers),
+            engine,
             slow_disks: layout.slow_disks.then(SlowDisks::build),
             layout,
+            settings: settings.iter().map(|line| (*line).to_owned()).collect(),
             folder: tempfile::tempdir().expect("a temporary folder"),
         };
-        for server in 1..=count {
-            ensemble.configure(server, engine, &peers, settings);
-            ensemble.launch(server);
-        }
+        ensemble.all().into_iter().for_each(|server| ensemble.write_myid(server));
+        ensemble.servers().into_iter().for_each(|server| ensemble.launch(server));
         ensemble.await_serving();
         ensemble
     }
 
-    /// Writes zoo.cfg and myid. The others stand in it with the addresses of the proxies.
-    fn configure(&self, server: u8, engine: Engine, peers: &BTreeMap<u8, SocketAddr>, settings: &[&str]) {
-        let engine = match engine {
+    /// Writes the zoo.cfg of a server that is to start: the members there are, and itself.
+    fn configure(&self, server: u8) {
+        let engine = match self.engine {
             Engine::Raft => "raft",
             Engine::Paxos => "paxos",
         };
+        let member = &self.members[&server];
         let mut text = format!(
             "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n\
              4lw.commands.whitelist=*\ntickTime=2000\ninitLimit=10\nsyncLimit=5\nostler.consensus={engine}\n",
             self.data_dir(server).display(),
-            self.address(server).port(),
+            member.client.port(),
         );
-        for (&other, &own) in peers {
-            let port = if other == server { own.port() } else { self.links.address(server, other).port() };
-            // The second port is the election port of ZooKeeper, which Ostler does not use.
-            let role = if other > self.layout.voters { ":observer" } else { "" };
-            text += &format!("server.{other}=127.0.0.1:{port}:{port}{role}\n");
-        }
-        settings.iter().for_each(|line| text += &format!("{line}\n"));
-        fs::create_dir_all(self.home(server)).expect("a member's folder");
+        let others = self.servers().into_iter().filter(|other| *other != server);
+        others.for_each(|other| text += &format!("{}\n", self.entry(other)));
+        text += &format!("{}\n", self.entry_at(server, member.peer, member.role));
+        self.settings.iter().for_each(|line| text += &format!("{line}\n"));
         fs::write(self.home(server).join("zoo.cfg"), text).expect("write zoo.cfg");
-        self.write_myid(server);
+    }
+
+    /// The line of a server, with the address of its door.
+    pub fn entry(&self, server: u8) -> String {
+        self.entry_as(server, self.members[&server].role)
+    }
+
+    /// The same for another role than it has.
+    pub fn entry_as(&self, server: u8, role: Role) -> String {
+        self.entry_at(server, self.links.address(server), role)
+    }
+
+    fn entry_at(&self, server: u8, peer: SocketAddr, role: Role) -> String {
+        let role = if role == Role::Observer { "observer" } else { "participant" };
+        // The second port is the election port of ZooKeeper, which Ostler does not use.
+        let (port, client) = (peer.port(), self.members[&server].client);
+        format!("server.{server}=127.0.0.1:{port}:{port}:{role};{client}")
+    }
+
+    /// Has the members agree on the addresses of their doors: the leader that founded the ensemble has told its own without one.
+    pub fn settle(&mut self) {
+        let leader = self.await_leader();
+        let roles: Vec<_> = self.servers().into_iter().map(|server| (server, self.role(server))).collect();
+        operator(self.address(leader)).expect("a session").must(&Change::of(self, &roles).request(-1));
+        self.await_serving();
+    }
+
+    /// Starts the servers that are no members.
+    pub fn launch_spares(&mut self) {
+        self.those(|role| role == Role::Outside).into_iter().for_each(|server| self.launch(server));
+    }
+
+    /// What a server is to the ensemble.
+    pub fn role(&self, server: u8) -> Role {
+        self.members[&server].role
+    }
+
+    /// Takes note of what a server is from now on: it is in the zoo.cfg of those that start.
+    pub fn set_role(&mut self, server: u8, role: Role) {
+        self.member(server).role = role;
     }
 
     fn write_myid(&self, server: u8) {
@@ -121,19 +188,28 @@ impl Ensemble {
         fs::write(self.data_dir(server).join("myid"), server.to_string()).expect("write myid");
     }
 
+    /// The numbers of all servers, members or not.
+    pub fn all(&self) -> Vec<u8> {
+        self.members.keys().copied().collect()
+    }
+
     /// The numbers of all members.
     pub fn servers(&self) -> Vec<u8> {
-        self.members.keys().copied().collect()
+        self.those(|role| role != Role::Outside)
     }
 
     /// The numbers of those that have a vote.
     pub fn voters(&self) -> Vec<u8> {
-        (1..=self.layout.voters).collect()
+        self.those(|role| role == Role::Voter)
     }
 
     /// The numbers of those that have none.
     pub fn observers(&self) -> Vec<u8> {
-        self.servers().split_off(usize::from(self.layout.voters))
+        self.those(|role| role == Role::Observer)
+    }
+
+    fn those(&self, wanted: impl Fn(Role) -> bool) -> Vec<u8> {
+        self.members.iter().filter(|(_, member)| wanted(member.role)).map(|(server, _)| *server).collect()
     }
 
     /// Lets each flush of a member take so much longer, from now on.
@@ -148,12 +224,17 @@ impl Ensemble {
         self.members[&server].client
     }
 
-    /// Where clients connect, in the members' order.
+    /// Where clients of the members connect, in their order.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.values().map(|member| member.client).collect()
+        self.servers().into_iter().map(|server| self.address(server)).collect()
     }
 
-    /// The members whose process runs and is not paused.
+    /// Where clients connect that know every server, members or not.
+    pub fn all_addresses(&self) -> Vec<SocketAddr> {
+        self.members.values().map(|server| server.client).collect()
+    }
+
+    /// The servers whose process runs and is not paused.
     pub fn awake(&self) -> Vec<u8> {
         let awake = |member: &Process| member.child.is_some() && !member.paused;
         self.members.iter().filter(|(_, member)| awake(member)).map(|(server, _)| *server).collect()
@@ -195,8 +276,9 @@ impl Ensemble {
     /// Waits until every member that is awake serves clients and one of them leads.
     pub fn await_serving(&mut self) {
         self.await_that("all members serve", |ensemble| {
-            let modes: BTreeSet<_> =
-                ensemble.awake().into_iter().map(|server| ensemble.mode(server)).collect();
+            let mut members = ensemble.awake();
+            members.retain(|server| ensemble.role(*server) != Role::Outside);
+            let modes: BTreeSet<_> = members.into_iter().map(|server| ensemble.mode(server)).collect();
             (!modes.contains(&None) && modes.contains(&Some("leader".to_owned()))).then_some(())
         });
     }
@@ -236,6 +318,7 @@ impl Ensemble {
 
     /// Starts the process of a member, without waiting for it.
     pub fn launch(&mut self, server: u8) {
+        self.configure(server);
         let log = File::options().create(true).append(true).open(self.home(server).join("log"));
         let log = log.expect("a member's log");
         let mut command = serve_command();
@@ -312,7 +395,7 @@ impl Ensemble {
 
 impl Drop for Ensemble {
     fn drop(&mut self) {
-        for server in self.servers() {
+        for server in self.all() {
             if let Some(mut child) = self.member(server).child.take() {
                 let _ = child.kill();
                 let _ = child.wait();

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::ensemble::Ensemble;
+use crate::change::{Change, Operator};
+use crate::ensemble::{Ensemble, Role};
 use crate::generate::Random;
 use crate::links::Link;
 use crate::load::Load;
@@ -130,6 +131,30 @@ pub const FAULTS_WITH_OBSERVER: [Fault; 12] = [
     Fault::KillAll,
 ];
 
+/// Every fault during which the members of four servers are changed, in the order of the short form.
+pub const FAULTS_WHILE_CHANGING: [Fault; 20] = [
+    Fault::KillLeader,
+    Fault::IsolateLeader(Link::Hole),
+    Fault::Lossy,
+    Fault::WipeFollower,
+    Fault::PauseLeader,
+    Fault::KillFollower,
+    Fault::IsolateFollower(Link::Stall),
+    Fault::HungDiskOfLeader,
+    Fault::RollingRestart,
+    Fault::Bridge(Link::Hole),
+    Fault::KillAll,
+    Fault::IsolateLeader(Link::Stall),
+    Fault::PauseFollower,
+    Fault::LeaderUnheard,
+    Fault::LeaderDeaf,
+    Fault::Flap,
+    Fault::SlowLeader,
+    Fault::SlowDiskOfLeader,
+    Fault::HungDiskOfFollower,
+    Fault::IsolateFollower(Link::Cut),
+];
+
 impl Fault {
     /// Whether the ensemble must go on meanwhile.
     fn leaves_majority(self) -> bool {
@@ -139,6 +164,46 @@ impl Fault {
 
 /// One fault from begin to end: it happens, writes go on where they can, it is mended, and everybody recovers.
 pub fn suffer(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut Random) {
+    strike(ensemble, load, fault, random);
+    recover(ensemble, load, fault);
+}
+
+/// The same while an operator changes the members. Then everybody knows who is one and who is not.
+pub fn suffer_while_changing(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut Random) {
+    let change = Change::pick(ensemble, random);
+    println!("  {:?}", change.roles);
+    change.begin(ensemble);
+    let operator = Operator::ask(ensemble.all_addresses(), change.clone());
+    // Changes take tens of milliseconds: the fault meets any part of them.
+    std::thread::sleep(Duration::from_millis(random.below(150)));
+    strike(ensemble, load, fault, random);
+    ensemble.await_that(&format!("{:?} in spite of {fault:?}", change.roles), |_| {
+        operator.is_finished().then_some(())
+    });
+    operator.end();
+    change.end(ensemble);
+    for (server, _) in change.roles.iter().filter(|(_, role)| *role == Role::Outside) {
+        dismiss(ensemble, *server, random);
+    }
+    recover(ensemble, load, fault);
+}
+
+/// A server that was removed serves nobody, whether it goes on as it is, starts on what it has, or begins anew.
+fn dismiss(ensemble: &mut Ensemble, server: u8, random: &mut Random) {
+    let (again, anew) = random.pick(&[(false, false), (true, false), (true, true)]);
+    if again {
+        ensemble.kill(server);
+        if anew {
+            ensemble.wipe(server);
+        }
+        ensemble.launch(server);
+    }
+    ensemble.await_that(&format!("server.{server} is no member and serves nobody"), |ensemble| {
+        ensemble.mode(server).is_none().then_some(())
+    });
+}
+
+fn strike(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut Random) {
     load.shared.generation.fetch_add(1, Ordering::Relaxed);
     let leader = ensemble.await_leader();
     let mut others = ensemble.voters();
@@ -154,6 +219,9 @@ pub fn suffer(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut R
     }
     std::thread::sleep(Duration::from_millis(200 + random.below(1000)));
     mend(ensemble, fault, leader, victim);
+}
+
+fn recover(ensemble: &mut Ensemble, load: &Load, fault: Fault) {
     ensemble.await_serving();
     ensemble.await_votes();
     let before = load.answered();

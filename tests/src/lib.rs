@@ -3,6 +3,7 @@
 //! Everything here sees a server from outside, through its socket. The same tests run against Apache ZooKeeper
 //! (`OSTLER_TEST_SERVER=zookeeper`), which is how it is known that they ask for ZooKeeper's behaviour and not for ours.
 
+pub mod change;
 pub mod client;
 pub mod compare;
 pub mod connection;
@@ -22,6 +23,7 @@ pub mod request;
 pub mod script;
 pub mod session;
 pub mod slow_disk;
+pub mod trial;
 pub mod verdict;
 pub mod wanderer;
 pub mod watcher;

@@ -1,8 +1,10 @@
 //! The ways between the members of an ensemble, and how they fail.
 //!
-//! A proxy stands between every ordered pair of members: what member 1 sends to member 2 goes through the proxy of (1, 2), and what 2
-//! sends to 1 through that of (2, 1), since each server dials the others and sends on that connection only. So one direction alone can
-//! fail. The proxies are threads of the test's process.
+//! Each member has a door, a proxy at which all others dial it. Who dials is in the first bytes of a connection (`from`, in the greeting of
+//! the server's `peers`), so there is a way of its own from each member to every other. What member 1 sends to member 2 goes the way (1, 2),
+//! and what 2 sends to 1 the way (2, 1), since each server dials the others and sends on that connection only. So one direction alone can
+//! fail. One address for everybody is what members can agree on, when they are changed by `reconfig`. The proxies are threads of the test's
+//! process.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -47,10 +49,14 @@ enum Fate {
     Break,
 }
 
-/// All ways between `count` members, numbered from 1. Dropping it closes them.
+/// A greeting begins with eight bytes of magic and two of version; then comes the number of the member that speaks.
+const SENDER_AT: usize = 10;
+
+/// All ways between some members. Dropping it closes them.
 #[derive(Debug)]
 pub struct Links {
-    proxies: BTreeMap<(u8, u8), Proxy>,
+    doors: BTreeMap<u8, Door>,
+    ways: BTreeMap<(u8, u8), Arc<Way>>,
 }
 
 impl Links {
@@ -58,21 +64,26 @@ impl Links {
     pub fn new(peers: &BTreeMap<u8, SocketAddr>) -> Links {
         let pairs =
             peers.keys().flat_map(|from| peers.iter().map(move |(to, target)| ((*from, *to), *target)));
-        let proxies = pairs
+        let ways: BTreeMap<(u8, u8), Arc<Way>> = pairs
             .filter(|((from, to), _)| from != to)
-            .map(|(pair, target)| (pair, Proxy::new(target)))
+            .map(|(pair, target)| (pair, Arc::new(Way::new(target, pair))))
             .collect();
-        Links { proxies }
+        let into = |member: u8| {
+            let ways = ways.iter().filter(|((_, to), _)| *to == member);
+            ways.map(|((from, _), way)| (*from, Arc::clone(way))).collect()
+        };
+        let doors = peers.keys().map(|member| (*member, Door::open(into(*member)))).collect();
+        Links { doors, ways }
     }
 
-    /// Where `from` has to dial to reach `to`.
-    pub fn address(&self, from: u8, to: u8) -> SocketAddr {
-        self.proxies[&(from, to)].address
+    /// Where the others have to dial to reach `member`.
+    pub fn address(&self, member: u8) -> SocketAddr {
+        self.doors[&member].address
     }
 
     /// Changes the way from one member to another.
     pub fn set(&self, from: u8, to: u8, link: Link) {
-        self.proxies[&(from, to)].way.set(link);
+        self.ways[&(from, to)].set(link);
     }
 
     /// Changes both directions.
@@ -108,18 +119,17 @@ impl Links {
     }
 
     fn set_where(&self, link: Link, wanted: impl Fn(u8, u8) -> bool) {
-        self.proxies
-            .iter()
-            .filter(|((from, to), _)| wanted(*from, *to))
-            .for_each(|(_, proxy)| proxy.way.set(link));
+        self.ways.iter().filter(|((from, to), _)| wanted(*from, *to)).for_each(|(_, way)| way.set(link));
     }
 }
 
-/// One listener and what goes through it.
+/// Where a member is dialled.
 #[derive(Debug)]
-struct Proxy {
+struct Door {
     address: SocketAddr,
-    way: Arc<Way>,
+    /// By the numbers of those that dial.
+    ways: Arc<BTreeMap<u8, Arc<Way>>>,
+    ended: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -128,7 +138,6 @@ struct Way {
     now: Mutex<Now>,
     /// Told when `now.link` changes.
     changed: Condvar,
-    ended: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -140,35 +149,58 @@ struct Now {
     random: Random,
 }
 
-impl Proxy {
-    fn new(target: SocketAddr) -> Proxy {
+impl Door {
+    fn open(ways: BTreeMap<u8, Arc<Way>>) -> Door {
         let listener = (0..20)
             .find_map(|_| TcpListener::bind(("127.0.0.1", free_port())).ok())
             .expect("a port for a proxy");
         let address = listener.local_addr().expect("the proxy's own address");
-        let now = Mutex::new(Now {
-            link: Link::Open,
-            open: BTreeMap::new(),
-            opened: 0,
-            random: Random::new(u64::from(address.port())),
+        let (ways, ended) = (Arc::new(ways), Arc::new(AtomicBool::new(false)));
+        let (behind, closing) = (Arc::clone(&ways), Arc::clone(&ended));
+        std::thread::spawn(move || {
+            while let Ok((near, _)) = listener.accept() {
+                if closing.load(Ordering::SeqCst) {
+                    return;
+                }
+                let ways = Arc::clone(&behind);
+                std::thread::spawn(move || let_in(near, &ways));
+            }
         });
-        let way = Arc::new(Way { target, now, changed: Condvar::new(), ended: AtomicBool::new(false) });
-        let accepting = Arc::clone(&way);
-        std::thread::spawn(move || accepting.accept(&listener));
-        Proxy { address, way }
+        Door { address, ways, ended }
     }
 }
 
-impl Drop for Proxy {
+/// Finds out who dials. A failure closes the connection, which is what the absence of the other end means.
+fn let_in(near: TcpStream, ways: &BTreeMap<u8, Arc<Way>>) {
+    let mut greeting = [0; SENDER_AT + 1];
+    loop {
+        match near.peek(&mut greeting) {
+            Ok(0) | Err(_) => return,
+            Ok(length) if length == greeting.len() => break,
+            Ok(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    if let Some(way) = ways.get(&greeting[SENDER_AT]) {
+        let _ = way.join(near);
+    }
+}
+
+impl Drop for Door {
     fn drop(&mut self) {
-        self.way.ended.store(true, Ordering::SeqCst);
-        self.way.set(Link::Cut);
+        self.ended.store(true, Ordering::SeqCst);
+        self.ways.values().for_each(|way| way.set(Link::Cut));
         // Wakes the accepting thread, which then ends.
         let _ = TcpStream::connect(self.address);
     }
 }
 
 impl Way {
+    fn new(target: SocketAddr, (from, to): (u8, u8)) -> Way {
+        let seed = u64::from(from) << 8 | u64::from(to);
+        let now = Now { link: Link::Open, open: BTreeMap::new(), opened: 0, random: Random::new(seed) };
+        Way { target, now: Mutex::new(now), changed: Condvar::new() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().expect("no proxy thread panics")
     }
@@ -184,20 +216,11 @@ impl Way {
         self.changed.notify_all();
     }
 
-    fn accept(self: &Arc<Self>, listener: &TcpListener) {
-        while let Ok((near, _)) = listener.accept() {
-            if self.ended.load(Ordering::SeqCst) {
-                return;
-            }
-            if self.lock().link != Link::Cut {
-                // A failure closes the near end, which is what the far end's absence means.
-                let _ = self.join(near);
-            }
-        }
-    }
-
     /// Connects the other end and carries bytes both ways.
     fn join(self: &Arc<Self>, near: TcpStream) -> std::io::Result<()> {
+        if self.lock().link == Link::Cut {
+            return Ok(());
+        }
         let far = TcpStream::connect_timeout(&self.target, Duration::from_secs(1))?;
         near.set_nodelay(true)?;
         far.set_nodelay(true)?;
@@ -272,15 +295,24 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
+
+    /// The begin of what member 1 says.
+    const GREETING: [u8; SENDER_AT + 1] = *b"ostlpeer\x00\x01\x01";
 
     /// A pair of members, of which 2 listens; answers a connection of member 1 and the other end of it.
     fn pair() -> (Links, TcpListener, TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let links = Links::new(&BTreeMap::from([(1, nobody), (2, listener.local_addr().unwrap())]));
-        let near = TcpStream::connect(links.address(1, 2)).unwrap();
-        let (far, _) = listener.accept().unwrap();
+        let mut near = TcpStream::connect(links.address(2)).unwrap();
+        near.write_all(&GREETING).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut greeting = GREETING;
+        far.read_exact(&mut greeting).unwrap();
+        assert_eq!(greeting, GREETING, "it passes as it is");
         for stream in [&near, &far] {
             stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         }
@@ -298,8 +330,11 @@ mod tests {
         assert_eq!(heard(&mut far), Some(3));
         links.set(1, 2, Link::Cut);
         assert_eq!((heard(&mut far), heard(&mut near)), (Some(0), Some(0)), "both ends are told");
-        let mut again = TcpStream::connect(links.address(1, 2)).unwrap();
-        assert_eq!(heard(&mut again), Some(0));
+        let mut again = TcpStream::connect(links.address(2)).unwrap();
+        again.write_all(&GREETING).unwrap();
+        let closed = again.read(&mut [0; 16]).map_err(|error| error.kind());
+        // Which of the two depends on whether the greeting came before the end.
+        assert!(matches!(closed, Ok(0) | Err(ErrorKind::ConnectionReset)), "{closed:?}");
     }
 
     #[test]

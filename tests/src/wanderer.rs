@@ -169,8 +169,17 @@ impl Wanderer {
                 _ => break reply,
             }
         };
-        let xid = if request.op() == op::SET_WATCHES { -8 } else { xid };
+        let xid = match request.op() {
+            op::SET_WATCHES => -8,
+            op::AUTH => -4,
+            _ => xid,
+        };
         assert_eq!(reply.xid, xid, "the reply to {request:?} comes out of order: {reply:?}");
+        self.heard = Instant::now();
+        if request.op() == op::AUTH {
+            // It has no place among the others: its zxid is 0.
+            return Some(reply);
+        }
         let (before, now) = (self.last_zxid, reply.zxid);
         assert!(now >= before, "session {:#x} went back from {before:#x} to {now:#x}", self.session());
         if reply.err == 0 && is_write(request) {
@@ -178,7 +187,6 @@ impl Wanderer {
             self.written.push(now);
         }
         self.last_zxid = now;
-        self.heard = Instant::now();
         Some(reply)
     }
 }

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use ostler_tests::change::SETTINGS;
 use ostler_tests::ensemble::{Engine, Ensemble, Layout, PATIENCE};
-use ostler_tests::faults::{FAULTS_OF_FIVE, FAULTS_OF_THREE, FAULTS_WITH_OBSERVER, Fault, suffer};
+use ostler_tests::faults::{
+    FAULTS_OF_FIVE, FAULTS_OF_THREE, FAULTS_WHILE_CHANGING, FAULTS_WITH_OBSERVER, Fault, suffer,
+    suffer_while_changing,
+};
 use ostler_tests::generate::Random;
-use ostler_tests::history::Answer;
-use ostler_tests::linear;
 use ostler_tests::load::{Load, prepare};
-use ostler_tests::porcupine;
 use ostler_tests::session::{Session, create, get_data, ping};
-use ostler_tests::verdict::{Tree, difference, has_leftovers, history, judge, tree};
+use ostler_tests::trial::conclude;
 
 #[test]
 fn a_wiped_disk_is_filled_again_and_counts() {
@@ -118,6 +119,12 @@ impl Ordeal {
         let layout = Layout { observers: 1, ..Layout::voters(3) };
         Ordeal { layout, faults: &FAULTS_WITH_OBSERVER, short: 3 }
     }
+
+    /// Its members change at every fault.
+    fn of_change() -> Ordeal {
+        let layout = Layout { spares: 1, slow_disks: true, ..Layout::voters(3) };
+        Ordeal { layout, faults: &FAULTS_WHILE_CHANGING, short: 5 }
+    }
 }
 
 /// Clients at work for each member.
@@ -136,7 +143,11 @@ fn suffer_all(ensemble: &mut Ensemble, load: &Load, ordeal: &Ordeal, random: &mu
     let mut faults: Vec<_> = ordeal.faults[..count].iter().copied().rev().collect();
     while let Some(fault) = faults.pop().filter(|_| !load.has_failed()) {
         println!("{:?} {fault:?}", begun.elapsed());
-        suffer(ensemble, load, fault, random);
+        if ordeal.layout.spares > 0 {
+            suffer_while_changing(ensemble, load, fault, random);
+        } else {
+            suffer(ensemble, load, fault, random);
+        }
         if faults.is_empty() && long.is_some_and(|long| begun.elapsed() < long) {
             faults.push(random.pick(ordeal.faults));
         }
@@ -146,43 +157,20 @@ fn suffer_all(ensemble: &mut Ensemble, load: &Load, ordeal: &Ordeal, random: &mu
 fn promises_hold(engine: Engine, ordeal: &Ordeal) {
     let seed = number("OSTLER_FAULT_SEED").unwrap_or(1);
     // Snapshots and new segments of the log come often, so that members catch up in every way.
-    let settings = ["snapCount=3000", "preAllocSize=4096", "maxSessionTimeout=60000"];
+    let mut settings = vec!["snapCount=3000", "preAllocSize=4096", "maxSessionTimeout=60000"];
+    if ordeal.layout.spares > 0 {
+        settings.extend(SETTINGS);
+    }
     let mut ensemble = Ensemble::start_as(engine, ordeal.layout.clone(), &settings);
+    if ordeal.layout.spares > 0 {
+        ensemble.settle();
+        ensemble.launch_spares();
+    }
     prepare(ensemble.address(1));
     let clients = CLIENTS * ensemble.servers().len();
-    let load = Load::start(ensemble.addresses(), clients, seed);
+    let load = Load::start(ensemble.all_addresses(), clients, seed);
     suffer_all(&mut ensemble, &load, ordeal, &mut Random::new(seed));
-    let epoch = load.shared.epoch;
-    let (evidence, rest) = load.end();
-    ensemble.await_that("the ephemerals of lost sessions are gone", |ensemble| {
-        std::thread::sleep(Duration::from_millis(300));
-        (!has_leftovers(&tree(ensemble.address(1))?, &evidence)).then_some(())
-    });
-    // A client that is refused once comes back.
-    let trees: Vec<Tree> = ensemble
-        .addresses()
-        .into_iter()
-        .map(|member| ensemble.await_that("a member shows its tree", |_| tree(member)))
-        .collect();
-    for (number, tree) in trees.iter().enumerate() {
-        let difference = difference(&trees[0], tree);
-        assert_eq!(difference, None, "members 1 and {} show the same", number + 1);
-    }
-    drop(rest);
-    judge(&trees[0], &evidence);
-    let calls = history(ensemble.address(1), &evidence, epoch.elapsed().as_nanos() as u64);
-    let unknown = calls.iter().filter(|call| call.answer == Answer::Unknown).count();
-    let writes: usize = evidence.iter().map(|known| known.written.len()).sum();
-    let expired: u64 = evidence.iter().map(|known| known.expired).sum();
-    println!(
-        "{engine:?}, {:?}: {writes} writes, {} calls on registers, {unknown} without an answer; {expired} sessions expired",
-        ensemble.servers(),
-        calls.len()
-    );
-    linear::check(&calls).unwrap_or_else(|broken| panic!("{broken}"));
-    if number("OSTLER_FAULT_SECONDS").is_some() {
-        porcupine::check(&calls);
-    }
+    conclude(&mut ensemble, load, &format!("{engine:?}"), number("OSTLER_FAULT_SECONDS").is_some());
 }
 
 #[test]
@@ -213,4 +201,14 @@ fn promises_hold_beside_an_observer_with_raft() {
 #[test]
 fn promises_hold_beside_an_observer_with_paxos() {
     promises_hold(Engine::Paxos, &Ordeal::with_observer());
+}
+
+#[test]
+fn promises_hold_while_members_come_and_go_with_raft() {
+    promises_hold(Engine::Raft, &Ordeal::of_change());
+}
+
+#[test]
+fn promises_hold_while_members_come_and_go_with_paxos() {
+    promises_hold(Engine::Paxos, &Ordeal::of_change());
 }
