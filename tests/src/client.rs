@@ -1,7 +1,8 @@
 //! Other people's clients, as programs that are told where the server is.
 //!
 //! A program prints what it has passed, `RESTART 0x<session>` when it wants the server of that session killed and started again on its
-//! data (it is answered `RESTARTED`), and `PASSED` as its last line. Everything else it has to say is for people.
+//! data (it is answered `RESTARTED`), `SPARE` when it wants a server that it can add to the ensemble (it is answered the line of an observer, or
+//! `NONE` where there is no ensemble), and `PASSED` as its last line. Everything else it has to say is for people.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,10 +12,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::ensemble::{Engine, Ensemble};
-use crate::process::{
-    Kind, SUPER_DIGEST, Server, cache, four_letter_word, have_tools, lock_cache, repository,
-};
+use crate::change::SETTINGS;
+use crate::ensemble::{Engine, Ensemble, Layout, Role};
+use crate::process::{Kind, Server, cache, four_letter_word, have_tools, lock_cache, repository};
 
 /// How long one client program may take in all.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(300);
@@ -69,9 +69,10 @@ impl Subject {
         if Kind::under_test() != Kind::Ostler {
             return None;
         }
-        let digest = format!("DigestAuthenticationProvider.superDigest={SUPER_DIGEST}");
-        let settings = ["extendedTypesEnabled=true", "ostler.linearizableReads=true", &digest];
-        Some(Subject::Three(Ensemble::start(Engine::Raft, 3, &settings), None))
+        let settings =
+            [&SETTINGS[..], &["extendedTypesEnabled=true", "ostler.linearizableReads=true"]].concat();
+        let layout = Layout { spares: 1, ..Layout::voters(3) };
+        Some(Subject::Three(Ensemble::start_as(Engine::Raft, layout, &settings), None))
     }
 
     /// What clients are told: one address, or several with commas between them.
@@ -98,6 +99,17 @@ impl Subject {
                 println!("server.{server} of session {session:#x} is killed");
                 ensemble.kill(server);
                 *down = Some(server);
+            }
+        }
+    }
+
+    /// Starts a server that is no member; answers the line that makes it an observer.
+    pub fn spare(&mut self) -> String {
+        match self {
+            Subject::One(_) => "NONE".to_owned(),
+            Subject::Three(ensemble, _) => {
+                ensemble.launch_spares();
+                ensemble.entry_as(4, Role::Observer)
             }
         }
     }
@@ -130,6 +142,9 @@ pub fn run(program: &Path, arguments: &[&str], mut subject: Subject) {
             subject.kill(i64::from_str_radix(session, 16).expect("a session"));
             subject.launch();
             program.answer("RESTARTED");
+        }
+        if line == "SPARE" {
+            program.answer(&subject.spare());
         }
         passed |= line == "PASSED";
     }

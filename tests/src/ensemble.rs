@@ -155,9 +155,9 @@ impl Ensemble {
 
     fn entry_at(&self, server: u8, peer: SocketAddr, role: Role) -> String {
         let role = if role == Role::Observer { "observer" } else { "participant" };
-        // The second port is the election port of ZooKeeper, which Ostler does not use.
-        let (port, client) = (peer.port(), self.members[&server].client);
-        format!("server.{server}=127.0.0.1:{port}:{port}:{role};{client}")
+        // Ostler does not use ZooKeeper's election port, and Curator wants to see one.
+        let (port, election, client) = (peer.port(), peer.port() + 30_000, self.members[&server].client);
+        format!("server.{server}=127.0.0.1:{port}:{election}:{role};{client}")
     }
 
     /// Has the members agree on the addresses of their doors: the leader that founded the ensemble has told its own without one.

@@ -1,7 +1,8 @@
 """kazoo against a server: `client.py HOST:PORT[,HOST:PORT…]`.
 
 Prints one line per passed check and `PASSED` at the end. Prints `RESTART 0x<session>` when it wants the server of that
-session killed and started again, and waits for `RESTARTED` on its standard input.
+session killed and started again, and waits for `RESTARTED` on its standard input; prints `SPARE` when it wants a server
+to add to the ensemble, and waits for its line.
 """
 
 import datetime
@@ -15,6 +16,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import (
     BadVersionError,
     InvalidACLError,
+    NewConfigNoQuorumError,
     NoAuthError,
     NoChildrenForEphemeralsError,
     NodeExistsError,
@@ -296,6 +298,39 @@ def large(zk):
     assert len(zk.get_children("/kazoo/many")) == 1000
 
 
+def members(zk):
+    """A fourth server becomes an observer and goes again."""
+    print("SPARE", flush=True)
+    spare = sys.stdin.readline().strip()
+    if spare == "NONE":
+        return
+    refuses(NoAuthError, zk.reconfig, joining=spare, leaving=None, new_members=None)
+    admin = connect(auth_data=[("digest", "super:test")])
+    before = admin.get("/zookeeper/config")[0].decode()
+    version = int(before.rpartition("version=")[2], 16)
+    refuses(BadVersionError, admin.reconfig, joining=spare, leaving=None, new_members=None, from_config=version + 1)
+    nobody = ",".join(f"server.{number}=127.0.0.1:{number}:{number};{number}" for number in (5, 6, 7))
+    refuses(NewConfigNoQuorumError, admin.reconfig, joining=None, leaving=None, new_members=nobody)
+    configs = queue.Queue()
+    DataWatch(zk, "/zookeeper/config", lambda data, stat: configs.put(data.decode()))
+    assert configs.get(timeout=WAIT) == before
+    # A server that is only about to ask is a member on paper until it comes.
+    data, stat = admin.reconfig(joining=spare, leaving=None, new_members=None, from_config=version)
+    after = data.decode()
+    assert f"{spare}\n" in after, after
+    assert int(after.rpartition("version=")[2], 16) == stat.mzxid > version, (after, stat)
+    assert configs.get(timeout=WAIT) == after == admin.get("/zookeeper/config")[0].decode()
+    fourth = KazooClient(hosts=spare.rpartition(";")[2], timeout=10.0)
+    fourth.start(timeout=WAIT)
+    fourth.set("/kazoo", b"through the fourth")
+    assert zk.get("/kazoo")[0] == b"through the fourth"
+    leave(fourth)
+    data, _ = admin.reconfig(joining=None, leaving="4", new_members=None)
+    assert "server.4=" not in data.decode(), data
+    assert configs.get(timeout=WAIT) == data.decode()
+    leave(admin)
+
+
 def restart(zk):
     """The session and its ephemerals outlive the server's process.
 
@@ -330,7 +365,7 @@ def main():
     logging.basicConfig(level=logging.ERROR)
     zk = connect()
     checks = [crud, sequential, ephemerals, watches, watcher_recipes, acls, transactions]
-    checks += [locks, leadership, collections, barriers, large, restart]
+    checks += [locks, leadership, collections, barriers, large, members, restart]
     for check in checks:
         check(zk)
         print("passed", check.__name__, flush=True)

@@ -12,6 +12,8 @@ import org.apache.zookeeper.Watcher.Event.EventType;
 final class Check {
     static final int WAIT_SECONDS = 20;
 
+    private static final BufferedReader ANSWERS = new BufferedReader(new InputStreamReader(System.in));
+
     private Check() {}
 
     interface Part {
@@ -64,7 +66,16 @@ final class Check {
 
     /** Has the server of that session killed and started again. */
     static void restartServer(long session) throws IOException {
-        System.out.println("RESTART 0x" + Long.toHexString(session));
-        equal("RESTARTED", new BufferedReader(new InputStreamReader(System.in)).readLine());
+        equal("RESTARTED", ask("RESTART 0x" + Long.toHexString(session)));
+    }
+
+    /** Has a server started that can be added to the ensemble; answers its line, or NONE. */
+    static String spareServer() throws IOException {
+        return ask("SPARE");
+    }
+
+    private static String ask(String line) throws IOException {
+        System.out.println(line);
+        return ANSWERS.readLine();
     }
 }

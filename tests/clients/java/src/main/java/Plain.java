@@ -18,6 +18,7 @@ import org.apache.zookeeper.Watcher.WatcherType;
 import org.apache.zookeeper.ZooDefs.Ids;
 import org.apache.zookeeper.ZooDefs.Perms;
 import org.apache.zookeeper.ZooKeeper;
+import org.apache.zookeeper.admin.ZooKeeperAdmin;
 import org.apache.zookeeper.data.ACL;
 import org.apache.zookeeper.data.Id;
 import org.apache.zookeeper.data.Stat;
@@ -185,6 +186,29 @@ public final class Plain {
         Check.equal(Code.NONODE.intValue(), ((OpResult.ErrorResult) results.get(2)).getErr());
     }
 
+    /** A fourth server becomes an observer and goes again. */
+    private static void members(ZooKeeper zk) throws Exception {
+        String spare = Check.spareServer();
+        if (spare.equals("NONE")) {
+            return;
+        }
+        ZooKeeperAdmin admin = new ZooKeeperAdmin(server, 10_000, event -> {});
+        Check.refuses(Code.NOAUTH, () -> admin.reconfigure(spare, null, null, -1, new Stat()));
+        admin.addAuthInfo("digest", bytes("super:test"));
+        BlockingQueue<WatchedEvent> changed = new LinkedBlockingQueue<>();
+        String before = new String(zk.getConfig(event -> keep(changed, event), null));
+        long version = Long.parseLong(before.substring(before.indexOf("version=") + 8), 16);
+        Check.refuses(Code.BADVERSION, () -> admin.reconfigure(spare, null, null, version + 1, new Stat()));
+        Stat stat = new Stat();
+        String after = new String(admin.reconfigure(spare, null, null, version, stat));
+        Check.that(after.contains(spare + "\n") && after.endsWith("version=" + Long.toHexString(stat.getMzxid())), after);
+        Check.next(changed, EventType.NodeDataChanged, "/zookeeper/config");
+        Check.equal(after, new String(zk.getConfig(false, null)));
+        String removed = new String(admin.reconfigure(null, "4", null, -1, new Stat()));
+        Check.that(!removed.contains("server.4="), removed);
+        admin.close();
+    }
+
     /** The session, its ephemerals and all kinds of watches outlive the server's process. */
     private static void restart(ZooKeeper control) throws Exception {
         BlockingQueue<WatchedEvent> session = new LinkedBlockingQueue<>();
@@ -239,6 +263,7 @@ public final class Plain {
         Check.passed("persistent watches", () -> persistentWatches(zk));
         Check.passed("acls", () -> acls(zk));
         Check.passed("multi", () -> multi(zk));
+        Check.passed("members", () -> members(zk));
         Check.passed("restart", () -> restart(zk));
         zk.close();
         System.out.println("PASSED");
