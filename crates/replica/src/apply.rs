@@ -93,6 +93,9 @@ impl Replica {
             let command = command.unwrap_or_else(|e| {
                 panic!("entry {} is agreed and durable but holds no command: {e}", entry.index)
             });
+            if self.barriers.is_anybody_waiting() {
+                self.answer_before(&command, machine, outlet);
+            }
             self.reply.clear();
             let applied = machine.apply(&header, &command, &mut self.reply, outlet);
             self.complete(&command, &applied, machine, outlet);
@@ -184,11 +187,24 @@ impl Replica {
         let Some(line) = self.lines.get_mut(&session) else { return };
         let reached = self.barriers.reached();
         while let Some(waiting) = line.take_ready(reached) {
-            match waiting {
-                Waiting::Local { token, request, .. } => outlet.local(machine, token, session, &request),
-                Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
-                Waiting::Command { .. } => unreachable!("take_ready never takes a command"),
-            }
+            answer(waiting, session, machine, outlet);
         }
+    }
+
+    /// Answers what this command's session asked before it. Whoever leads a group alone may have agreed on a command before it has applied
+    /// what an earlier read has to wait for.
+    fn answer_before(&mut self, command: &Command<'_>, machine: &Machine, outlet: &mut impl Outlet) {
+        let Some(line) = self.lines.get_mut(&command.session) else { return };
+        while let Some(waiting) = line.take_before(command.cxid, command.opcode) {
+            answer(waiting, command.session, machine, outlet);
+        }
+    }
+}
+
+fn answer(waiting: Waiting, session: i64, machine: &Machine, outlet: &mut impl Outlet) {
+    match waiting {
+        Waiting::Local { token, request, .. } => outlet.local(machine, token, session, &request),
+        Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
+        Waiting::Command { .. } => unreachable!("a command is never taken without its result"),
     }
 }

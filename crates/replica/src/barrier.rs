@@ -57,6 +57,11 @@ impl Barriers {
         }
     }
 
+    /// Whether any session waits for a moment.
+    pub(crate) fn is_anybody_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The latest moment that is past.
     pub(crate) fn reached(&self) -> Moment {
         self.reached

@@ -77,6 +77,17 @@ impl Line {
         })
     }
 
+    /// Takes the head if all that is before this command of the session, which is about to be applied, is waiting for a moment. The command
+    /// got its place after the moment, so the moment is past.
+    pub(crate) fn take_before(&mut self, cxid: i32, applied: i32) -> Option<Waiting> {
+        let is_command = |waiting: &&Waiting| matches!(waiting, Waiting::Command { .. });
+        let is_next = match self.queue.iter().find(is_command) {
+            Some(Waiting::Command { xid, opcode, .. }) => (*xid, *opcode) == (cxid, applied),
+            _ => false,
+        };
+        self.queue.pop_front_if(|head| is_next && !is_command(&&*head))
+    }
+
     /// Notes that the oldest command that was not on its way is now.
     pub(crate) fn sent(&mut self) {
         for waiting in &mut self.queue {
@@ -148,6 +159,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use state::auth::Identities;
+
     use super::*;
 
     #[test]
@@ -161,6 +174,24 @@ mod tests {
         assert_eq!(line.take_command(1, 5), Some(token));
         assert!(matches!(line.take_ready(0), Some(Waiting::Refused { xid: 2, .. })));
         assert!(line.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_a_moment_is_answered_before_the_next_command() {
+        let mut line = Line::default();
+        let token = Token(1);
+        let request = LocalRequest {
+            xid: 1,
+            opcode: 9,
+            body: Box::default(),
+            identities: Identities::from_ip("::1").into(),
+        };
+        line.push(Waiting::Local { token, request, moment: 5 });
+        line.push(Waiting::Command { token, xid: 2, opcode: 5, sent: true });
+        assert!(line.take_before(3, 5).is_none(), "another server's command says nothing");
+        assert!(matches!(line.take_before(2, 5), Some(Waiting::Local { .. })));
+        assert!(line.take_before(2, 5).is_none(), "the command stays");
+        assert_eq!(line.take_command(2, 5), Some(token));
     }
 
     #[test]

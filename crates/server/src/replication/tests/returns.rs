@@ -89,7 +89,7 @@ fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
         let leader = elected(&trio).expect("somebody leads");
         let behind = leader % 3 + 1;
         // The first entry that is longer holds the secret.
-        trio.hard_of_hearing = Some((behind, 100));
+        trio.loses = Box::new(move |_, to, bytes| to == behind && bytes > 100);
         trio.until("all serve", Trio::all_serve);
         assert!(!trio.members[&behind].machine().is_initialized(), "{engine}: it hears too well");
         let (_, session, passwd) = trio.connect(leader, None);
@@ -181,7 +181,7 @@ fn a_voter_that_missed_the_founding_founds_nothing_with_an_empty_disk() {
     for engine in ENGINES {
         let mut trio = Trio::new(engine);
         // It hears who else is there, and not that they are its founders.
-        trio.hard_of_hearing = Some((2, 30));
+        trio.loses = Box::new(|_, to, bytes| to == 2 && bytes > 30);
         trio.until("two have founded it", |e| [1, 3].iter().all(|server| e.members[server].is_serving()));
         let (wire, ..) = trio.connect(1, None);
         assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/kept", 0)).0.err, 0, "{engine}");
@@ -194,7 +194,7 @@ fn a_voter_that_missed_the_founding_founds_nothing_with_an_empty_disk() {
         trio.crash(3);
         trio.disks.insert(3, SimDisk::new(77));
         trio.start(3);
-        trio.hard_of_hearing = None;
+        trio.loses = Box::new(|_, _, _| false);
         for _ in 0..2_000 {
             trio.step();
         }
