@@ -331,7 +331,8 @@ impl Replica {
             }
             return true;
         }
-        if self.alone {
+        // Where members come and go, others may have forwarded something before they went.
+        if self.alone && !self.settings.features.has(Features::RECONFIG) {
             return true;
         }
         let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
