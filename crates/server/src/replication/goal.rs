@@ -35,7 +35,7 @@ pub(super) enum Step {
     Wait,
     /// Everybody is what he is to be, but for those who are not there, and perhaps the leader itself, which is to go last.
     Done,
-    /// There are not enough of those that are to vote, and nobody has gone for their sake yet.
+    /// Of those that are to vote there is no majority, or not all, and somebody is to go for their sake.
     Short,
     /// The next one to go has to wait: without it too few would be heard of.
     Blocked,
@@ -100,8 +100,15 @@ impl Look<'_> {
         if !is_majority(there, self.wanted_voters().count()) {
             return Step::Short;
         }
-        let leaving = if strict { self.leaving() } else { None };
-        leaving.unwrap_or(Step::Done)
+        if !strict {
+            return Step::Done;
+        }
+        // As long as one that is to vote has not come, nobody goes: there would be fewer voters than before and than there are to be.
+        let goes = |member: &MemberId| !self.is_to_vote(server_of(*member));
+        if there < self.wanted_voters().count() && self.voters().iter().any(goes) {
+            return Step::Short;
+        }
+        self.leaving().unwrap_or(Step::Done)
     }
 
     fn is_anybody_coming(&self) -> bool {
@@ -268,6 +275,8 @@ mod tests {
             ("the leader goes last", &[1, 2, 3], &[], &[2, 3], &[2, 3], &[], Step::Done),
             ("too few of the new ones are here", &[1, 2], &[], &[1, 5, 6, 7], &[2], &[], Step::Short),
             ("so nobody goes", &[1, 2, 3], &[], &[1, 5], &[2, 3], &[], Step::Short),
+            ("nor if only one has not come", &[1, 2, 3], &[], &[1, 2, 4], &[2, 3], &[], Step::Short),
+            ("nor the leader", &[1, 2, 3], &[], &[2, 3, 4], &[2, 3], &[], Step::Short),
         ] {
             let status = status(voters, learners);
             let step = look(&status, wanted, heard, waiting, |look| look.step(true));

@@ -129,7 +129,9 @@ impl<T: Transport> Driver<T> {
     /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
     /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
     pub(crate) fn lost_sight(&mut self, server: u8) {
-        self.bulletin.lose(server, self.shared.clock.elapsed_ms());
+        let now_ms = self.shared.clock.elapsed_ms();
+        self.bulletin.lose(server, now_ms);
+        self.roster.lose(server, now_ms);
         let role = self.replica.role();
         if role.leader.is_some_and(|leader| replica::server_of(leader) == server) {
             for _ in 0..self.election_ticks {
@@ -151,6 +153,7 @@ impl<T: Transport> Driver<T> {
         if self.is_newcomer() {
             if now_ms >= self.company.touch_due_ms {
                 self.company.touch_due_ms = now_ms + ANNOUNCE_MS;
+                self.keep_directory();
                 self.announce();
             }
             self.company.tick_due_ms = now_ms + TICK_MS;
@@ -175,6 +178,7 @@ impl<T: Transport> Driver<T> {
             }
             if self.replica.leads() {
                 self.tend_members();
+                self.tell_absent();
             }
         }
         self.mind_pace(now_ms);

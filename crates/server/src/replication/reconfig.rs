@@ -20,6 +20,7 @@ use state::members::{Aim, servers_of, text_of};
 use wire::jute::Put as _;
 
 use super::goal::{Look, Step};
+use super::members::TICK_MS;
 use super::{Driver, Fatal};
 use crate::config::Servers;
 use crate::facts::MemberChange;
@@ -146,6 +147,18 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Tells those that are to be members and are not heard of as such: they may know nobody of those there are now.
+    pub(super) fn tell_absent(&mut self) {
+        let (wanted, _) = self.wanted();
+        let membership = self.replica.engine().status().membership;
+        let (heard, _) = self.who_is_there();
+        let is_here = |member: &MemberId| membership.contains(*member);
+        let here: BTreeSet<u8> = heard.into_iter().filter(is_here).map(replica::server_of).collect();
+        for server in wanted.keys().filter(|server| !here.contains(server)) {
+            self.tell_servers(*server);
+        }
+    }
+
     /// Another member says who the members are.
     pub(super) fn hear_servers(&mut self, version: i64, text: &str) {
         let is_news = self.reconfig.told.as_ref().is_none_or(|(known, _)| *known <= version);
@@ -212,7 +225,9 @@ impl<T: Transport> Driver<T> {
 
     fn who_is_there(&self) -> (BTreeSet<MemberId>, BTreeSet<u8>) {
         let now_ms = self.shared.clock.elapsed_ms();
-        (self.roster.heard_lately(now_ms), self.roster.waiting(now_ms))
+        // Whoever is silent for longer may be gone, and a vote must not be taken from another for its sake.
+        let silence_ms = 2 * i64::from(self.election_ticks) * TICK_MS;
+        (self.roster.heard_within(now_ms, silence_ms), self.roster.waiting(now_ms))
     }
 
     /// Nothing is to change: those who are not there yet come in, and a leader that has no place any more goes.

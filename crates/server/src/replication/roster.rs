@@ -25,6 +25,8 @@ pub(super) struct Roster {
     newcomers: BTreeMap<u8, Request>,
     /// When each member was last heard of, in ms of the server's clock. One that was replaced may go on speaking under its old id.
     heard_ms: BTreeMap<MemberId, i64>,
+    /// When the connection of each server was last lost, by the same clock.
+    lost_ms: BTreeMap<u8, i64>,
 }
 
 #[derive(Debug)]
@@ -55,9 +57,18 @@ impl Roster {
         lately.map(|(server, _)| *server).collect()
     }
 
-    /// Members that were heard of lately.
-    pub(super) fn heard_lately(&self, now_ms: i64) -> BTreeSet<MemberId> {
-        self.heard_ms.iter().filter(|(_, ms)| now_ms - **ms <= ALIVE_MS).map(|(member, _)| *member).collect()
+    /// Members that were heard of within that time, and whose connections have not ended since.
+    pub(super) fn heard_within(&self, now_ms: i64, within_ms: i64) -> BTreeSet<MemberId> {
+        let is_up = |member: MemberId, heard_ms: i64| {
+            let lost_ms = self.lost_ms.get(&replica::server_of(member));
+            now_ms - heard_ms <= within_ms && lost_ms.is_none_or(|lost_ms| heard_ms > *lost_ms)
+        };
+        self.heard_ms.iter().filter(|(member, ms)| is_up(**member, **ms)).map(|(member, _)| *member).collect()
+    }
+
+    /// The connection of a server has ended.
+    pub(super) fn lose(&mut self, server: u8, now_ms: i64) {
+        self.lost_ms.insert(server, now_ms);
     }
 
     /// A member was heard of.
@@ -174,6 +185,19 @@ mod tests {
     fn the_next_disk_of_a_server_is_another_member_of_the_same_number() {
         let next = next_disk(next_disk(MemberId(3)));
         assert_eq!((next, replica::server_of(next)), (MemberId(0x203), 3));
+    }
+
+    #[test]
+    fn whoever_is_silent_or_has_lost_its_connection_is_not_there() {
+        let mut roster = Roster::default();
+        roster.heard(MemberId(2), 100);
+        roster.heard(MemberId(3), 300);
+        assert_eq!(roster.heard_within(400, 300), [MemberId(2), MemberId(3)].into());
+        assert_eq!(roster.heard_within(401, 300), [MemberId(3)].into(), "the other one is silent");
+        roster.lose(3, 350);
+        assert_eq!(roster.heard_within(400, 300), [MemberId(2)].into(), "its connection has ended");
+        roster.heard(MemberId(3), 360);
+        assert_eq!(roster.heard_within(400, 300), [MemberId(2), MemberId(3)].into(), "it is back");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Members come and go while the ensemble works.
 
+use replica::peer::PeerMessage;
+use state::command::Command;
 use state::members::text_of;
+use storage::disk::SimDisk;
 use wire::code::ErrorCode;
 use wire::jute::{Put as _, Reader};
 use wire::opcode::Opcode;
@@ -8,6 +11,7 @@ use wire::record::{GetDataReply, Reconfig};
 
 use super::ensemble::{ENGINES, Trio, Wire, config_of, create, member, read};
 use crate::config::{Config, EngineKind, Servers};
+use crate::replication::GROUP;
 use crate::simulation::Member;
 
 /// A server of an ensemble of these, which may change; everybody may change it.
@@ -298,10 +302,10 @@ fn the_version_in_the_answer_is_the_version_in_force() {
         });
         ensemble.until("there is an aim", |e| e.members[&leader].machine().members().aim.is_some());
         // What is to finish it is not agreed on for some time.
-        ensemble.hard_of_hearing = Some((3 - leader, 0));
+        ensemble.loses = Box::new(move |_, to, _| to == 3 - leader);
         (0..100).for_each(|_| ensemble.step());
         assert_eq!(wire.take(), None, "{engine}");
-        ensemble.hard_of_hearing = None;
+        ensemble.loses = Box::new(|_, _, _| false);
         let text = |body: &[u8]| {
             let reply = GetDataReply::decode(&mut Reader::new(body)).unwrap();
             String::from_utf8(reply.data.unwrap().to_vec()).unwrap()
@@ -310,5 +314,80 @@ fn the_version_in_the_answer_is_the_version_in_force() {
         (0..100).for_each(|_| ensemble.step());
         let (_, body) = ensemble.call(&wire, 2, Opcode::GetData, &read("/zookeeper/config"));
         assert_eq!(text(&body), told, "{engine}");
+    }
+}
+
+/// Says something to the server as another one.
+fn tell(ensemble: &mut Trio, to: u8, from: u8, message: &PeerMessage) {
+    let mut frame = Vec::new();
+    message.put(GROUP, &mut frame);
+    ensemble.members.get_mut(&to).unwrap().receive(from, frame.into()).expect("it goes on");
+}
+
+/// A server that was removed repeated what a client had asked there, long after that client had gone on with another server. The leader
+/// was alone by then, and a leader that is alone did not look at where a session is: it did the old requests behind newer ones of the
+/// same session. (Seeds 828 and 1443 of the simulator.)
+#[test]
+fn what_a_removed_server_forwards_late_is_not_done() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of([changeable(1, engine, &[1])]);
+        ensemble.until("it serves alone", Trio::all_serve);
+        let (wire, session, _) = ensemble.connect(1, None);
+        // It is one of those the leader hears, as while it is taken in again.
+        let servers = PeerMessage::Servers { version: i64::MAX, text: text_of(&servers_of(&[1, 2])) };
+        tell(&mut ensemble, 1, 2, &servers);
+        for _ in 0..20 {
+            ensemble.step();
+        }
+        let mut commands = Vec::new();
+        let (opcode, body) = (Opcode::Create as i32, create("/late", 0));
+        Command { session, cxid: 1, opcode, identities: &[], body: &body }.put(&mut commands);
+        let term = ensemble.members[&1].role().term;
+        tell(
+            &mut ensemble,
+            1,
+            2,
+            &PeerMessage::Forward { term, life: 1, number: 0, commands: commands.into() },
+        );
+        for _ in 0..20 {
+            ensemble.step();
+        }
+        let found = ensemble.call(&wire, 2, Opcode::GetData, &read("/late")).0.err;
+        assert_eq!(found, ErrorCode::NoNode as i32, "{engine}");
+    }
+}
+
+/// A server lost its disk while all others of its file were replaced but one, which does not lead. It told those of its file again and
+/// again that it is there, and the leader was not among them. So did one that still had its data. (Seeds 887, 1243 and 2240 of the
+/// simulator.)
+#[test]
+fn a_server_that_knows_none_but_a_follower_is_taken_in() {
+    for (engine, keeps_disk) in ENGINES.into_iter().flat_map(|engine| [(engine, true), (engine, false)]) {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        for new in [4, 5] {
+            ensemble.add(changeable(new, engine, &[1, 2, 3, 4, 5]));
+        }
+        ensemble.members[&2].ask_lead();
+        ensemble.until("the second one leads", |e| e.leader() == Some(2));
+        (0..100).for_each(|_| ensemble.step());
+        let (wire, ..) = ensemble.connect(2, None);
+        ensemble.crash(1);
+        let text = ensemble.reconfig(&wire, 1, &[4, 5], "3").unwrap();
+        assert!(text.contains("server.1="), "{engine}: {text}");
+        ensemble.until("the new ones serve", |e| e.members[&4].is_serving() && e.members[&5].is_serving());
+        ensemble.members[&4].ask_lead();
+        ensemble.until("a new one leads", |e| e.leader() == Some(4));
+        // Its old place is given away, as after many a change while it was away.
+        let (wire, ..) = ensemble.connect(5, None);
+        assert!(ensemble.reconfig(&wire, 1, &[], "1").is_ok(), "{engine}");
+        assert!(ensemble.reconfig(&wire, 2, &[1], "").is_ok(), "{engine}");
+        ensemble.crash(3);
+        if !keeps_disk {
+            ensemble.disks.insert(1, SimDisk::new(77));
+        }
+        ensemble.start(1);
+        ensemble.until("it serves", |e| e.members[&1].is_serving());
+        ensemble.until_voters(4, &[1, 2, 4, 5]);
     }
 }
