@@ -14,7 +14,7 @@ use crate::book::Book;
 use crate::checkers::Violation;
 use crate::history::{Call, History, Received, Reply};
 use crate::random::Random;
-use crate::workload;
+use crate::workload::{self, Operator};
 
 /// Longest frame a server may send.
 const FRAME_BYTES_MAX: usize = 1 << 24;
@@ -68,6 +68,8 @@ pub struct Client {
     only_reads: bool,
     /// Whether it proves who it is.
     secret: Option<String>,
+    /// It may change the members.
+    operator: Option<Operator>,
     session: Option<Session>,
     connection: Option<Connection>,
     book: Book,
@@ -93,6 +95,7 @@ impl Client {
             timeout_ms,
             only_reads,
             secret,
+            operator: None,
             session: None,
             connection: None,
             book: Book::default(),
@@ -101,6 +104,16 @@ impl Client {
             silent_until_us: 0,
             retry_at_us: 0,
             calm: false,
+        }
+    }
+
+    /// Lets it change the members.
+    pub fn with_operator(self, operator: Operator) -> Client {
+        Client {
+            operator: Some(operator),
+            secret: Some(workload::SUPER.to_owned()),
+            only_reads: false,
+            ..self
         }
     }
 
@@ -136,14 +149,18 @@ impl Client {
         if !self.calm && self.random.percent(1) {
             return self.misbehave(now_us, history);
         }
+        if self.calm && connection.read_only && self.random.percent(10) {
+            // As ZooKeeper's client it looks for a server that takes writes.
+            self.give_up(now_us, history);
+            return vec![Wish::Close];
+        }
         let room = IN_FLIGHT_MAX.saturating_sub(connection.in_flight.len());
         let wanted =
             if self.calm { usize::from(self.random.percent(10)) } else { self.random.below(4) as usize };
         let mut bytes = Vec::new();
         for _ in 0..room.min(wanted) {
             let data = format!("c{}x{}", self.number, self.next_xid);
-            let (opcode, body) =
-                if self.calm { workload::proof(&data) } else { workload::next(&mut self.random, &data) };
+            let (opcode, body) = self.choose(&data);
             self.ask(now_us, opcode, body, history, &mut bytes);
         }
         let quiet_us = self.connection.as_ref().map_or(0, |connection| now_us - connection.sent_us);
@@ -154,6 +171,18 @@ impl Client {
             wishes.push(Wish::Send(bytes));
         }
         wishes
+    }
+
+    /// What to ask next.
+    fn choose(&mut self, data: &str) -> workload::Asked {
+        let Some(operator) = self.operator.filter(|_| !self.calm) else {
+            return if self.calm { workload::proof(data) } else { workload::next(&mut self.random, data) };
+        };
+        match self.random.below(100) {
+            0..6 => workload::reconfig(&mut self.random, operator),
+            6..12 => workload::config(self.random.percent(50)),
+            _ => workload::next(&mut self.random, data),
+        }
     }
 
     /// Something clients do that their servers would rather they did not.
@@ -358,7 +387,8 @@ impl Client {
         self.request(now_us, xid::AUTH, Opcode::Auth as i32, body, history, out);
         if let Some(connection) = &mut self.connection {
             let mut identities = (*connection.identities).clone();
-            assert!(add_digest(&mut identities, secret.as_bytes(), None), "a name and a password");
+            let is_accepted = add_digest(&mut identities, secret.as_bytes(), Some(workload::SUPER_DIGEST));
+            assert!(is_accepted, "a name and a password");
             connection.identities = Arc::new(identities);
         }
     }

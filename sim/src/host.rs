@@ -70,6 +70,8 @@ pub struct Host {
     pub disk_fails: bool,
     /// The disk has no room: the process may refuse to start.
     pub disk_full: bool,
+    /// Who voted when its member last ran.
+    pub voters: Vec<u8>,
     /// A bit was flipped: the process may refuse to start, and then somebody gives the machine an empty disk.
     pub damaged: bool,
 }
@@ -100,6 +102,7 @@ impl Host {
             compared: 0,
             disk_fails: false,
             disk_full: false,
+            voters: Vec::new(),
             damaged: false,
         }
     }
@@ -182,7 +185,9 @@ impl Host {
                 News::Unlinked(from) => member.unlinked(from),
             }
         }
-        member.cycle()
+        let cycle = member.cycle();
+        self.voters = member.status().membership.voters.iter().map(|id| id.0 as u8).collect();
+        cycle
     }
 
     /// One turn of the connection thread. Says which connections were refused.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use server::config::{self, CommandLine, Config, EngineKind, Ensemble};
+use server::config::{self, CommandLine, Config, EngineKind, Ensemble, Servers};
 
 use crate::faults::{self, Fault};
 use crate::random::Random;
+use crate::workload::{self, Operator, SUPER_DIGEST};
 
 /// A run to be.
 #[derive(Clone, Debug)]
@@ -14,10 +15,14 @@ pub struct Plan {
     pub seed: u64,
     /// How members agree.
     pub engine: EngineKind,
-    /// How many there are; their numbers begin with 1.
+    /// How many servers there are; their numbers begin with 1.
     pub members: u8,
-    /// Whether the last of them does not vote.
+    /// How many of them found the ensemble. The others wait to be taken in.
+    pub founders: u8,
+    /// Whether the last of the founders does not vote.
     observer: bool,
+    /// Whether a client changes the members.
+    pub reconfigures: bool,
     /// How many clients there are.
     pub clients: usize,
     /// How long things go wrong, in µs.
@@ -46,13 +51,17 @@ impl Plan {
         let voters = *random.pick(&[3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 1]);
         // A server alone takes nobody in.
         let observer = voters > 1 && random.percent(15);
-        let members = voters + u8::from(observer);
+        let founders = voters + u8::from(observer);
+        let reconfigures = random.percent(35);
+        let members = founders + if reconfigures { random.below(3) as u8 } else { 0 };
         let faulty_us = random.between(2_000_000, 10_000_000);
         let mut plan = Plan {
             seed,
             engine,
             members,
+            founders,
             observer,
+            reconfigures,
             clients: random.between(1, 5) as usize,
             faulty_us,
             delay_us: *random.pick(&[(50, 300), (100, 2_000), (1_000, 15_000)]),
@@ -97,6 +106,7 @@ impl Plan {
             "znode.container.checkIntervalMs=300".to_owned(),
             "autopurge.snapRetainCount=3".to_owned(),
             format!("readonlymode.enabled={}", self.read_only_mode),
+            format!("DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"),
         ];
         let command_line = CommandLine {
             data_dir: Some(PathBuf::from("/data")),
@@ -107,14 +117,10 @@ impl Plan {
         config.server_id = id;
         config.storage.segment_bytes = self.segment_bytes;
         config.storage.snapshot_piece_bytes = self.piece_bytes;
-        let member =
-            config::Member { addresses: vec![("localhost".to_owned(), 1)], ..config::Member::default() };
+        config.requests.reconfig = self.reconfigures;
+        config.requests.standalone = !self.reconfigures;
         config.ensemble = Some(Ensemble {
-            members: (1..=self.members)
-                .map(|id| {
-                    (id, config::Member { observer: self.observer && id == self.members, ..member.clone() })
-                })
-                .collect(),
+            members: self.servers_in_file(id),
             engine: self.engine,
             election_timeout_ms: self.election_timeout_ms,
             heartbeat_ms: 40,
@@ -122,6 +128,24 @@ impl Plan {
             listen_on_all_ips: false,
         });
         config
+    }
+
+    /// The servers that the file of this one names: the founders and itself.
+    fn servers_in_file(&self, id: u8) -> Servers {
+        let mut servers: Servers =
+            (1..=self.founders).chain([id]).map(|id| (id, workload::server(id, false))).collect();
+        if self.observer {
+            servers.insert(self.founders, workload::server(self.founders, true));
+        }
+        servers
+    }
+
+    /// The client that changes the members; its number is the one after those of the others.
+    pub fn operator(&self) -> Option<Operator> {
+        let damage = |(_, fault): &(u64, Fault)| matches!(fault, Fault::Wipe { .. } | Fault::Flip { .. });
+        // What two voters know is lost with the disk of one, for nobody may go on without it.
+        let voters_min = if self.faults.iter().any(damage) { 3 } else { 1 };
+        self.reconfigures.then_some(Operator { servers: self.members, voters_min })
     }
 
     /// When a disk has no room: from and to, in µs.

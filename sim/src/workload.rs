@@ -1,5 +1,6 @@
 //! What clients ask for: every operation, on few paths, so that they meet.
 
+use server::config::Member;
 use wire::acl::{Acl, AclList, perms};
 use wire::opcode::Opcode;
 use wire::record::{
@@ -11,6 +12,20 @@ use wire::record::{
 use wire::stat::Stat;
 
 use crate::random::Random;
+
+/// What the client that changes the members proves to be, and how the servers know it.
+pub const SUPER: &str = "super:test";
+/// See [`SUPER`].
+pub const SUPER_DIGEST: &str = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+
+/// Whoever changes the members.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    /// How many servers there are.
+    pub servers: u8,
+    /// It never asks for fewer voters.
+    pub voters_min: usize,
+}
 
 /// Paths that come and go.
 const PATHS: [&str; 12] =
@@ -214,6 +229,46 @@ fn odd(random: &mut Random) -> Asked {
             cur_config_id: -1,
         })),
     }
+}
+
+/// The server of that number.
+pub fn server(id: u8, observer: bool) -> Member {
+    let role = if observer { ":observer" } else { "" };
+    format!("10.0.0.{id}:2888:3888{role};2181").parse().expect("a server")
+}
+
+/// A change of the members.
+pub fn reconfig(random: &mut Random, operator: Operator) -> Asked {
+    let line = |id: u8, observer: bool| format!("server.{id}={}", server(id, observer));
+    let any = |random: &mut Random| random.between(1, u64::from(operator.servers)) as u8;
+    let (mut joining, mut leaving, mut members) = (Vec::new(), Vec::new(), Vec::new());
+    if operator.voters_min > 1 || random.percent(40) {
+        let mut others: Vec<u8> = (1..=operator.servers).collect();
+        let voters = random.between(operator.voters_min as u64, u64::from(operator.servers));
+        for _ in 0..voters {
+            let id = others.swap_remove(random.below(others.len() as u64) as usize);
+            members.push(line(id, false));
+        }
+        members.extend(others.into_iter().filter(|_| random.percent(30)).map(|id| line(id, true)));
+    } else {
+        let joins = random.below(3);
+        joining.extend((0..joins).map(|_| line(any(random), random.percent(20))));
+        let leaves = random.below(2) + u64::from(joins == 0);
+        leaving.extend((0..leaves).map(|_| any(random).to_string()));
+    }
+    let text = |lines: Vec<String>| (!lines.is_empty()).then(|| lines.join(","));
+    let (joining, leaving, members) = (text(joining), text(leaving), text(members));
+    asked(&Request::Reconfig(Reconfig {
+        joining_servers: joining.as_deref(),
+        leaving_servers: leaving.as_deref(),
+        new_members: members.as_deref(),
+        cur_config_id: if random.percent(95) { -1 } else { random.below(1 << 33) as i64 },
+    }))
+}
+
+/// A look at the members.
+pub fn config(watch: bool) -> Asked {
+    asked(&Request::GetData(GetData { path: "/zookeeper/config", watch }))
 }
 
 /// A write that succeeds wherever it is applied, for a client that proves it is served.

@@ -1,6 +1,7 @@
 //! A server without its process: no threads, sockets, files or clock of its own. A simulator lends it all of these and says when what
 //! happens; everything else is the server's own code.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use state::machine::Machine;
 use storage::disk::Disk;
 
 use crate::clock::{Clock, ManualTime};
-use crate::config::Config;
+use crate::config::{Config, Servers};
 use crate::facts::{Facts, Source as _};
 use crate::inbox::Errand;
 use crate::io::IoThread;
@@ -31,11 +32,21 @@ pub use state::command::Features;
 
 /// Frames for other members, until the simulator fetches them.
 #[derive(Default)]
-struct Outbox(Vec<(u8, Bytes)>);
+struct Outbox {
+    frames: Vec<(u8, Bytes)>,
+    /// There is no way to others.
+    peers: BTreeSet<u8>,
+}
 
 impl Transport for Outbox {
+    fn set_peers(&mut self, peers: &Servers) {
+        self.peers = peers.keys().copied().collect();
+    }
+
     fn send(&mut self, to: u8, frame: &[u8]) {
-        self.0.push((to, Bytes::copy_from_slice(frame)));
+        if self.peers.contains(&to) {
+            self.frames.push((to, Bytes::copy_from_slice(frame)));
+        }
     }
 
     fn flush(&mut self) {}
@@ -128,7 +139,7 @@ impl Member {
 
     /// Frames for other members since the last call.
     pub fn take_frames(&mut self) -> Vec<(u8, Bytes)> {
-        std::mem::take(&mut self.driver.transport_mut().0)
+        std::mem::take(&mut self.driver.transport_mut().frames)
     }
 
     /// Entries this member has taken for agreed since the last call, in its order.

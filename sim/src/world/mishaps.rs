@@ -74,18 +74,21 @@ impl World {
                 self.set_loss(percent);
                 self.after(for_us, Event::LossEnds);
             }
-            Fault::Wipe { target, off_us } => {
+            Fault::Wipe { target, off_us } if self.bears_damage(target) => {
                 let id = self.aim(target);
                 self.switch_off(id, off_us);
                 let seed = self.random.number();
                 self.host(id).disk = storage::disk::SimDisk::new(seed);
             }
-            Fault::Flip { target, off_us } => {
+            Fault::Flip { target, off_us } if self.bears_damage(target) => {
                 let id = self.aim(target);
                 self.switch_off(id, off_us);
                 let mut random = self.random.fork();
                 let flipped = self.host(id).flip_bit(&mut random);
                 self.trace.tell(self.now_us, format_args!("a bit of {flipped:?}"));
+            }
+            Fault::Wipe { .. } | Fault::Flip { .. } => {
+                self.trace.tell(self.now_us, format_args!("the others could not go on without it"));
             }
             Fault::Snapshot { target } => {
                 let id = self.aim(target);
@@ -94,6 +97,13 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether all that is agreed is known to others, and they can go on: two voters, which there may be while members come and go,
+    /// cannot do without either.
+    fn bears_damage(&self, target: Target) -> bool {
+        let id = self.aim(target);
+        self.hosts.iter().all(|host| host.voters.len() > 2 || !host.voters.contains(&id))
     }
 
     /// Whom a fault befalls.

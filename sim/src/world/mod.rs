@@ -10,6 +10,9 @@ mod mishaps;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use consensus::engine::Role;
+use server::config::Servers;
+use state::members::servers_of;
 
 use crate::checkers::agreement::Agreement;
 use crate::checkers::{self, Violation};
@@ -147,9 +150,13 @@ impl World {
         let mut random = Random::new(plan.seed ^ 0x5EED);
         let hosts = (1..=plan.members).map(|id| Host::new(id, plan.config(id), random.fork())).collect();
         let network = Network::new(plan.members, random.fork(), plan.delay_us);
-        let clients = (0..plan.clients)
+        let mut clients: Vec<_> = (0..plan.clients)
             .map(|n| Client::new(n, random.fork(), plan.members, plan.read_only_mode))
             .collect();
+        if let Some(operator) = plan.operator() {
+            let client = Client::new(clients.len(), random.fork(), plan.members, plan.read_only_mode);
+            clients.push(client.with_operator(operator));
+        }
         World {
             random,
             now_us: 0,
@@ -189,7 +196,7 @@ impl World {
             let delay_us = self.random.below(50_000);
             self.after(delay_us, Event::Start { host: id, life: 0 });
         }
-        for client in 0..self.plan.clients {
+        for client in 0..self.clients.len() {
             let delay_us = self.random.below(400_000);
             self.after(delay_us, Event::Turn(client));
         }
@@ -279,14 +286,18 @@ impl World {
         }
     }
 
-    fn what_is_missing(&self) -> Option<String> {
+    fn what_is_missing(&mut self) -> Option<String> {
         let last = self.agreed_at_look;
+        let wanted = self.agreed_members();
         for host in &self.hosts {
             let Some(member) = &host.member else { return Some(format!("member {} does not run", host.id)) };
-            if member.applied_index() < last {
+            if member.applied_index() < last && wanted.contains_key(&host.id) {
                 let applied = member.applied_index();
                 return Some(format!("member {} is at entry {applied} of {last}", host.id));
             }
+        }
+        if let Some(other) = self.other_voters(&wanted) {
+            return Some(other);
         }
         let proofs = &self.history.calls[self.calls_before_calm..];
         for client in 0..self.clients.len() {
@@ -296,5 +307,29 @@ impl World {
             }
         }
         None
+    }
+
+    /// The members as the agreed log has them: those of the file at first.
+    fn agreed_members(&self) -> Servers {
+        let members = self.agreement.machine().members();
+        match &members.current {
+            Some(current) if self.plan.reconfigures => servers_of(&current.text),
+            _ => self.plan.config(1).ensemble.map(|ensemble| ensemble.members).unwrap_or_default(),
+        }
+    }
+
+    /// Whether others vote than are to vote, or a change of them is not over.
+    fn other_voters(&mut self, wanted: &Servers) -> Option<String> {
+        if self.agreement.machine().members().aim.is_some() {
+            return Some("a change of the members is not over".to_owned());
+        }
+        let to_vote = wanted.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server);
+        let to_vote: Vec<u8> = to_vote.collect();
+        let mut leaders = self.hosts.iter_mut().filter_map(|host| host.member.as_mut());
+        let leader = leaders.find(|member| member.role().role == Role::Leader && member.is_serving());
+        let Some(leader) = leader else { return Some("nobody leads".to_owned()) };
+        let mut voters: Vec<u8> = leader.status().membership.voters.iter().map(|id| id.0 as u8).collect();
+        voters.sort_unstable();
+        (voters != to_vote).then(|| format!("{voters:?} vote, and {to_vote:?} are to"))
     }
 }
