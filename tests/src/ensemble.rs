@@ -1,6 +1,6 @@
 //! An ensemble of real servers, each a process of its own, with ways between them that a test can break.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -273,13 +273,14 @@ impl Ensemble {
         self.await_that("there is a leader", |ensemble| ensemble.leader())
     }
 
-    /// Waits until every member that is awake serves clients and one of them leads.
+    /// Waits until every member that is awake serves clients and there is a leader: it may be a server that is only about to become a member
+    /// for the test, or about to go.
     pub fn await_serving(&mut self) {
-        self.await_that("all members serve", |ensemble| {
-            let mut members = ensemble.awake();
-            members.retain(|server| ensemble.role(*server) != Role::Outside);
-            let modes: BTreeSet<_> = members.into_iter().map(|server| ensemble.mode(server)).collect();
-            (!modes.contains(&None) && modes.contains(&Some("leader".to_owned()))).then_some(())
+        self.await_that("all members serve and there is a leader", |ensemble| {
+            let awake = ensemble.awake();
+            let mut members = awake.iter().filter(|server| ensemble.role(**server) != Role::Outside);
+            (members.all(|server| ensemble.mode(*server).is_some()) && ensemble.leader().is_some())
+                .then_some(())
         });
     }
 
