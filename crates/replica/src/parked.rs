@@ -29,9 +29,11 @@ impl Replica {
     pub(crate) fn put_in_order(&mut self, now_ms: i64, origin: Origin, name: RefusedCommand, bytes: &[u8]) {
         let is_reconfig =
             name.opcode == Opcode::Reconfig as i32 && self.settings.features.has(Features::RECONFIG);
-        // A session that moves leaves behind what it had asked for elsewhere.
-        let is_behind = name.opcode != MOVE_SESSION
-            && self.parked.iter().any(|parked| parked.name.session == name.session);
+        if name.opcode == MOVE_SESSION {
+            // It leaves behind what it had asked for elsewhere, and must not find it done when it comes back.
+            self.parked.retain(|parked| parked.name.session != name.session);
+        }
+        let is_behind = self.parked.iter().any(|parked| parked.name.session == name.session);
         if is_reconfig || is_behind {
             self.parked.push(Parked { origin, name, bytes: bytes.to_vec() });
         } else {
@@ -48,8 +50,10 @@ impl Replica {
         first.filter_map(|(_, parked)| next_command(&mut parked.bytes.as_slice()).map(|(command, _)| command))
     }
 
-    /// The session's `reconfig`, and what waits behind it up to the next one, get their places.
-    pub fn let_go(&mut self, now_ms: i64, machine: &Machine, session: i64) {
+    /// The session's `reconfig`, and what waits behind it up to the next one, get their places; `false` if it gets none, since the session
+    /// has gone to another server.
+    pub fn let_go(&mut self, now_ms: i64, machine: &Machine, session: i64) -> bool {
+        let mut has_place = false;
         let (of_session, others) = std::mem::take(&mut self.parked)
             .into_iter()
             .partition::<Vec<_>, _>(|p| p.name.session == session);
@@ -67,8 +71,10 @@ impl Replica {
             };
             // The session may have gone to another server meanwhile.
             if self.may_write(machine, server, &parked.name, &parked.bytes) {
+                has_place |= at == 0;
                 self.gather(now_ms, &parked.bytes, Some((parked.origin, parked.name)));
             }
         }
+        has_place
     }
 }

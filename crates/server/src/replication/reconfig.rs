@@ -290,14 +290,11 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Lets a request go on to the log, if it waits here.
+    /// Lets a request go on to the log, if it waits here and its session has not gone elsewhere; says whether it does.
     fn let_go(&mut self, session: i64, cxid: i32) -> bool {
         let waits = self.replica.waiting_reconfigs().any(|c| (c.session, c.cxid) == (session, cxid));
-        if waits {
-            let now_ms = self.shared.clock.wall_ms();
-            self.replica.let_go(now_ms, &self.shared.machine.read(), session);
-        }
-        waits
+        let now_ms = self.shared.clock.wall_ms();
+        waits && self.replica.let_go(now_ms, &self.shared.machine.read(), session)
     }
 
     /// Looks at requests that wait: one at most becomes the aim, and the log refuses the others.

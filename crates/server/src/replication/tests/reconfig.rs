@@ -391,3 +391,37 @@ fn a_server_that_knows_none_but_a_follower_is_taken_in() {
         ensemble.until_voters(4, &[1, 2, 4, 5]);
     }
 }
+
+/// A client asked for a change and for more behind it, and left for another server before the change was done. When it came back, what it
+/// had asked for at first was done behind newer writes; and while it was away the leader, which thought that the client's own command would
+/// end the change, waited for that for half a minute. (Seeds 101555 and 101681 of the simulator.)
+#[test]
+fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        ensemble.add(changeable(4, engine, &[1, 2, 3, 4]));
+        (0..100).for_each(|_| ensemble.step());
+        let leader = ensemble.leader().expect("somebody leads");
+        let (first, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+        let (wire, session, passwd) = ensemble.connect(first, None);
+        wire.ask(1, Opcode::Reconfig, &change(&[4], ""));
+        wire.ask(2, Opcode::Create, &create("/behind", 0));
+        // It knocked, so it is waited for, and it does not come.
+        ensemble.members.remove(&4);
+        ensemble.until("there is an aim", |e| e.members[&leader].machine().members().aim.is_some());
+        for (server, path) in [(other, "/elsewhere"), (first, "/back")] {
+            let (wire, ..) = ensemble.connect(server, Some((session, passwd.clone())));
+            assert_eq!(
+                ensemble.call(&wire, 3, Opcode::Create, &create(path, 0)).0.err,
+                0,
+                "{engine}: {path}"
+            );
+        }
+        ensemble.until("the change is over", |e| e.members[&leader].machine().members().aim.is_none());
+        (0..100).for_each(|_| ensemble.step());
+        let (wire, ..) = ensemble.connect(leader, None);
+        let found = ensemble.call(&wire, 1, Opcode::GetData, &read("/behind")).0.err;
+        assert_eq!(found, ErrorCode::NoNode as i32, "{engine}");
+    }
+}
