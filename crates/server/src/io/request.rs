@@ -190,8 +190,10 @@ impl IoThread {
             self.collect();
         }
         let machine = held.as_deref().expect("it was just taken");
-        let catch_up = shared.is_serving() && shared.has_to_catch_up(header.opcode_raw);
-        if catch_up || self.connections.get(slot).is_some_and(|c| !c.in_flight.is_empty()) {
+        let connection = self.connections.get(slot);
+        // Who is content with reading asks for no more. Whoever was promised more keeps it on a server that has just lost its leader.
+        let catch_up = connection.is_some_and(|c| !c.read_only) && shared.has_to_catch_up(header.opcode_raw);
+        if catch_up || connection.is_some_and(|c| !c.in_flight.is_empty()) {
             let in_flight = self.depart(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };
             let (token, session) = (connection.token, connection.session);
