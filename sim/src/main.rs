@@ -91,6 +91,9 @@ fn replay(seed: u64, engines: &[EngineKind], smaller: bool) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// Whoever waits is told after so many runs.
+const RUNS_PER_LINE: u64 = 10_000;
+
 /// What all threads count.
 struct Tally {
     next: AtomicU64,
@@ -140,7 +143,10 @@ fn explore(options: &Options, engines: &[EngineKind]) -> ExitCode {
 fn try_one(seed: u64, engine: EngineKind, keep_going: bool, tally: &Tally) {
     RUNNING.set(Some((seed, engine)));
     let outcome = world::run(&Plan::new(seed, engine), false);
-    tally.runs.fetch_add(1, Relaxed);
+    let runs = tally.runs.fetch_add(1, Relaxed) + 1;
+    if runs.is_multiple_of(RUNS_PER_LINE) {
+        eprintln!("{runs} runs, at seed {seed}, {} failures", tally.failures.load(Relaxed));
+    }
     tally.replies.fetch_add(outcome.replies as u64, Relaxed);
     tally.entries.fetch_add(outcome.entries as u64, Relaxed);
     if let Some(violation) = outcome.violation {

@@ -255,6 +255,11 @@ impl World {
         if host.member.is_some() || host.life != life {
             return Ok(());
         }
+        if host.paused_until_us > now_us {
+            let at_us = host.paused_until_us;
+            self.at(at_us, Event::Start { host: id, life });
+            return Ok(());
+        }
         let started = host.start(now_us);
         self.trace.tell(now_us, format_args!("member {id} starts: {:?}", started.as_ref().err()));
         if let Err(ended) = started {
