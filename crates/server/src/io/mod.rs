@@ -345,6 +345,7 @@ impl IoThread {
             }
             // Its session has ended, and the client was told so.
             Note::Event { .. } if connection.session == 0 => {}
+            Note::Event { .. } if connection.read_only && connection.phase == Phase::Closing => {}
             Note::Event { .. } => {
                 connection.output().extend_from_slice(frame);
                 self.count_sent(slot);
