@@ -283,9 +283,11 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// The aim becomes the configuration: by the client's command if it waits here, else by the leader's own.
+    /// The aim becomes the configuration: by the client's command if it waits here, else by the leader's own. That of a session which has
+    /// ended is refused.
     fn finish(&mut self, aim: &Aim) {
-        if !self.let_go(aim.session, aim.cxid) {
+        let is_open = self.shared.machine.read().session(aim.session).is_some();
+        if !self.let_go(aim.session, aim.cxid) || !is_open {
             self.set_members(&aim.text);
         }
     }

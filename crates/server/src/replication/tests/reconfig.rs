@@ -425,3 +425,28 @@ fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
         assert_eq!(found, ErrorCode::NoNode as i32, "{engine}");
     }
 }
+
+/// The client's session ended while its change waited. The leader gave the finished change to the client's command, which was refused, and
+/// the change was open for half a minute more. (Seed 199928 of the simulator.)
+#[test]
+fn a_change_is_finished_though_its_session_has_ended() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        ensemble.add(changeable(4, engine, &[1, 2, 3, 4]));
+        (0..100).for_each(|_| ensemble.step());
+        let leader = ensemble.leader().expect("somebody leads");
+        let (wire, session, _) = ensemble.connect(leader, None);
+        // The new one is there and does not catch up.
+        ensemble.loses = Box::new(|_, to, bytes| to == 4 && bytes > 150);
+        wire.ask(1, Opcode::Reconfig, &change(&[4], ""));
+        ensemble.until("there is an aim", |e| e.members[&leader].machine().members().aim.is_some());
+        (0..4_000).for_each(|_| ensemble.step());
+        ensemble.until("the session is gone", |e| e.members[&leader].machine().session(session).is_none());
+        assert!(ensemble.members[&leader].machine().members().aim.is_some(), "{engine}: it is waited for");
+        ensemble.loses = Box::new(|_, _, _| false);
+        ensemble.until("the change is over", |e| e.members[&leader].machine().members().aim.is_none());
+        let text = ensemble.members[&leader].machine().members().current.as_ref().unwrap().text.clone();
+        assert!(text.contains("server.4="), "{engine}: {text}");
+    }
+}
