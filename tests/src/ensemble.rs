@@ -184,6 +184,7 @@ impl Ensemble {
     }
 
     fn write_myid(&self, server: u8) {
+        fs::create_dir_all(self.home(server)).expect("a home");
         fs::create_dir_all(self.data_dir(server)).expect("a data directory");
         fs::write(self.data_dir(server).join("myid"), server.to_string()).expect("write myid");
     }
