@@ -114,6 +114,8 @@ pub enum PeerMessage {
     },
     /// The sender was asked to lead.
     Claim,
+    /// The snapshot that the receiver has sent is damaged.
+    Damaged(SnapshotId),
     /// What a flush of the sender's log has taken lately.
     Pace {
         /// On average, in µs.
@@ -180,6 +182,7 @@ const FORGOTTEN: u8 = 11;
 const PACE: u8 = 12;
 const SERVERS: u8 = 13;
 const CLAIM: u8 = 14;
+const DAMAGED: u8 = 15;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -257,6 +260,10 @@ impl PeerMessage {
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Claim => head(CLAIM, out),
+            Self::Damaged(snapshot) => {
+                head(DAMAGED, out);
+                snapshot.put(out);
+            }
             Self::Pace { mean_us } => {
                 head(PACE, out);
                 out.put_u64(*mean_us);
@@ -315,6 +322,7 @@ impl PeerMessage {
                 return Ok(Self::Servers { version, text });
             }
             CLAIM => Self::Claim,
+            DAMAGED => Self::Damaged(SnapshotId::read(&mut bytes)?),
             PACE => Self::Pace { mean_us: bytes.try_get_u64()? },
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
@@ -381,6 +389,7 @@ mod tests {
             PeerMessage::Pace { mean_us: 158 },
             PeerMessage::Servers { version: 1 << 32, text: "server.1=a:1:2:participant\n".to_owned() },
             PeerMessage::Claim,
+            PeerMessage::Damaged(snapshot),
         ]
     }
 

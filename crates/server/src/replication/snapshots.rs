@@ -137,6 +137,11 @@ impl Snapshots {
         self.asked = true;
     }
 
+    /// Takes one unless that is being done.
+    pub(super) fn replace(&mut self) {
+        self.asked |= self.running.is_none();
+    }
+
     /// Trims the engine's memory and begins a snapshot if one is due.
     pub(super) fn consider(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
         self.loans.expire(shared.clock.elapsed_ms());

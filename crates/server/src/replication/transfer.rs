@@ -139,18 +139,35 @@ impl<T: Transport> Driver<T> {
         let Some(Fetching { from, incoming: Some((id, incoming)), .. }) = self.fetching.take() else {
             return;
         };
+        if let Err(e) = incoming.finish() {
+            tracing::warn!("the snapshot of server.{from} is of no use: {e}");
+            if matches!(e, IncomingError::Damaged { .. }) {
+                self.send(from, &PeerMessage::Damaged(id));
+            }
+            return;
+        }
         let name = SnapshotName { group: GROUP, index: id.index, term: id.term, zxid: id.zxid };
-        let finished = incoming.finish().map_err(|e| e.to_string()).and_then(|()| {
-            recovery::read_snapshot_meta(self.snapshots.disk().as_ref(), self.snapshots.dir(), name)
-                .map_err(|e| e.to_string())
-        });
-        match finished {
+        match recovery::read_snapshot_meta(self.snapshots.disk().as_ref(), self.snapshots.dir(), name) {
             Ok(meta) if meta.position.index == id.index && meta.position.term == id.term => {
                 tracing::info!("the snapshot of server.{from} at entry {} is here", id.index);
                 self.replica.engine().snapshot_fetched(meta);
             }
             Ok(_) => tracing::warn!("the snapshot of server.{from} is not what its name says"),
             Err(e) => tracing::warn!("the snapshot of server.{from} is of no use: {e}"),
+        }
+    }
+
+    /// Another member got a damaged snapshot from here. If that is the newest there is, it would get it again and again.
+    pub(super) fn hear_damaged(&mut self, from: u8, damaged: SnapshotId) {
+        let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), GROUP)
+            .ok()
+            .and_then(|names| names.first().map(id));
+        if newest == Some(damaged) {
+            tracing::warn!(
+                "server.{from} says that the snapshot at entry {} of this disk is damaged: a new one is written",
+                damaged.index
+            );
+            self.snapshots.replace();
         }
     }
 
