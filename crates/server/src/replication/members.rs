@@ -86,6 +86,7 @@ impl<T: Transport> Driver<T> {
             PeerMessage::Chunk { snapshot, length, offset, bytes } => {
                 self.take_chunk(from, snapshot, length, offset, &bytes);
             }
+            PeerMessage::Damaged(snapshot) => self.hear_damaged(from, snapshot),
             message => {
                 let now_ms = self.shared.clock.wall_ms();
                 self.replica.receive(now_ms, &self.shared.machine.read(), from, message);
@@ -178,6 +179,9 @@ impl<T: Transport> Driver<T> {
             }
             if self.replica.leads() {
                 self.tend_members();
+            }
+            // Without a leader it may be for those who know nobody that there is none.
+            if self.replica.leads() || self.replica.role().leader.is_none() {
                 self.tell_absent();
             }
         }

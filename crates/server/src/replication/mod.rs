@@ -250,7 +250,9 @@ impl<T: Transport> Driver<T> {
     fn propose(&mut self) -> Result<(), Fatal> {
         match self.log.reserve(self.replica.gathered_bytes()) {
             Ok(()) => {
-                self.chores.disk_has_room();
+                if self.replica.gathered_bytes().next().is_some() {
+                    self.chores.disk_has_room();
+                }
                 for bytes in self.replica.gathered_bytes() {
                     self.shared.counts.proposal_bytes.add(bytes as u64, 1);
                 }

@@ -392,6 +392,29 @@ fn a_server_that_knows_none_but_a_follower_is_taken_in() {
     }
 }
 
+/// A server heard nothing of the others while one was replaced by a new one; then the leader went, and with it the only one that both knew.
+/// The new one needed the vote of the other, which did not listen to it. (Seed 351354 of the simulator.)
+#[test]
+fn a_server_that_heard_nothing_votes_for_one_that_is_new() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        let leader = ensemble.leader().expect("somebody leads");
+        let (deaf, goes) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+        ensemble.add(changeable(4, engine, &[1, 2, 3, 4]));
+        ensemble.loses = Box::new(move |_, to, _| to == deaf);
+        let (wire, ..) = ensemble.connect(leader, None);
+        assert!(ensemble.reconfig(&wire, 1, &[4], &goes.to_string()).is_ok(), "{engine}");
+        ensemble.until("the new one serves", |e| e.members[&4].is_serving());
+        ensemble.crash(leader);
+        ensemble.crash(goes);
+        ensemble.loses = Box::new(|_, _, _| false);
+        (0..500).for_each(|_| ensemble.step());
+        ensemble.until("both serve", Trio::all_serve);
+        ensemble.write_through(deaf, "/of-two");
+    }
+}
+
 /// A client asked for a change and for more behind it, and left for another server before the change was done. When it came back, what it
 /// had asked for at first was done behind newer writes; and while it was away the leader, which thought that the client's own command would
 /// end the change, waited for that for half a minute. (Seeds 101555 and 101681 of the simulator.)
