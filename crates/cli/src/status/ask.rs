@@ -58,6 +58,8 @@ pub(crate) struct Member {
     pub(crate) voters: Vec<u8>,
     /// Members without a vote.
     pub(crate) non_voters: Vec<u8>,
+    /// What a leader is doing about a change of the members: `server.4 catching up`.
+    pub(crate) changes: Vec<String>,
     /// What a leader says of the others.
     pub(crate) others: Vec<Other>,
 }
@@ -171,8 +173,14 @@ fn member(text: &str) -> Option<Member> {
         joining: field(text, "Joining")? == "yes",
         voters: numbers(text, "Voters")?,
         non_voters: numbers(text, "Non-voters")?,
+        changes: changes(text),
         others: text.lines().filter_map(other).collect(),
     })
+}
+
+fn changes(text: &str) -> Vec<String> {
+    let list = field(text, "Reconfiguration").filter(|list| *list != "none").unwrap_or_default();
+    list.split(", ").filter(|change| !change.is_empty()).map(str::to_owned).collect()
 }
 
 /// `Member 2 behind entries/bytes: 7000/700000, needs a snapshot`.
@@ -213,7 +221,8 @@ mod tests {
         Latency min/avg/max: 0/1.5/9\nReceived: 15\nSent: 13\nConnections: 2\nOutstanding: 0\nZxid: 0x500000007\n\
         Mode: leader\nNode count: 9\nProposal sizes last/min/max: 48/32/110\nServer id: 3\nMember id: 3\n\
         Consensus: raft\nTerm: 5\nLed by: 3\nLog applied/agreed/last: 9/9/9\nSnapshot bytes fetched: none\nJoining: no\n\
-        Starts: 2\nVoters: 1,2,3\nNon-voters: none\nMember 1 behind entries/bytes: 0/0, in step\n\
+        Starts: 2\nVoters: 1,2,3\nNon-voters: none\n\
+        Reconfiguration: server.2 catching up, server.4 joining\nMember 1 behind entries/bytes: 0/0, in step\n\
         Member 2 behind entries/bytes: 7000/700000, needs a snapshot\n";
 
     #[test]
@@ -224,6 +233,7 @@ mod tests {
         assert_eq!((member.server, member.term, member.led_by), (3, 5, Some(3)));
         assert_eq!((member.fetched_bytes, member.joining, member.consensus.as_str()), (None, false, "raft"));
         assert_eq!((member.voters, member.non_voters), (vec![1, 2, 3], vec![]));
+        assert_eq!(member.changes, ["server.2 catching up", "server.4 joining"]);
         let state = "needs a snapshot".to_owned();
         let behind = Other { server: 2, behind_entries: 7_000, behind_bytes: 700_000, state };
         assert_eq!(member.others[1], behind);

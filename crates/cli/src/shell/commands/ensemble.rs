@@ -1,8 +1,9 @@
 //! The members of the ensemble.
 
+use wire::Stat;
 use wire::record::Reconfig;
 
-use super::{Outcome, Spec};
+use super::{Outcome, Spec, progress};
 use crate::shell::Shell;
 use crate::shell::bytes;
 use crate::shell::failure::Failure;
@@ -110,11 +111,33 @@ fn reconfig(shell: &mut Shell, parsed: &Parsed) -> Outcome {
         new_members: new_members.as_deref(),
         cur_config_id: version,
     };
-    let (data, stat) = shell.session()?.reconfig(&change)?;
+    let (data, stat) = reconfig_aloud(shell, &change)?;
     let text = bytes::readable(data.as_deref().unwrap_or_default(), shell.style.colours).into_owned();
     let output =
         Output::default().data_field(data.as_deref(), false).line("Committed new configuration:").line(text);
     Ok(if parsed.has("s") { output.stat(&stat, shell.style) } else { output.stat_field(&stat) })
+}
+
+/// Makes the change, and says meanwhile what the leader does about it.
+fn reconfig_aloud(shell: &mut Shell, change: &Reconfig<'_>) -> Result<(Option<Vec<u8>>, Stat), Failure> {
+    let (json, style) = (shell.json, shell.error_style);
+    let mut servers = shell.target.hosts.clone();
+    let session = shell.session()?;
+    if json {
+        return session.reconfig(change);
+    }
+    // Who may not read the members may still change them.
+    let members = session.get_config(false).ok().and_then(|(data, _)| data).unwrap_or_default();
+    let members = client_part(&String::from_utf8_lossy(&members));
+    let members = members.split_once(' ').map_or("", |(_, addresses)| addresses);
+    servers.extend(members.split(',').filter(|address| !address.is_empty()).map(str::to_owned));
+    servers.sort_unstable();
+    servers.dedup();
+    progress::say_while(
+        || progress::steps(&servers),
+        |step| eprintln!("{}", style.event(step)),
+        || session.reconfig(change),
+    )
 }
 
 /// The lines of a configuration file that are about members.

@@ -5,6 +5,7 @@ mod children;
 mod data;
 mod ensemble;
 mod multi;
+mod progress;
 mod quota;
 mod shell;
 mod watch;
