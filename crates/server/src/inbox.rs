@@ -89,8 +89,7 @@ impl Inbox {
     /// The thread is about to wait: `false` if it must not, because something is there.
     pub fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        let waiting = self.waiting.lock();
-        let is_empty = waiting.submission.is_empty() && waiting.errands.is_empty();
+        let is_empty = self.is_empty();
         if !is_empty {
             self.awake();
         }
@@ -107,6 +106,12 @@ impl Inbox {
         let mut waiting = self.waiting.lock();
         std::mem::swap(&mut waiting.submission, submission);
         std::mem::swap(&mut waiting.errands, errands);
+    }
+
+    /// Whether nothing waits. What waits is taken by a cycle that begins as soon as the present one ends.
+    pub fn is_empty(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.submission.is_empty() && waiting.errands.is_empty()
     }
 
     /// Counts requests as answered.
