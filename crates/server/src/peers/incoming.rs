@@ -269,6 +269,7 @@ impl Arrivals {
         if let Some(incoming) = self.connections.get_mut(slot) {
             tracing::info!("server {from} is connected from {}", incoming.address);
             incoming.phase = Phase::Open { from, hello, input: FrameReader::default() };
+            local.arrived.push(from);
         }
     }
 

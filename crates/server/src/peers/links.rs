@@ -69,6 +69,7 @@ impl Links {
             takes_guests: false,
             now_ms: 0,
             news: Vec::new(),
+            arrived: Vec::new(),
             counts: LinkCounts::default(),
         };
         let first_connection = first_token + LISTENERS_MAX + OUTGOING;
@@ -138,6 +139,11 @@ impl Links {
         for resolved in self.local.resolver.collect() {
             if let Some(link) = self.outgoing.values_mut().find(|link| link.link == resolved.link) {
                 link.resolved(&mut self.local, resolved.addresses);
+            }
+        }
+        for peer in std::mem::take(&mut self.local.arrived) {
+            if let Some(link) = self.outgoing.get_mut(&peer) {
+                link.hurry();
             }
         }
         for link in self.outgoing.values_mut() {

@@ -70,6 +70,8 @@ pub(super) struct Local {
     /// The caller's clock at the last tick, in ms.
     pub(super) now_ms: i64,
     pub(super) news: Vec<LinkNews>,
+    /// Servers that have connected since the last tick, so that there is no point in waiting to dial them.
+    pub(super) arrived: Vec<u8>,
     pub(super) counts: LinkCounts,
 }
 

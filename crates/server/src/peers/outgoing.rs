@@ -109,6 +109,13 @@ impl Outgoing {
         }
     }
 
+    /// The peer is there: what waits for another attempt need not wait any longer.
+    pub(super) fn hurry(&mut self) {
+        if let Phase::Waiting { until_ms } = &mut self.phase {
+            *until_ms = i64::MIN;
+        }
+    }
+
     fn dial(&mut self, local: &mut Local) {
         if let Some(&address) = self.addresses.get(self.next) {
             self.next += 1;

@@ -51,6 +51,20 @@ fn a_server_that_dies_is_missed_at_once_and_found_again() {
     }
 }
 
+/// A leader that had waited for half a minute dialled twice a second only, and a server that came back waited for that, though it had
+/// long since connected: most of the time that a rejoin took.
+#[test]
+fn a_server_that_connects_is_dialled_without_further_waiting() {
+    let (one, two) = (free_port(), free_port());
+    let members = members(&[(1, one), (2, two)]);
+    let mut a = Node::start(1, hello(7, 1), &members);
+    a.stop_the_clock();
+    // The first attempt, at a closed port, and then time stands still.
+    (0..3).for_each(|_| a.turn());
+    let mut b = Node::start(2, hello(7, 1), &members);
+    until(&mut [&mut a, &mut b], "both are up", |nodes| nodes.iter().all(|node| node.ups().len() == 1));
+}
+
 #[test]
 fn many_frames_of_mixed_sizes_arrive_in_order() {
     const COUNT: u32 = 10_000;
