@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that was there before under the same number.
-//! `member=0` says that the directory has no part in a group yet. `founders` are the voters a new group starts with and their disks;
+//! `member=0` says that the directory has no part in a group yet; with a cluster, that it has none any more ([`refill`](super::refill)). `founders` are the voters a new group starts with and their disks;
 //! they are kept here because a log without a snapshot can only be read with the members it was written under, whatever the
 //! configuration says by then. A member that joined later has none.
 
@@ -123,6 +123,22 @@ impl Identity {
         identity.boot += 1;
         identity.save(disk, dir)?;
         Ok(identity)
+    }
+
+    /// Who this member is by its directory; `None` if that does not say.
+    pub(super) fn find(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, IdentityError> {
+        Ok(read(disk, &dir.join(NAME))?.and_then(|line| parse(&line)))
+    }
+
+    /// Whether it was a member of a group, has lost what it knew, and waits for the group to take it in anew.
+    pub(crate) fn awaits_refill(&self) -> bool {
+        self.member.is_none() && self.cluster != 0
+    }
+
+    /// The same server and cluster, with nothing of what it was. The disk gets another name, because what was promised under the old one
+    /// is forgotten.
+    pub(super) fn to_be_refilled(&self, nonce: u64) -> Identity {
+        Identity { nonce, member: None, founders: Vec::new(), ..self.clone() }
     }
 
     /// Writes it down, durably.

@@ -19,6 +19,7 @@ mod outlet;
 mod pace;
 mod reconfig;
 pub(crate) mod recovery;
+mod refill;
 mod room;
 mod roster;
 pub(crate) mod salvage;

@@ -70,7 +70,12 @@ impl<T: Transport> Driver<T> {
     pub(super) fn announce(&mut self) {
         if self.is_newcomer() && !std::mem::replace(&mut self.newcomer.said, true) {
             tracing::info!(
-                "this server has no data: waiting for the others to found the ensemble with, or for its leader"
+                "this server has no data: waiting for {}its leader",
+                if self.identity.awaits_refill() {
+                    ""
+                } else {
+                    "the others to found the ensemble with, or for "
+                }
             );
         }
         for server in self.others() {
@@ -88,7 +93,9 @@ impl<T: Transport> Driver<T> {
         let message = match self.identity.member.filter(|_| !blank) {
             Some(member) => PeerMessage::Forgotten { nonce, member },
             None => {
-                let heard = self.newcomer.heard.get(&server).map_or(0, |heard| heard.nonce);
+                // Nobody founds with one that does not answer.
+                let heard = self.newcomer.heard.get(&server).filter(|_| !self.identity.awaits_refill());
+                let heard = heard.map_or(0, |heard| heard.nonce);
                 PeerMessage::Newcomer { nonce, heard }
             }
         };
@@ -117,7 +124,7 @@ impl<T: Transport> Driver<T> {
     /// All voters, if it is for this server to found the ensemble and they are there to found it.
     fn founders(&self) -> Option<Vec<Founder>> {
         let ensemble = self.shared.config.ensemble.as_ref()?;
-        if ensemble.voters().min() != Some(self.me) {
+        if ensemble.voters().min() != Some(self.me) || self.identity.awaits_refill() {
             return None;
         }
         let founder = |server: u8| {
@@ -152,6 +159,9 @@ impl<T: Transport> Driver<T> {
     /// The leader has a place for this server.
     pub(super) fn hear_welcome(&mut self, nonce: u64, member: MemberId, cluster: u64) -> Result<(), Fatal> {
         if nonce != self.identity.nonce || replica::server_of(member) != self.me {
+            return Ok(());
+        }
+        if self.identity.awaits_refill() && cluster != self.identity.cluster {
             return Ok(());
         }
         // Ids only rise: of two welcomes the one with the higher id counts, whichever comes first.

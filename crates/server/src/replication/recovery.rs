@@ -23,6 +23,7 @@ use super::GROUP;
 use super::identity::{Identity, IdentityError};
 use super::members::TICK_MS;
 use super::newcomer::founding_meta;
+use super::refill;
 use crate::config::{Config, EngineKind};
 
 /// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
@@ -146,6 +147,33 @@ pub enum RecoveryError {
         /// Last entry of the snapshot.
         snapshot: u64,
     },
+    /// A server that was to forget everything has something left of it.
+    #[error("{}: there is a log or a snapshot, and no member of the ensemble that they belong to", dir.display())]
+    Leftover {
+        /// The directory of the log.
+        dir: PathBuf,
+    },
+    /// The data are damaged, and they were before.
+    #[error(
+        "{source}. {} is what damage has left before: check the disk, then remove what is called *.damaged, so that this member copies \
+         everything from the others once more", path.display()
+    )]
+    DamagedAgain {
+        /// A file of before.
+        path: PathBuf,
+        /// The damage.
+        source: Box<RecoveryError>,
+    },
+    /// Damaged files cannot be set aside.
+    #[error("{}: cannot {action} it to set damaged data aside: {source}", path.display())]
+    SetAside {
+        /// File or directory.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The log leaves entries out that only a damaged snapshot had: a power loss took them under `forceSync=no`.
     #[error(
         "{}: the log goes on from entry {last} with entry {next}; what is between was in a newer snapshot that cannot be used. \
@@ -172,9 +200,13 @@ pub(super) struct Opened {
     pub(super) data_dir: DataDir,
 }
 
-/// Opens the data directory and reads what is there.
+/// Opens the data directory and reads what is there. A member of several whose data are damaged begins without them.
 pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Result<Recovered, RecoveryError> {
-    let Opened { machine, start, identity, log, snapshot_dir, data_dir } = open(&files, config)?;
+    let opened = open(&files, config).or_else(|why| {
+        refill::set_aside(files.disk.as_ref(), config, why)?;
+        open(&files, config)
+    })?;
+    let Opened { machine, start, identity, log, snapshot_dir, data_dir } = opened;
     let replica = replica(config, &identity, features, start, files.disk.entropy());
     let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir };
     Ok(Recovered { machine, rest })
@@ -222,6 +254,10 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
         );
     }
     let start = tail.start(meta, data_dir.log())?;
+    let has_data = start.hard_state != HardState::default() || !start.entries.is_empty();
+    if identity.awaits_refill() && (has_data || start.snapshot.position.index > 0) {
+        return Err(RecoveryError::Leftover { dir: data_dir.log().to_owned() });
+    }
     Ok(Opened { machine, start, identity, log, snapshot_dir, data_dir })
 }
 

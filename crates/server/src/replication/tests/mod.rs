@@ -9,6 +9,7 @@ mod ensemble;
 mod failing_disk;
 mod model;
 mod reconfig;
+mod refill;
 mod returns;
 mod salvage;
 mod workload;
