@@ -86,7 +86,10 @@ impl<T: Transport> Driver<T> {
 
     /// Makes links to the servers that are agreed on, and ends those to others. A server without any data goes by its configuration file.
     pub(super) fn keep_directory(&mut self) {
-        let Some(ensemble) = &self.shared.config.ensemble else { return };
+        let Some(configured) = self.shared.config.ensemble.as_ref().map(|ensemble| ensemble.members.clone())
+        else {
+            return;
+        };
         let (version, aim) = {
             let machine = self.shared.machine.read();
             let members = machine.members();
@@ -96,10 +99,10 @@ impl<T: Transport> Driver<T> {
         if !std::mem::take(&mut self.reconfig.has_news) && self.reconfig.made_from == made_from {
             return;
         }
-        let mut directory = ensemble.members.clone();
-        if self.is_reconfigurable() && version != 0 {
-            directory = self.agreed_servers();
-        }
+        let mut directory = match self.is_reconfigurable() && version != 0 {
+            true => self.agreed_servers(&configured),
+            false => configured,
+        };
         match &self.reconfig.told {
             Some((later, told)) if *later > version => directory.extend(told.clone()),
             Some((same, told)) if *same == version => {
@@ -116,8 +119,9 @@ impl<T: Transport> Driver<T> {
         (self.reconfig.directory, self.reconfig.made_from) = (directory, made_from);
     }
 
-    /// Those that are, those that are to be, and members that have yet to go.
-    fn agreed_servers(&mut self) -> Servers {
+    /// Those that are, those that are to be, and members that have yet to go. Of the last ones the agreed configuration says nothing any
+    /// more; a server that has started since knows at least its own address by its file, and tells the others.
+    fn agreed_servers(&mut self, configured: &Servers) -> Servers {
         let mut servers = {
             let machine = self.shared.machine.read();
             let members = machine.members();
@@ -130,7 +134,8 @@ impl<T: Transport> Driver<T> {
         let membership = self.replica.engine().status().membership;
         for member in membership.voters.iter().chain(&membership.learners) {
             let server = replica::server_of(*member);
-            if let Some(known) = self.reconfig.directory.get(&server) {
+            let known = self.reconfig.directory.get(&server).or_else(|| configured.get(&server));
+            if let Some(known) = known {
                 servers.entry(server).or_insert_with(|| known.clone());
             }
         }

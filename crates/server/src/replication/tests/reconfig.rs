@@ -473,3 +473,46 @@ fn a_change_is_finished_though_its_session_has_ended() {
         assert!(text.contains("server.4="), "{engine}: {text}");
     }
 }
+
+/// A leader that is to go answers first, hands over, and its successor removes it: in between, the configuration says nothing of it any more,
+/// and its vote counts. Who started in between did not know where it was, and if another voter was lost, nobody could lead for ever. (Seed
+/// 7005329 of the simulator.)
+#[test]
+fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
+    for engine in ENGINES {
+        let mut ensemble = Trio::of((1..=3).map(|server| changeable(server, engine, &[1, 2, 3])));
+        ensemble.until("all serve", Trio::all_serve);
+        ensemble.add(changeable(4, engine, &[1, 2, 3, 4]));
+        (0..100).for_each(|_| ensemble.step());
+        let (wire, ..) = ensemble.connect(1, None);
+        assert!(ensemble.reconfig(&wire, 1, &[4], "").is_ok(), "{engine}");
+        ensemble.until("the new one serves", Trio::all_serve);
+        ensemble.members[&4].ask_lead();
+        ensemble.until("it leads", |e| e.leader() == Some(4));
+        // Nobody gets to lead instead of it, but all hear of what is agreed.
+        ensemble.loses = Box::new(|from, to, _| from != 4 && to != 4);
+        let (wire, ..) = ensemble.connect(4, None);
+        assert!(ensemble.reconfig(&wire, 1, &[], "4").is_ok(), "{engine}");
+        assert_eq!(ensemble.voters(4), [1, 2, 3, 4], "{engine}: it is answered before the leader has gone");
+        let configured = |e: &Trio, server: u8| e.members[&server].machine().members().current.clone();
+        let agreed = configured(&ensemble, 4);
+        ensemble
+            .until("all know what is configured", |e| (1..=3).all(|server| configured(e, server) == agreed));
+        // From a log they would learn of it once more.
+        ensemble.members.values().for_each(Member::ask_snapshot);
+        (0..3).for_each(|_| ensemble.step());
+        for server in 1..=4 {
+            assert_eq!(ensemble.voters(server), [1, 2, 3, 4], "{engine}");
+            ensemble.crash(server);
+        }
+        ensemble.loses = Box::new(|_, _, _| false);
+        for server in [1, 2, 4] {
+            ensemble.start(server);
+        }
+        ensemble.until("two of three and the one that is to go elect a leader", |e| {
+            e.members[&1].is_serving() && e.members[&2].is_serving()
+        });
+        ensemble.until_voters(1, &[1, 2, 3]);
+        ensemble.write_through(2, "/without-it");
+    }
+}
