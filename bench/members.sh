@@ -2,7 +2,7 @@
 # Measures how fast one member of an ensemble of three is there again after kill -9: from the start of its process until it has
 # everything agreed on and answers a client.
 #
-#   bench/members.sh [ROW …]          rows: start (with 1 M znodes, nothing missed), rejoin (100,000 writes missed); default: both
+#   bench/members.sh [ROW …]          rows: rejoin (100,000 writes missed), start (with 1 M znodes, nothing missed); default: both
 #
 #   ENGINES="raft paxos zookeeper"    what is measured, one after the other
 #   ROUNDS=5                          times each
@@ -15,7 +15,7 @@ set -euo pipefail
 
 engines=${ENGINES:-raft paxos zookeeper}
 rounds=${ROUNDS:-5}
-rows=${*:-start rejoin}
+rows=${*:-rejoin start}
 
 # kill_follower OFFSET: kills one that does not lead, and sets victim to its number.
 kill_follower() {
@@ -58,7 +58,7 @@ for engine in $engines; do
   await "$offset"
   for row in $rows; do
     if [ "$row" = start ]; then
-      "$ostler" bench exists --preload 1000000 --keep --seconds 1 --server "$(addresses "$offset")" >/dev/null
+      "$ostler" bench exists --preload 1000000 --keep --seconds 1 --server "$(addresses "$offset")" >/dev/null 2>&1
     fi
     for round in $(seq 1 "$rounds"); do
       kill_follower "$offset"
