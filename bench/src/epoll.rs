@@ -1,11 +1,10 @@
 //! The floor proper: non-blocking sockets, one poll loop per thread, and at most one log flushed in groups.
 
-mod connection;
 mod flusher;
 
 use crate::answer::Canned;
+use crate::connection::{Connection, READ_BYTES, State};
 use crate::log::Log;
-use connection::{Connection, State};
 use flusher::{Answer, Flusher, Inbox};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -122,7 +121,7 @@ impl Worker {
             shared,
             log: Vec::new(),
             held: Vec::new(),
-            input: vec![0; connection::READ_BYTES],
+            input: vec![0; READ_BYTES],
         })
     }
 
@@ -178,7 +177,7 @@ impl Worker {
         }
         for answer in answers {
             if let Some(connection) = &mut self.connections[answer.connection] {
-                connection.release(&answer.replies);
+                connection.release();
                 let state = connection.write();
                 self.keep(answer.connection, state);
             }
@@ -188,26 +187,27 @@ impl Worker {
 
     fn ready(&mut self, index: usize) {
         let Some(connection) = &mut self.connections[index] else { return };
-        let logged = self.log.len();
+        let (logged, start) = (self.log.len(), connection.made());
         let mut state = connection.read(&self.shared.canned, &mut self.input, &mut self.log);
-        let wrote = self.log.len() > logged;
-        match &self.shared.durable {
-            Durable::Inline(_) if wrote => {
-                // A connection that is about to close is also held: its last replies have to leave first.
-                self.held.push(index);
-                return;
-            }
-            Durable::Thread(flusher) if wrote || connection.waits() => {
-                let (frames, replies) = (&self.log[logged..], connection.hold());
-                flusher.add(frames, Answer { worker: self.number, connection: index, replies });
-                self.log.truncate(logged);
-                return;
-            }
-            Durable::Not => self.log.clear(),
-            Durable::Inline(_) | Durable::Thread(_) => {}
-        }
         if state == State::Open {
+            let wrote = self.log.len() > logged;
+            match &self.shared.durable {
+                Durable::Inline(_) if wrote => {
+                    connection.hold(start);
+                    self.held.push(index);
+                }
+                Durable::Thread(flusher) if wrote => {
+                    connection.hold(start);
+                    flusher.add(&self.log[logged..], Answer { worker: self.number, connection: index });
+                    self.log.truncate(logged);
+                }
+                Durable::Not => self.log.truncate(logged),
+                Durable::Inline(_) | Durable::Thread(_) => {}
+            }
             state = connection.write();
+        } else {
+            // Nobody waits for its last writes.
+            self.log.truncate(logged);
         }
         self.keep(index, state);
     }
@@ -220,6 +220,7 @@ impl Worker {
             self.log.clear();
             for index in std::mem::take(&mut self.held) {
                 if let Some(connection) = &mut self.connections[index] {
+                    connection.release();
                     let state = connection.write();
                     self.keep(index, state);
                 }

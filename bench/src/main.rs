@@ -3,7 +3,7 @@
 use clap::Parser;
 use floor::epoll::{self, Flush};
 use floor::log::Log;
-use floor::tasks;
+use floor::{ensemble, tasks};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -34,15 +34,25 @@ struct Args {
     /// Who flushes it.
     #[arg(long, value_enum, default_value_t = Flush::Thread)]
     flush: Flush,
+    /// Replicate writes among these members, which find each other at the address of the first. It leads. Each member is one
+    /// process with one poll loop.
+    #[arg(long, value_name = "ADDRESS,ADDRESS,…", value_delimiter = ',', requires_all = ["member", "log"])]
+    #[arg(conflicts_with_all = ["threads", "tokio"])]
+    members: Vec<SocketAddr>,
+    /// Which of the members this process is, from 1.
+    #[arg(long, value_name = "NUMBER", requires = "members")]
+    member: Option<usize>,
 }
 
 fn run(args: &Args) -> io::Result<()> {
     let listener = TcpListener::bind(args.listen)?;
     let log = args.log.as_ref().map(|path| Log::create(path, args.log_mib << 20)).transpose()?;
-    if args.tokio {
-        tasks::serve(listener, args.threads, args.data_bytes)
-    } else {
-        epoll::serve(listener, args.threads, args.data_bytes, log.map(|log| (log, args.flush)))
+    match (log, args.member) {
+        (Some(log), Some(member)) => {
+            ensemble::serve(listener, &args.members, member, args.data_bytes, log, args.flush)
+        }
+        _ if args.tokio => tasks::serve(listener, args.threads, args.data_bytes),
+        (log, _) => epoll::serve(listener, args.threads, args.data_bytes, log.map(|log| (log, args.flush))),
     }
 }
 

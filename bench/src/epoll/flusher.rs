@@ -6,12 +6,11 @@ use mio::net::TcpStream;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Replies of one connection that may leave once the frames they answer are on disk.
+/// The oldest held replies of one connection, which may leave once the frames they answer are on disk.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) worker: usize,
     pub(super) connection: usize,
-    pub(super) replies: Vec<u8>,
 }
 
 /// What other threads leave for a poll loop.

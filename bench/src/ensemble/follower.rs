@@ -1,0 +1,94 @@
+//! A member that forwards its clients' writes and flushes the leader's batches.
+
+use super::Role;
+use super::clients::Clients;
+use super::journal::Journal;
+use super::peer::{Head, Peer};
+use std::collections::VecDeque;
+use std::io;
+
+pub(super) struct Follower {
+    leader: Peer,
+    journal: Journal,
+    /// Batches received that wait for the log.
+    unflushed: Vec<u8>,
+    received: u64,
+    /// The newest batch in the log, as the leader knows it.
+    flushed: u64,
+    committed: u64,
+    /// Batches that are in the log and committed, so that their clients have been answered.
+    answered: u64,
+    /// For each batch behind those: the newest forward of this member that is in it or an earlier one.
+    forwards: VecDeque<u64>,
+    /// Messages with writes sent to the leader.
+    forwarded: u64,
+}
+
+impl Follower {
+    pub(super) fn new(leader: Peer, journal: Journal) -> Self {
+        Self {
+            leader,
+            journal,
+            unflushed: Vec::new(),
+            received: 0,
+            flushed: 0,
+            committed: 0,
+            answered: 0,
+            forwards: VecDeque::new(),
+            forwarded: 0,
+        }
+    }
+
+    /// Answers the clients whose writes are committed and in the log.
+    fn answer(&mut self, flushed: u64, clients: &mut Clients) {
+        let done = self.committed.min(flushed);
+        let mut batches = self.forwards.drain(..(done - self.answered) as usize);
+        self.answered = done;
+        if let Some(forward) = batches.next_back() {
+            clients.release(forward);
+        }
+    }
+}
+
+impl Role for Follower {
+    fn peers(&mut self) -> &mut [Peer] {
+        std::slice::from_mut(&mut self.leader)
+    }
+
+    /// The forward that is being gathered.
+    fn mark(&self) -> u64 {
+        self.forwarded + 1
+    }
+
+    fn hear(&mut self, _: usize, ended: bool, _: &mut Clients) -> io::Result<()> {
+        self.leader.exchange(ended, |head, batch| {
+            self.committed = head.done;
+            if !batch.is_empty() {
+                self.received += 1;
+                self.forwards.push_back(head.forward);
+                self.unflushed.extend_from_slice(batch);
+            }
+        })
+    }
+
+    /// One message says what was flushed and brings the new writes: the leader flushes at the same time, and could not put
+    /// them into a batch sooner.
+    fn settle(&mut self, clients: &mut Clients) -> io::Result<()> {
+        let mut flushed = self.journal.flushed()?;
+        // Before the flush, so that the clients think of something new meanwhile.
+        self.answer(flushed, clients);
+        if !self.unflushed.is_empty() && self.journal.idle() {
+            self.journal.append(&mut self.unflushed, self.received)?;
+            flushed = self.journal.flushed()?;
+        }
+        let writes = !clients.writes.is_empty();
+        if flushed > self.flushed || writes && self.journal.idle() {
+            self.flushed = flushed;
+            self.forwarded += u64::from(writes);
+            self.leader.send(Head { done: flushed, forward: self.forwarded }, &clients.writes)?;
+            clients.writes.clear();
+        }
+        self.answer(flushed, clients);
+        Ok(())
+    }
+}

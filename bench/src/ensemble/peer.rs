@@ -1,0 +1,183 @@
+//! The connection to another member: messages in, messages out.
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use std::io::{self, IoSlice, Read, Write};
+
+const HEAD_BYTES: usize = 20;
+/// Room for what is received at first. A longer message makes more.
+const INPUT_BYTES: usize = 256 << 10;
+
+/// What stands before the writes of a message, besides their length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// From a follower, the newest batch it has flushed; from the leader, the newest that is committed.
+    pub(super) done: u64,
+    /// The newest forward of the follower: from it, with this message; from the leader, with this batch.
+    pub(super) forward: u64,
+}
+
+impl Head {
+    fn encode(self, length: usize) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[..8].copy_from_slice(&self.done.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.forward.to_be_bytes());
+        bytes[16..].copy_from_slice(&(length as u32).to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; HEAD_BYTES]) -> (Self, usize) {
+        let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        let length = u32::from_be_bytes(bytes[16..].try_into().expect("the last four bytes"));
+        (Self { done: number(0), forward: number(8) }, length as usize)
+    }
+}
+
+/// Bytes that have come, of which the last message may be incomplete.
+#[derive(Debug)]
+struct Inbound {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Inbound {
+    fn new(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes], filled: 0 }
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Gives out the messages that `length` more bytes in the room have completed. There is room again afterwards.
+    fn filled(&mut self, length: usize, take: &mut impl FnMut(Head, &[u8])) {
+        self.filled += length;
+        let (mut at, mut needed) = (0, HEAD_BYTES);
+        while let Some((head, rest)) = self.bytes[at..self.filled].split_first_chunk::<HEAD_BYTES>() {
+            let (head, length) = Head::decode(head);
+            let Some(writes) = rest.get(..length) else {
+                needed += length;
+                break;
+            };
+            take(head, writes);
+            at += HEAD_BYTES + length;
+        }
+        self.bytes.copy_within(at..self.filled, 0);
+        self.filled -= at;
+        if self.bytes.len() < needed {
+            self.bytes.resize(needed, 0);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// For messages to the user.
+    name: String,
+    stream: TcpStream,
+    inbound: Inbound,
+    /// What the socket did not take.
+    out: Vec<u8>,
+}
+
+impl Peer {
+    /// A peer of that name over a connection which does not block.
+    pub(super) fn new(name: String, stream: std::net::TcpStream) -> Self {
+        let stream = TcpStream::from_std(stream);
+        Self { name, stream, inbound: Inbound::new(INPUT_BYTES), out: Vec::new() }
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Takes the messages that have come, and writes what could not be written before. With `ended` set, everything up to
+    /// the end is read: no further event would tell of it.
+    pub(super) fn exchange(&mut self, ended: bool, mut take: impl FnMut(Head, &[u8])) -> io::Result<()> {
+        self.write()?;
+        loop {
+            let room = self.inbound.room();
+            let asked = room.len();
+            let length = match self.stream.read(room) {
+                Ok(0) => return Err(io::Error::other(format!("the connection to {} ended", self.name))),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(self.lost(&error)),
+            };
+            self.inbound.filled(length, &mut take);
+            // A shorter read means that the socket is drained.
+            if length < asked && !ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a message, in one call and without a copy as long as the socket takes it.
+    pub(super) fn send(&mut self, head: Head, writes: &[u8]) -> io::Result<()> {
+        let head = head.encode(writes.len());
+        let mut sent = 0;
+        if self.out.is_empty() {
+            sent = match self.stream.write_vectored(&[IoSlice::new(&head), IoSlice::new(writes)]) {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(self.lost(&error)),
+            };
+        }
+        self.out.extend_from_slice(&head[sent.min(HEAD_BYTES)..]);
+        self.out.extend_from_slice(&writes[sent.saturating_sub(HEAD_BYTES)..]);
+        self.write()
+    }
+
+    /// Writes until nothing is left or the socket takes no more; only then an event says that it does again.
+    fn write(&mut self) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < self.out.len() {
+            match self.stream.write(&self.out[sent..]) {
+                Ok(length) => sent += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(self.lost(&error)),
+            }
+        }
+        self.out.drain(..sent);
+        Ok(())
+    }
+
+    fn lost(&self, error: &io::Error) -> io::Error {
+        io::Error::other(format!("the connection to {} was lost: {error}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_whole_however_they_were_cut() {
+        let sent = [(1, 2, &b"abc"[..]), (3, 4, b""), (5, u64::MAX, &[9; 100])];
+        let bytes: Vec<u8> = sent
+            .iter()
+            .flat_map(|(done, forward, writes)| {
+                let head = Head { done: *done, forward: *forward };
+                [&head.encode(writes.len()), *writes].concat()
+            })
+            .collect();
+        for piece in 1..=bytes.len() {
+            let mut inbound = Inbound::new(HEAD_BYTES);
+            let mut received = Vec::new();
+            for bytes in bytes.chunks(piece) {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let room = inbound.room();
+                    let length = room.len().min(bytes.len() - at);
+                    room[..length].copy_from_slice(&bytes[at..at + length]);
+                    inbound.filled(length, &mut |head, writes| {
+                        received.push((head.done, head.forward, writes.to_vec()));
+                    });
+                    at += length;
+                }
+            }
+            let sent: Vec<_> = sent.iter().map(|(done, forward, w)| (*done, *forward, w.to_vec())).collect();
+            assert_eq!(received, sent, "in pieces of {piece}");
+        }
+    }
+}
