@@ -1,10 +1,11 @@
 //! An ensemble of real servers, each a process of its own, with ways between them that a test can break.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::change::{Change, operator};
 use crate::links::Links;
-use crate::process::{four_letter_word, free_port, serve_command};
+use crate::process::{four_letter_word, free_port, serve_command, zookeeper_command};
 use crate::slow_disk::SlowDisks;
 
 /// How long anything may take that must come at last. Generous: nothing here says that a server is fast.
@@ -25,6 +26,19 @@ pub enum Engine {
     Raft,
     /// `ostler.consensus=paxos`.
     Paxos,
+    /// As Apache ZooKeeper does: the members are its servers, for comparison, and always `direct`.
+    ZooKeeper,
+}
+
+impl Engine {
+    /// Its name, in zoo.cfg too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Raft => "raft",
+            Engine::Paxos => "paxos",
+            Engine::ZooKeeper => "zookeeper",
+        }
+    }
 }
 
 /// Who is in an ensemble, and on what.
@@ -38,6 +52,8 @@ pub struct Layout {
     pub spares: u8,
     /// Whether disks can be made slow.
     pub slow_disks: bool,
+    /// Whether servers dial each other without a proxy between them: then no way can be broken, and none costs anything.
+    pub direct: bool,
     /// Data directories that are not in the ensemble's own folder.
     pub data_dirs: BTreeMap<u8, PathBuf>,
 }
@@ -53,7 +69,8 @@ impl Layout {
 
     /// So many voters and nothing else.
     pub fn voters(voters: u8) -> Layout {
-        Layout { voters, observers: 0, spares: 0, slow_disks: false, data_dirs: BTreeMap::new() }
+        let data_dirs = BTreeMap::new();
+        Layout { voters, observers: 0, spares: 0, slow_disks: false, direct: false, data_dirs }
     }
 }
 
@@ -87,6 +104,8 @@ struct Process {
     client: SocketAddr,
     /// Where it listens for the others, behind its door.
     peer: SocketAddr,
+    /// Where it would listen for elections; only ZooKeeper does.
+    election_port: u16,
     role: Role,
     child: Option<Child>,
     paused: bool,
@@ -100,14 +119,18 @@ impl Ensemble {
 
     /// The same for other ensembles than some equal servers.
     pub fn start_as(engine: Engine, layout: Layout, settings: &[&str]) -> Ensemble {
+        let layout = Layout { direct: layout.direct || engine == Engine::ZooKeeper, ..layout };
         let address = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let process = |server| {
-            let role = layout.role(server);
-            (server, Process { client: address(), peer: address(), role, child: None, paused: false })
+            let (client, peer, role) = (address(), address(), layout.role(server));
+            // Ostler does not use this port, and Curator wants to see one.
+            let election_port = if engine == Engine::ZooKeeper { free_port() } else { peer.port() + 30_000 };
+            (server, Process { client, peer, election_port, role, child: None, paused: false })
         };
         let members: BTreeMap<_, _> =
             (1..=layout.voters + layout.observers + layout.spares).map(process).collect();
-        let peers = members.iter().map(|(server, member)| (*server, member.peer)).collect();
+        let doors = members.iter().filter(|_| !layout.direct);
+        let peers = doors.map(|(server, member)| (*server, member.peer)).collect();
         let mut ensemble = Ensemble {
             members,
             links: Links::new(&peers),
@@ -125,17 +148,16 @@ impl Ensemble {
 
     /// Writes the zoo.cfg of a server that is to start: the members there are, and itself.
     fn configure(&self, server: u8) {
-        let engine = match self.engine {
-            Engine::Raft => "raft",
-            Engine::Paxos => "paxos",
-        };
         let member = &self.members[&server];
         let mut text = format!(
             "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n\
-             4lw.commands.whitelist=*\ntickTime=2000\ninitLimit=10\nsyncLimit=5\nostler.consensus={engine}\n",
+             4lw.commands.whitelist=*\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n",
             self.data_dir(server).display(),
             member.client.port(),
         );
+        if self.engine != Engine::ZooKeeper {
+            text += &format!("ostler.consensus={}\n", self.engine.name());
+        }
         let others = self.servers().into_iter().filter(|other| *other != server);
         others.for_each(|other| text += &format!("{}\n", self.entry(other)));
         text += &format!("{}\n", self.entry_at(server, member.peer, member.role));
@@ -150,14 +172,15 @@ impl Ensemble {
 
     /// The same for another role than it has.
     pub fn entry_as(&self, server: u8, role: Role) -> String {
-        self.entry_at(server, self.links.address(server), role)
+        let direct = self.layout.direct.then(|| self.members[&server].peer);
+        let door = direct.unwrap_or_else(|| self.links.address(server));
+        self.entry_at(server, door, role)
     }
 
     fn entry_at(&self, server: u8, peer: SocketAddr, role: Role) -> String {
         let role = if role == Role::Observer { "observer" } else { "participant" };
-        // Ostler does not use ZooKeeper's election port, and Curator wants to see one.
-        let (port, election, client) = (peer.port(), peer.port() + 30_000, self.members[&server].client);
-        format!("server.{server}=127.0.0.1:{port}:{election}:{role};{client}")
+        let (port, Process { client, election_port, .. }) = (peer.port(), &self.members[&server]);
+        format!("server.{server}=127.0.0.1:{port}:{election_port}:{role};{client}")
     }
 
     /// Has the members agree on the addresses of their doors: the leader that founded the ensemble has told its own without one.
@@ -166,6 +189,11 @@ impl Ensemble {
         let roles: Vec<_> = self.servers().into_iter().map(|server| (server, self.role(server))).collect();
         operator(self.address(leader)).expect("a session").must(&Change::of(self, &roles).request(-1));
         self.await_serving();
+    }
+
+    /// How its members agree.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Starts the servers that are no members.
@@ -243,8 +271,18 @@ impl Ensemble {
 
     /// What a member says it is: `leader`, `follower` and so on; `None` while it serves nobody.
     pub fn mode(&self, server: u8) -> Option<String> {
+        self.told(server, "Mode: ")
+    }
+
+    /// The zxid of the last change that a member has; `None` while it serves nobody.
+    pub fn zxid(&self, server: u8) -> Option<u64> {
+        u64::from_str_radix(self.told(server, "Zxid: 0x")?.as_str(), 16).ok()
+    }
+
+    /// The rest of the line of `srvr` that begins so.
+    fn told(&self, server: u8, begin: &str) -> Option<String> {
         let text = four_letter_word(self.address(server), "srvr");
-        text.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+        text.lines().find_map(|line| line.strip_prefix(begin)).map(str::to_owned)
     }
 
     /// What a member counts under this name in `mntr`; `None` while it serves nobody.
@@ -289,11 +327,25 @@ impl Ensemble {
     /// can do without fewer others.
     pub fn await_votes(&mut self) {
         self.await_that("all members vote", |ensemble| {
-            let text = four_letter_word(ensemble.address(ensemble.leader()?), "srvr");
-            let voters = text.lines().find_map(|line| line.strip_prefix("Voters: "))?;
+            let voters = ensemble.told(ensemble.leader()?, "Voters: ")?;
             let mut voters: Vec<u8> = voters.split(',').filter_map(|server| server.parse().ok()).collect();
             voters.sort_unstable();
             (voters == ensemble.voters()).then_some(())
+        });
+    }
+
+    /// Waits until every member serves, follows the leader and has all that it has. Nobody may write meanwhile.
+    pub fn await_in_step(&mut self) {
+        self.await_serving();
+        if self.engine != Engine::ZooKeeper {
+            self.await_votes();
+        }
+        self.await_that("all members have what the leader has", |ensemble| {
+            let followers = ensemble.voters().len() as u64 - 1;
+            let zxid = ensemble.zxid(ensemble.leader()?)?;
+            (ensemble.count(ensemble.leader()?, "zk_synced_followers") == Some(followers)
+                && ensemble.servers().into_iter().all(|server| ensemble.zxid(server) == Some(zxid)))
+            .then_some(())
         });
     }
 
@@ -323,8 +375,7 @@ impl Ensemble {
         self.configure(server);
         let log = File::options().create(true).append(true).open(self.home(server).join("log"));
         let log = log.expect("a member's log");
-        let mut command = serve_command();
-        command.arg("--config").arg(self.home(server).join("zoo.cfg"));
+        let mut command = self.command(&self.home(server).join("zoo.cfg"));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a member's log")).stderr(log);
         if let Some(disks) = &self.slow_disks {
             disks.give(server, &mut command);
@@ -333,6 +384,16 @@ impl Ensemble {
         let member = self.member(server);
         assert!(member.child.is_none(), "server.{server} runs already");
         member.child = Some(child);
+    }
+
+    fn command(&self, config: &Path) -> Command {
+        if self.engine == Engine::ZooKeeper {
+            // Java's default takes a quarter of the machine for each of them.
+            return zookeeper_command(["-Xmx512m".to_owned()], config);
+        }
+        let mut command = serve_command();
+        command.arg("--config").arg(config);
+        command
     }
 
     /// Ends the process of a member as a power switch would.
@@ -374,6 +435,28 @@ impl Ensemble {
         assert!(self.member(server).child.is_none(), "server.{server} runs");
         fs::remove_dir_all(self.data_dir(server)).expect("wipe a disk");
         self.write_myid(server);
+    }
+
+    /// Inverts one bit of the first record of the oldest segment of the log of a member that does not run. What it has set aside for such a reason
+    /// before is removed, as its operator would.
+    pub fn damage(&mut self, server: u8) {
+        assert!(self.member(server).child.is_none(), "server.{server} runs");
+        let mut segments = Vec::new();
+        for dir in ["log", "snapshot"] {
+            for entry in fs::read_dir(self.data_dir(server).join(dir)).expect("its data") {
+                let path = entry.expect("a file").path();
+                match path.extension().and_then(OsStr::to_str) {
+                    Some("damaged") => fs::remove_file(path).expect("remove a file"),
+                    Some("seg") => segments.push(path),
+                    _ => {}
+                }
+            }
+        }
+        let path = segments.into_iter().min().expect("a segment");
+        let mut bytes = fs::read(&path).expect("a segment");
+        // Behind the header. Further on, a segment that is used again has bytes of its earlier life, which mean nothing any more.
+        bytes[512 + 20] ^= 4;
+        fs::write(&path, bytes).expect("write a segment");
     }
 
     /// What a member wrote to its standard output and error, over all its starts.

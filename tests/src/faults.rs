@@ -46,6 +46,8 @@ pub enum Fault {
     SlowLeader,
     /// A follower loses its disk.
     WipeFollower,
+    /// A bit of a follower's log is inverted while it is away.
+    DamageFollower,
     /// Each is asked to stop and started again, one by one.
     RollingRestart,
     /// The ways between all members lose packets.
@@ -71,13 +73,14 @@ pub enum Fault {
 }
 
 /// Every fault of three members, in the order of the short form.
-pub const FAULTS_OF_THREE: [Fault; 25] = [
+pub const FAULTS_OF_THREE: [Fault; 26] = [
     Fault::KillLeader,
     Fault::IsolateLeader(Link::Hole),
     Fault::KillFollower,
     Fault::HungDiskOfLeader,
     Fault::PauseLeader,
     Fault::WipeFollower,
+    Fault::DamageFollower,
     Fault::Bridge(Link::Cut),
     Fault::Lossy,
     Fault::IsolateLeader(Link::Stall),
@@ -132,7 +135,7 @@ pub const FAULTS_WITH_OBSERVER: [Fault; 12] = [
 ];
 
 /// Every fault during which the members of four servers are changed, in the order of the short form.
-pub const FAULTS_WHILE_CHANGING: [Fault; 20] = [
+pub const FAULTS_WHILE_CHANGING: [Fault; 21] = [
     Fault::KillLeader,
     Fault::IsolateLeader(Link::Hole),
     Fault::Lossy,
@@ -153,6 +156,7 @@ pub const FAULTS_WHILE_CHANGING: [Fault; 20] = [
     Fault::SlowDiskOfLeader,
     Fault::HungDiskOfFollower,
     Fault::IsolateFollower(Link::Cut),
+    Fault::DamageFollower,
 ];
 
 impl Fault {
@@ -234,7 +238,7 @@ fn recover(ensemble: &mut Ensemble, load: &Load, fault: Fault) {
 fn begin(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
     match fault {
         Fault::KillLeader => ensemble.kill(leader),
-        Fault::KillFollower | Fault::WipeFollower => ensemble.kill(victim),
+        Fault::KillFollower | Fault::WipeFollower | Fault::DamageFollower => ensemble.kill(victim),
         Fault::KillTwo => [leader, victim].into_iter().for_each(|server| ensemble.kill(server)),
         Fault::KillAll => ensemble.servers().into_iter().for_each(|server| ensemble.kill(server)),
         Fault::KillObserver => ensemble.kill(observer(ensemble)),
@@ -294,6 +298,7 @@ fn mend(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
             ensemble.wipe(victim);
             ensemble.launch(victim);
         }
+        Fault::DamageFollower => launch_damaged(ensemble, victim),
         Fault::KillAll => ensemble.servers().into_iter().for_each(|server| ensemble.launch(server)),
         Fault::KillObserver => ensemble.launch(observer(ensemble)),
         Fault::PauseLeader => ensemble.pause(leader, false),
@@ -303,6 +308,17 @@ fn mend(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
         Fault::HungDiskOfFollower => ensemble.slow_down(victim, Duration::ZERO),
         _ => ensemble.links.heal(),
     }
+}
+
+/// It finds out and gives up what it was; what comes then is as after the loss of a disk.
+fn launch_damaged(ensemble: &mut Ensemble, server: u8) {
+    let given_up = |ensemble: &Ensemble| ensemble.log(server).matches("gives up its vote").count();
+    let before = given_up(ensemble);
+    ensemble.damage(server);
+    ensemble.launch(server);
+    ensemble.await_that(&format!("server.{server} finds its log damaged"), |ensemble| {
+        (given_up(ensemble) > before).then_some(())
+    });
 }
 
 /// Shorter than an election and longer, down and up.

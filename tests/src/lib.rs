@@ -17,6 +17,7 @@ pub mod jute;
 pub mod linear;
 pub mod links;
 pub mod load;
+pub mod measure;
 pub mod porcupine;
 pub mod process;
 pub mod request;

@@ -208,14 +208,11 @@ impl Server {
             self.port
         );
         fs::write(&config, text).expect("write zoo.cfg");
-        let mut command = Command::new("java");
         // Small and quick to start; these tests never load it.
-        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-        command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
-        command.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
-        let jars = oracle_jars().expect("the oracle's jars").join("*");
-        command.arg("-cp").arg(jars).arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(config);
-        command
+        let options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"].map(str::to_owned);
+        let quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".to_owned();
+        let properties = self.properties.iter().map(|(key, value)| format!("-D{key}={value}"));
+        zookeeper_command(options.into_iter().chain([quiet]).chain(properties), &config)
     }
 
     fn ostler_command(&self) -> Command {
@@ -252,6 +249,22 @@ pub fn serve_command() -> Command {
     let mut command = Command::new(ostler_binary());
     command.arg("serve");
     command
+}
+
+/// Apache ZooKeeper with this zoo.cfg, and with further options of Java.
+///
+/// Panics if this machine does not have what it takes; see [`has_zookeeper`].
+pub fn zookeeper_command(options: impl IntoIterator<Item = String>, config: &Path) -> Command {
+    let mut command = Command::new("java");
+    let jars = oracle_jars().expect("the oracle's jars").join("*");
+    command.args(options).arg("-cp").arg(jars);
+    command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(config);
+    command
+}
+
+/// Whether this machine can run Apache ZooKeeper; it is fetched on first use.
+pub fn has_zookeeper() -> bool {
+    oracle_jars().is_some()
 }
 
 /// Runs a server that must refuse to start; answers how it ended and what it said.

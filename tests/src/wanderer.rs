@@ -11,7 +11,7 @@ use crate::jute::Reader;
 use crate::request::{Place, Request, op};
 use crate::session::Reply;
 
-/// How long a reply may take before the client tries another member.
+/// How long a reply may take before the client tries another member, unless it has more patience.
 const REPLY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The xid of events.
@@ -29,6 +29,8 @@ pub struct Wanderer {
     last_zxid: i64,
     /// When the session was last answered.
     heard: Instant,
+    /// How long a reply may take before it tries another member.
+    pub patience: Duration,
     /// The zxids of all its writes, over all its sessions.
     pub written: Vec<i64>,
     /// Events in the order in which they came, type and path; whoever wants them takes them out.
@@ -58,6 +60,7 @@ impl Wanderer {
             xid: 0,
             last_zxid: 0,
             heard: Instant::now(),
+            patience: REPLY_PATIENCE,
             written: Vec::new(),
             events: Vec::new(),
         }
@@ -108,7 +111,7 @@ impl Wanderer {
         loop {
             let mut connection = Connection::try_open(address).ok()?;
             connection.send(&handshake(&self.identity, self.last_zxid, self.timeout_ms));
-            let Received::Frame(reply) = connection.receive_within(REPLY_PATIENCE) else { return None };
+            let Received::Frame(reply) = connection.receive_within(self.patience) else { return None };
             let (identity, _) = session_of(&reply).expect("a handshake reply");
             if identity.id == 0 {
                 self.judge_expiry();
@@ -160,7 +163,7 @@ impl Wanderer {
 
     fn reply(&mut self, xid: i32, request: &Request) -> Option<Reply> {
         let reply = loop {
-            let Received::Frame(frame) = self.connection.as_mut()?.receive_within(REPLY_PATIENCE) else {
+            let Received::Frame(frame) = self.connection.as_mut()?.receive_within(self.patience) else {
                 return None;
             };
             let reply = Reply::of(&frame);

@@ -108,7 +108,7 @@ struct Ordeal {
 impl Ordeal {
     fn of_three() -> Ordeal {
         let layout = Layout { slow_disks: true, ..Layout::voters(3) };
-        Ordeal { layout, faults: &FAULTS_OF_THREE, short: 10 }
+        Ordeal { layout, faults: &FAULTS_OF_THREE, short: 11 }
     }
 
     fn of_five() -> Ordeal {

@@ -1,0 +1,120 @@
+//! The clients of a round: one for each server, each writing all the while, and going to another server at once when its connection ends.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ostler_tests::request::{Request, op};
+use ostler_tests::session::{Session, create, set_data};
+use ostler_tests::wanderer::{Connected, Wanderer};
+
+/// What all of them write.
+const PATH: &str = "/failover";
+
+/// What kazoo asks for unless it is told otherwise.
+const TIMEOUT_MS: i32 = 10_000;
+
+/// How long a client waits for a server that says nothing and closes nothing, before it goes to another one. Well below what clients do with
+/// that timeout (kazoo and Java's wait for two thirds of it), and above what a server without a majority takes to send its clients away.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Between two writes of a client. It bounds how exact a figure is, and what the clients take of the machine from the servers.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// After every server has refused a client.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
+
+/// Makes what the clients write.
+pub(crate) fn prepare(address: SocketAddr) {
+    let mut session = Session::open(address, TIMEOUT_MS).expect("a session");
+    session.must(&create(PATH, b"", 0));
+    session.must(&close());
+}
+
+fn close() -> Request {
+    Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }
+}
+
+/// An acknowledged write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ack {
+    /// When it was sent.
+    pub(crate) sent: Instant,
+    /// When it was acknowledged.
+    pub(crate) acked: Instant,
+    /// Of which leadership: the upper half of its zxid.
+    pub(crate) epoch: i64,
+}
+
+/// A client at work.
+#[derive(Debug)]
+pub(crate) struct Client {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    acks: Mutex<Vec<Ack>>,
+    lost_session: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Client {
+    /// Starts a client of the first of these servers, which goes to the next of them when it must.
+    pub(crate) fn start(addresses: Vec<SocketAddr>) -> Client {
+        let shared = Arc::new(Shared::default());
+        let known = Arc::clone(&shared);
+        let mut wanderer = Wanderer::new(addresses, 0, TIMEOUT_MS);
+        wanderer.patience = PATIENCE;
+        let thread = std::thread::spawn(move || known.write(wanderer));
+        Client { shared, thread }
+    }
+
+    /// All its acknowledged writes, in their order.
+    pub(crate) fn acks(&self) -> Vec<Ack> {
+        self.shared.acks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether its session has not survived.
+    pub(crate) fn has_lost_session(&self) -> bool {
+        self.shared.lost_session.load(Ordering::Relaxed)
+    }
+
+    /// Closes its session.
+    pub(crate) fn end(self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+}
+
+impl Shared {
+    fn write(&self, mut wanderer: Wanderer) {
+        while !self.ended.load(Ordering::Relaxed) {
+            if !wanderer.is_connected() && !self.connect(&mut wanderer) {
+                std::thread::sleep(REFUSED_PAUSE);
+                continue;
+            }
+            let sent = Instant::now();
+            // Without a reply the connection has ended, and the next one cannot wait.
+            let Some(reply) = wanderer.ask_one(&set_data(PATH, b"one of many")) else { continue };
+            if reply.err == 0 {
+                let ack = Ack { sent, acked: Instant::now(), epoch: reply.zxid >> 32 };
+                self.acks.lock().unwrap_or_else(PoisonError::into_inner).push(ack);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        wanderer.ask_one(&close());
+    }
+
+    fn connect(&self, wanderer: &mut Wanderer) -> bool {
+        let had_session = wanderer.session() != 0;
+        let connected = wanderer.connect();
+        if had_session && connected == Connected::New {
+            self.lost_session.store(true, Ordering::Relaxed);
+        }
+        connected != Connected::Nowhere
+    }
+}
