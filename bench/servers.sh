@@ -42,7 +42,7 @@ configure() {
   done
 }
 
-# command NAME OFFSET SERVER: sets command to what starts that server.
+# set_command NAME OFFSET SERVER: sets command to what starts that server.
 set_command() {
   case $1 in
     zookeeper) command=(java -Xmx1g -cp "$jars/*" org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/$1-$3.cfg") ;;
