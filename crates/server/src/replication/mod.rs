@@ -281,6 +281,10 @@ impl<T: Transport> Driver<T> {
                 self.send_outgoing();
                 self.transport.flush();
             }
+            if ready.must_sync && ready.install_snapshot.is_none() {
+                // Flushed before, so the clients that wait for it need not wait for this flush as well.
+                self.apply();
+            }
             if let Some(meta) = ready.install_snapshot.take() {
                 self.install(&meta)?;
             }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use storage::disk::Fault;
 use wire::jute::Reader;
 use wire::opcode::Opcode;
 use wire::record::ReplyHeader;
 
 use super::ensemble::{ENGINES, STEP_US, Trio, Wire, create, read, sync};
-use crate::simulation::Member;
+use crate::simulation::{Member, Readiness};
 
 /// A flush that is slow, and still shorter than an election.
 const SLOW_US: u64 = 40_000;
@@ -66,6 +67,34 @@ impl Trio {
 
     fn handovers(&self, server: u8) -> u64 {
         self.members[&server].facts().handovers
+    }
+}
+
+/// The disk fails, so that whatever comes after the flush never comes.
+#[test]
+fn what_is_agreed_is_answered_before_the_next_flush() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let (first, second) = (trio.client(leader), trio.client(leader));
+        first.wire.ask(1, Opcode::Create, &create("/first", 0));
+        // The leader flushes, and then the others do.
+        trio.step();
+        trio.step();
+        assert_eq!(first.wire.take(), None, "{engine}: the leader has not looked at the confirmations yet");
+        second.wire.ask(1, Opcode::Create, &create("/second", 0));
+        let disk = &trio.disks[&leader];
+        disk.fault_at(disk.operations(), Fault::Io);
+        let slots: Vec<_> = trio.clients.iter().filter(|(at, ..)| *at == leader).collect();
+        let ready = Readiness { readable: true, writable: true, read_closed: false };
+        let ready: Vec<_> = slots.iter().map(|(_, slot, _)| (*slot, ready)).collect();
+        let member = trio.members.get_mut(&leader).expect("it runs");
+        member.serve(&ready);
+        assert!(member.cycle().is_err(), "{engine}: the second write cannot be flushed");
+        member.serve(&[]);
+        assert!(first.wire.take().is_some(), "{engine}: what was agreed is answered");
+        assert_eq!(second.wire.take(), None, "{engine}: what was not flushed is not");
     }
 }
 
