@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use server::clock::ManualTime;
+use server::clock::{Clock, ManualTime};
 use server::config::Config;
 use server::simulation::{Ended, Member};
 use storage::disk::{Disk as _, SimDisk};
@@ -43,13 +43,17 @@ pub struct Host {
     /// Counts starts; what was meant for an earlier process is lost.
     pub life: u64,
     clock: Arc<ManualTime>,
-    /// Time of the run up to which `clock` was told.
-    told_us: u64,
+    /// Time of the run when `clock` began.
+    started_us: u64,
+    /// How much time goes by within a flush, in µs: as the member sees it, for the others it takes none.
+    flush_us: u64,
     /// Its clock goes so much too fast, in parts of a million.
     drift_ppm: i64,
     skew_ms: i64,
     /// The process does nothing until then.
     pub paused_until_us: u64,
+    /// The replication thread flushes until then.
+    pub flushes_until_us: u64,
     /// When the replication thread looks again, and the connection thread; the latest wins.
     pub drive_at_us: u64,
     /// See `drive_at_us`.
@@ -78,7 +82,7 @@ pub struct Host {
 
 impl Host {
     /// A machine that has never been switched on.
-    pub fn new(id: u8, config: Config, mut random: Random) -> Host {
+    pub fn new(id: u8, config: Config, flush_us: u64, mut random: Random) -> Host {
         let drift_ppm = random.between(0, 40_000) as i64 - 20_000;
         let skew_ms = random.between(0, 10_000) as i64 - 5_000;
         Host {
@@ -88,10 +92,12 @@ impl Host {
             member: None,
             life: 0,
             clock: ManualTime::new(EPOCH_MS),
-            told_us: 0,
+            started_us: 0,
+            flush_us,
             drift_ppm,
             skew_ms,
             paused_until_us: 0,
+            flushes_until_us: 0,
             drive_at_us: u64::MAX,
             serve_at_us: u64::MAX,
             inbox: VecDeque::new(),
@@ -113,8 +119,10 @@ impl Host {
     /// Why it does not start.
     pub fn start(&mut self, now_us: u64) -> Result<(), Ended> {
         self.life += 1;
-        self.told_us = now_us;
+        self.started_us = now_us;
         self.clock = ManualTime::new(EPOCH_MS + self.skew_ms + self.local_us(now_us) as i64 / 1000);
+        let (clock, flush_us) = (Arc::clone(&self.clock), self.flush_us);
+        self.disk.on_sync(move || clock.advance_us(flush_us));
         self.compared = 0;
         (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         let disk = Arc::new(self.disk.clone());
@@ -128,7 +136,7 @@ impl Host {
         self.member = None;
         self.disk_fails = false;
         self.stops_for_us = None;
-        self.paused_until_us = 0;
+        (self.paused_until_us, self.flushes_until_us) = (0, 0);
         (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         self.inbox.clear();
         let waiting = std::mem::take(&mut self.backlog).into_iter().map(|(connection, _)| connection);
@@ -164,11 +172,19 @@ impl Host {
         (us + us / 1_000_000 * self.drift_ppm + us % 1_000_000 * self.drift_ppm / 1_000_000) as u64
     }
 
-    /// Lets the member's clock show the time.
+    /// Lets the member's clock show the time. Where a flush has put it forward it waits until the run has caught up.
     pub fn tell_time(&mut self, now_us: u64) {
-        let passed_us = self.local_us(now_us) - self.local_us(self.told_us);
-        self.told_us = now_us;
-        self.clock.advance_us(passed_us);
+        self.clock.advance_us(self.passed_us(now_us).saturating_sub(self.shown_us()));
+    }
+
+    /// Time since the process started, as its clock should show it.
+    fn passed_us(&self, now_us: u64) -> u64 {
+        self.local_us(now_us) - self.local_us(self.started_us)
+    }
+
+    /// Time since the process started, as its clock shows it.
+    fn shown_us(&self) -> u64 {
+        Clock::manual(Arc::clone(&self.clock)).elapsed_us()
     }
 
     /// One cycle of the replication thread.
@@ -186,6 +202,8 @@ impl Host {
             }
         }
         let cycle = member.cycle();
+        self.flushes_until_us = now_us + self.shown_us().saturating_sub(self.passed_us(now_us));
+        let Some(member) = &mut self.member else { return cycle };
         self.voters = member.status().membership.voters.iter().map(|id| id.0 as u8).collect();
         cycle
     }

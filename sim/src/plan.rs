@@ -29,6 +29,8 @@ pub struct Plan {
     pub faulty_us: u64,
     /// Delay of a frame.
     pub delay_us: (u64, u64),
+    /// How long members find a flush to take. Not drawn, so that it changes nothing else of a run.
+    pub flush_us: u64,
     /// Time between two turns of a client.
     pub turn_us: (u64, u64),
     /// What goes wrong, and when, in µs; in order.
@@ -65,6 +67,7 @@ impl Plan {
             clients: random.between(1, 5) as usize,
             faulty_us,
             delay_us: *random.pick(&[(50, 300), (100, 2_000), (1_000, 15_000)]),
+            flush_us: [0, 200, 1_000, 5_000][(seed % 4) as usize],
             turn_us: *random.pick(&[(500, 10_000), (2_000, 40_000), (10_000, 100_000)]),
             faults: Vec::new(),
             snapshot_commands: *random.pick(&[10, 50, 300, 100_000]),

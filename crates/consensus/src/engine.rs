@@ -396,4 +396,7 @@ pub trait Engine: Send {
 
     /// Role, leader and term; cheap.
     fn role(&self) -> RoleChange;
+
+    /// Agreed up to here, as far as this member knows; cheap.
+    fn commit(&self) -> u64;
 }

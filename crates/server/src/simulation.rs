@@ -122,6 +122,11 @@ impl Member {
         Ok(self.driver.cycle()?)
     }
 
+    /// Whether it has to be asked for another cycle soon, though nothing new may come.
+    pub fn is_holding(&self) -> bool {
+        self.driver.is_holding()
+    }
+
     /// Lets the connection thread look at these connections of clients.
     pub fn serve(&mut self, ready: &[(usize, Readiness)]) {
         self.io.turn(ready);

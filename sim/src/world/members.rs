@@ -11,14 +11,18 @@ use crate::network::{Flying, Way};
 /// The longest time between two cycles of a member: its tick.
 const TICK_US: u64 = 10_000;
 
+/// The same if it has put something off, as it would ask a poll.
+const HOLD_US: u64 = 1_000;
+
 /// Time between two attempts to connect to another member.
 const RETRY_US: u64 = 30_000;
 
 impl World {
     /// Lets the replication thread of a member look at what there is, so much later at most.
     pub(super) fn wake_driver(&mut self, id: u8, after_us: u64) {
-        let at_us = self.now_us + after_us;
+        let now_us = self.now_us;
         let host = self.host(id);
+        let at_us = host.flushes_until_us.max(now_us + after_us);
         if at_us < host.drive_at_us {
             host.drive_at_us = at_us;
             self.at(at_us, Event::Drive(id));
@@ -57,6 +61,7 @@ impl World {
         let agreed = member.take_agreed();
         let frames = member.take_frames();
         let (applied, busy) = (member.applied_index(), member.is_busy());
+        let patience_us = if member.is_holding() { HOLD_US } else { TICK_US };
         for entry in agreed {
             let (index, term, bytes) = (entry.index, entry.term, entry.data.len());
             let kind = entry.kind;
@@ -88,7 +93,7 @@ impl World {
             let delay_us = self.random.below(100);
             self.wake_server(id, delay_us);
         }
-        self.wake_driver(id, TICK_US);
+        self.wake_driver(id, patience_us);
         Ok(())
     }
 

@@ -148,7 +148,9 @@ pub fn run(plan: &Plan, told: bool) -> Outcome {
 impl World {
     fn new(plan: Plan, told: bool) -> World {
         let mut random = Random::new(plan.seed ^ 0x5EED);
-        let hosts = (1..=plan.members).map(|id| Host::new(id, plan.config(id), random.fork())).collect();
+        let hosts = (1..=plan.members)
+            .map(|id| Host::new(id, plan.config(id), plan.flush_us, random.fork()))
+            .collect();
         let network = Network::new(plan.members, random.fork(), plan.delay_us);
         let mut clients: Vec<_> = (0..plan.clients)
             .map(|n| Client::new(n, random.fork(), plan.members, plan.read_only_mode))

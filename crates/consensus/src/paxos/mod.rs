@@ -314,4 +314,8 @@ impl Engine for PaxosEngine {
         };
         RoleChange { role, leader: self.leader, term: self.promised }
     }
+
+    fn commit(&self) -> u64 {
+        self.commit
+    }
 }

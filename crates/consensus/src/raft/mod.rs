@@ -406,4 +406,8 @@ impl Engine for RaftEngine {
         let leader = (raft.leader_id != 0).then_some(MemberId(raft.leader_id));
         RoleChange { role, leader, term: raft.term }
     }
+
+    fn commit(&self) -> u64 {
+        self.raw.raft.raft_log.committed
+    }
 }

@@ -11,6 +11,7 @@ mod bulletin;
 mod chores;
 mod goal;
 mod handover;
+mod hold;
 pub(crate) mod identity;
 mod loans;
 mod members;
@@ -43,6 +44,7 @@ use storage::log::{AppendError, FlushError, Log, Record};
 
 use self::bulletin::Bulletin;
 use self::chores::Chores;
+use self::hold::Hold;
 use self::identity::Identity;
 use self::members::Company;
 use self::newcomer::Newcomer;
@@ -97,6 +99,7 @@ pub(crate) struct Driver<T: Transport> {
     ready: Ready,
     /// How long the latest flush took.
     flush_took: Duration,
+    hold: Hold,
     stop: bool,
 }
 
@@ -162,6 +165,7 @@ impl<T: Transport> Driver<T> {
             frames: Vec::new(),
             ready: Ready::default(),
             flush_took: Duration::ZERO,
+            hold: Hold::default(),
             stop: false,
         };
         driver.keep_directory();
@@ -196,6 +200,11 @@ impl<T: Transport> Driver<T> {
         self.stop
     }
 
+    /// Whether commands wait that no event may come for.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.hold.is_waiting()
+    }
+
     /// Whether this is the only member of its group.
     pub(crate) fn is_alone(&self) -> bool {
         self.replica.is_alone()
@@ -209,7 +218,7 @@ impl<T: Transport> Driver<T> {
         self.take_in();
         self.run_errands();
         self.pass_time()?;
-        if self.replica.leads() {
+        if self.replica.leads() && !self.waits_for_others() {
             self.chores.run(&self.shared, &mut self.replica);
             self.propose()?;
         }
@@ -245,6 +254,11 @@ impl<T: Transport> Driver<T> {
         self.replica.submit_own(self.shared.clock.wall_ms(), &command);
         self.propose()?;
         self.settle()
+    }
+
+    /// Whether what is gathered stays so until the others have confirmed the last entry.
+    fn waits_for_others(&mut self) -> bool {
+        self.hold.waits(self.replica.engine().commit(), self.shared.clock.elapsed_us())
     }
 
     /// Gives what is gathered to the engine if the log has room for it, and refuses it if the disk is full.
@@ -349,7 +363,9 @@ impl<T: Transport> Driver<T> {
     fn flush(&mut self) -> Result<(), Fatal> {
         let begun_us = self.shared.clock.elapsed_us();
         self.log.flush()?;
-        let took_us = self.shared.clock.elapsed_us() - begun_us;
+        let now_us = self.shared.clock.elapsed_us();
+        let took_us = now_us - begun_us;
+        self.hold.flushed(self.shared.counts.last_index.load(Relaxed), took_us, now_us);
         let took = Duration::from_micros(took_us);
         self.flush_took = took;
         self.pace.flushed(took_us);

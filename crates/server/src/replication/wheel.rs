@@ -79,11 +79,14 @@ impl Wheel {
             return false;
         }
         hand_over();
-        if let Err(why) = driver.cycle() {
-            *seat = Seat::Failed(why);
-            drop(seat);
-            self.shared.inbox.wake();
+        match driver.cycle() {
+            // It has to be gone on with soon, and the caller will not.
+            Ok(()) if driver.is_holding() => {}
+            Ok(()) => return true,
+            Err(why) => *seat = Seat::Failed(why),
         }
+        drop(seat);
+        self.shared.inbox.wake();
         true
     }
 }

@@ -99,6 +99,28 @@ fn what_is_agreed_is_answered_before_the_next_flush() {
 }
 
 #[test]
+fn what_comes_while_an_entry_is_being_agreed_makes_one_entry() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let leader = trio.leader().expect("somebody leads");
+        let clients = [trio.client(leader), trio.client(leader), trio.client(leader % 3 + 1)];
+        trio.slow_down(leader, 300);
+        let last = |trio: &mut Trio| trio.members.get_mut(&leader).expect("it runs").status().last_index;
+        let before = last(&mut trio);
+        clients[0].wire.ask(1, Opcode::Create, &create("/n0", 0));
+        trio.step_by(100);
+        assert_eq!(last(&mut trio), before + 1, "{engine}: nothing is under way, so it begins at once");
+        (1..3).for_each(|n| clients[n].wire.ask(1, Opcode::Create, &create(&format!("/n{n}"), 0)));
+        trio.step_by(100);
+        assert_eq!(last(&mut trio), before + 1, "{engine}: the others are about to confirm");
+        (0..5).for_each(|_| trio.step_by(100));
+        assert!(clients.iter().all(|client| client.wire.take().is_some()), "{engine}: all are answered");
+        assert_eq!(last(&mut trio), before + 2, "{engine}: both make one entry");
+    }
+}
+
+#[test]
 fn a_leader_with_a_slow_disk_hands_over_once() {
     for engine in ENGINES {
         let mut trio = Trio::new(engine);

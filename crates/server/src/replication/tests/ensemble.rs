@@ -146,7 +146,12 @@ impl Trio {
 
     /// Time goes by, and everybody works and is heard.
     pub(super) fn step(&mut self) {
-        self.time.advance_us(STEP_US);
+        self.step_by(STEP_US);
+    }
+
+    /// The same, with so much time.
+    pub(super) fn step_by(&mut self, us: u64) {
+        self.time.advance_us(us);
         let mut frames: Vec<(u8, u8, Bytes)> = Vec::new();
         for (server, member) in &mut self.members {
             let clients = self.clients.iter().filter(|(at, ..)| at == server);
