@@ -19,6 +19,11 @@ impl Replica {
             || self.lost_requests > 0
     }
 
+    /// Entries that are agreed and not applied in full.
+    pub fn entries_behind(&self) -> usize {
+        self.committed.len()
+    }
+
     /// Applies at most about `commands_max` agreed commands and answers what waited for them; `true` when all is done. The bound lets
     /// the host release the machine for readers in between. `now_ms` becomes the time of commands that waited for this leadership.
     pub fn apply(
