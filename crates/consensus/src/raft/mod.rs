@@ -34,7 +34,7 @@ use crate::entry::{MemberId, Position};
 use crate::log::Log;
 use crate::membership::{MEMBERS_MAX, MembershipChange, SnapshotMeta};
 use crate::message::{Body, Message};
-use crate::timeout::election_timeout_ticks;
+use crate::timeout::placed_timeout_ticks;
 
 /// One member of a Raft group.
 pub struct RaftEngine {
@@ -123,7 +123,7 @@ impl RaftEngine {
     fn settle(&mut self) {
         let raft = &mut self.raw.raft;
         // A pure function of the term, not the next of a row of numbers: the crate draws at moments we do not see.
-        let ticks = election_timeout_ticks(&self.settings, raft.term) as usize;
+        let ticks = placed_timeout_ticks(&self.settings, raft.term, self.members.latest()) as usize;
         if raft.randomized_election_timeout() != ticks {
             raft.set_randomized_election_timeout(ticks);
         }
