@@ -30,16 +30,20 @@ arguments() {
   esac
 }
 
+# warm_up OFFSET: Java compiles while it runs, and a new log has to be filled with zeros until there are old segments to be used again.
+warm_up() {
+  local row
+  for row in get set create; do
+    # shellcheck disable=SC2046
+    "$ostler" bench $(arguments "$row") --server "$(addresses "$1")" --seconds 8 >/dev/null
+  done
+}
+
 configure zookeeper "$base"
 start zookeeper "$base"
 zookeeper_pids=("${started_pids[@]}")
 await "$base"
-# Java compiles while it runs.
-for row in get set create; do
-  # shellcheck disable=SC2046
-  "$ostler" bench $(arguments $row) --server "$(addresses "$base")" --seconds 8 >/dev/null
-done
-
+warm_up "$base"
 offset=$base
 for engine in $engines; do
   offset=$((offset + 10))
@@ -47,6 +51,7 @@ for engine in $engines; do
   start "$engine" "$offset"
   engine_pids=("${started_pids[@]}")
   if [ "$engine" = floor ]; then sleep 1; else await "$offset"; fi
+  warm_up "$offset"
   for row in $rows; do
     echo "== $engine against ZooKeeper: $row"
     # shellcheck disable=SC2046

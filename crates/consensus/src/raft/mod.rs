@@ -23,6 +23,7 @@ use ::raft::{RawNode, StateRole};
 use bytes::Bytes;
 
 use self::members::Members;
+use self::outbound::Confirmed;
 use self::peers::SnapshotWaits;
 use self::store::Store;
 use crate::barriers::Barriers;
@@ -67,6 +68,7 @@ pub struct RaftEngine {
     /// before it, in which the crate would look for changes of the members if it stood for election.
     installing: Option<(u64, u64)>,
     snapshot_waits: SnapshotWaits,
+    confirmed: Confirmed,
     role_told: RoleChange,
     role_seen: RoleChange,
 }
@@ -103,6 +105,7 @@ impl RaftEngine {
             offer: None,
             fetched: None,
             installing: None,
+            confirmed: Confirmed::default(),
             role_told: RoleChange::default(),
             role_seen: RoleChange::default(),
         };
@@ -251,8 +254,11 @@ impl Engine for RaftEngine {
         }
         self.flush_proposals();
         if !self.intercept(&message)? {
+            let tells_commit_only = self.tells_commit_only(&message);
+            let said = self.raw.raft.msgs.len();
             // The one error left is an answer of somebody who is no member any more, and means nothing.
             let _ = self.raw.step(convert::raft_message(message));
+            self.look_at_confirmation(said, tells_commit_only);
         }
         self.settle();
         Ok(())

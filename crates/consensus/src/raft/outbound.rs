@@ -1,7 +1,7 @@
 //! From what the crate has to do to a [`Ready`].
 
 use ::raft::StateRole;
-use ::raft::eraftpb::Message as RaftMessage;
+use ::raft::eraftpb::{Message as RaftMessage, MessageType};
 
 use super::members::Members;
 use super::{RaftEngine, convert};
@@ -10,7 +10,38 @@ use crate::entry::{EntryKind, MemberId};
 use crate::membership::MembershipChange;
 use crate::message::{Body, Message, ReadName};
 
+/// The last index this member has confirmed, to whom and in which term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Confirmed {
+    to: u64,
+    term: u64,
+    index: u64,
+}
+
 impl RaftEngine {
+    /// Whether all that is new in a message is the leader's commit.
+    pub(super) fn tells_commit_only(&self, message: &Message) -> bool {
+        let known = self.raw.raft.raft_log.committed;
+        matches!(&message.body, Body::Append { commit, entries, .. } if entries.is_empty() && *commit > known)
+    }
+
+    /// Looks at what the crate answers to a message, of whose answers there were `said` before it, and takes it back if it repeats
+    /// the last confirmation because the commit has moved. The crate answers that as well, at the price of a wake-up at
+    /// either end for each entry of a leader with little to do; the leader learns nothing. What repeats a confirmation for any other
+    /// reason stays: the first one may have been lost.
+    pub(super) fn look_at_confirmation(&mut self, said: usize, tells_commit_only: bool) {
+        let answers = &mut self.raw.raft.msgs;
+        let Some(answer) = answers.get(said).filter(|_| answers.len() == said + 1) else { return };
+        if answer.get_msg_type() != MessageType::MsgAppendResponse || answer.reject {
+            return;
+        }
+        let confirmed = Confirmed { to: answer.to, term: answer.term, index: answer.index };
+        if tells_commit_only && confirmed == self.confirmed {
+            answers.truncate(said);
+        }
+        self.confirmed = confirmed;
+    }
+
     /// Asks about waiting reads if somebody can answer.
     pub(super) fn ask_reads(&mut self) {
         if !self.barriers.has_question() {
