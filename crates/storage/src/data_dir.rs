@@ -84,11 +84,23 @@ impl DataDir {
         if log_dir != data_dir {
             locks.push(hold(disk, log_dir)?);
         }
-        let (log, snapshot) = (log_dir.join("log"), data_dir.join("snapshot"));
+        let (log, snapshot) = (Self::log_in(log_dir), Self::snapshot_in(data_dir));
         for dir in [&log, &snapshot] {
             disk.create_dir(dir).map_err(|source| failed(dir, "create the directory", source))?;
         }
         Ok(Self { log, snapshot, _locks: locks })
+    }
+
+    /// Where the log is in that `dataLogDir`, whether or not it was opened.
+    #[must_use]
+    pub fn log_in(log_dir: &Path) -> PathBuf {
+        log_dir.join("log")
+    }
+
+    /// Where the snapshots are in that `dataDir`.
+    #[must_use]
+    pub fn snapshot_in(data_dir: &Path) -> PathBuf {
+        data_dir.join("snapshot")
     }
 
     /// The directory of the log.

@@ -20,6 +20,7 @@ mod outlet;
 mod pace;
 mod reconfig;
 pub(crate) mod recovery;
+mod recovery_error;
 mod refill;
 mod room;
 mod roster;

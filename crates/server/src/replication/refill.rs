@@ -16,12 +16,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use storage::data_dir::DataDir;
 use storage::disk::Disk;
 use storage::log::{HeaderError, OpenError};
 use storage::snapshot::SnapshotError;
 
 use super::identity::Identity;
-use super::recovery::RecoveryError;
+use super::recovery_error::RecoveryError;
 use crate::config::Config;
 
 /// What is behind the name of a file that was set aside.
@@ -53,7 +54,7 @@ pub(super) fn set_aside(disk: &dyn Disk, config: &Config, why: RecoveryError) ->
     let identity = Identity::find(disk, &storage.data_dir)?.filter(|identity| identity.cluster != 0);
     let Some(identity) = identity.filter(|_| has_others && is_damage(&why)) else { return Err(why) };
     // The log last: as long as a part of it is there, no new segment takes the name of a damaged one.
-    let dirs = [storage.data_dir.join("snapshot"), storage.log_dir.join("log")];
+    let dirs = [DataDir::snapshot_in(&storage.data_dir), DataDir::log_in(&storage.log_dir)];
     if !identity.awaits_refill() {
         if let Some(path) = earlier(disk, &dirs)? {
             return Err(RecoveryError::DamagedAgain { path, source: Box::new(why) });

@@ -1,0 +1,116 @@
+//! Why a server does not start on the data it finds.
+
+use std::path::PathBuf;
+
+use state::snapshot::LoadError;
+use storage::data_dir::DataDirError;
+use storage::log::{AppendError, FlushError, OpenError};
+use storage::snapshot::SnapshotError;
+
+use super::identity::IdentityError;
+
+/// Why the data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// A directory that must not be made is not there.
+    #[error("{}: there is no such directory, and datadir.autocreate=false: {source}", dir.display())]
+    NoDirectory {
+        /// `dataDir` or `dataLogDir`.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The directories.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The log has no room.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log fails.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// Whose the data are.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// A snapshot cannot be listed or read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A snapshot is whole but makes no sense.
+    #[error("{}: the snapshot cannot be loaded: {source}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: LoadError,
+    },
+    /// The engine's part of a snapshot cannot be read.
+    #[error("{}: the snapshot does not begin with its membership", path.display())]
+    Meta {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A snapshot that was there has gone.
+    #[error("{}: the snapshot at entry {index} has gone", dir.display())]
+    NoSnapshot {
+        /// The directory of the snapshots.
+        dir: PathBuf,
+        /// Its last entry.
+        index: u64,
+    },
+    /// No snapshot is usable and the log does not reach back to the beginning.
+    #[error(
+        "{}: the log begins at entry {first}, but the newest usable snapshot ends at {snapshot}. \
+         Put back the missing snapshot or log segments from a backup, or start with an empty directory", dir.display()
+    )]
+    Gap {
+        /// The directory of the log.
+        dir: PathBuf,
+        /// First entry of the log.
+        first: u64,
+        /// Last entry of the snapshot.
+        snapshot: u64,
+    },
+    /// A server that was to forget everything has something left of it.
+    #[error("{}: there is a log or a snapshot, and no member of the ensemble that they belong to", dir.display())]
+    Leftover {
+        /// The directory of the log.
+        dir: PathBuf,
+    },
+    /// The data are damaged, and they were before.
+    #[error(
+        "{source}. {} is what damage has left before: check the disk, then remove what is called *.damaged, so that this member copies \
+         everything from the others once more", path.display()
+    )]
+    DamagedAgain {
+        /// A file of before.
+        path: PathBuf,
+        /// The damage.
+        source: Box<RecoveryError>,
+    },
+    /// Damaged files cannot be set aside.
+    #[error("{}: cannot {action} it to set damaged data aside: {source}", path.display())]
+    SetAside {
+        /// File or directory.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The log leaves entries out that only a damaged snapshot had: a power loss took them under `forceSync=no`.
+    #[error(
+        "{}: the log goes on from entry {last} with entry {next}; what is between was in a newer snapshot that cannot be used. \
+         Put back that snapshot from a backup, or start with an empty directory", dir.display()
+    )]
+    Hole {
+        /// The directory of the log.
+        dir: PathBuf,
+        /// The last entry before the hole.
+        last: u64,
+        /// The first one behind it.
+        next: u64,
+    },
+}
