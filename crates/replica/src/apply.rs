@@ -24,6 +24,11 @@ impl Replica {
         self.committed.len()
     }
 
+    /// Whether a change of the members is among them.
+    pub fn is_to_change_members(&self) -> bool {
+        self.committed.iter().any(|entry| entry.kind == EntryKind::Membership)
+    }
+
     /// Applies at most about `commands_max` agreed commands and answers what waited for them; `true` when all is done. The bound lets
     /// the host release the machine for readers in between. `now_ms` becomes the time of commands that waited for this leadership.
     pub fn apply(

@@ -303,8 +303,9 @@ impl<T: Transport> Driver<T> {
                 self.send_outgoing();
                 self.transport.flush();
             }
-            if ready.must_sync && ready.install_snapshot.is_none() {
-                // Flushed before, so the clients that wait for it need not wait for this flush as well.
+            if ready.must_sync && ready.install_snapshot.is_none() && !self.replica.is_to_change_members() {
+                // Flushed before, so the clients that wait for it need not wait for this flush as well. But for a change of the members:
+                // the engine acts on it only when this flush is done, and who applies it asks the engine who is there.
                 self.apply();
             }
             if let Some(meta) = ready.install_snapshot.take() {
