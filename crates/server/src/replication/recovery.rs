@@ -17,7 +17,7 @@ use state::snapshot::Loader;
 use storage::data_dir::DataDir;
 use storage::disk::{Disk, RealDisk};
 use storage::log::{Log, LogOptions, Record};
-use storage::snapshot::{self, SnapshotName, SnapshotReader};
+use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
 use super::GROUP;
 use super::identity::Identity;
@@ -121,7 +121,7 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     let snapshot_dir = data_dir.snapshot().to_owned();
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
     let identity = Identity::open(disk, &storage.data_dir, newcomer(disk, config))?;
-    let (meta, machine) = newest_snapshot(disk, &snapshot_dir, &identity)?;
+    let Newest { meta, machine, unread } = newest_snapshot(disk, &snapshot_dir, &identity)?;
     if !storage.force_sync {
         tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
     }
@@ -148,7 +148,8 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
             repaired.dropped
         );
     }
-    let start = tail.start(meta, data_dir.log())?;
+    // What a snapshot that the disk would not give just now leaves open is no damage.
+    let start = tail.start(meta, data_dir.log()).map_err(|why| unread.unwrap_or(why))?;
     let has_data = start.hard_state != HardState::default() || !start.entries.is_empty();
     if identity.awaits_refill() && (has_data || start.snapshot.position.index > 0) {
         return Err(RecoveryError::Leftover { dir: data_dir.log().to_owned() });
@@ -213,27 +214,36 @@ fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings 
     settings
 }
 
+/// What recovery begins with.
+struct Newest {
+    meta: SnapshotMeta,
+    machine: Machine,
+    /// Why a newer snapshot could not be read, if the disk is to blame and not what is in the file: another time it may be there.
+    unread: Option<RecoveryError>,
+}
+
 /// The newest snapshot that can be read, or the state of a new cluster. A damaged one is passed over: the log is kept as far back as the
 /// oldest snapshot, so nothing is lost by that.
-fn newest_snapshot(
-    disk: &dyn Disk,
-    dir: &Path,
-    identity: &Identity,
-) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<Newest, RecoveryError> {
     let names = snapshot::list(disk, dir, GROUP)?;
-    let mut first_error = None;
+    let (mut unread, mut damaged) = (None, None);
     for name in &names {
         match load(disk, dir, *name) {
-            Ok(loaded) => return Ok(loaded),
+            Ok((meta, machine)) => return Ok(Newest { meta, machine, unread }),
             Err(e) => {
                 tracing::error!("{e}; trying the next older snapshot");
-                first_error.get_or_insert(e);
+                let is_of_the_disk = matches!(e, RecoveryError::Snapshot(SnapshotError::Io { .. }));
+                let first = if is_of_the_disk { &mut unread } else { &mut damaged };
+                first.get_or_insert(e);
             }
         }
     }
-    match first_error {
+    match unread.or(damaged) {
         Some(e) => Err(e),
-        None => Ok((founding_meta(identity), Machine::new(disk.entropy()))),
+        None => {
+            let (meta, machine) = (founding_meta(identity), Machine::new(disk.entropy()));
+            Ok(Newest { meta, machine, unread: None })
+        }
     }
 }
 

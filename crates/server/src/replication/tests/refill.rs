@@ -146,6 +146,49 @@ fn a_server_without_others_does_not_start_on_damaged_data() {
     }
 }
 
+/// A snapshot that could not be read just then made a gap before the log, which was taken for damage: the member gave up its vote, and with
+/// the disk of another one lost there was no majority left (simulator, seed 10057934).
+#[test]
+fn what_the_disk_does_not_give_just_now_is_not_damaged() {
+    let mut trio = trio(EngineKind::Raft);
+    let leader = trio.leader().expect("somebody leads");
+    let victim = leader % 3 + 1;
+    let others = [leader, 6 - leader - victim];
+    trio.members[&victim].ask_snapshot();
+    trio.step();
+    trio.crash(victim);
+    let (wire, ..) = trio.connect(leader, None);
+    assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/later", 0)).0.err, 0);
+    // After a start the others have no entries but those behind their snapshots, so that the victim has to fetch one.
+    others.iter().for_each(|other| trio.members[other].ask_snapshot());
+    (0..3).for_each(|_| trio.step());
+    others.iter().for_each(|other| trio.crash(*other));
+    others.iter().for_each(|other| trio.start(*other));
+    trio.until("the others go on", |trio| trio.leader().is_some());
+    trio.start(victim);
+    trio.until("it has fetched a snapshot", Trio::all_serve);
+    trio.crash(victim);
+    let (config, disk) = (trio.configs[&victim].clone(), trio.disks[&victim].clone());
+    let start = |disk: &SimDisk| {
+        let files = Files { disk: Arc::new(disk.clone()), background: false };
+        recover(files, &config, features(&config.requests))
+            .map(|recovered| recovered.rest.identity.awaits_refill())
+    };
+    let sound = disk.fork(0);
+    let before = sound.operations();
+    assert!(!start(&sound).expect("it starts"));
+    let mut refused = 0;
+    for operation in 0..sound.operations() - before {
+        let disk = disk.fork(0);
+        disk.fault_at(disk.operations() + operation, Fault::Io);
+        refused += u32::from(start(&disk).is_err());
+        assert!(set_aside(&disk).is_empty(), "operation {operation}");
+        disk.clear_fault();
+        assert!(!start(&disk).expect("it starts"), "operation {operation}: and has its vote");
+    }
+    assert!(refused > 0, "some operations cannot be done without");
+}
+
 /// Whatever operation of the disk the power fails at, no later start has the identity and only a part of the history.
 #[test]
 fn a_crash_while_data_are_set_aside_leaves_no_member_with_half_a_history() {
