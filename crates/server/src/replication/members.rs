@@ -217,7 +217,7 @@ impl<T: Transport> Driver<T> {
     /// Milliseconds until time has to pass again.
     pub(crate) fn patience_ms(&self) -> Option<i64> {
         let left_ms = self.company.tick_due_ms - self.shared.clock.elapsed_ms();
-        let left_ms = if self.hold.is_waiting() { left_ms.min(1) } else { left_ms };
+        let left_ms = if self.is_holding() { left_ms.min(1) } else { left_ms };
         (!self.is_single()).then_some(left_ms.max(0))
     }
 

@@ -208,9 +208,9 @@ impl<T: Transport> Driver<T> {
         self.stop
     }
 
-    /// Whether commands wait that no event may come for.
+    /// Whether commands wait that no event may come for. Only a leader's do: one that loses the lead while it waits is not asked again.
     pub(crate) fn is_holding(&self) -> bool {
-        self.hold.is_waiting()
+        self.replica.leads() && self.hold.is_waiting()
     }
 
     /// Whether this is the only member of its group.
