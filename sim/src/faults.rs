@@ -72,6 +72,13 @@ pub enum Fault {
         /// Time of a cycle.
         cycle_us: u64,
     },
+    /// The next flush takes long.
+    DiskStall {
+        /// Whose; everybody's if all are on one disk.
+        target: Option<Target>,
+        /// How long.
+        for_us: u64,
+    },
     /// The process is stopped for a while.
     Pause {
         /// Which.
@@ -138,7 +145,13 @@ fn duration_us(random: &mut Random) -> u64 {
     }
 }
 
-/// One fault of any kind.
+/// A disk that stands still, one's own or one that all share.
+pub fn draw_stall(random: &mut Random, members: u8) -> Fault {
+    let target = random.percent(50).then(|| target(random, members));
+    Fault::DiskStall { target, for_us: random.between(50_000, 3_000_000) }
+}
+
+/// One fault of any kind but this.
 pub fn draw(random: &mut Random, members: u8) -> Fault {
     let target = target(random, members);
     let for_us = duration_us(random);

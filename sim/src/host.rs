@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use server::clock::{Clock, ManualTime};
@@ -47,6 +48,8 @@ pub struct Host {
     started_us: u64,
     /// How much time goes by within a flush, in µs: as the member sees it, for the others it takes none.
     flush_us: u64,
+    /// The next flush takes so much longer.
+    stall_us: Arc<AtomicU64>,
     /// Its clock goes so much too fast, in parts of a million.
     drift_ppm: i64,
     skew_ms: i64,
@@ -94,6 +97,7 @@ impl Host {
             clock: ManualTime::new(EPOCH_MS),
             started_us: 0,
             flush_us,
+            stall_us: Arc::default(),
             drift_ppm,
             skew_ms,
             paused_until_us: 0,
@@ -121,13 +125,19 @@ impl Host {
         self.life += 1;
         self.started_us = now_us;
         self.clock = ManualTime::new(EPOCH_MS + self.skew_ms + self.local_us(now_us) as i64 / 1000);
-        let (clock, flush_us) = (Arc::clone(&self.clock), self.flush_us);
-        self.disk.on_sync(move || clock.advance_us(flush_us));
+        let (clock, flush_us, stall_us) =
+            (Arc::clone(&self.clock), self.flush_us, Arc::clone(&self.stall_us));
+        self.disk.on_sync(move || clock.advance_us(flush_us + stall_us.swap(0, Relaxed)));
         self.compared = 0;
         (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         let disk = Arc::new(self.disk.clone());
         self.member = Some(Member::start(disk, self.config.clone(), &self.clock)?);
         Ok(())
+    }
+
+    /// Lets the next flush take so much longer.
+    pub fn stall(&mut self, us: u64) {
+        self.stall_us.store(us, Relaxed);
     }
 
     /// Cuts the power: the disk decides what of the unsynced it keeps. Says which connections of clients went.

@@ -93,9 +93,22 @@ impl Plan {
                 Fault::Flip { target, off_us }
             };
             plan.faults.push((random.between(1_000_000, faulty_us), damage));
-            plan.faults.sort_by_key(|(at_us, _)| *at_us);
         }
+        plan.add_stalls();
+        plan.faults.sort_by_key(|(at_us, _)| *at_us);
         plan
+    }
+
+    /// In every sixth run disks stand still. Drawn from numbers of its own, so that it changes nothing else of any run.
+    fn add_stalls(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x57A1_1ED0);
+        if random.below(6) > 0 {
+            return;
+        }
+        for _ in 0..random.between(1, 4) {
+            let at_us = random.between(500_000, self.faulty_us);
+            self.faults.push((at_us, faults::draw_stall(&mut random, self.members)));
+        }
     }
 
     /// The configuration of a member.

@@ -98,6 +98,27 @@ fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
     }
 }
 
+/// Disks that others use as well stand still for a second now and then. The thread that flushes is the one that is heard of, so whoever had
+/// nothing to flush missed the others: a follower its leader, and a leader its followers.
+#[test]
+fn disks_that_stand_still_for_a_while_cost_no_election() {
+    for (engine, of_leader) in
+        [Engine::Raft, Engine::Paxos].into_iter().flat_map(|engine| [(engine, true), (engine, false)])
+    {
+        let mut ensemble = Ensemble::start_as(engine, Layout { slow_disks: true, ..Layout::voters(3) }, &[]);
+        let (leader, term) = (ensemble.await_leader(), ensemble.term());
+        let mut session = Session::open(ensemble.address(leader % 3 + 1), 40_000).expect("a session");
+        let mut still = ensemble.servers();
+        still.retain(|server| (*server == leader) == of_leader);
+        still.iter().for_each(|server| ensemble.slow_down(*server, Duration::from_secs(86_400)));
+        session.send(&create("/waits", b"", 0));
+        std::thread::sleep(Duration::from_millis(800));
+        still.iter().for_each(|server| ensemble.slow_down(*server, Duration::ZERO));
+        assert_eq!(session.reply().map(|reply| reply.err), Some(0), "{engine:?}, {still:?} of {leader}");
+        assert_eq!((ensemble.leader(), ensemble.term()), (Some(leader), term), "{engine:?}, {still:?}");
+    }
+}
+
 /// An ensemble, what befalls it, and how many of these faults are in the short form, from the begin of their list.
 struct Ordeal {
     layout: Layout,

@@ -341,6 +341,10 @@ pub trait Engine: Send {
     /// If nothing was taken in. Old, doubled and useless messages are no error.
     fn step(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError>;
 
+    /// Member `from` says, by other means, that it lives but can take part in nothing just now. For another election timeout it is neither
+    /// missed as the leader nor counted out as a follower. This proves nothing to anybody: no read is answered and nothing is agreed by it.
+    fn heard_of(&mut self, from: MemberId);
+
     /// Fills `out` with all there is to do, or returns false. The host SHOULD call it once per batch of other calls,
     /// and again until it is false: one call may be bounded by bytes.
     fn ready(&mut self, out: &mut Ready) -> bool;

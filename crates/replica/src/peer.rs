@@ -16,6 +16,8 @@
 //! pace         12       mean_us u64                                         follower → leader
 //! servers      13       version i64 | the lines `server.N=…`                member → member, when they are connected
 //! claim        14       nothing                                             follower → leader
+//! damaged      15       index u64 | term u64 | zxid i64                     member → member
+//! alive        16       nothing                                             member → all
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late.
@@ -116,6 +118,8 @@ pub enum PeerMessage {
     Claim,
     /// The snapshot that the receiver has sent is damaged.
     Damaged(SnapshotId),
+    /// The sender's disk keeps it from doing anything else, but it lives.
+    Alive,
     /// What a flush of the sender's log has taken lately.
     Pace {
         /// On average, in µs.
@@ -183,6 +187,7 @@ const PACE: u8 = 12;
 const SERVERS: u8 = 13;
 const CLAIM: u8 = 14;
 const DAMAGED: u8 = 15;
+const ALIVE: u8 = 16;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -260,6 +265,7 @@ impl PeerMessage {
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Claim => head(CLAIM, out),
+            Self::Alive => head(ALIVE, out),
             Self::Damaged(snapshot) => {
                 head(DAMAGED, out);
                 snapshot.put(out);
@@ -322,6 +328,7 @@ impl PeerMessage {
                 return Ok(Self::Servers { version, text });
             }
             CLAIM => Self::Claim,
+            ALIVE => Self::Alive,
             DAMAGED => Self::Damaged(SnapshotId::read(&mut bytes)?),
             PACE => Self::Pace { mean_us: bytes.try_get_u64()? },
             kind => return Err(BadPeerMessage::Kind(kind)),
@@ -389,6 +396,7 @@ mod tests {
             PeerMessage::Pace { mean_us: 158 },
             PeerMessage::Servers { version: 1 << 32, text: "server.1=a:1:2:participant\n".to_owned() },
             PeerMessage::Claim,
+            PeerMessage::Alive,
             PeerMessage::Damaged(snapshot),
         ]
     }

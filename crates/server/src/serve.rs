@@ -22,9 +22,9 @@ use crate::connections::ConnectionTable;
 use crate::inbox::{Errand, Inbox};
 use crate::io::{IoThread, WAKER};
 use crate::mailbox::Mailbox;
-use crate::peers::{Hello, Links};
+use crate::peers::{Hello, Links, SharedLinks};
 use crate::replication::recovery::{self, Files, RecoveryError};
-use crate::replication::{Driver, Fatal, Wheel};
+use crate::replication::{Driver, Fatal, Wheel, life_signs};
 use crate::report::Report;
 use crate::sessions::SessionTable;
 use crate::shared::{Counts, Shared, ThreadCounts};
@@ -62,6 +62,7 @@ pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
     replication: JoinHandle<Result<(), Fatal>>,
+    life_signs: Option<JoinHandle<()>>,
     io: Vec<JoinHandle<io::Result<()>>>,
     admin: AdminServer,
 }
@@ -88,7 +89,7 @@ impl Server {
         let recovery::Recovered { machine, rest } = recovered;
         let poll = Poll::new().map_err(system("create a poll"))?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?);
-        let links = links(&config, &rest, &poll, &waker)?;
+        let links = links(&config, &rest, &poll, &waker)?.map(SharedLinks::new);
         let place = Place {
             me: rest.identity.server,
             client_port: address.port(),
@@ -96,7 +97,7 @@ impl Server {
             waker: Some(waker),
         };
         let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, place));
-        let mut driver = Driver::new(Arc::clone(&shared), rest, links);
+        let mut driver = Driver::new(Arc::clone(&shared), rest, links.clone());
         if driver.is_alone() {
             driver.lead()?;
         }
@@ -111,6 +112,8 @@ impl Server {
             }
         })
         .map_err(system("start a thread"))?;
+        let life_signs = links.map(|links| watch_life(&shared, links)).transpose();
+        let life_signs = life_signs.map_err(system("start a thread"))?;
         let mut listener = Some(mio::net::TcpListener::from_std(listener));
         let mut io = Vec::new();
         for (number, poll) in polls.into_iter().enumerate() {
@@ -127,7 +130,7 @@ impl Server {
         for service in unavailable {
             tracing::warn!("{service}");
         }
-        Ok(Server { shared, address, replication, io, admin })
+        Ok(Server { shared, address, replication, life_signs, io, admin })
     }
 
     /// Where clients connect.
@@ -157,6 +160,10 @@ impl Server {
     pub fn wait(self) -> Result<(), Fatal> {
         let ended = self.replication.join();
         drop(self.admin);
+        if let Some(thread) = self.life_signs {
+            thread.thread().unpark();
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
         for thread in self.io {
             match thread.join() {
                 Ok(Ok(())) => {}
@@ -266,6 +273,16 @@ fn links(
         links.take_guests();
     }
     Ok(Some(links))
+}
+
+/// Starts the thread that says that this server lives when its disk stands still.
+fn watch_life(shared: &Arc<Shared>, links: SharedLinks) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    spawn("life-signs", move || {
+        if let Some(ensemble) = &shared.config.ensemble {
+            life_signs::watch(&shared, ensemble, &links);
+        }
+    })
 }
 
 fn spawn<T: Send + 'static>(

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use consensus::engine::{RoleChange, Status};
@@ -22,6 +23,7 @@ use crate::io::IoThread;
 pub use crate::io::{Readiness, Socket};
 use crate::mailbox::Mailbox;
 use crate::peers::Transport;
+use crate::replication::life_signs::{self, LifeSigns};
 use crate::replication::recovery::{self, Files, RecoveryError};
 use crate::replication::{Driver, Fatal};
 use crate::report::Report;
@@ -57,6 +59,7 @@ pub struct Member {
     shared: Arc<Shared>,
     driver: Driver<Outbox>,
     io: IoThread,
+    life_signs: LifeSigns,
 }
 
 /// Why a member did not start, or cannot go on.
@@ -91,7 +94,7 @@ impl Member {
         }
         let poll = Poll::new().expect("a simulator has few polls");
         let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
-        Ok(Member { shared, driver, io })
+        Ok(Member { shared, driver, io, life_signs: LifeSigns::default() })
     }
 
     /// Takes in a frame of that member.
@@ -145,6 +148,16 @@ impl Member {
     /// Frames for other members since the last call.
     pub fn take_frames(&mut self) -> Vec<(u8, Bytes)> {
         std::mem::take(&mut self.driver.transport_mut().frames)
+    }
+
+    /// Frames for other members while the latest cycle takes long; to be asked every `heartbeat_ms`.
+    pub fn life_signs(&mut self) -> Vec<(u8, Bytes)> {
+        let Some(ensemble) = &self.shared.config.ensemble else { return Vec::new() };
+        if !self.life_signs.are_due(self.shared.cycles.load(Relaxed), ensemble) {
+            return Vec::new();
+        }
+        let frame = Bytes::from(life_signs::frame());
+        self.driver.transport_mut().peers.iter().map(|peer| (*peer, frame.clone())).collect()
     }
 
     /// Entries this member has taken for agreed since the last call, in its order.

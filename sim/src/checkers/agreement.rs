@@ -170,6 +170,11 @@ impl Agreement {
         &self.entries
     }
 
+    /// How many entries began a leadership.
+    pub fn leaderships(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.kind == EntryKind::Leadership).count()
+    }
+
     /// When each of them was agreed, in µs of the run.
     pub fn agreed_us(&self) -> &[u64] {
         &self.agreed_us

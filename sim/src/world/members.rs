@@ -14,6 +14,9 @@ const TICK_US: u64 = 10_000;
 /// The same if it has put something off, as it would ask a poll.
 const HOLD_US: u64 = 1_000;
 
+/// How often a member that flushes looks whether to give a sign of life: `heartbeat_ms` of its configuration.
+const LIFE_SIGNS_US: u64 = 40_000;
+
 /// Time between two attempts to connect to another member.
 const RETRY_US: u64 = 30_000;
 
@@ -94,7 +97,26 @@ impl World {
             self.wake_server(id, delay_us);
         }
         self.wake_driver(id, patience_us);
+        if self.host(id).flushes_until_us > now_us + LIFE_SIGNS_US {
+            let life = self.host(id).life;
+            self.give_life_signs(id, life);
+        }
         Ok(())
+    }
+
+    /// Lets a member that flushes say that it lives, and look again.
+    pub(super) fn give_life_signs(&mut self, id: u8, life: u64) {
+        let now_us = self.now_us;
+        let host = self.host(id);
+        if host.life != life || host.flushes_until_us <= now_us {
+            return;
+        }
+        let Some(member) = &mut host.member else { return };
+        let frames = if host.paused_until_us <= now_us { member.life_signs() } else { Vec::new() };
+        for (to, frame) in frames {
+            self.send(id, to, frame);
+        }
+        self.after(LIFE_SIGNS_US, Event::LifeSigns { host: id, life });
     }
 
     /// The process has done what it was asked to do before it stops.

@@ -58,6 +58,13 @@ impl World {
                 self.host(id).cycle_us = (cycle_us / 2, cycle_us);
                 self.after(for_us, Event::DiskHeals { host: id });
             }
+            Fault::DiskStall { target: Some(target), for_us } => {
+                let id = self.aim(target);
+                self.host(id).stall(for_us);
+            }
+            Fault::DiskStall { target: None, for_us } => {
+                self.hosts.iter_mut().for_each(|host| host.stall(for_us));
+            }
             Fault::Pause { target, for_us } => {
                 let id = self.aim(target);
                 self.host(id).paused_until_us = self.now_us + for_us;
@@ -163,6 +170,7 @@ impl World {
         let host = self.host(id);
         host.disk.set_capacity_bytes(u64::MAX);
         host.disk_full = false;
+        host.stall(0);
         host.cycle_us = (50, 500);
     }
 

@@ -42,6 +42,8 @@ enum Event {
     Drive(u8),
     /// So does its connection thread.
     Serve(u8),
+    /// So does the thread that gives signs of life while a flush takes long.
+    LifeSigns { host: u8, life: u64 },
     /// A frame arrives.
     Frame { pair: (u8, u8), connection: u64, frame: Bytes },
     /// A connection between members is tried.
@@ -98,6 +100,8 @@ pub struct Outcome {
     pub fingerprint: u64,
     /// Entries agreed on.
     pub entries: usize,
+    /// How many of them began a leadership.
+    pub leaderships: usize,
     /// Replies that clients got.
     pub replies: usize,
     /// How long it was, in µs of the run.
@@ -140,6 +144,7 @@ pub fn run(plan: &Plan, told: bool) -> Outcome {
         violation,
         fingerprint: world.trace.fingerprint(),
         entries: world.agreement.entries().len(),
+        leaderships: world.agreement.leaderships(),
         replies: world.history.calls.iter().filter(|call| call.reply.is_some()).count(),
         ended_us: world.now_us,
     }
@@ -232,6 +237,7 @@ impl World {
         match event {
             Event::Drive(host) => self.drive(host)?,
             Event::Serve(host) => self.serve(host),
+            Event::LifeSigns { host, life } => self.give_life_signs(host, life),
             Event::Frame { pair, connection, frame } => self.frame_arrives(pair, connection, frame),
             Event::Link { pair } => self.try_link(pair),
             Event::Unlinked { pair, life } => self.hears_unlinked(pair, life),

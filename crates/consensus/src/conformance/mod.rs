@@ -56,6 +56,7 @@ pub const CASES: &[Case] = &[
     Case { name: "any single lost message is made up for", run: strict::any_lost_message },
     Case { name: "a crash at any flush loses nothing", run: strict::crash_at_any_flush },
     Case { name: "who was cut off disturbs nobody", run: strict::return_disturbs_nobody },
+    Case { name: "who stands still and says so is borne", run: strict::who_stands_still_is_borne },
     Case { name: "rivals do not hinder each other for ever", run: strict::rivals_come_to_an_end },
     Case { name: "a dead leader is replaced soon", run: strict::dead_leader_is_replaced_soon },
     Case { name: "what only some have accepted is settled", run: strict::partly_accepted_is_settled },

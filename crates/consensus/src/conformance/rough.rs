@@ -34,6 +34,10 @@ fn trouble(network: &mut Network<'_>, down_max: usize) {
             }
         }
         22 if is_up => network.peer(member).engine().campaign(),
+        23..=26 if is_up => {
+            let from = members[network.random(members.len() as u64) as usize];
+            network.peer(member).engine().heard_of(from);
+        }
         _ => {}
     }
     network.step();

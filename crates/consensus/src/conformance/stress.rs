@@ -100,6 +100,9 @@ fn trouble(network: &mut Network<'_>, mix: &mut Mix) {
         if campaign {
             network.peer(one).engine().campaign();
         }
+        if network.random(20) == 0 {
+            network.peer(one).engine().heard_of(other);
+        }
     }
     if let Some(leader) = network.leader().filter(|_| transfer) {
         let _ = network.peer(leader).engine().transfer_leadership(other);

@@ -62,6 +62,34 @@ pub(super) fn return_disturbs_nobody(make: &Make<'_>) {
     }
 }
 
+/// Its disk keeps a member from everything else, which it can only tell by other means. As long as it does, it is borne.
+pub(super) fn who_stands_still_is_borne(make: &Make<'_>) {
+    for (size, leader_stands_still) in [(3, true), (5, true), (3, false), (5, false)] {
+        let mut network = Network::new(make, size, 450 + size);
+        let members = network.up();
+        commit(&mut network, 5, &members);
+        let leader = network.leader().expect("it commits");
+        let role = network.peer(leader).engine().role();
+        let (still, rest): (Vec<_>, Vec<_>) =
+            members.iter().partition(|member| (**member == leader) == leader_stands_still);
+        network.still.extend(&still);
+        for _ in 0..100 {
+            for member in &rest {
+                still.iter().for_each(|from| network.peer(*member).engine().heard_of(*from));
+            }
+            network.step();
+        }
+        network.still.clear();
+        commit(&mut network, 5, &members);
+        assert_eq!(network.peer(leader).engine().role(), role, "the leader leads on, in its term");
+        network.check_equal(&members);
+        network.still.extend(&still);
+        network.until("who says nothing is not borne", |network| {
+            rest.iter().all(|member| network.peer(*member).engine().role().leader != Some(leader))
+        });
+    }
+}
+
 pub(super) fn rivals_come_to_an_end(make: &Make<'_>) {
     for seed in 500..520 {
         let mut network = Network::new(make, 5, seed);

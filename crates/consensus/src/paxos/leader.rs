@@ -52,6 +52,10 @@ impl Office {
         self.peers.iter().map(|(member, peer)| (*member, peer))
     }
 
+    pub(super) fn heard_of(&mut self, from: MemberId) {
+        self.peers.get_mut(&from).into_iter().for_each(|peer| peer.is_active = true);
+    }
+
     pub(super) fn transfers(&self) -> bool {
         self.transfer.is_some()
     }

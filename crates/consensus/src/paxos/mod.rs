@@ -198,6 +198,14 @@ impl Engine for PaxosEngine {
         result
     }
 
+    fn heard_of(&mut self, from: MemberId) {
+        match &mut self.stage {
+            Stage::Leader(office) => office.heard_of(from),
+            Stage::Follower if self.leader == Some(from) => self.elapsed_ticks = 0,
+            _ => {}
+        }
+    }
+
     fn ready(&mut self, out: &mut Ready) -> bool {
         self.fill(out)
     }

@@ -264,6 +264,15 @@ impl Engine for RaftEngine {
         Ok(())
     }
 
+    fn heard_of(&mut self, from: MemberId) {
+        let raft = &mut self.raw.raft;
+        if raft.state == StateRole::Leader {
+            raft.mut_prs().get_mut(from.0).into_iter().for_each(|progress| progress.recent_active = true);
+        } else if raft.state == StateRole::Follower && raft.leader_id == from.0 {
+            raft.election_elapsed = 0;
+        }
+    }
+
     fn ready(&mut self, out: &mut Ready) -> bool {
         out.clear();
         self.flush_proposals();

@@ -167,6 +167,14 @@ impl Links {
         self.outgoing.get(&peer).is_some_and(Outgoing::is_up)
     }
 
+    /// Sends `frame` to everybody who is connected and for whom nothing waits: whoever has more to read does not miss it.
+    pub fn send_to_idle(&mut self, frame: &[u8]) {
+        for link in self.outgoing.values_mut().filter(|link| link.is_up() && link.queued() == 0) {
+            link.send(&mut self.local, &[frame]);
+            link.flush(&mut self.local);
+        }
+    }
+
     /// Bytes that wait for this peer, not counting what the system has taken.
     pub fn queued_bytes(&self, peer: u8) -> usize {
         self.outgoing.get(&peer).map_or(0, Outgoing::queued)

@@ -28,12 +28,14 @@ mod local;
 mod outgoing;
 mod output;
 mod resolve;
+mod shared;
 mod socket;
 
 pub use frame::{BadFrame, FrameReader};
 pub use greeting::{BadGreeting, Greeting, Heard, Hello, Reason, VERSION};
 pub use links::Links;
 pub use local::{LinkCounts, LinkNews};
+pub use shared::SharedLinks;
 
 use crate::config::Servers;
 

@@ -74,6 +74,7 @@ impl<T: Transport> Driver<T> {
             PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
             // Whatever else is meant for a member that was here before.
             _ if self.is_newcomer() => {}
+            PeerMessage::Alive => self.hear_alive(from),
             PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,
             PeerMessage::Touched(sessions) => {
                 let now_ms = self.shared.clock.elapsed_ms();
@@ -118,6 +119,14 @@ impl<T: Transport> Driver<T> {
                 tracing::warn!("server.{from}: {e}");
                 Ok(())
             }
+        }
+    }
+
+    /// A server's disk stands still, but it lives.
+    fn hear_alive(&mut self, from: u8) {
+        if let Some(member) = self.roster.last_heard(from) {
+            self.roster.heard(member, self.shared.clock.elapsed_ms());
+            self.replica.engine().heard_of(member);
         }
     }
 

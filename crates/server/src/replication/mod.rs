@@ -13,6 +13,7 @@ mod goal;
 mod handover;
 mod hold;
 pub(crate) mod identity;
+pub(crate) mod life_signs;
 mod loans;
 mod members;
 mod newcomer;

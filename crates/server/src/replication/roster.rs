@@ -87,6 +87,12 @@ impl Roster {
         self.heard_ms.get(&member).copied()
     }
 
+    /// Which member this server was when it was last heard of.
+    pub(super) fn last_heard(&self, server: u8) -> Option<MemberId> {
+        let of_server = self.heard_ms.iter().filter(|(member, _)| replica::server_of(**member) == server);
+        of_server.max_by_key(|(_, ms)| **ms).map(|(member, _)| *member)
+    }
+
     /// Leadership has gone: whoever still waits asks again.
     pub(super) fn clear(&mut self) {
         self.newcomers.clear();

@@ -8,7 +8,7 @@ use mio::{Events, Poll};
 use parking_lot::Mutex;
 
 use super::{Driver, Fatal};
-use crate::peers::{LinkNews, Links};
+use crate::peers::{LinkNews, SharedLinks};
 use crate::shared::Shared;
 
 /// The longest wait for work before looking at sessions and containers.
@@ -25,7 +25,7 @@ pub(crate) struct Wheel {
 
 /// What there is behind the wheel.
 enum Seat {
-    Driving(Box<Driver<Option<Links>>>),
+    Driving(Box<Driver<Option<SharedLinks>>>),
     /// A connection thread's cycle failed; the replication thread will find out why.
     Failed(Fatal),
     /// The server has stopped.
@@ -34,7 +34,7 @@ enum Seat {
 
 impl Wheel {
     /// `driver` leads already, or is one of several.
-    pub(crate) fn new(shared: Arc<Shared>, driver: Driver<Option<Links>>) -> Wheel {
+    pub(crate) fn new(shared: Arc<Shared>, driver: Driver<Option<SharedLinks>>) -> Wheel {
         Wheel { shared, seat: Mutex::new(Seat::Driving(Box::new(driver))) }
     }
 
@@ -91,10 +91,11 @@ impl Wheel {
     }
 }
 
-impl Driver<Option<Links>> {
+impl Driver<Option<SharedLinks>> {
     /// Takes in what the sockets of other members have.
     fn hear(&mut self, events: &Events) -> Result<(), Fatal> {
-        let Some(links) = &mut self.transport else { return Ok(()) };
+        let Some(links) = &self.transport else { return Ok(()) };
+        let mut links = links.lock();
         let mut frames = std::mem::take(&mut self.frames);
         for event in events {
             if links.owns(event.token()) {
@@ -103,6 +104,7 @@ impl Driver<Option<Links>> {
         }
         links.tick(self.shared.clock.elapsed_ms());
         let news: Vec<_> = links.news().collect();
+        drop(links);
         for (from, frame) in frames.drain(..) {
             self.receive(from, frame)?;
         }

@@ -61,6 +61,8 @@ pub(super) struct Network<'a> {
     /// Hash over everything delivered: two runs of a seed must agree in it.
     pub(super) transcript: u64,
     cut: BTreeSet<(MemberId, MemberId)>,
+    /// They do nothing, and what arrives for them waits.
+    pub(super) still: BTreeSet<MemberId>,
     /// Settings of members that are started from now on; but for names and seed.
     pub(super) settings: Settings,
     /// Of all messages sent, that one is lost.
@@ -113,6 +115,7 @@ impl<'a> Network<'a> {
             sent_count: 0,
             transcript: 0,
             cut: BTreeSet::new(),
+            still: BTreeSet::new(),
             settings: Settings { election_ticks: 10, ..Settings::new(3, MemberId(1), 1, seed) },
             lost: None,
             sent_bytes: BTreeMap::new(),
@@ -281,10 +284,18 @@ impl<'a> Network<'a> {
             if entry.key().0 > self.now {
                 break;
             }
+            let (_, number) = *entry.key();
             let (from, to, bytes) = entry.remove();
-            self.deliver(from, to, bytes);
+            if self.still.contains(&to) {
+                self.wire.insert((self.now + 1, number), (from, to, bytes));
+            } else {
+                self.deliver(from, to, bytes);
+            }
         }
         for member in self.up() {
+            if self.still.contains(&member) {
+                continue;
+            }
             self.finish_flushes(member);
             self.finish_fetch(member);
             self.peer(member).engine().tick();

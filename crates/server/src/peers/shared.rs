@@ -1,0 +1,46 @@
+//! Links that more than one thread sends on.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{Links, Transport};
+use crate::config::Servers;
+
+/// All links of this server, for whoever wants to send a frame. Each frame is queued whole, so threads do not get into each other's.
+#[derive(Clone, Debug)]
+pub struct SharedLinks(Arc<Mutex<Links>>);
+
+impl SharedLinks {
+    /// Puts links where several threads find them.
+    pub fn new(links: Links) -> SharedLinks {
+        SharedLinks(Arc::new(Mutex::new(links)))
+    }
+
+    /// The links, for this thread alone until it lets go.
+    pub fn lock(&self) -> MutexGuard<'_, Links> {
+        self.0.lock()
+    }
+}
+
+impl Transport for SharedLinks {
+    fn send(&mut self, to: u8, frame: &[u8]) {
+        self.lock().send(to, frame);
+    }
+
+    fn flush(&mut self) {
+        self.lock().flush();
+    }
+
+    fn set_cluster(&mut self, cluster: u64) {
+        self.lock().set_cluster(cluster);
+    }
+
+    fn set_peers(&mut self, peers: &Servers) {
+        Transport::set_peers(&mut *self.lock(), peers);
+    }
+
+    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+        self.lock().send_parts(to, parts);
+    }
+}

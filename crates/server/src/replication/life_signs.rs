@@ -1,0 +1,83 @@
+//! Signs of life while the replication thread stands still.
+//!
+//! That thread flushes, and talks to the other members in between. When a disk stands still for longer than an election timeout, as
+//! disks do that others use as well, its member would be missed: a leader by its followers, followers by a leader that needs a
+//! majority. An election helps nobody then if all are on such a disk, and breaks off everything that is under way. So another thread says
+//! meanwhile that the member lives.
+//!
+//! It says so for as long only as clients are served without a leader. A disk that has not come back by then counts as lost, and
+//! somebody else is to lead.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use replica::peer::PeerMessage;
+
+use super::GROUP;
+use crate::config::Ensemble;
+use crate::peers::SharedLinks;
+use crate::shared::Shared;
+
+/// Looks whether there were cycles lately.
+#[derive(Debug, Default)]
+pub(crate) struct LifeSigns {
+    cycles: u64,
+    /// Looks in a row at which nothing had happened. Looks are counted and not time: when the whole process was stopped, so was who looks.
+    looks: u32,
+}
+
+impl LifeSigns {
+    /// Whether to give a sign of life now. To be asked every `Ensemble::heartbeat_ms`, with the number of cycles there were.
+    pub(crate) fn are_due(&mut self, cycles: u64, ensemble: &Ensemble) -> bool {
+        self.looks = if cycles == self.cycles { self.looks.saturating_add(1) } else { 0 };
+        self.cycles = cycles;
+        let still_ms = i64::from(self.looks) * i64::from(ensemble.heartbeat_ms);
+        still_ms > 0 && still_ms <= ensemble.leaderless_ms_max()
+    }
+}
+
+/// What is sent.
+pub(crate) fn frame() -> Vec<u8> {
+    let mut frame = Vec::new();
+    PeerMessage::Alive.put(GROUP, &mut frame);
+    frame
+}
+
+/// Gives signs of life when they are due, until the server stops. Whoever stops it should unpark this thread.
+pub(crate) fn watch(shared: &Shared, ensemble: &Ensemble, links: &SharedLinks) {
+    let mut signs = LifeSigns::default();
+    let frame = frame();
+    while !shared.is_stopping() {
+        if signs.are_due(shared.cycles.load(Relaxed), ensemble) {
+            links.lock().send_to_idle(&frame);
+        }
+        thread::park_timeout(Duration::from_millis(ensemble.heartbeat_ms.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineKind;
+
+    #[test]
+    fn they_are_given_while_nothing_happens_but_not_for_ever() {
+        let ensemble = Ensemble {
+            members: Default::default(),
+            engine: EngineKind::Raft,
+            election_timeout_ms: 300,
+            heartbeat_ms: 30,
+            linearizable_reads: false,
+            listen_on_all_ips: false,
+        };
+        let mut signs = LifeSigns::default();
+        let due = |signs: &mut LifeSigns, cycles| signs.are_due(cycles, &ensemble);
+        assert!((1..100).all(|cycles| !due(&mut signs, cycles)), "there are cycles");
+        let given = (0..1_000).take_while(|_| due(&mut signs, 99)).count();
+        assert_eq!(given as i64, ensemble.leaderless_ms_max() / 30);
+        assert!((0..1_000).all(|_| !due(&mut signs, 99)), "the disk counts as lost");
+        assert!(!due(&mut signs, 100), "it comes back");
+        assert!(due(&mut signs, 100), "and hangs again");
+    }
+}
