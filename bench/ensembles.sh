@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures ensembles of three, all on this machine, against Apache ZooKeeper's: the rows of docs/performance.md.
 #
-#   bench/ensembles.sh [ROW …]        rows: get set create set-1 set-one mix; default: all
+#   bench/ensembles.sh [ROW …]        rows: get set create set-1 set-one-at-leader set-one-at-follower mix; default: all
 #
 #   ENGINES="raft paxos floor"        what is measured, one after the other; each in turn with ZooKeeper, round by round
 #   ROUNDS=5 SECONDS_EACH=3           rounds of each, and their length
@@ -15,7 +15,7 @@ set -euo pipefail
 engines=${ENGINES:-raft paxos floor}
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-3}
-rows=${*:-get set create set-1 set-one mix}
+rows=${*:-get set create set-1 set-one-at-leader set-one-at-follower mix}
 
 # arguments ROW: those of `ostler bench`.
 arguments() {
@@ -24,9 +24,22 @@ arguments() {
     set) echo set --depth 16 ;;
     create) echo create --depth 16 ;;
     set-1) echo set --depth 1 ;;
-    set-one) echo set --depth 1 --connections 1 ;;
+    set-one-at-*) echo set --depth 1 --connections 1 ;;
     mix) echo mix:get=90,set=10 --depth 16 ;;
     *) echo "no row is called $1" >&2; exit 2 ;;
+  esac
+}
+
+# servers_for ROW NAME OFFSET: where its clients connect. With one connection it matters who leads, and chance decides that.
+servers_for() {
+  local leader=1
+  case $1 in
+    set-one-at-*) [ "$2" = floor ] || leader=$(leader "$3") ;;
+  esac
+  case $1 in
+    set-one-at-leader) echo "127.0.0.1:$(($3 + leader))" ;;
+    set-one-at-follower) echo "127.0.0.1:$(($3 + leader % 3 + 1))" ;;
+    *) addresses "$3" ;;
   esac
 }
 
@@ -56,8 +69,8 @@ for engine in $engines; do
     echo "== $engine against ZooKeeper: $row"
     # shellcheck disable=SC2046
     "$ostler" bench $(arguments "$row") --seconds "$seconds" --rounds "$rounds" \
-      --server "$(addresses "$offset")" --server-pid "$(join "${engine_pids[@]}")" \
-      --against "$(addresses "$base")" --against-pid "$(join "${zookeeper_pids[@]}")"
+      --server "$(servers_for "$row" "$engine" "$offset")" --server-pid "$(join "${engine_pids[@]}")" \
+      --against "$(servers_for "$row" zookeeper "$base")" --against-pid "$(join "${zookeeper_pids[@]}")"
   done
   end "${engine_pids[@]}"
 done

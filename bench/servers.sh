@@ -78,6 +78,18 @@ await() {
   done
 }
 
+# leader OFFSET: the number of the server that leads.
+leader() {
+  local server word
+  for server in 1 2 3; do
+    exec 3<>"/dev/tcp/127.0.0.1/$(($1 + server))"
+    printf srvr >&3
+    word=$(cat <&3)
+    exec 3>&-
+    case $word in *"Mode: leader"*) echo "$server" ;; esac
+  done
+}
+
 # end PID …: stops these, and waits for their end.
 end() { kill "$@"; wait "$@" 2>/dev/null || true; }
 
