@@ -204,6 +204,7 @@ impl Host {
     pub fn drive(&mut self, now_us: u64) -> Result<(), Ended> {
         self.tell_time(now_us);
         let Some(member) = &mut self.member else { return Ok(()) };
+        member.begin_hearing();
         for news in self.inbox.drain(..) {
             match news {
                 News::Frame(from, frame) => member.receive(from, frame)?,

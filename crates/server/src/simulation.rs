@@ -97,6 +97,11 @@ impl Member {
         Ok(Member { shared, driver, io, life_signs: LifeSigns::default() })
     }
 
+    /// What has arrived from other members is about to be taken in, before the next cycle.
+    pub fn begin_hearing(&mut self) {
+        self.driver.begin_hearing();
+    }
+
     /// Takes in a frame of that member.
     ///
     /// # Errors

@@ -58,9 +58,8 @@ impl Chores {
         }
     }
 
-    /// Adds whatever is due to what is gathered.
-    pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica) {
-        let now_ms = shared.clock.elapsed_ms();
+    /// Adds whatever is due to what is gathered. `now_ms` is the moment until which it is known who was heard of.
+    pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica, now_ms: i64) {
         self.ending.clear();
         if now_ms >= self.sessions_due_ms {
             self.sessions_due_ms = now_ms + SESSION_CHECK_MS;

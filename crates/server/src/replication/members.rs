@@ -31,6 +31,8 @@ const MESSAGE_SLACK_BYTES: usize = 4 << 10;
 #[derive(Default)]
 pub(super) struct Company {
     tick_due_ms: i64,
+    /// What the others had said by then is taken in, in ms of the server's clock.
+    pub(super) heard_until_ms: i64,
     touch_due_ms: i64,
     /// When there was a leader last, in ms of the server's clock.
     led_ms: i64,
@@ -48,6 +50,12 @@ impl<T: Transport> Driver<T> {
     /// Takes in a frame of that server.
     ///
     /// # Errors
+    /// What the others have said until now is about to be taken in. What they say while a disk stands still waits for the next time, and whom
+    /// they have heard of meanwhile is not known before.
+    pub(crate) fn begin_hearing(&mut self) {
+        self.company.heard_until_ms = self.shared.clock.elapsed_ms();
+    }
+
     /// If this member has lost what others count on, and must not go on.
     pub(crate) fn receive(&mut self, from: u8, frame: Bytes) -> Result<(), Fatal> {
         let length = frame.len();
@@ -231,7 +239,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Whether this server is alone by its configuration.
-    fn is_single(&self) -> bool {
+    pub(super) fn is_single(&self) -> bool {
         self.shared.config.ensemble.is_none()
     }
 

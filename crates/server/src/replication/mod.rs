@@ -222,13 +222,16 @@ impl<T: Transport> Driver<T> {
     /// Does what there is, and posts the results.
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
         self.beat();
+        if self.is_single() {
+            self.begin_hearing();
+        }
         self.shared.inbox.take(&mut self.submission, &mut self.errands);
         let bytes = self.submission.len_bytes();
         self.take_in();
         self.run_errands();
         self.pass_time()?;
         if self.replica.leads() && !self.waits_for_others() {
-            self.chores.run(&self.shared, &mut self.replica);
+            self.chores.run(&self.shared, &mut self.replica, self.company.heard_until_ms);
             self.propose()?;
         }
         self.settle()?;

@@ -94,6 +94,7 @@ impl Wheel {
 impl Driver<Option<SharedLinks>> {
     /// Takes in what the sockets of other members have.
     fn hear(&mut self, events: &Events) -> Result<(), Fatal> {
+        self.begin_hearing();
         let Some(links) = &self.transport else { return Ok(()) };
         let mut links = links.lock();
         let mut frames = std::mem::take(&mut self.frames);

@@ -158,6 +158,7 @@ impl Trio {
             let ready = Readiness { readable: true, writable: true, read_closed: false };
             let ready: Vec<_> = clients.map(|(_, slot, _)| (*slot, ready)).collect();
             member.serve(&ready);
+            member.begin_hearing();
             member.cycle().expect("it goes on");
             member.serve(&[]);
             frames.extend(member.take_frames().into_iter().map(|(to, frame)| (*server, to, frame)));

@@ -12,6 +12,7 @@ mod reconfig;
 mod refill;
 mod returns;
 mod salvage;
+mod still_disk;
 mod workload;
 
 use std::path::PathBuf;
