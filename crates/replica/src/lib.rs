@@ -13,6 +13,7 @@
 
 mod apply;
 mod barrier;
+mod dead;
 mod forward;
 mod homes;
 mod line;

@@ -1,6 +1,6 @@
 //! The loop's one state: what waits, what is agreed, what was applied. Here is how commands come in and get their place in the log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use consensus::engine::{Engine, ProposeError, Ready, RoleChange};
@@ -112,6 +112,8 @@ pub struct Replica {
     pub(crate) barriers: Barriers,
     /// Connections that wait for something nobody knows the outcome of.
     pub(crate) lost: Vec<Token>,
+    /// Connections that are told so, or closed by the host. What they have sent behind what was lost must not be done.
+    pub(crate) dead: BTreeSet<Token>,
     /// Requests of theirs that will never be answered.
     pub(crate) lost_requests: usize,
     /// Agreed entries not applied yet; the first is applied up to byte `applied_bytes`.
@@ -148,6 +150,7 @@ impl Replica {
             answerable: Vec::new(),
             barriers: Barriers::default(),
             lost: Vec::new(),
+            dead: BTreeSet::new(),
             lost_requests: 0,
             committed: VecDeque::new(),
             applied_bytes: 0,
@@ -222,7 +225,10 @@ impl Replica {
         self.go_on(now_ms, machine);
         let mut at = 0;
         for item in submission.items.drain(..) {
+            let is_dead = self.dead.contains(&item.token());
+            self.lost_requests += usize::from(is_dead);
             match item {
+                _ if is_dead => at += item.len(),
                 Item::Command { token, session, xid, opcode, len } => {
                     let bytes = &submission.bytes[at..at + len];
                     at += len;
@@ -259,7 +265,7 @@ impl Replica {
         let sent = match self.duty {
             Duty::Lead { ready: true } => {
                 if !self.may_write(machine, self.server(), &command, bytes) {
-                    self.lost.push(token);
+                    self.lose(token);
                     self.lost_requests += 1;
                     return;
                 }

@@ -50,7 +50,7 @@ impl Replica {
             self.lost_requests += line.len();
             let mut tokens: Vec<_> = line.tokens().collect();
             tokens.dedup();
-            self.lost.append(&mut tokens);
+            tokens.into_iter().for_each(|token| self.lose(token));
             self.held.retain(|held| held.session != session);
         }
     }

@@ -17,6 +17,23 @@ pub(crate) enum Item {
     Local { token: Token, session: i64, request: LocalRequest },
 }
 
+impl Item {
+    /// The connection it came on.
+    pub(crate) fn token(&self) -> Token {
+        match self {
+            Self::Command { token, .. } | Self::Local { token, .. } => *token,
+        }
+    }
+
+    /// How many bytes of the submission are its.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Command { len, .. } => *len,
+            Self::Local { .. } => 0,
+        }
+    }
+}
+
 /// A bundle of requests; reused, so that steady traffic allocates nothing for it.
 #[derive(Debug, Default)]
 pub struct Submission {

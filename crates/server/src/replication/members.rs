@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
+use replica::Token;
 use replica::peer::PeerMessage;
 
 use super::{Driver, Fatal, GROUP};
@@ -30,9 +31,9 @@ const MESSAGE_SLACK_BYTES: usize = 4 << 10;
 /// What a member of a group of several keeps of the others.
 #[derive(Default)]
 pub(super) struct Company {
-    tick_due_ms: i64,
     /// What the others had said by then is taken in, in ms of the server's clock.
     pub(super) heard_until_ms: i64,
+    tick_due_ms: i64,
     touch_due_ms: i64,
     /// When there was a leader last, in ms of the server's clock.
     led_ms: i64,
@@ -44,18 +45,20 @@ pub(super) struct Company {
     /// When to stop, if a successor has not taken over before.
     stop_by_ms: Option<i64>,
     frame: Vec<u8>,
+    /// Connections of which nothing is taken, and that were gone when this was last looked at.
+    gone: Vec<Token>,
 }
 
 impl<T: Transport> Driver<T> {
-    /// Takes in a frame of that server.
-    ///
-    /// # Errors
     /// What the others have said until now is about to be taken in. What they say while a disk stands still waits for the next time, and whom
     /// they have heard of meanwhile is not known before.
     pub(crate) fn begin_hearing(&mut self) {
         self.company.heard_until_ms = self.shared.clock.elapsed_ms();
     }
 
+    /// Takes in a frame of that server.
+    ///
+    /// # Errors
     /// If this member has lost what others count on, and must not go on.
     pub(crate) fn receive(&mut self, from: u8, frame: Bytes) -> Result<(), Fatal> {
         let length = frame.len();
@@ -189,6 +192,7 @@ impl<T: Transport> Driver<T> {
         if now_ms >= self.company.touch_due_ms {
             self.company.touch_due_ms = now_ms + TOUCH_MS;
             self.report_touched();
+            self.forget_dead();
             self.fetch_on();
             self.look_for_room()?;
             if self.is_forgotten() {
@@ -312,7 +316,9 @@ impl<T: Transport> Driver<T> {
     pub(super) fn drop_connections(&mut self) {
         let mut deliveries: Vec<Delivery> =
             self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();
-        for token in self.shared.connections.tokens() {
+        let tokens = self.shared.connections.tokens();
+        self.replica.bury(tokens.iter().copied());
+        for token in tokens {
             deliveries[thread_of(token)].note(token, Note::Drop);
         }
         for (delivery, mailbox) in deliveries.iter_mut().zip(&self.shared.mailboxes) {
@@ -320,6 +326,15 @@ impl<T: Transport> Driver<T> {
                 mailbox.post(delivery);
                 mailbox.wake();
             }
+        }
+    }
+
+    /// Forgets closed connections, once they have been gone for a while: what they sent last may still be in the hands of their thread.
+    fn forget_dead(&mut self) {
+        let is_gone = |token: &Token| self.shared.connections.get(*token).is_none();
+        let gone: Vec<Token> = self.replica.dead().filter(is_gone).collect();
+        for token in std::mem::replace(&mut self.company.gone, gone) {
+            self.replica.forget_dead(token);
         }
     }
 

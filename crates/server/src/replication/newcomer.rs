@@ -210,7 +210,10 @@ impl<T: Transport> Driver<T> {
             .map_err(|e| Fatal::Identity(Box::new(e)))?;
         let seed = self.snapshots.disk().entropy();
         self.newcomer.spoken_to_ms = self.shared.clock.elapsed_ms();
-        self.replica = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
+        let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
+        let old = std::mem::replace(&mut self.replica, new);
+        self.shared.inbox.answered(old.unanswered());
+        self.replica.bury(old.dead());
         self.transport.set_cluster(identity.cluster);
         self.identity = identity;
         Ok(())
