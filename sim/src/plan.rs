@@ -8,6 +8,9 @@ use crate::faults::{self, Fault};
 use crate::random::Random;
 use crate::workload::{self, Operator, SUPER_DIGEST};
 
+/// How often a leader is heard of at least, and a member that flushes for long gives a sign of life.
+pub const HEARTBEAT_MS: u32 = 40;
+
 /// A run to be.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -139,7 +142,7 @@ impl Plan {
             members: self.servers_in_file(id),
             engine: self.engine,
             election_timeout_ms: self.election_timeout_ms,
-            heartbeat_ms: 40,
+            heartbeat_ms: HEARTBEAT_MS,
             linearizable_reads: self.linearizable_reads,
             listen_on_all_ips: false,
         });

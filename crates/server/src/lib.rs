@@ -27,4 +27,5 @@ pub mod words;
 
 mod answer;
 mod io;
+mod pulse;
 mod replication;

@@ -7,6 +7,7 @@ use super::{Event, World};
 use crate::checkers::Violation;
 use crate::host::News;
 use crate::network::{Flying, Way};
+use crate::plan::HEARTBEAT_MS;
 
 /// The longest time between two cycles of a member: its tick.
 const TICK_US: u64 = 10_000;
@@ -14,8 +15,8 @@ const TICK_US: u64 = 10_000;
 /// The same if it has put something off, as it would ask a poll.
 const HOLD_US: u64 = 1_000;
 
-/// How often a member that flushes looks whether to give a sign of life: `heartbeat_ms` of its configuration.
-const LIFE_SIGNS_US: u64 = 40_000;
+/// How often a member that flushes looks whether to give a sign of life.
+const LIFE_SIGNS_US: u64 = HEARTBEAT_MS as u64 * 1_000;
 
 /// Time between two attempts to connect to another member.
 const RETRY_US: u64 = 30_000;

@@ -3,25 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{HOUSEKEEPING, IoThread};
+use crate::pulse::Pulse;
 
-/// The replication thread as seen from a connection thread. One that stands still, because the disk does, hears no leader, or is one that
-/// the others have long replaced; reads would show an ever older past, and writes hang. Only another thread can tell clients.
-#[derive(Debug, Default)]
-pub(super) struct Pulse {
-    cycles: u64,
-    /// Looks in a row at which nothing had happened. Looks are counted and not time: when the whole process was stopped, this thread was
-    /// too.
-    looks: i64,
-}
-
-impl Pulse {
-    /// Whether there was no cycle for so long.
-    fn is_missing(&mut self, cycles: u64, patience_ms: i64) -> bool {
-        self.looks = if cycles == self.cycles { self.looks + 1 } else { 0 };
-        self.cycles = cycles;
-        // The first look may come at once after the last cycle.
-        (self.looks - 1) * HOUSEKEEPING.as_millis() as i64 >= patience_ms
-    }
+/// Whether there was no cycle for so long. A replication thread that stands still, because the disk does, hears no leader, or is one that the
+/// others have long replaced; reads would show an ever older past, and writes hang.
+fn is_missing(pulse: &mut Pulse, cycles: u64, patience_ms: i64) -> bool {
+    (i64::from(pulse.missed(cycles)) - 1) * HOUSEKEEPING.as_millis() as i64 >= patience_ms
 }
 
 impl IoThread {
@@ -33,7 +20,7 @@ impl IoThread {
         self.housekept_ms = self.now_ms;
         self.close_overdue();
         if let Some(ensemble) = &self.shared.config.ensemble
-            && self.pulse.is_missing(self.shared.cycles.load(Relaxed), ensemble.leaderless_ms_max())
+            && is_missing(&mut self.pulse, self.shared.cycles.load(Relaxed), ensemble.leaderless_ms_max())
         {
             if !self.shared.stalled.swap(true, Relaxed) {
                 tracing::error!(
@@ -68,7 +55,7 @@ mod tests {
     #[test]
     fn a_pulse_is_missing_after_looks_without_one() {
         let mut pulse = Pulse::default();
-        let seen = [5, 5, 5, 5, 6, 6, 6, 6, 6, 6].map(|cycles| pulse.is_missing(cycles, 1_500));
+        let seen = [5, 5, 5, 5, 6, 6, 6, 6, 6, 6].map(|cycles| is_missing(&mut pulse, cycles, 1_500));
         assert_eq!(seen, [false, false, false, false, false, false, false, false, true, true]);
     }
 }

@@ -37,11 +37,11 @@ use slab::Slab;
 
 use self::connection::{Connection, Phase};
 use self::count::Queued;
-use self::housekeeping::Pulse;
 use self::lone::Lone;
 use crate::connections::Traffic;
 use crate::inbox::Errand;
 use crate::mailbox::{Delivery, Note};
+use crate::pulse::Pulse;
 use crate::replication::Wheel;
 use crate::shared::{Shared, slot_of};
 

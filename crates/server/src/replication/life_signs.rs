@@ -17,22 +17,17 @@ use replica::peer::PeerMessage;
 use super::GROUP;
 use crate::config::Ensemble;
 use crate::peers::SharedLinks;
+use crate::pulse::Pulse;
 use crate::shared::Shared;
 
-/// Looks whether there were cycles lately.
+/// Decides when to give them.
 #[derive(Debug, Default)]
-pub(crate) struct LifeSigns {
-    cycles: u64,
-    /// Looks in a row at which nothing had happened. Looks are counted and not time: when the whole process was stopped, so was who looks.
-    looks: u32,
-}
+pub(crate) struct LifeSigns(Pulse);
 
 impl LifeSigns {
     /// Whether to give a sign of life now. To be asked every `Ensemble::heartbeat_ms`, with the number of cycles there were.
     pub(crate) fn are_due(&mut self, cycles: u64, ensemble: &Ensemble) -> bool {
-        self.looks = if cycles == self.cycles { self.looks.saturating_add(1) } else { 0 };
-        self.cycles = cycles;
-        let still_ms = i64::from(self.looks) * i64::from(ensemble.heartbeat_ms);
+        let still_ms = i64::from(self.0.missed(cycles)) * i64::from(ensemble.heartbeat_ms);
         still_ms > 0 && still_ms <= ensemble.leaderless_ms_max()
     }
 }
