@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod messages;
 mod recover;
 mod serve;
 mod shell;

@@ -1,5 +1,6 @@
 //! `ostler recover`: a new ensemble out of one server, when the quorum is lost for ever.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,10 +37,10 @@ pub(crate) fn run(args: RecoverArgs) -> ExitCode {
     let done: Result<Found, SalvageError> =
         if args.yes { salvage::found_anew(&config) } else { salvage::look(&config) };
     match done {
-        Ok(found) => {
-            print!("{}", report(&found, args.yes));
-            ExitCode::SUCCESS
-        }
+        Ok(found) => match std::io::stdout().write_all(report(&found, args.yes).as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(&e),
+        },
         Err(e) => fail(&e),
     }
 }

@@ -1,15 +1,19 @@
 //! `ostler serve`: one server, until it is told to stop.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+// A stream whose reader has gone makes these panic.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use server::config::{self, CommandLine, Config, Loaded};
+use server::config::{self, CommandLine, Loaded};
 use server::serve::{Server, Stopper};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tracing_subscriber::EnvFilter;
+
+use crate::messages::Messages;
 
 /// Starts a server.
 #[derive(Args, Debug)]
@@ -33,10 +37,20 @@ pub(crate) struct ServeArgs {
 
 /// Runs the server in this process.
 pub(crate) fn run(args: ServeArgs) -> ExitCode {
-    let filter = EnvFilter::try_from_env("OSTLER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-    stop_at_the_first_bug();
+    let messages = match Messages::start() {
+        Ok(messages) => messages,
+        Err(e) => return fail(&e),
+    };
+    stop_at_the_first_bug(messages.clone());
+    let ended = load_and_serve(args, &messages);
+    if let Err(e) = &ended {
+        messages.complain(&explain(e.as_ref()));
+    }
+    messages.finish();
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn load_and_serve(args: ServeArgs, messages: &Messages) -> Result<(), Box<dyn std::error::Error>> {
     let command_line = CommandLine {
         config: args.config,
         data_dir: args.data_dir,
@@ -44,65 +58,52 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
         client_port_address: args.client_port_address,
         definitions: args.definitions,
     };
-    let Loaded { config, warnings } = match config::load(&command_line) {
-        Ok(loaded) => loaded,
-        Err(e) => return fail(&e),
-    };
+    let Loaded { config, warnings } = config::load(&command_line)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    serve(config)
-}
-
-fn serve(config: Config) -> ExitCode {
     let data_dir = config.storage.data_dir.clone();
-    let started = Server::start(config);
-    let server = match started {
-        Ok(server) => server,
-        Err(e) => return fail(&e),
-    };
-    if let Err(e) = stop_on_signal(server.stopper()) {
-        return fail(&e);
-    }
-    announce(&server, &data_dir);
-    match server.wait() {
-        Ok(()) => {
-            tracing::info!("stopped; all data is in {}", data_dir.display());
-            ExitCode::SUCCESS
-        }
-        Err(e) => fail(&e),
-    }
+    let server = Server::start(config)?;
+    stop_on_signal(server.stopper(), messages.clone())?;
+    messages.print(&announcement(&server, &data_dir));
+    server.wait()?;
+    tracing::info!("stopped; all data is in {}", data_dir.display());
+    Ok(())
 }
 
 /// Says in a few lines where to go from here. On standard output, so that a script can wait for it.
-fn announce(server: &Server, data_dir: &std::path::Path) {
+fn announcement(server: &Server, data_dir: &Path) -> String {
     let address = server.address();
     let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-    println!("Ostler {} is ready.", env!("CARGO_PKG_VERSION"));
-    println!("  clients:  {address}");
-    println!("  data:     {}", data_dir.display());
+    let mut lines = vec![
+        format!("Ostler {} is ready.", env!("CARGO_PKG_VERSION")),
+        format!("  clients:  {address}"),
+        format!("  data:     {}", data_dir.display()),
+    ];
     let config = &server.shared().config;
     if let Some(ensemble) = &config.ensemble {
         let (me, all) = (config.server_id, ensemble.members.len());
-        println!(
+        lines.push(format!(
             "  ensemble: server {me} of {all} ({}); clients are served once there is a leader",
             ensemble.engine
-        );
+        ));
     }
     if let Some(admin) = server.admin_address() {
-        println!("  admin:    http://{admin}/commands");
+        lines.push(format!("  admin:    http://{admin}/commands"));
     }
-    println!("  try:      ostler shell -s {address} ls /");
-    println!("  stop:     Ctrl-C");
+    lines.push(format!("  try:      ostler shell -s {address} ls /"));
+    lines.push("  stop:     Ctrl-C\n".to_owned());
+    lines.join("\n")
 }
 
-fn stop_on_signal(stopper: Stopper) -> std::io::Result<()> {
+fn stop_on_signal(stopper: Stopper, messages: Messages) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut asked = false;
         for _ in &mut signals {
             if asked {
                 tracing::warn!("stopping at once; what was acknowledged is safe");
+                messages.finish();
                 std::process::exit(130);
             }
             asked = true;
@@ -114,22 +115,29 @@ fn stop_on_signal(stopper: Stopper) -> std::io::Result<()> {
 }
 
 /// A failed assertion in any thread ends the process: a member that is wrong about its state must not go on (DESIGN rule 10).
-fn stop_at_the_first_bug() {
-    let report = std::panic::take_hook();
+fn stop_at_the_first_bug(messages: Messages) {
     std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        eprintln!("this is a bug in Ostler; the server stops. What was acknowledged is on the disk.");
+        messages.report_panic(panic);
+        messages
+            .complain("this is a bug in Ostler; the server stops. What was acknowledged is on the disk.\n");
+        messages.finish();
         std::process::abort();
     }));
 }
 
-/// Says on standard error what is wrong, with its causes.
+/// Says on standard error what is wrong, with its causes. Where nobody hears it, the exit status has to do.
 pub(crate) fn fail(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("ostler: {error}");
+    let _ = std::io::stderr().write_all(explain(error).as_bytes());
+    ExitCode::FAILURE
+}
+
+/// What is wrong, with its causes, a line each.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = format!("ostler: {error}\n");
     let mut cause = error.source();
     while let Some(e) = cause {
-        eprintln!("  because: {e}");
+        text.push_str(&format!("  because: {e}\n"));
         cause = e.source();
     }
-    ExitCode::FAILURE
+    text
 }

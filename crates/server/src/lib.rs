@@ -2,6 +2,9 @@
 //!
 //! What it decides itself is which thread does what and when. What a request means is decided in `state`, what is agreed in `consensus`.
 
+// A stream whose reader has gone makes these panic; what is said goes through `tracing`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod config;
 
 pub mod admin;

@@ -5,6 +5,9 @@
 //! All of it stands on the narrow trait [`disk::Disk`], so that a test can tear, lose and reorder what was not
 //! synced, and can crash at every single operation.
 
+// A stream whose reader has gone makes these panic; what is said goes through `tracing`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod data_dir;
 pub mod disk;
 pub mod inspect;

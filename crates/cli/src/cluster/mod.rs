@@ -7,6 +7,7 @@ mod children;
 mod layout;
 mod live;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &ClusterArgs) -> ExitCode {
     match try_run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ostler: {error}");
+            let _ = writeln!(std::io::stderr(), "ostler: {error}");
             ExitCode::FAILURE
         }
     }
@@ -97,7 +98,8 @@ fn try_run(args: &ClusterArgs) -> Result<(), ClusterError> {
     let lived = live::run(&layout, &mut children, args.restart, &stops);
     children.stop(&stops);
     lived?;
-    println!("stopped; all data is in {}", layout.dir.display());
+    // Nobody may be there any more to read it.
+    let _ = writeln!(std::io::stdout(), "stopped; all data is in {}", layout.dir.display());
     Ok(())
 }
 
