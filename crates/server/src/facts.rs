@@ -7,6 +7,8 @@ pub(crate) mod member;
 
 use std::net::SocketAddr;
 
+use state::watch::WatchSummary;
+
 pub use self::member::{
     FollowerFacts, FollowerState, LeadingFacts, MemberChange, MemberFacts, MemberLog, MemberRole,
 };
@@ -27,6 +29,8 @@ pub trait Source: Send + Sync {
     fn connections(&self) -> Vec<ConnectionFacts>;
     /// Every session, connected or not, in no particular order.
     fn sessions(&self) -> Vec<SessionFacts>;
+    /// Watches in numbers.
+    fn watch_summary(&self) -> WatchSummary;
     /// Every watch. May be large: it is as long as there are watches.
     fn watches(&self) -> WatchFacts;
     /// Bytes of the files in the data directory and in the log directory. Walks both.
@@ -439,6 +443,10 @@ pub(crate) mod fake {
         fn sessions(&self) -> Vec<SessionFacts> {
             let ephemerals = vec!["/app/worker2".into(), "/app/worker".into()];
             vec![SessionFacts { id: SESSION, expires_ms: 1_795_408_551_000, ephemerals }]
+        }
+
+        fn watch_summary(&self) -> WatchSummary {
+            WatchSummary { watchers: 2, paths: 2, watches: 3 }
         }
 
         fn watches(&self) -> WatchFacts {

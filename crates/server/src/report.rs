@@ -16,9 +16,13 @@ use crate::metrics::{Recorder, Summary};
 use crate::shared::{Shared, ThreadCounts};
 use replica::Token;
 use state::command::Features;
+use state::watch::WatchSummary;
 
 /// What `/keeper/api_version` says with the extensions on.
 const KEEPER_API_VERSION: u32 = 6;
+
+/// Watched paths that are copied at a time while the table of watches is held.
+const WATCHED_PATHS_AT_ONCE: usize = 1000;
 
 /// A view of the running server.
 pub struct Report {
@@ -188,13 +192,23 @@ impl Source for Report {
         facts.collect()
     }
 
+    fn watch_summary(&self) -> WatchSummary {
+        self.shared.watches.lock().summary()
+    }
+
     fn watches(&self) -> WatchFacts {
-        let watches = self.shared.watches.lock();
-        let session = |token| self.shared.connections.get(token).map(|t| t.session.load(Relaxed));
         let mut pairs = Vec::new();
-        for (watcher, paths) in watches.by_watcher() {
-            if let Some(session) = session(Token(watcher.0)) {
-                pairs.extend(paths.into_iter().map(|path| (path.to_owned(), session)));
+        let mut piece = Vec::new();
+        let mut cursor = Some(0);
+        while let Some(from) = cursor {
+            // Held for a copy of a few paths at a time: whoever applies a change has to wait for it.
+            cursor = self.shared.watches.lock().pairs_from(from, WATCHED_PATHS_AT_ONCE, &mut |path, watcher| {
+                piece.push((path.to_owned(), Token(watcher.0)));
+            });
+            for (path, token) in piece.drain(..) {
+                if let Some(traffic) = self.shared.connections.get(token) {
+                    pairs.push((path, traffic.session.load(Relaxed)));
+                }
             }
         }
         WatchFacts { pairs }

@@ -327,9 +327,9 @@ fn system_properties(asked: &Asked<'_>) -> Fields {
 }
 
 fn watch_summary(asked: &Asked<'_>) -> Fields {
-    let counts = format::WatchCounts::of(asked.source);
+    let counts = asked.source.watch_summary();
     fields(json!({
-        "num_connections": counts.connections,
+        "num_connections": counts.watchers,
         "num_paths": counts.paths,
         "num_total_watches": counts.watches,
     }))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use state::watch::WatchSummary;
+
 use crate::facts::{ConnectionFacts, ServerState, Source};
 use crate::metrics::{self, four_digits};
 use crate::metrics_process;
@@ -300,24 +302,8 @@ pub(super) fn watches_by_path(source: &dyn Source) -> String {
 }
 
 pub(super) fn watch_summary(source: &dyn Source) -> String {
-    let WatchCounts { connections, paths, watches } = WatchCounts::of(source);
-    format!("{connections} connections watching {paths} paths\nTotal watches:{watches}\n")
-}
-
-/// What `wchs` counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WatchCounts {
-    pub(crate) connections: usize,
-    pub(crate) paths: usize,
-    pub(crate) watches: usize,
-}
-
-impl WatchCounts {
-    pub(crate) fn of(source: &dyn Source) -> WatchCounts {
-        let by_path = by_path(source);
-        let watches = by_path.values().map(Vec::len).sum();
-        WatchCounts { connections: by_session(source).len(), paths: by_path.len(), watches }
-    }
+    let WatchSummary { watchers, paths, watches } = source.watch_summary();
+    format!("{watchers} connections watching {paths} paths\nTotal watches:{watches}\n")
 }
 
 /// Paths that each session watches, both in order.

@@ -63,7 +63,26 @@ pub(super) enum Holders {
     /// Sorted by watcher.
     Few(Vec<(WatcherId, Modes)>),
     /// Stays when watchers go: what was watched by many will be again.
-    Many(BTreeMap<WatcherId, Modes>),
+    Many(Box<Many>),
+}
+
+/// The watchers of a path that many watch.
+#[derive(Debug)]
+pub(super) struct Many {
+    by_watcher: BTreeMap<WatcherId, Modes>,
+    /// Invariant: how many of them are in the data table. Few watchers are counted by looking at each.
+    in_data_table: usize,
+}
+
+impl Many {
+    fn set(&mut self, watcher: WatcherId, modes: Modes) {
+        let before = match modes {
+            Modes::NONE => self.by_watcher.remove(&watcher),
+            modes => self.by_watcher.insert(watcher, modes),
+        };
+        self.in_data_table += usize::from(modes.has_any(Modes::IN_DATA_TABLE));
+        self.in_data_table -= usize::from(before.unwrap_or_default().has_any(Modes::IN_DATA_TABLE));
+    }
 }
 
 impl Default for Holders {
@@ -76,7 +95,15 @@ impl Holders {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Few(few) => few.is_empty(),
-            Self::Many(many) => many.is_empty(),
+            Self::Many(many) => many.by_watcher.is_empty(),
+        }
+    }
+
+    /// Whether a watcher of the path is in the data table.
+    pub(super) fn is_in_data_table(&self) -> bool {
+        match self {
+            Self::Few(few) => few.iter().any(|(_, modes)| modes.has_any(Modes::IN_DATA_TABLE)),
+            Self::Many(many) => many.in_data_table > 0,
         }
     }
 
@@ -86,7 +113,7 @@ impl Holders {
                 Ok(at) => few[at].1,
                 Err(_) => Modes::NONE,
             },
-            Self::Many(many) => many.get(&watcher).copied().unwrap_or_default(),
+            Self::Many(many) => many.by_watcher.get(&watcher).copied().unwrap_or_default(),
         }
     }
 
@@ -98,14 +125,14 @@ impl Holders {
                 Ok(at) => few[at].1 = modes,
                 Err(_) if modes == Modes::NONE => {}
                 Err(_) if few.len() == FEW_MAX => {
-                    let mut many: BTreeMap<_, _> = few.drain(..).collect();
-                    many.insert(watcher, modes);
+                    let mut many = Box::new(Many { by_watcher: BTreeMap::new(), in_data_table: 0 });
+                    few.drain(..).for_each(|(watcher, modes)| many.set(watcher, modes));
+                    many.set(watcher, modes);
                     *self = Self::Many(many);
                 }
                 Err(at) => few.insert(at, (watcher, modes)),
             },
-            Self::Many(many) if modes == Modes::NONE => drop(many.remove(&watcher)),
-            Self::Many(many) => drop(many.insert(watcher, modes)),
+            Self::Many(many) => many.set(watcher, modes),
         }
     }
 
@@ -117,14 +144,22 @@ impl Holders {
         };
         match self {
             Self::Few(few) => few.retain_mut(|(watcher, modes)| keep(*watcher, modes)),
-            Self::Many(many) => many.retain(|&watcher, modes| keep(watcher, modes)),
+            Self::Many(many) => {
+                let mut in_data_table = 0;
+                many.by_watcher.retain(|&watcher, modes| {
+                    let is_kept = keep(watcher, modes);
+                    in_data_table += usize::from(modes.has_any(Modes::IN_DATA_TABLE));
+                    is_kept
+                });
+                many.in_data_table = in_data_table;
+            }
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (WatcherId, Modes)> {
         let (few, many) = match self {
             Self::Few(few) => (Some(few.iter().copied()), None),
-            Self::Many(many) => (None, Some(many.iter().map(|(&watcher, &modes)| (watcher, modes)))),
+            Self::Many(many) => (None, Some(many.by_watcher.iter().map(|(&watcher, &modes)| (watcher, modes)))),
         };
         few.into_iter().flatten().chain(many.into_iter().flatten())
     }

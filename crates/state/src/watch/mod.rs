@@ -131,9 +131,11 @@ struct Watcher {
     /// Encoded, as ACL checks want them.
     identities: Vec<u8>,
     places: HashSet<u32, foldhash::fast::FixedState>,
+    /// Invariant: how many of the paths there it watches in the data table.
+    data_places: usize,
 }
 
-/// Watches by kind. Invariant: sums over all entries; `check` recounts them.
+/// Watches by kind. Invariant: sums over all entries and watchers; `check` recounts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     /// Watcher and path.
@@ -141,10 +143,26 @@ struct Counts {
     data: usize,
     children: usize,
     recursive: usize,
+    /// Paths with a watcher in the data table.
+    data_paths: usize,
+    /// Watchers with a path in the data table.
+    data_watchers: usize,
 }
 
 impl Counts {
-    fn change(&mut self, from: Modes, to: Modes) {
+    /// A path was in the data table or not, and is now.
+    fn change_path(&mut self, was_in_data_table: bool, is_in_data_table: bool) {
+        self.data_paths += usize::from(is_in_data_table);
+        self.data_paths -= usize::from(was_in_data_table);
+    }
+
+    /// A watcher watches one path in other ways than before.
+    fn change(&mut self, watcher: &mut Watcher, from: Modes, to: Modes) {
+        let was_counted = watcher.data_places > 0;
+        watcher.data_places += usize::from(to.has_any(Modes::IN_DATA_TABLE));
+        watcher.data_places -= usize::from(from.has_any(Modes::IN_DATA_TABLE));
+        self.data_watchers += usize::from(watcher.data_places > 0);
+        self.data_watchers -= usize::from(was_counted);
         let shift = |count: &mut usize, modes: Modes| {
             *count += usize::from(to.has_any(modes));
             *count -= usize::from(from.has_any(modes));
@@ -200,9 +218,9 @@ impl WatchTable {
         }
         let place = place.unwrap_or_else(|| self.intern(hash, path));
         let after = before.with(Modes::of(mode));
-        self.entry_mut(place).holders.set(watcher, after);
-        self.watchers.entry(watcher).or_default().places.insert(place);
-        self.counts.change(before, after);
+        let known = self.watchers.entry(watcher).or_default();
+        known.places.insert(place);
+        entry_at(&mut self.entries, place).set(watcher, known, after, &mut self.counts);
         Ok(())
     }
 
@@ -220,10 +238,10 @@ impl WatchTable {
         if after == before {
             return false;
         }
-        self.entry_mut(place).holders.set(watcher, after);
-        self.counts.change(before, after);
+        let known = self.watchers.get_mut(&watcher).expect("who holds a watch is known");
+        entry_at(&mut self.entries, place).set(watcher, known, after, &mut self.counts);
         if after == Modes::NONE {
-            self.forget(watcher, place);
+            known.places.remove(&place);
             self.drop_empty(place);
         }
         true
@@ -231,12 +249,9 @@ impl WatchTable {
 
     /// Removes a watcher with all its watches: its connection is gone (rule 5).
     pub fn drop_watcher(&mut self, watcher: WatcherId) {
-        let Some(gone) = self.watchers.remove(&watcher) else { return };
-        for place in gone.places {
-            let holders = &mut self.entry_mut(place).holders;
-            let before = holders.get(watcher);
-            holders.set(watcher, Modes::NONE);
-            self.counts.change(before, Modes::NONE);
+        let Some(mut gone) = self.watchers.remove(&watcher) else { return };
+        for place in std::mem::take(&mut gone.places) {
+            entry_at(&mut self.entries, place).set(watcher, &mut gone, Modes::NONE, &mut self.counts);
             self.drop_empty(place);
         }
     }
@@ -286,6 +301,7 @@ impl WatchTable {
     fn fire_at(&mut self, place: u32, table: Table, firing: &mut Firing<'_, '_, '_>) {
         // Out of the table while its watchers are looked up there.
         let mut holders = std::mem::take(&mut self.entry_mut(place).holders);
+        let was_in_data_table = holders.is_in_data_table();
         firing.next_group();
         holders.update(|watcher, before| {
             if !before.has_any(table.modes()) {
@@ -294,12 +310,13 @@ impl WatchTable {
             let known = self.watchers.get_mut(&watcher).expect("who holds a watch is known");
             firing.tell(watcher, &known.identities);
             let after = before.without(table.one_shot());
-            self.counts.change(before, after);
+            self.counts.change(known, before, after);
             if after == Modes::NONE {
                 known.places.remove(&place);
             }
             after
         });
+        self.counts.change_path(was_in_data_table, holders.is_in_data_table());
         self.entry_mut(place).holders = holders;
         self.drop_empty(place);
     }
@@ -339,7 +356,7 @@ impl WatchTable {
     }
 
     fn entry_mut(&mut self, place: u32) -> &mut Entry {
-        self.entries[place as usize].as_mut().expect("a place in use has an entry")
+        entry_at(&mut self.entries, place)
     }
 
     fn intern(&mut self, hash_of_path: u64, path: &str) -> u32 {
@@ -362,11 +379,6 @@ impl WatchTable {
         place
     }
 
-    fn forget(&mut self, watcher: WatcherId, place: u32) {
-        let known = self.watchers.get_mut(&watcher).expect("who holds a watch is known");
-        known.places.remove(&place);
-    }
-
     fn drop_empty(&mut self, place: u32) {
         if !self.entry(place).holders.is_empty() {
             return;
@@ -378,6 +390,21 @@ impl WatchTable {
         }
         self.entries[place as usize] = None;
         self.free.push(place);
+    }
+}
+
+fn entry_at(entries: &mut [Option<Entry>], place: u32) -> &mut Entry {
+    entries[place as usize].as_mut().expect("a place in use has an entry")
+}
+
+impl Entry {
+    /// Sets how a watcher watches the path, and counts the difference.
+    fn set(&mut self, watcher: WatcherId, known: &mut Watcher, after: Modes, counts: &mut Counts) {
+        let before = self.holders.get(watcher);
+        let was_in_data_table = self.holders.is_in_data_table();
+        self.holders.set(watcher, after);
+        counts.change_path(was_in_data_table, self.holders.is_in_data_table());
+        counts.change(known, before, after);
     }
 }
 

@@ -1,7 +1,9 @@
 //! What operators are told of watches, and the recount of the table.
 
+use std::collections::BTreeMap;
+
 use super::holders::Modes;
-use super::{Counts, WatchTable, WatcherId};
+use super::{Counts, WatchTable, Watcher, WatcherId};
 
 /// The figures of the `wchs` command. ZooKeeper counts its data table only, so this does as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,33 +27,30 @@ impl WatchTable {
         self.watchers.get(&watcher).map_or(0, |known| known.places.len())
     }
 
-    /// The figures of `wchs`. Takes time in proportion to the table.
+    /// The figures of `wchs`. They are kept, so asking for them takes no time whatever the size of the table.
     pub fn summary(&self) -> WatchSummary {
         WatchSummary {
-            watchers: self.by_watcher().count(),
-            paths: self.by_path().count(),
+            watchers: self.counts.data_watchers,
+            paths: self.counts.data_paths,
             watches: self.counts.data,
         }
     }
 
-    /// Paths in the data table with their watchers, for `wchp`. In no particular order.
-    pub fn by_path(&self) -> impl Iterator<Item = (&str, Vec<WatcherId>)> {
-        self.entries.iter().flatten().filter_map(|entry| {
+    /// Tells the pairs of path and watcher in the data table, in no particular order: those of at most `paths_max` paths from
+    /// `cursor` on, which is 0 at first. Returns where to go on, or `None` at the end. The table may change between two calls;
+    /// a pair that is there all the time is told once.
+    pub fn pairs_from(
+        &self,
+        cursor: usize,
+        paths_max: usize,
+        tell: &mut dyn FnMut(&str, WatcherId),
+    ) -> Option<usize> {
+        let end = cursor.saturating_add(paths_max).min(self.entries.len());
+        for entry in self.entries[cursor.min(end)..end].iter().flatten() {
             let in_table = entry.holders.iter().filter(|(_, modes)| modes.has_any(Modes::IN_DATA_TABLE));
-            let watchers: Vec<_> = in_table.map(|(watcher, _)| watcher).collect();
-            (!watchers.is_empty()).then_some((&*entry.path, watchers))
-        })
-    }
-
-    /// Watchers with their paths in the data table, sorted, for `wchc`.
-    pub fn by_watcher(&self) -> impl Iterator<Item = (WatcherId, Vec<&str>)> {
-        self.watchers.iter().filter_map(|(&watcher, known)| {
-            let entries = known.places.iter().map(|&place| self.entry(place));
-            let in_table = entries.filter(|entry| entry.holders.get(watcher).has_any(Modes::IN_DATA_TABLE));
-            let mut paths: Vec<_> = in_table.map(|entry| &*entry.path).collect();
-            paths.sort_unstable();
-            (!paths.is_empty()).then_some((watcher, paths))
-        })
+            in_table.for_each(|(watcher, _)| tell(&entry.path, watcher));
+        }
+        (end < self.entries.len()).then_some(end)
     }
 
     /// Recounts everything that is kept twice. Takes time in proportion to the table.
@@ -60,6 +59,7 @@ impl WatchTable {
     /// When something does not agree, which is a bug in this module.
     pub fn check(&self) {
         let mut counts = Counts::default();
+        let mut watchers: BTreeMap<WatcherId, Watcher> = BTreeMap::new();
         for (place, entry) in self.entries.iter().enumerate() {
             let place = place as u32;
             assert_eq!(entry.is_none(), self.free.contains(&place), "an empty place is free");
@@ -68,8 +68,15 @@ impl WatchTable {
             assert!(!entry.holders.is_empty(), "an entry has a watcher");
             for (watcher, modes) in entry.holders.iter() {
                 assert!(self.watchers[&watcher].places.contains(&place), "a watcher knows its paths");
-                counts.change(Modes::NONE, modes);
+                counts.change(watchers.entry(watcher).or_default(), Modes::NONE, modes);
             }
+            let mut in_data_table = entry.holders.iter().filter(|(_, m)| m.has_any(Modes::IN_DATA_TABLE));
+            assert_eq!(entry.holders.is_in_data_table(), in_data_table.next().is_some());
+            counts.change_path(false, entry.holders.is_in_data_table());
+        }
+        for (watcher, known) in &self.watchers {
+            let counted = watchers.get(watcher).map_or(0, |recounted| recounted.data_places);
+            assert_eq!(known.data_places, counted, "a watcher's paths in the data table are counted");
         }
         assert_eq!(counts, self.counts, "the counts are those of the entries");
         let places: usize = self.watchers.values().map(|known| known.places.len()).sum();

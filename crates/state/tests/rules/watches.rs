@@ -1,7 +1,12 @@
 //! Ordering and watches: rules 2–11 of the reference.
 
+use std::collections::BTreeSet;
+
 use crate::world::World;
+use state::acl_table::OPEN_BYTES;
+use state::change::{Change, ChangeKind};
 use state::watch::{WatchLimitReached, WatchLimits, WatchMode, WatchTable, WatcherId};
+use wire::event::WatcherType;
 
 #[test]
 fn rule_02_an_event_comes_before_any_reply_that_could_show_it() {
@@ -272,12 +277,12 @@ fn many_watchers_of_one_path_share_one_frame() {
     assert_eq!(table.watch_count(), 200);
     assert_eq!(table.summary(), state::watch::WatchSummary { watchers: 100, paths: 1, watches: 100 });
     let mut told = Vec::new();
-    let change = state::change::Change {
-        kind: state::change::ChangeKind::Deleted,
+    let change = Change {
+        kind: ChangeKind::Deleted,
         path: "/a",
         zxid: 1,
-        acl: state::acl_table::OPEN_BYTES,
-        parent_acl: state::acl_table::OPEN_BYTES,
+        acl: OPEN_BYTES,
+        parent_acl: OPEN_BYTES,
     };
     table.change(&change, &mut |watcher, event| told.push((watcher.0, event.frame.clone())));
     assert!(told.iter().map(|(watcher, _)| *watcher).eq(0..100), "each once, in order");
@@ -287,16 +292,63 @@ fn many_watchers_of_one_path_share_one_frame() {
 }
 
 #[test]
-fn watches_are_listed_by_path_and_by_watcher() {
+fn watches_are_listed_piece_by_piece() {
     let mut table = WatchTable::new(WatchLimits::NONE, 1);
     for (path, watcher) in [("/b", 1), ("/a", 1), ("/a", 2)] {
         table.add(path, WatchMode::Data, WatcherId(watcher)).unwrap();
     }
     table.add("/only-children", WatchMode::Children, WatcherId(3)).unwrap();
-    let by_watcher: Vec<_> = table.by_watcher().collect();
-    assert_eq!(by_watcher, [(WatcherId(1), vec!["/a", "/b"]), (WatcherId(2), vec!["/a"])]);
-    let mut by_path: Vec<_> = table.by_path().collect();
-    by_path.sort();
-    assert_eq!(by_path, [("/a", vec![WatcherId(1), WatcherId(2)]), ("/b", vec![WatcherId(1)])]);
+    for paths_max in 1..5 {
+        let (mut pairs, mut cursor, mut pieces) = (Vec::new(), Some(0), 0);
+        while let Some(from) = cursor {
+            cursor = table.pairs_from(from, paths_max, &mut |path, watcher| {
+                pairs.push((path.to_owned(), watcher.0));
+            });
+            pieces += 1;
+        }
+        pairs.sort();
+        assert_eq!(pairs, [("/a".to_owned(), 1), ("/a".to_owned(), 2), ("/b".to_owned(), 1)]);
+        assert_eq!(pieces, 3usize.div_ceil(paths_max), "a piece has {paths_max} paths at most");
+    }
     assert_eq!(table.paths_of(WatcherId(3)), 1);
+}
+
+/// `srvr`, `mntr` and every scrape ask for these figures, and used to count and sort the whole table for them while
+/// nobody could be told of a change. They are kept now, so they must be right after any history.
+#[test]
+fn the_figures_of_the_table_are_right_after_any_history() {
+    const MODES: [WatchMode; 4] =
+        [WatchMode::Data, WatchMode::Children, WatchMode::Persistent, WatchMode::PersistentRecursive];
+    let mut random = 1u64;
+    let mut below = |bound: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % bound
+    };
+    let mut table = WatchTable::new(WatchLimits::NONE, 1);
+    for step in 0..20_000 {
+        // One path of many watchers, whose holders are kept in another way, among paths of few.
+        let path = format!("/{}", below(20).saturating_sub(12));
+        let watcher = WatcherId(below(60));
+        match below(20) {
+            0..13 => table.add(&path, MODES[below(4) as usize], watcher).unwrap(),
+            13..17 => drop(table.remove(&path, WatcherType::Any, watcher)),
+            17 => table.drop_watcher(watcher),
+            _ => {
+                let kind = if below(4) == 0 { ChangeKind::Deleted } else { ChangeKind::DataChanged };
+                let (acl, parent_acl) = (OPEN_BYTES, OPEN_BYTES);
+                table.change(&Change { kind, path: &path, zxid: 1, acl, parent_acl }, &mut |_, _| {});
+            }
+        }
+        if step % 50 == 0 {
+            table.check();
+        }
+    }
+    let (mut paths, mut watchers) = (BTreeSet::new(), BTreeSet::new());
+    table.pairs_from(0, usize::MAX, &mut |path, watcher| {
+        paths.insert(path.to_owned());
+        watchers.insert(watcher);
+    });
+    let summary = table.summary();
+    assert_eq!((summary.paths, summary.watchers), (paths.len(), watchers.len()));
+    assert!(summary.paths > 5 && summary.watchers > 20, "something was left to be counted");
 }
