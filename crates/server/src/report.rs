@@ -202,9 +202,10 @@ impl Source for Report {
         let mut cursor = Some(0);
         while let Some(from) = cursor {
             // Held for a copy of a few paths at a time: whoever applies a change has to wait for it.
-            cursor = self.shared.watches.lock().pairs_from(from, WATCHED_PATHS_AT_ONCE, &mut |path, watcher| {
-                piece.push((path.to_owned(), Token(watcher.0)));
-            });
+            cursor =
+                self.shared.watches.lock().pairs_from(from, WATCHED_PATHS_AT_ONCE, &mut |path, watcher| {
+                    piece.push((path.to_owned(), Token(watcher.0)));
+                });
             for (path, token) in piece.drain(..) {
                 if let Some(traffic) = self.shared.connections.get(token) {
                     pairs.push((path, traffic.session.load(Relaxed)));

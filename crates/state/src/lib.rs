@@ -22,6 +22,7 @@ pub mod containers;
 pub mod expiry;
 pub mod machine;
 pub mod members;
+mod path_lengths;
 pub mod quota;
 pub mod read;
 pub mod session;

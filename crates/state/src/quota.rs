@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 
 use wire::code::ErrorCode;
 
+use crate::path_lengths::PathLengths;
 use crate::tree::NodeId;
 
 /// Where quotas are.
 pub const QUOTA_ROOT: &str = "/zookeeper/quota";
-const LIMITS_NAME: &str = "zookeeper_limits";
+/// What the nodes with limits are called.
+pub(crate) const LIMITS_NAME: &str = "zookeeper_limits";
 const STATS_NAME: &str = "zookeeper_stats";
 
 /// What the text of a limits or stats node says. -1 stands for what it does not say, as in ZooKeeper's `StatsTrack`.
@@ -109,6 +111,8 @@ struct Quota {
 pub struct Quotas {
     /// Invariant: a quota has limits or a count.
     quotas: BTreeMap<Box<str>, Quota>,
+    /// Invariant: those of the paths with limits.
+    lengths: PathLengths,
     /// Paths by stats node. Invariant: those of the counts in `quotas`.
     by_node: BTreeMap<NodeId, Box<str>>,
 }
@@ -157,7 +161,7 @@ impl Quotas {
     ) {
         let data = data.unwrap_or_default();
         match QuotaNode::of(path) {
-            Some(QuotaNode::Limits(limited)) => self.entry(limited).limits = Track::parse(data),
+            Some(QuotaNode::Limits(limited)) => self.set_limits(limited, Track::parse(data)),
             Some(QuotaNode::Stats(limited)) => {
                 let (count, bytes) = recount(limited);
                 self.set_count(limited, Count { node, count, bytes, hides_data: true });
@@ -171,7 +175,7 @@ impl Quotas {
     pub(crate) fn data_set(&mut self, path: &str, node: NodeId, old_bytes: usize, data: Option<&[u8]>) {
         let data = data.unwrap_or_default();
         match QuotaNode::of(path) {
-            Some(QuotaNode::Limits(limited)) => self.entry(limited).limits = Track::parse(data),
+            Some(QuotaNode::Limits(limited)) => self.set_limits(limited, Track::parse(data)),
             Some(QuotaNode::Stats(limited)) => {
                 let Track { count, bytes, .. } = Track::parse(data).unwrap_or(Track::EMPTY);
                 self.set_count(limited, Count { node, count, bytes, hides_data: false });
@@ -185,7 +189,7 @@ impl Quotas {
     pub(crate) fn deleted(&mut self, path: &str, node: NodeId, bytes: usize) {
         match QuotaNode::of(path) {
             Some(QuotaNode::Limits(limited)) => {
-                self.entry(limited).limits = None;
+                self.set_limits(limited, None);
                 self.drop_empty(limited);
             }
             Some(QuotaNode::Stats(limited)) => {
@@ -201,7 +205,7 @@ impl Quotas {
     /// Puts back the limits of a loaded tree.
     pub(crate) fn load_limits(&mut self, path: &str, data: Option<&[u8]>) {
         if let Some(QuotaNode::Limits(limited)) = QuotaNode::of(path) {
-            self.entry(limited).limits = Track::parse(data.unwrap_or_default());
+            self.set_limits(limited, Track::parse(data.unwrap_or_default()));
         }
     }
 
@@ -220,6 +224,14 @@ impl Quotas {
 
     fn entry(&mut self, limited: &str) -> &mut Quota {
         self.quotas.entry(limited.into()).or_default()
+    }
+
+    fn set_limits(&mut self, limited: &str, limits: Option<Track>) {
+        match (std::mem::replace(&mut self.entry(limited).limits, limits), limits) {
+            (None, Some(_)) => self.lengths.add(limited),
+            (Some(_), None) => self.lengths.remove(limited),
+            _ => {}
+        }
     }
 
     fn set_count(&mut self, limited: &str, count: Count) {
@@ -250,17 +262,8 @@ impl Quotas {
 
     /// The longest prefix of `path` with limits; only that one counts, whatever is above it.
     fn deepest_path<'p>(&self, path: &'p str) -> Option<&'p str> {
-        if self.quotas.is_empty() {
-            return None;
-        }
-        let mut prefix = path;
-        while !prefix.is_empty() {
-            if self.quotas.get(prefix).is_some_and(|quota| quota.limits.is_some()) {
-                return Some(prefix);
-            }
-            prefix = &prefix[..prefix.rfind('/')?];
-        }
-        None
+        let has_limits = |path: &&str| self.quotas.get(*path).is_some_and(|quota| quota.limits.is_some());
+        self.lengths.candidates(path).find(has_limits)
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a command to its result.
 
+use std::collections::BTreeMap;
+
 use wire::code::ErrorCode;
 use wire::jute::Put as _;
 use wire::opcode::Opcode;
@@ -159,19 +161,29 @@ impl Machine {
         Ok(())
     }
 
-    /// Ends a session and deletes its ephemerals, in the order of their paths (rule 33 leaves it open, but members
-    /// must agree). A session that is not there any more is as good as closed.
+    /// Ends a session and deletes its ephemerals, those of one parent after the other in the order of their names (rule 33
+    /// leaves it open, but members must agree). A session that is not there any more is as good as closed.
     fn close_session(
         &mut self,
         session: i64,
         stamp: Stamp,
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
-        let mut ephemerals: Vec<_> =
-            self.sessions.ephemerals(session).map(|id| (self.path(id), id)).collect();
-        ephemerals.sort_unstable();
-        for (path, id) in ephemerals {
-            self.delete_node(id, &path, stamp, changes);
+        let mut parents: BTreeMap<NodeId, Vec<(String, NodeId)>> = BTreeMap::new();
+        for id in self.sessions.ephemerals(session) {
+            let node = self.tree.node(id);
+            let parent = node.parent().expect("the root is no ephemeral");
+            parents.entry(parent).or_default().push((node.name().to_owned(), id));
+        }
+        for (parent, mut ephemerals) in parents {
+            ephemerals.sort_unstable();
+            // One path at a time: all of them together may be many times longer than the tree.
+            let (above, mut path) = (self.path(parent), String::new());
+            for (name, id) in ephemerals {
+                path.clear();
+                wire::path::join(&above, &name, &mut path);
+                self.delete_node(id, &path, stamp, changes);
+            }
         }
         self.sessions.remove(session);
         Ok(())

@@ -100,19 +100,17 @@ fn remove_recursive<'r>(
         !RESERVED.contains(&remove.path),
         "refused above, and nothing reserved is below anything else"
     );
-    // Parents before children, so that the reverse is an order in which they can be deleted.
-    let mut paths = Vec::new();
-    let mut stack = vec![remove.path.to_owned()];
-    while let Some(top) = stack.pop() {
-        let node = view.look(&top).expect("a listed node is there");
+    let mut found = 0;
+    let mut stack = Vec::from_iter(view.find(remove.path));
+    while let Some(place) = stack.pop() {
+        let node = view.facts(place);
         context.asker.check(perms::DELETE, node.acl)?;
-        // With the children it is known to have, before their names are made: there may be millions.
-        if paths.len() + stack.len() + 1 + node.stat.num_children as usize > remove.limit as usize {
+        // With the children it is known to have, before they are looked up: there may be millions.
+        if found + stack.len() + 1 + node.stat.num_children as usize > remove.limit as usize {
             return Err(ErrorCode::NotEmpty);
         }
-        stack.extend(view.children(&top).iter().map(|name| format!("{top}/{name}")));
-        paths.push(top);
+        view.push_children(place, &mut stack);
+        found += 1;
     }
-    paths.reverse();
-    Ok(Step::DeleteAll { paths })
+    Ok(Step::DeleteAll { path: remove.path })
 }

@@ -18,6 +18,8 @@
 
 mod apply;
 mod check;
+#[cfg(test)]
+mod deep;
 mod extensions;
 mod multi;
 mod perform;
@@ -199,10 +201,15 @@ impl Machine {
         let mut stack = vec![top];
         while let Some(id) = stack.pop() {
             visit(id);
-            let listing = self.tree.children(id);
-            let children = listing.iter().map(|name| self.tree.child(id, name));
-            stack.extend(children.map(|child| child.expect("a listed child is in the tree")));
+            self.push_children(id, &mut stack);
         }
+    }
+
+    /// Appends the children of a node, in the order of their names.
+    pub(crate) fn push_children(&self, id: NodeId, to: &mut Vec<NodeId>) {
+        let listing = self.tree.children(id);
+        let children = listing.iter().map(|name| self.tree.child(id, name));
+        to.extend(children.map(|child| child.expect("a listed child is in the tree")));
     }
 
     /// Nodes and bytes of data under a path, itself included; nothing where there is no node.

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use wire::code::ErrorCode;
 use wire::opcode::Opcode;
@@ -19,7 +18,7 @@ use super::perform::Stamp;
 use super::plan::{CreateMode, Step, plan};
 use super::view::{Context, Direct, Facts, View};
 use crate::change::ChangeSink;
-use crate::tree::{NodeId, Owner};
+use crate::tree::{Listing, NodeId, Owner};
 
 impl Machine {
     pub(super) fn multi(
@@ -107,7 +106,7 @@ fn stage<'r>(
     stamp: Stamp,
     buffer: &mut String,
 ) -> Result<Vec<Step<'r>>, Refused> {
-    let mut staging = Staging { machine, nodes: BTreeMap::new() };
+    let mut staging = Staging { machine, children: BTreeMap::new(), nodes: BTreeMap::new(), made: 0 };
     let mut steps = Vec::with_capacity(multi.len());
     for (at, operation) in multi.iter().map(understood).enumerate() {
         let step = plan(&staging, context, &operation, buffer).map_err(|code| Refused { at, code })?;
@@ -131,8 +130,6 @@ fn put_failure(operations: usize, refused: Refused, reply: &mut Vec<u8>) {
 
 /// A node as a staged step leaves it.
 struct Staged<'r> {
-    /// In the tree; `None` when a step makes it.
-    id: Option<NodeId>,
     stat: Stat,
     owner: Owner,
     children_ever: i32,
@@ -140,48 +137,70 @@ struct Staged<'r> {
     new_acl: Option<Cow<'r, [u8]>>,
 }
 
-/// The tree with the steps of a multi planned so far.
+/// A node of the staging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// In the tree.
+    Tree(NodeId),
+    /// Made by a step, counted from 0.
+    New(usize),
+}
+
+/// The tree with the steps of a multi planned so far. What differs from the tree is kept by parent and name, as in the tree: a
+/// node that goes takes with it all that is below it, however much or deep that is.
 struct Staging<'m, 'r> {
     machine: &'m Machine,
-    /// What differs from the tree, by path; `None` where a node was deleted.
-    nodes: BTreeMap<String, Option<Staged<'r>>>,
+    /// Children that came or went, by parent; `None` for those that went.
+    children: BTreeMap<Place, BTreeMap<String, Option<Place>>>,
+    /// Nodes that differ from the tree. Those that went may still be in it.
+    nodes: BTreeMap<Place, Staged<'r>>,
+    made: usize,
 }
 
 impl View for Staging<'_, '_> {
-    fn look(&self, path: &str) -> Option<Facts<'_>> {
-        let Some(staged) = self.nodes.get(path) else { return Direct(self.machine).look_up(path) };
-        let staged = staged.as_ref()?;
-        let acl = match (&staged.new_acl, staged.id) {
+    type Place = Place;
+
+    fn find(&self, path: &str) -> Option<Place> {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        let mut place = Place::Tree(NodeId::ROOT);
+        for name in names {
+            place = self.child(place, name)?;
+        }
+        Some(place)
+    }
+
+    fn facts(&self, place: Place) -> Facts<'_> {
+        let id = match place {
+            Place::Tree(id) => Some(id),
+            Place::New(_) => None,
+        };
+        let Some(staged) = self.nodes.get(&place) else {
+            return Direct(self.machine).facts_of(id.expect("a new node is staged"));
+        };
+        let acl = match (&staged.new_acl, id) {
             (Some(acl), _) => acl,
             (None, Some(id)) => self.machine.acl_of(id),
             (None, None) => unreachable!("a node that is not in the tree has its ACL here"),
         };
-        Some(Facts {
-            id: staged.id,
-            stat: staged.stat,
-            owner: staged.owner,
-            children_ever: staged.children_ever,
-            acl,
-        })
+        let Staged { stat, owner, children_ever, .. } = *staged;
+        Facts { id, stat, owner, children_ever, acl }
     }
 
-    fn children(&self, path: &str) -> Vec<String> {
-        let is_in_tree = self.look(path).is_some_and(|node| node.id.is_some());
-        let mut names = if is_in_tree { Direct(self.machine).children(path) } else { Vec::new() };
-        let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
-        for (staged, node) in self.nodes.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
-        {
-            let Some(name) = staged.strip_prefix(&prefix) else { break };
-            if name.is_empty() || name.contains('/') {
-                continue;
-            }
-            match (names.binary_search_by(|known| known.as_str().cmp(name)), node) {
-                (Ok(at), None) => drop(names.remove(at)),
-                (Err(at), Some(_)) => names.insert(at, name.to_owned()),
-                (Ok(_), Some(_)) | (Err(_), None) => {}
-            }
-        }
-        names
+    fn push_children(&self, place: Place, to: &mut Vec<Place>) {
+        let tree = &self.machine.tree;
+        let listing = match place {
+            Place::Tree(id) => tree.children(id),
+            Place::New(_) => Listing::default(),
+        };
+        let in_tree = listing.iter().map(|name| (name, self.child(place, name)));
+        let Some(staged) = self.children.get(&place) else {
+            to.extend(in_tree.filter_map(|(_, child)| child));
+            return;
+        };
+        // What replaces a child of the tree has its name, and is the child of that name in both.
+        let mut all: BTreeMap<&str, Option<Place>> = in_tree.collect();
+        all.extend(staged.iter().map(|(name, child)| (name.as_str(), *child)));
+        to.extend(all.into_values().flatten());
     }
 
     fn machine(&self) -> &Machine {
@@ -190,12 +209,20 @@ impl View for Staging<'_, '_> {
 }
 
 impl<'r> Staging<'_, 'r> {
+    fn child(&self, parent: Place, name: &str) -> Option<Place> {
+        if let Some(staged) = self.children.get(&parent).and_then(|children| children.get(name)) {
+            return *staged;
+        }
+        match parent {
+            Place::Tree(id) => self.machine.tree.child(id, name).map(Place::Tree),
+            Place::New(_) => None,
+        }
+    }
+
     /// Adds a step to the view.
     fn stage(&mut self, step: &Step<'r>, stamp: Stamp, buffer: &mut String) {
         match step {
             Step::Create(node) => {
-                let path = node.path.render(buffer);
-                self.stage_child_change(path::parent(path), 1, stamp);
                 let stat = Stat {
                     czxid: stamp.zxid,
                     mzxid: stamp.zxid,
@@ -207,17 +234,14 @@ impl<'r> Staging<'_, 'r> {
                     ..Stat::default()
                 };
                 let (owner, new_acl) = (node.owner, Some(node.acl.clone()));
-                let staged = Staged { id: None, stat, owner, children_ever: 0, new_acl };
-                self.nodes.insert(path.to_owned(), Some(staged));
+                let place = Place::New(self.made);
+                self.made += 1;
+                self.nodes.insert(place, Staged { stat, owner, children_ever: 0, new_acl });
+                self.stage_child(node.path.render(buffer), Some(place), stamp);
             }
-            Step::Delete { path, .. } => self.stage_delete(path, stamp),
-            Step::DeleteAll { paths } => {
-                for path in paths {
-                    self.stage_delete(path, stamp);
-                }
-            }
+            Step::Delete { path, .. } | Step::DeleteAll { path } => self.stage_child(path, None, stamp),
             Step::SetData { path, data, .. } => {
-                let stat = &mut self.staged(path).stat;
+                let stat = &mut self.staged(path).1.stat;
                 stat.mzxid = stamp.zxid;
                 stat.mtime = stamp.time_ms;
                 // -1 is skipped, as it is any version in a request.
@@ -229,35 +253,27 @@ impl<'r> Staging<'_, 'r> {
         }
     }
 
-    fn stage_delete(&mut self, path: &str, stamp: Stamp) {
-        self.stage_child_change(path::parent(path), -1, stamp);
-        self.nodes.insert(path.to_owned(), None);
-    }
-
-    fn stage_child_change(&mut self, parent: &str, change: i32, stamp: Stamp) {
-        let parent = self.staged(parent);
+    /// The child at this path comes, or goes with all that is below it.
+    fn stage_child(&mut self, path: &str, child: Option<Place>, stamp: Stamp) {
+        let (place, parent) = self.staged(path::parent(path));
+        let change = if child.is_some() { 1 } else { -1 };
         parent.children_ever = parent.children_ever.wrapping_add(change.max(0));
         parent.stat.num_children += change;
         parent.stat.cversion = parent.children_ever.wrapping_mul(2).wrapping_sub(parent.stat.num_children);
         parent.stat.pzxid = stamp.zxid;
+        self.children.entry(place).or_default().insert(path::name(path).to_owned(), child);
     }
 
     /// The staged node at a path where there is one, staged or not.
-    fn staged(&mut self, path: &str) -> &mut Staged<'r> {
-        if !self.nodes.contains_key(path) {
-            let facts =
-                Direct(self.machine).look_up(path).expect("a step is planned for a node that is there");
-            let staged = Staged {
-                id: facts.id,
-                stat: facts.stat,
-                owner: facts.owner,
-                children_ever: facts.children_ever,
-                new_acl: None,
-            };
-            self.nodes.insert(path.to_owned(), Some(staged));
-        }
-        let staged = self.nodes.get_mut(path).expect("just put there");
-        staged.as_mut().expect("a step is planned for a node that is there")
+    fn staged(&mut self, path: &str) -> (Place, &mut Staged<'r>) {
+        let place = self.find(path).expect("a step is planned for a node that is there");
+        let machine = self.machine;
+        let staged = self.nodes.entry(place).or_insert_with(|| {
+            let Place::Tree(id) = place else { unreachable!("a new node is staged") };
+            let Facts { stat, owner, children_ever, .. } = Direct(machine).facts_of(id);
+            Staged { stat, owner, children_ever, new_acl: None }
+        });
+        (place, staged)
     }
 }
 

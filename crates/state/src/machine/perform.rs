@@ -28,11 +28,7 @@ impl Machine {
                 let id = id.unwrap_or_else(|| self.planned(path));
                 self.delete_node(id, path, stamp, changes);
             }
-            Step::DeleteAll { paths } => {
-                for path in paths {
-                    self.delete_node(self.planned(path), path, stamp, changes);
-                }
-            }
+            Step::DeleteAll { path } => self.delete_all(path, stamp, buffer, changes),
             Step::SetData { id, path, data } => {
                 let id = id.unwrap_or_else(|| self.planned(path));
                 self.set_data(id, path, *data, stamp, changes);
@@ -110,6 +106,35 @@ impl Machine {
             let acl = self.acl_of(id);
             let kind = ChangeKind::DataChanged;
             changes.change(&Change { kind, path, zxid: stamp.zxid, acl, parent_acl: &[] });
+        }
+    }
+
+    /// Deletes a node and its descendants, each after its children, in time in proportion to their number whatever their
+    /// depth: the path of one node is made of the path of the node before it.
+    fn delete_all(&mut self, top: &str, stamp: Stamp, path: &mut String, changes: &mut dyn ChangeSink) {
+        let mut nodes = Vec::new();
+        self.walk(self.planned(top), &mut |id| nodes.push(id));
+        let parent_of = |machine: &Self, id| machine.tree.node(id).parent().expect("the root stays");
+        // The path as far as `above`, of which all nodes that are still to be deleted are descendants, or the node before.
+        let mut above = parent_of(self, nodes[0]);
+        path.clear();
+        path.push_str(wire::path::parent(top).trim_end_matches('/'));
+        let mut below = Vec::new();
+        while let Some(id) = nodes.pop() {
+            let parent = parent_of(self, id);
+            let mut at = id;
+            while at != above {
+                below.push(at);
+                at = parent_of(self, at);
+            }
+            for at in below.drain(..).rev() {
+                path.push('/');
+                path.push_str(self.tree.node(at).name());
+            }
+            let name_at = path.len() - self.tree.node(id).name().len() - 1;
+            self.delete_node(id, path, stamp, changes);
+            path.truncate(name_at);
+            above = parent;
         }
     }
 

@@ -24,8 +24,8 @@ pub(crate) enum Step<'r> {
     Create(NewNode<'r>),
     /// Delete a node without children.
     Delete { id: Option<NodeId>, path: &'r str },
-    /// Delete these, each after its children.
-    DeleteAll { paths: Vec<String> },
+    /// Delete a node with all that is below it.
+    DeleteAll { path: &'r str },
     /// Replace the data of a node.
     SetData { id: Option<NodeId>, path: &'r str, data: Option<&'r [u8]> },
     /// Replace the ACL of a node.

@@ -51,16 +51,30 @@ impl Facts<'_> {
     }
 }
 
-/// The tree as the next step will find it.
+/// The tree as the next step will find it. A node is found by its path once, and what is below it by going down from
+/// there: paths may have half as many levels as bytes, and to look up each node of a deep chain from the root takes the
+/// square of its depth.
 pub(crate) trait View {
-    /// The node at a valid path.
-    fn look(&self, path: &str) -> Option<Facts<'_>>;
+    /// A node of the view.
+    type Place: Copy;
 
-    /// Names of the children of a node that is there, sorted.
-    fn children(&self, path: &str) -> Vec<String>;
+    /// The node at a valid path.
+    fn find(&self, path: &str) -> Option<Self::Place>;
+
+    /// What is known of a node.
+    fn facts(&self, place: Self::Place) -> Facts<'_>;
+
+    /// Appends the children of a node, in the order of their names.
+    fn push_children(&self, place: Self::Place, to: &mut Vec<Self::Place>);
 
     /// The machine as it is before any step.
     fn machine(&self) -> &Machine;
+
+    /// What is known of the node at a valid path.
+    #[inline]
+    fn look(&self, path: &str) -> Option<Facts<'_>> {
+        self.find(path).map(|place| self.facts(place))
+    }
 }
 
 /// The tree as it is: the view of an operation that stands alone.
@@ -68,30 +82,35 @@ pub(crate) trait View {
 pub(crate) struct Direct<'m>(pub(crate) &'m Machine);
 
 impl<'m> Direct<'m> {
-    /// [`View::look`], for as long as the machine lasts.
+    /// [`View::facts`], for as long as the machine lasts.
     #[inline]
-    pub(super) fn look_up(self, path: &str) -> Option<Facts<'m>> {
-        let id = self.0.tree.find(path)?;
+    pub(super) fn facts_of(self, id: NodeId) -> Facts<'m> {
         let node = self.0.tree.node(id);
-        Some(Facts {
+        Facts {
             id: Some(id),
             stat: node.stat(),
             owner: Owner::from_stored(node.owner()),
             children_ever: node.stored_cversion(),
             acl: self.0.acls.bytes(node.acl()),
-        })
+        }
     }
 }
 
 impl View for Direct<'_> {
+    type Place = NodeId;
+
     #[inline]
-    fn look(&self, path: &str) -> Option<Facts<'_>> {
-        self.look_up(path)
+    fn find(&self, path: &str) -> Option<NodeId> {
+        self.0.tree.find(path)
     }
 
-    fn children(&self, path: &str) -> Vec<String> {
-        let id = self.0.tree.find(path).expect("only a node that is there has children");
-        self.0.tree.children(id).iter().map(str::to_owned).collect()
+    #[inline]
+    fn facts(&self, id: NodeId) -> Facts<'_> {
+        self.facts_of(id)
+    }
+
+    fn push_children(&self, id: NodeId, to: &mut Vec<NodeId>) {
+        self.0.push_children(id, to);
     }
 
     fn machine(&self) -> &Machine {

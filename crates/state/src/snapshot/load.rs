@@ -7,7 +7,7 @@ use crate::acl_table::{AclId, AclLoadError};
 use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::machine::{Machine, RESERVED};
 use crate::members::Members;
-use crate::quota::{Count, QUOTA_ROOT};
+use crate::quota::{Count, LIMITS_NAME, QUOTA_ROOT};
 use crate::tree::{self, ImageError, NodeId, NodeImage, Owner};
 
 /// Why bytes are not a snapshot.
@@ -290,7 +290,8 @@ impl Loader {
         let root = machine.tree.find(QUOTA_ROOT).expect("every tree has it, as was checked");
         let mut nodes = Vec::new();
         machine.walk(root, &mut |id| nodes.push(id));
-        for id in nodes {
+        // Only the paths of limits are made: they may be deep, and the others are many.
+        for id in nodes.into_iter().filter(|id| machine.tree.node(*id).name() == LIMITS_NAME) {
             let path = machine.path(id);
             machine.quotas.load_limits(&path, machine.tree.node(id).data());
         }

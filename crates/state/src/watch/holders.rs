@@ -159,7 +159,9 @@ impl Holders {
     pub(super) fn iter(&self) -> impl Iterator<Item = (WatcherId, Modes)> {
         let (few, many) = match self {
             Self::Few(few) => (Some(few.iter().copied()), None),
-            Self::Many(many) => (None, Some(many.by_watcher.iter().map(|(&watcher, &modes)| (watcher, modes)))),
+            Self::Many(many) => {
+                (None, Some(many.by_watcher.iter().map(|(&watcher, &modes)| (watcher, modes))))
+            }
         };
         few.into_iter().flatten().chain(many.into_iter().flatten())
     }

@@ -32,6 +32,7 @@ use crate::acl::permits;
 use crate::acl_table::OPEN_BYTES;
 use crate::auth::Identities;
 use crate::change::{Change, ChangeKind};
+use crate::path_lengths::PathLengths;
 use crate::read::WatchedPart;
 use holders::{Holders, Modes};
 
@@ -110,6 +111,8 @@ pub struct WatchTable {
     shared_seed: SharedSeed,
     /// Places in `entries` by the hash of their path.
     index: HashTable<u32>,
+    /// Of all paths in `entries`: most changes are of paths whose length alone says that nobody watches them.
+    lengths: PathLengths,
     /// A path is stored once, however many watch it. Invariant: a place is empty exactly when it is in `free`, and
     /// an entry has at least one watcher.
     entries: Vec<Option<Entry>>,
@@ -136,13 +139,14 @@ struct Watcher {
 }
 
 /// Watches by kind. Invariant: sums over all entries and watchers; `check` recounts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counts {
     /// Watcher and path.
     pairs: usize,
     data: usize,
     children: usize,
-    recursive: usize,
+    /// The paths that are watched recursively, once for each watcher.
+    recursive: PathLengths,
     /// Paths with a watcher in the data table.
     data_paths: usize,
     /// Watchers with a path in the data table.
@@ -170,7 +174,6 @@ impl Counts {
         shift(&mut self.pairs, Modes::ALL);
         shift(&mut self.data, Modes::IN_DATA_TABLE);
         shift(&mut self.children, Modes::IN_CHILD_TABLE);
-        shift(&mut self.recursive, Modes::RECURSIVE);
     }
 }
 
@@ -182,6 +185,7 @@ impl WatchTable {
             seed: hash_seed,
             shared_seed: SharedSeed::from_u64(hash_seed),
             index: HashTable::new(),
+            lengths: PathLengths::default(),
             entries: Vec::new(),
             free: Vec::new(),
             watchers: BTreeMap::new(),
@@ -284,13 +288,13 @@ impl WatchTable {
     /// Fires the watches of one table on the path of the event.
     fn fire(&mut self, table: Table, firing: &mut Firing<'_, '_, '_>) {
         let path = firing.announcement.path();
-        if let Some(place) = self.place(self.hash(path), path) {
+        if self.lengths.has(path)
+            && let Some(place) = self.place(self.hash(path), path)
+        {
             self.fire_at(place, table, firing);
         }
-        if table == Table::Data && self.counts.recursive > 0 {
-            let mut above = path;
-            while above != "/" {
-                above = wire::path::parent(above);
+        if table == Table::Data {
+            for above in self.counts.recursive.candidates(path).filter(|above| above.len() < path.len()) {
                 if let Some(place) = self.place(self.hash(above), above) {
                     self.fire_below(place, firing);
                 }
@@ -361,6 +365,7 @@ impl WatchTable {
 
     fn intern(&mut self, hash_of_path: u64, path: &str) -> u32 {
         let entry = Some(Entry { path: path.into(), holders: Holders::default() });
+        self.lengths.add(path);
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[place as usize] = entry;
@@ -388,7 +393,8 @@ impl WatchTable {
             Ok(entry) => drop(entry.remove()),
             Err(_) => unreachable!("a place in use is in the index"),
         }
-        self.entries[place as usize] = None;
+        let gone = self.entries[place as usize].take().expect("it was just looked at");
+        self.lengths.remove(&gone.path);
         self.free.push(place);
     }
 }
@@ -405,6 +411,11 @@ impl Entry {
         self.holders.set(watcher, after);
         counts.change_path(was_in_data_table, self.holders.is_in_data_table());
         counts.change(known, before, after);
+        match (before.has_any(Modes::RECURSIVE), after.has_any(Modes::RECURSIVE)) {
+            (false, true) => counts.recursive.add(&self.path),
+            (true, false) => counts.recursive.remove(&self.path),
+            _ => {}
+        }
     }
 }
 

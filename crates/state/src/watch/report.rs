@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::holders::Modes;
 use super::{Counts, WatchTable, Watcher, WatcherId};
+use crate::path_lengths::PathLengths;
 
 /// The figures of the `wchs` command. ZooKeeper counts its data table only, so this does as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl WatchTable {
     /// # Panics
     /// When something does not agree, which is a bug in this module.
     pub fn check(&self) {
-        let mut counts = Counts::default();
+        let (mut counts, mut lengths) = (Counts::default(), PathLengths::default());
         let mut watchers: BTreeMap<WatcherId, Watcher> = BTreeMap::new();
         for (place, entry) in self.entries.iter().enumerate() {
             let place = place as u32;
@@ -69,7 +70,11 @@ impl WatchTable {
             for (watcher, modes) in entry.holders.iter() {
                 assert!(self.watchers[&watcher].places.contains(&place), "a watcher knows its paths");
                 counts.change(watchers.entry(watcher).or_default(), Modes::NONE, modes);
+                if modes.has_any(Modes::RECURSIVE) {
+                    counts.recursive.add(&entry.path);
+                }
             }
+            lengths.add(&entry.path);
             let mut in_data_table = entry.holders.iter().filter(|(_, m)| m.has_any(Modes::IN_DATA_TABLE));
             assert_eq!(entry.holders.is_in_data_table(), in_data_table.next().is_some());
             counts.change_path(false, entry.holders.is_in_data_table());
@@ -79,6 +84,7 @@ impl WatchTable {
             assert_eq!(known.data_places, counted, "a watcher's paths in the data table are counted");
         }
         assert_eq!(counts, self.counts, "the counts are those of the entries");
+        assert_eq!(lengths, self.lengths, "the lengths are those of the paths");
         let places: usize = self.watchers.values().map(|known| known.places.len()).sum();
         assert_eq!(places, counts.pairs, "a watcher knows only its paths");
         assert_eq!(self.index.len() + self.free.len(), self.entries.len(), "the index has every entry once");

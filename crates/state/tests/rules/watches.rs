@@ -277,13 +277,8 @@ fn many_watchers_of_one_path_share_one_frame() {
     assert_eq!(table.watch_count(), 200);
     assert_eq!(table.summary(), state::watch::WatchSummary { watchers: 100, paths: 1, watches: 100 });
     let mut told = Vec::new();
-    let change = Change {
-        kind: ChangeKind::Deleted,
-        path: "/a",
-        zxid: 1,
-        acl: OPEN_BYTES,
-        parent_acl: OPEN_BYTES,
-    };
+    let change =
+        Change { kind: ChangeKind::Deleted, path: "/a", zxid: 1, acl: OPEN_BYTES, parent_acl: OPEN_BYTES };
     table.change(&change, &mut |watcher, event| told.push((watcher.0, event.frame.clone())));
     assert!(told.iter().map(|(watcher, _)| *watcher).eq(0..100), "each once, in order");
     assert!(told.iter().all(|(_, frame)| std::sync::Arc::ptr_eq(frame, &told[0].1)));
@@ -351,4 +346,24 @@ fn the_figures_of_the_table_are_right_after_any_history() {
     let summary = table.summary();
     assert_eq!((summary.paths, summary.watchers), (paths.len(), watchers.len()));
     assert!(summary.paths > 5 && summary.watchers > 20, "something was left to be counted");
+}
+
+/// A recursive watch anywhere made every change look up all ancestors of its path, each from the start of the path: the
+/// square of the depth, minutes for this one, while nobody was served.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test reads the clock; the table does not")]
+fn a_change_deep_down_is_compared_with_recursive_watches_in_no_time() {
+    let deep = "/d".repeat(1_000_000);
+    let mut table = WatchTable::new(WatchLimits::NONE, 1);
+    for path in ["/", "/d/d", "/d/e", "/e/d/d", &deep[..1000], &deep] {
+        table.add(path, WatchMode::PersistentRecursive, WatcherId(path.len() as u64)).unwrap();
+    }
+    let mut told = Vec::new();
+    let begun = std::time::Instant::now();
+    let kind = ChangeKind::DataChanged;
+    let change = Change { kind, path: &deep, zxid: 1, acl: OPEN_BYTES, parent_acl: OPEN_BYTES };
+    table.change(&change, &mut |watcher, _| told.push(watcher.0));
+    let took = begun.elapsed();
+    assert_eq!(told, [2_000_000, 1000, 4, 1], "from the node upwards");
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
 }
