@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use state::auth::{Identities, add_digest};
+use state::read::Dialect;
 use wire::frame::{self, Split};
 use wire::jute::Reader;
 use wire::opcode::Opcode;
@@ -54,6 +55,8 @@ struct Connection {
     /// Calls without a reply, oldest first.
     in_flight: VecDeque<usize>,
     identities: Arc<Identities>,
+    /// What the server has to take the client for.
+    dialect: Dialect,
     heard_us: u64,
     sent_us: u64,
 }
@@ -216,6 +219,7 @@ impl Client {
             input: Vec::new(),
             in_flight: VecDeque::new(),
             identities: Arc::new(Identities::from_ip("127.0.0.1")),
+            dialect: Dialect::default(),
             heard_us: now_us,
             sent_us: now_us,
         });
@@ -274,6 +278,7 @@ impl Client {
         out.extend_from_slice(&body);
         frame::finish(out, mark);
         connection.sent_us = now_us;
+        connection.dialect = connection.dialect.after(opcode, &body);
         connection.in_flight.push_back(history.calls.len());
         history.calls.push(Call {
             client: self.number,
@@ -283,6 +288,7 @@ impl Client {
             opcode,
             body,
             identities: Arc::clone(&connection.identities),
+            dialect: connection.dialect,
             at_us: now_us,
             acknowledged: history.acknowledged,
             read_only: connection.read_only,

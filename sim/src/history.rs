@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use state::auth::Identities;
+use state::read::Dialect;
 use wire::opcode::Opcode;
 use wire::record::Request;
 
@@ -37,6 +38,8 @@ pub struct Call {
     pub body: Vec<u8>,
     /// Who the connection has proven to be at that moment.
     pub identities: Arc<Identities>,
+    /// Whose form of the protocol the connection was known to understand at that moment.
+    pub dialect: Dialect,
     /// When, in µs of the run.
     pub at_us: u64,
     /// The highest zxid of a write that any client knew to be done at that moment.

@@ -1,7 +1,7 @@
 //! Other people's clients, as programs that are told where the server is.
 //!
 //! A program prints what it has passed, `RESTART 0x<session>` when it wants the server of that session killed and started again on its
-//! data (it is answered `RESTARTED`), `SPARE` when it wants a server that it can add to the ensemble (it is answered the line of an observer, or
+//! data (it is answered `RESTARTED`), `RESTART LEADER` when the leader is to be killed, `SPARE` when it wants a server that it can add to the ensemble (it is answered the line of an observer, or
 //! `NONE` where there is no ensemble), and `PASSED` as its last line. Everything else it has to say is for people.
 
 use std::collections::BTreeMap;
@@ -103,6 +103,19 @@ impl Subject {
         }
     }
 
+    /// `kill -9` of the leader.
+    pub fn kill_leader(&mut self) {
+        match self {
+            Subject::One(server) => server.kill(),
+            Subject::Three(ensemble, down) => {
+                let leader = ensemble.await_leader();
+                println!("server.{leader}, the leader, is killed");
+                ensemble.kill(leader);
+                *down = Some(leader);
+            }
+        }
+    }
+
     /// Starts a server that is no member; answers the line that makes it an observer.
     pub fn spare(&mut self) -> String {
         match self {
@@ -140,6 +153,11 @@ pub fn run(program: &Path, arguments: &[&str], mut subject: Subject) {
         println!("{line}");
         if let Some(session) = line.strip_prefix("RESTART 0x") {
             subject.kill(i64::from_str_radix(session, 16).expect("a session"));
+            subject.launch();
+            program.answer("RESTARTED");
+        }
+        if line == "RESTART LEADER" {
+            subject.kill_leader();
             subject.launch();
             program.answer("RESTARTED");
         }

@@ -160,6 +160,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use state::auth::Identities;
+    use state::read::Dialect;
 
     use super::*;
 
@@ -185,6 +186,7 @@ mod tests {
             opcode: 9,
             body: Box::default(),
             identities: Identities::from_ip("::1").into(),
+            dialect: Dialect::ZooKeeper,
         };
         line.push(Waiting::Local { token, request, moment: 5 });
         line.push(Waiting::Command { token, xid: 2, opcode: 5, sent: true });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use state::auth::Identities;
 use state::change::ChangeSink;
 use state::machine::{Applied, Machine};
+use state::read::Dialect;
 
 /// One connection of this server, as the host numbers them. The replica only hands it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +22,8 @@ pub struct LocalRequest {
     pub body: Box<[u8]>,
     /// Who asks, as of the moment the request arrived.
     pub identities: Arc<Identities>,
+    /// Whose form of the protocol it understands.
+    pub dialect: Dialect,
 }
 
 /// Where the results of applying go. The host implements it; every call happens while the machine is held for writing, so that

@@ -1,9 +1,6 @@
 //! What one wake-up of a connection thread hands to the replica, in order: commands already in the log's encoding, and local requests
 //! that must wait behind them.
 
-use std::sync::Arc;
-
-use state::auth::Identities;
 use state::command::Command;
 
 use crate::outlet::{LocalRequest, Token};
@@ -56,16 +53,7 @@ impl Submission {
     }
 
     /// Adds a request to be answered here, after the session's commands added before it.
-    pub fn local(
-        &mut self,
-        token: Token,
-        session: i64,
-        xid: i32,
-        opcode: i32,
-        body: &[u8],
-        identities: &Arc<Identities>,
-    ) {
-        let request = LocalRequest { xid, opcode, body: body.into(), identities: Arc::clone(identities) };
+    pub fn local(&mut self, token: Token, session: i64, request: LocalRequest) {
         self.items.push(Item::Local { token, session, request });
     }
 

@@ -9,7 +9,7 @@ use replica::Token;
 use state::auth::Identities;
 use state::command::Features;
 use state::machine::Machine;
-use state::read::{LargeListing, Reader, WatchRequest};
+use state::read::{Dialect, LargeListing, Reader, WatchRequest};
 use state::watch::{EventOut, WatchMode, WatchTable};
 use wire::ErrorCode;
 use wire::event::{AddWatchMode, WatcherType};
@@ -28,11 +28,17 @@ pub(crate) struct Asker<'a> {
     pub(crate) token: Token,
     pub(crate) session: i64,
     pub(crate) identities: &'a Arc<Identities>,
+    pub(crate) dialect: Dialect,
 }
 
 impl Asker<'_> {
     fn reader(&self, shared: &Shared) -> Reader<'_> {
-        Reader { session: self.session, identities: self.identities, features: shared.features }
+        Reader {
+            session: self.session,
+            identities: self.identities,
+            features: shared.features,
+            dialect: self.dialect,
+        }
     }
 }
 

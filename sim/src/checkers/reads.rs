@@ -142,7 +142,7 @@ fn expected(machine: &Machine, call: &Call, features: Features) -> Option<(i32, 
         }
         _ => {}
     }
-    let reader = Reader { session: call.session, identities: &call.identities, features };
+    let reader = Reader { session: call.session, identities: &call.identities, features, dialect: call.dialect };
     let code = machine.read(&request, &reader, &mut body, &mut |_| {});
     if code != ErrorCode::Ok {
         body.clear();

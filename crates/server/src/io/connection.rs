@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicI64;
 
 use replica::Token;
 use state::auth::Identities;
+use state::read::Dialect;
 
 use super::socket::Socket;
 use crate::connections::Traffic;
@@ -64,6 +65,8 @@ pub(super) struct Connection {
     /// Where to note that the client lives.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
+    /// Whose form of the protocol the client understands, by what it has asked for so far.
+    pub(super) dialect: Dialect,
     /// The requests that are not answered, oldest first. Invariant: the first one was handed over, not turned away.
     pub(super) in_flight: VecDeque<InFlight>,
     /// Reads handed over since the last time nothing was in flight. Each may have a long reply, and they are all made at once when the
@@ -108,6 +111,7 @@ impl Connection {
             read_only: false,
             seen_ms: Arc::new(AtomicI64::new(0)),
             identities: Arc::new(identities),
+            dialect: Dialect::default(),
             in_flight: VecDeque::new(),
             reads_waiting: 0,
             input: Vec::new(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::RwLockReadGuard;
-use replica::Token;
-use state::command::Command;
+use replica::{LocalRequest, Token};
+use state::command::{Command, Features};
 use state::machine::Machine;
 use state::watch::WatcherId;
 use wire::ErrorCode;
@@ -100,8 +100,8 @@ impl IoThread {
             self.break_off(slot, "a request without a header");
             return 0;
         };
-        self.note_request(slot);
         let body = input.rest();
+        self.note_request(slot, header.opcode_raw, body);
         let read_only = self.connections.get(slot).is_some_and(|c| c.read_only);
         if read_only && self.refuse_read_only(slot, &header) {
             return end;
@@ -132,11 +132,14 @@ impl IoThread {
         }
     }
 
-    fn note_request(&mut self, slot: usize) {
+    fn note_request(&mut self, slot: usize, opcode: i32, body: &[u8]) {
         Traffic::count(&self.shared.threads[self.number].received, 1);
         let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.seen_ms.store(now_ms, Relaxed);
+        if self.shared.features.has(Features::KEEPER_EXTENSIONS) {
+            connection.dialect = connection.dialect.after(opcode, body);
+        }
         let traffic = &connection.traffic;
         Traffic::count(&traffic.received, 1);
     }
@@ -197,8 +200,14 @@ impl IoThread {
             let in_flight = self.depart(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };
             let (token, session) = (connection.token, connection.session);
-            let identities = &connection.identities;
-            self.submission.local(token, session, header.xid, header.opcode_raw, body, identities);
+            let request = LocalRequest {
+                xid: header.xid,
+                opcode: header.opcode_raw,
+                body: body.into(),
+                identities: Arc::clone(&connection.identities),
+                dialect: connection.dialect,
+            };
+            self.submission.local(token, session, request);
             self.submitted += 1;
             connection.in_flight.push_back(in_flight);
             connection.reads_waiting += 1;
@@ -206,7 +215,12 @@ impl IoThread {
         }
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let identities = Arc::clone(&connection.identities);
-        let asker = Asker { token: connection.token, session: connection.session, identities: &identities };
+        let asker = Asker {
+            token: connection.token,
+            session: connection.session,
+            identities: &identities,
+            dialect: connection.dialect,
+        };
         let before = connection.output().len();
         let verdict =
             answer::answer(shared, machine, &asker, header.xid, header.opcode_raw, body, connection.output());

@@ -86,7 +86,8 @@ impl Outlet for Gathered<'_> {
     }
 
     fn local(&mut self, machine: &Machine, token: Token, session: i64, request: &LocalRequest) {
-        let asker = Asker { token, session, identities: &request.identities };
+        let LocalRequest { identities, dialect, .. } = request;
+        let asker = Asker { token, session, identities, dialect: *dialect };
         let shared = self.shared;
         let mut verdict = Verdict::Answered;
         self.delivery(token).frame(

@@ -6,10 +6,12 @@
 //! | file      | what                                                    |
 //! |-----------|---------------------------------------------------------|
 //! | `one`     | one node: exists, getData, getACL, and who is asking    |
+//! | `dialect` | whether a client is ZooKeeper's or ClickHouse's          |
 //! | `list`    | names, descendants, ephemerals                          |
 //! | `multi`   | many reads in one                                       |
 //! | `virtual_nodes` | the nodes that announce operations 500–507        |
 
+mod dialect;
 mod list;
 mod multi;
 mod one;
@@ -20,6 +22,7 @@ use wire::code::ErrorCode;
 use wire::record::Request;
 use wire::stat::Stat;
 
+pub use dialect::Dialect;
 pub use list::LargeListing;
 
 use crate::acl::Asker;
@@ -37,6 +40,8 @@ pub struct Reader<'a> {
     pub identities: &'a Identities,
     /// Settings of this member.
     pub features: Features,
+    /// Whose form of the protocol the client understands.
+    pub dialect: Dialect,
 }
 
 impl<'a> Reader<'a> {

@@ -3,7 +3,7 @@
 use wire::code::ErrorCode;
 use wire::record::{Multi, MultiHeader, MultiResult, Request};
 
-use super::{Reader, WatchSink};
+use super::{Dialect, Reader, WatchSink};
 use crate::machine::{Direct, Machine, plan_check, plan_check_not_exists, plan_check_stat};
 
 impl Machine {
@@ -28,7 +28,7 @@ impl Machine {
             };
             if let Err(code) = result {
                 reply.truncate(start);
-                MultiResult::Error(code as i32).encode(reply);
+                failed(reader.dialect, &operation, code).encode(reply);
             }
         }
         MultiHeader::END.encode(reply);
@@ -49,6 +49,14 @@ impl Machine {
             Request::CheckStat(check) => plan_check_stat(&view, &context, check).map(drop),
             other => self.answer(other, reader, reply, watch),
         }
+    }
+}
+
+/// What the client is told of a part that failed.
+fn failed<'r>(dialect: Dialect, operation: &Request<'_>, code: ErrorCode) -> MultiResult<'r> {
+    match dialect {
+        Dialect::ZooKeeper => MultiResult::Error(code as i32),
+        Dialect::Keeper => MultiResult::Failed { opcode: operation.opcode(), err: code as i32 },
     }
 }
 

@@ -26,6 +26,11 @@ const VERSION: &[u8] = b"6";
 /// World, anyone, READ would be more exact; but who may do what with a node that cannot be changed is no question.
 const ACL: &[u8] = OPEN_BYTES;
 
+/// Whether only a client of ClickHouse asks for this path.
+pub(super) fn is_announcement(path: &str) -> bool {
+    matches!(path, FEATURE_FLAGS | API_VERSION)
+}
+
 pub(super) fn find(path: &str) -> Option<Found<'static>> {
     let data = match path {
         FEATURE_FLAGS => FLAGS,

@@ -3,7 +3,7 @@
 use crate::world::{World, parse};
 use state::auth::Identities;
 use state::command::Features;
-use state::read::Reader;
+use state::read::{Dialect, Reader};
 use wire::code::ErrorCode;
 use wire::opcode::Opcode;
 use wire::record::Reply;
@@ -179,7 +179,7 @@ fn nothing_of_it_is_there_when_it_is_off() {
 fn features_are_announced_by_nodes_that_are_nowhere() {
     let mut world = World::new();
     let identities = Identities::new();
-    let reader = Reader { session: 1, identities: &identities, features: world.features };
+    let reader = Reader { session: 1, identities: &identities, features: world.features, dialect: Dialect::ZooKeeper };
     let mut reply = Vec::new();
     let request = parse("get /keeper/feature_flags");
     let code = world.machine.read(&request, &reader, &mut reply, &mut |_| {});

@@ -168,6 +168,14 @@ pub enum MultiResult<'a> {
     /// Of any operation that failed, and of all others of a multi in which one failed: an error code, 0 for the
     /// operations before the one that failed.
     Error(i32),
+    /// Of a read that failed, as ClickHouse Keeper says it: under the operation's own number and
+    /// without a body, where ZooKeeper has [`Error`](Self::Error).
+    Failed {
+        /// The operation.
+        opcode: Opcode,
+        /// Its error code.
+        err: i32,
+    },
 }
 
 impl<'a> MultiResult<'a> {
@@ -191,12 +199,22 @@ impl<'a> MultiResult<'a> {
             Self::FilteredList(_) => Opcode::FilteredList,
             Self::FilteredListWithStatsAndData(_) => Opcode::FilteredListWithStatsAndData,
             Self::Error(_) => Opcode::Error,
+            Self::Failed { opcode, .. } => *opcode,
+        }
+    }
+
+    /// The error code of an operation that was not done, in either form; `Some(0)` for one that would
+    /// have succeeded in a multi that failed.
+    pub fn error(&self) -> Option<i32> {
+        match *self {
+            Self::Error(err) | Self::Failed { err, .. } => Some(err),
+            _ => None,
         }
     }
 
     /// Appends header and body of the result. After the last one comes [`MultiHeader::END`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let err = if let Self::Error(err) = *self { err } else { 0 };
+        let err = self.error().unwrap_or(0);
         MultiHeader { opcode_raw: self.opcode() as i32, done: false, err }.encode(out);
         match self {
             Self::Create(body) | Self::CreateIfNotExists(body) => body.encode(out),
@@ -213,7 +231,8 @@ impl<'a> MultiResult<'a> {
             | Self::CheckNotExists
             | Self::RemoveRecursive
             | Self::CheckStat
-            | Self::TryRemove => {}
+            | Self::TryRemove
+            | Self::Failed { .. } => {}
         }
     }
 
@@ -226,8 +245,7 @@ impl<'a> MultiResult<'a> {
         let unknown = Malformed::Operation(header.opcode_raw);
         let opcode = Opcode::from_i32(header.opcode_raw).ok_or(unknown)?;
         if header.err != 0 && opcode != Opcode::Error {
-            // ClickHouse Keeper names the operation and leaves the body out, where ZooKeeper has -1 and a body.
-            return Ok(Some(Self::Error(header.err)));
+            return Ok(Some(Self::Failed { opcode, err: header.err }));
         }
         let result = match opcode {
             Opcode::Create => Self::Create(Record::decode(input)?),

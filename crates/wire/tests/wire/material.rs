@@ -224,7 +224,7 @@ impl Material {
     pub(crate) fn results<'a>(
         &'a self,
         listing: FilteredListWithStatsAndDataReply<'a>,
-    ) -> [MultiResult<'a>; 17] {
+    ) -> [MultiResult<'a>; 18] {
         let (path, stat, children) = (self.path.as_str(), self.stat, listing.children);
         let data = self.data.as_deref();
         [
@@ -245,6 +245,7 @@ impl Material {
             MultiResult::FilteredList(GetChildren2Reply { children, stat }),
             MultiResult::FilteredListWithStatsAndData(listing),
             MultiResult::Error(self.int),
+            MultiResult::Failed { opcode: Opcode::GetData, err: self.int | 1 },
         ]
     }
 }

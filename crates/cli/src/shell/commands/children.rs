@@ -161,7 +161,7 @@ fn delete_together(session: &Session, paths: &[String]) -> Result<usize, Failure
     let wire::record::Reply::Multi(reply) = answer.reply()? else {
         unreachable!("a multi is answered by a multi");
     };
-    if reply.iter().all(|result| !matches!(result, wire::record::MultiResult::Error(_))) {
+    if reply.iter().all(|result| result.error().is_none()) {
         return Ok(paths.len());
     }
     let mut deleted = 0;

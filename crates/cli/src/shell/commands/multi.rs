@@ -184,7 +184,7 @@ fn refusal<'r>(
 ) -> Result<(), Failure> {
     let unimportant = [ErrorCode::Ok as i32, ErrorCode::RuntimeInconsistency as i32];
     for (index, (operation, result)) in operations.iter().zip(results).enumerate() {
-        if let MultiResult::Error(code) = result
+        if let Some(code) = result.error()
             && !unimportant.contains(&code)
         {
             let plain = Failure::Refused { code, path: None, message: None };
@@ -211,7 +211,7 @@ fn show(shell: &Shell, target: &Target, operation: &Operation, result: &MultiRes
     let (name, path) = (operation.name(), operation.path());
     let mut object = json!({ "op": name, "path": path });
     let line = match result {
-        MultiResult::Error(code) => {
+        MultiResult::Error(code) | MultiResult::Failed { err: code, .. } => {
             let error = failure::name(*code);
             let line = format!("{name} {}: {}", style.path(path), style.error(&error));
             object["error"] = json!(error);

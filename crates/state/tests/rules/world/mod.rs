@@ -24,7 +24,7 @@ use state::auth::{Identities, add_digest};
 use state::change::{Change, ChangeSink};
 use state::command::{self, BatchHeader, Command, Features};
 use state::machine::{Applied, Machine};
-use state::read::Reader;
+use state::read::{Dialect, Reader};
 use state::watch::{EventOut, WatchLimits, WatchMode, WatchTable, WatcherId};
 use std::collections::BTreeMap;
 use wire::event::{AddWatchMode, WatcherEvent, WatcherType};
@@ -156,7 +156,8 @@ impl World {
             self.apply(who, opcode as i32, &body, &mut reply)
         } else {
             let identities = &self.identities[&who];
-            let reader = Reader { session: who, identities, features: self.features };
+            let dialect = Dialect::ZooKeeper;
+            let reader = Reader { session: who, identities, features: self.features, dialect };
             let (watches, watcher) = (&mut self.watches, WatcherId(who as u64));
             if let Request::SetWatches(set) = request {
                 let events = &mut self.events;
