@@ -50,7 +50,7 @@ fn a_failed_part_of_a_multi_read_has_the_form_of_who_asks() {
     assert_eq!(zookeepers.must(&half_missing()).body, in_zookeepers_form());
 
     let announcements = ["/keeper/feature_flags", "/keeper/api_version"];
-    let looks = announcements.map(|path| get_data(path));
+    let looks = announcements.map(get_data);
     let list = Record::new().string("/a").bool(false).raw(&[0]).0;
     let path = Record::new().string("/none").int(-1).0;
     let extensions = [

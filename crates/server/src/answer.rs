@@ -38,6 +38,7 @@ impl Asker<'_> {
             identities: self.identities,
             features: shared.features,
             dialect: self.dialect,
+            request_bytes_max: shared.config.connection.request_bytes_max,
         }
     }
 }

@@ -142,7 +142,14 @@ fn expected(machine: &Machine, call: &Call, features: Features) -> Option<(i32, 
         }
         _ => {}
     }
-    let reader = Reader { session: call.session, identities: &call.identities, features, dialect: call.dialect };
+    let reader = Reader {
+        session: call.session,
+        identities: &call.identities,
+        features,
+        dialect: call.dialect,
+        // No simulated client asks for it.
+        request_bytes_max: 0,
+    };
     let code = machine.read(&request, &reader, &mut body, &mut |_| {});
     if code != ErrorCode::Ok {
         body.clear();

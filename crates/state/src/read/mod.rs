@@ -42,6 +42,8 @@ pub struct Reader<'a> {
     pub features: Features,
     /// Whose form of the protocol the client understands.
     pub dialect: Dialect,
+    /// `jute.maxbuffer` of this member in bytes, which ClickHouse's clients are told.
+    pub request_bytes_max: u32,
 }
 
 impl<'a> Reader<'a> {
@@ -165,16 +167,16 @@ impl Machine {
 
     /// The node at a path, for somebody who may read it.
     fn readable(&self, path: &str, reader: &Reader<'_>) -> Result<Found<'_>, ErrorCode> {
-        let found = self.look_at(path, reader.features).ok_or(ErrorCode::NoNode)?;
+        let found = self.look_at(path, reader).ok_or(ErrorCode::NoNode)?;
         reader.asker().check(perms::READ, found.acl)?;
         Ok(found)
     }
 
     /// The node at a path as clients see it: a virtual one where there is no other, the text of a quota's count.
-    pub(crate) fn look_at(&self, path: &str, features: Features) -> Option<Found<'_>> {
+    pub(crate) fn look_at(&self, path: &str, reader: &Reader<'_>) -> Option<Found<'_>> {
         match self.find(path) {
             Some(id) => Some(self.found(id)),
-            None if features.has(Features::KEEPER_EXTENSIONS) => virtual_nodes::find(path),
+            None if reader.has_extensions() => virtual_nodes::find(path, reader.request_bytes_max),
             None => None,
         }
     }

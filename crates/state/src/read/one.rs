@@ -51,7 +51,7 @@ impl Machine {
         reader: &Reader<'_>,
         reply: &mut Vec<u8>,
     ) -> Result<(), ErrorCode> {
-        let found = self.look_at(get.path, reader.features).ok_or(ErrorCode::NoNode)?;
+        let found = self.look_at(get.path, reader).ok_or(ErrorCode::NoNode)?;
         let asker = reader.asker();
         asker.check(perms::READ | perms::ADMIN, found.acl)?;
         if asker.may(perms::ADMIN, found.acl) {

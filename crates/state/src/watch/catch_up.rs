@@ -37,7 +37,7 @@ impl WatchTable {
             }
         };
         for path in watches.data {
-            match machine.look_at(path, reader.features) {
+            match machine.look_at(path, reader) {
                 // Nothing is left that could say who may hear of it, but its name is what the client knows already.
                 None => tell(EventType::NodeDeleted, path, OPEN_BYTES),
                 Some(node) if node.stat.mzxid > watches.relative_zxid => {
@@ -47,13 +47,13 @@ impl WatchTable {
             }
         }
         for path in watches.exist {
-            match machine.look_at(path, reader.features) {
+            match machine.look_at(path, reader) {
                 Some(node) => tell(EventType::NodeCreated, path, node.acl),
                 None => self.add(path, WatchMode::Data, watcher)?,
             }
         }
         for path in watches.child {
-            match machine.look_at(path, reader.features) {
+            match machine.look_at(path, reader) {
                 None => tell(EventType::NodeDeleted, path, OPEN_BYTES),
                 Some(node) if node.stat.pzxid > watches.relative_zxid => {
                     tell(EventType::NodeChildrenChanged, path, node.acl);

@@ -179,7 +179,7 @@ fn nothing_of_it_is_there_when_it_is_off() {
 fn features_are_announced_by_nodes_that_are_nowhere() {
     let mut world = World::new();
     let identities = Identities::new();
-    let reader = Reader { session: 1, identities: &identities, features: world.features, dialect: Dialect::ZooKeeper };
+    let reader = world.reader(1, &identities);
     let mut reply = Vec::new();
     let request = parse("get /keeper/feature_flags");
     let code = world.machine.read(&request, &reader, &mut reply, &mut |_| {});
@@ -187,9 +187,10 @@ fn features_are_announced_by_nodes_that_are_nowhere() {
     let Reply::GetData(body) = Reply::decode(Opcode::GetData, &reply).unwrap() else { panic!() };
     let flags = body.data.unwrap();
     let has = |flag: usize| flags.get(flag / 8).is_some_and(|byte| byte >> (7 - flag % 8) & 1 == 1);
-    assert!((0..=10).all(has) && !(11..64).any(has));
+    assert!((0..=10).chain([14]).all(has) && !(11..64).filter(|flag| *flag != 14).any(has));
     world.play(
         "1: get /keeper/api_version             => 6
+         1: get /keeper/max_request_size        => 1048575
          1: exists /keeper/api_version          => z0/0/0 v0/0/0 o0 l1 n0
          1: ls /keeper/api_version              => []
          1: read get /keeper/api_version        => 6
@@ -203,4 +204,52 @@ fn features_are_announced_by_nodes_that_are_nowhere() {
          1: get /keeper/api_version             => mine",
     );
     assert_eq!(World::new().machine.znode_count(), 5);
+}
+
+#[test]
+fn a_failed_part_of_a_multi_read_keeps_its_number_for_keepers_clients() {
+    let mut world = World::new();
+    world.play("1: create /a xx              => /a");
+    let identities = Identities::new();
+    let request = parse("read get /none; exists /none; get /a");
+    let failures = |dialect| {
+        let reader = Reader { dialect, ..world.reader(1, &identities) };
+        let mut reply = Vec::new();
+        assert_eq!(world.machine.read(&request, &reader, &mut reply, &mut |_| {}), ErrorCode::Ok);
+        let Reply::Multi(results) = Reply::decode(Opcode::MultiRead, &reply).unwrap() else { panic!() };
+        results.iter().filter(|result| result.error().is_some()).map(|r| r.opcode()).collect::<Vec<_>>()
+    };
+    assert_eq!(failures(Dialect::ZooKeeper), [Opcode::Error, Opcode::Error]);
+    assert_eq!(failures(Dialect::Keeper), [Opcode::GetData, Opcode::Exists]);
+}
+
+#[test]
+fn a_client_is_keepers_once_it_asks_for_what_only_keeper_has() {
+    let after = |text: &str| {
+        let request = parse(text);
+        let mut body = Vec::new();
+        request.encode(&mut body);
+        Dialect::ZooKeeper.after(request.opcode() as i32, &body)
+    };
+    for text in [
+        "get /keeper/feature_flags",
+        "exists /keeper/api_version",
+        "list /a",
+        "check-missing /a",
+        "multi create /x; check-missing /x",
+        "read get /a; exists /a",
+    ] {
+        assert_eq!(after(text), Dialect::Keeper, "{text}");
+    }
+    for text in [
+        "get /keeper",
+        "get /a",
+        "ls /keeper/api_version",
+        "multi create /x; delete /x",
+        "read get /a; ls /a",
+    ] {
+        assert_eq!(after(text), Dialect::ZooKeeper, "{text}");
+    }
+    assert_eq!(Dialect::Keeper.after(Opcode::Ping as i32, &[]), Dialect::Keeper);
+    assert_eq!(Dialect::ZooKeeper.after(Opcode::GetData as i32, b"\0\0"), Dialect::ZooKeeper);
 }

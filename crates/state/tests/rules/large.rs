@@ -2,7 +2,6 @@
 
 use crate::world::{World, parse};
 use state::auth::Identities;
-use state::read::{Dialect, Reader};
 use wire::opcode::Opcode;
 use wire::record::Reply;
 
@@ -14,7 +13,7 @@ fn a_large_directory_is_listed_outside_of_the_machine() {
         world.say(1, "create -s /d/node-");
     }
     let identities = Identities::new();
-    let reader = Reader { session: 1, identities: &identities, features: world.features, dialect: Dialect::ZooKeeper };
+    let reader = world.reader(1, &identities);
     for (request, opcode) in [("ls -w /d", Opcode::GetChildren), ("ls2 -w /d", Opcode::GetChildren2)] {
         let request = parse(request);
         let mut watched = Vec::new();

@@ -104,7 +104,7 @@ fn rule_07_events_carry_the_zxid_of_their_change() {
     // What a reconnecting client missed has no zxid.
     let mut caught_up = Vec::new();
     let identities = state::auth::Identities::new();
-    let reader = state::read::Reader { session: 1, identities: &identities, features: world.features, dialect: state::read::Dialect::ZooKeeper };
+    let reader = world.reader(1, &identities);
     let wire::record::Request::SetWatches(set) = crate::world::parse("set-watches 0 data:/gone") else {
         panic!()
     };

@@ -61,7 +61,9 @@ fn result(result: MultiResult<'_>) -> String {
         MultiResult::GetData(reply) => data(reply.data),
         MultiResult::GetChildren(reply) => names(reply.children),
         MultiResult::Exists(reply) => stat(&reply.stat),
-        MultiResult::Error(code) | MultiResult::Failed { err: code, .. } => ErrorCode::from_i32(code).expect("a code").name().to_owned(),
+        MultiResult::Error(code) | MultiResult::Failed { err: code, .. } => {
+            ErrorCode::from_i32(code).expect("a code").name().to_owned()
+        }
         MultiResult::Delete
         | MultiResult::Check
         | MultiResult::CheckNotExists

@@ -146,6 +146,12 @@ impl World {
         }
     }
 
+    /// A client of ZooKeeper's that reads.
+    pub(crate) fn reader<'i>(&self, session: i64, identities: &'i Identities) -> Reader<'i> {
+        let (features, dialect) = (self.features, Dialect::ZooKeeper);
+        Reader { session, identities, features, dialect, request_bytes_max: 1_048_575 }
+    }
+
     /// Sends a request of the protocol.
     pub(crate) fn request(&mut self, who: i64, request: &Request<'_>) -> String {
         let opcode = request.opcode();
@@ -156,8 +162,7 @@ impl World {
             self.apply(who, opcode as i32, &body, &mut reply)
         } else {
             let identities = &self.identities[&who];
-            let dialect = Dialect::ZooKeeper;
-            let reader = Reader { session: who, identities, features: self.features, dialect };
+            let reader = self.reader(who, identities);
             let (watches, watcher) = (&mut self.watches, WatcherId(who as u64));
             if let Request::SetWatches(set) = request {
                 let events = &mut self.events;
