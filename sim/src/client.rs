@@ -16,6 +16,7 @@ use crate::checkers::Violation;
 use crate::history::{Call, History, Received, Reply};
 use crate::random::Random;
 use crate::workload::{self, Operator};
+use server::config::ServerId;
 
 /// Longest frame a server may send.
 const FRAME_BYTES_MAX: usize = 1 << 24;
@@ -27,7 +28,7 @@ const IN_FLIGHT_MAX: usize = 10;
 #[derive(Debug)]
 pub enum Wish {
     /// A connection to this member.
-    Connect(u8),
+    Connect(ServerId),
     /// These bytes sent.
     Send(Vec<u8>),
     /// The connection closed.
@@ -48,7 +49,7 @@ struct Session {
 #[derive(Debug)]
 struct Connection {
     number: usize,
-    member: u8,
+    member: ServerId,
     open: bool,
     read_only: bool,
     input: Vec<u8>,
@@ -65,7 +66,7 @@ struct Connection {
 pub struct Client {
     number: usize,
     random: Random,
-    members: u8,
+    members: ServerId,
     timeout_ms: i32,
     /// Whether it is content with a server that only reads.
     only_reads: bool,
@@ -87,7 +88,7 @@ pub struct Client {
 
 impl Client {
     /// A client that has not connected yet.
-    pub fn new(number: usize, mut random: Random, members: u8, read_only_mode: bool) -> Client {
+    pub fn new(number: usize, mut random: Random, members: ServerId, read_only_mode: bool) -> Client {
         let timeout_ms = *random.pick(&[1_000, 2_000, 4_000]);
         let only_reads = read_only_mode && random.percent(50);
         let secret = random.percent(40).then(|| format!("u{number}:p"));
@@ -208,7 +209,7 @@ impl Client {
     }
 
     fn connect(&mut self, now_us: u64, history: &mut History, wishes: &mut Vec<Wish>) {
-        let member = self.random.between(1, u64::from(self.members)) as u8;
+        let member = self.random.between(1, u64::from(self.members)) as ServerId;
         let number = history.connections;
         history.connections += 1;
         self.connection = Some(Connection {

@@ -2,14 +2,15 @@
 
 use crate::network::Way;
 use crate::random::Random;
+use server::config::ServerId;
 
 /// Whom a fault befalls; decided when it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// This member.
-    Member(u8),
+    Member(ServerId),
     /// Whoever leads, or this member if nobody does.
-    Leader(u8),
+    Leader(ServerId),
 }
 
 /// The shape of a partition.
@@ -131,8 +132,8 @@ pub enum Fault {
 }
 
 /// Whom the next fault befalls.
-pub fn target(random: &mut Random, members: u8) -> Target {
-    let member = random.between(1, u64::from(members)) as u8;
+pub fn target(random: &mut Random, members: ServerId) -> Target {
+    let member = random.between(1, u64::from(members)) as ServerId;
     if random.percent(50) { Target::Leader(member) } else { Target::Member(member) }
 }
 
@@ -146,13 +147,13 @@ fn duration_us(random: &mut Random) -> u64 {
 }
 
 /// A disk that stands still, one's own or one that all share.
-pub fn draw_stall(random: &mut Random, members: u8) -> Fault {
+pub fn draw_stall(random: &mut Random, members: ServerId) -> Fault {
     let target = random.percent(50).then(|| target(random, members));
     Fault::DiskStall { target, for_us: random.between(50_000, 3_000_000) }
 }
 
 /// One fault of any kind but this.
-pub fn draw(random: &mut Random, members: u8) -> Fault {
+pub fn draw(random: &mut Random, members: ServerId) -> Fault {
     let target = target(random, members);
     let for_us = duration_us(random);
     match random.below(100) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use server::config::ServerId;
 use state::auth::Identities;
 use state::read::Dialect;
 use wire::opcode::Opcode;
@@ -83,7 +84,7 @@ pub enum Received {
         /// When, in µs of the run.
         at_us: u64,
         /// Which member said so.
-        member: u8,
+        member: ServerId,
     },
     /// The client lets go of a session that only one server knew.
     Forgotten,

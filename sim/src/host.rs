@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use server::clock::{Clock, ManualTime};
-use server::config::Config;
+use server::config::{Config, ServerId};
 use server::simulation::{Ended, Member};
 use storage::disk::{Disk as _, SimDisk};
 use storage::snapshot::SnapshotName;
@@ -25,17 +25,17 @@ const SNAPSHOT_DIR: &str = "/data/snapshot";
 #[derive(Debug)]
 pub enum News {
     /// A frame of that member.
-    Frame(u8, Bytes),
+    Frame(ServerId, Bytes),
     /// The way to that member is open.
-    Linked(u8),
+    Linked(ServerId),
     /// The connection on which that member sends has ended.
-    Unlinked(u8),
+    Unlinked(ServerId),
 }
 
 /// One machine.
 pub struct Host {
     /// Number of its member.
-    pub id: u8,
+    pub id: ServerId,
     /// It outlives the process.
     pub disk: SimDisk,
     config: Config,
@@ -78,14 +78,14 @@ pub struct Host {
     /// The disk has no room: the process may refuse to start.
     pub disk_full: bool,
     /// Who voted when its member last ran.
-    pub voters: Vec<u8>,
+    pub voters: Vec<ServerId>,
     /// A bit was flipped: the process may refuse to start, and then somebody gives the machine an empty disk.
     pub damaged: bool,
 }
 
 impl Host {
     /// A machine that has never been switched on.
-    pub fn new(id: u8, config: Config, flush_us: u64, mut random: Random) -> Host {
+    pub fn new(id: ServerId, config: Config, flush_us: u64, mut random: Random) -> Host {
         let drift_ppm = random.between(0, 40_000) as i64 - 20_000;
         let skew_ms = random.between(0, 10_000) as i64 - 5_000;
         Host {
@@ -215,7 +215,8 @@ impl Host {
         let cycle = member.cycle();
         self.flushes_until_us = now_us + self.shown_us().saturating_sub(self.passed_us(now_us));
         let Some(member) = &mut self.member else { return cycle };
-        self.voters = member.status().membership.voters.iter().map(|id| id.0 as u8).collect();
+        self.voters =
+            member.status().membership.voters.iter().map(|id| state::members::server_of_id(id.0)).collect();
         cycle
     }
 

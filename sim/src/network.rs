@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::random::Random;
+use server::config::ServerId;
 
 /// What becomes of frames on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +46,14 @@ pub struct Flying {
 
 /// All links.
 pub struct Network {
-    links: BTreeMap<(u8, u8), Link>,
+    links: BTreeMap<(ServerId, ServerId), Link>,
     random: Random,
     delay_us: (u64, u64),
 }
 
 impl Network {
     /// A network of members 1 to `members` in which nothing stands yet.
-    pub fn new(members: u8, random: Random, delay_us: (u64, u64)) -> Network {
+    pub fn new(members: ServerId, random: Random, delay_us: (u64, u64)) -> Network {
         let link = Link {
             open: false,
             connection: 0,
@@ -74,12 +75,12 @@ impl Network {
         self.random.between(low, high) * factor
     }
 
-    fn link(&mut self, pair: (u8, u8)) -> &mut Link {
+    fn link(&mut self, pair: (ServerId, ServerId)) -> &mut Link {
         self.links.get_mut(&pair).expect("a link for each pair")
     }
 
     /// Sends a frame; `None` if it does not arrive, or not for now.
-    pub fn send(&mut self, now_us: u64, pair: (u8, u8), frame: Bytes) -> Option<Flying> {
+    pub fn send(&mut self, now_us: u64, pair: (ServerId, ServerId), frame: Bytes) -> Option<Flying> {
         let delay_us = self.delay_us();
         let unlucky = self.random.below(100);
         let link = self.link(pair);
@@ -94,13 +95,13 @@ impl Network {
     }
 
     /// Whether a frame that arrives now still belongs to the connection that stands.
-    pub fn arrives(&self, pair: (u8, u8), connection: u64) -> bool {
+    pub fn arrives(&self, pair: (ServerId, ServerId), connection: u64) -> bool {
         let link = &self.links[&pair];
         link.open && link.connection == connection
     }
 
     /// The way changes; frames that waited for it set out.
-    pub fn set_way(&mut self, now_us: u64, pair: (u8, u8), way: Way) -> Vec<Flying> {
+    pub fn set_way(&mut self, now_us: u64, pair: (ServerId, ServerId), way: Way) -> Vec<Flying> {
         let delay_us = self.delay_us();
         let link = self.link(pair);
         link.way = way;
@@ -112,24 +113,24 @@ impl Network {
     }
 
     /// So many of 100 frames vanish.
-    pub fn set_loss(&mut self, pair: (u8, u8), percent: u64) {
+    pub fn set_loss(&mut self, pair: (ServerId, ServerId), percent: u64) {
         self.link(pair).loss = percent;
     }
 
     /// How the way is.
-    pub fn way(&self, pair: (u8, u8)) -> Way {
+    pub fn way(&self, pair: (ServerId, ServerId)) -> Way {
         self.links[&pair].way
     }
 
     /// Ends the connection; whether it stood.
-    pub fn break_off(&mut self, pair: (u8, u8)) -> bool {
+    pub fn break_off(&mut self, pair: (ServerId, ServerId)) -> bool {
         let link = self.link(pair);
         link.held.clear();
         std::mem::replace(&mut link.open, false)
     }
 
     /// Makes a new connection if the way is clear in both directions; whether one stands that did not before.
-    pub fn connect(&mut self, pair: (u8, u8)) -> bool {
+    pub fn connect(&mut self, pair: (ServerId, ServerId)) -> bool {
         let back = self.way((pair.1, pair.0));
         let link = self.link(pair);
         if link.open || link.way != Way::Clear || back != Way::Clear {
@@ -141,7 +142,7 @@ impl Network {
     }
 
     /// Whether a connection stands.
-    pub fn is_open(&self, pair: (u8, u8)) -> bool {
+    pub fn is_open(&self, pair: (ServerId, ServerId)) -> bool {
         self.links[&pair].open
     }
 }

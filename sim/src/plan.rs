@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use server::config::{self, CommandLine, Config, EngineKind, Ensemble, Servers};
+use server::config::{self, CommandLine, Config, EngineKind, Ensemble, ServerId, Servers};
 
 use crate::faults::{self, Fault};
 use crate::random::Random;
@@ -19,9 +19,9 @@ pub struct Plan {
     /// How members agree.
     pub engine: EngineKind,
     /// How many servers there are; their numbers begin with 1.
-    pub members: u8,
+    pub members: ServerId,
     /// How many of them found the ensemble. The others wait to be taken in.
-    pub founders: u8,
+    pub founders: ServerId,
     /// Whether the last of the founders does not vote.
     observer: bool,
     /// Whether a client changes the members.
@@ -56,9 +56,9 @@ impl Plan {
         let voters = *random.pick(&[3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 1]);
         // A server alone takes nobody in.
         let observer = voters > 1 && random.percent(15);
-        let founders = voters + u8::from(observer);
+        let founders = voters + ServerId::from(observer);
         let reconfigures = random.percent(35);
-        let members = founders + if reconfigures { random.below(3) as u8 } else { 0 };
+        let members = founders + if reconfigures { random.below(3) as ServerId } else { 0 };
         let faulty_us = random.between(2_000_000, 10_000_000);
         let mut plan = Plan {
             seed,
@@ -115,7 +115,7 @@ impl Plan {
     }
 
     /// The configuration of a member.
-    pub fn config(&self, id: u8) -> Config {
+    pub fn config(&self, id: ServerId) -> Config {
         let definitions = [
             format!("snapCount={}", self.snapshot_commands),
             "extendedTypesEnabled=true".to_owned(),
@@ -150,7 +150,7 @@ impl Plan {
     }
 
     /// The servers that the file of this one names: the founders and itself.
-    fn servers_in_file(&self, id: u8) -> Servers {
+    fn servers_in_file(&self, id: ServerId) -> Servers {
         let mut servers: Servers =
             (1..=self.founders).chain([id]).map(|id| (id, workload::server(id, false))).collect();
         if self.observer {

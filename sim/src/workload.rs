@@ -1,6 +1,6 @@
 //! What clients ask for: every operation, on few paths, so that they meet.
 
-use server::config::Member;
+use server::config::{Member, ServerId};
 use wire::acl::{Acl, AclList, perms};
 use wire::opcode::Opcode;
 use wire::record::{
@@ -22,7 +22,7 @@ pub const SUPER_DIGEST: &str = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
 #[derive(Clone, Copy, Debug)]
 pub struct Operator {
     /// How many servers there are.
-    pub servers: u8,
+    pub servers: ServerId,
     /// It never asks for fewer voters.
     pub voters_min: usize,
 }
@@ -232,18 +232,18 @@ fn odd(random: &mut Random) -> Asked {
 }
 
 /// The server of that number.
-pub fn server(id: u8, observer: bool) -> Member {
+pub fn server(id: ServerId, observer: bool) -> Member {
     let role = if observer { ":observer" } else { "" };
     format!("10.0.0.{id}:2888:3888{role};2181").parse().expect("a server")
 }
 
 /// A change of the members.
 pub fn reconfig(random: &mut Random, operator: Operator) -> Asked {
-    let line = |id: u8, observer: bool| format!("server.{id}={}", server(id, observer));
-    let any = |random: &mut Random| random.between(1, u64::from(operator.servers)) as u8;
+    let line = |id: ServerId, observer: bool| format!("server.{id}={}", server(id, observer));
+    let any = |random: &mut Random| random.between(1, u64::from(operator.servers)) as ServerId;
     let (mut joining, mut leaving, mut members) = (Vec::new(), Vec::new(), Vec::new());
     if operator.voters_min > 1 || random.percent(40) {
-        let mut others: Vec<u8> = (1..=operator.servers).collect();
+        let mut others: Vec<ServerId> = (1..=operator.servers).collect();
         let voters = random.between(operator.voters_min as u64, u64::from(operator.servers));
         for _ in 0..voters {
             let id = others.swap_remove(random.below(others.len() as u64) as usize);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use crate::peer::PeerMessage;
+use state::members::ServerId;
 
 /// Ticks after which what the leader has not taken is sent again.
 const REPEAT_TICKS: u32 = 10;
@@ -98,9 +99,9 @@ impl Stream {
 /// The receiving ends of all members, in one leadership.
 #[derive(Debug, Default)]
 pub(crate) struct Inlets {
-    ends: HashMap<u8, Inlet>,
+    ends: HashMap<ServerId, Inlet>,
     /// Members whose messages were looked at since they were last told how far they came.
-    unheard: Vec<u8>,
+    unheard: Vec<ServerId>,
 }
 
 #[derive(Debug, Default)]
@@ -111,7 +112,7 @@ struct Inlet {
 
 impl Inlets {
     /// Whether this message is the next of its sender; it is then taken.
-    pub(crate) fn take(&mut self, from: u8, life: u64, number: u64) -> bool {
+    pub(crate) fn take(&mut self, from: ServerId, life: u64, number: u64) -> bool {
         let inlet = self.ends.entry(from).or_default();
         if life > inlet.life {
             *inlet = Inlet { life, next: 0 };
@@ -128,7 +129,7 @@ impl Inlets {
     }
 
     /// What to tell whom.
-    pub(crate) fn answers(&mut self, term: u64) -> impl Iterator<Item = (u8, PeerMessage)> + '_ {
+    pub(crate) fn answers(&mut self, term: u64) -> impl Iterator<Item = (ServerId, PeerMessage)> + '_ {
         let ends = &self.ends;
         self.unheard.drain(..).map(move |member| {
             let inlet = &ends[&member];

@@ -1,6 +1,7 @@
 //! Where sessions will be once everything proposed is applied.
 
 use hashbrown::HashMap;
+use state::members::ServerId;
 
 /// Homes that are on the way to be agreed.
 #[derive(Debug, Default)]
@@ -10,14 +11,14 @@ pub(crate) struct Homes {
 
 #[derive(Debug)]
 struct Proposed {
-    home: u8,
+    home: ServerId,
     /// Commands on the way that give the session a home.
     pending: u32,
 }
 
 impl Homes {
     /// A command that gives the session this home was taken.
-    pub(crate) fn proposed(&mut self, session: i64, home: u8) {
+    pub(crate) fn proposed(&mut self, session: i64, home: ServerId) {
         let proposed = self.proposed.entry(session).or_insert(Proposed { home, pending: 0 });
         proposed.home = home;
         proposed.pending += 1;
@@ -34,7 +35,7 @@ impl Homes {
     }
 
     /// Where the session will be, if anything on the way says so.
-    pub(crate) fn of(&self, session: i64) -> Option<u8> {
+    pub(crate) fn of(&self, session: i64) -> Option<ServerId> {
         self.proposed.get(&session).map(|proposed| proposed.home)
     }
 

@@ -25,5 +25,8 @@ mod role;
 pub mod submission;
 
 pub use outlet::{LocalRequest, Outlet, Token};
-pub use replica::{Replica, Settings, server_of};
+/// A Paxos ballot has room for the id of every member.
+const _: () = assert!(state::members::MEMBER_ID_LIMIT <= consensus::paxos::MEMBER_ID_LIMIT);
+
+pub use replica::{Replica, Settings, first_member_of, next_member_of, server_of};
 pub use submission::Submission;

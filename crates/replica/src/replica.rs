@@ -18,6 +18,7 @@ use crate::outlet::Token;
 use crate::parked::Parked;
 use crate::peer::{PeerMessage, RefusedCommand};
 use crate::submission::{Item, Submission};
+use state::members::{ServerId, disk_of_id, first_member_id, next_member_id, server_of_id};
 
 /// What a replica is told about itself when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,7 @@ impl Settings {
     pub(crate) fn life(&self) -> u64 {
         const BOOT_BITS: u32 = 32;
         assert!(self.boot >> BOOT_BITS == 0, "nobody starts a server {} times", self.boot);
-        (self.member.0 >> u8::BITS) << BOOT_BITS | self.boot
+        disk_of_id(self.member.0) << BOOT_BITS | self.boot
     }
 }
 
@@ -50,7 +51,7 @@ pub(crate) enum Origin {
     /// A client of this server.
     Here,
     /// A client of that one.
-    Member(u8),
+    Member(ServerId),
 }
 
 /// Whoever waits for a command that was not proposed yet and can still be refused.
@@ -100,12 +101,12 @@ pub struct Replica {
     /// Commands of this server's clients that wait for a leader.
     pub(crate) held: VecDeque<Held>,
     /// Messages of members that came before this leadership was ready for them.
-    pub(crate) early: Vec<(u8, PeerMessage)>,
+    pub(crate) early: Vec<(ServerId, PeerMessage)>,
     pub(crate) parked: Vec<Parked>,
     pub(crate) stream: Option<Stream>,
     pub(crate) inlets: Inlets,
     pub(crate) homes: Homes,
-    pub(crate) outgoing: Vec<(u8, PeerMessage)>,
+    pub(crate) outgoing: Vec<(ServerId, PeerMessage)>,
     pub(crate) lines: HashMap<i64, Line>,
     /// Sessions whose line may have something answerable at its head.
     pub(crate) answerable: Vec<i64>,
@@ -185,7 +186,7 @@ impl Replica {
     }
 
     /// The server it is.
-    pub fn server(&self) -> u8 {
+    pub fn server(&self) -> ServerId {
         server_of(self.settings.member)
     }
 
@@ -325,7 +326,7 @@ impl Replica {
     pub(crate) fn may_write(
         &mut self,
         machine: &Machine,
-        server: u8,
+        server: ServerId,
         command: &RefusedCommand,
         bytes: &[u8],
     ) -> bool {
@@ -436,7 +437,7 @@ impl Replica {
     }
 
     /// Messages for other members, by their server ids.
-    pub fn take_outgoing(&mut self) -> impl Iterator<Item = (u8, PeerMessage)> + '_ {
+    pub fn take_outgoing(&mut self) -> impl Iterator<Item = (ServerId, PeerMessage)> + '_ {
         let term = self.role.term;
         self.outgoing.extend(self.inlets.answers(term));
         self.outgoing.drain(..)
@@ -471,8 +472,18 @@ impl Replica {
 }
 
 /// The server a member is.
-pub fn server_of(member: MemberId) -> u8 {
-    (member.0 & 0xFF) as u8
+pub fn server_of(member: MemberId) -> ServerId {
+    server_of_id(member.0)
+}
+
+/// The member that a server is with its first disk.
+pub fn first_member_of(server: ServerId) -> MemberId {
+    MemberId(first_member_id(server))
+}
+
+/// The member that the same server is with its next disk; none after the last one.
+pub fn next_member_of(member: MemberId) -> Option<MemberId> {
+    next_member_id(member.0).map(MemberId)
 }
 
 /// Takes the first command off `rest`: what it says, and its bytes. Whatever follows something that is no command is left alone.

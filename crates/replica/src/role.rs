@@ -8,6 +8,7 @@ use state::machine::Machine;
 use crate::forward::{Inlets, Stream};
 use crate::peer::PeerMessage;
 use crate::replica::{Duty, Origin, Replica};
+use state::members::ServerId;
 
 /// Forwarded messages kept until a leadership is ready for them. What is beyond is sent again by itself.
 const EARLY_MAX: usize = 1024;
@@ -85,7 +86,7 @@ impl Replica {
     }
 
     /// Takes in what another replica said about forwarded commands; the rest is for the host.
-    pub fn receive(&mut self, now_ms: i64, machine: &Machine, from: u8, message: PeerMessage) {
+    pub fn receive(&mut self, now_ms: i64, machine: &Machine, from: ServerId, message: PeerMessage) {
         match message {
             PeerMessage::Forward { term, life, number, commands } => {
                 if term != self.role.term {
@@ -129,7 +130,7 @@ impl Replica {
     }
 
     /// The way to that server is open again; what was sent before may be lost.
-    pub fn reconnected(&mut self, server: u8) {
+    pub fn reconnected(&mut self, server: ServerId) {
         if self.given_to.0.is_some_and(|leader| crate::replica::server_of(leader) == server) {
             self.repeat_forwarded(false);
         }

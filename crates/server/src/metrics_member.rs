@@ -1,6 +1,6 @@
 //! The numbers of an ensemble's member: ZooKeeper's under its names, then our own.
 
-use crate::config::EngineKind;
+use crate::config::{EngineKind, ServerId};
 use crate::facts::{Facts, FollowerState, MemberFacts, ServerState};
 use crate::metrics::{Metric, Number, Value};
 use crate::words::member::{is_joining, proposal_sizes};
@@ -87,7 +87,7 @@ fn disk(facts: &Facts) -> [Metric; 2] {
 type OfOther = (&'static str, i64);
 
 /// What a leader knows of the others, by their numbers.
-fn others(facts: &Facts) -> Vec<(u8, [OfOther; 3])> {
+fn others(facts: &Facts) -> Vec<(ServerId, [OfOther; 3])> {
     let followers = facts.member.iter().flat_map(|member| &member.leading).flat_map(|l| &l.followers);
     followers
         .map(|follower| {

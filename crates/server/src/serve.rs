@@ -17,7 +17,7 @@ use storage::disk::{Disk as _, RealDisk};
 
 use crate::admin::{self, AdminServer};
 use crate::clock::Clock;
-use crate::config::{Config, Listen, Requests};
+use crate::config::{Config, Listen, Requests, ServerId};
 use crate::connections::ConnectionTable;
 use crate::inbox::{Errand, Inbox};
 use crate::io::{IoThread, WAKER};
@@ -233,7 +233,7 @@ impl Shared {
 /// Where this process is to be found.
 pub(crate) struct Place {
     /// Its id in its group.
-    pub(crate) me: u8,
+    pub(crate) me: ServerId,
     /// The port clients connect to.
     pub(crate) client_port: u16,
     /// Secret; decides nothing that can be seen.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::config::ServerId;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use replica::Token;
@@ -48,7 +49,7 @@ pub struct TakenUp {
 impl SessionTable {
     /// No sessions. `server_id` is the top byte of new ids, `now_ms` (wall clock) the rest, as `SessionTrackerImpl.initializeNextSessionId`
     /// does, so that ids of two runs and two servers do not meet. `tick_ms` is the width of the expiry buckets.
-    pub fn new(server_id: u8, now_ms: i64, tick_ms: i64) -> SessionTable {
+    pub fn new(server_id: ServerId, now_ms: i64, tick_ms: i64) -> SessionTable {
         SessionTable {
             inner: Mutex::new(Inner {
                 entries: HashMap::new(),
@@ -194,8 +195,8 @@ impl SessionTable {
     }
 }
 
-/// `SessionTrackerImpl.initializeNextSessionId`.
-fn first_id(server_id: u8, now_ms: i64) -> i64 {
+/// `SessionTrackerImpl.initializeNextSessionId`: of a server's number the lowest byte.
+fn first_id(server_id: ServerId, now_ms: i64) -> i64 {
     let low = ((now_ms << 24) as u64 >> 8) as i64;
     low | (i64::from(server_id) << 56)
 }

@@ -10,7 +10,7 @@ use state::machine::Machine;
 use state::watch::WatchTable;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ServerId};
 use crate::connections::{ConnectionTable, Latency};
 use crate::facts::MemberFacts;
 use crate::inbox::Inbox;
@@ -112,7 +112,7 @@ pub struct Shared {
     /// Work for the replication thread.
     pub inbox: Inbox,
     /// This server's id in its group: the home of its clients' sessions.
-    pub me: u8,
+    pub me: ServerId,
     /// The port clients connect to, as the system gave it if 0 was asked for.
     pub client_port: u16,
     /// The settings, fixed for the life of the process.

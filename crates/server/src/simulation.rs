@@ -16,7 +16,7 @@ use state::machine::Machine;
 use storage::disk::Disk;
 
 use crate::clock::{Clock, ManualTime};
-use crate::config::{Config, Servers};
+use crate::config::{Config, ServerId, Servers};
 use crate::facts::{Facts, Source as _};
 use crate::inbox::Errand;
 use crate::io::IoThread;
@@ -35,9 +35,9 @@ pub use state::command::Features;
 /// Frames for other members, until the simulator fetches them.
 #[derive(Default)]
 struct Outbox {
-    frames: Vec<(u8, Bytes)>,
+    frames: Vec<(ServerId, Bytes)>,
     /// There is no way to others.
-    peers: BTreeSet<u8>,
+    peers: BTreeSet<ServerId>,
 }
 
 impl Transport for Outbox {
@@ -45,7 +45,7 @@ impl Transport for Outbox {
         self.peers = peers.keys().copied().collect();
     }
 
-    fn send(&mut self, to: u8, frame: &[u8]) {
+    fn send(&mut self, to: ServerId, frame: &[u8]) {
         if self.peers.contains(&to) {
             self.frames.push((to, Bytes::copy_from_slice(frame)));
         }
@@ -106,17 +106,17 @@ impl Member {
     ///
     /// # Errors
     /// Why the member cannot go on.
-    pub fn receive(&mut self, from: u8, frame: Bytes) -> Result<(), Ended> {
+    pub fn receive(&mut self, from: ServerId, frame: Bytes) -> Result<(), Ended> {
         Ok(self.driver.receive(from, frame)?)
     }
 
     /// The way to that member is open (again).
-    pub fn linked(&mut self, to: u8) {
+    pub fn linked(&mut self, to: ServerId) {
         self.driver.reached(to);
     }
 
     /// The connection on which that member sends has ended.
-    pub fn unlinked(&mut self, from: u8) {
+    pub fn unlinked(&mut self, from: ServerId) {
         self.driver.lost_sight(from);
     }
 
@@ -151,12 +151,12 @@ impl Member {
     }
 
     /// Frames for other members since the last call.
-    pub fn take_frames(&mut self) -> Vec<(u8, Bytes)> {
+    pub fn take_frames(&mut self) -> Vec<(ServerId, Bytes)> {
         std::mem::take(&mut self.driver.transport_mut().frames)
     }
 
     /// Frames for other members while the latest cycle takes long; to be asked every `heartbeat_ms`.
-    pub fn life_signs(&mut self) -> Vec<(u8, Bytes)> {
+    pub fn life_signs(&mut self) -> Vec<(ServerId, Bytes)> {
         let Some(ensemble) = &self.shared.config.ensemble else { return Vec::new() };
         if !self.life_signs.are_due(self.shared.cycles.load(Relaxed), ensemble) {
             return Vec::new();

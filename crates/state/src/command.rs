@@ -8,11 +8,11 @@
 //!
 //! body     = a client's frame after its header, unchanged, for opcodes of the protocol;
 //!            for internal ones:
-//!   createSession   -10        timeout_ms i32 | home u8       (the id is the command's session)
+//!   createSession   -10        timeout_ms i32 | home u32      (the id is the command's session)
 //!   closeSession    -11        nothing
 //!   deleteContainer  20        path ustring | czxid i64 | mzxid i64
 //!   initialize  INITIALIZE     cluster key, 32 bytes
-//!   moveSession MOVE_SESSION   timeout_ms i32 | home u8
+//!   moveSession MOVE_SESSION   timeout_ms i32 | home u32
 //!   setMembers  SET_MEMBERS    text ustring                   (the lines `server.N=…` of `/zookeeper/config`)
 //!   aimMembers  AIM_MEMBERS    session i64 | cxid i32 | text ustring, or nothing to give an aim up
 //! ```
@@ -21,6 +21,7 @@
 //! their meaning, and a new layout gets a new version. A client can send none of the internal opcodes; the server
 //! refuses them before they reach a command.
 
+use crate::members::ServerId;
 use wire::jute::{Malformed, Put, Reader};
 
 /// Version of the layout, the first byte of an entry.
@@ -209,14 +210,14 @@ pub struct SessionTerms {
     /// The negotiated timeout.
     pub timeout_ms: i32,
     /// The server whose client it is from now on. Writes of the session that come from another server are late and refused.
-    pub home: u8,
+    pub home: ServerId,
 }
 
 impl SessionTerms {
     /// Appends the body.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_i32(self.timeout_ms);
-        out.put_u8(self.home);
+        out.put_i32(self.home.cast_signed());
     }
 
     /// The other way round.
@@ -228,7 +229,7 @@ impl SessionTerms {
     }
 
     pub(crate) fn take(input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { timeout_ms: input.i32()?, home: input.u8()? })
+        Ok(Self { timeout_ms: input.i32()?, home: input.i32()?.cast_unsigned() })
     }
 }
 

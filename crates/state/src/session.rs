@@ -8,6 +8,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
+use crate::members::ServerId;
 use crate::tree::NodeId;
 
 /// Bytes of a session password.
@@ -21,7 +22,7 @@ pub struct Session {
     /// The negotiated timeout.
     pub timeout_ms: i32,
     /// The server whose client it is.
-    pub home: u8,
+    pub home: ServerId,
     /// Ephemeral nodes it owns.
     pub ephemerals: usize,
 }
@@ -36,7 +37,7 @@ impl Session {
 #[derive(Debug, Default)]
 struct Entry {
     timeout_ms: i32,
-    home: u8,
+    home: ServerId,
     /// Invariant: exactly the nodes of the tree whose owner is this session.
     ephemerals: BTreeSet<NodeId>,
 }

@@ -12,6 +12,7 @@ use state::command::{BatchHeader, commands};
 use state::machine::Machine;
 
 use super::Violation;
+use server::config::ServerId;
 
 /// A command of the agreed log with what became of it.
 #[derive(Clone, Debug)]
@@ -98,7 +99,7 @@ impl Agreement {
     ///
     /// # Errors
     /// If another entry is agreed there.
-    pub fn agreed(&mut self, member: u8, entry: Entry, now_us: u64) -> Result<(), Violation> {
+    pub fn agreed(&mut self, member: ServerId, entry: Entry, now_us: u64) -> Result<(), Violation> {
         let Some(first) = self.entries.first().map(|first| first.index) else {
             self.apply(&entry, now_us);
             self.entries.push(entry);
@@ -145,7 +146,7 @@ impl Agreement {
     ///
     /// # Errors
     /// If that is another state than any other member had there.
-    pub fn reached(&self, member: u8, index: u64, machine: &Machine) -> Result<(), Violation> {
+    pub fn reached(&self, member: ServerId, index: u64, machine: &Machine) -> Result<(), Violation> {
         let guarantee = "equal state at the same place of the log on all members";
         let Some(first) = self.entries.first().map(|first| first.index) else { return Ok(()) };
         let Some(at) = index.checked_sub(first) else { return Ok(()) };

@@ -5,6 +5,7 @@ use crate::checkers::Violation;
 use crate::client::Wish;
 use crate::history::Received;
 use crate::socket::Wire;
+use server::config::ServerId;
 
 /// Bytes a socket takes before the server has to wait.
 const ROOMS: [usize; 3] = [200, 4_000, 1 << 20];
@@ -28,7 +29,7 @@ impl World {
         }
     }
 
-    fn connect(&mut self, client: usize, member: u8) {
+    fn connect(&mut self, client: usize, member: ServerId) {
         let connection = self.connections.len();
         let told = format_args!("client {client} connects to member {member}: connection {connection}");
         self.trace.tell(self.now_us, told);
@@ -61,7 +62,7 @@ impl World {
         self.notice(member);
     }
 
-    fn notice(&mut self, member: u8) {
+    fn notice(&mut self, member: ServerId) {
         let delay_us = self.random.below(100);
         self.wake_server(member, delay_us);
     }
@@ -118,7 +119,7 @@ impl World {
     }
 
     /// Brings what a member has written on its way.
-    pub(super) fn collect_written(&mut self, id: u8) {
+    pub(super) fn collect_written(&mut self, id: ServerId) {
         let slots: Vec<_> = self
             .host(id)
             .slots

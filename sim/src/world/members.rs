@@ -8,6 +8,7 @@ use crate::checkers::Violation;
 use crate::host::News;
 use crate::network::{Flying, Way};
 use crate::plan::HEARTBEAT_MS;
+use server::config::ServerId;
 
 /// The longest time between two cycles of a member: its tick.
 const TICK_US: u64 = 10_000;
@@ -23,7 +24,7 @@ const RETRY_US: u64 = 30_000;
 
 impl World {
     /// Lets the replication thread of a member look at what there is, so much later at most.
-    pub(super) fn wake_driver(&mut self, id: u8, after_us: u64) {
+    pub(super) fn wake_driver(&mut self, id: ServerId, after_us: u64) {
         let now_us = self.now_us;
         let host = self.host(id);
         let at_us = host.flushes_until_us.max(now_us + after_us);
@@ -34,7 +35,7 @@ impl World {
     }
 
     /// The same for its connection thread.
-    pub(super) fn wake_server(&mut self, id: u8, after_us: u64) {
+    pub(super) fn wake_server(&mut self, id: ServerId, after_us: u64) {
         let at_us = self.now_us + after_us;
         let host = self.host(id);
         if at_us < host.serve_at_us {
@@ -43,12 +44,12 @@ impl World {
         }
     }
 
-    fn cycle_us(&mut self, id: u8) -> u64 {
+    fn cycle_us(&mut self, id: ServerId) -> u64 {
         let (low, high) = self.host(id).cycle_us;
         self.random.between(low, high)
     }
 
-    pub(super) fn drive(&mut self, id: u8) -> Result<(), Violation> {
+    pub(super) fn drive(&mut self, id: ServerId) -> Result<(), Violation> {
         let now_us = self.now_us;
         let host = self.host(id);
         if host.drive_at_us != now_us || host.member.is_none() {
@@ -106,7 +107,7 @@ impl World {
     }
 
     /// Lets a member that flushes say that it lives, and look again.
-    pub(super) fn give_life_signs(&mut self, id: u8, life: u64) {
+    pub(super) fn give_life_signs(&mut self, id: ServerId, life: u64) {
         let now_us = self.now_us;
         let host = self.host(id);
         if host.life != life || host.flushes_until_us <= now_us {
@@ -121,7 +122,7 @@ impl World {
     }
 
     /// The process has done what it was asked to do before it stops.
-    fn stop(&mut self, id: u8) -> Result<(), Violation> {
+    fn stop(&mut self, id: ServerId) -> Result<(), Violation> {
         let host = self.host(id);
         let off_us = host.stops_for_us.unwrap_or(0);
         let Some(member) = host.member.take() else { return Ok(()) };
@@ -133,8 +134,8 @@ impl World {
     }
 
     /// Compares the member's state with that of the others at the same place.
-    fn compare(&mut self, id: u8, applied: u64) -> Result<(), Violation> {
-        let host = &mut self.hosts[usize::from(id) - 1];
+    fn compare(&mut self, id: ServerId, applied: u64) -> Result<(), Violation> {
+        let host = &mut self.hosts[id as usize - 1];
         if host.compared == applied {
             return Ok(());
         }
@@ -151,7 +152,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn serve(&mut self, id: u8) {
+    pub(super) fn serve(&mut self, id: ServerId) {
         let now_us = self.now_us;
         let host = self.host(id);
         if host.serve_at_us != now_us || host.member.is_none() {
@@ -174,7 +175,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: u8, to: u8, frame: Bytes) {
+    fn send(&mut self, from: ServerId, to: ServerId, frame: Bytes) {
         if from == to || to == 0 || to > self.plan.members {
             return;
         }
@@ -183,12 +184,12 @@ impl World {
         }
     }
 
-    pub(super) fn fly(&mut self, pair: (u8, u8), flying: Flying) {
+    pub(super) fn fly(&mut self, pair: (ServerId, ServerId), flying: Flying) {
         let Flying { at_us, connection, frame } = flying;
         self.at(at_us, Event::Frame { pair, connection, frame });
     }
 
-    pub(super) fn frame_arrives(&mut self, pair: (u8, u8), connection: u64, frame: Bytes) {
+    pub(super) fn frame_arrives(&mut self, pair: (ServerId, ServerId), connection: u64, frame: Bytes) {
         if self.network.arrives(pair, connection) && self.host(pair.1).member.is_some() {
             self.trace.number(u64::from(pair.0) << 8 | u64::from(pair.1));
             self.trace.bytes(&frame);
@@ -196,13 +197,13 @@ impl World {
         }
     }
 
-    fn tell(&mut self, id: u8, news: News) {
+    fn tell(&mut self, id: ServerId, news: News) {
         self.host(id).inbox.push_back(news);
         let delay_us = self.cycle_us(id);
         self.wake_driver(id, delay_us);
     }
 
-    pub(super) fn try_link(&mut self, pair: (u8, u8)) {
+    pub(super) fn try_link(&mut self, pair: (ServerId, ServerId)) {
         if self.network.is_open(pair) || self.host(pair.0).member.is_none() {
             return;
         }
@@ -214,7 +215,7 @@ impl World {
     }
 
     /// Ends a connection between members; the receiver hears of it if the way is clear.
-    pub(super) fn unlink(&mut self, pair: (u8, u8)) {
+    pub(super) fn unlink(&mut self, pair: (ServerId, ServerId)) {
         if !self.network.break_off(pair) {
             return;
         }
@@ -227,7 +228,7 @@ impl World {
         self.after(delay_us, Event::Link { pair });
     }
 
-    pub(super) fn hears_unlinked(&mut self, pair: (u8, u8), life: u64) {
+    pub(super) fn hears_unlinked(&mut self, pair: (ServerId, ServerId), life: u64) {
         let host = self.host(pair.1);
         if host.life == life && host.member.is_some() {
             self.tell(pair.1, News::Unlinked(pair.0));
@@ -235,7 +236,7 @@ impl World {
     }
 
     /// A process could not go on.
-    fn process_ended(&mut self, id: u8, ended: &Ended) -> Result<(), Violation> {
+    fn process_ended(&mut self, id: ServerId, ended: &Ended) -> Result<(), Violation> {
         let now_us = self.now_us;
         let host = self.host(id);
         let off = host.disk.is_off();
@@ -262,7 +263,7 @@ impl World {
     }
 
     /// The power of a machine is lost for a while.
-    pub(super) fn switch_off(&mut self, id: u8, off_us: u64) {
+    pub(super) fn switch_off(&mut self, id: ServerId, off_us: u64) {
         let now_us = self.now_us;
         self.trace.tell(now_us, format_args!("member {id} is switched off for {off_us} µs"));
         let host = self.host(id);
@@ -277,7 +278,7 @@ impl World {
         self.after(off_us, Event::Start { host: id, life });
     }
 
-    pub(super) fn switch_on(&mut self, id: u8, life: u64) -> Result<(), Violation> {
+    pub(super) fn switch_on(&mut self, id: ServerId, life: u64) -> Result<(), Violation> {
         let now_us = self.now_us;
         let host = self.host(id);
         if host.member.is_some() || host.life != life {

@@ -6,6 +6,7 @@ use storage::disk;
 use super::{Event, LOOK_US, World};
 use crate::faults::{Fault, Shape, Target};
 use crate::network::Way;
+use server::config::ServerId;
 
 /// A full disk has room for so much more.
 const ROOM_BYTES: u64 = 1_000;
@@ -114,7 +115,7 @@ impl World {
     }
 
     /// Whom a fault befalls.
-    fn aim(&self, target: Target) -> u8 {
+    fn aim(&self, target: Target) -> ServerId {
         match target {
             Target::Member(id) => id,
             Target::Leader(otherwise) => {
@@ -135,7 +136,7 @@ impl World {
     fn cut(&mut self, target: Target, shape: Shape, way: Way, for_us: u64) {
         let id = self.aim(target);
         let members = self.plan.members;
-        let half = |other: u8| (other + members - id) % members <= members / 2;
+        let half = |other: ServerId| (other + members - id) % members <= members / 2;
         for a in 1..=members {
             for b in (1..=members).filter(|b| *b != a) {
                 let is_cut = match shape {
@@ -152,7 +153,7 @@ impl World {
         }
     }
 
-    pub(super) fn set_way(&mut self, pair: (u8, u8), way: Way) {
+    pub(super) fn set_way(&mut self, pair: (ServerId, ServerId), way: Way) {
         for flying in self.network.set_way(self.now_us, pair, way) {
             self.fly(pair, flying);
         }
@@ -166,7 +167,7 @@ impl World {
         }
     }
 
-    pub(super) fn heal_disk(&mut self, id: u8) {
+    pub(super) fn heal_disk(&mut self, id: ServerId) {
         let host = self.host(id);
         host.disk.set_capacity_bytes(u64::MAX);
         host.disk_full = false;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use consensus::engine::Role;
-use server::config::Servers;
+use server::config::{ServerId, Servers};
 use state::members::servers_of;
 
 use crate::checkers::agreement::Agreement;
@@ -39,17 +39,17 @@ const LOOK_US: u64 = 100_000;
 #[derive(Debug)]
 enum Event {
     /// The replication thread of a member looks at what there is.
-    Drive(u8),
+    Drive(ServerId),
     /// So does its connection thread.
-    Serve(u8),
+    Serve(ServerId),
     /// So does the thread that gives signs of life while a flush takes long.
-    LifeSigns { host: u8, life: u64 },
+    LifeSigns { host: ServerId, life: u64 },
     /// A frame arrives.
-    Frame { pair: (u8, u8), connection: u64, frame: Bytes },
+    Frame { pair: (ServerId, ServerId), connection: u64, frame: Bytes },
     /// A connection between members is tried.
-    Link { pair: (u8, u8) },
+    Link { pair: (ServerId, ServerId) },
     /// A member learns that a connection has ended.
-    Unlinked { pair: (u8, u8), life: u64 },
+    Unlinked { pair: (ServerId, ServerId), life: u64 },
     /// A client does something.
     Turn(usize),
     /// A client's connection reaches the member.
@@ -65,13 +65,13 @@ enum Event {
     /// Something goes wrong.
     Fault(usize),
     /// A machine is switched on.
-    Start { host: u8, life: u64 },
+    Start { host: ServerId, life: u64 },
     /// A way is as it was.
-    Heal { pair: (u8, u8) },
+    Heal { pair: (ServerId, ServerId) },
     /// No more frames vanish.
     LossEnds,
     /// The disk is as it was.
-    DiskHeals { host: u8 },
+    DiskHeals { host: ServerId },
     /// Nothing goes wrong from now on.
     Calm,
     /// Looks whether all is well.
@@ -81,7 +81,7 @@ enum Event {
 /// A connection of a client, as the network knows it.
 struct Connection {
     client: usize,
-    member: u8,
+    member: ServerId,
     wire: Wire,
     /// The member's process it is to.
     life: Option<u64>,
@@ -194,8 +194,8 @@ impl World {
         self.at(self.now_us + us, event);
     }
 
-    fn host(&mut self, id: u8) -> &mut Host {
-        &mut self.hosts[usize::from(id) - 1]
+    fn host(&mut self, id: ServerId) -> &mut Host {
+        &mut self.hosts[id as usize - 1]
     }
 
     fn go(&mut self) -> Result<(), Violation> {
@@ -280,8 +280,8 @@ impl World {
     /// How the members stand, for the one who has to find out why nothing moves.
     fn tell_standing(&mut self) {
         for at in 0..self.hosts.len() {
-            let id = at as u8 + 1;
-            let closed: Vec<u8> = (1..=self.plan.members)
+            let id = at as ServerId + 1;
+            let closed: Vec<ServerId> = (1..=self.plan.members)
                 .filter(|other| *other != id && !self.network.is_open((id, *other)))
                 .collect();
             let host = &mut self.hosts[at];
@@ -332,11 +332,12 @@ impl World {
             return Some("a change of the members is not over".to_owned());
         }
         let to_vote = wanted.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server);
-        let to_vote: Vec<u8> = to_vote.collect();
+        let to_vote: Vec<ServerId> = to_vote.collect();
         let mut leaders = self.hosts.iter_mut().filter_map(|host| host.member.as_mut());
         let leader = leaders.find(|member| member.role().role == Role::Leader && member.is_serving());
         let Some(leader) = leader else { return Some("nobody leads".to_owned()) };
-        let mut voters: Vec<u8> = leader.status().membership.voters.iter().map(|id| id.0 as u8).collect();
+        let mut voters: Vec<ServerId> =
+            leader.status().membership.voters.iter().map(|id| state::members::server_of_id(id.0)).collect();
         voters.sort_unstable();
         (voters != to_vote).then(|| format!("{voters:?} vote, and {to_vote:?} are to"))
     }

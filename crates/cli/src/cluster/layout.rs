@@ -292,7 +292,7 @@ mod tests {
             let ensemble = config.ensemble.unwrap();
             assert_eq!(
                 (config.server_id, ensemble.members.len(), ensemble.voters().count()),
-                (place.id, 4, 3)
+                (u32::from(place.id), 4, 3)
             );
         }
     }

@@ -1,5 +1,6 @@
 //! What servers say of themselves: the answer to `srvr`, taken apart. ZooKeeper's is understood as well as ours.
 
+use server::config::ServerId;
 use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
@@ -43,21 +44,21 @@ pub(crate) struct Server {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Member {
     /// Its number.
-    pub(crate) server: u8,
+    pub(crate) server: ServerId,
     /// `raft` or `paxos`.
     pub(crate) consensus: String,
     /// Term or ballot.
     pub(crate) term: u64,
     /// The server that leads, as far as it knows.
-    pub(crate) led_by: Option<u8>,
+    pub(crate) led_by: Option<ServerId>,
     /// Bytes that have come of a snapshot, while one is fetched.
     pub(crate) fetched_bytes: Option<u64>,
     /// Whether it is on its way to a vote.
     pub(crate) joining: bool,
     /// Servers that vote.
-    pub(crate) voters: Vec<u8>,
+    pub(crate) voters: Vec<ServerId>,
     /// Members without a vote.
-    pub(crate) non_voters: Vec<u8>,
+    pub(crate) non_voters: Vec<ServerId>,
     /// What a leader is doing about a change of the members: `server.4 catching up`.
     pub(crate) changes: Vec<String>,
     /// What a leader says of the others.
@@ -68,7 +69,7 @@ pub(crate) struct Member {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Other {
     /// Its number.
-    pub(crate) server: u8,
+    pub(crate) server: ServerId,
     /// Log entries it lacks.
     pub(crate) behind_entries: u64,
     /// Bytes of these.
@@ -206,7 +207,7 @@ fn number<N: FromStr>(text: &str, name: &str) -> Option<N> {
 }
 
 /// A list of numbers; `none` is an empty one.
-fn numbers(text: &str, name: &str) -> Option<Vec<u8>> {
+fn numbers(text: &str, name: &str) -> Option<Vec<ServerId>> {
     match field(text, name)? {
         "none" => Some(Vec::new()),
         list => list.split(',').map(|number| number.parse().ok()).collect(),

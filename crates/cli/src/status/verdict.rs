@@ -1,6 +1,7 @@
 //! Whether an ensemble can lose another server, in one sentence.
 
 use super::ask::{Answer, Asked, Member};
+use server::config::ServerId;
 
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,7 +156,7 @@ fn servers_of(count: usize) -> String {
 }
 
 fn votes_of_leader(member: &Member) -> Votes {
-    let keeps_up = |voter: &u8| {
+    let keeps_up = |voter: &ServerId| {
         *voter == member.server
             || member.others.iter().any(|other| other.server == *voter && other.is_in_step())
     };
@@ -211,12 +212,12 @@ mod tests {
         asked(Answer::Silent("connection refused".to_owned()))
     }
 
-    fn follower(server: u8) -> Asked {
+    fn follower(server: ServerId) -> Asked {
         serving("follower", Some(Member { server, led_by: Some(1), ..Member::default() }))
     }
 
     /// Server 1 leads `voters`, of which those named are not in step.
-    fn leader(voters: u8, missing: &[u8]) -> Asked {
+    fn leader(voters: ServerId, missing: &[ServerId]) -> Asked {
         let others = (2..=voters).map(|server| Other {
             server,
             behind_entries: 0,

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::ask::{Answer, Asked, Member, Other};
 use super::verdict::Verdict;
+use server::config::ServerId;
 
 /// What is not known, or has no meaning.
 const NOTHING: &str = "-";
 
 /// One line of the table.
 struct Row {
-    server: Option<u8>,
+    server: Option<ServerId>,
     address: Option<String>,
     role: String,
     term: Option<u64>,
@@ -98,7 +99,7 @@ fn rows(servers: &[Asked]) -> Vec<Row> {
         servers.iter().filter(|asked| asked.leads()).filter_map(Asked::member).max_by_key(|m| m.term);
     let others = leader.map(|leader| leader.others.as_slice()).unwrap_or_default();
     let mut rows: Vec<Row> = servers.iter().map(|asked| row(asked, others)).collect();
-    let known: Vec<u8> = servers.iter().filter_map(Asked::member).map(|member| member.server).collect();
+    let known: Vec<ServerId> = servers.iter().filter_map(Asked::member).map(|member| member.server).collect();
     let mut unnamed = others.iter().filter(|other| !known.contains(&other.server));
     let without_answer = servers.iter().filter(|asked| asked.server().is_none()).count();
     // Which address is whose cannot be told if several did not answer.
@@ -193,7 +194,7 @@ mod tests {
         Asked { address: address.to_owned(), answer: Answer::Serves(Box::new(server)) }
     }
 
-    fn other(server: u8, behind: u64, state: &str) -> Other {
+    fn other(server: ServerId, behind: u64, state: &str) -> Other {
         Other { server, behind_entries: behind, behind_bytes: behind * 100, state: state.to_owned() }
     }
 

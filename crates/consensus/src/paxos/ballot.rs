@@ -1,24 +1,24 @@
 //! Ballots: numbers that order all attempts to lead, none of which two members can both make.
 //!
 //! ```text
-//!   63  62 │ 61 … 32 │ 31 … 0
+//!   63  62 │ 61 … 34 │ 33 … 0
 //!   ───────┼─────────┼────────
 //!     0    │ round   │ member
 //! ```
 //! A ballot is what the rest of the crate calls a term: one `u64` below [`POSITION_LIMIT`](crate::message::POSITION_LIMIT).
 //! Rounds are compared first. The member's own id is in it, not its place in some list: memberships change, and two members
-//! that look at different ones would number themselves alike. So ids must fit into 32 bits; larger ones are refused where they
+//! that look at different ones would number themselves alike. So ids must fit into 34 bits; larger ones are refused where they
 //! would come in. A member never uses a round twice, since it flushes the ballot before anybody hears of it.
 //!
-//! Round 0 is nobody's; the position before the first entry of a group has ballot 1, which lies in it. A thousand million
-//! rounds are a leader a second for 34 years. After the last one nobody stands for election any more.
+//! Round 0 is nobody's; the position before the first entry of a group has ballot 1, which lies in it. 268 million
+//! rounds are a leader a second for eight years. After the last one nobody stands for election any more.
 
 use crate::entry::MemberId;
 
 /// Ids of members of a Paxos group are below this.
-pub const MEMBER_ID_LIMIT: u64 = 1 << 32;
+pub const MEMBER_ID_LIMIT: u64 = 1 << 34;
 
-const ROUND_LIMIT: u64 = 1 << 30;
+const ROUND_LIMIT: u64 = 1 << 28;
 
 /// The first ballot of `member` above `ballot`'s round; none after the last round.
 pub(super) fn next(ballot: u64, member: MemberId) -> Option<u64> {

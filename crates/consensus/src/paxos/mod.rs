@@ -101,7 +101,7 @@ impl PaxosEngine {
     /// engine that votes.
     #[must_use]
     pub fn new(settings: Settings, start: Start) -> Self {
-        assert!((1..MEMBER_ID_LIMIT).contains(&settings.member.0), "ids of a Paxos group fit into 32 bits");
+        assert!((1..MEMBER_ID_LIMIT).contains(&settings.member.0), "ids of a Paxos group fit into 34 bits");
         let heartbeats = 1..settings.election_ticks;
         assert!(heartbeats.contains(&settings.heartbeat_ticks), "heartbeats come before a timeout");
         assert!(settings.messages_in_flight_max > 0, "something can be sent");

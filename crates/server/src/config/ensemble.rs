@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use state::members::parse_server_id;
+
 use super::fields::Loader;
 use super::settings::Setting;
-use super::{EngineKind, Member, Servers, limits};
+use super::{EngineKind, Member, SERVER_ID_MAX, ServerId, Servers, limits};
 
 /// Clients are served for so many election timeouts without a leader before they are sent elsewhere.
 const LEADERLESS_TIMEOUTS: i64 = 5;
@@ -30,7 +32,7 @@ pub struct Ensemble {
 
 /// What the `server.N` entries make of this server.
 pub(super) struct Membership {
-    pub(super) server_id: u8,
+    pub(super) server_id: ServerId,
     /// Where the entry of this server has clients connect.
     pub(super) client: Option<(Option<String>, u16)>,
     pub(super) ensemble: Option<Ensemble>,
@@ -38,7 +40,7 @@ pub(super) struct Membership {
 
 impl Ensemble {
     /// The members with a vote, by number.
-    pub fn voters(&self) -> impl Iterator<Item = u8> + '_ {
+    pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.members.iter().filter(|(_, member)| !member.observer).map(|(id, _)| *id)
     }
 
@@ -51,7 +53,7 @@ impl Ensemble {
 impl Loader<'_> {
     /// With two entries or more there is an ensemble; HBase and container images write one for a single server, which is an ensemble
     /// that can grow only with `standaloneEnabled=false`.
-    pub(super) fn membership(&mut self, myid: Option<u8>, data_dir: &Path) -> Membership {
+    pub(super) fn membership(&mut self, myid: Option<ServerId>, data_dir: &Path) -> Membership {
         let mut ensemble = self.agreement();
         self.limits_in_ticks();
         let entries = self.settings.with_prefix("server.");
@@ -123,13 +125,12 @@ impl Loader<'_> {
     }
 
     /// One `server.N`.
-    fn member(&mut self, id: &str, setting: &Setting) -> Option<(u8, Member)> {
+    fn member(&mut self, id: &str, setting: &Setting) -> Option<(ServerId, Member)> {
         let key = format!("server.{id}");
         let mut refuse = |allowed: &str| self.settings.problem(&setting.place, &key, &setting.value, allowed);
         // Written otherwise the same number could be there twice.
-        let Some(number) = id.parse::<u8>().ok().filter(|number| *number >= 1 && number.to_string() == id)
-        else {
-            refuse("the number of a server must be from 1 to 255");
+        let Some(number) = parse_server_id(id).filter(|number| number.to_string() == id) else {
+            refuse(&format!("the number of a server must be from 0 to {SERVER_ID_MAX}"));
             return None;
         };
         match setting.value.parse::<Member>() {
@@ -142,7 +143,7 @@ impl Loader<'_> {
     }
 
     /// The one entry a single server may have.
-    fn only_member(&mut self, myid: Option<u8>, members: Servers) -> Option<(u8, Member)> {
+    fn only_member(&mut self, myid: Option<ServerId>, members: Servers) -> Option<(ServerId, Member)> {
         let (id, member) = members.into_iter().next()?;
         let key = format!("server.{id}");
         if member.observer {
@@ -154,7 +155,7 @@ impl Loader<'_> {
     }
 
     /// ZooKeeper takes the role from the server's entry, and says so when `peerType` is another.
-    fn peer_type(&mut self, myid: Option<u8>, members: &Servers) {
+    fn peer_type(&mut self, myid: Option<ServerId>, members: &Servers) {
         let types = [("participant", false), ("observer", true)];
         let Some(observer) = self.settings.choice("peerType", &types) else { return };
         match myid.and_then(|myid| members.get(&myid)) {
@@ -181,7 +182,7 @@ impl Loader<'_> {
     }
 
     /// What must hold for the members together.
-    fn check(&mut self, myid: Option<u8>, ensemble: &Ensemble, data_dir: &Path) {
+    fn check(&mut self, myid: Option<ServerId>, ensemble: &Ensemble, data_dir: &Path) {
         let members = &ensemble.members;
         let count = members.len();
         let place = data_dir.join("myid").display().to_string();

@@ -4,12 +4,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use state::members::parse_server_id;
+
 use super::ensemble::Membership;
 use super::loader::{CommandLine, Outside};
 use super::settings::Settings;
 use super::{
-    Admin, Config, ConfigError, Connection, ConnectionThrottle, Containers, Listen, Requests, Session,
-    SessionPasswords, Storage, WordList, limits, properties,
+    Admin, Config, ConfigError, Connection, ConnectionThrottle, Containers, Listen, Requests, SERVER_ID_MAX,
+    ServerId, Session, SessionPasswords, Storage, WordList, limits, properties,
 };
 
 /// Reads all settings, one part of [`Config`] after the other.
@@ -142,7 +144,7 @@ impl Loader<'_> {
     }
 
     /// The first line of the file `myid`, if there is one.
-    fn myid(&mut self, data_dir: &Path) -> Result<Option<u8>, ConfigError> {
+    fn myid(&mut self, data_dir: &Path) -> Result<Option<ServerId>, ConfigError> {
         let path = data_dir.join("myid");
         let bytes = match self.outside.read(&path) {
             Ok(bytes) => bytes,
@@ -153,14 +155,13 @@ impl Loader<'_> {
         };
         let text = properties::decode(&bytes);
         let line = text.lines().next().unwrap_or_default().trim();
-        match line.parse() {
-            Ok(id) if id >= 1 => Ok(Some(id)),
-            _ => {
-                let place = path.display().to_string();
-                self.settings.problem(&place, "myid", line, "must be a whole number from 1 to 255");
-                Ok(None)
-            }
+        let id = parse_server_id(line);
+        if id.is_none() {
+            let place = path.display().to_string();
+            let allowed = format!("must be a whole number from 0 to {SERVER_ID_MAX}");
+            self.settings.problem(&place, "myid", line, allowed);
         }
+        Ok(id)
     }
 
     fn listen(&mut self, from_member: Option<(Option<String>, u16)>) -> Listen {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 pub use ensemble::Ensemble;
 pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
 pub use problem::{ConfigError, Problem, Warning};
-pub use state::members::{Member, Servers};
+pub use state::members::{Member, SERVER_ID_MAX, ServerId, Servers};
 
 /// All that can be configured. Zero means "no limit" only where a field says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +30,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Entries as they were set, in order of key, without passwords: for AdminServer's `initial_configuration` and for the log.
     pub settings: Vec<(String, String)>,
-    /// `myid`, or the number of the only `server.N`: 1..=255, the top byte of new session ids. 0 when there is neither: session ids then
-    /// begin with 1, as ZooKeeper's do.
-    pub server_id: u8,
+    /// `myid`, or the number of the only `server.N`, or 0 when there is neither. Its lowest byte is the top byte of new session ids.
+    pub server_id: ServerId,
     /// The ensemble this server is one of, if it is not alone.
     pub ensemble: Option<Ensemble>,
     /// Length of a tick in ms (`tickTime`): the grain of session expiry.

@@ -267,7 +267,8 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ("ostler.outstandingBytesMax=5", "one request (jute.maxbuffer, 1048575 bytes) must fit into 5 bytes"),
         ("metricsProvider.className=com.example.Mine", "must be org.apache.zookeeper.metrics.prometheus"),
         ("server.1=localhost", "server.1 = localhost: must be host:port:port"),
-        ("server.300=a:1:2", "the number of a server must be from 1 to 255"),
+        ("server.1048576=a:1:2", "the number of a server must be from 0 to 1048575"),
+        ("server.-1=a:1:2", "the number of a server must be from 0 to 1048575"),
         ("server.1=a:1:2:observer", "an observer cannot be alone"),
         ("server.255=a:1:2\nextendedTypesEnabled=true", "must be at most 254"),
         ("a=\\u12", "zoo.cfg line 3: \\u: must be followed by four hexadecimal digits"),
@@ -369,8 +370,11 @@ fn myid_and_the_only_server_agree() {
             .to_string()
             .contains("differs from the client port 6")
     );
-    for bad in ["", "x", "0", "256"] {
-        assert!(load("clientPort=1", bad).unwrap_err().to_string().contains("from 1 to 255"), "{bad:?}");
+    for number in [0, 256, 1_048_575] {
+        assert_eq!(load("clientPort=1", &number.to_string()).unwrap().server_id, number);
+    }
+    for bad in ["", "x", "-1", "1048576", "4294967297"] {
+        assert!(load("clientPort=1", bad).unwrap_err().to_string().contains("from 0 to 1048575"), "{bad:?}");
     }
 }
 

@@ -1,13 +1,13 @@
 //! What a server of an ensemble knows of the ensemble and of its own part in it.
 
 use super::ServerState;
-use crate::config::EngineKind;
+use crate::config::{EngineKind, ServerId};
 
 /// One look at the ensemble, at most a tenth of a second old.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberFacts {
     /// The server's number (`myid`).
-    pub server: u8,
+    pub server: ServerId,
     /// Its id in the group, which tells the disks a server has had apart; `None` while it has no part in the group.
     pub member: Option<u64>,
     /// How the servers agree.
@@ -17,15 +17,15 @@ pub struct MemberFacts {
     /// Term of Raft or ballot of Paxos: rises with every election.
     pub term: u64,
     /// The server that leads, as far as this one knows.
-    pub leader: Option<u8>,
+    pub leader: Option<ServerId>,
     /// How often a server was started on this data directory.
     pub starts: u64,
     /// Positions in the log.
     pub log: MemberLog,
     /// Servers that vote, in their order.
-    pub voters: Vec<u8>,
+    pub voters: Vec<ServerId>,
     /// Servers that only receive: observers, and those on their way to a vote.
-    pub learners: Vec<u8>,
+    pub learners: Vec<ServerId>,
     /// Bytes that have come of a snapshot which is being fetched from another server; `None` when none is.
     pub fetched_bytes: Option<u64>,
     /// What only a leader knows.
@@ -83,7 +83,7 @@ pub struct LeadingFacts {
     /// Everybody else, in the order of their numbers.
     pub followers: Vec<FollowerFacts>,
     /// Servers that are not yet what the configuration says, and what is being done about it.
-    pub changes: Vec<(u8, MemberChange)>,
+    pub changes: Vec<(ServerId, MemberChange)>,
 }
 
 /// On the way to what the configuration says.
@@ -118,7 +118,7 @@ impl MemberChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowerFacts {
     /// Its number.
-    pub server: u8,
+    pub server: ServerId,
     /// Whether it votes.
     pub votes: bool,
     /// Whether it keeps up.
@@ -218,7 +218,7 @@ pub(crate) mod fake {
     }
 
     /// A server of that ensemble with another role.
-    pub(crate) fn other(server: u8, role: MemberRole) -> MemberFacts {
+    pub(crate) fn other(server: ServerId, role: MemberRole) -> MemberFacts {
         MemberFacts { server, member: Some(u64::from(server)), role, leading: None, ..leader() }
     }
 }

@@ -1,10 +1,10 @@
 //! What two servers say to each other before the first frame.
 //!
 //! ```text
-//!  0               8         10     11     12        14
+//!  0               8         10     14     18        20
 //!  ├───────────────┼─────────┼──────┼──────┼─────────┼──────────── … ─┼─────────┤
 //!  │ "ostlpeer"    │ version │ from │ to   │ length  │ body           │ crc32c  │
-//!  │               │ u16     │ u8   │ u8   │ u16     │ length bytes   │ u32     │
+//!  │               │ u16     │ u32  │ u32  │ u16     │ length bytes   │ u32     │
 //!
 //!  body of version 1:
 //!  0             8             16       17       18
@@ -17,13 +17,13 @@
 //! itself, with verdict 0 if it accepts, else with the number of its reason, and then closes. Since the answer tells everything the
 //! refusal rests on, both sides can log the same sentence.
 
-use crate::config::EngineKind;
+use crate::config::{EngineKind, ServerId};
 
 /// Version of the greeting's body and of the frames.
 pub const VERSION: u16 = 1;
 
 const MAGIC: &[u8; 8] = b"ostlpeer";
-const FIXED_BYTES: usize = 14;
+const FIXED_BYTES: usize = 20;
 const BODY_BYTES: usize = 18;
 const CHECKSUM_BYTES: usize = 4;
 /// The bytes of a greeting of this version.
@@ -46,9 +46,9 @@ pub struct Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Greeting {
     /// Who speaks, as `server.N`.
-    pub from: u8,
+    pub from: ServerId,
     /// Whom the speaker believes to speak to.
-    pub to: u8,
+    pub to: ServerId,
     /// What it says of itself.
     pub hello: Hello,
     /// In an answer: why the other's greeting is refused; `None` = it is not.
@@ -85,9 +85,9 @@ pub enum Heard {
         /// The version.
         version: u16,
         /// Who speaks.
-        from: u8,
+        from: ServerId,
         /// Whom it believes to speak to.
-        to: u8,
+        to: ServerId,
     },
 }
 
@@ -114,7 +114,8 @@ impl Greeting {
         let mut out = Vec::with_capacity(GREETING_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
-        out.extend_from_slice(&[self.from, self.to]);
+        out.extend_from_slice(&self.from.to_be_bytes());
+        out.extend_from_slice(&self.to.to_be_bytes());
         out.extend_from_slice(&(BODY_BYTES as u16).to_be_bytes());
         out.extend_from_slice(&self.hello.cluster.to_be_bytes());
         out.extend_from_slice(&self.hello.boot.to_be_bytes());
@@ -134,8 +135,9 @@ impl Greeting {
             return Err(BadGreeting::Magic);
         }
         let Some(fixed) = bytes.first_chunk::<FIXED_BYTES>() else { return Ok(Heard::Incomplete) };
-        let [.., v0, v1, from, to, l0, l1] = *fixed;
+        let [.., v0, v1, f0, f1, f2, f3, t0, t1, t2, t3, l0, l1] = *fixed;
         let (version, length) = (u16::from_be_bytes([v0, v1]), usize::from(u16::from_be_bytes([l0, l1])));
+        let (from, to) = (u32::from_be_bytes([f0, f1, f2, f3]), u32::from_be_bytes([t0, t1, t2, t3]));
         if version == VERSION && length != BODY_BYTES {
             return Err(BadGreeting::Length);
         }
@@ -155,7 +157,7 @@ impl Greeting {
         }
     }
 
-    fn of_body(from: u8, to: u8, body: &[u8; BODY_BYTES]) -> Result<Greeting, BadGreeting> {
+    fn of_body(from: ServerId, to: ServerId, body: &[u8; BODY_BYTES]) -> Result<Greeting, BadGreeting> {
         let [c0, c1, c2, c3, c4, c5, c6, c7, b0, b1, b2, b3, b4, b5, b6, b7, engine, verdict] = *body;
         let hello = Hello {
             cluster: u64::from_be_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
@@ -210,7 +212,7 @@ pub(super) fn explain(reason: Reason, dialled: bool, ours: &Greeting, theirs: &G
 }
 
 /// As [`explain`], for a server whose greeting could not be understood.
-pub(super) fn explain_version(peer: u8, theirs: u16) -> String {
+pub(super) fn explain_version(peer: ServerId, theirs: u16) -> String {
     format!(
         "server {peer} speaks version {theirs} of the protocol between servers, this server version {VERSION}"
     )

@@ -13,9 +13,10 @@ use super::greeting::{self, GREETING_BYTES_MAX, Greeting, Heard, Hello, Reason};
 use super::limits::{ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, READ_BYTES, READS_MAX};
 use super::local::{LinkNews, Local};
 use super::socket;
+use crate::config::ServerId;
 
 /// Whoever receives frames: from which server, and the frame.
-pub(super) type Receive<'a> = &'a mut dyn FnMut(u8, Bytes);
+pub(super) type Receive<'a> = &'a mut dyn FnMut(ServerId, Bytes);
 
 /// One incoming connection.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ enum Phase {
     /// A stranger, of whom not all of a greeting has come yet…
     Greeting { heard: Vec<u8>, since_ms: i64 },
     /// …then a server that sends frames.
-    Open { from: u8, hello: Hello, input: FrameReader },
+    Open { from: ServerId, hello: Hello, input: FrameReader },
 }
 
 /// Why an incoming connection ends.
@@ -56,7 +57,7 @@ pub(super) struct Arrivals {
     /// Listeners that have to be looked at again at the next tick, because accepting failed and no event will tell when it works.
     stuck: bool,
     /// The last refusal that was told, by the server it was told about.
-    told: Vec<(u8, Reason)>,
+    told: Vec<(ServerId, Reason)>,
     buffer: Vec<u8>,
 }
 
@@ -245,7 +246,7 @@ impl Arrivals {
     }
 
     /// Tells once that a server is refused.
-    fn refused(&mut self, local: &mut Local, peer: u8, reason: Reason, text: &str) {
+    fn refused(&mut self, local: &mut Local, peer: ServerId, reason: Reason, text: &str) {
         local.counts.refused += 1;
         if self.told.contains(&(peer, reason)) {
             return;
@@ -274,7 +275,7 @@ impl Arrivals {
     }
 
     /// The open connections of one server: at most one.
-    fn of_server(&self, peer: u8) -> Vec<(usize, Hello)> {
+    fn of_server(&self, peer: ServerId) -> Vec<(usize, Hello)> {
         let open = self.connections.iter().filter_map(|(slot, incoming)| match incoming.phase {
             Phase::Open { from, hello, .. } if from == peer => Some((slot, hello)),
             _ => None,
@@ -283,7 +284,7 @@ impl Arrivals {
     }
 
     /// Closes the connections of a server that is no member any more.
-    pub(super) fn forget(&mut self, local: &mut Local, peer: u8) {
+    pub(super) fn forget(&mut self, local: &mut Local, peer: ServerId) {
         for (slot, _) in self.of_server(peer) {
             self.end(local, slot, End::Replaced);
         }
@@ -347,7 +348,7 @@ fn objection(local: &Local, theirs: &Greeting) -> Option<Reason> {
 }
 
 /// Gives out every whole frame, and says how many there were.
-fn take_frames(from: u8, input: &mut FrameReader, bytes: &[u8], receive: Receive) -> Result<u64, End> {
+fn take_frames(from: ServerId, input: &mut FrameReader, bytes: &[u8], receive: Receive) -> Result<u64, End> {
     let mut count = 0;
     input.push(bytes);
     while let Some(frame) = input.next_frame().map_err(|e| End::Malformed(e.to_string()))? {

@@ -16,12 +16,12 @@ use super::limits::HALF_OPEN_MAX;
 use super::local::{LinkCounts, LinkNews, Local};
 use super::outgoing::Outgoing;
 use super::resolve::Resolver;
-use crate::config::Servers;
+use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 
 /// Addresses to listen on, at most: tokens are set aside for them.
 const LISTENERS_MAX: usize = 64;
 /// Tokens set aside for outgoing connections: one for each number a server can have.
-const OUTGOING: usize = 256;
+const OUTGOING: usize = SERVER_ID_MAX as usize + 1;
 /// Tokens set aside for incoming connections: one for each other server, one for a newer one that replaces it, and strangers.
 const INCOMING: usize = 256 + 1 + HALF_OPEN_MAX;
 
@@ -30,7 +30,7 @@ const INCOMING: usize = 256 + 1 + HALF_OPEN_MAX;
 #[derive(Debug)]
 pub struct Links {
     local: Local,
-    outgoing: BTreeMap<u8, Outgoing>,
+    outgoing: BTreeMap<ServerId, Outgoing>,
     arrivals: Arrivals,
     first_token: usize,
     /// Counts the links there were.
@@ -50,7 +50,7 @@ impl Links {
     /// A port cannot be had, or the poll cannot watch it.
     pub fn new(
         registry: Registry,
-        me: u8,
+        me: ServerId,
         hello: Hello,
         peers: &Servers,
         listen: &[SocketAddr],
@@ -95,7 +95,7 @@ impl Links {
         self.outgoing
             .retain(|peer, link| peers.get(peer).is_some_and(|member| member.addresses == link.hosts));
         for (peer, member) in peers.iter().filter(|(peer, _)| **peer != local.me) {
-            let token = Token(self.first_token + LISTENERS_MAX + usize::from(*peer));
+            let token = Token(self.first_token + LISTENERS_MAX + *peer as usize);
             self.outgoing.entry(*peer).or_insert_with(|| {
                 self.links += 1;
                 Outgoing::new(*peer, self.links, member.addresses.clone(), token)
@@ -116,13 +116,13 @@ impl Links {
 
     /// A socket has something to tell. Whole frames that came are handed to `receive`, with the number of the server that sent them, in
     /// the order it sent them. What came may be read in part only; the poll then says so again.
-    pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(u8, Bytes)) {
+    pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(ServerId, Bytes)) {
         let Some(number) = event.token().0.checked_sub(self.first_token) else { return };
         if number < LISTENERS_MAX {
             self.arrivals.accept(&mut self.local, number);
         } else if number < LISTENERS_MAX + OUTGOING {
             let link =
-                u8::try_from(number - LISTENERS_MAX).ok().and_then(|peer| self.outgoing.get_mut(&peer));
+                ServerId::try_from(number - LISTENERS_MAX).ok().and_then(|peer| self.outgoing.get_mut(&peer));
             if let Some(link) = link {
                 link.ready(&mut self.local);
             }
@@ -163,7 +163,7 @@ impl Links {
     }
 
     /// Whether frames for this peer are carried at the moment.
-    pub fn is_up(&self, peer: u8) -> bool {
+    pub fn is_up(&self, peer: ServerId) -> bool {
         self.outgoing.get(&peer).is_some_and(Outgoing::is_up)
     }
 
@@ -176,7 +176,7 @@ impl Links {
     }
 
     /// Bytes that wait for this peer, not counting what the system has taken.
-    pub fn queued_bytes(&self, peer: u8) -> usize {
+    pub fn queued_bytes(&self, peer: ServerId) -> usize {
         self.outgoing.get(&peer).map_or(0, Outgoing::queued)
     }
 }
@@ -203,11 +203,11 @@ impl Transport for Links {
         Links::set_peers(self, peers);
     }
 
-    fn send(&mut self, to: u8, frame: &[u8]) {
+    fn send(&mut self, to: ServerId, frame: &[u8]) {
         self.send_parts(to, &[frame]);
     }
 
-    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+    fn send_parts(&mut self, to: ServerId, parts: &[&[u8]]) {
         match self.outgoing.get_mut(&to) {
             Some(link) => link.send(&mut self.local, parts),
             None => self.local.counts.frames_dropped_down += 1,

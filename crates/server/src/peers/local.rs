@@ -6,6 +6,7 @@ use mio::Registry;
 
 use super::greeting::{Greeting, Hello, Reason};
 use super::resolve::Resolver;
+use crate::config::ServerId;
 
 /// What happened to the links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,19 +14,19 @@ pub enum LinkNews {
     /// Frames for this peer are carried from now on. Whatever was sent to it before may be lost.
     Up {
         /// The peer.
-        peer: u8,
+        peer: ServerId,
         /// What it says of itself.
         hello: Hello,
     },
     /// The connection on which this peer sends has ended, and there is no newer one: its process or the way to it is gone.
     Down {
         /// The peer.
-        peer: u8,
+        peer: ServerId,
     },
     /// This server and the peer do not talk to each other. Told once, until the reason changes or they do talk.
     Refused {
         /// The peer; whoever claims to be it, if this server refused.
-        peer: u8,
+        peer: ServerId,
         /// Why.
         reason: Reason,
         /// Whether the connection was the one that this server dialled.
@@ -61,23 +62,23 @@ pub struct LinkCounts {
 pub(super) struct Local {
     pub(super) registry: Registry,
     pub(super) resolver: Resolver,
-    pub(super) me: u8,
+    pub(super) me: ServerId,
     pub(super) hello: Hello,
     /// The others this server knows; `me` is not among them.
-    pub(super) members: BTreeSet<u8>,
+    pub(super) members: BTreeSet<ServerId>,
     /// Whether servers may come that are no members, if they do not belong to another cluster.
     pub(super) takes_guests: bool,
     /// The caller's clock at the last tick, in ms.
     pub(super) now_ms: i64,
     pub(super) news: Vec<LinkNews>,
     /// Servers that have connected since the last tick, so that there is no point in waiting to dial them.
-    pub(super) arrived: Vec<u8>,
+    pub(super) arrived: Vec<ServerId>,
     pub(super) counts: LinkCounts,
 }
 
 impl Local {
     /// What this server says to `peer`.
-    pub(super) fn greeting(&self, peer: u8, verdict: Option<Reason>) -> Greeting {
+    pub(super) fn greeting(&self, peer: ServerId, verdict: Option<Reason>) -> Greeting {
         Greeting { from: self.me, to: peer, hello: self.hello, verdict }
     }
 }

@@ -37,14 +37,14 @@ pub use links::Links;
 pub use local::{LinkCounts, LinkNews};
 pub use shared::SharedLinks;
 
-use crate::config::Servers;
+use crate::config::{ServerId, Servers};
 
 /// What carries frames to the other members. Sockets do in a server, a simulated network in the simulator.
 pub trait Transport: Send {
     /// Sends `frame` to server `to`, after the frames sent to it before. It may be lost, and is if there is no such server.
     ///
     /// `frame` has 1 to [`limits::FRAME_BYTES_MAX`] bytes; the first says what it is, for the receiver's caller.
-    fn send(&mut self, to: u8, frame: &[u8]);
+    fn send(&mut self, to: ServerId, frame: &[u8]);
 
     /// Offers everything sent to the network.
     fn flush(&mut self);
@@ -56,14 +56,14 @@ pub trait Transport: Send {
     fn set_peers(&mut self, _peers: &Servers) {}
 
     /// As [`send`](Self::send) for a frame that lies in pieces.
-    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+    fn send_parts(&mut self, to: ServerId, parts: &[&[u8]]) {
         self.send(to, &parts.concat());
     }
 }
 
 /// A server of its own has nobody to talk to.
 impl<T: Transport> Transport for Option<T> {
-    fn send(&mut self, to: u8, frame: &[u8]) {
+    fn send(&mut self, to: ServerId, frame: &[u8]) {
         if let Some(transport) = self {
             transport.send(to, frame);
         }
@@ -87,7 +87,7 @@ impl<T: Transport> Transport for Option<T> {
         }
     }
 
-    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+    fn send_parts(&mut self, to: ServerId, parts: &[&[u8]]) {
         if let Some(transport) = self {
             transport.send_parts(to, parts);
         }

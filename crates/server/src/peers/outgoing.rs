@@ -11,6 +11,7 @@ use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, GREETING_TIMEOUT_MS};
 use super::local::{LinkNews, Local};
 use super::output::Output;
 use super::{resolve, socket};
+use crate::config::ServerId;
 
 /// Where an outgoing connection stands.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ enum Trouble {
 /// One peer, as far as sending to it goes.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) peer: u8,
+    pub(super) peer: ServerId,
     /// Tells this link from an earlier one to the same peer at other addresses.
     pub(super) link: u64,
     pub(super) hosts: Vec<(String, u16)>,
@@ -60,7 +61,7 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// The first attempt is due at the next tick.
-    pub(super) fn new(peer: u8, link: u64, hosts: Vec<(String, u16)>, token: Token) -> Outgoing {
+    pub(super) fn new(peer: ServerId, link: u64, hosts: Vec<(String, u16)>, token: Token) -> Outgoing {
         Outgoing {
             peer,
             link,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Links, Transport};
-use crate::config::Servers;
+use crate::config::{ServerId, Servers};
 
 /// All links of this server, for whoever wants to send a frame. Each frame is queued whole, so threads do not get into each other's.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl SharedLinks {
 }
 
 impl Transport for SharedLinks {
-    fn send(&mut self, to: u8, frame: &[u8]) {
+    fn send(&mut self, to: ServerId, frame: &[u8]) {
         self.lock().send(to, frame);
     }
 
@@ -40,7 +40,7 @@ impl Transport for SharedLinks {
         Transport::set_peers(&mut *self.lock(), peers);
     }
 
-    fn send_parts(&mut self, to: u8, parts: &[&[u8]]) {
+    fn send_parts(&mut self, to: ServerId, parts: &[&[u8]]) {
         self.lock().send_parts(to, parts);
     }
 }

@@ -6,6 +6,7 @@ use consensus::engine::{Follower, Role, RoleChange, Status};
 
 use super::Driver;
 use super::goal::BEHIND_MAX;
+use crate::config::ServerId;
 use crate::facts::{FollowerFacts, FollowerState, LeadingFacts, MemberFacts, MemberLog, MemberRole};
 use crate::peers::Transport;
 
@@ -26,7 +27,7 @@ pub(super) struct Bulletin {
     /// Since when this member leads, in ms of the server's clock.
     led_from_ms: i64,
     /// When the connection of a server ended, in ms of the server's clock.
-    lost_ms: BTreeMap<u8, i64>,
+    lost_ms: BTreeMap<ServerId, i64>,
     ledger: Ledger,
 }
 
@@ -37,7 +38,7 @@ impl Bulletin {
     }
 
     /// A server has closed its connection.
-    pub(super) fn lose(&mut self, server: u8, now_ms: i64) {
+    pub(super) fn lose(&mut self, server: ServerId, now_ms: i64) {
         self.lost_ms.insert(server, now_ms);
     }
 }

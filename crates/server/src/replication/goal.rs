@@ -7,7 +7,7 @@ use consensus::entry::MemberId;
 use consensus::membership::MembershipChange;
 use replica::server_of;
 
-use crate::config::Servers;
+use crate::config::{ServerId, Servers};
 use crate::facts::MemberChange;
 
 /// Entries that a learner may be behind and still be given a vote.
@@ -23,7 +23,7 @@ pub(super) struct Look<'l> {
     /// Members that were heard of lately.
     pub(super) heard: &'l BTreeSet<MemberId>,
     /// Servers that are no members and have asked lately to be taken in.
-    pub(super) waiting: &'l BTreeSet<u8>,
+    pub(super) waiting: &'l BTreeSet<ServerId>,
 }
 
 /// What to do.
@@ -42,7 +42,7 @@ pub(super) enum Step {
 }
 
 impl Look<'_> {
-    fn is_to_vote(&self, server: u8) -> bool {
+    fn is_to_vote(&self, server: ServerId) -> bool {
         self.wanted.get(&server).is_some_and(|member| !member.observer)
     }
 
@@ -50,7 +50,7 @@ impl Look<'_> {
         member == self.me || self.heard.contains(&member)
     }
 
-    fn is_member(&self, member: MemberId, server: u8) -> bool {
+    fn is_member(&self, member: MemberId, server: ServerId) -> bool {
         server_of(member) == server && self.status.membership.contains(member)
     }
 
@@ -72,15 +72,15 @@ impl Look<'_> {
         })
     }
 
-    fn wanted_voters(&self) -> impl Iterator<Item = u8> + '_ {
+    fn wanted_voters(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.wanted.keys().copied().filter(|server| self.is_to_vote(*server))
     }
 
     /// Whether a majority of those that are to vote is there or stands at the door (ZooKeeper's `Leader.isQuorumSynced`).
     pub(super) fn can_begin(&self) -> bool {
         let members = || self.voters().iter().chain(self.learners()).filter(|member| self.is_up(**member));
-        let present: BTreeSet<u8> = members().map(|member| server_of(*member)).collect();
-        let is_there = |server: &u8| present.contains(server) || self.waiting.contains(server);
+        let present: BTreeSet<ServerId> = members().map(|member| server_of(*member)).collect();
+        let is_there = |server: &ServerId| present.contains(server) || self.waiting.contains(server);
         is_majority(self.wanted_voters().filter(is_there).count(), self.wanted_voters().count())
     }
 
@@ -95,7 +95,7 @@ impl Look<'_> {
         if self.is_anybody_coming() {
             return Step::Wait;
         }
-        let voting: BTreeSet<u8> = self.voters().iter().map(|member| server_of(*member)).collect();
+        let voting: BTreeSet<ServerId> = self.voters().iter().map(|member| server_of(*member)).collect();
         let there = self.wanted_voters().filter(|server| voting.contains(server)).count();
         if !is_majority(there, self.wanted_voters().count()) {
             return Step::Short;
@@ -159,7 +159,7 @@ impl Look<'_> {
     }
 
     /// Who is not yet what he is to be. Without an aim, servers that are only waited for are not worth telling of.
-    pub(super) fn changes(&self, strict: bool) -> Vec<(u8, MemberChange)> {
+    pub(super) fn changes(&self, strict: bool) -> Vec<(ServerId, MemberChange)> {
         let mut changes = Vec::new();
         for (server, member) in self.wanted {
             let of_server = |members: &[MemberId]| members.iter().copied().find(|m| server_of(*m) == *server);
@@ -216,14 +216,14 @@ mod tests {
     /// Server 1 leads. `wanted` are voters, and observers with a minus before the number.
     fn look<R>(
         status: &Status,
-        wanted: &[i16],
+        wanted: &[i32],
         heard: &[u64],
-        waiting: &[u8],
+        waiting: &[ServerId],
         see: impl FnOnce(&Look<'_>) -> R,
     ) -> R {
         let wanted = wanted.iter().map(|number| {
             let role = if *number < 0 { "observer" } else { "participant" };
-            let server = number.unsigned_abs() as u8;
+            let server = number.unsigned_abs();
             (server, format!("host{server}:1:2:{role}").parse().unwrap())
         });
         see(&Look {
@@ -262,12 +262,12 @@ mod tests {
             ("not when too few are left", &[1, 2, 3], &[], &[1, 2], &[3], &[], Step::Blocked),
             (
                 "a disk of another number",
-                &[1, 2, 0x103],
+                &[1, 2, 0x10_0003],
                 &[],
                 &[1, 2],
                 &[2, 3],
                 &[],
-                change(Remove(id(0x103))),
+                change(Remove(id(0x10_0003))),
             ),
             ("a vote is taken", &[1, 2, 3], &[], &[1, 2, -3], &[2, 3], &[], change(AddLearner(id(3)))),
             ("from a silent one too", &[1, 2, 3], &[], &[1, 2, -3], &[2], &[], change(AddLearner(id(3)))),

@@ -10,6 +10,7 @@ use replica::peer::PeerMessage;
 use super::Driver;
 use super::goal::BEHIND_MAX;
 use super::pace::Drag;
+use crate::config::ServerId;
 use crate::peers::Transport;
 
 impl<T: Transport> Driver<T> {
@@ -19,7 +20,7 @@ impl<T: Transport> Driver<T> {
             return;
         }
         if self.replica.leads() {
-            let others: Vec<u8> =
+            let others: Vec<ServerId> =
                 self.successors().iter().map(|follower| replica::server_of(follower.member)).collect();
             if let Some(drag) = self.pace.lead(now_ms, &others) {
                 self.give_way(&drag, now_ms);
@@ -88,7 +89,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A server wants to lead.
-    pub(super) fn hear_claim(&mut self, server: u8) {
+    pub(super) fn hear_claim(&mut self, server: ServerId) {
         let mut successors = self.successors().into_iter();
         if let Some(successor) = successors.find(|follower| replica::server_of(follower.member) == server) {
             self.yield_to(successor.member);

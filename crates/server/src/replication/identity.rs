@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::config::ServerId;
 use consensus::entry::MemberId;
 use replica::peer::Founder;
 use storage::disk::{Disk, Mode};
@@ -26,7 +27,7 @@ const BYTES_MAX: u64 = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The server's number (`myid`); 1 if it has none.
-    pub(crate) server: u8,
+    pub(crate) server: ServerId,
     /// Names the disk.
     pub(crate) nonce: u64,
     /// The engine that writes the log.
@@ -68,9 +69,9 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
         /// Whose data.
-        found: u8,
+        found: ServerId,
         /// Whose they should be.
-        wanted: u8,
+        wanted: ServerId,
     },
     /// The log was written by the other engine.
     #[error("{}: the ensemble was created with ostler.consensus={found}, and the configuration says {wanted}. The engine of an ensemble cannot be changed", path.display())]
@@ -100,8 +101,8 @@ impl fmt::Display for Identity {
 
 impl Identity {
     /// Of a server without data. One that is alone founds a group of one at once.
-    pub(crate) fn new(disk: &dyn Disk, server: u8, engine: &str, alone: bool) -> Identity {
-        let (member, nonce) = (MemberId(u64::from(server)), disk.entropy());
+    pub(crate) fn new(disk: &dyn Disk, server: ServerId, engine: &str, alone: bool) -> Identity {
+        let (member, nonce) = (replica::first_member_of(server), disk.entropy());
         let founders = if alone { vec![Founder { member, nonce }] } else { Vec::new() };
         let member = alone.then_some(member);
         let cluster = cluster_of(&founders);
@@ -229,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    fn new(disk: &SimDisk, server: u8, engine: &str) -> Identity {
+    fn new(disk: &SimDisk, server: ServerId, engine: &str) -> Identity {
         Identity::new(disk, server, engine, true)
     }
 

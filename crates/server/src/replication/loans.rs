@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::ServerId;
 use storage::snapshot::SnapshotName;
 
 /// Who has not asked for so long is not fetching any more, or has all of it and was served from the log.
@@ -16,7 +17,7 @@ pub(super) const LENT_BYTES_MAX: u64 = 256 << 20;
 
 /// Who fetches what.
 #[derive(Debug, Default)]
-pub(super) struct Loans(BTreeMap<u8, Loan>);
+pub(super) struct Loans(BTreeMap<ServerId, Loan>);
 
 #[derive(Debug)]
 struct Loan {
@@ -26,7 +27,7 @@ struct Loan {
 
 impl Loans {
     /// That server has asked for a piece of it.
-    pub(super) fn lend(&mut self, server: u8, name: SnapshotName, now_ms: i64) {
+    pub(super) fn lend(&mut self, server: ServerId, name: SnapshotName, now_ms: i64) {
         self.0.insert(server, Loan { name, asked_ms: now_ms });
     }
 

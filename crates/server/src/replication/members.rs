@@ -9,6 +9,7 @@ use replica::Token;
 use replica::peer::PeerMessage;
 
 use super::{Driver, Fatal, GROUP};
+use crate::config::ServerId;
 use crate::mailbox::{Delivery, Note};
 use crate::peers::Transport;
 use crate::shared::thread_of;
@@ -60,7 +61,7 @@ impl<T: Transport> Driver<T> {
     ///
     /// # Errors
     /// If this member has lost what others count on, and must not go on.
-    pub(crate) fn receive(&mut self, from: u8, frame: Bytes) -> Result<(), Fatal> {
+    pub(crate) fn receive(&mut self, from: ServerId, frame: Bytes) -> Result<(), Fatal> {
         let length = frame.len();
         let message = match PeerMessage::read(GROUP, frame) {
             Ok(message) => message,
@@ -107,7 +108,7 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    fn step(&mut self, from: u8, member: MemberId, bytes: Bytes, length: usize) -> Result<(), Fatal> {
+    fn step(&mut self, from: ServerId, member: MemberId, bytes: Bytes, length: usize) -> Result<(), Fatal> {
         if replica::server_of(member) != from {
             tracing::warn!("server.{from} speaks as member {}", member.0);
             return Ok(());
@@ -134,7 +135,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A server's disk stands still, but it lives.
-    fn hear_alive(&mut self, from: u8) {
+    fn hear_alive(&mut self, from: ServerId) {
         if let Some(member) = self.roster.last_heard(from) {
             self.roster.heard(member, self.shared.clock.elapsed_ms());
             self.replica.engine().heard_of(member);
@@ -142,14 +143,14 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The way to a server is open (again).
-    pub(crate) fn reached(&mut self, server: u8) {
+    pub(crate) fn reached(&mut self, server: ServerId) {
         self.replica.reconnected(server);
         self.tell_servers(server);
     }
 
     /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
     /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
-    pub(crate) fn lost_sight(&mut self, server: u8) {
+    pub(crate) fn lost_sight(&mut self, server: ServerId) {
         let now_ms = self.shared.clock.elapsed_ms();
         self.bulletin.lose(server, now_ms);
         self.roster.lose(server, now_ms);
@@ -402,7 +403,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Sends one message; it may be lost.
-    pub(super) fn send(&mut self, to: u8, message: &PeerMessage) {
+    pub(super) fn send(&mut self, to: ServerId, message: &PeerMessage) {
         self.company.frame.clear();
         message.put(GROUP, &mut self.company.frame);
         self.transport.send(to, &self.company.frame);

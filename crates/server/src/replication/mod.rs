@@ -58,7 +58,7 @@ use self::roster::Roster;
 use self::snapshots::Snapshots;
 use self::transfer::Fetching;
 pub(crate) use self::wheel::Wheel;
-use crate::config::Ensemble;
+use crate::config::{Ensemble, ServerId};
 use crate::inbox::Errand;
 use crate::peers::Transport;
 use crate::shared::Shared;
@@ -80,7 +80,7 @@ const BEHIND_RUN: usize = 64;
 pub(crate) struct Driver<T: Transport> {
     shared: Arc<Shared>,
     /// This server's id in its group.
-    me: u8,
+    me: ServerId,
     transport: T,
     company: Company,
     bulletin: Bulletin,
@@ -104,7 +104,7 @@ pub(crate) struct Driver<T: Transport> {
     submission: Submission,
     errands: Vec<Errand>,
     /// Frames of other members, between reading and looking at them.
-    frames: Vec<(u8, Bytes)>,
+    frames: Vec<(ServerId, Bytes)>,
     ready: Ready,
     /// How long the latest flush took.
     flush_took: Duration,

@@ -25,13 +25,14 @@ use replica::peer::{Founder, PeerMessage};
 
 use super::identity::{Identity, cluster_of};
 use super::{Driver, Fatal, recovery};
+use crate::config::ServerId;
 use crate::peers::Transport;
 
 /// A server that does not belong to a group yet.
 #[derive(Debug, Default)]
 pub(super) struct Newcomer {
     /// The newcomers heard of, by their numbers.
-    heard: BTreeMap<u8, Heard>,
+    heard: BTreeMap<ServerId, Heard>,
     said: bool,
     /// When a message of a leader to the member it is came last, in ms of the server's clock.
     pub(super) spoken_to_ms: i64,
@@ -83,11 +84,11 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn others(&self) -> Vec<u8> {
+    fn others(&self) -> Vec<ServerId> {
         self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect()
     }
 
-    fn announce_to(&mut self, server: u8) {
+    fn announce_to(&mut self, server: ServerId) {
         let nonce = self.identity.nonce;
         let blank = self.is_blank();
         let message = match self.identity.member.filter(|_| !blank) {
@@ -103,7 +104,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
-    pub(super) fn hear_newcomer(&mut self, from: u8, nonce: u64, heard: u64) -> Result<(), Fatal> {
+    pub(super) fn hear_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64) -> Result<(), Fatal> {
         if !self.is_newcomer() {
             self.tell_founders(from);
             let now_ms = self.shared.clock.elapsed_ms();
@@ -127,23 +128,23 @@ impl<T: Transport> Driver<T> {
         if ensemble.voters().min() != Some(self.me) || self.identity.awaits_refill() {
             return None;
         }
-        let founder = |server: u8| {
+        let founder = |server: ServerId| {
             let nonce = match self.newcomer.heard.get(&server) {
                 _ if server == self.me => self.identity.nonce,
                 heard => heard.filter(|heard| heard.answered)?.nonce,
             };
-            Some(Founder { member: MemberId(u64::from(server)), nonce })
+            Some(Founder { member: replica::first_member_of(server), nonce })
         };
         ensemble.voters().map(founder).collect()
     }
 
-    fn tell_founders(&mut self, server: u8) {
+    fn tell_founders(&mut self, server: ServerId) {
         let founders = PeerMessage::Founders(self.identity.founders.clone());
         self.send(server, &founders);
     }
 
     /// Another server was a member, and does not know whether it still is one.
-    pub(super) fn hear_forgotten(&mut self, from: u8, nonce: u64, member: MemberId) {
+    pub(super) fn hear_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
         if replica::server_of(member) == from {
             let now_ms = self.shared.clock.elapsed_ms();
             self.roster.newcomer(from, nonce, Some(member), now_ms);
@@ -152,7 +153,7 @@ impl<T: Transport> Driver<T> {
 
     /// A member of the group says who founded it.
     pub(super) fn hear_founders(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
-        let me = Founder { member: MemberId(u64::from(self.me)), nonce: self.identity.nonce };
+        let me = Founder { member: replica::first_member_of(self.me), nonce: self.identity.nonce };
         if self.is_newcomer() && founders.contains(&me) { self.found(founders) } else { Ok(()) }
     }
 
@@ -192,7 +193,7 @@ impl<T: Transport> Driver<T> {
 
     fn found(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
-        let member = Some(MemberId(u64::from(self.me)));
+        let member = Some(replica::first_member_of(self.me));
         let cluster = cluster_of(&founders);
         let identity = Identity { member, cluster, founders, ..self.identity.clone() };
         let start = Start::bootstrap(&identity.founding_members());

@@ -7,6 +7,7 @@
 //! measures its own flushes, a follower reports the mean of each second in which it had some, and disks are compared with disks. Load is
 //! alike on all of them, for all flush the same entries; what makes all disks slow changes no ratio.
 
+use crate::config::ServerId;
 use std::collections::BTreeMap;
 
 /// Flushes are averaged over this time. Reports come as often.
@@ -35,7 +36,7 @@ pub(super) const REST_MS: i64 = 60_000;
 pub(super) struct Pace {
     due_ms: i64,
     window: Window,
-    reports: BTreeMap<u8, Report>,
+    reports: BTreeMap<ServerId, Report>,
     /// Slow windows in a row, the last one included.
     slow: Slow,
     /// When somebody else led last, or this member handed over.
@@ -68,7 +69,7 @@ pub(super) struct Drag {
     /// What it takes at the slowest of the quickest others that could agree without this member.
     pub(super) others_us: u64,
     /// Those that are quick enough to lead, the quickest first.
-    pub(super) quick: Vec<u8>,
+    pub(super) quick: Vec<ServerId>,
 }
 
 impl Pace {
@@ -79,7 +80,7 @@ impl Pace {
     }
 
     /// A server says what its flushes take.
-    pub(super) fn reported(&mut self, server: u8, mean_us: u64, now_ms: i64) {
+    pub(super) fn reported(&mut self, server: ServerId, mean_us: u64, now_ms: i64) {
         self.reports.insert(server, Report { mean_us, at_ms: now_ms });
     }
 
@@ -96,7 +97,7 @@ impl Pace {
     }
 
     /// This member leads, and these are the other voters: whether they wait for it. Ends the window.
-    pub(super) fn lead(&mut self, now_ms: i64, others: &[u8]) -> Option<Drag> {
+    pub(super) fn lead(&mut self, now_ms: i64, others: &[ServerId]) -> Option<Drag> {
         // A window without flushes says nothing, neither for nor against.
         let (own_us, flushes) = self.close_window(now_ms)?;
         let Some(drag) = self.compare(now_ms, own_us, others) else {
@@ -126,9 +127,9 @@ impl Pace {
         Some((total_us.checked_div(flushes)?, flushes))
     }
 
-    fn compare(&self, now_ms: i64, own_us: u64, others: &[u8]) -> Option<Drag> {
+    fn compare(&self, now_ms: i64, own_us: u64, others: &[ServerId]) -> Option<Drag> {
         let fresh = |report: &&Report| now_ms - report.at_ms < FRESH_MS;
-        let mut known: Vec<(u64, u8)> = others
+        let mut known: Vec<(u64, ServerId)> = others
             .iter()
             .filter_map(|server| Some((self.reports.get(server).filter(fresh)?.mean_us, *server)))
             .collect();
@@ -156,9 +157,9 @@ mod tests {
         from_ms: i64,
         count: i64,
         own: (u64, u64),
-        others: &[(u8, u64)],
+        others: &[(ServerId, u64)],
     ) -> Option<i64> {
-        let voters: Vec<u8> = others.iter().map(|(server, _)| *server).collect();
+        let voters: Vec<ServerId> = others.iter().map(|(server, _)| *server).collect();
         (1..=count).find(|number| {
             let now_ms = from_ms + number * WINDOW_MS;
             assert!(pace.is_due(now_ms));

@@ -22,7 +22,7 @@ use wire::jute::Put as _;
 use super::goal::{Look, Step};
 use super::members::TICK_MS;
 use super::{Driver, Fatal};
-use crate::config::Servers;
+use crate::config::{ServerId, Servers};
 use crate::facts::MemberChange;
 use crate::peers::Transport;
 
@@ -143,7 +143,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Tells another member who the members are.
-    pub(super) fn tell_servers(&mut self, server: u8) {
+    pub(super) fn tell_servers(&mut self, server: ServerId) {
         if let Some((version @ 1.., _)) = self.reconfig.made_from
             && self.is_reconfigurable()
         {
@@ -158,7 +158,7 @@ impl<T: Transport> Driver<T> {
         let membership = self.replica.engine().status().membership;
         let (heard, _) = self.who_is_there();
         let is_here = |member: &MemberId| membership.contains(*member);
-        let here: BTreeSet<u8> = heard.into_iter().filter(is_here).map(replica::server_of).collect();
+        let here: BTreeSet<ServerId> = heard.into_iter().filter(is_here).map(replica::server_of).collect();
         for server in wanted.keys().filter(|server| !here.contains(server)) {
             self.tell_servers(*server);
         }
@@ -228,7 +228,7 @@ impl<T: Transport> Driver<T> {
         self.consider_reconfigs(&status, &heard, &waiting);
     }
 
-    fn who_is_there(&self) -> (BTreeSet<MemberId>, BTreeSet<u8>) {
+    fn who_is_there(&self) -> (BTreeSet<MemberId>, BTreeSet<ServerId>) {
         let now_ms = self.shared.clock.elapsed_ms();
         // Whoever is silent for longer may be gone, and a vote must not be taken from another for its sake.
         let silence_ms = 2 * i64::from(self.election_ticks) * TICK_MS;
@@ -305,7 +305,12 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Looks at requests that wait: one at most becomes the aim, and the log refuses the others.
-    fn consider_reconfigs(&mut self, status: &Status, heard: &BTreeSet<MemberId>, waiting: &BTreeSet<u8>) {
+    fn consider_reconfigs(
+        &mut self,
+        status: &Status,
+        heard: &BTreeSet<MemberId>,
+        waiting: &BTreeSet<ServerId>,
+    ) {
         let features = self.shared.features;
         let (mut aim, mut refused) = (None, Vec::new());
         {
@@ -345,7 +350,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Who is not yet what it is to be, for who asks.
-    pub(super) fn changes(&self, status: &Status) -> Vec<(u8, MemberChange)> {
+    pub(super) fn changes(&self, status: &Status) -> Vec<(ServerId, MemberChange)> {
         let (wanted, strict) = self.wanted();
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();

@@ -25,10 +25,10 @@ use super::members::TICK_MS;
 use super::newcomer::founding_meta;
 pub(crate) use super::recovery_error::RecoveryError;
 use super::refill;
-use crate::config::{Config, EngineKind};
+use crate::config::{Config, EngineKind, ServerId};
 
 /// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
-const SERVER_ALONE: u8 = 1;
+const SERVER_ALONE: ServerId = 1;
 
 /// Most bytes of commands in one log entry; bounds what one cycle applies at once.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
@@ -202,7 +202,7 @@ fn ticks(ms: u32) -> u32 {
 }
 
 fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings {
-    let member = identity.member.unwrap_or(MemberId(u64::from(identity.server)));
+    let member = identity.member.unwrap_or(replica::first_member_of(identity.server));
     let mut settings = Settings::new(GROUP, member, identity.boot, seed);
     match &config.ensemble {
         None => settings.uncommitted_bytes_max = u64::MAX,

@@ -10,23 +10,20 @@ use consensus::membership::MembershipChange;
 use replica::peer::PeerMessage;
 
 use super::Driver;
-use crate::config::Servers;
+use crate::config::{ServerId, Servers};
 use crate::peers::Transport;
 
 /// A server that was heard of so recently under its old id is not replaced: somebody has started another one with its number.
 const ALIVE_MS: i64 = 2_000;
 
-/// Bits of an id that are the server's number; above them a count of its disks.
-const SERVER_BITS: u32 = 8;
-
 /// Servers that asked to be taken in.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    newcomers: BTreeMap<u8, Request>,
+    newcomers: BTreeMap<ServerId, Request>,
     /// When each member was last heard of, in ms of the server's clock. One that was replaced may go on speaking under its old id.
     heard_ms: BTreeMap<MemberId, i64>,
     /// When the connection of each server was last lost, by the same clock.
-    lost_ms: BTreeMap<u8, i64>,
+    lost_ms: BTreeMap<ServerId, i64>,
 }
 
 #[derive(Debug)]
@@ -42,7 +39,7 @@ struct Request {
 
 impl Roster {
     /// A server has asked: one without data, or one that was that member.
-    pub(super) fn newcomer(&mut self, server: u8, nonce: u64, was: Option<MemberId>, now_ms: i64) {
+    pub(super) fn newcomer(&mut self, server: ServerId, nonce: u64, was: Option<MemberId>, now_ms: i64) {
         let new = Request { nonce, was, asked_ms: now_ms, member: None };
         let request = self.newcomers.entry(server).or_insert(new);
         request.asked_ms = now_ms;
@@ -52,7 +49,7 @@ impl Roster {
     }
 
     /// Servers that have asked lately.
-    pub(super) fn waiting(&self, now_ms: i64) -> BTreeSet<u8> {
+    pub(super) fn waiting(&self, now_ms: i64) -> BTreeSet<ServerId> {
         let lately = self.newcomers.iter().filter(|(_, request)| now_ms - request.asked_ms <= ALIVE_MS);
         lately.map(|(server, _)| *server).collect()
     }
@@ -67,7 +64,7 @@ impl Roster {
     }
 
     /// The connection of a server has ended.
-    pub(super) fn lose(&mut self, server: u8, now_ms: i64) {
+    pub(super) fn lose(&mut self, server: ServerId, now_ms: i64) {
         self.lost_ms.insert(server, now_ms);
     }
 
@@ -88,7 +85,7 @@ impl Roster {
     }
 
     /// Which member this server was when it was last heard of.
-    pub(super) fn last_heard(&self, server: u8) -> Option<MemberId> {
+    pub(super) fn last_heard(&self, server: ServerId) -> Option<MemberId> {
         let of_server = self.heard_ms.iter().filter(|(member, _)| replica::server_of(**member) == server);
         of_server.max_by_key(|(_, ms)| **ms).map(|(member, _)| *member)
     }
@@ -110,7 +107,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn take_in_newcomer(&mut self, server: u8, status: &Status) {
+    fn take_in_newcomer(&mut self, server: ServerId, status: &Status) {
         let members = status.membership.voters.iter().chain(&status.membership.learners).copied();
         let present = members.filter(|member| replica::server_of(*member) == server).max();
         let founder = self.identity.founders.iter().find(|founder| {
@@ -118,7 +115,12 @@ impl<T: Transport> Driver<T> {
                 && self.roster.newcomers.get(&server).is_some_and(|request| request.nonce == founder.nonce)
         });
         let was = self.roster.newcomers.get(&server).and_then(|request| request.was);
-        let next = self.next_id(server, present.max(was));
+        let Some(next) = self.next_id(server, present.max(was)) else {
+            tracing::warn!(
+                "server.{server} is not taken in: it has had as many disks as one server can have; give it another number (myid)"
+            );
+            return;
+        };
         let Some(request) = self.roster.newcomers.get_mut(&server) else { return };
         let is_present = request.was.is_some() && request.was == present;
         if founder.is_some() || is_present {
@@ -160,13 +162,13 @@ impl<T: Transport> Driver<T> {
         self.change_members(change);
     }
 
-    /// An id that no member has had.
-    fn next_id(&self, server: u8, used: Option<MemberId>) -> MemberId {
+    /// An id that no member has had; none if the server has had all of its ids.
+    fn next_id(&self, server: ServerId, used: Option<MemberId>) -> Option<MemberId> {
         let known = self.shared.machine.read().members().ids.get(&server).map(|id| MemberId(*id));
         let founders = self.identity.founders.iter().map(|founder| founder.member);
         let of_server = founders.filter(|member| replica::server_of(*member) == server);
         let highest = of_server.chain(known).chain(used).max();
-        highest.map_or(MemberId(u64::from(server)), next_disk)
+        highest.map_or(Some(replica::first_member_of(server)), replica::next_member_of)
     }
 
     /// Begins a change; if another one is under way it is tried again at the next look.
@@ -178,20 +180,9 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-/// An id for the next disk of the same server.
-fn next_disk(member: MemberId) -> MemberId {
-    MemberId(member.0 + (1 << SERVER_BITS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_next_disk_of_a_server_is_another_member_of_the_same_number() {
-        let next = next_disk(next_disk(MemberId(3)));
-        assert_eq!((next, replica::server_of(next)), (MemberId(0x203), 3));
-    }
 
     #[test]
     fn whoever_is_silent_or_has_lost_its_connection_is_not_there() {
@@ -210,9 +201,9 @@ mod tests {
     fn another_disk_of_a_server_asks_anew() {
         let mut roster = Roster::default();
         roster.newcomer(2, 10, None, 0);
-        roster.newcomers.get_mut(&2).unwrap().member = Some(MemberId(258));
+        roster.newcomers.get_mut(&2).unwrap().member = Some(replica::first_member_of(2));
         roster.newcomer(2, 10, None, 0);
-        assert_eq!(roster.newcomers[&2].member, Some(MemberId(258)));
+        assert_eq!(roster.newcomers[&2].member, Some(replica::first_member_of(2)));
         roster.newcomer(2, 11, None, 0);
         assert_eq!(roster.newcomers[&2].member, None);
     }

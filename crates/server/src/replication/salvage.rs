@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use consensus::engine::Start;
-use consensus::entry::{Entry, EntryKind, MemberId, Position};
+use consensus::entry::{Entry, EntryKind, Position};
 use consensus::membership::{MembershipChange, SnapshotMeta};
 use replica::peer::Founder;
 use state::change::Ignore;
@@ -19,7 +19,7 @@ use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 use super::GROUP;
 use super::identity::{Identity, IdentityError, cluster_of};
 use super::recovery::{self, Files, Opened, RecoveryError, put_meta};
-use crate::config::Config;
+use crate::config::{Config, ServerId};
 
 /// Znodes written at once.
 const SLICE_NODES: usize = 10_000;
@@ -28,7 +28,7 @@ const SLICE_NODES: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its number.
-    pub server: u8,
+    pub server: ServerId,
     /// Names the cluster its data belong to.
     pub cluster: u64,
     /// Its last entry, agreed or not: of several servers that are left, the one where (`term`, `index`) is highest has all that was
@@ -89,7 +89,7 @@ pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, Salvag
     let found = take_in(&mut opened)?;
     let Opened { mut machine, start, identity, mut log, snapshot_dir, data_dir } = opened;
     let disk = &files.disk;
-    let founder = Founder { member: MemberId(u64::from(identity.server)), nonce: disk.entropy() };
+    let founder = Founder { member: replica::first_member_of(identity.server), nonce: disk.entropy() };
     // A position that no entry has had: nothing of the old log can be taken for what follows.
     let term = found.term.max(start.hard_state.term);
     let position = Position { term, index: found.index + 1 };

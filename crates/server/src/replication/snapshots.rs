@@ -17,7 +17,7 @@ use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 use super::GROUP;
 use super::loans::{LENT_BYTES_MAX, Loans};
 use super::recovery::{Files, put_meta};
-use crate::config::limits;
+use crate::config::{ServerId, limits};
 use crate::inbox::Errand;
 use crate::shared::Shared;
 
@@ -121,7 +121,7 @@ impl Snapshots {
     }
 
     /// Another member fetches one.
-    pub(super) fn lend(&mut self, server: u8, name: SnapshotName, now_ms: i64) {
+    pub(super) fn lend(&mut self, server: ServerId, name: SnapshotName, now_ms: i64) {
         self.loans.lend(server, name, now_ms);
     }
 

@@ -10,6 +10,7 @@ use replica::peer::{PeerMessage, SnapshotId};
 use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
 
 use super::{Driver, Fatal, GROUP, recovery};
+use crate::config::ServerId;
 use crate::peers::Transport;
 
 /// Longest snapshot file taken from another member.
@@ -17,7 +18,7 @@ const FILE_BYTES_MAX: u64 = 64 << 30;
 
 /// A snapshot being fetched.
 pub(super) struct Fetching {
-    from: u8,
+    from: ServerId,
     /// The least index worth fetching.
     index_min: u64,
     /// What has come, once something has.
@@ -77,7 +78,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another member wants a piece of a snapshot: of the one named if it is still there, else of the newest, if that is new enough.
-    pub(super) fn give_chunk(&mut self, to: u8, wanted: SnapshotId, offset: u64) {
+    pub(super) fn give_chunk(&mut self, to: ServerId, wanted: SnapshotId, offset: u64) {
         let chunk = self.read_chunk(to, wanted, offset).unwrap_or_else(|e| {
             tracing::warn!("a snapshot for server.{to}: {e}");
             None
@@ -91,7 +92,7 @@ impl<T: Transport> Driver<T> {
 
     fn read_chunk(
         &mut self,
-        to: u8,
+        to: ServerId,
         wanted: SnapshotId,
         offset: u64,
     ) -> Result<Option<PeerMessage>, SnapshotError> {
@@ -116,7 +117,7 @@ impl<T: Transport> Driver<T> {
     /// A piece has come.
     pub(super) fn take_chunk(
         &mut self,
-        from: u8,
+        from: ServerId,
         snapshot: SnapshotId,
         length: u64,
         offset: u64,
@@ -158,7 +159,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another member got a damaged snapshot from here. If that is the newest there is, it would get it again and again.
-    pub(super) fn hear_damaged(&mut self, from: u8, damaged: SnapshotId) {
+    pub(super) fn hear_damaged(&mut self, from: ServerId, damaged: SnapshotId) {
         let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), GROUP)
             .ok()
             .and_then(|names| names.first().map(id));

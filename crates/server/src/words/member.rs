@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use state::members::text_of;
 
-use crate::config::{Config, Servers};
+use crate::config::{Config, ServerId, Servers};
 use crate::facts::{Facts, FollowerFacts, MemberFacts, MemberRole, ServerState};
 
 /// What stands for a missing number of a server.
@@ -48,9 +48,9 @@ pub(crate) fn proposal_sizes(facts: &Facts) -> [i64; 3] {
 
 fn write_member(out: &mut String, member: &MemberFacts) -> std::fmt::Result {
     let MemberFacts { server, engine, term, starts, log, .. } = member;
-    let list = |servers: &[u8]| match servers {
+    let list = |servers: &[ServerId]| match servers {
         [] => NOBODY.to_owned(),
-        _ => servers.iter().map(u8::to_string).collect::<Vec<_>>().join(","),
+        _ => servers.iter().map(ServerId::to_string).collect::<Vec<_>>().join(","),
     };
     writeln!(out, "Server id: {server}")?;
     writeln!(out, "Member id: {}", or_nobody(member.member))?;

@@ -3,7 +3,7 @@
 use wire::code::ErrorCode;
 use wire::record::Reconfig;
 
-use super::{Configuration, Member, Servers, servers_of, text_of};
+use super::{Configuration, Member, ServerId, Servers, parse_server_id, servers_of, text_of};
 
 /// Most servers of one ensemble.
 const SERVERS_MAX: usize = 64;
@@ -61,10 +61,10 @@ fn parts(list: Option<&str>) -> impl Iterator<Item = &str> {
 }
 
 /// One `server.N=…`. Groups and weights, which are lines of their own in ZooKeeper, are not supported.
-pub(super) fn parse_line(line: &str) -> Result<(u8, Member), ErrorCode> {
+pub(super) fn parse_line(line: &str) -> Result<(ServerId, Member), ErrorCode> {
     let (key, value) = line.split_once('=').ok_or(ErrorCode::BadArguments)?;
-    let number = key.trim().strip_prefix("server.").and_then(|number| number.parse::<u8>().ok());
-    let number = number.filter(|number| *number >= 1).ok_or(ErrorCode::BadArguments)?;
+    let number = key.trim().strip_prefix("server.").and_then(parse_server_id);
+    let number = number.ok_or(ErrorCode::BadArguments)?;
     let member = value.trim().parse().map_err(|_| ErrorCode::BadArguments)?;
     Ok((number, member))
 }
@@ -123,7 +123,13 @@ mod tests {
         ] {
             assert_eq!(ask(joining, leaving, members, -1), Ok(expected), "{joining} {leaving} {members:?}");
         }
-        assert_eq!(ask("", "", None, 0x1_0000_0000), Ok(both));
+        assert_eq!(ask("", "", None, 0x1_0000_0000), Ok(both.clone()));
+        for number in [0, 256, 999, 1_048_575] {
+            let joining = format!("server.{number}=c:1:2:observer;3");
+            let line = format!("server.{number}=c:1:2:observer;0.0.0.0:3\n");
+            let all = if number == 0 { line + &both } else { both.clone() + &line };
+            assert_eq!(ask(&joining, "", None, -1), Ok(all), "{number}");
+        }
     }
 
     #[test]
@@ -134,7 +140,8 @@ mod tests {
             ("server.4=d:1:2:participant", "", None, -1, BadArguments),
             ("server.4=d:participant;3", "", None, -1, BadArguments),
             ("x", "", None, -1, BadArguments),
-            ("server.300=d:1:2;3", "", None, -1, BadArguments),
+            ("server.1048576=d:1:2;3", "", None, -1, BadArguments),
+            ("server.-1=d:1:2;3", "", None, -1, BadArguments),
             ("server.4=a:1:9;3", "", None, -1, BadArguments),
             ("", "x", None, -1, MarshallingError),
             ("", "2", None, -1, BadArguments),

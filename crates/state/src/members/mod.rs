@@ -8,16 +8,21 @@
 
 mod change;
 mod entry;
+mod number;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 pub use change::plan;
 pub use entry::{Member, bracketed};
+pub use number::{
+    MEMBER_ID_LIMIT, SERVER_ID_MAX, ServerId, disk_of_id, first_member_id, next_member_id, parse_server_id,
+    server_of_id,
+};
 use wire::jute::{Malformed, Put, Reader};
 
-/// The servers of an ensemble, by their numbers (1 to 255).
-pub type Servers = BTreeMap<u8, Member>;
+/// The servers of an ensemble, by their numbers.
+pub type Servers = BTreeMap<ServerId, Member>;
 
 /// The lines `server.N=…` of a configuration, each ended.
 pub fn text_of(servers: &Servers) -> String {
@@ -85,7 +90,7 @@ pub struct Members {
     /// The one that the leader works towards, if there is one.
     pub aim: Option<Aim>,
     /// The highest id that a member of each server number has had. Ids are never used again: a member is known by what it promised.
-    pub ids: BTreeMap<u8, u64>,
+    pub ids: BTreeMap<ServerId, u64>,
 }
 
 impl Members {
@@ -96,8 +101,7 @@ impl Members {
 
     /// Takes note of an id in use.
     pub fn note_id(&mut self, id: u64) {
-        let server = (id & 0xFF) as u8;
-        let highest = self.ids.entry(server).or_insert(id);
+        let highest = self.ids.entry(server_of_id(id)).or_insert(id);
         *highest = id.max(*highest);
     }
 
@@ -150,10 +154,14 @@ mod tests {
             aim: Some(aim),
             ids: BTreeMap::new(),
         };
-        for id in [3, 0x103, 2, 0x203, 0x103] {
+        let disk = |server, disk: u64| first_member_id(server) + (disk - 1) * (1 << 20);
+        for id in [disk(3, 1), disk(3, 2), disk(2, 1), disk(3, 3), disk(3, 2), disk(0, 1), disk(256, 1)] {
             members.note_id(id);
         }
-        assert_eq!(members.ids, BTreeMap::from([(2, 2), (3, 0x203)]));
+        assert_eq!(
+            members.ids,
+            BTreeMap::from([(0, disk(0, 1)), (2, disk(2, 1)), (3, disk(3, 3)), (256, disk(256, 1))])
+        );
         for members in [members, Members::default()] {
             let mut bytes = Vec::new();
             members.put(&mut bytes);

@@ -5,7 +5,7 @@
 //!
 //! kind 1  head      magic "OSTS" | version u8 (2) | last zxid i64 | has key u8 (0 or 1) | [cluster key, 32 bytes]
 //!                   | members, see `members::Members::put`; version 1 ends before them and can be read
-//! kind 2  sessions  (id i64 | timeout_ms i32 | home u8)*
+//! kind 2  sessions  (id i64 | timeout_ms i32 | home u32)*
 //! kind 3  ACLs      (id u32 | length u32 | jute vector<ACL>)*
 //! kind 4  quotas    (path ustring | count i64 | bytes i64 | hides data u8)*
 //! kind 5  nodes     node image*, see `tree::NodeImage`; parents before children

@@ -1,6 +1,7 @@
 //! Several `server.N`.
 
 use super::*;
+use crate::config::ServerId;
 
 const THREE: &str =
     "initLimit=10\nsyncLimit=5\nserver.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n";
@@ -28,7 +29,7 @@ fn an_ensemble_is_read_whole() {
         server.3=[::1]:2890:3890\nserver.4=zoo4:2888:3888:observer\n";
     let loaded = load_text(&format!("dataDir=/d\n{lines}"), &[("/d/myid", "4")], &[]).unwrap();
     let ensemble = loaded.config.ensemble.unwrap();
-    let addresses = |id: u8| ensemble.members[&id].addresses.clone();
+    let addresses = |id: ServerId| ensemble.members[&id].addresses.clone();
     assert_eq!(ensemble.members.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(addresses(1), [("zoo1".to_owned(), 2888)]);
     assert_eq!(addresses(2), [("zoo2".to_owned(), 2888), ("10.0.0.2".to_owned(), 2889)]);
@@ -110,7 +111,7 @@ fn what_an_ensemble_cannot_be_is_refused() {
 
 #[test]
 fn a_bad_myid_is_told_once() {
-    assert_eq!(shown(load(THREE, "x")), ["/d/myid: myid = x: must be a whole number from 1 to 255"]);
+    assert_eq!(shown(load(THREE, "x")), ["/d/myid: myid = x: must be a whole number from 0 to 1048575"]);
 }
 
 #[test]
@@ -123,8 +124,9 @@ fn heartbeats_just_often_enough_are_accepted() {
 #[test]
 fn numbers_of_servers_that_help_nobody_are_noted() {
     let limits = "initLimit=10\nsyncLimit=5\n";
-    let servers = |voters: u8, observers: u8| -> String {
-        let line = |n: u8| format!("server.{n}=h{n}:1:2{}\n", if n > voters { ":observer" } else { "" });
+    let servers = |voters: ServerId, observers: ServerId| -> String {
+        let line =
+            |n: ServerId| format!("server.{n}=h{n}:1:2{}\n", if n > voters { ":observer" } else { "" });
         (1..=voters + observers).map(line).collect()
     };
     let shown = |voters, observers| warnings(&format!("{limits}{}", servers(voters, observers)));

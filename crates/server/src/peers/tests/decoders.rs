@@ -33,9 +33,14 @@ fn some_greeting() -> impl Strategy<Value = Greeting> {
     let engine = prop_oneof![Just(EngineKind::Raft), Just(EngineKind::Paxos)];
     let reasons = [Reason::Version, Reason::Cluster, Reason::Engine, Reason::Addressee, Reason::Stranger];
     let verdict = prop::option::of(prop::sample::select(reasons.to_vec()));
-    (any::<(u8, u8, u64, u64)>(), engine, verdict).prop_map(|((from, to, cluster, boot), engine, verdict)| {
-        Greeting { from, to, hello: Hello { cluster, engine, boot }, verdict }
-    })
+    (any::<(u32, u32, u64, u64)>(), engine, verdict).prop_map(
+        |((from, to, cluster, boot), engine, verdict)| Greeting {
+            from,
+            to,
+            hello: Hello { cluster, engine, boot },
+            verdict,
+        },
+    )
 }
 
 proptest! {
@@ -119,7 +124,7 @@ fn lengths_are_bounded_and_zeros_are_no_frames() {
 fn the_bytes_stay_as_they_are() {
     let hello = Hello { cluster: 0x0102, engine: EngineKind::Paxos, boot: 3 };
     let greeting = Greeting { from: 1, to: 2, hello, verdict: Some(Reason::Engine) };
-    let fixed = [&b"ostlpeer"[..], &[0, 1, 1, 2, 0, 18]].concat();
+    let fixed = [&b"ostlpeer"[..], &[0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 18]].concat();
     let body = [0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 3, 2, 3];
     let start = [&fixed[..], &body].concat();
     let checksum = crc32c::crc32c(&start).to_be_bytes();

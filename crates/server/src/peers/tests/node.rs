@@ -10,6 +10,7 @@ use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
 
 use super::*;
+use crate::config::ServerId;
 
 const FIRST_TOKEN: usize = 100;
 /// Far longer than anything takes on a slow machine; only a test that fails waits for it.
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) struct Node {
     pub(super) links: Links,
     pub(super) news: Vec<LinkNews>,
-    pub(super) frames: Vec<(u8, Bytes)>,
+    pub(super) frames: Vec<(ServerId, Bytes)>,
     /// What the links are told the time is.
     pub(super) clock_ms: i64,
     /// Since when the clock runs; `None`: the test moves it.
@@ -28,7 +29,7 @@ pub(super) struct Node {
 
 impl Node {
     /// Listens at its own place among the members.
-    pub(super) fn start(me: u8, hello: Hello, members: &BTreeMap<u8, Member>) -> Node {
+    pub(super) fn start(me: ServerId, hello: Hello, members: &BTreeMap<ServerId, Member>) -> Node {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(1)).unwrap());
         let listen = SocketAddr::from(([127, 0, 0, 1], members[&me].addresses[0].1));
@@ -60,7 +61,7 @@ impl Node {
     }
 
     /// The peers that were said to be up, in order.
-    pub(super) fn ups(&self) -> Vec<u8> {
+    pub(super) fn ups(&self) -> Vec<ServerId> {
         let up = |news: &LinkNews| match news {
             LinkNews::Up { peer, .. } => Some(*peer),
             _ => None,
@@ -88,7 +89,7 @@ pub(super) fn hello(cluster: u64, boot: u64) -> Hello {
 }
 
 /// Members at ports of this machine.
-pub(super) fn members(ports: &[(u8, u16)]) -> BTreeMap<u8, Member> {
+pub(super) fn members(ports: &[(ServerId, u16)]) -> BTreeMap<ServerId, Member> {
     let member = |port| Member { addresses: vec![("127.0.0.1".to_owned(), port)], ..Member::default() };
     ports.iter().map(|(id, port)| (*id, member(*port))).collect()
 }

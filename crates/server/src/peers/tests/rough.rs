@@ -71,7 +71,7 @@ fn bytes_that_are_no_greeting_end_the_connection() {
     damaged[20] ^= 1;
     let (mut a, port, _) = alone();
     for (count, bad) in
-        [b"ruok".to_vec(), damaged, b"ostlpeer\0\x01\x02\x01\xff\xff".to_vec()].iter().enumerate()
+        [b"ruok".to_vec(), damaged, b"ostlpeer\0\x01\0\0\0\x02\0\0\0\x01\xff\xff".to_vec()].iter().enumerate()
     {
         let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stranger.write_all(bad).unwrap();
@@ -80,7 +80,7 @@ fn bytes_that_are_no_greeting_end_the_connection() {
     }
     // A greeting that never ends, of a version that could have a long one.
     let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stranger.write_all(b"ostlpeer\0\x09\x02\x01\xff\xff").unwrap();
+    stranger.write_all(b"ostlpeer\0\x09\0\0\0\x02\0\0\0\x01\xff\xff").unwrap();
     stranger.write_all(&[0; 70_000]).unwrap();
     until(&mut [&mut a], "it is closed", |nodes| nodes[0].links.counts().malformed == 4);
     assert!(a.news.is_empty(), "nobody is told of strangers: {:?}", a.news);

@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::config::ServerId;
 
 /// Runs two servers that were told these members until both know that they do not belong together, and says why.
-fn refusal(hellos: [Hello; 2], told: [&[(u8, u16)]; 2]) -> [Vec<LinkNews>; 2] {
+fn refusal(hellos: [Hello; 2], told: [&[(ServerId, u16)]; 2]) -> [Vec<LinkNews>; 2] {
     let mut a = Node::start(told[0][0].0, hellos[0], &members(told[0]));
     let mut b = Node::start(told[1][0].0, hellos[1], &members(told[1]));
     let knows = |node: &Node, of_dialled| {
@@ -23,7 +24,7 @@ fn refusal(hellos: [Hello; 2], told: [&[(u8, u16)]; 2]) -> [Vec<LinkNews>; 2] {
     [a.news, b.news]
 }
 
-fn refused(peer: u8, reason: Reason, dialled: bool) -> LinkNews {
+fn refused(peer: ServerId, reason: Reason, dialled: bool) -> LinkNews {
     LinkNews::Refused { peer, reason, dialled }
 }
 
@@ -95,8 +96,8 @@ fn a_server_that_learns_its_cluster_leaves_the_others() {
 }
 
 /// A greeting of version 9, whose body is longer.
-fn greeting_of_the_future(from: u8, to: u8) -> Vec<u8> {
-    let fixed = [&b"ostlpeer"[..], &[0, 9, from, to, 0, 40]].concat();
+fn greeting_of_the_future(from: ServerId, to: ServerId) -> Vec<u8> {
+    let fixed = [&b"ostlpeer"[..], &[0, 9], &from.to_be_bytes(), &to.to_be_bytes(), &[0, 40]].concat();
     let start = [&fixed[..], &[0x55; 40]].concat();
     [&start[..], &crc32c::crc32c(&start).to_be_bytes()].concat()
 }

@@ -8,6 +8,7 @@ use wire::opcode::Opcode;
 use wire::record::ReplyHeader;
 
 use super::ensemble::{ENGINES, STEP_US, Trio, Wire, create, read, sync};
+use crate::config::ServerId;
 use crate::simulation::{Member, Readiness};
 
 /// A flush that is slow, and still shorter than an election.
@@ -18,12 +19,12 @@ const MANY: i32 = 400;
 
 /// A client of one server.
 struct Client {
-    at: u8,
+    at: ServerId,
     wire: Wire,
 }
 
 impl Trio {
-    fn slow_down(&self, server: u8, flush_us: u64) {
+    fn slow_down(&self, server: ServerId, flush_us: u64) {
         let time = Arc::clone(&self.time);
         self.disks[&server].on_sync(move || time.advance_us(flush_us));
     }
@@ -52,7 +53,7 @@ impl Trio {
         panic!("no answer within 10 s");
     }
 
-    fn client(&mut self, at: u8) -> Client {
+    fn client(&mut self, at: ServerId) -> Client {
         let (wire, ..) = self.connect(at, None);
         Client { at, wire }
     }
@@ -65,7 +66,7 @@ impl Trio {
         (0..us / STEP_US).for_each(|_| self.step());
     }
 
-    fn handovers(&self, server: u8) -> u64 {
+    fn handovers(&self, server: ServerId) -> u64 {
         self.members[&server].facts().handovers
     }
 }
@@ -170,7 +171,7 @@ fn a_follower_with_a_slow_disk_changes_nothing() {
 }
 
 /// Lets the disk take nothing more than it has.
-fn fill_up(trio: &Trio, server: u8) {
+fn fill_up(trio: &Trio, server: ServerId) {
     trio.disks[&server].set_capacity_bytes(0);
 }
 

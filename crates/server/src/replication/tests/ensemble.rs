@@ -15,7 +15,7 @@ use wire::opcode::Opcode;
 use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
 
 use crate::clock::ManualTime;
-use crate::config::{self, CommandLine, Config, EngineKind, Ensemble};
+use crate::config::{self, CommandLine, Config, EngineKind, Ensemble, ServerId};
 use crate::facts::{FollowerState, MemberFacts, ServerState};
 use crate::simulation::{Member, Readiness, Socket};
 
@@ -97,12 +97,12 @@ impl Wire {
 
 pub(super) struct Trio {
     pub(super) time: Arc<ManualTime>,
-    pub(super) configs: BTreeMap<u8, Config>,
-    pub(super) disks: BTreeMap<u8, SimDisk>,
-    pub(super) members: BTreeMap<u8, Member>,
-    pub(super) clients: Vec<(u8, usize, Wire)>,
+    pub(super) configs: BTreeMap<ServerId, Config>,
+    pub(super) disks: BTreeMap<ServerId, SimDisk>,
+    pub(super) members: BTreeMap<ServerId, Member>,
+    pub(super) clients: Vec<(ServerId, usize, Wire)>,
     /// Frames that vanish, by sender, receiver and length.
-    pub(super) loses: Box<dyn Fn(u8, u8, usize) -> bool>,
+    pub(super) loses: Box<dyn Fn(ServerId, ServerId, usize) -> bool>,
 }
 
 impl Trio {
@@ -132,13 +132,13 @@ impl Trio {
         self.start(server);
     }
 
-    pub(super) fn start(&mut self, server: u8) {
+    pub(super) fn start(&mut self, server: ServerId) {
         let disk = Arc::new(self.disks[&server].clone());
         let member = Member::start(disk, self.configs[&server].clone(), &self.time).expect("it starts");
         self.members.insert(server, member);
     }
 
-    pub(super) fn crash(&mut self, server: u8) {
+    pub(super) fn crash(&mut self, server: ServerId) {
         self.members.remove(&server);
         self.disks[&server].crash();
         self.members.values_mut().for_each(|member| member.unlinked(server));
@@ -152,7 +152,7 @@ impl Trio {
     /// The same, with so much time.
     pub(super) fn step_by(&mut self, us: u64) {
         self.time.advance_us(us);
-        let mut frames: Vec<(u8, u8, Bytes)> = Vec::new();
+        let mut frames: Vec<(ServerId, ServerId, Bytes)> = Vec::new();
         for (server, member) in &mut self.members {
             let clients = self.clients.iter().filter(|(at, ..)| at == server);
             let ready = Readiness { readable: true, writable: true, read_closed: false };
@@ -183,7 +183,7 @@ impl Trio {
         panic!("{what}: not within 10 s");
     }
 
-    pub(super) fn leader(&self) -> Option<u8> {
+    pub(super) fn leader(&self) -> Option<ServerId> {
         let leads = |member: &Member| member.role().role == Role::Leader && member.is_serving();
         self.members.iter().find(|(_, member)| leads(member)).map(|(server, _)| *server)
     }
@@ -192,7 +192,11 @@ impl Trio {
         self.members.values().all(Member::is_serving)
     }
 
-    pub(super) fn connect(&mut self, server: u8, session: Option<(i64, Vec<u8>)>) -> (Wire, i64, Vec<u8>) {
+    pub(super) fn connect(
+        &mut self,
+        server: ServerId,
+        session: Option<(i64, Vec<u8>)>,
+    ) -> (Wire, i64, Vec<u8>) {
         let wire = self.greet(server, session, false);
         let frame = self.answer(&wire);
         let response = ConnectResponse::decode(&mut Reader::new(&frame)).unwrap();
@@ -201,7 +205,12 @@ impl Trio {
     }
 
     /// Connects and says who is there.
-    pub(super) fn greet(&mut self, server: u8, session: Option<(i64, Vec<u8>)>, read_only: bool) -> Wire {
+    pub(super) fn greet(
+        &mut self,
+        server: ServerId,
+        session: Option<(i64, Vec<u8>)>,
+        read_only: bool,
+    ) -> Wire {
         let wire = Wire::default();
         let slot = self.members.get_mut(&server).unwrap().accept(Box::new(wire.clone())).unwrap();
         self.clients.push((server, slot, wire.clone()));
@@ -249,11 +258,11 @@ impl Trio {
 }
 
 /// A server of that number.
-pub(super) fn member(n: u8) -> config::Member {
-    format!("10.0.0.{n}:2888:3888;2181").parse().expect("a server")
+pub(super) fn member(n: ServerId) -> config::Member {
+    format!("10.{}.{}.{}:2888:3888;2181", n >> 16, (n >> 8) & 0xFF, n & 0xFF).parse().expect("a server")
 }
 
-pub(super) fn config_of(server: u8, engine: EngineKind) -> Config {
+pub(super) fn config_of(server: ServerId, engine: EngineKind) -> Config {
     let command_line = CommandLine { data_dir: Some(PathBuf::from("/data")), ..CommandLine::default() };
     let mut config = config::load(&command_line).expect("a valid configuration").config;
     config.server_id = server;
@@ -302,7 +311,7 @@ fn a_write_at_a_follower_is_seen_everywhere() {
     for engine in ENGINES {
         let mut ensemble = Trio::new(engine);
         ensemble.until("all serve", Trio::all_serve);
-        for (xid, server) in (1..=3u8).enumerate() {
+        for (xid, server) in (1..=3).enumerate() {
             let (wire, ..) = ensemble.connect(server, None);
             let path = format!("/of-{server}");
             let (header, _) = ensemble.call(&wire, xid as i32 + 1, Opcode::Create, &create(&path, 0));
@@ -393,11 +402,11 @@ fn a_new_ensemble_waits_for_all_of_its_voters() {
 }
 
 /// What that server says of itself.
-pub(super) fn facts(ensemble: &Trio, server: u8) -> MemberFacts {
+pub(super) fn facts(ensemble: &Trio, server: ServerId) -> MemberFacts {
     ensemble.members[&server].facts().member.expect("it is one of several")
 }
 
-fn state_of(ensemble: &Trio, leader: u8, other: u8) -> FollowerState {
+fn state_of(ensemble: &Trio, leader: ServerId, other: ServerId) -> FollowerState {
     let leading = facts(ensemble, leader).leading.expect("it leads");
     leading.followers.iter().find(|follower| follower.server == other).expect("a member").state
 }

@@ -10,12 +10,12 @@ use wire::opcode::Opcode;
 use wire::record::{GetDataReply, Reconfig};
 
 use super::ensemble::{ENGINES, Trio, Wire, config_of, create, member, read};
-use crate::config::{Config, EngineKind, Servers};
+use crate::config::{Config, EngineKind, ServerId, Servers};
 use crate::replication::GROUP;
 use crate::simulation::Member;
 
 /// A server of an ensemble of these, which may change; everybody may change it.
-fn changeable(server: u8, engine: EngineKind, servers: &[u8]) -> Config {
+fn changeable(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config {
     let mut config = config_of(server, engine);
     config.requests.reconfig = true;
     config.requests.standalone = false;
@@ -25,11 +25,11 @@ fn changeable(server: u8, engine: EngineKind, servers: &[u8]) -> Config {
     config
 }
 
-fn servers_of(servers: &[u8]) -> Servers {
+fn servers_of(servers: &[ServerId]) -> Servers {
     servers.iter().map(|server| (*server, member(*server))).collect()
 }
 
-fn change(joining: &[u8], leaving: &str) -> Vec<u8> {
+fn change(joining: &[ServerId], leaving: &str) -> Vec<u8> {
     let joining: Vec<_> = joining.iter().map(|n| format!("server.{n}={}", member(*n))).collect();
     let joining = joining.join(",");
     let mut body = Vec::new();
@@ -44,7 +44,13 @@ fn change(joining: &[u8], leaving: &str) -> Vec<u8> {
 }
 
 impl Trio {
-    fn reconfig(&mut self, wire: &Wire, xid: i32, joining: &[u8], leaving: &str) -> Result<String, i32> {
+    fn reconfig(
+        &mut self,
+        wire: &Wire,
+        xid: i32,
+        joining: &[ServerId],
+        leaving: &str,
+    ) -> Result<String, i32> {
         let (header, body) = self.call(wire, xid, Opcode::Reconfig, &change(joining, leaving));
         if header.err != 0 {
             return Err(header.err);
@@ -53,14 +59,14 @@ impl Trio {
         Ok(String::from_utf8(reply.data.unwrap().to_vec()).unwrap())
     }
 
-    fn voters(&mut self, server: u8) -> Vec<u8> {
+    fn voters(&mut self, server: ServerId) -> Vec<ServerId> {
         let status = self.members.get_mut(&server).unwrap().status();
         let mut voters: Vec<_> = status.membership.voters.iter().map(|m| replica::server_of(*m)).collect();
         voters.sort_unstable();
         voters
     }
 
-    fn until_voters(&mut self, server: u8, expected: &[u8]) {
+    fn until_voters(&mut self, server: ServerId, expected: &[ServerId]) {
         for _ in 0..5_000 {
             if self.voters(server) == expected {
                 return;
@@ -70,9 +76,40 @@ impl Trio {
         panic!("{:?} vote, not {expected:?}, after 10 s", self.voters(server));
     }
 
-    fn write_through(&mut self, server: u8, path: &str) {
+    fn write_through(&mut self, server: ServerId, path: &str) {
         let (wire, ..) = self.connect(server, None);
         assert_eq!(self.call(&wire, 1, Opcode::Create, &create(path, 0)).0.err, 0, "{path}");
+    }
+}
+
+/// Counting roles and pod ordinals begin with 0, and others write a part of an address. The number stands in every session's home, in the
+/// greeting between servers and in the id of the member, where 0 would be nobody.
+#[test]
+fn servers_may_have_the_number_zero_and_high_ones() {
+    for engine in ENGINES {
+        let numbers = [0, 1, 300, 1_048_574];
+        let configs = numbers[..3].iter().map(|server| changeable(*server, engine, &numbers[..3]));
+        let mut ensemble = Trio::of(configs);
+        ensemble.until("all serve", Trio::all_serve);
+        ensemble.add(changeable(1_048_574, engine, &numbers));
+        let (wire, ..) = ensemble.connect(0, None);
+        ensemble.reconfig(&wire, 1, &[1_048_574], "").unwrap();
+        ensemble.until_voters(0, &numbers);
+        for server in numbers {
+            ensemble.write_through(server, &format!("/of-{server}"));
+        }
+        // Every one of them can lead, and comes back with another disk.
+        for server in numbers {
+            ensemble.crash(server);
+            let rest: Vec<_> = ensemble.members.keys().copied().collect();
+            ensemble.until("another leads", |e| e.leader().is_some_and(|leader| leader != server));
+            ensemble.write_through(rest[0], &format!("/without-{server}"));
+            ensemble.disks.insert(server, SimDisk::new(77));
+            ensemble.start(server);
+            ensemble.until("it is taken in", |e| e.members[&server].is_serving());
+            ensemble.until_voters(rest[0], &numbers);
+            ensemble.write_through(server, &format!("/again-{server}"));
+        }
     }
 }
 
@@ -148,7 +185,7 @@ fn a_leader_that_is_removed_hands_over_and_answers() {
         assert!(ensemble.reconfig(&wire, 1, &[], &leader.to_string()).is_ok(), "{engine}");
         ensemble.until("another leads", |e| e.leader().is_some_and(|new| new != leader));
         let new = ensemble.leader().unwrap();
-        let rest: Vec<u8> = (1..=3).filter(|server| *server != leader).collect();
+        let rest: Vec<ServerId> = (1..=3).filter(|server| *server != leader).collect();
         ensemble.until_voters(new, &rest);
         ensemble.crash(leader);
         ensemble
@@ -190,7 +227,7 @@ fn a_session_that_asks_for_more_behind_a_change_is_answered_in_its_order() {
         for server in [leader, leader % 3 + 1] {
             let (wire, ..) = ensemble.connect(server, None);
             let leaving = if server == leader { "" } else { "4" };
-            let joining: &[u8] = if server == leader { &[4] } else { &[] };
+            let joining: &[ServerId] = if server == leader { &[4] } else { &[] };
             let path = format!("/behind-{server}");
             let send = |xid: i32, opcode: Opcode, body: &[u8]| {
                 wire.send(|out| {
@@ -318,7 +355,7 @@ fn the_version_in_the_answer_is_the_version_in_force() {
 }
 
 /// Says something to the server as another one.
-fn tell(ensemble: &mut Trio, to: u8, from: u8, message: &PeerMessage) {
+fn tell(ensemble: &mut Trio, to: ServerId, from: ServerId, message: &PeerMessage) {
     let mut frame = Vec::new();
     message.put(GROUP, &mut frame);
     ensemble.members.get_mut(&to).unwrap().receive(from, frame.into()).expect("it goes on");
@@ -494,7 +531,7 @@ fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
         let (wire, ..) = ensemble.connect(4, None);
         assert!(ensemble.reconfig(&wire, 1, &[], "4").is_ok(), "{engine}");
         assert_eq!(ensemble.voters(4), [1, 2, 3, 4], "{engine}: it is answered before the leader has gone");
-        let configured = |e: &Trio, server: u8| e.members[&server].machine().members().current.clone();
+        let configured = |e: &Trio, server: ServerId| e.members[&server].machine().members().current.clone();
         let agreed = configured(&ensemble, 4);
         ensemble
             .until("all know what is configured", |e| (1..=3).all(|server| configured(e, server) == agreed));

@@ -7,7 +7,7 @@ use storage::disk::{Disk as _, Fault, SimDisk};
 use wire::opcode::Opcode;
 
 use super::ensemble::{ENGINES, Trio, create, facts, read};
-use crate::config::EngineKind;
+use crate::config::{EngineKind, ServerId};
 use crate::replication::identity::Identity;
 use crate::replication::recovery::{Files, recover};
 use crate::serve::features;
@@ -43,7 +43,7 @@ fn set_aside(disk: &SimDisk) -> Vec<PathBuf> {
 }
 
 /// The voters as the leader has them.
-fn voters(trio: &mut Trio, leader: u8) -> Vec<u64> {
+fn voters(trio: &mut Trio, leader: ServerId) -> Vec<u64> {
     let status = trio.members.get_mut(&leader).expect("it runs").status();
     status.membership.voters.iter().map(|member| member.0).collect()
 }

@@ -169,7 +169,7 @@ fn with_snapshots(trio: &mut Trio) {
     trio.members.values().for_each(Member::ask_snapshot);
     trio.step();
     trio.step();
-    let servers: Vec<u8> = trio.members.keys().copied().collect();
+    let servers: Vec<_> = trio.members.keys().copied().collect();
     servers.iter().for_each(|server| trio.crash(*server));
     servers.iter().for_each(|server| trio.start(*server));
     trio.until("all serve again", Trio::all_serve);

@@ -6,20 +6,20 @@ use storage::disk::SimDisk;
 use wire::opcode::Opcode;
 
 use super::ensemble::{ENGINES, Trio, create, read};
-use crate::config::EngineKind;
+use crate::config::{EngineKind, ServerId};
 use crate::replication::recovery::Files;
 use crate::replication::salvage::{Found, SalvageError, found_anew, look};
 
 impl Trio {
-    fn files(&self, server: u8) -> Files {
+    fn files(&self, server: ServerId) -> Files {
         Files { disk: Arc::new(self.disks[&server].clone()), background: false }
     }
 
-    fn look(&self, server: u8) -> Result<Found, SalvageError> {
+    fn look(&self, server: ServerId) -> Result<Found, SalvageError> {
         look(&self.files(server), &self.configs[&server])
     }
 
-    fn found_anew(&self, server: u8) -> Result<Found, SalvageError> {
+    fn found_anew(&self, server: ServerId) -> Result<Found, SalvageError> {
         found_anew(&self.files(server), &self.configs[&server])
     }
 }
