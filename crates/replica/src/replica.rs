@@ -6,6 +6,7 @@ use bytes::Bytes;
 use consensus::engine::{Engine, ProposeError, Ready, RoleChange};
 use consensus::entry::{Entry, MemberId};
 use hashbrown::HashMap;
+use state::auth::IDENTITIES_BYTES_MAX;
 use state::command::{BatchHeader, Command, Features, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 use wire::opcode::Opcode;
@@ -315,7 +316,8 @@ impl Replica {
         while let Some((command, encoded)) = next_command(&mut rest) {
             let name =
                 RefusedCommand { session: command.session, cxid: command.cxid, opcode: command.opcode };
-            if self.may_write(machine, server, &name, encoded) {
+            let is_allowed = matches!(origin, Origin::Here) || may_forward(&command, server);
+            if is_allowed && self.may_write(machine, server, &name, encoded) {
                 self.put_in_order(now_ms, origin, name, encoded);
             }
         }
@@ -484,6 +486,24 @@ pub fn first_member_of(server: ServerId) -> MemberId {
 /// The member that the same server is with its next disk; none after the last one.
 pub fn next_member_of(member: MemberId) -> Option<MemberId> {
     next_member_id(member.0).map(MemberId)
+}
+
+/// Whether a server may pass this on for a client: what clients can ask for, and that a session
+/// comes to this server. The other internal commands are the leader's own.
+fn may_forward(command: &Command<'_>, server: ServerId) -> bool {
+    if command.identities.len() > IDENTITIES_BYTES_MAX {
+        return false;
+    }
+    match Opcode::from_i32(command.opcode) {
+        _ if command.opcode == MOVE_SESSION => brings_home(command, server),
+        Some(Opcode::CreateSession) => brings_home(command, server),
+        Some(opcode) => opcode.is_write() && opcode != Opcode::DeleteContainer,
+        None => false,
+    }
+}
+
+fn brings_home(command: &Command<'_>, server: ServerId) -> bool {
+    SessionTerms::read(command.body).is_ok_and(|terms| terms.home == server)
 }
 
 /// Takes the first command off `rest`: what it says, and its bytes. Whatever follows something that is no command is left alone.

@@ -13,6 +13,9 @@ use state::members::ServerId;
 /// Forwarded messages kept until a leadership is ready for them. What is beyond is sent again by itself.
 const EARLY_MAX: usize = 1024;
 
+/// Bytes of commands in them.
+const EARLY_BYTES_MAX: usize = 256 << 20;
+
 impl Replica {
     /// The engine's news of role, leader and term.
     ///
@@ -96,7 +99,7 @@ impl Replica {
                     Duty::Lead { ready: true } if self.inlets.take(from, life, number) => {
                         self.take_in(now_ms, machine, Origin::Member(from), &commands);
                     }
-                    Duty::Lead { ready: false } if self.early.len() < EARLY_MAX => {
+                    Duty::Lead { ready: false } if self.has_room_for_early(commands.len()) => {
                         self.early.push((from, PeerMessage::Forward { term, life, number, commands }));
                     }
                     _ => {}
@@ -120,6 +123,15 @@ impl Replica {
             }
             _ => {}
         }
+    }
+
+    fn has_room_for_early(&self, bytes: usize) -> bool {
+        let bytes_of = |message: &PeerMessage| match message {
+            PeerMessage::Forward { commands, .. } => commands.len(),
+            _ => 0,
+        };
+        let kept: usize = self.early.iter().map(|(_, message)| bytes_of(message)).sum();
+        self.early.len() < EARLY_MAX && kept + bytes <= EARLY_BYTES_MAX
     }
 
     /// A tick went by.

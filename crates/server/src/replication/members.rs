@@ -6,7 +6,7 @@ use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
 use replica::Token;
-use replica::peer::PeerMessage;
+use replica::peer::{Claimed, PeerMessage};
 
 use super::{Driver, Fatal, GROUP};
 use crate::config::ServerId;
@@ -100,6 +100,8 @@ impl<T: Transport> Driver<T> {
                 self.take_chunk(from, snapshot, length, offset, &bytes);
             }
             PeerMessage::Damaged(snapshot) => self.hear_damaged(from, snapshot),
+            PeerMessage::Missing(claimed) => self.hear_missing(from, claimed),
+            PeerMessage::Upheld(claimed) => self.hear_upheld(from, claimed)?,
             message => {
                 let now_ms = self.shared.clock.wall_ms();
                 self.replica.receive(now_ms, &self.shared.machine.read(), from, message);
@@ -126,7 +128,10 @@ impl<T: Transport> Driver<T> {
                 }
                 Ok(())
             }
-            Err(StepError::LostLog) => Err(Fatal::LostLog),
+            Err(StepError::LostLog { index, term }) => {
+                self.suspect_loss(Claimed { leader: member, term, index });
+                Ok(())
+            }
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
                 Ok(())

@@ -15,6 +15,7 @@ mod hold;
 pub(crate) mod identity;
 pub(crate) mod life_signs;
 mod loans;
+mod loss;
 mod members;
 mod newcomer;
 mod outlet;
@@ -48,6 +49,7 @@ use self::bulletin::Bulletin;
 use self::chores::Chores;
 use self::hold::Hold;
 use self::identity::Identity;
+use self::loss::Suspicion;
 use self::members::Company;
 use self::newcomer::Newcomer;
 use self::outlet::Gathered;
@@ -56,7 +58,7 @@ use self::reconfig::Reconfig;
 use self::room::Room;
 use self::roster::Roster;
 use self::snapshots::Snapshots;
-use self::transfer::Fetching;
+use self::transfer::{Fetched, Fetching};
 pub(crate) use self::wheel::Wheel;
 use crate::config::{Ensemble, ServerId};
 use crate::inbox::Errand;
@@ -91,6 +93,9 @@ pub(crate) struct Driver<T: Transport> {
     room: Room,
     reconfig: Reconfig,
     fetching: Option<Fetching>,
+    fetched: Option<Fetched>,
+    /// A leader counts on entries that are not here.
+    loss: Option<Suspicion>,
     /// Ticks of silence after which an election is due.
     election_ticks: u32,
     /// How long clients are served without a leader, in ms.
@@ -162,6 +167,8 @@ impl<T: Transport> Driver<T> {
             room: Room::default(),
             reconfig: Reconfig::default(),
             fetching: None,
+            fetched: None,
+            loss: None,
             election_ticks,
             leaderless_ms_max: shared.config.ensemble.as_ref().map_or(0, Ensemble::leaderless_ms_max),
             shared,

@@ -7,6 +7,7 @@ mod bad_disk;
 mod crash;
 mod ensemble;
 mod failing_disk;
+mod mad;
 mod model;
 mod reconfig;
 mod refill;
