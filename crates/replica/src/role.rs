@@ -50,11 +50,10 @@ impl Replica {
             self.lines.iter().filter(|(_, line)| line.has_sent()).map(|(session, _)| *session).collect();
         sessions.sort_unstable();
         for session in sessions {
-            let line = self.lines.remove(&session).expect("it was just there");
-            self.lost_requests += line.len();
-            let mut tokens: Vec<_> = line.tokens().collect();
-            tokens.dedup();
-            tokens.into_iter().for_each(|token| self.lose(token));
+            let line = self.lines.get_mut(&session).expect("it was just there");
+            let (tokens, requests) = line.give_up();
+            self.lost_requests += requests;
+            self.lost.extend(tokens);
             self.held.retain(|held| held.session != session);
         }
     }
@@ -154,6 +153,8 @@ impl Replica {
         self.applied_bytes = 0;
         // What was on its way may be in the snapshot.
         self.abandon_sent();
+        // A session may have been elsewhere meanwhile, or have ended.
+        self.lines.retain(|_, line| !line.is_empty());
         self.look_who_is_there();
         self.reach_moments();
     }

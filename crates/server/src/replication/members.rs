@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
-use replica::Token;
 use replica::peer::{Claimed, PeerMessage};
 
 use super::{Driver, Fatal, GROUP};
@@ -46,8 +45,6 @@ pub(super) struct Company {
     /// When to stop, if a successor has not taken over before.
     stop_by_ms: Option<i64>,
     frame: Vec<u8>,
-    /// Connections of which nothing is taken, and that were gone when this was last looked at.
-    gone: Vec<Token>,
 }
 
 impl<T: Transport> Driver<T> {
@@ -198,7 +195,6 @@ impl<T: Transport> Driver<T> {
         if now_ms >= self.company.touch_due_ms {
             self.company.touch_due_ms = now_ms + TOUCH_MS;
             self.report_touched();
-            self.forget_dead();
             self.fetch_on();
             self.look_for_room()?;
             if self.is_forgotten() {
@@ -323,7 +319,7 @@ impl<T: Transport> Driver<T> {
         let mut deliveries: Vec<Delivery> =
             self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();
         let tokens = self.shared.connections.tokens();
-        self.replica.bury(tokens.iter().copied());
+        self.replica.lose_all();
         for token in tokens {
             deliveries[thread_of(token)].note(token, Note::Drop);
         }
@@ -332,15 +328,6 @@ impl<T: Transport> Driver<T> {
                 mailbox.post(delivery);
                 mailbox.wake();
             }
-        }
-    }
-
-    /// Forgets closed connections, once they have been gone for a while: what they sent last may still be in the hands of their thread.
-    fn forget_dead(&mut self) {
-        let is_gone = |token: &Token| self.shared.connections.get(*token).is_none();
-        let gone: Vec<Token> = self.replica.dead().filter(is_gone).collect();
-        for token in std::mem::replace(&mut self.company.gone, gone) {
-            self.replica.forget_dead(token);
         }
     }
 

@@ -433,7 +433,7 @@ impl<T: Transport> Driver<T> {
                     self.snapshots.done(&self.shared, number, result, &mut self.replica, &mut self.log);
                 }
                 Errand::TakeSnapshot => self.snapshots.ask(),
-                Errand::Disconnected(session) => self.replica.forget_idle(session),
+                Errand::Disconnected(session) => self.replica.disconnected(session),
                 Errand::Lead => self.claim(),
                 Errand::StepDown => self.step_down(),
                 Errand::Stop => self.begin_stop(),

@@ -218,7 +218,6 @@ impl<T: Transport> Driver<T> {
         let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
         let old = std::mem::replace(&mut self.replica, new);
         self.shared.inbox.answered(old.unanswered());
-        self.replica.bury(old.dead());
         self.transport.set_cluster(identity.cluster);
         self.identity = identity;
         Ok(())
