@@ -34,8 +34,7 @@ impl Membership {
         self.voters.contains(&member) || self.learners.contains(&member)
     }
 
-    /// The membership after `change`; `None` if it would leave no voter, or have more members than
-    /// [`MEMBERS_MAX`].
+    /// The membership after `change`; `None` if it would leave no voter.
     #[must_use]
     pub fn with(&self, change: MembershipChange) -> Option<Self> {
         let target = change.member();
@@ -49,8 +48,7 @@ impl Membership {
         }
         next.voters.sort_unstable();
         next.learners.sort_unstable();
-        let count = next.voters.len() + next.learners.len();
-        (!next.voters.is_empty() && count <= MEMBERS_MAX).then_some(next)
+        (!next.voters.is_empty()).then_some(next)
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod clock;
 pub mod connections;
 pub mod facts;
+pub mod hearing;
 pub mod inbox;
 pub mod mailbox;
 pub mod metrics;

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::Waker;
 use parking_lot::Mutex;
 use replica::Token;
-use wire::ErrorCode;
 
 /// One thing for one connection. The `len` bytes of a frame stand in [`Delivery::bytes`] in the order of the notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +20,18 @@ pub enum Note {
         /// Bytes of the frame.
         len: usize,
     },
-    /// The session this connection asked for is on it from now on.
+    /// The session this connection asked for exists.
     SessionOpened {
         /// The session's id.
         session: i64,
-    },
-    /// This connection gets neither the new session nor the one it asked for.
-    SessionRefused {
-        /// Why.
-        code: ErrorCode,
     },
     /// The session of this connection ended; after what is queued, close.
     SessionClosed,
     /// After what is queued, close; the session lives on.
     Finish,
-    /// Close at once: the session is on another connection, something was lost, or the operator asked for it.
+    /// The same session came in over another connection; close.
+    SessionMoved,
+    /// Close at once: the connection is over one of its bounds, or the operator asked for it.
     Drop,
 }
 
@@ -83,6 +79,8 @@ pub struct Mailbox {
     accepted: Mutex<Vec<TcpStream>>,
     /// Set after something was put in, cleared before it is taken out.
     full: AtomicBool,
+    /// Somebody wants to know that the thread has looked at its sockets.
+    asked: AtomicBool,
     /// The thread waits in the poll and must be woken; written with `full` in sequentially consistent order on both sides, so that
     /// either the thread sees the post or the poster sees the sleeper.
     asleep: AtomicBool,
@@ -97,6 +95,7 @@ impl Mailbox {
             delivery: Mutex::default(),
             accepted: Mutex::default(),
             full: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             waker,
         }
@@ -121,6 +120,22 @@ impl Mailbox {
         if self.asleep.swap(false, Ordering::SeqCst) {
             self.ring();
         }
+    }
+
+    /// Lets the thread look at its sockets soon, and say until when it has.
+    pub fn ask_to_look(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Whether the thread was asked to look at its sockets.
+    pub fn is_asked_to_look(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The thread is about to look at its sockets.
+    pub fn looks(&self) {
+        self.asked.store(false, Ordering::SeqCst);
     }
 
     /// Wakes the thread whatever it does, for shutdown.
@@ -148,10 +163,11 @@ impl Mailbox {
         std::mem::swap(&mut *self.accepted.lock(), accepted);
     }
 
-    /// The thread is about to wait: `false` if it must not, because something is in the box.
+    /// The thread is about to wait: `false` if it must not, because something is in the box or somebody
+    /// wants it to look at its sockets.
     pub fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        if self.is_full() {
+        if self.is_full() || self.is_asked_to_look() {
             self.asleep.store(false, Ordering::SeqCst);
             return false;
         }

@@ -19,8 +19,9 @@ use crate::admin::{self, AdminServer};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests, ServerId};
 use crate::connections::ConnectionTable;
+use crate::hearing::Hearing;
 use crate::inbox::{Errand, Inbox};
-use crate::io::{IoThread, WAKER};
+use crate::io::{IoThread, Relay, WAKER};
 use crate::mailbox::Mailbox;
 use crate::peers::{Hello, Links, SharedLinks};
 use crate::replication::recovery::{self, Files, RecoveryError};
@@ -116,15 +117,17 @@ impl Server {
         let life_signs = life_signs.map_err(system("start a thread"))?;
         let mut listener = Some(mio::net::TcpListener::from_std(listener));
         let mut io = Vec::new();
+        let relay = Arc::new(Relay::new(&shared));
         for (number, poll) in polls.into_iter().enumerate() {
             let thread =
                 IoThread::new(number, Arc::clone(&shared), Some(Arc::clone(&wheel)), poll, listener.take())
                     .map_err(system("listen"))?;
-            io.push(
-                spawn(&format!("clients-{number}"), move || thread.run())
-                    .map_err(system("start a thread"))?,
-            );
+            let relay = Arc::clone(&relay);
+            let run = move || relay.run(Some(Box::new(thread)));
+            io.push(spawn(&format!("clients-{number}"), run).map_err(system("start a thread"))?);
         }
+        let spare = move || relay.run(None);
+        io.push(spawn("clients-spare", spare).map_err(system("start a thread"))?);
         let (admin, unavailable) =
             admin::start(Arc::new(Report::new(&shared))).map_err(system("start the AdminServer"))?;
         for service in unavailable {
@@ -200,6 +203,7 @@ impl Shared {
         Shared {
             machine: RwLock::new(machine),
             watches: Mutex::new(WatchTable::new(watch_limits(&config), place.hash_seed)),
+            hearing: Hearing::new(mailboxes.len()),
             threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
             mailboxes,
             sessions,

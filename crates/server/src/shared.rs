@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ServerId};
 use crate::connections::{ConnectionTable, Latency};
 use crate::facts::MemberFacts;
+use crate::hearing::Hearing;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::metrics::Recorder;
@@ -107,6 +108,8 @@ pub struct Shared {
     pub mailboxes: Vec<Mailbox>,
     /// Living sessions.
     pub sessions: SessionTable,
+    /// Until when the connection threads have read.
+    pub hearing: Hearing,
     /// Living connections.
     pub connections: ConnectionTable,
     /// Work for the replication thread.
@@ -145,6 +148,11 @@ impl Shared {
     /// The letterbox of the thread that has this connection.
     pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
         self.mailboxes.get(thread_of(token))
+    }
+
+    /// Lets all connection threads look at their sockets soon, and say until when they have.
+    pub fn ask_to_look(&self) {
+        self.mailboxes.iter().for_each(Mailbox::ask_to_look);
     }
 
     /// The replicated state, for a connection thread that may hold it already: what is delivered while it serves reads can ask for it

@@ -23,7 +23,7 @@ use crate::io::IoThread;
 pub use crate::io::{Readiness, Socket};
 use crate::mailbox::Mailbox;
 use crate::peers::Transport;
-use crate::replication::life_signs::{self, LifeSigns};
+use crate::replication::life_signs::LifeSigns;
 use crate::replication::recovery::{self, Files, RecoveryError};
 use crate::replication::{Driver, Fatal};
 use crate::report::Report;
@@ -99,7 +99,7 @@ impl Member {
 
     /// What has arrived from other members is about to be taken in, before the next cycle.
     pub fn begin_hearing(&mut self) {
-        self.driver.begin_hearing();
+        self.driver.begin_hearing(self.shared.clock.elapsed_ms());
     }
 
     /// Takes in a frame of that member.
@@ -161,8 +161,14 @@ impl Member {
         if !self.life_signs.are_due(self.shared.cycles.load(Relaxed), ensemble) {
             return Vec::new();
         }
-        let frame = Bytes::from(life_signs::frame());
-        self.driver.transport_mut().peers.iter().map(|peer| (*peer, frame.clone())).collect()
+        let frames: Vec<Bytes> = self.life_signs.frames(&self.shared).into_iter().map(Bytes::from).collect();
+        let peers = &self.driver.transport_mut().peers;
+        peers.iter().flat_map(|peer| frames.iter().map(|frame| (*peer, frame.clone()))).collect()
+    }
+
+    /// Sessions that it began to end in the latest cycle.
+    pub fn ending(&self) -> impl Iterator<Item = i64> + '_ {
+        self.driver.ending()
     }
 
     /// Entries this member has taken for agreed since the last call, in its order.

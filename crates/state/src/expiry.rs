@@ -6,6 +6,9 @@
 //! Unlike ZooKeeper's queue this one is not told of every packet. It only finds out when a bucket comes due, by
 //! asking when each of its sessions was last heard of, and puts those that were heard of into a later bucket. So a
 //! request costs the queue nothing, and a live session costs one look per timeout.
+//!
+//! Silence can only be judged up to the moment until which somebody has listened. A session whose deadline is later
+//! than that stays in its bucket, undecided, until its server has caught up with what its clients sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +22,24 @@ pub struct ExpiryQueue {
     buckets: BTreeSet<(i64, i64)>,
     /// Timeout and bucket of each session. Invariant: the pairs of `buckets`, turned around.
     sessions: BTreeMap<i64, Watched>,
+}
+
+/// What is known of a session when its bucket comes due.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// When it was last heard of, in milliseconds.
+    pub seen_ms: i64,
+    /// Until when its server has read what its clients sent, on the same clock.
+    pub until_ms: i64,
+}
+
+/// The result of a look at the buckets that are due.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Sessions that have expired, in the order of their buckets. They are not watched over any more.
+    pub expired: Vec<i64>,
+    /// How many sessions have reached their deadline at servers that have not read that far yet.
+    pub undecided: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,23 +87,29 @@ impl ExpiryQueue {
         self.buckets.first().map(|&(bucket, _)| bucket)
     }
 
-    /// The sessions that have expired by `now_ms`, in the order of their buckets. They are not watched over any
-    /// more. `last_seen` tells when a session was last heard of, on the same clock as `now_ms`.
-    pub fn due(&mut self, now_ms: i64, last_seen: &mut dyn FnMut(i64) -> i64) -> Vec<i64> {
+    /// The sessions that have expired by `now_ms`. `heard` tells what is known of a session, on the same clock.
+    pub fn due(&mut self, now_ms: i64, heard: &mut dyn FnMut(i64) -> Heard) -> Due {
         let mut expired = Vec::new();
+        let mut undecided = Vec::new();
         while let Some(&(bucket, session)) = self.buckets.first()
             && bucket <= now_ms
         {
             self.buckets.pop_first();
             let watched = self.sessions.remove(&session).expect("a session in a bucket is watched over");
-            let seen_ms = last_seen(session);
-            if self.bucket(seen_ms, watched.timeout_ms) <= now_ms {
+            let Heard { seen_ms, until_ms } = heard(session);
+            let deadline_ms = self.bucket(seen_ms, watched.timeout_ms);
+            if deadline_ms > now_ms {
+                self.place(session, watched.timeout_ms, seen_ms);
+            } else if deadline_ms <= until_ms {
                 expired.push(session);
             } else {
-                self.place(session, watched.timeout_ms, seen_ms);
+                undecided.push((session, watched.timeout_ms, seen_ms));
             }
         }
-        expired
+        for (session, timeout_ms, seen_ms) in &undecided {
+            self.place(*session, *timeout_ms, *seen_ms);
+        }
+        Due { expired, undecided: undecided.len() }
     }
 
     /// The sessions, each after the time at which it is looked at, for the `dump` command. Sorted by that time.
@@ -108,13 +135,34 @@ impl ExpiryQueue {
 mod tests {
     use super::*;
 
+    /// Sessions that expire at servers that have read everything.
+    fn expired(queue: &mut ExpiryQueue, now_ms: i64, seen_ms: impl Fn(i64) -> i64) -> Vec<i64> {
+        let due = queue.due(now_ms, &mut |session| Heard { seen_ms: seen_ms(session), until_ms: now_ms });
+        assert_eq!(due.undecided, 0);
+        due.expired
+    }
+
+    /// A server that has not read what its clients sent cannot tell which of them are silent. Once it
+    /// has, no tick is lost: the sessions that stayed silent expire at once.
+    #[test]
+    fn nobody_expires_by_silence_that_was_not_listened_to() {
+        let mut queue = ExpiryQueue::new(1000);
+        queue.add(1, 3000, 0);
+        queue.add(2, 3000, 0);
+        let due = queue.due(5000, &mut |_| Heard { seen_ms: 0, until_ms: 3999 });
+        assert_eq!(due, Due { expired: vec![], undecided: 2 });
+        let mut heard = |session| Heard { seen_ms: if session == 1 { 4500 } else { 0 }, until_ms: 5000 };
+        assert_eq!(queue.due(5001, &mut heard), Due { expired: vec![2], undecided: 0 });
+        assert_eq!(queue.buckets().collect::<Vec<_>>(), [(8000, 1)]);
+    }
+
     #[test]
     fn rule_31_expiry_is_rounded_up_to_the_end_of_a_tick() {
         let mut queue = ExpiryQueue::new(2000);
         queue.add(1, 4000, 100);
         assert_eq!(queue.next_due_ms(), Some(6000));
-        assert!(queue.due(5999, &mut |_| 100).is_empty());
-        assert_eq!(queue.due(6000, &mut |_| 100), [1]);
+        assert_eq!(expired(&mut queue, 5999, |_| 100), []);
+        assert_eq!(expired(&mut queue, 6000, |_| 100), [1]);
         assert!(queue.is_empty());
         queue.add(2, 2000, 2000);
         assert_eq!(queue.next_due_ms(), Some(6000), "a deadline on a boundary belongs to the next tick");
@@ -125,10 +173,10 @@ mod tests {
         let mut queue = ExpiryQueue::new(1000);
         queue.add(1, 3000, 0);
         queue.add(2, 3000, 0);
-        let mut seen = |session| if session == 1 { 2500 } else { 0 };
-        assert_eq!(queue.due(4000, &mut seen), [2]);
+        let seen = |session| if session == 1 { 2500 } else { 0 };
+        assert_eq!(expired(&mut queue, 4000, seen), [2]);
         assert_eq!(queue.buckets().collect::<Vec<_>>(), [(6000, 1)]);
-        assert_eq!(queue.due(6000, &mut seen), [1]);
+        assert_eq!(expired(&mut queue, 6000, seen), [1]);
     }
 
     #[test]
@@ -139,7 +187,7 @@ mod tests {
         queue.remove(1);
         queue.remove(7);
         assert!(!queue.contains(1) && queue.contains(2));
-        assert_eq!(queue.due(i64::MAX, &mut |_| 0), [2]);
+        assert_eq!(expired(&mut queue, i64::MAX, |_| 0), [2]);
         assert_eq!(queue.buckets().count(), 0);
     }
 
@@ -148,7 +196,7 @@ mod tests {
         let mut queue = ExpiryQueue::new(0);
         queue.add(1, i32::MAX, i64::MAX);
         queue.add(2, -5, i64::MIN);
-        assert_eq!(queue.due(0, &mut |_| i64::MIN), [2]);
+        assert_eq!(expired(&mut queue, 0, |_| i64::MIN), [2]);
         assert_eq!(queue.len(), 1);
     }
 }

@@ -258,6 +258,7 @@ impl Loader<'_> {
             output_bytes_max: s
                 .number("ostler.outputBytesPerConnectionMax", bytes.clone(), "bytes")
                 .unwrap_or(limits::OUTPUT_BYTES_PER_CONNECTION_MAX),
+            output_pause_bytes: limits::OUTPUT_PAUSE_BYTES,
             request_bytes_max: s
                 .number("jute.maxbuffer", 1024..=i32::MAX as u32, "bytes")
                 .unwrap_or(limits::REQUEST_BYTES_MAX),

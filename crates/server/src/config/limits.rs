@@ -25,6 +25,8 @@ pub const OUTSTANDING_REQUESTS_MAX: u32 = 1_000;
 pub const OUTSTANDING_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of replies and events that wait for one slow reader; above it the connection is closed. A single reply may be larger.
 pub const OUTPUT_BYTES_PER_CONNECTION_MAX: u64 = 64 << 20;
+/// Bytes of replies and events that wait for one slow reader; above it its requests have to wait.
+pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 /// ZooKeeper (`jute.maxbuffer`): bytes of one request.
 pub const REQUEST_BYTES_MAX: u32 = 0xf_ffff;
 /// ZooKeeper: bytes of all large requests in flight.

@@ -128,6 +128,8 @@ pub struct Connection {
     pub outstanding_bytes_max: u64,
     /// `ostler.outputBytesPerConnectionMax`: bytes waiting for a slow reader, above which it is disconnected. One reply may be larger.
     pub output_bytes_max: u64,
+    /// Bytes waiting for a slow reader, above which no more of its requests are served; fixed.
+    pub output_pause_bytes: usize,
     /// `jute.maxbuffer`: bytes of one request; a longer frame closes the connection.
     pub request_bytes_max: u32,
     /// `largeRequestThreshold`: a request of more bytes counts as large; `None` = none does.

@@ -82,7 +82,8 @@ impl IoThread {
         }
         // An IPv4 client of a dual-stack socket is known by its IPv4 address.
         let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
-        entry.insert(Connection::new(stream, token, traffic, identities));
+        let pause_bytes = limits.output_pause_bytes;
+        entry.insert(Connection::new(stream, token, traffic, identities, pause_bytes));
         Some(slot)
     }
 }

@@ -12,11 +12,11 @@ use state::read::Dialect;
 use super::socket::Socket;
 use crate::connections::Traffic;
 
-/// Output beyond which no more requests are read from the connection until the client takes some of it.
-const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
-
 /// Reads of one connection that may wait behind its writes; the next ones are not looked at until those are answered.
 const READS_WAITING_MAX: usize = 64;
+
+/// Bytes read ahead from a connection whose requests have to wait, to hear that its client lives.
+const READ_AHEAD_BYTES: usize = 16 << 10;
 
 /// Capacity an idle connection's buffers may keep.
 const IDLE_BUFFER_BYTES: usize = 16 << 10;
@@ -26,7 +26,7 @@ const IDLE_BUFFER_BYTES: usize = 16 << 10;
 pub(super) enum Phase {
     /// Nothing understood yet: the first four bytes decide between a four-letter word and the handshake,
     Greeting,
-    /// which asked for a session and waits until that is agreed;
+    /// which asked for a new session and waits until that is agreed;
     Opening,
     /// then requests are served,
     Open,
@@ -62,8 +62,6 @@ pub(super) struct Connection {
     pub(super) read_only_known: bool,
     /// The client is served though this server is cut off: it may only read.
     pub(super) read_only: bool,
-    /// Ids under which it asked for a new session.
-    pub(super) ids_tried: u32,
     /// Where to note that the client lives.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
@@ -81,12 +79,16 @@ pub(super) struct Connection {
     written: usize,
     /// Bytes of the longest reply queued since `output` was last empty.
     longest_reply: usize,
+    /// Output beyond which no more requests are served until the client takes some of it.
+    pause_bytes: usize,
     /// Requests are not read for now, though there may be some.
     pub(super) paused: bool,
     /// Since when the server's throttle holds back what stands in `input`, in µs of the server's clock.
     pub(super) held_since_us: Option<u64>,
     /// The socket may hold bytes that no event will announce again.
     pub(super) unread: bool,
+    /// The thread knows that nothing more is read from it for now.
+    pub(super) deaf: bool,
     /// The client has closed its side: there is an end to be read behind the last bytes, and no event will say so again.
     pub(super) hung_up: bool,
     /// Stands in the thread's list of connections with something to write.
@@ -101,6 +103,7 @@ impl Connection {
         token: Token,
         traffic: Arc<Traffic>,
         identities: Identities,
+        pause_bytes: usize,
     ) -> Connection {
         Connection {
             stream,
@@ -111,7 +114,6 @@ impl Connection {
             timeout_ms: 0,
             read_only_known: false,
             read_only: false,
-            ids_tried: 0,
             seen_ms: Arc::new(AtomicI64::new(0)),
             identities: Arc::new(identities),
             dialect: Dialect::default(),
@@ -121,9 +123,11 @@ impl Connection {
             output: Vec::new(),
             written: 0,
             longest_reply: 0,
+            pause_bytes,
             paused: false,
             held_since_us: None,
             unread: false,
+            deaf: false,
             hung_up: false,
             listed: false,
             blocked: false,
@@ -158,12 +162,21 @@ impl Connection {
 
     /// Whether the client has to read before more of its requests are served.
     pub(super) fn is_behind(&self) -> bool {
-        self.backlog() > OUTPUT_PAUSE_BYTES
+        self.backlog() > self.pause_bytes
     }
 
     /// Whether more of its bytes may be looked at.
     pub(super) fn accepts_input(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Open) && !self.paused
+    }
+
+    /// How many more bytes may be read.
+    pub(super) fn room(&self) -> usize {
+        match self.phase {
+            Phase::Greeting | Phase::Open if !self.paused => usize::MAX,
+            Phase::Open => READ_AHEAD_BYTES.saturating_sub(self.input.len()),
+            _ => 0,
+        }
     }
 
     /// Reads once. `Ok(None)`: nothing there now. `Ok(Some(0))`: the client closed.

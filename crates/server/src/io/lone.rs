@@ -5,9 +5,9 @@ const SILENCE_MS: i64 = 100;
 
 /// Watches which connections have something to say.
 ///
-/// A thread that serves one client at a time may wait for the disk itself: nobody else is there to be kept waiting. Somebody who comes
-/// meanwhile waits for one flush at most, and from then on is one of two. Should the disk hang, so does the thread: its clients hear
-/// nothing more, not even something old, and turn to another server.
+/// A thread that serves one client at a time may wait for the disk itself: nobody else is there to be kept
+/// waiting. Somebody who comes meanwhile waits for one flush, and from then on is one of two. Should the
+/// flush take long, another thread serves them (see [`Relay`](super::Relay)).
 #[derive(Debug, Default)]
 pub(super) struct Lone {
     slot: usize,

@@ -4,16 +4,18 @@
 //! socket that has something, serve the frames, hand all commands over in one bundle, and write each socket at most once.
 //!
 //! A thread never waits for another client, and not for the disk either unless all it has is one busy client that waits for it too (see
-//! [`Lone`]). It holds the machine for reading only while it serves the frames of one
+//! [`Lone`]); another thread goes on with its connections then if the disk takes long (see [`Relay`]). It holds the machine for reading only while it serves the frames of one
 //! read, and takes its deliveries after it got hold of it: whatever change it can then see, the events for it are already queued.
 
 mod accept;
 mod connection;
 mod count;
 mod handshake;
+mod hearing;
 mod housekeeping;
 mod lone;
 mod read_only;
+mod relay;
 mod request;
 mod socket;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod tests;
 mod throttled;
 mod word;
 
+pub(crate) use self::relay::Relay;
 pub(crate) use self::request::watcher;
 pub use self::socket::{Readiness, Socket};
 
@@ -29,9 +32,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use mio::Poll;
 use mio::event::Event;
 use mio::net::TcpListener;
-use mio::{Events, Poll};
 use replica::{Submission, Token};
 use slab::Slab;
 
@@ -39,6 +42,7 @@ use self::connection::{Connection, Phase};
 use self::count::Queued;
 use self::lone::Lone;
 use crate::connections::Traffic;
+use crate::hearing::Round;
 use crate::inbox::Errand;
 use crate::mailbox::{Delivery, Note};
 use crate::pulse::Pulse;
@@ -51,6 +55,8 @@ pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX);
 const LISTENER: mio::Token = mio::Token(usize::MAX - 1);
 /// Bytes read from a socket at a time. Also bounds how long the machine is held for one connection.
 const READ_BYTES: usize = 64 << 10;
+/// Sockets that one poll names at most.
+const EVENTS_MAX: usize = 1024;
 /// Full reads of one connection in a row before others have their turn.
 const READS_MAX: usize = 4;
 /// How often connections without a session are looked through, the pulse of the replication thread, and the flag to stop.
@@ -75,6 +81,11 @@ pub(crate) struct IoThread {
     listed: Vec<usize>,
     /// Slots of connections whose pause may have ended.
     resumed: Vec<usize>,
+    /// Slots of connections from which nothing more is read for now.
+    deaf: Vec<usize>,
+    round: Round,
+    /// The latest time until which this thread has said that it has read.
+    said_ms: i64,
     delivery: Delivery,
     accepted: Vec<StdStream>,
     buffer: Vec<u8>,
@@ -111,6 +122,9 @@ impl IoThread {
             lone: Lone::default(),
             listed: Vec::new(),
             resumed: Vec::new(),
+            deaf: Vec::new(),
+            round: Round::default(),
+            said_ms: 0,
             delivery: Delivery::default(),
             accepted: Vec::new(),
             buffer: vec![0; READ_BYTES],
@@ -121,47 +135,27 @@ impl IoThread {
         })
     }
 
-    /// Serves until the server stops.
-    pub(crate) fn run(mut self) -> std::io::Result<()> {
-        let mut events = Events::with_capacity(1024);
-        while !self.shared.is_stopping() {
-            let may_sleep = self.resumed.is_empty() && self.shared.mailboxes[self.number].fall_asleep();
-            let patience = if may_sleep { HOUSEKEEPING } else { Duration::ZERO };
-            match self.poll.poll(&mut events, Some(patience)) {
-                Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-            self.shared.mailboxes[self.number].awake();
-            self.look_at_the_clock();
-            self.collect();
-            for event in &events {
-                self.serve(event);
-            }
-            self.finish_turn();
-        }
-        self.part();
-        Ok(())
-    }
-
     /// One turn as a simulation drives it: these connections have something to tell.
     pub(crate) fn turn(&mut self, ready: &[(usize, Readiness)]) {
+        let (asked, polled_ms) = self.begin_to_look();
         self.look_at_the_clock();
         self.collect();
         for (slot, readiness) in ready {
             self.look_at(*slot, *readiness);
         }
+        self.resume();
+        self.hand_over();
         self.finish_turn();
+        self.has_read(polled_ms, ready.len(), usize::MAX, asked);
     }
 
     /// Whether a turn would do something though nothing is new.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.resumed.is_empty() || self.shared.mailboxes[self.number].is_full()
+        let mailbox = &self.shared.mailboxes[self.number];
+        !self.resumed.is_empty() || mailbox.is_full() || mailbox.is_asked_to_look()
     }
 
     fn finish_turn(&mut self) {
-        self.resume();
-        self.hand_over();
         self.write();
         self.keep_house();
     }
@@ -201,23 +195,32 @@ impl IoThread {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut reads = 0;
         while let Some(connection) = self.connections.get_mut(slot) {
-            if !connection.accepts_input() {
-                connection.unread = true;
+            let room = connection.room().min(buffer.len());
+            if room == 0 {
+                // An event says that more has arrived, or that the client has taken more.
+                self.heard(slot);
+                self.stop_reading(slot);
                 break;
             }
             connection.unread = false;
-            match connection.read(&mut buffer) {
+            match connection.read(&mut buffer[..room]) {
                 Ok(None) => break,
+                Ok(Some(0)) | Err(_) if connection.paused => {
+                    // The end has its turn behind the requests that wait.
+                    connection.unread = true;
+                    break;
+                }
                 Ok(Some(0)) | Err(_) => {
                     self.close(slot);
                     break;
                 }
                 Ok(Some(n)) => {
+                    self.heard(slot);
                     Traffic::count(&self.shared.threads[self.number].bytes_received, n as u64);
                     self.take_bytes(slot, &buffer[..n]);
                     // A short read emptied the socket, unless the end of the stream is still to come.
                     let hung_up = self.connections.get(slot).is_some_and(|c| c.hung_up);
-                    if n < buffer.len() && !hung_up {
+                    if n < room && !hung_up {
                         break;
                     }
                     reads += 1;
@@ -252,6 +255,7 @@ impl IoThread {
             connection.input.extend_from_slice(bytes);
             self.serve_input(slot);
         }
+        self.answer_waiting_pings(slot);
     }
 
     fn serve_input(&mut self, slot: usize) {
@@ -317,16 +321,11 @@ impl IoThread {
     }
 
     fn deliver(&mut self, token: Token, note: Note, frame: &[u8]) {
-        if let Note::Reply { .. } | Note::SessionOpened { .. } | Note::SessionRefused { .. } = note {
+        if let Note::Reply { .. } | Note::SessionOpened { .. } = note {
             self.shared.inbox.answered(1);
         }
         let slot = slot_of(token);
-        let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else {
-            if let Note::SessionOpened { session } = note {
-                self.leave(session, token);
-            }
-            return;
-        };
+        let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else { return };
         match note {
             Note::Reply { .. } => {
                 connection.output().extend_from_slice(frame);
@@ -356,7 +355,6 @@ impl IoThread {
                 self.count_sent(slot);
             }
             Note::SessionOpened { session } => self.opened(slot, session),
-            Note::SessionRefused { code } => self.turned_down(slot, code),
             Note::SessionClosed => {
                 connection.phase = Phase::Closing;
                 connection.session = 0;
@@ -365,6 +363,10 @@ impl IoThread {
                 self.shared.counts.large_request_bytes.fetch_sub(unanswered, Relaxed);
             }
             Note::Finish => connection.phase = Phase::Closing,
+            Note::SessionMoved => {
+                connection.session = 0;
+                connection.phase = Phase::Closed;
+            }
             Note::Drop => connection.phase = Phase::Closed,
         }
         self.list(slot);
@@ -420,19 +422,11 @@ impl IoThread {
             || (!connection.in_flight.is_empty() && self.shared.is_throttled())
     }
 
-    /// Hands all commands of this wake-up to the replication thread, or does its work right here if there is nobody else to serve.
+    /// Hands all commands of this wake-up to the replication thread.
     fn hand_over(&mut self) {
-        if self.submission.is_empty() {
-            return;
-        }
-        let (inbox, submission) = (&self.shared.inbox, &mut self.submission);
-        let submitted = std::mem::take(&mut self.submitted);
-        let wheel = self.wheel.as_ref().filter(|_| self.lone.is_so(self.now_ms));
-        if wheel.is_some_and(|wheel| wheel.take_over(|| inbox.put(submission, submitted))) {
-            self.look_at_the_clock();
-            self.collect();
-        } else {
-            inbox.submit(submission, submitted);
+        if !self.submission.is_empty() {
+            let submitted = std::mem::take(&mut self.submitted);
+            self.shared.inbox.submit(&mut self.submission, submitted);
         }
     }
 
@@ -472,15 +466,8 @@ impl IoThread {
         self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
         self.shared.watches.lock().drop_watcher(request::watcher(connection.token));
         self.shared.connections.left(connection.token);
-        if connection.session != 0 {
-            self.leave(connection.session, connection.token);
-        }
-    }
-
-    /// The connection is gone, or about to go, and its session with it if it is still on it.
-    fn leave(&self, session: i64, token: Token) {
-        if self.shared.sessions.left(session, token) {
-            self.shared.inbox.ask(Errand::Disconnected(session));
+        if connection.session != 0 && self.shared.sessions.left(connection.session, connection.token) {
+            self.shared.inbox.ask(Errand::Disconnected(connection.session));
         }
     }
 

@@ -132,16 +132,13 @@ impl IoThread {
         }
     }
 
-    fn note_request(&mut self, slot: usize, opcode: i32, body: &[u8]) {
+    pub(super) fn note_request(&mut self, slot: usize, opcode: i32, body: &[u8]) {
         Traffic::count(&self.shared.threads[self.number].received, 1);
-        let now_ms = self.now_ms;
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        connection.seen_ms.store(now_ms, Relaxed);
         if self.shared.features.has(Features::KEEPER_EXTENSIONS) {
             connection.dialect = connection.dialect.after(opcode, body);
         }
-        let traffic = &connection.traffic;
-        Traffic::count(&traffic.received, 1);
+        Traffic::count(&connection.traffic.received, 1);
     }
 
     /// Whether a request of so many bytes counts as large, and how much.
@@ -179,7 +176,7 @@ impl IoThread {
         connection.in_flight.push_back(in_flight);
     }
 
-    fn local<'s>(
+    pub(super) fn local<'s>(
         &mut self,
         slot: usize,
         header: &RequestHeader,
@@ -193,10 +190,7 @@ impl IoThread {
             self.collect();
         }
         let machine = held.as_deref().expect("it was just taken");
-        let connection = self.connections.get(slot);
-        // Who is content with reading asks for no more. Whoever was promised more keeps it on a server that has just lost its leader.
-        let catch_up = connection.is_some_and(|c| !c.read_only) && shared.has_to_catch_up(header.opcode_raw);
-        if catch_up || connection.is_some_and(|c| !c.in_flight.is_empty()) {
+        if self.has_to_wait(slot, header.opcode_raw) {
             let in_flight = self.depart(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };
             let (token, session) = (connection.token, connection.session);

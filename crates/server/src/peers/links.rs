@@ -167,10 +167,10 @@ impl Links {
         self.outgoing.get(&peer).is_some_and(Outgoing::is_up)
     }
 
-    /// Sends `frame` to everybody who is connected and for whom nothing waits: whoever has more to read does not miss it.
-    pub fn send_to_idle(&mut self, frame: &[u8]) {
+    /// Sends these frames to everybody who is connected and for whom nothing waits: whoever has more to read does not miss them.
+    pub fn send_to_idle(&mut self, frames: &[Vec<u8>]) {
         for link in self.outgoing.values_mut().filter(|link| link.is_up() && link.queued() == 0) {
-            link.send(&mut self.local, &[frame]);
+            frames.iter().for_each(|frame| link.send(&mut self.local, &[frame]));
             link.flush(&mut self.local);
         }
     }

@@ -39,6 +39,9 @@ const LOOKED_AT_MAX: usize = 10_000;
 /// How often the expiry queue is asked; it answers in whole ticks.
 const SESSION_CHECK_MS: i64 = 100;
 
+/// The same while sessions are at their end at servers that have not read everything yet.
+const UNDECIDED_CHECK_MS: i64 = 10;
+
 impl Chores {
     pub(super) fn new(config: &Config) -> Chores {
         let containers = &config.containers;
@@ -58,25 +61,45 @@ impl Chores {
         }
     }
 
-    /// Adds whatever is due to what is gathered. `now_ms` is the moment until which it is known who was heard of.
-    pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica, now_ms: i64) {
+    /// Another cycle begins.
+    pub(super) fn begin(&mut self) {
         self.ending.clear();
+    }
+
+    /// Adds whatever is due to what is gathered. `told_until` says until when another server has told who
+    /// was heard of there.
+    pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica, told_until: &dyn Fn(u32) -> i64) {
+        let now_ms = shared.clock.elapsed_ms();
         if now_ms >= self.sessions_due_ms {
             self.sessions_due_ms = now_ms + SESSION_CHECK_MS;
-            self.end_sessions(shared, replica, now_ms);
+            self.end_sessions(shared, replica, now_ms, told_until);
         }
         if now_ms >= self.containers_due_ms {
             self.remove_containers(shared, replica);
         }
     }
 
-    fn end_sessions(&mut self, shared: &Shared, replica: &mut Replica, now_ms: i64) {
-        let expired = shared.sessions.expired(now_ms);
-        if expired.is_empty() {
-            return;
-        }
+    fn end_sessions(
+        &mut self,
+        shared: &Shared,
+        replica: &mut Replica,
+        now_ms: i64,
+        told_until: &dyn Fn(u32) -> i64,
+    ) {
         let machine = shared.machine.read();
-        for session in expired {
+        let (me, here_ms) = (shared.me, shared.hearing.until_ms());
+        let is_single = shared.config.ensemble.is_none();
+        let due = shared.sessions.expired(now_ms, |session| match machine.session(session) {
+            Some(known) if known.home != me && !is_single => told_until(known.home),
+            _ => here_ms,
+        });
+        if due.undecided > 0 {
+            self.sessions_due_ms = now_ms + UNDECIDED_CHECK_MS;
+            if here_ms < now_ms - SESSION_CHECK_MS / 2 {
+                shared.ask_to_look();
+            }
+        }
+        for session in due.expired {
             let Some(known) = machine.session(session) else { continue };
             if replica.is_moving(session) {
                 // Its client has come back at the last moment, and is about to be told that all is well.
@@ -119,6 +142,11 @@ impl Chores {
             self.scan = RemovalScan::default();
             self.containers_due_ms = shared.clock.elapsed_ms() + self.check_interval_ms;
         }
+    }
+
+    /// Sessions whose end was proposed in this cycle.
+    pub(super) fn ending(&self) -> impl Iterator<Item = i64> + '_ {
+        self.ending.iter().map(|(session, _)| *session)
     }
 
     /// The log took what was gathered.

@@ -5,6 +5,8 @@
 //! majority. An election helps nobody then if all are on such a disk, and breaks off everything that is under way. So another thread says
 //! meanwhile that the member lives.
 //!
+//! It tells the leader as well which clients were heard of, for their server reads and answers them while its disk stands still.
+//!
 //! It says so for as long only as clients are served without a leader. A disk that has not come back by then counts as lost, and
 //! somebody else is to lead.
 
@@ -15,6 +17,7 @@ use std::time::Duration;
 use replica::peer::PeerMessage;
 
 use super::GROUP;
+use super::touch::{self, Reports, Step};
 use crate::config::Ensemble;
 use crate::peers::SharedLinks;
 use crate::pulse::Pulse;
@@ -22,30 +25,43 @@ use crate::shared::Shared;
 
 /// Decides when to give them.
 #[derive(Debug, Default)]
-pub(crate) struct LifeSigns(Pulse);
+pub(crate) struct LifeSigns {
+    pulse: Pulse,
+    reports: Reports,
+}
 
 impl LifeSigns {
     /// Whether to give a sign of life now. To be asked every `Ensemble::heartbeat_ms`, with the number of cycles there were.
     pub(crate) fn are_due(&mut self, cycles: u64, ensemble: &Ensemble) -> bool {
-        let still_ms = i64::from(self.0.missed(cycles)) * i64::from(ensemble.heartbeat_ms);
+        let still_ms = i64::from(self.pulse.missed(cycles)) * i64::from(ensemble.heartbeat_ms);
         still_ms > 0 && still_ms <= ensemble.leaderless_ms_max()
     }
-}
 
-/// What is sent.
-pub(crate) fn frame() -> Vec<u8> {
-    let mut frame = Vec::new();
-    PeerMessage::Alive.put(GROUP, &mut frame);
-    frame
+    /// What to send when they are due. Who leads is not known to this thread, and nobody else minds.
+    pub(crate) fn frames(&mut self, shared: &Shared) -> Vec<Vec<u8>> {
+        let mut messages = vec![PeerMessage::Alive];
+        let now_ms = shared.clock.elapsed_ms();
+        if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
+            messages.push(touch::report(shared, now_ms, shared.hearing.until_ms()));
+        }
+        // For the next report.
+        shared.ask_to_look();
+        let frame = |message: PeerMessage| {
+            let mut frame = Vec::new();
+            message.put(GROUP, &mut frame);
+            frame
+        };
+        messages.into_iter().map(frame).collect()
+    }
 }
 
 /// Gives signs of life when they are due, until the server stops. Whoever stops it should unpark this thread.
 pub(crate) fn watch(shared: &Shared, ensemble: &Ensemble, links: &SharedLinks) {
     let mut signs = LifeSigns::default();
-    let frame = frame();
     while !shared.is_stopping() {
         if signs.are_due(shared.cycles.load(Relaxed), ensemble) {
-            links.lock().send_to_idle(&frame);
+            let frames = signs.frames(shared);
+            links.lock().send_to_idle(&frames);
         }
         thread::park_timeout(Duration::from_millis(ensemble.heartbeat_ms.into()));
     }

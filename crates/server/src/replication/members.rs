@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
-use replica::peer::{Claimed, PeerMessage};
+use replica::Token;
+use replica::peer::PeerMessage;
 
 use super::{Driver, Fatal, GROUP};
 use crate::config::ServerId;
@@ -19,8 +20,8 @@ pub(crate) const TICK_MS: i64 = 10;
 /// Ticks made up for at most after the process could not run: it has heard nothing meanwhile, and must not take that for silence.
 const TICKS_AT_ONCE_MAX: i64 = 3;
 
-/// How often the leader is told which sessions were heard of.
-const TOUCH_MS: i64 = 400;
+/// How often a member looks after what has time.
+const CARE_MS: i64 = 400;
 
 /// How often a server without data says so.
 const ANNOUNCE_MS: i64 = 100;
@@ -31,10 +32,8 @@ const MESSAGE_SLACK_BYTES: usize = 4 << 10;
 /// What a member of a group of several keeps of the others.
 #[derive(Default)]
 pub(super) struct Company {
-    /// What the others had said by then is taken in, in ms of the server's clock.
-    pub(super) heard_until_ms: i64,
     tick_due_ms: i64,
-    touch_due_ms: i64,
+    care_due_ms: i64,
     /// When there was a leader last, in ms of the server's clock.
     led_ms: i64,
     /// Clients are served once this moment of the replica is past; asked for when a leader is first heard of.
@@ -45,15 +44,11 @@ pub(super) struct Company {
     /// When to stop, if a successor has not taken over before.
     stop_by_ms: Option<i64>,
     frame: Vec<u8>,
+    /// Connections of which nothing is taken, and that were gone when this was last looked at.
+    gone: Vec<Token>,
 }
 
 impl<T: Transport> Driver<T> {
-    /// What the others have said until now is about to be taken in. What they say while a disk stands still waits for the next time, and whom
-    /// they have heard of meanwhile is not known before.
-    pub(crate) fn begin_hearing(&mut self) {
-        self.company.heard_until_ms = self.shared.clock.elapsed_ms();
-    }
-
     /// Takes in a frame of that server.
     ///
     /// # Errors
@@ -85,10 +80,7 @@ impl<T: Transport> Driver<T> {
             _ if self.is_newcomer() => {}
             PeerMessage::Alive => self.hear_alive(from),
             PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,
-            PeerMessage::Touched(sessions) => {
-                let now_ms = self.shared.clock.elapsed_ms();
-                sessions.into_iter().for_each(|session| self.shared.sessions.touch(session, now_ms));
-            }
+            PeerMessage::Touched(touched) => self.hear_touched(from, touched),
             PeerMessage::Pace { mean_us } => {
                 self.pace.reported(from, mean_us, self.shared.clock.elapsed_ms());
             }
@@ -97,8 +89,6 @@ impl<T: Transport> Driver<T> {
                 self.take_chunk(from, snapshot, length, offset, &bytes);
             }
             PeerMessage::Damaged(snapshot) => self.hear_damaged(from, snapshot),
-            PeerMessage::Missing(claimed) => self.hear_missing(from, claimed),
-            PeerMessage::Upheld(claimed) => self.hear_upheld(from, claimed)?,
             message => {
                 let now_ms = self.shared.clock.wall_ms();
                 self.replica.receive(now_ms, &self.shared.machine.read(), from, message);
@@ -125,10 +115,7 @@ impl<T: Transport> Driver<T> {
                 }
                 Ok(())
             }
-            Err(StepError::LostLog { index, term }) => {
-                self.suspect_loss(Claimed { leader: member, term, index });
-                Ok(())
-            }
+            Err(StepError::LostLog) => Err(Fatal::LostLog),
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
                 Ok(())
@@ -148,6 +135,10 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn reached(&mut self, server: ServerId) {
         self.replica.reconnected(server);
         self.tell_servers(server);
+        if self.replica.role().leader.map(replica::server_of) == Some(server) {
+            // What it was told last may have been lost with the connection.
+            self.shared.sessions.told(i64::MIN);
+        }
     }
 
     /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
@@ -156,6 +147,7 @@ impl<T: Transport> Driver<T> {
         let now_ms = self.shared.clock.elapsed_ms();
         self.bulletin.lose(server, now_ms);
         self.roster.lose(server, now_ms);
+        self.ears.lose(server);
         let role = self.replica.role();
         if role.leader.is_some_and(|leader| replica::server_of(leader) == server) {
             for _ in 0..self.election_ticks {
@@ -175,8 +167,8 @@ impl<T: Transport> Driver<T> {
         }
         let now_ms = self.shared.clock.elapsed_ms();
         if self.is_newcomer() {
-            if now_ms >= self.company.touch_due_ms {
-                self.company.touch_due_ms = now_ms + ANNOUNCE_MS;
+            if now_ms >= self.company.care_due_ms {
+                self.company.care_due_ms = now_ms + ANNOUNCE_MS;
                 self.keep_directory();
                 self.announce();
             }
@@ -192,9 +184,10 @@ impl<T: Transport> Driver<T> {
                 self.tend_members();
             }
         }
-        if now_ms >= self.company.touch_due_ms {
-            self.company.touch_due_ms = now_ms + TOUCH_MS;
-            self.report_touched();
+        self.report_touched(now_ms);
+        if now_ms >= self.company.care_due_ms {
+            self.company.care_due_ms = now_ms + CARE_MS;
+            self.forget_dead();
             self.fetch_on();
             self.look_for_room()?;
             if self.is_forgotten() {
@@ -319,7 +312,7 @@ impl<T: Transport> Driver<T> {
         let mut deliveries: Vec<Delivery> =
             self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();
         let tokens = self.shared.connections.tokens();
-        self.replica.lose_all();
+        self.replica.bury(tokens.iter().copied());
         for token in tokens {
             deliveries[thread_of(token)].note(token, Note::Drop);
         }
@@ -328,6 +321,15 @@ impl<T: Transport> Driver<T> {
                 mailbox.post(delivery);
                 mailbox.wake();
             }
+        }
+    }
+
+    /// Forgets closed connections, once they have been gone for a while: what they sent last may still be in the hands of their thread.
+    fn forget_dead(&mut self) {
+        let is_gone = |token: &Token| self.shared.connections.get(*token).is_none();
+        let gone: Vec<Token> = self.replica.dead().filter(is_gone).collect();
+        for token in std::mem::replace(&mut self.company.gone, gone) {
+            self.replica.forget_dead(token);
         }
     }
 
@@ -359,6 +361,7 @@ impl<T: Transport> Driver<T> {
         }
         self.company.led_before = leads;
         self.roster.clear();
+        self.ears.clear();
         self.reconfig.clear();
         if !leads {
             // The sessions this leadership was about to end may live on under the next one.
@@ -372,18 +375,6 @@ impl<T: Transport> Driver<T> {
         }
         self.initialize()?;
         self.establish_members()
-    }
-
-    fn report_touched(&mut self) {
-        let Some(leader) = self.replica.role().leader else { return };
-        let leader = replica::server_of(leader);
-        if leader == self.me {
-            return;
-        }
-        let touched = self.shared.sessions.touched(self.shared.clock.elapsed_ms());
-        if !touched.is_empty() {
-            self.send(leader, &PeerMessage::Touched(touched));
-        }
     }
 
     /// Sends what the replica has to say to others.

@@ -15,7 +15,6 @@ mod hold;
 pub(crate) mod identity;
 pub(crate) mod life_signs;
 mod loans;
-mod loss;
 mod members;
 mod newcomer;
 mod outlet;
@@ -30,6 +29,7 @@ pub(crate) mod salvage;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+pub(crate) mod touch;
 mod transfer;
 mod wheel;
 
@@ -49,7 +49,6 @@ use self::bulletin::Bulletin;
 use self::chores::Chores;
 use self::hold::Hold;
 use self::identity::Identity;
-use self::loss::Suspicion;
 use self::members::Company;
 use self::newcomer::Newcomer;
 use self::outlet::Gathered;
@@ -58,7 +57,8 @@ use self::reconfig::Reconfig;
 use self::room::Room;
 use self::roster::Roster;
 use self::snapshots::Snapshots;
-use self::transfer::{Fetched, Fetching};
+use self::touch::Ears;
+use self::transfer::Fetching;
 pub(crate) use self::wheel::Wheel;
 use crate::config::{Ensemble, ServerId};
 use crate::inbox::Errand;
@@ -85,6 +85,7 @@ pub(crate) struct Driver<T: Transport> {
     me: ServerId,
     transport: T,
     company: Company,
+    ears: Ears,
     bulletin: Bulletin,
     identity: Identity,
     newcomer: Newcomer,
@@ -93,9 +94,6 @@ pub(crate) struct Driver<T: Transport> {
     room: Room,
     reconfig: Reconfig,
     fetching: Option<Fetching>,
-    fetched: Option<Fetched>,
-    /// A leader counts on entries that are not here.
-    loss: Option<Suspicion>,
     /// Ticks of silence after which an election is due.
     election_ticks: u32,
     /// How long clients are served without a leader, in ms.
@@ -159,6 +157,7 @@ impl<T: Transport> Driver<T> {
             me: rest.identity.server,
             transport,
             company: Company::default(),
+            ears: Ears::default(),
             bulletin: Bulletin::default(),
             identity: rest.identity,
             newcomer: Newcomer::default(),
@@ -167,8 +166,6 @@ impl<T: Transport> Driver<T> {
             room: Room::default(),
             reconfig: Reconfig::default(),
             fetching: None,
-            fetched: None,
-            loss: None,
             election_ticks,
             leaderless_ms_max: shared.config.ensemble.as_ref().map_or(0, Ensemble::leaderless_ms_max),
             shared,
@@ -221,6 +218,11 @@ impl<T: Transport> Driver<T> {
         self.replica.leads() && self.hold.is_waiting()
     }
 
+    /// Sessions whose end was proposed in the latest cycle.
+    pub(crate) fn ending(&self) -> impl Iterator<Item = i64> + '_ {
+        self.chores.ending()
+    }
+
     /// Whether this is the only member of its group.
     pub(crate) fn is_alone(&self) -> bool {
         self.replica.is_alone()
@@ -229,8 +231,10 @@ impl<T: Transport> Driver<T> {
     /// Does what there is, and posts the results.
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
         self.beat();
+        self.forgive_pause();
+        self.chores.begin();
         if self.is_single() {
-            self.begin_hearing();
+            self.begin_hearing(self.shared.clock.elapsed_ms());
         }
         self.shared.inbox.take(&mut self.submission, &mut self.errands);
         let bytes = self.submission.len_bytes();
@@ -238,7 +242,10 @@ impl<T: Transport> Driver<T> {
         self.run_errands();
         self.pass_time()?;
         if self.replica.leads() && !self.waits_for_others() {
-            self.chores.run(&self.shared, &mut self.replica, self.company.heard_until_ms);
+            let silence_ms_max = self.leaderless_ms_max;
+            let ears = &self.ears;
+            let read_until = |server| ears.until_ms(server, silence_ms_max);
+            self.chores.run(&self.shared, &mut self.replica, &read_until);
             self.propose()?;
         }
         self.settle()?;
@@ -433,7 +440,7 @@ impl<T: Transport> Driver<T> {
                     self.snapshots.done(&self.shared, number, result, &mut self.replica, &mut self.log);
                 }
                 Errand::TakeSnapshot => self.snapshots.ask(),
-                Errand::Disconnected(session) => self.replica.disconnected(session),
+                Errand::Disconnected(session) => self.replica.forget_idle(session),
                 Errand::Lead => self.claim(),
                 Errand::StepDown => self.step_down(),
                 Errand::Stop => self.begin_stop(),

@@ -43,6 +43,7 @@ impl Wheel {
         let mut events = Events::with_capacity(256);
         let mut patience = Duration::ZERO;
         loop {
+            let polled_ms = self.shared.clock.elapsed_ms();
             let may_sleep = self.shared.inbox.fall_asleep();
             let polled = poll.poll(&mut events, Some(if may_sleep { patience } else { Duration::ZERO }));
             self.shared.inbox.awake();
@@ -53,7 +54,7 @@ impl Wheel {
             }
             let mut seat = self.seat.lock();
             if let Seat::Driving(driver) = &mut *seat {
-                match driver.hear(&events).and_then(|()| driver.cycle()) {
+                match driver.hear(&events, polled_ms).and_then(|()| driver.cycle()) {
                     Ok(()) if !driver.stop => {
                         let left_ms = driver.patience_ms().map(|ms| Duration::from_millis(ms as u64));
                         patience = left_ms.map_or(PATIENCE, |left| left.min(PATIENCE));
@@ -72,7 +73,7 @@ impl Wheel {
     }
 
     /// Runs `hand_over` and then one cycle on the caller's thread, if nobody else drives and the disk is quick; says whether it did.
-    pub(crate) fn take_over(&self, hand_over: impl FnOnce()) -> bool {
+    pub(crate) fn take_over(&self, hand_over: &mut dyn FnMut()) -> bool {
         let Some(mut seat) = self.seat.try_lock() else { return false };
         let Seat::Driving(driver) = &mut *seat else { return false };
         if driver.flush_took > FLUSH_MAX {
@@ -92,9 +93,9 @@ impl Wheel {
 }
 
 impl Driver<Option<SharedLinks>> {
-    /// Takes in what the sockets of other members have.
-    fn hear(&mut self, events: &Events) -> Result<(), Fatal> {
-        self.begin_hearing();
+    /// Takes in what the sockets of other members have, by a poll that began at `polled_ms`.
+    fn hear(&mut self, events: &Events, polled_ms: i64) -> Result<(), Fatal> {
+        self.begin_hearing(polled_ms);
         let Some(links) = &self.transport else { return Ok(()) };
         let mut links = links.lock();
         let mut frames = std::mem::take(&mut self.frames);

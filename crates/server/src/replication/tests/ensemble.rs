@@ -81,6 +81,21 @@ impl Wire {
         });
     }
 
+    /// Asks for a session.
+    pub(super) fn greet(&self, timeout_ms: i32) {
+        self.send(|out| {
+            ConnectRequest {
+                protocol_version: 0,
+                last_zxid_seen: 0,
+                timeout_ms,
+                session_id: 0,
+                passwd: &[0; 16],
+                read_only: Some(false),
+            }
+            .encode(out);
+        });
+    }
+
     /// Takes the next frame that came.
     pub(super) fn take(&self) -> Option<Vec<u8>> {
         let mut wire = self.0.lock().unwrap();
@@ -149,17 +164,8 @@ impl Trio {
         self.step_by(STEP_US);
     }
 
-    /// The same; says what went over the wires.
-    pub(super) fn watch(&mut self) -> Vec<Bytes> {
-        self.carry(STEP_US)
-    }
-
     /// The same, with so much time.
     pub(super) fn step_by(&mut self, us: u64) {
-        self.carry(us);
-    }
-
-    fn carry(&mut self, us: u64) -> Vec<Bytes> {
         self.time.advance_us(us);
         let mut frames: Vec<(ServerId, ServerId, Bytes)> = Vec::new();
         for (server, member) in &mut self.members {
@@ -172,7 +178,6 @@ impl Trio {
             member.serve(&[]);
             frames.extend(member.take_frames().into_iter().map(|(to, frame)| (*server, to, frame)));
         }
-        let carried = frames.iter().map(|(.., frame)| frame.clone()).collect();
         for (from, to, frame) in frames {
             if (self.loses)(from, to, frame.len()) {
                 continue;
@@ -181,7 +186,6 @@ impl Trio {
                 member.receive(from, frame).expect("it goes on");
             }
         }
-        carried
     }
 
     pub(super) fn until(&mut self, what: &str, done: impl Fn(&Trio) -> bool) {

@@ -1,0 +1,206 @@
+//! Whom the servers have heard of. Servers without the lead tell the leader, and the leader judges each
+//! session by the time until which the server that has its connection has listened.
+//!
+//! A session must not end because its server, or this one, could not listen for a while. So a leader
+//! judges nobody beyond what it was told, with two bounds: a server whose connection is lost tells nothing
+//! any more, and one that says nothing for as long as it would serve clients without a leader is taken for
+//! cut off. Time in which this server itself did nothing does not count at all.
+
+use std::collections::BTreeMap;
+
+use replica::peer::{PeerMessage, Touched};
+
+use super::Driver;
+use crate::peers::Transport;
+use crate::sessions::SessionTable;
+use crate::shared::Shared;
+
+/// How often the leader is told which sessions were heard of, at least and at most.
+const REPORT_MS: (i64, i64) = (10, 400);
+
+/// Reports in the time of the shortest timeout.
+const REPORTS_PER_TIMEOUT: i64 = 8;
+
+/// So long before a report the connection threads are asked to look at their sockets.
+const LOOK_AHEAD_MS: i64 = 20;
+
+/// A server that has begun no cycle for so long was not there: its process was stopped, or its disk did
+/// not come back. The longest wait between two cycles is a fifth of it.
+const PAUSE_MS: i64 = 500;
+
+/// When to tell the leader who was heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    asked_ms: i64,
+    told_ms: i64,
+}
+
+/// What a report is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Nothing,
+    /// Ask the connection threads to look at their sockets,
+    Ask,
+    /// and tell what they have read.
+    Tell,
+}
+
+impl Reports {
+    /// What is due. Its interval goes by the shortest timeout there is, and by the few bytes that a report
+    /// of long ones is worth.
+    pub(crate) fn step(&mut self, now_ms: i64, sessions: &SessionTable) -> Step {
+        let (min, max) = REPORT_MS;
+        let every_ms = (i64::from(sessions.shortest_timeout_ms()) / REPORTS_PER_TIMEOUT).clamp(min, max);
+        if now_ms >= self.told_ms + every_ms {
+            self.told_ms = now_ms;
+            return Step::Tell;
+        }
+        if self.asked_ms <= self.told_ms && now_ms >= self.told_ms + every_ms - LOOK_AHEAD_MS {
+            self.asked_ms = now_ms;
+            return Step::Ask;
+        }
+        Step::Nothing
+    }
+}
+
+/// Who was heard of here since the leader was last told, and until when this server has listened.
+pub(crate) fn report(shared: &Shared, now_ms: i64, until_ms: i64) -> PeerMessage {
+    let lag_ms = u32::try_from((now_ms - until_ms).max(0)).unwrap_or(u32::MAX);
+    let touched = shared.sessions.touched(now_ms);
+    let sessions = touched.into_iter().map(|touch| (touch.session, touch.age_ms)).collect();
+    PeerMessage::Touched(Touched { lag_ms, sessions })
+}
+
+/// What a leader knows of what the other servers have heard.
+#[derive(Debug, Default)]
+pub(super) struct Ears {
+    /// What other members had said by then is taken in.
+    taken_in_ms: i64,
+    /// Until when each server has told whom it heard of.
+    told_until_ms: BTreeMap<u32, i64>,
+    reports: Reports,
+    /// When the last cycle began.
+    cycle_ms: i64,
+}
+
+impl Ears {
+    /// Another leadership begins, which was told nothing yet.
+    pub(super) fn clear(&mut self) {
+        self.told_until_ms.clear();
+    }
+
+    /// The connection of a server is lost.
+    pub(super) fn lose(&mut self, server: u32) {
+        self.told_until_ms.remove(&server);
+    }
+
+    /// Until when it is known who spoke to that server.
+    pub(super) fn until_ms(&self, server: u32, silence_ms_max: i64) -> i64 {
+        let told_ms = self.told_until_ms.get(&server).copied();
+        told_ms.map_or(self.taken_in_ms, |ms| ms.clamp(self.taken_in_ms - silence_ms_max, self.taken_in_ms))
+    }
+
+    /// A cycle begins; how long this server did nothing before, if that is worth a word.
+    fn pause_before(&mut self, now_ms: i64) -> Option<i64> {
+        let gap_ms = now_ms - std::mem::replace(&mut self.cycle_ms, now_ms);
+        (gap_ms > PAUSE_MS).then_some(gap_ms)
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    /// What other members had said at `polled_ms` is about to be taken in. What they say while this thread
+    /// does something else waits for the next time, and whom they have heard of meanwhile is not known
+    /// before.
+    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
+        self.ears.taken_in_ms = polled_ms;
+    }
+
+    /// A pause of this server is no silence of its clients: while it lasted nobody could be heard, and
+    /// nobody who lost a connection could come back.
+    pub(super) fn forgive_pause(&mut self) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        let Some(pause_ms) = self.ears.pause_before(now_ms) else { return };
+        if self.replica.leads() {
+            self.shared.sessions.forgive(pause_ms, now_ms);
+        }
+    }
+
+    /// Tells the leader who was heard of here, often enough for the shortest timeout.
+    pub(super) fn report_touched(&mut self, now_ms: i64) {
+        let Some(leader) = self.replica.role().leader.map(replica::server_of) else { return };
+        if leader == self.me {
+            return;
+        }
+        match self.ears.reports.step(now_ms, &self.shared.sessions) {
+            Step::Nothing => {}
+            Step::Ask => self.shared.ask_to_look(),
+            Step::Tell => {
+                let until_ms = self.shared.hearing.until_ms();
+                let report = report(&self.shared, now_ms, until_ms);
+                self.send(leader, &report);
+                self.shared.sessions.told(until_ms);
+            }
+        }
+    }
+
+    /// Another server tells whom it has heard of.
+    pub(super) fn hear_touched(&mut self, from: u32, touched: Touched) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        for (session, age_ms) in touched.sessions {
+            self.shared.sessions.touch(session, now_ms - i64::from(age_ms));
+        }
+        self.ears.told_until_ms.insert(from, now_ms - i64::from(touched.lag_ms));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use replica::Token;
+
+    use super::*;
+
+    #[test]
+    fn the_shortest_timeout_decides_how_often_the_leader_is_told() {
+        let sessions = SessionTable::new(1, 0, 100);
+        let mut reports = Reports::default();
+        let mut told = |from_ms: i64, sessions: &SessionTable| {
+            (from_ms..from_ms + 4_000).filter(|ms| reports.step(*ms, sessions) == Step::Tell).count()
+        };
+        assert_eq!(told(1, &sessions), 10);
+        sessions.opened(1, 10_000, 0);
+        sessions.take_up(1, Token(1), 10_000, 0).expect("it lives");
+        assert_eq!(told(4_001, &sessions), 10);
+        sessions.opened(2, 200, 0);
+        sessions.take_up(2, Token(2), 200, 0).expect("it lives");
+        assert_eq!(told(8_001, &sessions), 160, "each 25 ms");
+    }
+
+    #[test]
+    fn the_connection_threads_are_asked_before_each_report() {
+        let sessions = SessionTable::new(1, 0, 100);
+        let mut reports = Reports::default();
+        let steps: Vec<_> = (1..=1_200).map(|ms| (ms, reports.step(ms, &sessions))).collect();
+        let steps: Vec<_> = steps.into_iter().filter(|(_, step)| *step != Step::Nothing).collect();
+        let expected = [
+            (380, Step::Ask),
+            (400, Step::Tell),
+            (780, Step::Ask),
+            (800, Step::Tell),
+            (1180, Step::Ask),
+            (1200, Step::Tell),
+        ];
+        assert_eq!(steps, expected);
+    }
+
+    #[test]
+    fn a_server_is_believed_until_it_is_lost_or_silent_for_too_long() {
+        let mut ears = Ears { taken_in_ms: 10_000, ..Ears::default() };
+        assert_eq!(ears.until_ms(2, 1_500), 10_000, "it never said anything");
+        ears.told_until_ms.insert(2, 9_700);
+        assert_eq!(ears.until_ms(2, 1_500), 9_700);
+        ears.taken_in_ms = 12_000;
+        assert_eq!(ears.until_ms(2, 1_500), 10_500);
+        ears.lose(2);
+        assert_eq!(ears.until_ms(2, 1_500), 12_000);
+    }
+}
