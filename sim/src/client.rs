@@ -132,6 +132,18 @@ impl Client {
         self.connection.as_ref().map(|connection| connection.number)
     }
 
+    /// With another timeout.
+    pub fn with_timeout(self, timeout_ms: i32) -> Client {
+        Client { timeout_ms, ..self }
+    }
+
+    /// For which session it speaks on this connection, and whether that is open; none if nobody else knows of it.
+    pub fn speaks_for(&self, connection: usize) -> Option<(i64, bool)> {
+        let mine = self.connection.as_ref().filter(|mine| mine.number == connection && !mine.read_only)?;
+        let session = self.session.as_ref().filter(|session| !session.local)?;
+        Some((session.id, mine.open))
+    }
+
     /// Its turn to do something.
     pub fn turn(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
         let mut wishes = Vec::new();
@@ -417,9 +429,9 @@ impl Client {
             history.received.push((self.number, connection.number, event));
             return Ok(());
         }
-        // The answer to an auth packet may overtake what is in flight.
+        // The answer to an auth packet may overtake what is in flight, and so may one to a ping.
         let place = connection.in_flight.iter().position(|call| history.calls[*call].xid == header.xid);
-        let overtakes = header.xid == xid::AUTH;
+        let overtakes = header.xid == xid::AUTH || header.xid == xid::PING;
         let call = match place {
             Some(0) => connection.in_flight.pop_front().expect("there is a first"),
             Some(place) if overtakes => connection.in_flight.remove(place).expect("it was just there"),

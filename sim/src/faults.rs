@@ -87,6 +87,25 @@ pub enum Fault {
         /// For how long.
         for_us: u64,
     },
+    /// All processes are stopped for a while, as if their machine was.
+    Suspend {
+        /// For how long.
+        for_us: u64,
+    },
+    /// The connection thread is busy with something else.
+    Busy {
+        /// Whose.
+        target: Target,
+        /// For how long.
+        for_us: u64,
+    },
+    /// The clients of a member read slowly.
+    SlowReaders {
+        /// Whose.
+        target: Target,
+        /// For how long.
+        for_us: u64,
+    },
     /// Members cannot hear each other.
     Cut {
         /// At the centre of it.
@@ -152,7 +171,18 @@ pub fn draw_stall(random: &mut Random, members: ServerId) -> Fault {
     Fault::DiskStall { target, for_us: random.between(50_000, 3_000_000) }
 }
 
-/// One fault of any kind but this.
+/// Something that keeps servers from hearing clients that live.
+pub fn draw_deafness(random: &mut Random, members: ServerId) -> Fault {
+    let target = target(random, members);
+    match random.below(10) {
+        0..2 => Fault::Suspend { for_us: random.between(300_000, 8_000_000) },
+        2..5 => Fault::Busy { target, for_us: random.between(50_000, 2_500_000) },
+        5..8 => Fault::SlowReaders { target, for_us: random.between(500_000, 6_000_000) },
+        _ => draw_stall(random, members),
+    }
+}
+
+/// One fault of any kind but these.
 pub fn draw(random: &mut Random, members: ServerId) -> Fault {
     let target = target(random, members);
     let for_us = duration_us(random);

@@ -1,5 +1,6 @@
 //! What the clients asked and were told: the evidence that the checkers judge after a run.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -117,4 +118,19 @@ pub struct History {
     pub acknowledged: i64,
     /// Connections made so far.
     pub connections: usize,
+    /// When something of a session's client arrived at a server.
+    pub signs: BTreeMap<i64, Vec<Sign>>,
+    /// When a leader began to end which session, in µs of the run; not all of these ends are agreed on.
+    pub decided: Vec<(i64, u64)>,
+    /// When the run ended.
+    pub ended_us: u64,
+}
+
+/// Something of a session's client arrived at a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Sign {
+    /// When, in µs of the run.
+    pub at_us: u64,
+    /// On a connection that has the session. Else it asks for it, and may be sent away.
+    pub open: bool,
 }

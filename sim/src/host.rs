@@ -55,6 +55,10 @@ pub struct Host {
     skew_ms: i64,
     /// The process does nothing until then.
     pub paused_until_us: u64,
+    /// The connection thread does something else until then.
+    pub busy_until_us: u64,
+    /// Clients take little of what they are sent until then.
+    pub slow_readers_until_us: u64,
     /// The replication thread flushes until then.
     pub flushes_until_us: u64,
     /// When the replication thread looks again, and the connection thread; the latest wins.
@@ -101,6 +105,8 @@ impl Host {
             drift_ppm,
             skew_ms,
             paused_until_us: 0,
+            busy_until_us: 0,
+            slow_readers_until_us: 0,
             flushes_until_us: 0,
             drive_at_us: u64::MAX,
             serve_at_us: u64::MAX,
@@ -146,7 +152,7 @@ impl Host {
         self.member = None;
         self.disk_fails = false;
         self.stops_for_us = None;
-        (self.paused_until_us, self.flushes_until_us) = (0, 0);
+        (self.paused_until_us, self.flushes_until_us, self.busy_until_us) = (0, 0, 0);
         (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         self.inbox.clear();
         let waiting = std::mem::take(&mut self.backlog).into_iter().map(|(connection, _)| connection);

@@ -47,6 +47,10 @@ pub struct Plan {
     linearizable_reads: bool,
     /// Whether a member without a leader serves those who only read.
     pub read_only_mode: bool,
+    /// The timeout that all clients ask for, if not one of their own.
+    pub timeout_ms: Option<i32>,
+    /// Bytes a client may leave unread before its requests have to wait, if not the usual.
+    output_pause_bytes: Option<usize>,
 }
 
 impl Plan {
@@ -79,6 +83,8 @@ impl Plan {
             election_timeout_ms: *random.pick(&[150, 200, 300]),
             linearizable_reads: random.percent(20),
             read_only_mode: random.percent(40),
+            timeout_ms: None,
+            output_pause_bytes: None,
         };
         let gap_us = *random.pick(&[100_000, 400_000, 1_500_000]);
         let mut at_us = random.below(600_000);
@@ -98,6 +104,7 @@ impl Plan {
             plan.faults.push((random.between(1_000_000, faulty_us), damage));
         }
         plan.add_stalls();
+        plan.add_deafness();
         plan.faults.sort_by_key(|(at_us, _)| *at_us);
         plan
     }
@@ -111,6 +118,23 @@ impl Plan {
         for _ in 0..random.between(1, 4) {
             let at_us = random.between(500_000, self.faulty_us);
             self.faults.push((at_us, faults::draw_stall(&mut random, self.members)));
+        }
+    }
+
+    /// In every sixth run servers are kept from hearing clients, in half of those by nothing else. Timeouts are short in some.
+    fn add_deafness(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x0DEA_FBAD);
+        if random.below(6) > 0 {
+            return;
+        }
+        if random.percent(50) {
+            self.faults.clear();
+        }
+        self.timeout_ms = *random.pick(&[None, Some(200), Some(300), Some(500)]);
+        self.output_pause_bytes = Some(200);
+        for _ in 0..random.between(1, 4) {
+            let at_us = random.between(500_000, self.faulty_us);
+            self.faults.push((at_us, faults::draw_deafness(&mut random, self.members)));
         }
     }
 
@@ -136,6 +160,9 @@ impl Plan {
         config.server_id = id;
         config.storage.segment_bytes = self.segment_bytes;
         config.storage.snapshot_piece_bytes = self.piece_bytes;
+        if let Some(bytes) = self.output_pause_bytes {
+            config.connection.output_pause_bytes = bytes;
+        }
         config.requests.reconfig = self.reconfigures;
         config.requests.standalone = !self.reconfigures;
         config.ensemble = Some(Ensemble {

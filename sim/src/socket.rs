@@ -10,6 +10,8 @@ use server::simulation::{Readiness, Registry, Socket};
 struct Pipe {
     /// Arrived at the server and not read.
     arrived: Vec<u8>,
+    /// Something has arrived since the poll last told of it.
+    news: bool,
     /// The client has closed, or the way to it is broken.
     hung_up: bool,
     /// Written by the server and not taken by the network.
@@ -46,29 +48,36 @@ impl Wire {
 
     /// Bytes of the client arrive.
     pub fn arrive(&self, bytes: &[u8]) {
-        self.pipe().arrived.extend_from_slice(bytes);
+        let mut pipe = self.pipe();
+        pipe.arrived.extend_from_slice(bytes);
+        pipe.news = true;
     }
 
     /// The client closes, or its connection breaks.
     pub fn hang_up(&self) {
-        self.pipe().hung_up = true;
+        let mut pipe = self.pipe();
+        (pipe.hung_up, pipe.news) = (true, true);
     }
 
-    /// What a poll would say that it is ready for.
+    /// What a poll says that it is ready for: as with sockets, only what is new since it last did.
     pub fn readiness(&self) -> Readiness {
-        let pipe = self.pipe();
-        Readiness {
-            readable: !pipe.arrived.is_empty() || pipe.hung_up,
-            writable: pipe.blocked && pipe.written.len() < pipe.room,
-            read_closed: pipe.hung_up,
-        }
+        let mut pipe = self.pipe();
+        let writable = pipe.blocked && pipe.written.len() < pipe.room;
+        let unread = !pipe.arrived.is_empty() || pipe.hung_up;
+        let readable = unread && (std::mem::take(&mut pipe.news) || writable);
+        Readiness { readable, writable, read_closed: pipe.hung_up }
     }
 
     /// Takes what the server has written; whether it waited for that.
     pub fn take_written(&self) -> (Vec<u8>, bool) {
+        self.take_some(usize::MAX)
+    }
+
+    /// The same, where the client takes so many bytes at most.
+    pub fn take_some(&self, bytes_max: usize) -> (Vec<u8>, bool) {
         let mut pipe = self.pipe();
-        let blocked = pipe.blocked;
-        (std::mem::take(&mut pipe.written), blocked)
+        let taken = pipe.written.len().min(bytes_max);
+        (pipe.written.drain(..taken).collect(), pipe.blocked)
     }
 
     /// Whether the server has closed.

@@ -42,6 +42,6 @@ pub fn judge(history: &History, agreement: &Agreement, plan: &Plan) -> Result<()
     let written = writes::written(&agreement.outcomes)?;
     writes::judge(history, &written, &agreement.outcomes, &plan.full_disks())?;
     reads::judge(history, agreement, plan)?;
-    sessions::judge(history, agreement)?;
+    sessions::judge(history, agreement, plan)?;
     watches::judge(history, agreement)
 }

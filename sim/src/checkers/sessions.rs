@@ -1,4 +1,4 @@
-//! Sessions and their ephemerals: they live as long as somebody is heard of, and end together.
+//! Sessions and their ephemerals: they live as long as their client is there, not much longer, and end together.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,28 @@ use wire::opcode::Opcode;
 
 use super::Violation;
 use super::agreement::Agreement;
+use crate::faults::Fault;
 use crate::history::{History, Received};
+use crate::plan::Plan;
 
 /// How right the clocks of members are.
 const CLOCK_PERCENT: u64 = 97;
+
+/// A fault is felt for so long after its end: members find each other again, and elect.
+const AFTERMATH_US: u64 = 2_000_000;
+
+/// A leader may take so long to hear that a client is silent, and to end its session: what the others told
+/// last, a tick, looks at the expiry queue, and agreeing on it.
+const LATE_US: u64 = 1_500_000;
+
+/// How far back silence explains the end of a session.
+const MEMORY_US: u64 = 10_000_000;
 
 /// Judges the ends of sessions.
 ///
 /// # Errors
 /// The first guarantee that is broken.
-pub fn judge(history: &History, agreement: &Agreement) -> Result<(), Violation> {
+pub fn judge(history: &History, agreement: &Agreement, plan: &Plan) -> Result<(), Violation> {
     let closes = agreement.outcomes.iter().filter(|outcome| outcome.opcode == Opcode::CloseSession as i32);
     let mut ended: BTreeMap<i64, u64> = BTreeMap::new();
     for close in closes {
@@ -33,6 +45,9 @@ pub fn judge(history: &History, agreement: &Agreement) -> Result<(), Violation> 
         }
     }
     not_too_early(agreement)?;
+    let lives = lives(history, agreement);
+    lives.values().try_for_each(|life| not_while_its_client_lives(life, plan))?;
+    lives.values().try_for_each(|life| in_time(life, history, agreement, plan))?;
     let machine = agreement.machine();
     machine.check().map_err(|violation| {
         Violation::new("ephemerals live as long as their session", violation.to_string())
@@ -68,6 +83,135 @@ fn not_too_early(agreement: &Agreement) -> Result<(), Violation> {
                 ));
             }
         }
+    }
+    Ok(())
+}
+
+/// What is known of one session.
+#[derive(Debug, Default)]
+struct Life {
+    session: i64,
+    timeout_us: u64,
+    /// When its client was there for certain: something arrived on its connection, or it was opened or moved.
+    signs: Vec<u64>,
+    /// When its client may have been heard of.
+    hints: Vec<u64>,
+    /// When a leader decided to end it, and when that was agreed, if its client was silent.
+    expired: Option<(u64, u64)>,
+    closed: bool,
+}
+
+fn lives(history: &History, agreement: &Agreement) -> BTreeMap<i64, Life> {
+    let mut lives: BTreeMap<i64, Life> = BTreeMap::new();
+    for outcome in agreement.outcomes.iter().filter(|outcome| outcome.code == 0) {
+        let opcode = outcome.opcode;
+        if opcode == Opcode::CreateSession as i32 || opcode == MOVE_SESSION {
+            let Ok(terms) = SessionTerms::read(&outcome.body) else { continue };
+            let life = lives.entry(outcome.session).or_default();
+            life.session = outcome.session;
+            life.timeout_us = terms.timeout_ms as u64 * 1000;
+            life.signs.push(outcome.agreed_us);
+        } else if let Some(life) = lives.get_mut(&outcome.session)
+            && opcode == Opcode::CloseSession as i32
+        {
+            life.closed = true;
+            let of_session = history.decided.iter().filter(|(session, _)| *session == outcome.session);
+            let decided_us = of_session.map(|(_, at_us)| *at_us).filter(|at_us| *at_us <= outcome.agreed_us);
+            let by_silence = outcome.cxid == i32::MIN;
+            life.expired = decided_us.max().filter(|_| by_silence).map(|at_us| (at_us, outcome.agreed_us));
+        }
+    }
+    for (session, signs) in &history.signs {
+        let Some(life) = lives.get_mut(session) else { continue };
+        life.signs.extend(signs.iter().filter(|sign| sign.open).map(|sign| sign.at_us));
+        life.hints.extend(signs.iter().map(|sign| sign.at_us));
+    }
+    for life in lives.values_mut() {
+        life.hints.extend(&life.signs);
+        life.signs.sort_unstable();
+    }
+    lives
+}
+
+/// When a fault could keep servers from hearing of clients, or from telling each other.
+fn hinders(at_us: u64, fault: &Fault) -> Option<(u64, u64)> {
+    let for_us = match fault {
+        // What a server's own sockets tell it afterwards.
+        Fault::Suspend { .. } | Fault::Busy { .. } | Fault::SlowReaders { .. } | Fault::DiskStall { .. } => {
+            return None;
+        }
+        Fault::Disconnect { .. } | Fault::Snapshot { .. } => return None,
+        Fault::Crash { operations: Some(_), .. } | Fault::DiskError { .. } => return Some((at_us, u64::MAX)),
+        Fault::Break { .. } => 0,
+        Fault::Crash { off_us, .. }
+        | Fault::Stop { off_us, .. }
+        | Fault::Wipe { off_us, .. }
+        | Fault::Flip { off_us, .. } => *off_us,
+        Fault::DiskFull { for_us, .. }
+        | Fault::DiskSlow { for_us, .. }
+        | Fault::Pause { for_us, .. }
+        | Fault::Cut { for_us, .. }
+        | Fault::Loss { for_us, .. } => *for_us,
+    };
+    Some((at_us, at_us + for_us + AFTERMATH_US))
+}
+
+/// A session does not end as long as its client says something in time to a server that could tell the leader,
+/// whatever keeps the servers from listening.
+fn not_while_its_client_lives(life: &Life, plan: &Plan) -> Result<(), Violation> {
+    let Some((decided_us, _)) = life.expired else { return Ok(()) };
+    let from_us = decided_us.saturating_sub(2 * life.timeout_us + AFTERMATH_US);
+    let hindered = plan
+        .faults
+        .iter()
+        .filter_map(|(at_us, fault)| hinders(*at_us, fault))
+        .any(|(begins_us, ends_us)| begins_us <= decided_us && ends_us >= from_us);
+    if hindered {
+        return Ok(());
+    }
+    let heard: Vec<u64> = life.signs.iter().copied().filter(|at_us| *at_us < decided_us).collect();
+    let ends = heard.iter().skip(1).copied().chain([decided_us]);
+    let silences = heard.iter().zip(ends).filter(|(_, end_us)| *end_us + MEMORY_US > decided_us);
+    let longest_us = silences.map(|(begin_us, end_us)| end_us - begin_us).max().unwrap_or(u64::MAX);
+    if longest_us < life.timeout_us / 100 * CLOCK_PERCENT {
+        return Err(Violation::new(
+            "a session does not expire while its client is heard in time",
+            format!(
+                "{:#x} was ended at {decided_us} µs, and its client never silent for more than {longest_us} of {} µs",
+                life.session, life.timeout_us
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Where nothing goes wrong a session does not outlive its silent client for long.
+fn in_time(life: &Life, history: &History, agreement: &Agreement, plan: &Plan) -> Result<(), Violation> {
+    let end_us = match life.expired {
+        Some((_, agreed_us)) => agreed_us,
+        None if life.closed => return Ok(()),
+        None => history.ended_us,
+    };
+    let Some(heard_us) = life.hints.iter().copied().filter(|at_us| *at_us <= end_us).max() else {
+        return Ok(());
+    };
+    let late_us = end_us - heard_us;
+    if late_us <= life.timeout_us * 100 / CLOCK_PERCENT + LATE_US {
+        return Ok(());
+    }
+    let leaderships = agreement.entries().iter().zip(agreement.agreed_us());
+    let mut leaderships = leaderships.filter(|(entry, _)| entry.kind == EntryKind::Leadership);
+    let anew = leaderships.any(|(_, at_us)| (heard_us..=end_us).contains(at_us));
+    let from_us = heard_us.saturating_sub(MEMORY_US);
+    let calm = plan.faults.iter().all(|(at_us, fault)| {
+        let ends_us = hinders(*at_us, fault).map_or(at_us + MEMORY_US, |(_, ends_us)| ends_us);
+        *at_us > end_us || ends_us < from_us
+    });
+    if calm && !anew {
+        return Err(Violation::new(
+            "a session expires in time",
+            format!("{:#x}, of {} µs, after {late_us} µs of silence", life.session, life.timeout_us),
+        ));
     }
     Ok(())
 }

@@ -3,12 +3,16 @@
 use super::{Connection, Event, World};
 use crate::checkers::Violation;
 use crate::client::Wish;
-use crate::history::Received;
+use crate::history::{Received, Sign};
 use crate::socket::Wire;
 use server::config::ServerId;
 
 /// Bytes a socket takes before the server has to wait.
 const ROOMS: [usize; 3] = [200, 4_000, 1 << 20];
+
+/// What a client that reads slowly takes at a time, and how often.
+const TRICKLE_BYTES: usize = 40;
+const TRICKLE_US: u64 = 20_000;
 
 impl World {
     pub(super) fn client_turn(&mut self, client: usize) {
@@ -99,6 +103,10 @@ impl World {
         if self.is_alive(connection) {
             self.trace.bytes(bytes);
             self.connections[connection].wire.arrive(bytes);
+            let client = &self.clients[self.connections[connection].client];
+            if let Some((session, open)) = client.speaks_for(connection) {
+                self.history.signs.entry(session).or_default().push(Sign { at_us: self.now_us, open });
+            }
             self.notice(self.connections[connection].member);
         }
     }
@@ -120,6 +128,7 @@ impl World {
 
     /// Brings what a member has written on its way.
     pub(super) fn collect_written(&mut self, id: ServerId) {
+        let slow = self.host(id).slow_readers_until_us > self.now_us;
         let slots: Vec<_> = self
             .host(id)
             .slots
@@ -127,7 +136,7 @@ impl World {
             .map(|(slot, (connection, wire))| (*slot, *connection, wire.clone()))
             .collect();
         for (slot, connection, wire) in slots {
-            let (bytes, blocked) = wire.take_written();
+            let (bytes, blocked) = if slow { wire.take_some(TRICKLE_BYTES) } else { wire.take_written() };
             if !bytes.is_empty() {
                 let at_us = self.arrival_at_client_us(connection);
                 self.at(at_us, Event::ToClient { connection, bytes });
@@ -135,6 +144,8 @@ impl World {
             if wire.is_closed() {
                 self.host(id).slots.remove(&slot);
                 self.server_closes(connection);
+            } else if blocked && slow {
+                self.wake_server(id, TRICKLE_US);
             } else if blocked {
                 self.notice(id);
             }

@@ -63,10 +63,12 @@ impl World {
         }
         let ended = host.drive(now_us);
         let Some(member) = &mut host.member else { return Ok(()) };
+        let ending: Vec<i64> = member.ending().collect();
         let agreed = member.take_agreed();
         let frames = member.take_frames();
         let (applied, busy) = (member.applied_index(), member.is_busy());
         let patience_us = if member.is_holding() { HOLD_US } else { TICK_US };
+        self.history.decided.extend(ending.into_iter().map(|session| (session, now_us)));
         for entry in agreed {
             let (index, term, bytes) = (entry.index, entry.term, entry.data.len());
             let kind = entry.kind;
@@ -159,9 +161,9 @@ impl World {
             return;
         }
         host.serve_at_us = u64::MAX;
-        if host.paused_until_us > now_us {
-            let rest_us = host.paused_until_us - now_us;
-            return self.wake_server(id, rest_us);
+        let away_until_us = host.paused_until_us.max(host.busy_until_us);
+        if away_until_us > now_us {
+            return self.wake_server(id, away_until_us - now_us);
         }
         for refused in host.serve(now_us) {
             self.server_closes(refused);

@@ -70,6 +70,19 @@ impl World {
                 let id = self.aim(target);
                 self.host(id).paused_until_us = self.now_us + for_us;
             }
+            Fault::Suspend { for_us } => {
+                let until_us = self.now_us + for_us;
+                self.hosts.iter_mut().for_each(|host| host.paused_until_us = until_us);
+            }
+            Fault::Busy { target, for_us } => {
+                let id = self.aim(target);
+                self.host(id).busy_until_us = self.now_us + for_us;
+            }
+            Fault::SlowReaders { target, for_us } => {
+                let id = self.aim(target);
+                self.host(id).slow_readers_until_us = self.now_us + for_us;
+                self.after(for_us, Event::Serve(id));
+            }
             Fault::Cut { target, shape, way, for_us } => self.cut(target, shape, way, for_us),
             Fault::Break { target } => {
                 let id = self.aim(target);
@@ -189,7 +202,7 @@ impl World {
             self.heal_disk(a);
             let host = self.host(a);
             host.disk.clear_fault();
-            host.paused_until_us = 0;
+            (host.paused_until_us, host.busy_until_us, host.slow_readers_until_us) = (0, 0, 0);
             if host.member.is_some() {
                 self.wake_driver(a, 0);
                 self.wake_server(a, 0);

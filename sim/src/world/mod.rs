@@ -160,6 +160,9 @@ impl World {
         let mut clients: Vec<_> = (0..plan.clients)
             .map(|n| Client::new(n, random.fork(), plan.members, plan.read_only_mode))
             .collect();
+        if let Some(timeout_ms) = plan.timeout_ms {
+            clients = clients.into_iter().map(|client| client.with_timeout(timeout_ms)).collect();
+        }
         if let Some(operator) = plan.operator() {
             let client = Client::new(clients.len(), random.fork(), plan.members, plan.read_only_mode);
             clients.push(client.with_operator(operator));
@@ -218,6 +221,7 @@ impl World {
             self.trace.number(at_us);
             self.happens(event)?;
         }
+        self.history.ended_us = self.now_us;
         checkers::judge(&self.history, &self.agreement, &self.plan)
     }
 
