@@ -82,7 +82,7 @@ pub(crate) fn read_entries(reader: &mut Reader, previous: Position) -> Result<Ve
         let length = reader.u32()?;
         let data = reader.take(length)?;
         let entry = Entry { index: last.index + 1, term, kind, data };
-        if term < last.term || entry.data.is_empty() != (kind == EntryKind::Leadership) {
+        if term == 0 || term < last.term || entry.data.is_empty() != (kind == EntryKind::Leadership) {
             return Err(StepError::Malformed("entry"));
         }
         if kind == EntryKind::Membership {

@@ -62,6 +62,9 @@ pub struct Settings {
     pub uncommitted_bytes_max: u64,
     /// Most data bytes in [`Ready::committed`] at once, unless a single entry is longer.
     pub committed_bytes_max: u64,
+    /// Whether the host can apply these data of a command. What another member sends and this
+    /// refuses never gets into the log. MUST be the same function on all members of one version.
+    pub is_command: fn(&[u8]) -> bool,
 }
 
 impl Settings {
@@ -79,6 +82,7 @@ impl Settings {
             messages_in_flight_max: 64,
             uncommitted_bytes_max: 64 << 20,
             committed_bytes_max: 4 << 20,
+            is_command: |_| true,
         }
     }
 }
@@ -306,10 +310,22 @@ pub enum StepError {
     /// For another group or member, or from another member than the connection says.
     #[error("peer message for somebody else")]
     Misdirected,
-    /// The leader counts on entries this member does not have: its disk has lost what was flushed. It MUST stop and be
-    /// replaced under a new id.
-    #[error("the group believes this member to hold entries it does not have")]
-    LostLog,
+    /// Its term is too far ahead of this member's to be believed.
+    #[error("peer message of term {term}, which no election can have led to")]
+    FarTerm {
+        /// The term.
+        term: u64,
+    },
+    /// The sender says that it leads and counts on entries this member does not have. If that is
+    /// so, its disk has lost what was flushed, and it MUST stop and be replaced under a new id. One
+    /// sender alone is no proof of it.
+    #[error("server believed to hold entries up to {index}, which it does not have")]
+    LostLog {
+        /// Up to where the sender believes this member to hold its log.
+        index: u64,
+        /// The sender's term.
+        term: u64,
+    },
 }
 
 /// Too many reads wait for a barrier.

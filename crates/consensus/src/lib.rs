@@ -16,7 +16,7 @@ pub mod entry;
 mod log;
 pub mod membership;
 pub mod message;
-
+mod nearness;
 pub mod paxos;
 pub mod raft;
 mod timeout;

@@ -34,7 +34,8 @@ impl Membership {
         self.voters.contains(&member) || self.learners.contains(&member)
     }
 
-    /// The membership after `change`; `None` if it would leave no voter.
+    /// The membership after `change`; `None` if it would leave no voter, or have more members than
+    /// [`MEMBERS_MAX`].
     #[must_use]
     pub fn with(&self, change: MembershipChange) -> Option<Self> {
         let target = change.member();
@@ -48,7 +49,8 @@ impl Membership {
         }
         next.voters.sort_unstable();
         next.learners.sort_unstable();
-        (!next.voters.is_empty()).then_some(next)
+        let count = next.voters.len() + next.learners.len();
+        (!next.voters.is_empty() && count <= MEMBERS_MAX).then_some(next)
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {

@@ -138,11 +138,47 @@ impl Message {
         let (Header { group, from, to, term }, kind) = Header::read(&mut reader, VERSION)?;
         let body = Body::decode(kind, &mut reader)?;
         reader.finish()?;
-        let without_term = matches!(body, Body::ReadAsk(_));
-        if (term == 0) != without_term {
+        let message = Self { group, from, to, term, body };
+        message.check()?;
+        Ok(message)
+    }
+
+    /// What the fields cannot be together.
+    fn check(&self) -> Result<(), StepError> {
+        let without_term = matches!(self.body, Body::ReadAsk(_));
+        if (self.term == 0) != without_term {
             return Err(StepError::Malformed("term"));
         }
-        Ok(Self { group, from, to, term, body })
+        // The crate takes term 0 for that of every place behind the log.
+        let nowhere = match &self.body {
+            Body::Append { previous, .. } => previous.term == 0 && previous.index > 0,
+            Body::Snapshot(meta) => meta.position.term == 0,
+            _ => false,
+        };
+        if nowhere {
+            return Err(StepError::Malformed("position without a term"));
+        }
+        let term_max = match &self.body {
+            // The terms of a log only rise, so its last entry has the highest.
+            Body::Append { previous, entries, .. } => entries.last().map_or(previous.term, |last| last.term),
+            Body::AppendReply { refused: Some(hint), .. } => hint.term,
+            Body::Vote { last, commit, .. } => {
+                if commit.index > last.index || commit.term > last.term {
+                    return Err(StepError::Malformed("commit behind the last entry"));
+                }
+                last.term
+            }
+            Body::VoteReply { commit, .. } => commit.term,
+            Body::Snapshot(meta) => meta.position.term,
+            Body::ReadAsk(name) if name.member != self.from => {
+                return Err(StepError::Malformed("question of another member"));
+            }
+            _ => 0,
+        };
+        if term_max > self.term {
+            return Err(StepError::Malformed("entry of a later term"));
+        }
+        Ok(())
     }
 }
 

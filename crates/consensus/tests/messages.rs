@@ -112,7 +112,7 @@ fn a_member_that_lost_its_log_says_so() {
     let mut engine =
         RaftEngine::new(Settings::new(3, MemberId(1), 1, 1), Start::bootstrap(&[MemberId(1), MemberId(2)]));
     let heartbeat = messages().swap_remove(3);
-    assert_eq!(engine.step(MemberId(2), heartbeat.encode()), Err(StepError::LostLog));
+    assert_eq!(engine.step(MemberId(2), heartbeat.encode()), Err(StepError::LostLog { index: 8, term: 5 }));
 }
 
 /// A damaged message is the transport's to find, but even if it does not, reading it must not bring a member down.
@@ -128,4 +128,34 @@ fn no_single_damaged_byte_panics_the_reader() {
             }
         }
     }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let command = |term| Entry { index: 10, term, kind: EntryKind::Command, data: Bytes::from_static(b"a") };
+    let append = |previous, entries| Body::Append { previous, commit: 1, entries };
+    let vote = |last, commit| Body::Vote { trial: false, handover: false, last, commit };
+    let membership = Membership::of_voters(&[MemberId(1)]);
+    let snapshot = |position| Body::Snapshot(SnapshotMeta { position, membership: membership.clone() });
+    for (body, why) in [
+        (append(at(0, 9), vec![]), "an entry without a term"),
+        (append(at(6, 9), vec![]), "a previous entry of the future"),
+        (append(at(3, 9), vec![command(6)]), "an entry of the future"),
+        (append(at(0, 0), vec![Entry { index: 1, ..command(0) }]), "a first entry without a term"),
+        (vote(at(6, 9), at(3, 8)), "a last entry of the future"),
+        (vote(at(3, 9), at(3, 10)), "a commit behind the log"),
+        (vote(at(3, 9), at(4, 8)), "a commit of a later term than the log"),
+        (Body::VoteReply { trial: false, refused: true, commit: at(6, 8) }, "a commit of the future"),
+        (Body::AppendReply { index: 9, commit: 1, refused: Some(at(6, 8)) }, "a hint of the future"),
+        (snapshot(at(0, 9)), "a snapshot without a term"),
+        (snapshot(at(6, 9)), "a snapshot of the future"),
+    ] {
+        let message = Message { group: 3, from: MemberId(2), to: MemberId(1), term: 5, body };
+        let read = Message::decode(message.encode());
+        assert!(matches!(read, Err(StepError::Malformed(_))), "{why}: {read:?}");
+    }
+    let name = ReadName { member: MemberId(7), boot_nonce: 1, counter: 1 };
+    let question =
+        Message { group: 3, from: MemberId(2), to: MemberId(1), term: 0, body: Body::ReadAsk(name) };
+    assert!(matches!(Message::decode(question.encode()), Err(StepError::Malformed(_))));
 }

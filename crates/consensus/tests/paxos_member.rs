@@ -1,7 +1,7 @@
 //! One member of a Paxos group, spoken to message by message.
 
 use bytes::Bytes;
-use consensus::engine::{ChangeError, Engine, Ready, Role, Settings, Start};
+use consensus::engine::{ChangeError, Engine, Ready, Role, Settings, Start, StepError};
 use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
 use consensus::membership::{Membership, MembershipChange, SnapshotMeta};
 use consensus::paxos::message::{Body, Message, Standing};
@@ -301,4 +301,49 @@ fn the_first_of_two_changes_in_a_log_is_agreed() {
     for engine in engines {
         assert!(engine.status().commit >= 2);
     }
+}
+
+/// One ballot of the last round once left a group that could never elect anybody again.
+#[test]
+fn a_ballot_that_is_not_near_is_not_written_down() {
+    let far = ballot((1 << 27) - 1, 2);
+    let mut member = Member::new();
+    for body in [
+        Body::Prepare { trial: false, handover: true },
+        Body::Heartbeat { commit: 1, matched: 1, read: None },
+        Body::Outdated,
+    ] {
+        let message = Message { group: 1, from: MemberId(2), to: MemberId(3), ballot: far, body };
+        let heard = member.engine.step(MemberId(2), message.encode());
+        assert_eq!(heard, Err(StepError::FarTerm { term: far }));
+    }
+    assert_eq!(member.engine.role().term, 1);
+    let near = ballot(1 << 19, 2);
+    member.hears(2, near, Body::Prepare { trial: false, handover: true });
+    assert_eq!(member.engine.role().term, near);
+}
+
+/// A proposer that contradicts what it had accepted in the same ballot has lost its mind or its disk.
+#[test]
+fn a_proposer_takes_nothing_back() {
+    let mut member = Member::new();
+    let (earlier, first) = (ballot(1, 2), ballot(2, 1));
+    member.hears(1, first, accept(vec![leadership(first, 2), command(first, 3)]));
+    member.says_when_flushed();
+    member.hears(1, first, accept(vec![leadership(earlier, 2)]));
+    assert_eq!(member.says_when_flushed(), [(1, Body::Outdated)]);
+    assert_eq!(member.engine.status().last_index, 3, "what was accepted is still there");
+}
+
+/// What the host could not apply must not get into the log, where it would end every member.
+#[test]
+fn an_entry_that_is_no_command_is_refused() {
+    let settings = Settings { is_command: |data| data != b"x", ..Settings::new(1, MemberId(3), 1, 1) };
+    let mut engine = PaxosEngine::new(settings, Start::bootstrap(&FOUNDERS));
+    let first = ballot(1, 1);
+    let body = accept(vec![leadership(first, 2), command(first, 3)]);
+    let message = Message { group: 1, from: MemberId(1), to: MemberId(3), ballot: first, body };
+    let heard = engine.step(MemberId(1), message.encode());
+    assert!(matches!(heard, Err(StepError::Malformed(_))), "{heard:?}");
+    assert_eq!(engine.status().last_index, 1);
 }

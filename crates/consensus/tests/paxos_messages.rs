@@ -169,7 +169,10 @@ fn members_of_different_engines_refuse_each_other() {
 #[test]
 fn a_member_that_lost_its_log_says_so() {
     let heartbeat = messages().swap_remove(8);
-    assert_eq!(engine().step(MemberId(2), heartbeat.encode()), Err(StepError::LostLog));
+    assert_eq!(
+        engine().step(MemberId(2), heartbeat.encode()),
+        Err(StepError::LostLog { index: 9, term: BALLOT })
+    );
 }
 
 /// A damaged message is the transport's to find, but even if it does not, it must not bring a member down.

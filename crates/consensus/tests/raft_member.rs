@@ -1,9 +1,9 @@
 //! One member of a Raft group, spoken to message by message.
 
 use bytes::Bytes;
-use consensus::engine::{Engine, Ready, Settings, Start};
+use consensus::engine::{Engine, Ready, Settings, Start, StepError};
 use consensus::entry::{Entry, EntryKind, MemberId, Position};
-use consensus::message::{Body, Message};
+use consensus::message::{Body, Message, POSITION_LIMIT, ReadName};
 use consensus::raft::RaftEngine;
 
 const FOUNDERS: [MemberId; 3] = [MemberId(1), MemberId(2), MemberId(3)];
@@ -76,4 +76,103 @@ fn a_question_is_answered_however_often_it_is_asked() {
     }
     assert_eq!(confirms(&member.answers(append(2, 2, vec![]))), None);
     assert_eq!(confirms(&member.answers(append(2, 2, vec![]))), Some(2), "did you get that?");
+}
+
+impl Member {
+    /// What it says to a message of any member in any term.
+    fn hears(&mut self, from: u64, term: u64, body: Body) -> Result<(), StepError> {
+        let message = Message { group: 1, from: MemberId(from), to: MemberId(3), term, body };
+        let heard = self.engine.step(MemberId(from), message.encode());
+        while self.engine.ready(&mut self.ready) {
+            self.engine.persisted(self.ready.number);
+        }
+        heard
+    }
+
+    fn term(&self) -> u64 {
+        self.engine.role().term
+    }
+}
+
+fn heartbeat(commit: u64) -> Body {
+    Body::Heartbeat { commit, read: None }
+}
+
+fn vote() -> Body {
+    Body::Vote { trial: false, handover: true, last: BOOTSTRAP, commit: BOOTSTRAP }
+}
+
+/// One vote with the last term there is once left a group that could never elect anybody again.
+#[test]
+fn a_term_that_is_not_near_is_not_written_down() {
+    let far = POSITION_LIMIT - 1;
+    let mut member = Member::new();
+    for body in [vote(), heartbeat(1), Body::VoteReply { trial: false, refused: true, commit: BOOTSTRAP }] {
+        assert_eq!(member.hears(2, far, body), Err(StepError::FarTerm { term: far }));
+        assert_eq!(member.term(), 1);
+    }
+    assert_eq!(member.hears(2, 1_000_000, vote()), Ok(()), "it was away for very long");
+    assert_eq!(member.term(), 1_000_000);
+}
+
+/// A member that was away for longer than any bound hears nobody but the leader.
+#[test]
+fn a_leader_of_a_far_term_is_followed_when_there_is_no_other() {
+    let far = 1 << 40;
+    let mut member = Member::new();
+    let mut tries = 0;
+    while member.hears(2, far, heartbeat(1)).is_err() {
+        tries += 1;
+        assert!(tries < 1_000, "it is not let in");
+        member.engine.tick();
+    }
+    assert!(tries > 100, "believed after {tries} ticks");
+    assert_eq!(member.term(), far);
+}
+
+#[test]
+fn a_leader_of_a_far_term_is_not_believed_beside_a_living_one() {
+    let far = 1 << 40;
+    let mut member = Member::new();
+    for _ in 0..1_000 {
+        assert_eq!(member.hears(1, TERM, heartbeat(1)), Ok(()));
+        assert_eq!(member.hears(2, far, heartbeat(1)), Err(StepError::FarTerm { term: far }));
+        member.engine.tick();
+    }
+    assert_eq!(member.term(), TERM);
+}
+
+/// Nobody else may take back what the leader of a term had a member flush in that term.
+#[test]
+fn a_term_has_one_leader() {
+    let mut member = Member::new();
+    assert_eq!(confirms(&member.answers(append(1, 1, vec![entry(2), entry(3)]))), Some(3));
+    for body in [append(1, 3, vec![entry(2)]), heartbeat(3)] {
+        assert!(matches!(member.hears(2, TERM, body), Err(StepError::Malformed(_))));
+    }
+    // A handover and the answer to a read come from the leader alone, too.
+    assert_eq!(member.hears(2, TERM, Body::CampaignNow), Ok(()));
+    let name = ReadName { member: MemberId(3), boot_nonce: 1, counter: 1 };
+    assert_eq!(member.hears(2, TERM, Body::ReadAnswer { name, index: 3 }), Ok(()));
+    assert_eq!((member.engine.commit(), member.term()), (1, TERM));
+}
+
+#[test]
+fn a_leader_takes_nothing_back() {
+    let mut member = Member::new();
+    assert_eq!(confirms(&member.answers(append(1, 1, vec![entry(2), entry(3)]))), Some(3));
+    let older = Entry { term: 1, ..entry(2) };
+    assert!(matches!(member.hears(1, TERM, append(1, 1, vec![older])), Err(StepError::Malformed(_))));
+    assert_eq!(member.engine.status().last_index, 3);
+}
+
+/// What the host could not apply must not get into the log, where it would end every member.
+#[test]
+fn an_entry_that_is_no_command_is_refused() {
+    let settings = Settings { is_command: |data| data == b"x", ..Settings::new(1, MemberId(3), 1, 1) };
+    let engine = RaftEngine::new(settings, Start::bootstrap(&FOUNDERS));
+    let mut member = Member { engine, ready: Ready::default() };
+    let garbage = Entry { data: Bytes::from_static(b"garbage"), ..entry(2) };
+    assert!(matches!(member.hears(1, TERM, append(1, 1, vec![garbage])), Err(StepError::Malformed(_))));
+    assert_eq!(member.hears(1, TERM, append(1, 1, vec![entry(2)])), Ok(()));
 }

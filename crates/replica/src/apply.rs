@@ -2,11 +2,12 @@
 
 use consensus::entry::{Entry, EntryKind};
 use consensus::membership::MembershipChange;
-use state::command::{BatchHeader, Command, MOVE_SESSION, commands};
+use state::command::{BatchHeader, Command, MOVE_SESSION, SessionTerms, commands};
 use state::machine::{Applied, Machine};
+use wire::ErrorCode;
 use wire::opcode::Opcode;
 
-use crate::line::Waiting;
+use crate::line::{Line, Waiting};
 use crate::outlet::{Outlet, Token};
 use crate::replica::{Duty, Replica};
 
@@ -128,24 +129,15 @@ impl Replica {
         outlet: &mut impl Outlet,
     ) {
         let session = command.session;
-        let line = self.lines.get_mut(&session);
-        let token = line.and_then(|line| line.take_command(command.cxid, command.opcode));
         match Opcode::from_i32(command.opcode) {
-            _ if command.opcode == MOVE_SESSION => self.session_moved(session, token, machine, outlet),
-            Some(Opcode::CreateSession) => {
-                self.homes.settled(session);
-                outlet.session_opened(machine, session, token);
-            }
+            _ if command.opcode == MOVE_SESSION => self.session_moved(command, applied, machine, outlet),
+            Some(Opcode::CreateSession) => self.session_created(command, applied, machine, outlet),
             Some(Opcode::CloseSession) => {
-                return self.session_closed(
-                    session,
-                    token.map(|token| (token, command.cxid)),
-                    applied,
-                    outlet,
-                );
+                let closing = self.take_command(command).map(|token| (token, command.cxid));
+                return self.session_closed(session, closing, applied, outlet);
             }
             _ => {
-                if let Some(token) = token {
+                if let Some(token) = self.take_command(command) {
                     outlet.reply(token, command.cxid, applied, &self.reply);
                 }
             }
@@ -153,20 +145,86 @@ impl Replica {
         self.answer_line(session, machine, outlet);
     }
 
-    fn session_moved(
+    /// The connection that waits for this command.
+    fn take_command(&mut self, command: &Command<'_>) -> Option<Token> {
+        self.lines.get_mut(&command.session)?.take_command(command.cxid, command.opcode)
+    }
+
+    /// Whether a command that gives its session a home comes from this server.
+    fn is_own(&self, command: &Command<'_>) -> bool {
+        SessionTerms::read(command.body).is_ok_and(|terms| terms.home == self.server())
+    }
+
+    fn session_created(
         &mut self,
-        session: i64,
-        token: Option<Token>,
+        command: &Command<'_>,
+        applied: &Applied,
         machine: &Machine,
         outlet: &mut impl Outlet,
     ) {
+        let session = command.session;
         self.homes.settled(session);
-        let here = machine.session(session).is_none_or(|known| known.home == self.server());
-        if !here && let Some(line) = self.lines.get_mut(&session) {
-            // Its client has gone elsewhere, unless it is on its way back already.
-            self.lost_requests += line.cut_before_move();
+        // Two servers may have given out the same id at the same time.
+        let token = if self.is_own(command) { self.take_command(command) } else { None };
+        if applied.code == ErrorCode::Ok {
+            if let Some(line) = self.lines.get_mut(&session)
+                && token.is_some()
+            {
+                line.set_owner(token);
+                line.settle();
+            }
+            outlet.session_opened(machine, session, token);
+        } else if let Some(token) = token {
+            self.forget_ended(session, machine);
+            outlet.session_refused(token, applied.code);
         }
-        outlet.session_moved(machine, session, here, token);
+    }
+
+    fn session_moved(
+        &mut self,
+        command: &Command<'_>,
+        applied: &Applied,
+        machine: &Machine,
+        outlet: &mut impl Outlet,
+    ) {
+        let session = command.session;
+        self.homes.settled(session);
+        let is_own = self.is_own(command);
+        let line = self.lines.get_mut(&session);
+        let moved = line.filter(|_| is_own).and_then(|line| line.take_move(command.cxid));
+        self.lost_requests += moved.map_or(0, |(_, dropped)| dropped);
+        let token = moved.map(|(token, _)| token);
+        if applied.code != ErrorCode::Ok {
+            if let Some(token) = token {
+                self.forget_ended(session, machine);
+                outlet.session_refused(token, applied.code);
+            }
+            return;
+        }
+        if !is_own {
+            self.leave(session);
+        }
+        // Another connection may have taken its place since it asked.
+        let owner = token.filter(|token| self.is_on(session, *token));
+        self.lost_requests += usize::from(token != owner);
+        outlet.session_moved(machine, session, owner);
+    }
+
+    /// Forgets a session that is none, unless something still waits.
+    pub(crate) fn forget_ended(&mut self, session: i64, machine: &Machine) {
+        if machine.session(session).is_none() && self.lines.get(&session).is_some_and(Line::is_empty) {
+            self.lines.remove(&session);
+        }
+    }
+
+    /// The client of a session has gone to another server, unless it is on its way back already.
+    fn leave(&mut self, session: i64) {
+        let Some(line) = self.lines.get_mut(&session) else { return };
+        self.lost_requests += line.cut_before_move();
+        if line.is_empty() {
+            self.lost.extend(line.set_owner(None));
+            self.lines.remove(&session);
+        }
     }
 
     fn session_closed(
@@ -180,8 +238,8 @@ impl Replica {
         // What still waits was sent behind the close, or by a connection that goes with the session: nobody will hear an answer. Only
         // those who wanted to take it up have to be told.
         if let Some(mut line) = self.lines.remove(&session) {
-            for token in line.take_moves() {
-                outlet.session_refused(token);
+            for token in line.take_resumes() {
+                outlet.session_refused(token, ErrorCode::SessionExpired);
             }
             outlet.abandoned(line.len());
         }
@@ -194,27 +252,31 @@ impl Replica {
     }
 
     fn answer_line(&mut self, session: i64, machine: &Machine, outlet: &mut impl Outlet) {
-        let Some(line) = self.lines.get_mut(&session) else { return };
         let reached = self.barriers.reached();
-        while let Some(waiting) = line.take_ready(reached) {
-            answer(waiting, session, machine, outlet);
+        while let Some(line) = self.lines.get_mut(&session)
+            && !self.deferred.contains(&session)
+            && let Some(waiting) = line.take_ready(reached)
+        {
+            self.answer(waiting, session, machine, outlet);
         }
     }
 
     /// Answers what this command's session asked before it. Whoever leads a group alone may have agreed on a command before it has applied
     /// what an earlier read has to wait for.
     fn answer_before(&mut self, command: &Command<'_>, machine: &Machine, outlet: &mut impl Outlet) {
-        let Some(line) = self.lines.get_mut(&command.session) else { return };
-        while let Some(waiting) = line.take_before(command.cxid, command.opcode) {
-            answer(waiting, command.session, machine, outlet);
+        while let Some(line) = self.lines.get_mut(&command.session)
+            && let Some(waiting) = line.take_before(command.cxid, command.opcode)
+        {
+            self.answer(waiting, command.session, machine, outlet);
         }
     }
-}
 
-fn answer(waiting: Waiting, session: i64, machine: &Machine, outlet: &mut impl Outlet) {
-    match waiting {
-        Waiting::Local { token, request, .. } => outlet.local(machine, token, session, &request),
-        Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
-        Waiting::Command { .. } => unreachable!("a command is never taken without its result"),
+    fn answer(&mut self, waiting: Waiting, session: i64, machine: &Machine, outlet: &mut impl Outlet) {
+        match waiting {
+            Waiting::Local { token, request, .. } => outlet.local(machine, token, session, &request),
+            Waiting::Resume { token } => self.go_on_with(machine, session, token, outlet),
+            Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
+            Waiting::Command { .. } => unreachable!("a command is never taken without its result"),
+        }
     }
 }

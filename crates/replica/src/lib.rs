@@ -13,11 +13,11 @@
 
 mod apply;
 mod barrier;
-mod dead;
 mod forward;
 mod homes;
 mod line;
 pub mod outlet;
+mod owner;
 mod parked;
 pub mod peer;
 pub mod replica;

@@ -1,6 +1,6 @@
 //! The order in which one session's requests are answered.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use state::command::MOVE_SESSION;
 
@@ -30,6 +30,11 @@ pub(crate) enum Waiting {
         /// It must not be answered before this moment is past.
         moment: Moment,
     },
+    /// A client that comes back to a session of which nothing is on its way.
+    Resume {
+        /// Its new connection.
+        token: Token,
+    },
     /// A command that never reached the log, waiting only for its turn to be told so.
     Refused {
         /// The connection that sent it.
@@ -41,6 +46,23 @@ pub(crate) enum Waiting {
     },
 }
 
+impl Waiting {
+    /// The connection it came on.
+    fn token(&self) -> Token {
+        match self {
+            Self::Command { token, .. }
+            | Self::Local { token, .. }
+            | Self::Resume { token }
+            | Self::Refused { token, .. } => *token,
+        }
+    }
+
+    /// Whether a client waits for it to go on with the session.
+    fn is_resume(&self) -> bool {
+        matches!(self, Self::Resume { .. } | Self::Command { opcode: MOVE_SESSION, .. })
+    }
+}
+
 /// All unanswered requests of one session that came through this server, oldest first.
 ///
 /// A session that moved to another connection keeps its old entries: they are still in the log in this order, and skipping them would
@@ -48,9 +70,46 @@ pub(crate) enum Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     queue: VecDeque<Waiting>,
+    /// The connection the session is on. Requests of any other are not taken.
+    owner: Option<Token>,
+    /// Whether everything that the session ever sent to this server is in `queue`, done, or impossible by now. It begins as `false`:
+    /// an earlier run of this server may have passed something on.
+    settled: bool,
 }
 
 impl Line {
+    /// The connection whose requests are taken.
+    pub(crate) fn owner(&self) -> Option<Token> {
+        self.owner
+    }
+
+    /// From now on the session is on this connection, or on none; returns the one it was on before.
+    pub(crate) fn set_owner(&mut self, owner: Option<Token>) -> Option<Token> {
+        std::mem::replace(&mut self.owner, owner).filter(|previous| Some(*previous) != owner)
+    }
+
+    /// Whether nothing that the session sent to this server can still be done, but for what is in the queue.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Nothing is on its way but what is in the queue.
+    pub(crate) fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// Lets go of everything, though some of it may still be done; returns the connections concerned and the number of requests.
+    pub(crate) fn give_up(&mut self) -> (BTreeSet<Token>, usize) {
+        self.settled = false;
+        let tokens = self.queue.iter().map(Waiting::token).chain(self.owner.take()).collect();
+        (tokens, self.queue.drain(..).count())
+    }
+
+    /// Gives back memory while nothing waits.
+    pub(crate) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// Adds a request behind all others.
     pub(crate) fn push(&mut self, waiting: Waiting) {
         self.queue.push_back(waiting);
@@ -72,7 +131,7 @@ impl Line {
     pub(crate) fn take_ready(&mut self, reached: Moment) -> Option<Waiting> {
         self.queue.pop_front_if(|head| match head {
             Waiting::Local { moment, .. } => *moment <= reached,
-            Waiting::Refused { .. } => true,
+            Waiting::Refused { .. } | Waiting::Resume { .. } => true,
             Waiting::Command { .. } => false,
         })
     }
@@ -103,34 +162,35 @@ impl Line {
         self.queue.iter().any(|waiting| matches!(waiting, Waiting::Command { sent: true, .. }))
     }
 
-    /// The connections that wait, one after the other.
-    pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
-        self.queue.iter().map(|waiting| match waiting {
-            Waiting::Command { token, .. }
-            | Waiting::Local { token, .. }
-            | Waiting::Refused { token, .. } => *token,
-        })
+    /// Whether a client waits to go on with the session here.
+    pub(crate) fn is_resuming(&self) -> bool {
+        self.queue.iter().any(Waiting::is_resume)
     }
 
-    /// Lets go of everything before the first move of the session to this server, or of everything; says how much that was.
+    /// The move of this number to this server is done, and with it all that was sent before it: returns the connection that asked for
+    /// the move, and how many requests were dropped. `None` if nobody waits for it.
+    pub(crate) fn take_move(&mut self, cxid: i32) -> Option<(Token, usize)> {
+        let is_it = |waiting: &Waiting| matches!(waiting, Waiting::Command { xid, opcode: MOVE_SESSION, .. } if *xid == cxid);
+        let dropped = self.queue.iter().position(is_it)?;
+        let token = self.queue[dropped].token();
+        self.queue.drain(..=dropped);
+        self.settled = true;
+        Some((token, dropped))
+    }
+
+    /// Drops everything before the first move of the session to this server, or everything; says how much that was.
     pub(crate) fn cut_before_move(&mut self) -> usize {
         let is_move = |waiting: &Waiting| matches!(waiting, Waiting::Command { opcode: MOVE_SESSION, .. });
-        let gone = self.queue.iter().position(is_move).unwrap_or(self.queue.len());
-        self.queue.drain(..gone);
-        gone
+        let dropped = self.queue.iter().position(is_move).unwrap_or(self.queue.len());
+        self.queue.drain(..dropped);
+        dropped
     }
 
-    /// Takes out the connections that wait for the session to move here.
-    pub(crate) fn take_moves(&mut self) -> Vec<Token> {
-        let mut moving = Vec::new();
-        self.queue.retain(|waiting| match waiting {
-            Waiting::Command { token, opcode: MOVE_SESSION, .. } => {
-                moving.push(*token);
-                false
-            }
-            _ => true,
-        });
-        moving
+    /// Takes out the connections that wait to go on with the session.
+    pub(crate) fn take_resumes(&mut self) -> Vec<Token> {
+        let resumes = self.queue.iter().filter(|waiting| waiting.is_resume()).map(Waiting::token).collect();
+        self.queue.retain(|waiting| !waiting.is_resume());
+        resumes
     }
 
     /// Turns the newest such command into a refusal, in its place; `false` if there is none.
@@ -214,7 +274,7 @@ mod tests {
         line.push(command(2, 5));
         assert_eq!(line.cut_before_move(), 1);
         assert_eq!(line.len(), 2);
-        assert_eq!(line.take_moves(), [Token(1)]);
+        assert_eq!(line.take_resumes(), [Token(1)]);
         assert_eq!((line.cut_before_move(), line.len()), (1, 0));
     }
 }

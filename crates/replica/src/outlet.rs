@@ -6,6 +6,7 @@ use state::auth::Identities;
 use state::change::ChangeSink;
 use state::machine::{Applied, Machine};
 use state::read::Dialect;
+use wire::ErrorCode;
 
 /// One connection of this server, as the host numbers them. The replica only hands it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,14 +42,16 @@ pub trait Outlet: ChangeSink {
     /// A session exists from now on. `token` is the local connection that asked for it, if it was one of ours.
     fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>);
 
-    /// A session goes on at another server, or with another timeout. `here` says whether it is this one; `token` is the local connection
-    /// that asked to take it up.
-    fn session_moved(&mut self, machine: &Machine, session: i64, here: bool, token: Option<Token>);
+    /// A session goes on at another server, or with another timeout. `owner` is the local connection that it is on from now on, if any.
+    fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>);
 
-    /// The session that this connection asked to take up has ended.
-    fn session_refused(&mut self, token: Token);
+    /// A session that is at home here goes on with this connection. `false`: its end is on the way, so it does not.
+    fn session_resumed(&mut self, machine: &Machine, session: i64, owner: Token) -> bool;
 
-    /// Nobody knows what becomes of the requests of this connection: it has to end.
+    /// This connection gets neither the new session nor the one it asked for, and why.
+    fn session_refused(&mut self, token: Token, code: ErrorCode);
+
+    /// This connection has to end: nobody knows what becomes of its requests, or its session is on another one.
     fn lost(&mut self, token: Token);
 
     /// A session is gone: its connection has to go too. `closing` is the connection and xid whose own request closed it.

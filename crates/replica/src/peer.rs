@@ -18,12 +18,30 @@
 //! claim        14       nothing                                             follower → leader
 //! damaged      15       index u64 | term u64 | zxid i64                     member → member
 //! alive        16       nothing                                             member → all
+//! missing      17       leader u64 | term u64 | index u64                   member → all
+//! upheld       18       leader u64 | term u64 | index u64                   member → member that has asked
 //! ```
 //!
-//! All integers are big-endian. Any of them may be lost, doubled or late.
+//! All integers are big-endian. Any of them may be lost, doubled or late. Every field has a bound,
+//! which is checked where it is read: a member may have gone mad.
 
 use bytes::{Buf, BufMut, Bytes};
 use consensus::entry::MemberId;
+use consensus::membership::MEMBERS_MAX;
+use consensus::message::POSITION_LIMIT;
+
+/// Most bytes of commands in one message: the largest request there can be and what is gathered
+/// before it, with room for what an engine puts around it.
+pub const FORWARD_BYTES_MAX: usize = 63 << 20;
+
+/// Longest snapshot that is taken from another member.
+pub const SNAPSHOT_BYTES_MAX: u64 = 64 << 30;
+
+/// Most bytes of the lines that say who the members are.
+pub const SERVERS_BYTES_MAX: usize = 256 << 10;
+
+/// Longest time that a member can say a flush has taken, in µs: twelve days.
+pub const PACE_US_MAX: u64 = 1 << 40;
 
 /// One message between two members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +136,10 @@ pub enum PeerMessage {
     Claim,
     /// The snapshot that the receiver has sent is damaged.
     Damaged(SnapshotId),
+    /// Somebody who says that it leads counts on entries the sender does not have. Is that so?
+    Missing(Claimed),
+    /// The sender follows that leader, or is it, and has agreed entries up to that index itself.
+    Upheld(Claimed),
     /// The sender's disk keeps it from doing anything else, but it lives.
     Alive,
     /// What a flush of the sender's log has taken lately.
@@ -125,6 +147,17 @@ pub enum PeerMessage {
         /// On average, in µs.
         mean_us: u64,
     },
+}
+
+/// What a member believes of another's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Who believes it.
+    pub leader: MemberId,
+    /// The term it leads in.
+    pub term: u64,
+    /// Up to where it believes the other one to hold its log.
+    pub index: u64,
 }
 
 /// A voter of a new group.
@@ -170,6 +203,9 @@ pub enum BadPeerMessage {
     /// A group this member has no part in.
     #[error("a peer message for group {0}")]
     Group(u64),
+    /// A field that no correct member sends.
+    #[error("a peer message with an impossible {0}")]
+    Field(&'static str),
 }
 
 const ENGINE: u8 = 1;
@@ -188,6 +224,8 @@ const SERVERS: u8 = 13;
 const CLAIM: u8 = 14;
 const DAMAGED: u8 = 15;
 const ALIVE: u8 = 16;
+const MISSING: u8 = 17;
+const UPHELD: u8 = 18;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -274,6 +312,14 @@ impl PeerMessage {
                 head(DAMAGED, out);
                 snapshot.put(out);
             }
+            Self::Missing(claimed) => {
+                head(MISSING, out);
+                claimed.put(out);
+            }
+            Self::Upheld(claimed) => {
+                head(UPHELD, out);
+                claimed.put(out);
+            }
             Self::Pace { mean_us } => {
                 head(PACE, out);
                 out.put_u64(*mean_us);
@@ -288,7 +334,7 @@ impl PeerMessage {
     pub fn read(group: u64, mut bytes: Bytes) -> Result<Self, BadPeerMessage> {
         let kind = bytes.try_get_u8()?;
         if kind == ENGINE {
-            return Ok(Self::Engine { from: MemberId(bytes.try_get_u64()?), bytes });
+            return Ok(Self::Engine { from: read_member(&mut bytes)?, bytes });
         }
         let meant_for = bytes.try_get_u64()?;
         if meant_for != group {
@@ -296,14 +342,19 @@ impl PeerMessage {
         }
         let message = match kind {
             FORWARD => {
-                let (term, life, number) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
+                let (term, life, number) =
+                    (read_position(&mut bytes)?, bytes.try_get_u64()?, read_count(&mut bytes)?);
+                check((1..=FORWARD_BYTES_MAX).contains(&bytes.len()), "length of commands")?;
                 return Ok(Self::Forward { term, life, number, commands: bytes });
             }
             TAKEN => {
-                let (term, life, next) = (bytes.try_get_u64()?, bytes.try_get_u64()?, bytes.try_get_u64()?);
+                let (term, life, next) =
+                    (read_position(&mut bytes)?, bytes.try_get_u64()?, read_count(&mut bytes)?);
                 Self::Taken { term, life, next }
             }
-            NOT_TAKEN => Self::NotTaken { term: bytes.try_get_u64()?, refused: read_refused(&mut bytes)? },
+            NOT_TAKEN => {
+                Self::NotTaken { term: read_position(&mut bytes)?, refused: read_refused(&mut bytes)? }
+            }
             TOUCHED => {
                 let lag_ms = bytes.try_get_u32()?;
                 let mut sessions = Vec::with_capacity(bytes.len() / 12);
@@ -312,30 +363,45 @@ impl PeerMessage {
                 }
                 Self::Touched(Touched { lag_ms, sessions })
             }
-            FETCH => Self::Fetch { snapshot: SnapshotId::read(&mut bytes)?, offset: bytes.try_get_u64()? },
+            FETCH => {
+                let (snapshot, offset) = (SnapshotId::read(&mut bytes)?, bytes.try_get_u64()?);
+                check(offset <= SNAPSHOT_BYTES_MAX, "place in a snapshot")?;
+                Self::Fetch { snapshot, offset }
+            }
             CHUNK => {
                 let snapshot = SnapshotId::read(&mut bytes)?;
                 let (length, offset) = (bytes.try_get_u64()?, bytes.try_get_u64()?);
+                check(length <= SNAPSHOT_BYTES_MAX, "length of a snapshot")?;
+                let rest = length.checked_sub(offset);
+                check(rest.is_some_and(|rest| bytes.len() as u64 <= rest), "piece of a snapshot")?;
                 return Ok(Self::Chunk { snapshot, length, offset, bytes });
             }
             NEWCOMER => Self::Newcomer { nonce: bytes.try_get_u64()?, heard: bytes.try_get_u64()? },
             FOUNDERS => Self::Founders(read_founders(&mut bytes)?),
             WELCOME => {
-                let (nonce, member) = (bytes.try_get_u64()?, MemberId(bytes.try_get_u64()?));
-                Self::Welcome { nonce, member, cluster: bytes.try_get_u64()? }
+                let (nonce, member) = (bytes.try_get_u64()?, read_member(&mut bytes)?);
+                let cluster = bytes.try_get_u64()?;
+                check(cluster != 0, "cluster")?;
+                Self::Welcome { nonce, member, cluster }
             }
-            FORGOTTEN => {
-                Self::Forgotten { nonce: bytes.try_get_u64()?, member: MemberId(bytes.try_get_u64()?) }
-            }
+            FORGOTTEN => Self::Forgotten { nonce: bytes.try_get_u64()?, member: read_member(&mut bytes)? },
             SERVERS => {
                 let version = bytes.try_get_i64()?;
+                check(version > 0, "version of the members")?;
+                check(bytes.len() <= SERVERS_BYTES_MAX, "length of the members")?;
                 let text = String::from_utf8(bytes.into()).map_err(|_| BadPeerMessage::Length)?;
                 return Ok(Self::Servers { version, text });
             }
             CLAIM => Self::Claim,
             ALIVE => Self::Alive,
             DAMAGED => Self::Damaged(SnapshotId::read(&mut bytes)?),
-            PACE => Self::Pace { mean_us: bytes.try_get_u64()? },
+            MISSING => Self::Missing(Claimed::read(&mut bytes)?),
+            UPHELD => Self::Upheld(Claimed::read(&mut bytes)?),
+            PACE => {
+                let mean_us = bytes.try_get_u64()?;
+                check(mean_us <= PACE_US_MAX, "time of a flush")?;
+                Self::Pace { mean_us }
+            }
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
         if bytes.is_empty() { Ok(message) } else { Err(BadPeerMessage::Length) }
@@ -359,8 +425,43 @@ impl SnapshotId {
     }
 
     fn read(bytes: &mut Bytes) -> Result<Self, BadPeerMessage> {
-        Ok(Self { index: bytes.try_get_u64()?, term: bytes.try_get_u64()?, zxid: bytes.try_get_i64()? })
+        Ok(Self { index: read_position(bytes)?, term: read_position(bytes)?, zxid: bytes.try_get_i64()? })
     }
+}
+
+impl Claimed {
+    fn put(self, out: &mut Vec<u8>) {
+        [self.leader.0, self.term, self.index].into_iter().for_each(|n| out.put_u64(n));
+    }
+
+    fn read(bytes: &mut Bytes) -> Result<Self, BadPeerMessage> {
+        let leader = read_member(bytes)?;
+        Ok(Self { leader, term: read_position(bytes)?, index: read_position(bytes)? })
+    }
+}
+
+fn check(is_possible: bool, field: &'static str) -> Result<(), BadPeerMessage> {
+    if is_possible { Ok(()) } else { Err(BadPeerMessage::Field(field)) }
+}
+
+fn read_member(bytes: &mut Bytes) -> Result<MemberId, BadPeerMessage> {
+    let member = bytes.try_get_u64()?;
+    check(member != 0, "member")?;
+    Ok(MemberId(member))
+}
+
+/// A term or an index.
+fn read_position(bytes: &mut Bytes) -> Result<u64, BadPeerMessage> {
+    let number = bytes.try_get_u64()?;
+    check(number < POSITION_LIMIT, "term or index")?;
+    Ok(number)
+}
+
+/// Counts messages.
+fn read_count(bytes: &mut Bytes) -> Result<u64, BadPeerMessage> {
+    let number = bytes.try_get_u64()?;
+    check(number < POSITION_LIMIT, "number of a message")?;
+    Ok(number)
 }
 
 impl From<bytes::TryGetError> for BadPeerMessage {
@@ -379,9 +480,10 @@ fn read_refused(bytes: &mut Bytes) -> Result<Vec<RefusedCommand>, BadPeerMessage
 }
 
 fn read_founders(bytes: &mut Bytes) -> Result<Vec<Founder>, BadPeerMessage> {
+    check(bytes.len() / 16 <= MEMBERS_MAX, "number of founders")?;
     let mut founders = Vec::with_capacity(bytes.len() / 16);
     while !bytes.is_empty() {
-        founders.push(Founder { member: MemberId(bytes.try_get_u64()?), nonce: bytes.try_get_u64()? });
+        founders.push(Founder { member: read_member(bytes)?, nonce: bytes.try_get_u64()? });
     }
     Ok(founders)
 }
@@ -415,6 +517,8 @@ mod tests {
             PeerMessage::Claim,
             PeerMessage::Alive,
             PeerMessage::Damaged(snapshot),
+            PeerMessage::Missing(Claimed { leader: MemberId(2), term: 3, index: 4 }),
+            PeerMessage::Upheld(Claimed { leader: MemberId(2), term: 3, index: 4 }),
         ]
     }
 
@@ -447,6 +551,56 @@ mod tests {
             Err(BadPeerMessage::Kind(99))
         );
         assert_eq!(PeerMessage::read(0, Bytes::new()), Err(BadPeerMessage::Length));
+    }
+
+    #[test]
+    fn what_no_correct_member_sends_is_refused() {
+        let snapshot = |index, term| SnapshotId { index, term, zxid: 1 };
+        let chunk = |length, offset| PeerMessage::Chunk {
+            snapshot: snapshot(2, 1),
+            length,
+            offset,
+            bytes: Bytes::from_static(b"piece"),
+        };
+        let claimed = |leader, term, index| Claimed { leader: MemberId(leader), term, index };
+        let commands = |length| Bytes::from(vec![0; length]);
+        let forward =
+            |term, number, length| PeerMessage::Forward { term, life: 1, number, commands: commands(length) };
+        let far = POSITION_LIMIT;
+        let impossible = [
+            PeerMessage::Engine { from: MemberId(0), bytes: Bytes::new() },
+            forward(far, 0, 1),
+            forward(1, far, 1),
+            forward(1, 0, 0),
+            forward(1, 0, FORWARD_BYTES_MAX + 1),
+            PeerMessage::Taken { term: far, life: 1, next: 1 },
+            PeerMessage::Taken { term: 1, life: 1, next: far },
+            PeerMessage::NotTaken { term: far, refused: Vec::new() },
+            PeerMessage::Fetch { snapshot: snapshot(far, 1), offset: 0 },
+            PeerMessage::Fetch { snapshot: snapshot(1, 1), offset: SNAPSHOT_BYTES_MAX + 1 },
+            chunk(SNAPSHOT_BYTES_MAX + 1, 0),
+            chunk(4, 0),
+            chunk(10, 6),
+            chunk(10, u64::MAX),
+            PeerMessage::Founders(vec![Founder { member: MemberId(1), nonce: 1 }; MEMBERS_MAX + 1]),
+            PeerMessage::Founders(vec![Founder { member: MemberId(0), nonce: 1 }]),
+            PeerMessage::Welcome { nonce: 1, member: MemberId(0), cluster: 1 },
+            PeerMessage::Welcome { nonce: 1, member: MemberId(1), cluster: 0 },
+            PeerMessage::Forgotten { nonce: 1, member: MemberId(0) },
+            PeerMessage::Servers { version: 0, text: String::new() },
+            PeerMessage::Servers { version: 1, text: "x".repeat(SERVERS_BYTES_MAX + 1) },
+            PeerMessage::Damaged(snapshot(1, far)),
+            PeerMessage::Missing(claimed(0, 1, 1)),
+            PeerMessage::Missing(claimed(1, far, 1)),
+            PeerMessage::Upheld(claimed(1, 1, far)),
+            PeerMessage::Pace { mean_us: PACE_US_MAX + 1 },
+        ];
+        for message in impossible {
+            let mut out = Vec::new();
+            message.put(7, &mut out);
+            let read = PeerMessage::read(7, out.into());
+            assert!(matches!(read, Err(BadPeerMessage::Field(_))), "{read:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The loop's one state: what waits, what is agreed, what was applied. Here is how commands come in and get their place in the log.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use consensus::engine::{Engine, ProposeError, Ready, RoleChange};
 use consensus::entry::{Entry, MemberId};
 use hashbrown::HashMap;
+use state::auth::IDENTITIES_BYTES_MAX;
 use state::command::{BatchHeader, Command, Features, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 use wire::opcode::Opcode;
@@ -42,6 +43,11 @@ impl Settings {
         const BOOT_BITS: u32 = 32;
         assert!(self.boot >> BOOT_BITS == 0, "nobody starts a server {} times", self.boot);
         disk_of_id(self.member.0) << BOOT_BITS | self.boot
+    }
+
+    /// Where this run of the server begins to number moves: far from where earlier ones did, for their moves may still be on their way.
+    fn first_move(&self) -> i32 {
+        (self.life() as i32).wrapping_mul(0x9E37_79B9_u32.cast_signed())
     }
 }
 
@@ -111,10 +117,12 @@ pub struct Replica {
     /// Sessions whose line may have something answerable at its head.
     pub(crate) answerable: Vec<i64>,
     pub(crate) barriers: Barriers,
-    /// Connections that wait for something nobody knows the outcome of.
+    /// Sessions whose line begins with a client that goes on when this leader has not ended its session after all.
+    pub(crate) deferred: Vec<i64>,
+    /// Number of the latest move of a session to this server.
+    pub(crate) moves: i32,
+    /// Connections that have to close: they wait for something nobody knows the outcome of, or their session is on another one.
     pub(crate) lost: Vec<Token>,
-    /// Connections that are told so, or closed by the host. What they have sent behind what was lost must not be done.
-    pub(crate) dead: BTreeSet<Token>,
     /// Requests of theirs that will never be answered.
     pub(crate) lost_requests: usize,
     /// Agreed entries not applied yet; the first is applied up to byte `applied_bytes`.
@@ -150,8 +158,9 @@ impl Replica {
             lines: HashMap::new(),
             answerable: Vec::new(),
             barriers: Barriers::default(),
+            deferred: Vec::new(),
+            moves: settings.first_move(),
             lost: Vec::new(),
-            dead: BTreeSet::new(),
             lost_requests: 0,
             committed: VecDeque::new(),
             applied_bytes: 0,
@@ -215,21 +224,22 @@ impl Replica {
         self.alone
     }
 
-    /// Whether a command that gives the session a home is on its way through this leader.
-    pub fn is_moving(&self, session: i64) -> bool {
-        self.homes.of(session).is_some()
-    }
-
     /// Takes over everything in `submission`, leaving it empty for its next use. `now_ms` becomes the commands' time.
     pub fn submit(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
         // What was held came first.
         self.go_on(now_ms, machine);
+        self.answerable.append(&mut self.deferred);
         let mut at = 0;
         for item in submission.items.drain(..) {
-            let is_dead = self.dead.contains(&item.token());
-            self.lost_requests += usize::from(is_dead);
+            if !self.is_taken(&item) {
+                self.lost_requests += 1;
+                at += item.len();
+                continue;
+            }
             match item {
-                _ if is_dead => at += item.len(),
+                Item::Resume { token, session, timeout_ms } => {
+                    self.resume(now_ms, machine, token, session, timeout_ms);
+                }
                 Item::Command { token, session, xid, opcode, len } => {
                     let bytes = &submission.bytes[at..at + len];
                     at += len;
@@ -254,7 +264,18 @@ impl Replica {
         self.send_forwarded();
     }
 
-    fn submit_command(
+    /// Whether it comes on the connection that its session is on, or is to bring a session there.
+    fn is_taken(&self, item: &Item) -> bool {
+        match item {
+            Item::Resume { .. } => true,
+            Item::Command { opcode, .. } if *opcode == Opcode::CreateSession as i32 => true,
+            Item::Command { token, session, .. } | Item::Local { token, session, .. } => {
+                self.is_on(*session, *token)
+            }
+        }
+    }
+
+    pub(crate) fn submit_command(
         &mut self,
         now_ms: i64,
         machine: &Machine,
@@ -266,7 +287,7 @@ impl Replica {
         let sent = match self.duty {
             Duty::Lead { ready: true } => {
                 if !self.may_write(machine, self.server(), &command, bytes) {
-                    self.lose(token);
+                    self.lose(session);
                     self.lost_requests += 1;
                     return;
                 }
@@ -315,7 +336,8 @@ impl Replica {
         while let Some((command, encoded)) = next_command(&mut rest) {
             let name =
                 RefusedCommand { session: command.session, cxid: command.cxid, opcode: command.opcode };
-            if self.may_write(machine, server, &name, encoded) {
+            let is_allowed = matches!(origin, Origin::Here) || may_forward(&command, server);
+            if is_allowed && self.may_write(machine, server, &name, encoded) {
                 self.put_in_order(now_ms, origin, name, encoded);
             }
         }
@@ -331,10 +353,12 @@ impl Replica {
         bytes: &[u8],
     ) -> bool {
         let session = command.session;
+        let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
         if command.opcode == MOVE_SESSION || command.opcode == Opcode::CreateSession as i32 {
-            // A body that is no terms is refused when it is applied.
+            // A body that is no terms is refused when it is applied, and so is a new session under the id of a living one.
             if let Some(terms) = read_terms(bytes) {
-                self.homes.proposed(session, terms.home);
+                let moves = command.opcode == MOVE_SESSION;
+                self.homes.proposed(session, home.filter(|_| !moves).unwrap_or(terms.home));
             }
             return true;
         }
@@ -342,7 +366,6 @@ impl Replica {
         if self.alone && !self.settings.features.has(Features::RECONFIG) {
             return true;
         }
-        let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
         home.is_none_or(|home| home == server)
     }
 
@@ -462,13 +485,6 @@ impl Replica {
         }
         self.send_forwarded();
     }
-
-    /// Forgets a session nobody here is connected to any more and nothing waits for.
-    pub fn forget_idle(&mut self, session: i64) {
-        if self.lines.get(&session).is_some_and(Line::is_empty) {
-            self.lines.remove(&session);
-        }
-    }
 }
 
 /// The server a member is.
@@ -486,6 +502,24 @@ pub fn next_member_of(member: MemberId) -> Option<MemberId> {
     next_member_id(member.0).map(MemberId)
 }
 
+/// Whether a server may pass this on for a client: what clients can ask for, and that a session
+/// comes to this server. The other internal commands are the leader's own.
+fn may_forward(command: &Command<'_>, server: ServerId) -> bool {
+    if command.identities.len() > IDENTITIES_BYTES_MAX {
+        return false;
+    }
+    match Opcode::from_i32(command.opcode) {
+        _ if command.opcode == MOVE_SESSION => brings_home(command, server),
+        Some(Opcode::CreateSession) => brings_home(command, server),
+        Some(opcode) => opcode.is_write() && opcode != Opcode::DeleteContainer,
+        None => false,
+    }
+}
+
+fn brings_home(command: &Command<'_>, server: ServerId) -> bool {
+    SessionTerms::read(command.body).is_ok_and(|terms| terms.home == server)
+}
+
 /// Takes the first command off `rest`: what it says, and its bytes. Whatever follows something that is no command is left alone.
 pub(crate) fn next_command<'a>(rest: &mut &'a [u8]) -> Option<(Command<'a>, &'a [u8])> {
     let command = state::command::commands(rest).next()?.ok()?;
@@ -495,7 +529,7 @@ pub(crate) fn next_command<'a>(rest: &mut &'a [u8]) -> Option<(Command<'a>, &'a 
     Some((command, encoded))
 }
 
-fn read_terms(encoded: &[u8]) -> Option<SessionTerms> {
+pub(crate) fn read_terms(encoded: &[u8]) -> Option<SessionTerms> {
     let (command, _) = next_command(&mut &*encoded)?;
     SessionTerms::read(command.body).ok()
 }

@@ -13,6 +13,9 @@ use state::members::ServerId;
 /// Forwarded messages kept until a leadership is ready for them. What is beyond is sent again by itself.
 const EARLY_MAX: usize = 1024;
 
+/// Bytes of commands in them.
+const EARLY_BYTES_MAX: usize = 256 << 20;
+
 impl Replica {
     /// The engine's news of role, leader and term.
     ///
@@ -47,11 +50,10 @@ impl Replica {
             self.lines.iter().filter(|(_, line)| line.has_sent()).map(|(session, _)| *session).collect();
         sessions.sort_unstable();
         for session in sessions {
-            let line = self.lines.remove(&session).expect("it was just there");
-            self.lost_requests += line.len();
-            let mut tokens: Vec<_> = line.tokens().collect();
-            tokens.dedup();
-            tokens.into_iter().for_each(|token| self.lose(token));
+            let line = self.lines.get_mut(&session).expect("it was just there");
+            let (tokens, requests) = line.give_up();
+            self.lost_requests += requests;
+            self.lost.extend(tokens);
             self.held.retain(|held| held.session != session);
         }
     }
@@ -96,7 +98,7 @@ impl Replica {
                     Duty::Lead { ready: true } if self.inlets.take(from, life, number) => {
                         self.take_in(now_ms, machine, Origin::Member(from), &commands);
                     }
-                    Duty::Lead { ready: false } if self.early.len() < EARLY_MAX => {
+                    Duty::Lead { ready: false } if self.has_room_for_early(commands.len()) => {
                         self.early.push((from, PeerMessage::Forward { term, life, number, commands }));
                     }
                     _ => {}
@@ -122,6 +124,15 @@ impl Replica {
         }
     }
 
+    fn has_room_for_early(&self, bytes: usize) -> bool {
+        let bytes_of = |message: &PeerMessage| match message {
+            PeerMessage::Forward { commands, .. } => commands.len(),
+            _ => 0,
+        };
+        let kept: usize = self.early.iter().map(|(_, message)| bytes_of(message)).sum();
+        self.early.len() < EARLY_MAX && kept + bytes <= EARLY_BYTES_MAX
+    }
+
     /// A tick went by.
     pub fn tick(&mut self) {
         self.engine.tick();
@@ -142,6 +153,8 @@ impl Replica {
         self.applied_bytes = 0;
         // What was on its way may be in the snapshot.
         self.abandon_sent();
+        // A session may have been elsewhere meanwhile, or have ended.
+        self.lines.retain(|_, line| !line.is_empty());
         self.look_who_is_there();
         self.reach_moments();
     }

@@ -1,5 +1,5 @@
-//! What one wake-up of a connection thread hands to the replica, in order: commands already in the log's encoding, and local requests
-//! that must wait behind them.
+//! What one wake-up of a connection thread hands to the replica, in order: commands already in the log's encoding, local requests
+//! that must wait behind them, and clients that come back to their sessions.
 
 use state::command::Command;
 
@@ -12,21 +12,16 @@ pub(crate) enum Item {
     Command { token: Token, session: i64, xid: i32, opcode: i32, len: usize },
     /// To be answered here in the session's order.
     Local { token: Token, session: i64, request: LocalRequest },
+    /// A client comes back to its session on this connection.
+    Resume { token: Token, session: i64, timeout_ms: i32 },
 }
 
 impl Item {
-    /// The connection it came on.
-    pub(crate) fn token(&self) -> Token {
-        match self {
-            Self::Command { token, .. } | Self::Local { token, .. } => *token,
-        }
-    }
-
     /// How many bytes of the submission are its.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Command { len, .. } => *len,
-            Self::Local { .. } => 0,
+            Self::Local { .. } | Self::Resume { .. } => 0,
         }
     }
 }
@@ -55,6 +50,12 @@ impl Submission {
     /// Adds a request to be answered here, after the session's commands added before it.
     pub fn local(&mut self, token: Token, session: i64, request: LocalRequest) {
         self.items.push(Item::Local { token, session, request });
+    }
+
+    /// Adds the wish to go on with a session on this connection. What other connections of the session hand over later is dropped, and
+    /// `token` is told when everything that they handed over earlier is done, or can never be done any more.
+    pub fn resume(&mut self, token: Token, session: i64, timeout_ms: i32) {
+        self.items.push(Item::Resume { token, session, timeout_ms });
     }
 
     /// Moves everything of `other` behind what is here, keeping `other`'s memory for its next use.

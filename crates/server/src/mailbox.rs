@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::Waker;
 use parking_lot::Mutex;
 use replica::Token;
+use wire::ErrorCode;
 
 /// One thing for one connection. The `len` bytes of a frame stand in [`Delivery::bytes`] in the order of the notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,18 +21,21 @@ pub enum Note {
         /// Bytes of the frame.
         len: usize,
     },
-    /// The session this connection asked for exists.
+    /// The session this connection asked for is on it from now on.
     SessionOpened {
         /// The session's id.
         session: i64,
+    },
+    /// This connection gets neither the new session nor the one it asked for.
+    SessionRefused {
+        /// Why.
+        code: ErrorCode,
     },
     /// The session of this connection ended; after what is queued, close.
     SessionClosed,
     /// After what is queued, close; the session lives on.
     Finish,
-    /// The same session came in over another connection; close.
-    SessionMoved,
-    /// Close at once: the connection is over one of its bounds, or the operator asked for it.
+    /// Close at once: the session is on another connection, something was lost, or the operator asked for it.
     Drop,
 }
 

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use replica::Token;
 use state::expiry::{Due, ExpiryQueue, Heard};
+use state::session::Session;
 
 /// One living session as this server sees it.
 #[derive(Debug)]
@@ -28,11 +29,19 @@ struct Entry {
 /// All living sessions.
 pub struct SessionTable {
     inner: Mutex<Inner>,
+    /// The top byte of new ids, in its place.
+    top: i64,
+    /// The rest of the next one. Only its low 56 bits count.
     next_id: AtomicI64,
     /// The shortest timeout of a session with a connection here, or shorter: rises only when all are
     /// looked at.
     shortest_timeout_ms: AtomicI32,
 }
+
+const TOP_BYTE_SHIFT: u32 = 56;
+const LOW_BITS: i64 = (1 << TOP_BYTE_SHIFT) - 1;
+/// Greatest top byte of a session's id.
+const TOP_BYTE_MAX: ServerId = 0xFE;
 
 struct Inner {
     entries: HashMap<i64, Entry>,
@@ -50,18 +59,12 @@ pub struct Touch {
     pub age_ms: u32,
 }
 
-/// A session was taken up by a connection.
-#[derive(Debug)]
-pub struct TakenUp {
-    /// Where its connection notes when it last heard of it.
-    pub seen_ms: Arc<AtomicI64>,
-    /// The connection it was on before, which must close.
-    pub previous: Option<Token>,
-}
-
 impl SessionTable {
-    /// No sessions. `server_id` is the top byte of new ids, `now_ms` (wall clock) the rest, as `SessionTrackerImpl.initializeNextSessionId`
+    /// No sessions. The lowest byte of `server_id` is the top byte of new ids, `now_ms` (wall clock) the rest, as `SessionTrackerImpl.initializeNextSessionId`
     /// does, so that ids of two runs and two servers do not meet. `tick_ms` is the width of the expiry buckets.
+    ///
+    /// An id that begins with 0xff would make its session's ephemerals look like TTL nodes, so such a server gives out those of its
+    /// neighbour. Should both give out the same one, the log has room for one of them.
     pub fn new(server_id: ServerId, now_ms: i64, tick_ms: i64) -> SessionTable {
         SessionTable {
             inner: Mutex::new(Inner {
@@ -69,14 +72,21 @@ impl SessionTable {
                 expiry: ExpiryQueue::new(tick_ms),
                 told_until_ms: 0,
             }),
-            next_id: AtomicI64::new(first_id(server_id, now_ms)),
+            top: i64::from((server_id & 0xFF).min(TOP_BYTE_MAX)) << TOP_BYTE_SHIFT,
+            next_id: AtomicI64::new(((now_ms << 24).cast_unsigned() >> 8).cast_signed()),
             shortest_timeout_ms: AtomicI32::new(i32::MAX),
         }
     }
 
-    /// An id no session of this server had.
+    /// An id that no session of this server had since it was started, and none that is known to live.
     pub fn next_id(&self) -> i64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        let inner = self.inner.lock();
+        loop {
+            let id = self.top | (self.next_id.fetch_add(1, Ordering::Relaxed) & LOW_BITS);
+            if Session::may_have(id) && !inner.entries.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// Living sessions.
@@ -98,17 +108,26 @@ impl SessionTable {
         inner.expiry.add(session, timeout_ms, now_ms);
     }
 
-    /// A connection takes the session up; `None` if it is gone or going.
-    pub fn take_up(&self, session: i64, token: Token, timeout_ms: i32, now_ms: i64) -> Option<TakenUp> {
-        let mut inner = self.inner.lock();
-        let entry = inner.entries.get_mut(&session).filter(|e| !e.closing)?;
-        let previous = entry.owner.replace(token).filter(|previous| *previous != token);
-        entry.timeout_ms = timeout_ms;
-        entry.seen_ms.fetch_max(now_ms, Ordering::Relaxed);
-        self.shortest_timeout_ms.fetch_min(timeout_ms, Ordering::Relaxed);
-        let taken = TakenUp { seen_ms: Arc::clone(&entry.seen_ms), previous };
-        inner.expiry.add(session, timeout_ms, now_ms);
-        Some(taken)
+    /// The session is on this connection from now on, or on none here.
+    pub fn set_owner(&self, session: i64, owner: Option<Token>) {
+        if let Some(entry) = self.inner.lock().entries.get_mut(&session) {
+            entry.owner = owner;
+            if owner.is_some() {
+                self.shortest_timeout_ms.fetch_min(entry.timeout_ms, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Where a connection notes when it heard of its session; `None` if the session has ended or is not on it any more.
+    pub fn seen_by(&self, session: i64, token: Token) -> Option<Arc<AtomicI64>> {
+        let inner = self.inner.lock();
+        let entry = inner.entries.get(&session).filter(|entry| entry.owner == Some(token))?;
+        Some(Arc::clone(&entry.seen_ms))
+    }
+
+    /// Whether its end is on the way through the log.
+    pub fn is_ending(&self, session: i64) -> bool {
+        self.inner.lock().entries.get(&session).is_some_and(|entry| entry.closing)
     }
 
     /// The connection is gone; the session lives on until it is taken up again or expires.
@@ -130,12 +149,7 @@ impl SessionTable {
         inner.entries.remove(&session)?.owner
     }
 
-    /// The session is a client of another server from now on; the connection it had here.
-    pub fn moved_away(&self, session: i64) -> Option<Token> {
-        self.inner.lock().entries.get_mut(&session)?.owner.take()
-    }
-
-    /// Another server has heard of the session at that time.
+    /// The session was heard of at that time, here or at another server.
     pub fn touch(&self, session: i64, seen_ms: i64) {
         if let Some(entry) = self.inner.lock().entries.get(&session) {
             entry.seen_ms.fetch_max(seen_ms, Ordering::Relaxed);
@@ -243,44 +257,67 @@ impl SessionTable {
     }
 }
 
-/// `SessionTrackerImpl.initializeNextSessionId`: of a server's number the lowest byte.
-fn first_id(server_id: ServerId, now_ms: i64) -> i64 {
-    let low = ((now_ms << 24) as u64 >> 8) as i64;
-    low | (i64::from(server_id) << 56)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ids_carry_the_server_in_their_top_byte() {
-        let a = first_id(3, 1_700_000_000_123);
+        let first = |server, now_ms| SessionTable::new(server, now_ms, 2000).next_id();
+        let a = first(3, 1_700_000_000_123);
         assert_eq!((a as u64) >> 56, 3);
-        assert_ne!(a, first_id(3, 1_700_000_000_124));
+        assert_ne!(a, first(3, 1_700_000_000_124));
+    }
+
+    /// A server of id 255 gave out ids that cannot own an ephemeral, and told its clients that they had a session.
+    #[test]
+    fn every_server_gives_out_ids_that_a_session_may_have() {
+        for server in 0..=300 {
+            for now_ms in [0, 1, -1, (1 << 40) - 1, 1_700_000_000_123, i64::MAX, i64::MIN] {
+                let table = SessionTable::new(server, now_ms, 2000);
+                let ids: Vec<i64> = (0..3).map(|_| table.next_id()).collect();
+                assert!(ids.iter().all(|id| Session::may_have(*id)), "server {server} at {now_ms}: {ids:x?}");
+                assert!(
+                    ids.iter().all(|id| (id >> 56) as u8 == (server as u8).min(0xFE)),
+                    "{server}: {ids:x?}"
+                );
+            }
+        }
+    }
+
+    /// After a start with the clock where it stood at an earlier start the first id was that of a session that lived on.
+    #[test]
+    fn an_id_of_a_living_session_is_not_given_out_again() {
+        let earlier = SessionTable::new(1, 1_000_000_000_000, 2000);
+        let table = SessionTable::new(1, 1_000_000_000_000, 2000);
+        let living: Vec<i64> = (0..3).map(|_| earlier.next_id()).collect();
+        living.iter().for_each(|session| table.opened(*session, 6000, 0));
+        assert!(!living.contains(&table.next_id()));
     }
 
     #[test]
-    fn a_session_taken_up_twice_names_the_connection_that_must_go() {
+    fn a_connection_that_lost_its_session_has_no_say_any_more() {
         let table = SessionTable::new(0, 0, 2000);
         table.opened(1, 6000, 0);
-        assert_eq!(table.take_up(1, Token(7), 6000, 0).map(|t| t.previous), Some(None));
-        assert_eq!(table.take_up(1, Token(8), 6000, 0).map(|t| t.previous), Some(Some(Token(7))));
-        assert!(!table.left(1, Token(7)), "the connection it moved from has no say any more");
+        table.set_owner(1, Some(Token(7)));
+        assert!(table.seen_by(1, Token(7)).is_some());
+        table.set_owner(1, Some(Token(8)));
+        assert!(table.seen_by(1, Token(7)).is_none());
+        assert!(!table.left(1, Token(7)));
         assert!(table.left(1, Token(8)));
     }
 
     #[test]
-    fn an_expired_session_cannot_be_taken_up() {
+    fn an_expired_session_is_ending_until_it_is_spared() {
         let table = SessionTable::new(0, 0, 2000);
         table.opened(1, 4000, 0);
-        let seen = table.take_up(1, Token(7), 4000, 0).expect("it lives").seen_ms;
-        seen.store(3000, Ordering::Relaxed);
+        table.set_owner(1, Some(Token(7)));
+        table.seen_by(1, Token(7)).expect("it lives").store(3000, Ordering::Relaxed);
         assert_eq!(table.expired(6000, |_| 6000).expired, [0; 0], "it was heard of at 3000");
         assert_eq!(table.expired(60_000, |_| 60_000).expired, [1]);
-        assert!(table.take_up(1, Token(8), 4000, 60_000).is_none());
+        assert!(table.is_ending(1));
         table.spare();
-        assert!(table.take_up(1, Token(7), 4000, 60_000).is_some(), "its end was never agreed");
+        assert!(!table.is_ending(1), "its end was never agreed");
         assert_eq!(table.closed(1), Some(Token(7)));
     }
     /// A server that was stopped heard nobody meanwhile. Every session has as much of its timeout left
@@ -303,8 +340,11 @@ mod tests {
         table.opened(1, 4000, 0);
         table.opened(2, 200, 0);
         assert_eq!(table.touched(0), [], "nobody is connected");
-        let seen = table.take_up(1, Token(1), 4000, 10).expect("it lives").seen_ms;
-        table.take_up(2, Token(2), 200, 20).expect("it lives");
+        for (session, heard_ms) in [(1, 10), (2, 20)] {
+            table.set_owner(session, Some(Token(session as u64)));
+            table.touch(session, heard_ms);
+        }
+        let seen = table.seen_by(1, Token(1)).expect("it lives");
         assert_eq!(table.shortest_timeout_ms(), 200);
         let touch = |session, age_ms| Touch { session, age_ms };
         assert_eq!(table.touched(50), [touch(1, 40), touch(2, 30)]);

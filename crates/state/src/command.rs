@@ -204,6 +204,11 @@ pub fn commands(batch: &[u8]) -> impl Iterator<Item = Result<Command<'_>, BadEnt
     })
 }
 
+/// Whether these are the data of an entry: a header, and commands to the end.
+pub fn is_batch(entry: &[u8]) -> bool {
+    BatchHeader::read(entry).is_ok_and(|(_, rest)| commands(rest).all(|command| command.is_ok()))
+}
+
 /// The body of `createSession` and `moveSession`: what a session is given when it comes to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionTerms {

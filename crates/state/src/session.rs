@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::members::ServerId;
-use crate::tree::NodeId;
+use crate::tree::{NodeId, Owner};
 
 /// Bytes of a session password.
 pub const PASSWORD_BYTES: usize = 16;
@@ -28,6 +28,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether a session may have this id. As the owner of a node any other means that the node has none, or is a container or TTL node.
+    pub fn may_have(id: i64) -> bool {
+        matches!(Owner::from_stored(id), Owner::Ephemeral(_))
+    }
+
     /// What it was given when it came to its server.
     pub fn terms(&self) -> SessionTerms {
         SessionTerms { timeout_ms: self.timeout_ms, home: self.home }

@@ -6,6 +6,7 @@
 mod calm;
 mod changes;
 mod disk;
+mod mad;
 mod network;
 mod record;
 mod rough;
@@ -69,6 +70,7 @@ pub const CASES: &[Case] = &[
     Case { name: "the same seed gives the same run", run: rough::same_seed_same_run },
 ];
 
+pub use self::mad::mad_member;
 pub use self::stress::stress;
 
 /// Runs all cases; see [`CASES`] to run them one by one.

@@ -6,7 +6,7 @@ use super::message::{Body, Message, Standing};
 use super::proposer::Candidacy;
 use super::{PaxosEngine, Stage};
 use crate::engine::{SnapshotOffer, StepError};
-use crate::entry::{Entry, MemberId, Position};
+use crate::entry::{Entry, EntryKind, MemberId, Position};
 use crate::membership::SnapshotMeta;
 use crate::message::ReadName;
 
@@ -16,6 +16,7 @@ impl PaxosEngine {
         if (message.group, message.to, message.from) != (self.settings.group, self.settings.member, from) {
             return Err(StepError::Misdirected);
         }
+        self.check(&message)?;
         match message.body {
             Body::Prepare { trial, handover } => self.on_prepare(from, message.ballot, trial, handover),
             Body::Promise { trial, standing } => self.on_promise(from, message.ballot, trial, standing),
@@ -33,6 +34,27 @@ impl PaxosEngine {
         Ok(())
     }
 
+    /// Refuses what no correct member says.
+    fn check(&mut self, message: &Message) -> Result<(), StepError> {
+        let is_command = self.settings.is_command;
+        if let Body::Accept { entries, .. } | Body::Suffix { entries, .. } = &message.body
+            && entries.iter().any(|entry| entry.kind == EntryKind::Command && !is_command(&entry.data))
+        {
+            return Err(StepError::Malformed("an entry that is no command"));
+        }
+        let is_leaders =
+            matches!(message.body, Body::Accept { .. } | Body::Heartbeat { .. } | Body::Snapshot(_));
+        // Only asks, or answers that one is asked: nobody takes the ballot over.
+        let is_trial =
+            matches!(message.body, Body::Prepare { trial: true, .. } | Body::Promise { trial: true, .. });
+        let (own, ballot) = (self.promised, message.ballot);
+        let leader = is_leaders.then_some(message.from);
+        if ballot > own && !is_trial && !self.nearness.admits(own, ballot, leader) {
+            return Err(StepError::FarTerm { term: ballot });
+        }
+        Ok(())
+    }
+
     /// Messages of the promised ballot.
     fn on_current(&mut self, from: MemberId, body: Body) -> Result<(), StepError> {
         match body {
@@ -40,7 +62,7 @@ impl PaxosEngine {
             Body::Chosen { commit } => self.learn_up_to(commit),
             Body::Heartbeat { commit, matched, read } => {
                 if matched > self.log.last_position().index {
-                    return Err(StepError::LostLog);
+                    return Err(StepError::LostLog { index: matched, term: self.promised });
                 }
                 self.on_heartbeat(from, commit, matched, read);
             }
@@ -154,12 +176,13 @@ impl PaxosEngine {
         self.acknowledges = true;
     }
 
-    /// Whether something else is chosen than the proposer of the promised ballot has in its log.
+    /// Whether something else is chosen than the proposer of the promised ballot has in its log, or
+    /// was accepted of it before, which no proposer takes back.
     ///
     /// That is possible, though its log holds all that was chosen before it: a later proposer has chosen, and what it has
     /// chosen has come here in a snapshot, which does not tell in which ballot that was.
     pub(super) fn contradicts(&self, previous: Position, entries: &[Entry]) -> bool {
-        let known = self.log.before().index..=self.commit;
+        let known = self.log.before().index..=self.agreed;
         let mut positions = std::iter::once(previous).chain(entries.iter().map(Entry::position));
         positions.any(|position| {
             known.contains(&position.index) && self.log.position(position.index) != Some(position)

@@ -39,7 +39,8 @@ use crate::engine::{
 };
 use crate::entry::{EntryKind, MemberId};
 use crate::log::Log;
-use crate::membership::{MEMBERS_MAX, MembershipChange, SnapshotMeta};
+use crate::membership::{MembershipChange, SnapshotMeta};
+use crate::nearness::Nearness;
 
 /// What a member is at the moment.
 enum Stage {
@@ -89,6 +90,7 @@ pub struct PaxosEngine {
     /// Number of the `Ready` and index of a snapshot given out to install.
     installing: Option<(u64, u64)>,
     snapshot_wanted: bool,
+    nearness: Nearness,
     role_told: RoleChange,
     role_seen: RoleChange,
 }
@@ -136,6 +138,7 @@ impl PaxosEngine {
             fetched: None,
             installing: None,
             snapshot_wanted: false,
+            nearness: Nearness::new(MEMBER_ID_LIMIT, settings.election_ticks),
             role_told: RoleChange::default(),
             role_seen: RoleChange::default(),
             settings,
@@ -169,6 +172,10 @@ impl Engine for PaxosEngine {
     fn tick(&mut self) {
         self.elapsed_ticks = self.elapsed_ticks.saturating_add(1);
         self.barriers.tick();
+        self.nearness.tick();
+        if self.leads() {
+            self.nearness.led();
+        }
         match self.stage {
             Stage::Leader(_) => self.tick_leader(),
             Stage::Candidate(_) => self.tick_candidate(),
@@ -193,7 +200,12 @@ impl Engine for PaxosEngine {
     }
 
     fn step(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
+        let ballot = self.promised;
         let result = self.take_in(from, bytes);
+        self.nearness.rose(ballot, self.promised);
+        if self.leader == Some(from) {
+            self.nearness.led();
+        }
         self.settle();
         result
     }
@@ -276,9 +288,8 @@ impl Engine for PaxosEngine {
         if is_self && !matches!(change, MembershipChange::AddVoter(_)) {
             return Err(ChangeError::Leader);
         }
-        let next = self.members.shown().with(change).ok_or(ChangeError::Impossible)?;
         let is_id = (1..MEMBER_ID_LIMIT).contains(&target.0);
-        if !is_id || next.voters.len() + next.learners.len() > MEMBERS_MAX {
+        if !is_id || self.members.shown().with(change).is_none() {
             return Err(ChangeError::Impossible);
         }
         self.append_own(EntryKind::Membership, change.to_bytes());

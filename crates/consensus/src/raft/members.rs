@@ -55,7 +55,11 @@ impl Members {
     pub(super) fn persisted(&mut self, number: u64, raw: &mut RawNode<Store>) {
         let due = self.pending.partition_point(|pending| pending.ready_number <= number);
         for pending in self.pending.drain(..due) {
-            // Refused means: it would leave no voter. All members refuse it alike, and nothing changes.
+            let latest = &self.history.back().expect("the history is never empty").1;
+            // One that leaves no voter, or too many members. All members refuse it alike.
+            if latest.with(pending.change).is_none() {
+                continue;
+            }
             let Ok(state) = raw.apply_conf_change(&convert::conf_change(pending.change)) else { continue };
             self.history.push_back((pending.index, convert::membership(&state)));
             let raft = &mut raw.raft;

@@ -11,6 +11,7 @@
 
 mod config;
 mod convert;
+mod intake;
 mod members;
 mod outbound;
 mod peers;
@@ -31,10 +32,11 @@ use crate::engine::{
     ChangeError, Engine, Outgoing, ProposeError, Ready, Refused, Role, RoleChange, Settings, SnapshotOffer,
     Start, Status, StepError, TooManyReads,
 };
-use crate::entry::{MemberId, Position};
+use crate::entry::MemberId;
 use crate::log::Log;
-use crate::membership::{MEMBERS_MAX, MembershipChange, SnapshotMeta};
-use crate::message::{Body, Message};
+use crate::membership::{MembershipChange, SnapshotMeta};
+use crate::message::Message;
+use crate::nearness::Nearness;
 use crate::timeout::placed_timeout_ticks;
 
 /// One member of a Raft group.
@@ -69,6 +71,7 @@ pub struct RaftEngine {
     installing: Option<(u64, u64)>,
     snapshot_waits: SnapshotWaits,
     confirmed: Confirmed,
+    nearness: Nearness,
     role_told: RoleChange,
     role_seen: RoleChange,
 }
@@ -90,6 +93,7 @@ impl RaftEngine {
         let mut engine = Self {
             barriers: Barriers::new(settings.election_ticks),
             snapshot_waits: SnapshotWaits::new(settings.election_ticks * 2),
+            nearness: Nearness::new(1, settings.election_ticks),
             settings,
             raw,
             proposals: Vec::new(),
@@ -187,37 +191,6 @@ impl RaftEngine {
             self.raw.advance_apply_to(index);
         }
     }
-
-    /// Refuses what would make the crate panic, and takes aside what it must not see yet. True: handled.
-    fn intercept(&mut self, message: &Message) -> Result<bool, StepError> {
-        let raft = &self.raw.raft;
-        let last_index = raft.raft_log.last_index();
-        match &message.body {
-            Body::Heartbeat { commit, .. } if message.term >= raft.term && *commit > last_index => {
-                Err(StepError::LostLog)
-            }
-            Body::AppendReply { index, refused: None, .. } if self.leads() && message.term == raft.term => {
-                if *index > last_index {
-                    Err(StepError::Malformed("reply beyond the log"))
-                } else {
-                    Ok(false)
-                }
-            }
-            Body::Snapshot(meta) => {
-                let Position { term, index } = meta.position;
-                let is_known = index <= raft.raft_log.committed || raft.raft_log.match_term(index, term);
-                if is_known || message.term < raft.term {
-                    return Ok(false);
-                }
-                self.offer = Some(SnapshotOffer { from: message.from, meta: meta.clone() });
-                Ok(true)
-            }
-            // A follower would pass it on, in the name of the one who asked; that one will ask again.
-            Body::ReadAsk(_) => Ok(!self.leads()),
-            Body::CampaignNow => Ok(!self.may_campaign()),
-            _ => Ok(false),
-        }
-    }
 }
 
 impl Engine for RaftEngine {
@@ -227,6 +200,10 @@ impl Engine for RaftEngine {
             self.raw.tick();
         }
         self.barriers.tick();
+        self.nearness.tick();
+        if self.leads() {
+            self.nearness.led();
+        }
         self.snapshot_waits.tick(&mut self.raw);
         self.campaign_if_alone();
         self.settle();
@@ -253,12 +230,18 @@ impl Engine for RaftEngine {
             return Err(StepError::Misdirected);
         }
         self.flush_proposals();
+        self.check(&message)?;
         if !self.intercept(&message)? {
             let tells_commit_only = self.tells_commit_only(&message);
             let said = self.raw.raft.msgs.len();
+            let term = self.raw.raft.term;
             // The one error left is an answer of somebody who is no member any more, and means nothing.
             let _ = self.raw.step(convert::raft_message(message));
+            self.nearness.rose(term, self.raw.raft.term);
             self.look_at_confirmation(said, tells_commit_only);
+        }
+        if self.raw.raft.leader_id == from.0 {
+            self.nearness.led();
         }
         self.settle();
         Ok(())
@@ -377,8 +360,7 @@ impl Engine for RaftEngine {
         if is_self && !matches!(change, MembershipChange::AddVoter(_)) {
             return Err(ChangeError::Leader);
         }
-        let next = self.members.latest().with(change).ok_or(ChangeError::Impossible)?;
-        if change.member() == MemberId(0) || next.voters.len() + next.learners.len() > MEMBERS_MAX {
+        if change.member() == MemberId(0) || self.members.latest().with(change).is_none() {
             return Err(ChangeError::Impossible);
         }
         let context = change.to_bytes().to_vec();

@@ -26,7 +26,7 @@ const IDLE_BUFFER_BYTES: usize = 16 << 10;
 pub(super) enum Phase {
     /// Nothing understood yet: the first four bytes decide between a four-letter word and the handshake,
     Greeting,
-    /// which asked for a new session and waits until that is agreed;
+    /// which asked for a session and waits until that is agreed;
     Opening,
     /// then requests are served,
     Open,
@@ -62,6 +62,8 @@ pub(super) struct Connection {
     pub(super) read_only_known: bool,
     /// The client is served though this server is cut off: it may only read.
     pub(super) read_only: bool,
+    /// Ids under which it asked for a new session.
+    pub(super) ids_tried: u32,
     /// Where to note that the client lives.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
@@ -114,6 +116,7 @@ impl Connection {
             timeout_ms: 0,
             read_only_known: false,
             read_only: false,
+            ids_tried: 0,
             seen_ms: Arc::new(AtomicI64::new(0)),
             identities: Arc::new(identities),
             dialect: Dialect::default(),

@@ -2,27 +2,30 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use replica::Token;
 use state::command::{Command, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 use state::session::{PASSWORD_BYTES, PasswordDerivation};
+use wire::ErrorCode;
 use wire::frame::{self, Split};
 use wire::jute::Reader;
 use wire::opcode::Opcode;
 use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
 
 use super::IoThread;
-use super::connection::{InFlight, Phase};
+use super::connection::{Connection, InFlight, Phase};
 use super::watcher;
 use crate::config::SessionPasswords;
 use crate::connections::Traffic;
-use crate::mailbox::{Delivery, Note};
 use crate::shared::Shared;
 use crate::words::Word;
 
 /// Versions by which ClickHouse asks for compression, 64-bit xids and tracing (reference 3). What follows would not be understood, so it is
 /// better said at once. ZooKeeper looks at no version, and so any other is taken.
 const COMPRESSED_OR_WIDE: std::ops::RangeInclusive<i32> = 10..=12;
+
+/// Ids under which a client asks for a new session before its connection is closed. Another server, or an earlier run of this one, may have
+/// begun to count at the same moment.
+const IDS_TRIED_MAX: u32 = 8;
 
 impl IoThread {
     /// Understands the first bytes of a connection. Returns how many it took; 0 when more must come first.
@@ -100,12 +103,33 @@ impl IoThread {
     /// A new session goes through the log, so that it is there after a crash.
     fn ask_for_session(&mut self, slot: usize) {
         let session = self.shared.sessions.next_id();
-        self.submit_terms(slot, session, Opcode::CreateSession as i32);
+        let opcode = Opcode::CreateSession as i32;
+        let Some(connection) = self.await_session(slot, opcode) else { return };
+        connection.ids_tried += 1;
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        let mut body = Vec::with_capacity(8);
+        SessionTerms { timeout_ms, home: self.shared.me }.put(&mut body);
+        let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
+        self.submission.command(token, &command);
     }
 
-    /// Gives the session of this connection its timeout and its home here.
-    fn submit_terms(&mut self, slot: usize, session: i64, opcode: i32) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+    /// A client comes back to its session.
+    fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
+        match self.is_authentic(session, passwd) {
+            Some(true) => {}
+            Some(false) => return self.refuse(slot),
+            // Serving began before anything was agreed, and the session is newer than all that has come here since.
+            None => return self.break_off(slot, "the secret of the cluster is not known here yet"),
+        }
+        self.shared.sessions.touch(session, self.now_ms);
+        let Some(connection) = self.await_session(slot, MOVE_SESSION) else { return };
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        self.submission.resume(token, session, timeout_ms);
+    }
+
+    /// The replication thread is about to be asked for a session.
+    fn await_session(&mut self, slot: usize, opcode: i32) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(slot)?;
         connection.phase = Phase::Opening;
         connection.in_flight.push_back(InFlight {
             opcode,
@@ -113,52 +137,47 @@ impl IoThread {
             large_bytes: 0,
             turned_away: None,
         });
-        let mut body = Vec::with_capacity(5);
-        SessionTerms { timeout_ms: connection.timeout_ms, home: self.shared.me }.put(&mut body);
-        // A number of its own: moves of one session may be on their way from many servers, and from this one for connections that have
-        // gone. Whoever took another's for its own would serve a client whose session is elsewhere.
-        let cxid = if opcode == MOVE_SESSION { self.shared.sessions.next_id() as i32 } else { 0 };
-        let command = Command { session, cxid, opcode, identities: &[], body: &body };
-        self.submission.command(connection.token, &command);
         self.submitted += 1;
+        Some(connection)
     }
 
-    /// The session this connection asked for is agreed.
+    /// The replication thread has put the session on this connection.
     pub(super) fn opened(&mut self, slot: usize, session: i64) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.phase != Phase::Opening {
+            // It was told to go before it heard of this.
+            let token = connection.token;
+            return self.leave(session, token);
+        }
         let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
         connection.in_flight.clear();
         let answer = ReplyHeader { xid: 0, zxid: self.shared.look().last_zxid(), err: 0 };
         connection.traffic.answered(opcode, &answer, self.now_ms);
-        if !self.join(slot, session) {
-            // It ended between being agreed and being delivered.
-            self.refuse(slot);
+        match self.shared.sessions.seen_by(session, connection.token) {
+            Some(seen_ms) => {
+                seen_ms.store(self.now_ms, Relaxed);
+                connection.seen_ms = seen_ms;
+                self.open(slot, session);
+            }
+            // It ended, or went on with another connection, between being agreed and being delivered.
+            None if self.shared.look().session(session).is_none() => self.refuse(slot),
+            None => self.break_off(slot, "its session went on with another connection"),
         }
     }
 
-    /// A client comes back to its session.
-    fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
-        let Some(connection) = self.connections.get(slot) else { return };
-        let timeout_ms = connection.timeout_ms;
-        match self.is_authentic(session, passwd) {
-            Some(true) => {}
-            Some(false) => return self.refuse(slot),
-            // Serving began before anything was agreed, and the session is newer than all that has come here since.
-            None => return self.break_off(slot, "the secret of the cluster is not known here yet"),
-        }
-        let known = self.shared.look().session(session);
-        if self.shared.config.ensemble.is_none() {
-            if known.is_none() || !self.join(slot, session) {
-                self.refuse(slot);
-            }
+    /// This connection does not get the session it asked for.
+    pub(super) fn turned_down(&mut self, slot: usize, code: ErrorCode) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.phase != Phase::Opening {
             return;
         }
-        // A session that is at home here goes on at once. Any other has to move, which also brings this server up to where the client
-        // has been; it may even be too new to be known here yet.
-        let at_home =
-            known.is_some_and(|known| known.home == self.shared.me && known.timeout_ms == timeout_ms);
-        if !(at_home && self.join(slot, session)) {
-            self.submit_terms(slot, session, MOVE_SESSION);
+        let is_new = connection.in_flight.drain(..).all(|asked| asked.opcode != MOVE_SESSION);
+        match code {
+            ErrorCode::SessionExpired if !is_new => self.refuse(slot),
+            ErrorCode::NodeExists if is_new && connection.ids_tried < IDS_TRIED_MAX => {
+                self.ask_for_session(slot);
+            }
+            code => self.break_off(slot, &format!("it gets no session: {code}")),
         }
     }
 
@@ -172,21 +191,6 @@ impl IoThread {
     pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> Option<bool> {
         self.shared.look().session(session)?;
         self.is_authentic(session, passwd)
-    }
-
-    /// Puts the session on this connection and says so; `false` if it is gone.
-    fn join(&mut self, slot: usize, session: i64) -> bool {
-        let Some(connection) = self.connections.get_mut(slot) else { return true };
-        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
-        let Some(taken) = self.shared.sessions.take_up(session, token, timeout_ms, self.now_ms) else {
-            return false;
-        };
-        connection.seen_ms = taken.seen_ms;
-        if let Some(previous) = taken.previous {
-            self.send_away(previous);
-        }
-        self.open(slot, session);
-        true
     }
 
     /// Begins to serve the session on this connection, and says so.
@@ -233,15 +237,6 @@ impl IoThread {
         frame::finish(out, mark);
         self.count_sent(slot);
         self.list(slot);
-    }
-
-    /// The session of that connection is now on another one.
-    fn send_away(&mut self, previous: Token) {
-        let Some(mailbox) = self.shared.mailbox(previous) else { return };
-        let mut delivery = Delivery::default();
-        delivery.note(previous, Note::SessionMoved);
-        mailbox.post(&mut delivery);
-        mailbox.wake();
     }
 }
 

@@ -321,11 +321,16 @@ impl IoThread {
     }
 
     fn deliver(&mut self, token: Token, note: Note, frame: &[u8]) {
-        if let Note::Reply { .. } | Note::SessionOpened { .. } = note {
+        if let Note::Reply { .. } | Note::SessionOpened { .. } | Note::SessionRefused { .. } = note {
             self.shared.inbox.answered(1);
         }
         let slot = slot_of(token);
-        let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else { return };
+        let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else {
+            if let Note::SessionOpened { session } = note {
+                self.leave(session, token);
+            }
+            return;
+        };
         match note {
             Note::Reply { .. } => {
                 connection.output().extend_from_slice(frame);
@@ -355,6 +360,7 @@ impl IoThread {
                 self.count_sent(slot);
             }
             Note::SessionOpened { session } => self.opened(slot, session),
+            Note::SessionRefused { code } => self.turned_down(slot, code),
             Note::SessionClosed => {
                 connection.phase = Phase::Closing;
                 connection.session = 0;
@@ -363,10 +369,6 @@ impl IoThread {
                 self.shared.counts.large_request_bytes.fetch_sub(unanswered, Relaxed);
             }
             Note::Finish => connection.phase = Phase::Closing,
-            Note::SessionMoved => {
-                connection.session = 0;
-                connection.phase = Phase::Closed;
-            }
             Note::Drop => connection.phase = Phase::Closed,
         }
         self.list(slot);
@@ -466,8 +468,15 @@ impl IoThread {
         self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
         self.shared.watches.lock().drop_watcher(request::watcher(connection.token));
         self.shared.connections.left(connection.token);
-        if connection.session != 0 && self.shared.sessions.left(connection.session, connection.token) {
-            self.shared.inbox.ask(Errand::Disconnected(connection.session));
+        if connection.session != 0 {
+            self.leave(connection.session, connection.token);
+        }
+    }
+
+    /// The connection is gone, or about to go, and its session with it if it is still on it.
+    fn leave(&self, session: i64, token: Token) {
+        if self.shared.sessions.left(session, token) {
+            self.shared.inbox.ask(Errand::Disconnected(session));
         }
     }
 

@@ -56,6 +56,24 @@ fn server(clock: Clock) -> Arc<Shared> {
     Arc::new(Shared::new(config, clock, machine, vec![Mailbox::new(None)], place))
 }
 
+/// A connection that was told to go while it waited for its session got it all the same, and lived on.
+#[test]
+fn a_connection_that_was_told_to_go_gets_no_session() {
+    let shared = server(Clock::start());
+    shared.sessions.opened(7, 10_000, 0);
+    let poll = Poll::new().expect("a poll");
+    let mut thread = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
+    for told in [Phase::Closing, Phase::Closed] {
+        let slot = thread.take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1))).expect("a slot");
+        thread.connections[slot].phase = told;
+        let token = thread.connections[slot].token;
+        shared.sessions.set_owner(7, Some(token));
+        thread.opened(slot, 7);
+        assert_eq!((thread.connections[slot].phase, thread.connections[slot].session), (told, 0));
+        assert!(shared.sessions.seen_by(7, token).is_none(), "nobody is on the session");
+    }
+}
+
 /// A connection thread that served a read held the machine, found in its letterbox that a session had been agreed, and asked for the
 /// machine again to answer its client. If the replication thread had come to write in between, each of the two waited for the other, and the
 /// server stood still for ever.
@@ -66,6 +84,8 @@ fn a_session_is_opened_while_its_thread_holds_the_machine_and_a_writer_waits_for
     let poll = Poll::new().expect("a poll");
     let mut thread = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
     let slot = thread.take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1))).expect("a slot");
+    thread.connections[slot].phase = Phase::Opening;
+    shared.sessions.set_owner(7, Some(thread.connections[slot].token));
     let held = shared.machine.read();
     let writer = std::thread::spawn({
         let shared = Arc::clone(&shared);

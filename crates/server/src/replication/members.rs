@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
-use replica::Token;
-use replica::peer::PeerMessage;
+use replica::peer::{Claimed, PeerMessage};
 
 use super::{Driver, Fatal, GROUP};
 use crate::config::ServerId;
@@ -44,8 +43,6 @@ pub(super) struct Company {
     /// When to stop, if a successor has not taken over before.
     stop_by_ms: Option<i64>,
     frame: Vec<u8>,
-    /// Connections of which nothing is taken, and that were gone when this was last looked at.
-    gone: Vec<Token>,
 }
 
 impl<T: Transport> Driver<T> {
@@ -89,6 +86,8 @@ impl<T: Transport> Driver<T> {
                 self.take_chunk(from, snapshot, length, offset, &bytes);
             }
             PeerMessage::Damaged(snapshot) => self.hear_damaged(from, snapshot),
+            PeerMessage::Missing(claimed) => self.hear_missing(from, claimed),
+            PeerMessage::Upheld(claimed) => self.hear_upheld(from, claimed)?,
             message => {
                 let now_ms = self.shared.clock.wall_ms();
                 self.replica.receive(now_ms, &self.shared.machine.read(), from, message);
@@ -115,7 +114,10 @@ impl<T: Transport> Driver<T> {
                 }
                 Ok(())
             }
-            Err(StepError::LostLog) => Err(Fatal::LostLog),
+            Err(StepError::LostLog { index, term }) => {
+                self.suspect_loss(Claimed { leader: member, term, index });
+                Ok(())
+            }
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
                 Ok(())
@@ -187,7 +189,6 @@ impl<T: Transport> Driver<T> {
         self.report_touched(now_ms);
         if now_ms >= self.company.care_due_ms {
             self.company.care_due_ms = now_ms + CARE_MS;
-            self.forget_dead();
             self.fetch_on();
             self.look_for_room()?;
             if self.is_forgotten() {
@@ -312,7 +313,7 @@ impl<T: Transport> Driver<T> {
         let mut deliveries: Vec<Delivery> =
             self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();
         let tokens = self.shared.connections.tokens();
-        self.replica.bury(tokens.iter().copied());
+        self.replica.lose_all();
         for token in tokens {
             deliveries[thread_of(token)].note(token, Note::Drop);
         }
@@ -321,15 +322,6 @@ impl<T: Transport> Driver<T> {
                 mailbox.post(delivery);
                 mailbox.wake();
             }
-        }
-    }
-
-    /// Forgets closed connections, once they have been gone for a while: what they sent last may still be in the hands of their thread.
-    fn forget_dead(&mut self) {
-        let is_gone = |token: &Token| self.shared.connections.get(*token).is_none();
-        let gone: Vec<Token> = self.replica.dead().filter(is_gone).collect();
-        for token in std::mem::replace(&mut self.company.gone, gone) {
-            self.replica.forget_dead(token);
         }
     }
 

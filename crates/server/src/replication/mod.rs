@@ -15,6 +15,7 @@ mod hold;
 pub(crate) mod identity;
 pub(crate) mod life_signs;
 mod loans;
+mod loss;
 mod members;
 mod newcomer;
 mod outlet;
@@ -49,6 +50,7 @@ use self::bulletin::Bulletin;
 use self::chores::Chores;
 use self::hold::Hold;
 use self::identity::Identity;
+use self::loss::Suspicion;
 use self::members::Company;
 use self::newcomer::Newcomer;
 use self::outlet::Gathered;
@@ -58,7 +60,7 @@ use self::room::Room;
 use self::roster::Roster;
 use self::snapshots::Snapshots;
 use self::touch::Ears;
-use self::transfer::Fetching;
+use self::transfer::{Fetched, Fetching};
 pub(crate) use self::wheel::Wheel;
 use crate::config::{Ensemble, ServerId};
 use crate::inbox::Errand;
@@ -94,6 +96,9 @@ pub(crate) struct Driver<T: Transport> {
     room: Room,
     reconfig: Reconfig,
     fetching: Option<Fetching>,
+    fetched: Option<Fetched>,
+    /// A leader counts on entries that are not here.
+    loss: Option<Suspicion>,
     /// Ticks of silence after which an election is due.
     election_ticks: u32,
     /// How long clients are served without a leader, in ms.
@@ -166,6 +171,8 @@ impl<T: Transport> Driver<T> {
             room: Room::default(),
             reconfig: Reconfig::default(),
             fetching: None,
+            fetched: None,
+            loss: None,
             election_ticks,
             leaderless_ms_max: shared.config.ensemble.as_ref().map_or(0, Ensemble::leaderless_ms_max),
             shared,
@@ -440,7 +447,7 @@ impl<T: Transport> Driver<T> {
                     self.snapshots.done(&self.shared, number, result, &mut self.replica, &mut self.log);
                 }
                 Errand::TakeSnapshot => self.snapshots.ask(),
-                Errand::Disconnected(session) => self.replica.forget_idle(session),
+                Errand::Disconnected(session) => self.replica.disconnected(session),
                 Errand::Lead => self.claim(),
                 Errand::StepDown => self.step_down(),
                 Errand::Stop => self.begin_stop(),

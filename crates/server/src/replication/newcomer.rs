@@ -84,7 +84,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn others(&self) -> Vec<ServerId> {
+    pub(super) fn others(&self) -> Vec<ServerId> {
         self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect()
     }
 
@@ -145,7 +145,10 @@ impl<T: Transport> Driver<T> {
 
     /// Another server was a member, and does not know whether it still is one.
     pub(super) fn hear_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
-        if replica::server_of(member) == from {
+        // Every id that was ever given is in the log, but for the founders'.
+        let given = self.shared.machine.read().members().ids.get(&from).map(|id| MemberId(*id));
+        let highest = given.max(Some(replica::first_member_of(from)));
+        if replica::server_of(member) == from && Some(member) <= highest {
             let now_ms = self.shared.clock.elapsed_ms();
             self.roster.newcomer(from, nonce, Some(member), now_ms);
         }
@@ -187,6 +190,7 @@ impl<T: Transport> Driver<T> {
         self.leave_company();
         self.snapshots.begin_anew();
         self.fetching = None;
+        self.fetched = None;
         let hard_state = HardState { term: self.replica.engine().role().term, vote: None, commit: index };
         Some(Start { hard_state, snapshot, entries: Vec::new() })
     }
@@ -214,7 +218,6 @@ impl<T: Transport> Driver<T> {
         let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
         let old = std::mem::replace(&mut self.replica, new);
         self.shared.inbox.answered(old.unanswered());
-        self.replica.bury(old.dead());
         self.transport.set_cluster(identity.cluster);
         self.identity = identity;
         Ok(())

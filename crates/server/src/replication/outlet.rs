@@ -48,6 +48,14 @@ impl<'s> Gathered<'s> {
         &mut self.deliveries[thread_of(token)]
     }
 
+    /// Puts the session on this connection, or on none, before any later news of it can come.
+    fn give_session(&mut self, session: i64, owner: Option<Token>) {
+        self.shared.sessions.set_owner(session, owner);
+        if let Some(token) = owner {
+            self.delivery(token).note(token, Note::SessionOpened { session });
+        }
+    }
+
     fn answer(&mut self, token: Token, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
         self.delivery(token).frame(
             token,
@@ -119,27 +127,27 @@ impl Outlet for Gathered<'_> {
     fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>) {
         let timeout_ms = machine.session(session).map_or(0, |s| s.timeout_ms);
         self.shared.sessions.opened(session, timeout_ms, self.shared.clock.elapsed_ms());
-        if let Some(token) = token {
-            self.delivery(token).note(token, Note::SessionOpened { session });
-        }
+        self.give_session(session, token);
     }
 
-    fn session_moved(&mut self, machine: &Machine, session: i64, here: bool, token: Option<Token>) {
-        if !here && let Some(owner) = self.shared.sessions.moved_away(session) {
-            self.delivery(owner).note(owner, Note::SessionMoved);
-        }
+    fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>) {
         // Wherever it goes on: its client was heard of just now, and the leader must know before the other server reports it.
         if let Some(known) = machine.session(session) {
             self.shared.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());
         }
-        if let Some(token) = token {
-            self.delivery(token).note(token, Note::SessionOpened { session });
-        }
+        self.give_session(session, owner);
     }
 
-    fn session_refused(&mut self, token: Token) {
-        // There is no session 0, so this one finds its session gone.
-        self.delivery(token).note(token, Note::SessionOpened { session: 0 });
+    fn session_resumed(&mut self, machine: &Machine, session: i64, owner: Token) -> bool {
+        if self.shared.sessions.is_ending(session) {
+            return false;
+        }
+        self.session_moved(machine, session, Some(owner));
+        true
+    }
+
+    fn session_refused(&mut self, token: Token, code: ErrorCode) {
+        self.delivery(token).note(token, Note::SessionRefused { code });
     }
 
     fn lost(&mut self, token: Token) {

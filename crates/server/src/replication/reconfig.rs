@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use consensus::engine::Status;
 use consensus::entry::MemberId;
+use consensus::membership::MEMBERS_MAX;
 use replica::peer::PeerMessage;
 use state::command::{AIM_MEMBERS, Command, SET_MEMBERS};
 use state::members::{Aim, servers_of, text_of};
@@ -31,6 +32,12 @@ const SHORT_MS_MAX: i64 = 5_000;
 
 /// What ends an aim is sent into the log again if it has not come out of it for so long. Once more would do no harm but to the version.
 const ENDING_MS_MAX: i64 = 30_000;
+
+/// The number of the leadership in a zxid stands above these bits.
+const EPOCH_SHIFT: u32 = 32;
+
+/// A configuration of so many leaderships later is not believed.
+const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
 
 /// Of commands nobody waits for. Clients count from 0 or 1.
 const OWN_CXID: i32 = i32::MIN;
@@ -104,7 +111,7 @@ impl<T: Transport> Driver<T> {
             false => configured,
         };
         match &self.reconfig.told {
-            Some((later, told)) if *later > version => directory.extend(told.clone()),
+            Some((later, told)) if *later > version => add_newer(&mut directory, told),
             Some((same, told)) if *same == version => {
                 for (server, member) in told {
                     directory.entry(*server).or_insert_with(|| member.clone());
@@ -164,11 +171,20 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Another member says who the members are.
+    /// Whether this member follows a leader and has seen everything agreed, the members included.
+    fn knows_members(&self) -> bool {
+        self.shared.is_serving() && self.replica.role().leader.is_some()
+    }
+
+    /// Another member says who the members are. That counts only for one that cannot know better.
     pub(super) fn hear_servers(&mut self, version: i64, text: &str) {
         let is_news = self.reconfig.told.as_ref().is_none_or(|(known, _)| *known <= version);
-        if is_news && self.is_reconfigurable() {
-            self.reconfig.told = Some((version, servers_of(text)));
+        let servers = servers_of(text);
+        let own_epoch = self.shared.machine.read().last_zxid() >> EPOCH_SHIFT;
+        let is_near = version >> EPOCH_SHIFT <= own_epoch + EPOCHS_AHEAD_MAX;
+        let is_possible = servers.len() <= MEMBERS_MAX && is_near;
+        if is_news && is_possible && self.is_reconfigurable() && !self.knows_members() {
+            self.reconfig.told = Some((version, servers));
             self.reconfig.has_news = true;
         }
     }
@@ -355,5 +371,37 @@ impl<T: Transport> Driver<T> {
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();
         Look { me, status, wanted: &wanted, heard: &heard, waiting: &waiting }.changes(strict)
+    }
+}
+
+/// Takes over what another member says of the servers, and keeps the addresses that were known: if it
+/// is wrong, those still lead to them.
+fn add_newer(directory: &mut Servers, told: &Servers) {
+    for (server, newer) in told {
+        let known = directory.insert(*server, newer.clone()).unwrap_or_default().addresses;
+        let addresses = &mut directory.entry(*server).or_default().addresses;
+        for address in known {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use state::members::Member;
+
+    use super::*;
+
+    /// A member may be told wrong addresses, and must find the others all the same.
+    #[test]
+    fn addresses_that_were_known_are_kept_beside_those_that_are_told() {
+        let at = |host: &str| Member { addresses: vec![(host.to_owned(), 1)], ..Member::default() };
+        let mut directory = Servers::from([(1, at("old")), (2, at("same"))]);
+        add_newer(&mut directory, &Servers::from([(1, at("new")), (2, at("same")), (3, at("more"))]));
+        let hosts =
+            |server| directory[&server].addresses.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>();
+        assert_eq!([hosts(1), hosts(2), hosts(3)], [vec!["new", "old"], vec!["same"], vec!["more"]]);
     }
 }

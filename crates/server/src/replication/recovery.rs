@@ -11,7 +11,8 @@ use consensus::membership::SnapshotMeta;
 use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
 use replica::Replica;
-use state::command::{CLUSTER_KEY_BYTES, Features};
+use replica::peer::FORWARD_BYTES_MAX;
+use state::command::{BatchHeader, CLUSTER_KEY_BYTES, Features, is_batch};
 use state::machine::Machine;
 use state::snapshot::Loader;
 use storage::data_dir::DataDir;
@@ -204,6 +205,7 @@ fn ticks(ms: u32) -> u32 {
 fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings {
     let member = identity.member.unwrap_or(replica::first_member_of(identity.server));
     let mut settings = Settings::new(GROUP, member, identity.boot, seed);
+    settings.is_command = is_entry;
     match &config.ensemble {
         None => settings.uncommitted_bytes_max = u64::MAX,
         Some(ensemble) => {
@@ -212,6 +214,11 @@ fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings 
         }
     }
     settings
+}
+
+/// Whether another member's entry can be applied here, and be passed on in a frame.
+fn is_entry(data: &[u8]) -> bool {
+    data.len() <= FORWARD_BYTES_MAX + BatchHeader::ENCODED_LEN && is_batch(data)
 }
 
 /// What recovery begins with.
@@ -259,24 +266,12 @@ pub(super) fn load_snapshot_at(
     load(disk, dir, name).map(|(_, machine)| machine)
 }
 
-/// The engine's part of a snapshot.
-pub(super) fn read_snapshot_meta(
+/// The engine's part of a snapshot, and the machine.
+pub(super) fn load(
     disk: &dyn Disk,
     dir: &Path,
     name: SnapshotName,
-) -> Result<SnapshotMeta, RecoveryError> {
-    let mut reader = SnapshotReader::open(disk, dir, name)?;
-    let mut head = Vec::new();
-    while let Some(block) = reader.next_block()? {
-        head.extend_from_slice(block);
-        if let Some((meta, _)) = take_meta(&head) {
-            return Ok(meta);
-        }
-    }
-    Err(RecoveryError::Meta { path: name.path(dir) })
-}
-
-fn load(disk: &dyn Disk, dir: &Path, name: SnapshotName) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+) -> Result<(SnapshotMeta, Machine), RecoveryError> {
     let path = name.path(dir);
     let mut reader = SnapshotReader::open(disk, dir, name)?;
     let mut progress = Progress::new();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::engine::Status;
 use consensus::entry::MemberId;
-use consensus::membership::MembershipChange;
+use consensus::membership::{MEMBERS_MAX, MembershipChange};
 use replica::peer::PeerMessage;
 
 use super::Driver;
@@ -40,6 +40,13 @@ struct Request {
 impl Roster {
     /// A server has asked: one without data, or one that was that member.
     pub(super) fn newcomer(&mut self, server: ServerId, nonce: u64, was: Option<MemberId>, now_ms: i64) {
+        let lately = |request: &Request| now_ms - request.asked_ms <= ALIVE_MS;
+        if self.newcomers.len() >= MEMBERS_MAX && !self.newcomers.contains_key(&server) {
+            self.newcomers.retain(|_, request| lately(request));
+            if self.newcomers.len() >= MEMBERS_MAX {
+                return;
+            }
+        }
         let new = Request { nonce, was, asked_ms: now_ms, member: None };
         let request = self.newcomers.entry(server).or_insert(new);
         request.asked_ms = now_ms;

@@ -322,6 +322,15 @@ impl Snapshots {
         self.retained.clear();
     }
 
+    /// Removes one that came from another member and is of no use.
+    pub(super) fn discard(&self, name: &SnapshotName) {
+        let path = name.path(&self.dir);
+        let removed = self.disk().remove(&path).and_then(|()| self.disk().sync_dir(&self.dir));
+        if let Err(e) = removed {
+            tracing::warn!("{}: cannot remove it: {e}", path.display());
+        }
+    }
+
     /// Where snapshots are.
     pub(super) fn dir(&self) -> &Path {
         &self.dir

@@ -5,16 +5,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use consensus::engine::SnapshotOffer;
+use consensus::entry::Position;
 use consensus::membership::SnapshotMeta;
 use replica::peer::{PeerMessage, SnapshotId};
+use state::machine::Machine;
 use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
 
 use super::{Driver, Fatal, GROUP, recovery};
 use crate::config::ServerId;
 use crate::peers::Transport;
 
-/// Longest snapshot file taken from another member.
-const FILE_BYTES_MAX: u64 = 64 << 30;
+/// A snapshot this much newer than the one that was offered is not believed.
+const ENTRIES_AHEAD_MAX: u64 = 1 << 40;
 
 /// A snapshot being fetched.
 pub(super) struct Fetching {
@@ -32,6 +34,12 @@ impl Fetching {
     pub(super) fn fetched_bytes(&self) -> u64 {
         self.incoming.as_ref().map_or(0, |(_, incoming)| incoming.written())
     }
+}
+
+/// A snapshot of another member that was loaded, and waits for the engine to go on from it.
+pub(super) struct Fetched {
+    position: Position,
+    machine: Machine,
 }
 
 impl<T: Transport> Driver<T> {
@@ -86,7 +94,8 @@ impl<T: Transport> Driver<T> {
         match chunk {
             Some(chunk) => self.send(to, &chunk),
             // The next one will be new enough; it is asked for again then.
-            None => self.snapshots.ask(),
+            None if wanted.index <= self.replica.applied_index() => self.snapshots.ask(),
+            None => {}
         }
     }
 
@@ -148,14 +157,28 @@ impl<T: Transport> Driver<T> {
             return;
         }
         let name = SnapshotName { group: GROUP, index: id.index, term: id.term, zxid: id.zxid };
-        match recovery::read_snapshot_meta(self.snapshots.disk().as_ref(), self.snapshots.dir(), name) {
-            Ok(meta) if meta.position.index == id.index && meta.position.term == id.term => {
-                tracing::info!("the snapshot of server.{from} at entry {} is here", id.index);
-                self.replica.engine().snapshot_fetched(meta);
-            }
-            Ok(_) => tracing::warn!("the snapshot of server.{from} is not what its name says"),
-            Err(e) => tracing::warn!("the snapshot of server.{from} is of no use: {e}"),
+        if let Err(why) = self.take_fetched(name) {
+            tracing::warn!("the snapshot of server.{from} is of no use: {why}");
+            self.snapshots.discard(&name);
         }
+    }
+
+    /// Loads a snapshot that has come, so that nothing is given up for one that cannot be loaded.
+    fn take_fetched(&mut self, name: SnapshotName) -> Result<(), String> {
+        let position = Position { term: name.term, index: name.index };
+        // What it holds is agreed, so its leader's term is known here.
+        if position.term > self.replica.role().term {
+            return Err(format!("it is of term {}, which nobody has led in", position.term));
+        }
+        let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
+        let (meta, machine) = recovery::load(disk.as_ref(), dir, name).map_err(|e| e.to_string())?;
+        if meta.position != position {
+            return Err("it is not what its name says".to_owned());
+        }
+        tracing::info!("the snapshot at entry {} is here", position.index);
+        self.fetched = Some(Fetched { position, machine });
+        self.replica.engine().snapshot_fetched(meta);
+        Ok(())
     }
 
     /// Another member got a damaged snapshot from here. If that is the newest there is, it would get it again and again.
@@ -177,9 +200,13 @@ impl<T: Transport> Driver<T> {
     pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
         let position = meta.position;
         self.snapshots.give_up();
-        let machine =
-            recovery::load_snapshot_at(self.snapshots.disk().as_ref(), self.snapshots.dir(), position)
-                .map_err(|e| Fatal::Install(Box::new(e)))?;
+        let machine = match self.fetched.take().filter(|fetched| fetched.position == position) {
+            Some(fetched) => fetched.machine,
+            None => {
+                recovery::load_snapshot_at(self.snapshots.disk().as_ref(), self.snapshots.dir(), position)
+                    .map_err(|e| Fatal::Install(Box::new(e)))?
+            }
+        };
         self.log.reserve(std::iter::once(0))?;
         self.log.reset(GROUP, position.index, position.term)?;
         self.flush()?;
@@ -210,7 +237,8 @@ impl super::snapshots::Snapshots {
         bytes: &[u8],
     ) -> Result<bool, IncomingError> {
         if fetching.incoming.as_ref().is_none_or(|(id, _)| *id != snapshot) {
-            if offset != 0 || snapshot.index < fetching.index_min || length > FILE_BYTES_MAX {
+            let expected = fetching.index_min..=fetching.index_min.saturating_add(ENTRIES_AHEAD_MAX);
+            if offset != 0 || !expected.contains(&snapshot.index) {
                 return Ok(false);
             }
             let SnapshotId { index, term, zxid } = snapshot;

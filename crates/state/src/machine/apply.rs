@@ -13,6 +13,7 @@ use super::plan::{Step, plan};
 use super::view::{Context, Direct};
 use crate::change::ChangeSink;
 use crate::command::{self, BatchHeader, CLUSTER_KEY_BYTES, Command, DeleteContainer, SessionTerms};
+use crate::session::Session;
 use crate::tree::{NodeId, Owner};
 
 /// What became of a command.
@@ -140,8 +141,7 @@ impl Machine {
 
     fn create_session(&mut self, command: &Command<'_>) -> Result<(), ErrorCode> {
         let terms = SessionTerms::read(command.body).map_err(|_| ErrorCode::MarshallingError)?;
-        // As the owner of a node such an id would mean that the node has none, or is a container or TTL node.
-        if !matches!(Owner::from_stored(command.session), Owner::Ephemeral(_)) {
+        if !Session::may_have(command.session) {
             return Err(ErrorCode::BadArguments);
         }
         if self.sessions.contains(command.session) {

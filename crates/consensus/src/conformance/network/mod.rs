@@ -327,7 +327,7 @@ impl<'a> Network<'a> {
             self.transcript = (self.transcript ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
         }
         match peer.engine().step(from, bytes) {
-            Err(StepError::LostLog) if self.wiped == Some(to) => self.is_loss_found = true,
+            Err(StepError::LostLog { .. }) if self.wiped == Some(to) => self.is_loss_found = true,
             result => result.expect("members understand each other"),
         }
         self.pump(to);

@@ -164,8 +164,17 @@ impl Trio {
         self.step_by(STEP_US);
     }
 
+    /// The same; says what went over the wires.
+    pub(super) fn watch(&mut self) -> Vec<Bytes> {
+        self.carry(STEP_US)
+    }
+
     /// The same, with so much time.
     pub(super) fn step_by(&mut self, us: u64) {
+        self.carry(us);
+    }
+
+    fn carry(&mut self, us: u64) -> Vec<Bytes> {
         self.time.advance_us(us);
         let mut frames: Vec<(ServerId, ServerId, Bytes)> = Vec::new();
         for (server, member) in &mut self.members {
@@ -178,6 +187,7 @@ impl Trio {
             member.serve(&[]);
             frames.extend(member.take_frames().into_iter().map(|(to, frame)| (*server, to, frame)));
         }
+        let carried = frames.iter().map(|(.., frame)| frame.clone()).collect();
         for (from, to, frame) in frames {
             if (self.loses)(from, to, frame.len()) {
                 continue;
@@ -186,6 +196,7 @@ impl Trio {
                 member.receive(from, frame).expect("it goes on");
             }
         }
+        carried
     }
 
     pub(super) fn until(&mut self, what: &str, done: impl Fn(&Trio) -> bool) {

@@ -96,7 +96,7 @@ fn a_failed_sync_stops_the_server_before_anything_of_it_is_acknowledged() {
         let stopped = !(0..10).all(|_| world.cycle(&mut life, "failing"));
         stops += usize::from(stopped);
         if stopped {
-            submit(&life.shared, &world.workload.batch());
+            submit(&life.shared, &world.workload.batch(|_| true));
             let again = life.driver.cycle().expect_err("a failed log never serves again");
             assert!(matches!(again, Fatal::Flush(_) | Fatal::Append(_)), "{again}");
             assert!(again.to_string().contains("/data/log/"), "it names the file: {again}");

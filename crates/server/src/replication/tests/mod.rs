@@ -8,7 +8,9 @@ mod crash;
 mod ensemble;
 mod failing_disk;
 mod listening;
+mod mad;
 mod model;
+mod order;
 mod reconfig;
 mod refill;
 mod returns;
@@ -31,13 +33,16 @@ use self::workload::Workload;
 use super::recovery::{Files, Rest, recover};
 use super::{Driver, Fatal};
 use crate::clock::Clock;
-use crate::config::{self, CommandLine, Config};
+use crate::config::{self, CommandLine, Config, ServerId};
 use crate::mailbox::{Delivery, Mailbox, Note};
 use crate::peers::Links;
 use crate::serve::{Place, features};
 use crate::shared::Shared;
 
 const DATA_DIR: &str = "/data";
+
+/// The server it is.
+const SERVER: ServerId = 1;
 
 /// So small that a few writes fill one; not allowed in a configuration.
 const SEGMENT_BYTES: u64 = 4 << 10;
@@ -132,7 +137,7 @@ impl World {
 
     fn share(&self, machine: state::machine::Machine) -> Arc<Shared> {
         let mailboxes = vec![Mailbox::new(None)];
-        let place = Place { me: 1, client_port: 0, hash_seed: 0, waker: None };
+        let place = Place { me: SERVER, client_port: 0, hash_seed: 0, waker: None };
         Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, place))
     }
 
@@ -194,9 +199,44 @@ impl World {
         self.histories = self.histories.iter().flat_map(cut).collect();
     }
 
+    /// Clients come back to their sessions after a start of the server. `false`: the server stopped.
+    fn come_back(&mut self, life: &mut Life, context: &str) -> bool {
+        let mut submission = Submission::default();
+        let mut expected = Vec::new();
+        for session in life.shared.machine.read().sessions() {
+            if life.shared.sessions.seen_by(session.id, Token(0)).is_none() {
+                submission.resume(Token(0), session.id, session.timeout_ms);
+                expected.push(session.id);
+            }
+        }
+        if expected.is_empty() {
+            return true;
+        }
+        life.shared.inbox.submit(&mut submission, expected.len());
+        if life.driver.cycle().is_err() {
+            return false;
+        }
+        let mut resumed: Vec<i64> = told(&life.shared)
+            .into_iter()
+            .map(|told| match told {
+                Told::Session(session) => session,
+                other => panic!("{context}: {other:?}"),
+            })
+            .collect();
+        resumed.sort_unstable();
+        assert_eq!(resumed, expected, "{context}: sessions live on");
+        true
+    }
+
     /// Clients send a bundle of commands and the server works on it once. `false`: the server stopped.
     fn cycle(&mut self, life: &mut Life, context: &str) -> bool {
-        let batch = Arc::new(self.workload.batch());
+        if !self.come_back(life, context) {
+            return false;
+        }
+        let batch = {
+            let machine = life.shared.machine.read();
+            Arc::new(self.workload.batch(|session| machine.session(session).is_some()))
+        };
         submit(&life.shared, &batch);
         let before = self.histories[0].clone();
         self.histories[0].push(Entry::Batch(Arc::clone(&batch)));
@@ -254,6 +294,7 @@ fn told(shared: &Shared) -> Vec<Told> {
                 at += len;
             }
             Note::SessionOpened { session } => told.push(Told::Session(session)),
+            Note::SessionRefused { code } => panic!("no session was to be refused: {code}"),
             Note::Drop => told.push(Told::Dropped),
             Note::SessionClosed => {}
             other => panic!("nobody asked for {other:?}"),

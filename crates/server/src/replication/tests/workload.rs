@@ -20,6 +20,8 @@ pub(super) struct Workload {
     random: u64,
     cxid: i32,
     sessions: Vec<i64>,
+    /// Sessions that are asked for in the present batch: nobody writes before he is told that he has one.
+    asked_for: Vec<i64>,
     next_session: i64,
 }
 
@@ -29,6 +31,7 @@ impl Workload {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             cxid: 0,
             sessions: Vec::new(),
+            asked_for: Vec::new(),
             next_session: 0x100,
         }
     }
@@ -40,8 +43,10 @@ impl Workload {
         (self.random >> 33) % limit
     }
 
-    /// The next requests. A session's end comes last, since nobody is answered behind it.
-    pub(super) fn batch(&mut self) -> Vec<Op> {
+    /// The next requests of clients whose sessions `is_living`. A session's end comes last, since nobody is answered behind it.
+    pub(super) fn batch(&mut self, is_living: impl Fn(i64) -> bool) -> Vec<Op> {
+        self.sessions.append(&mut self.asked_for);
+        self.sessions.retain(|session| is_living(*session));
         let mut batch = Vec::new();
         for _ in 0..=self.below(BATCH_MAX) {
             let op = self.op();
@@ -73,9 +78,9 @@ impl Workload {
     fn open_session(&mut self) -> Op {
         let session = self.next_session;
         self.next_session += 1;
-        self.sessions.push(session);
+        self.asked_for.push(session);
         let mut body = Vec::new();
-        SessionTerms { timeout_ms: 600_000 + session as i32, home: 0 }.put(&mut body);
+        SessionTerms { timeout_ms: 600_000 + session as i32, home: super::SERVER }.put(&mut body);
         Op { session, cxid: 0, opcode: Opcode::CreateSession as i32, body }
     }
 

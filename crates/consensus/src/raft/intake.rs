@@ -1,0 +1,94 @@
+//! What another member says, looked at before the crate sees it.
+//!
+//! The crate trusts its peers: it panics on some messages and believes others that no correct member
+//! sends. A member gone mad must not end this one, nor make it break what it has promised.
+
+use super::RaftEngine;
+use crate::engine::{SnapshotOffer, StepError};
+use crate::entry::{Entry, EntryKind, Position};
+use crate::message::{Body, Message};
+
+/// Questions of followers that may wait for an answer. More are dropped: they are asked again.
+const OPEN_READS_MAX: usize = 4096;
+
+impl RaftEngine {
+    /// Refuses what no correct member says.
+    pub(super) fn check(&mut self, message: &Message) -> Result<(), StepError> {
+        let raft = &self.raw.raft;
+        let is_leaders =
+            matches!(message.body, Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot(_));
+        let has_other_leader = raft.leader_id != 0 && raft.leader_id != message.from.0;
+        if is_leaders && message.term == raft.term && has_other_leader {
+            return Err(StepError::Malformed("a second leader of one term"));
+        }
+        if let Body::Append { previous, entries, .. } = &message.body {
+            self.check_entries(message.term, *previous, entries)?;
+        }
+        // Only asks, or answers that one is asked: nobody takes the term over.
+        let is_trial = matches!(
+            message.body,
+            Body::Vote { trial: true, .. } | Body::VoteReply { trial: true, refused: false, .. }
+        );
+        let own = self.raw.raft.term;
+        if message.term > own && !is_trial {
+            let leader = is_leaders.then_some(message.from);
+            if !self.nearness.admits(own, message.term, leader) {
+                return Err(StepError::FarTerm { term: message.term });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_entries(&self, term: u64, previous: Position, entries: &[Entry]) -> Result<(), StepError> {
+        let is_command = self.settings.is_command;
+        if entries.iter().any(|entry| entry.kind == EntryKind::Command && !is_command(&entry.data)) {
+            return Err(StepError::Malformed("an entry that is no command"));
+        }
+        let raft_log = &self.raw.raft.raft_log;
+        let last_index = raft_log.last_index();
+        if previous.index >= last_index {
+            return Ok(());
+        }
+        // What is here of that term came from the one leader of it, and a leader takes nothing back.
+        let known = entries.iter().take_while(|entry| entry.index <= last_index);
+        let mut replaced = known.filter(|entry| !raft_log.match_term(entry.index, entry.term));
+        if replaced.next().is_some_and(|entry| raft_log.match_term(entry.index, term)) {
+            return Err(StepError::Malformed("a leader that replaces its own entries"));
+        }
+        Ok(())
+    }
+
+    /// Refuses what would make the crate panic, and takes aside what it must not see yet. True: handled.
+    pub(super) fn intercept(&mut self, message: &Message) -> Result<bool, StepError> {
+        let raft = &self.raw.raft;
+        let last_index = raft.raft_log.last_index();
+        let is_of_leader = message.term == raft.term && raft.leader_id == message.from.0;
+        match &message.body {
+            Body::Heartbeat { commit, .. } if message.term >= raft.term && *commit > last_index => {
+                Err(StepError::LostLog { index: *commit, term: message.term })
+            }
+            Body::AppendReply { index, refused: None, .. } if self.leads() && message.term == raft.term => {
+                if *index > last_index {
+                    Err(StepError::Malformed("reply beyond the log"))
+                } else {
+                    Ok(false)
+                }
+            }
+            Body::Snapshot(meta) => {
+                let Position { term, index } = meta.position;
+                let is_known = index <= raft.raft_log.committed || raft.raft_log.match_term(index, term);
+                if is_known || message.term < raft.term {
+                    return Ok(false);
+                }
+                self.offer = Some(SnapshotOffer { from: message.from, meta: meta.clone() });
+                Ok(true)
+            }
+            // A follower would pass it on, in the name of the one who asked; that one will ask again.
+            Body::ReadAsk(_) => Ok(!self.leads() || raft.pending_read_count() >= OPEN_READS_MAX),
+            // The crate takes the index of an answer for agreed, whoever gives it.
+            Body::ReadAnswer { .. } => Ok(!is_of_leader),
+            Body::CampaignNow => Ok(!is_of_leader || !self.may_campaign()),
+            _ => Ok(false),
+        }
+    }
+}
