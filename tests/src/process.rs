@@ -15,8 +15,13 @@ use rustix::process::Pid;
 pub use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::slow_disk::SlowDisks;
+
 /// The digest of `super:test`, which the test suites of other people's clients configure too.
 pub const SUPER_DIGEST: &str = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+
+/// The name of a server's own disk, if it can be made slow.
+pub const DISK: u8 = 1;
 
 /// How long a server may take to answer `srvr` after its start. Generous: a JVM on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,6 +54,7 @@ pub struct Server {
     folder: TempDir,
     data_dir: PathBuf,
     properties: Vec<(String, String)>,
+    environment: Vec<(String, PathBuf)>,
     child: Option<Child>,
 }
 
@@ -76,20 +82,41 @@ impl Server {
         Server::start_in(Kind::Ostler, folder, data_dir.to_owned(), properties)
     }
 
+    /// Starts Ostler on a disk that can be made slow, as [`DISK`] of these.
+    pub fn start_with_disk(disks: &SlowDisks, properties: &[(&str, &str)]) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = folder.path().join("data");
+        disks.set(DISK, Duration::ZERO);
+        let mut server = Server::configured(Kind::Ostler, folder, data_dir, properties);
+        disks.give_to(DISK, |name, value| server.environment.push((name.to_owned(), value)));
+        server.launch_on_a_free_port();
+        server
+    }
+
     fn start_in(kind: Kind, folder: TempDir, data_dir: PathBuf, properties: &[(&str, &str)]) -> Server {
+        let mut server = Server::configured(kind, folder, data_dir, properties);
+        server.launch_on_a_free_port();
+        server
+    }
+
+    fn configured(kind: Kind, folder: TempDir, data_dir: PathBuf, properties: &[(&str, &str)]) -> Server {
         let mut all = vec![
             ("zookeeper.4lw.commands.whitelist".to_owned(), "*".to_owned()),
             ("zookeeper.extendedTypesEnabled".to_owned(), "true".to_owned()),
             ("zookeeper.DigestAuthenticationProvider.superDigest".to_owned(), SUPER_DIGEST.to_owned()),
         ];
         all.extend(properties.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
-        let mut server = Server { kind, port: free_port(), folder, data_dir, properties: all, child: None };
+        let environment = Vec::new();
+        Server { kind, port: free_port(), folder, data_dir, properties: all, environment, child: None }
+    }
+
+    fn launch_on_a_free_port(&mut self) {
         // Another process may have taken the port since it was looked at.
         for _ in 0..5 {
-            match server.try_launch() {
-                Err(why) if why.contains("Address already in use") => server.port = free_port(),
+            match self.try_launch() {
+                Err(why) if why.contains("Address already in use") => self.port = free_port(),
                 Err(why) => panic!("{why}"),
-                Ok(()) => return server,
+                Ok(()) => return,
             }
         }
         panic!("every free port is taken at once")
@@ -156,6 +183,7 @@ impl Server {
             Kind::Ostler => self.ostler_command(),
         };
         let log = File::options().create(true).append(true).open(self.log_path()).expect("the server's log");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the server's log")).stderr(log);
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}")));
         self.wait_until_serving()

@@ -68,7 +68,15 @@ impl SlowDisks {
 
     /// Lets a process that is about to start have a disk that can be made slow, by this name.
     pub fn give(&self, name: u8, command: &mut Command) {
-        command.env(PRELOAD, self.folder.path().join("slow.so")).env(VARIABLE, self.file(name));
+        self.give_to(name, |variable, value| {
+            command.env(variable, value);
+        });
+    }
+
+    /// The same, by the variables of its environment.
+    pub fn give_to(&self, name: u8, mut set: impl FnMut(&str, PathBuf)) {
+        set(PRELOAD, self.folder.path().join("slow.so"));
+        set(VARIABLE, self.file(name));
     }
 
     /// From now on, and until told otherwise, each flush takes so much longer.

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ostler_tests::ensemble::{Engine, Ensemble, Layout};
-use ostler_tests::process::{Kind, Server};
+use ostler_tests::ensemble::{Engine, Ensemble};
+use ostler_tests::process::{DISK, Kind, Server};
 use ostler_tests::request::Place;
 use ostler_tests::session::{Session, create, get_data, ping, set_data};
+use ostler_tests::slow_disk::SlowDisks;
 
 const ENGINES: [Engine; 2] = [Engine::Raft, Engine::Paxos];
 const EPHEMERAL: i32 = 1;
@@ -63,11 +64,10 @@ fn a_client_that_reads_slowly_and_pings_keeps_its_session() {
 /// it, and when the disk was back their sessions were ended before anybody looked into their sockets.
 #[test]
 fn clients_of_a_single_server_are_heard_and_answered_while_its_disk_hangs() {
-    let settings = ["tickTime=500", "ostler.ioThreads=1"];
-    let layout = || Layout { slow_disks: true, ..Layout::voters(1) };
-    let ensemble = Ensemble::start_as(Engine::Raft, layout(), &settings);
-    ensemble.slow_down(1, Duration::ZERO);
-    let address = ensemble.address(1);
+    let disks = SlowDisks::build();
+    let settings = [("tickTime", "500"), ("ostler.ioThreads", "1")];
+    let server = Server::start_with_disk(&disks, &settings);
+    let address = server.address();
     let mut quiet: Vec<_> = (0..20).map(|_| Session::open(address, 2_000).expect("a session")).collect();
     let mut busy = Session::open(address, 2_000).expect("a session");
     busy.must(&create("/busy", b"", 0));
@@ -76,7 +76,7 @@ fn clients_of_a_single_server_are_heard_and_answered_while_its_disk_hangs() {
     while begun.elapsed() < Duration::from_millis(500) {
         busy.must(&set_data("/busy", b"1"));
     }
-    ensemble.slow_down(1, Duration::from_secs(86_400));
+    disks.set(DISK, Duration::from_secs(86_400));
     let written = busy.send(&set_data("/busy", b"2"));
     thread::sleep(Duration::from_millis(600));
     let hangs = Instant::now();
@@ -89,7 +89,7 @@ fn clients_of_a_single_server_are_heard_and_answered_while_its_disk_hangs() {
         assert_eq!(reply.xid, -2, "its own write does not keep its ping");
         thread::sleep(Duration::from_millis(400));
     }
-    ensemble.slow_down(1, Duration::ZERO);
+    disks.set(DISK, Duration::ZERO);
     assert_eq!(busy.reply().map(|reply| (reply.xid, reply.err)), Some((written, 0)));
     for session in quiet.iter_mut().chain([&mut busy]) {
         session.must(&ping());
