@@ -192,19 +192,26 @@ pub fn suffer_while_changing(ensemble: &mut Ensemble, load: &Load, fault: Fault,
     recover(ensemble, load, fault);
 }
 
-/// A server that was removed serves nobody, whether it goes on as it is, starts on what it has, or begins anew.
+/// A server that was removed goes on for its clients, and serves nobody once it starts again, on what it has or anew.
 fn dismiss(ensemble: &mut Ensemble, server: u8, random: &mut Random) {
     let (again, anew) = random.pick(&[(false, false), (true, false), (true, true)]);
-    if again {
-        ensemble.kill(server);
-        if anew {
-            ensemble.wipe(server);
-        }
-        ensemble.launch(server);
+    if !again {
+        ensemble.await_that(&format!("server.{server} goes on for its clients"), |ensemble| {
+            ensemble.mode(server).is_some().then_some(())
+        });
+        return;
     }
-    ensemble.await_that(&format!("server.{server} is no member and serves nobody"), |ensemble| {
-        ensemble.mode(server).is_none().then_some(())
+    ensemble.kill(server);
+    if anew {
+        ensemble.wipe(server);
+    }
+    ensemble.launch(server);
+    let outside =
+        if anew { "this server has no data" } else { "was removed from the ensemble: it serves nobody" };
+    ensemble.await_that(&format!("server.{server} says that it is no member"), |ensemble| {
+        ensemble.log(server).contains(outside).then_some(())
     });
+    assert_eq!(ensemble.mode(server), None, "server.{server} serves nobody");
 }
 
 fn strike(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut Random) {

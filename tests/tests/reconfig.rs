@@ -66,13 +66,36 @@ impl Trial {
         servers.iter().for_each(|server| self.ensemble.launch(*server));
     }
 
-    /// A server that was removed turns clients away, and is stopped.
+    /// A server that was removed goes on for its clients until it is stopped, and serves nobody when it starts again.
     fn dismiss(&mut self, server: u8) {
-        self.ensemble.await_that("a server that was removed serves nobody", |ensemble| {
-            ensemble.mode(server).is_none().then_some(())
+        self.ensemble.await_that("a server that was removed goes on for its clients", |ensemble| {
+            ensemble.mode(server).is_some().then_some(())
         });
         let status = self.ensemble.stop(server);
         assert_eq!(status.code(), Some(0), "server.{server} stops cleanly");
+        self.ensemble.launch(server);
+        self.ensemble.await_that("it says that it was removed", |ensemble| {
+            ensemble.log(server).contains("was removed from the ensemble: it serves nobody").then_some(())
+        });
+        assert_eq!(self.ensemble.mode(server), None, "server.{server} serves nobody");
+        let status = self.ensemble.stop(server);
+        assert_eq!(status.code(), Some(0), "server.{server} stops cleanly");
+    }
+
+    /// A client asks for a change that removes the very member it is connected to: it is answered, and goes on there. (No answer came, and
+    /// the connection ended.)
+    fn removes_its_own_member(&mut self) {
+        let leader = self.ensemble.await_leader();
+        let own = self.ensemble.voters().into_iter().find(|server| *server != leader).expect("a follower");
+        let mut operator = operator(self.ensemble.address(own)).expect("a session");
+        let reply = operator.call(&reconfig("", &own.to_string(), -1));
+        assert_eq!(reply.err, 0, "it is answered");
+        assert!(!config_of(&reply).contains(&format!("server.{own}=")), "and done");
+        assert_eq!(config(&mut operator), config_of(&reply), "and the connection goes on");
+        let back = Change::of(&self.ensemble, &[(own, Role::Voter)]);
+        assert_eq!(operator.call(&back.request(-1)).err, 0, "it comes back");
+        self.ensemble.await_votes();
+        self.go_on();
     }
 
     fn refuses_what_cannot_be(&self) {
@@ -96,6 +119,7 @@ fn grows_and_shrinks(engine: Engine) {
     trial.change(&[(2, Role::Voter), (3, Role::Voter)]);
     trial.launch(&[4, 5]);
     trial.change(&[(4, Role::Voter), (5, Role::Voter)]);
+    trial.removes_its_own_member();
     trial.launch(&[6]);
     trial.change(&[(3, Role::Outside), (6, Role::Voter)]);
     trial.dismiss(3);

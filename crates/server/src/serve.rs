@@ -99,9 +99,7 @@ impl Server {
         };
         let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, place));
         let mut driver = Driver::new(Arc::clone(&shared), rest, links.clone());
-        if driver.is_alone() {
-            driver.lead()?;
-        }
+        driver.take_up()?;
         shared.counts.load_time.record(shared.clock.elapsed_us());
         let wheel = Arc::new(Wheel::new(Arc::clone(&shared), driver));
         let replication = spawn("replication", {

@@ -89,9 +89,7 @@ impl Member {
         let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, place));
         let mut driver = Driver::new(Arc::clone(&shared), recovered.rest, Outbox::default());
         driver.replica_mut().listen();
-        if driver.is_alone() {
-            driver.lead()?;
-        }
+        driver.take_up()?;
         let poll = Poll::new().expect("a simulator has few polls");
         let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
         Ok(Member { shared, driver, io, life_signs: LifeSigns::default() })

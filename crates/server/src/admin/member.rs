@@ -124,7 +124,8 @@ pub(super) fn zabstate(asked: &Asked<'_>) -> Fields {
         (false, Some(_)) => "synchronization",
         (false, None) => "election",
     };
-    let voting = !matches!(member.role, MemberRole::Newcomer | MemberRole::Learner { .. });
+    let voting =
+        !matches!(member.role, MemberRole::Newcomer | MemberRole::Learner { .. } | MemberRole::Removed);
     fields(json!({
         "myid": member.server,
         "is_leader": member.role == MemberRole::Leader,

@@ -42,6 +42,8 @@ pub enum MemberRole {
         /// Whether the configuration calls it an observer.
         observer: bool,
     },
+    /// …or because a `reconfig` has removed it, and it serves its clients until it is stopped…
+    Removed,
     /// …or with one…
     Follower,
     /// …and when it hears of no leader, stands for election…
@@ -57,6 +59,7 @@ impl MemberRole {
             MemberRole::Newcomer => "newcomer",
             MemberRole::Learner { observer: true } => "observer",
             MemberRole::Learner { observer: false } => "learner",
+            MemberRole::Removed => "removed",
             MemberRole::Follower => "follower",
             MemberRole::Candidate => "candidate",
             MemberRole::Leader => "leader",
@@ -155,7 +158,7 @@ impl FollowerState {
 }
 
 impl MemberFacts {
-    /// In ZooKeeper's words. It has none for a server that is to vote and does not yet; that one counts as a follower.
+    /// In ZooKeeper's words. It has none for a server that is to vote and does not yet, or that was removed; those count as followers.
     pub fn state(&self) -> ServerState {
         match self.role {
             MemberRole::Leader => ServerState::Leader,

@@ -58,7 +58,6 @@ impl<T: Transport> Driver<T> {
         (self.bulletin.due_ms, self.bulletin.role) = (now_ms + PERIOD_MS, role);
         self.bulletin.ledger.mark();
         let silence_ms = SILENCE_MS.max(3 * i64::from(ensemble.heartbeat_ms));
-        let observer = self.reconfig.directory().get(&self.me).is_some_and(|member| member.observer);
         let engine = ensemble.engine;
         let status = self.replica.engine().status();
         let servers = |members: &[_]| members.iter().map(|member| replica::server_of(*member)).collect();
@@ -66,7 +65,7 @@ impl<T: Transport> Driver<T> {
             server: self.me,
             member: self.identity.member.map(|member| member.0),
             engine,
-            role: self.member_role(&status, observer),
+            role: self.member_role(&status),
             term: role.term,
             leader: role.leader.map(replica::server_of),
             starts: self.identity.boot,
@@ -83,12 +82,15 @@ impl<T: Transport> Driver<T> {
         *self.shared.standing.lock() = Some(facts);
     }
 
-    fn member_role(&self, status: &Status, observer: bool) -> MemberRole {
+    fn member_role(&self, status: &Status) -> MemberRole {
         match status.role.role {
             _ if self.is_newcomer() => MemberRole::Newcomer,
             Role::Leader => MemberRole::Leader,
             _ if !status.membership.voters.contains(&self.replica.member()) => {
-                MemberRole::Learner { observer }
+                match self.wanted().0.get(&self.me) {
+                    Some(member) => MemberRole::Learner { observer: member.observer },
+                    None => MemberRole::Removed,
+                }
             }
             Role::Follower => MemberRole::Follower,
             Role::Candidate => MemberRole::Candidate,

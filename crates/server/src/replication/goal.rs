@@ -35,7 +35,7 @@ pub(super) enum Step {
     Wait,
     /// Everybody is what he is to be, but for those who are not there, and perhaps the leader itself, which is to go last.
     Done,
-    /// Of those that are to vote there is no majority, or not all, and somebody is to go for their sake.
+    /// Of those that are to vote too few do for a majority.
     Short,
     /// The next one to go has to wait: without it too few would be heard of.
     Blocked,
@@ -103,11 +103,6 @@ impl Look<'_> {
         if !strict {
             return Step::Done;
         }
-        // As long as one that is to vote has not come, nobody goes: there would be fewer voters than before and than there are to be.
-        let goes = |member: &MemberId| !self.is_to_vote(server_of(*member));
-        if there < self.wanted_voters().count() && self.voters().iter().any(goes) {
-            return Step::Short;
-        }
         self.leaving().unwrap_or(Step::Done)
     }
 
@@ -117,7 +112,8 @@ impl Look<'_> {
         learner || waiting.any(|server| !self.heard.iter().any(|member| self.is_member(*member, *server)))
     }
 
-    /// The next member to go: a voter that is not heard of, then one that is, then a learner.
+    /// The next member to go: a voter that is not heard of, then one that is. The latter stays as a learner, and so goes on serving its
+    /// clients, one of which may have asked for this, until it is stopped.
     fn leaving(&self) -> Option<Step> {
         let unwanted = |member: &&MemberId| !self.is_to_vote(server_of(**member)) && **member != self.me;
         let silent = self.voters().iter().filter(unwanted).find(|member| !self.is_up(**member));
@@ -127,14 +123,16 @@ impl Look<'_> {
             if !is_majority(up, rest.len()) {
                 return Some(Step::Blocked);
             }
-            let stays = self.wanted.contains_key(&server_of(*voter));
+            let stays = self.wanted.contains_key(&server_of(*voter)) || self.is_up(*voter);
             return Some(Step::Change(if stays {
                 MembershipChange::AddLearner(*voter)
             } else {
                 MembershipChange::Remove(*voter)
             }));
         }
-        let learner = self.learners().iter().find(|learner| !self.wanted.contains_key(&server_of(**learner)));
+        let has_gone =
+            |learner: &&MemberId| !self.wanted.contains_key(&server_of(**learner)) && !self.is_up(**learner);
+        let learner = self.learners().iter().find(has_gone);
         learner.map(|learner| Step::Change(MembershipChange::Remove(*learner)))
     }
 
@@ -174,8 +172,8 @@ impl Look<'_> {
             };
             changes.extend(change.map(|change| (*server, change)));
         }
-        let members = self.voters().iter().chain(self.learners()).map(|member| server_of(*member));
-        let leaving = members.filter(|server| strict && !self.wanted.contains_key(server));
+        let voters = self.voters().iter().map(|member| server_of(*member));
+        let leaving = voters.filter(|server| strict && !self.wanted.contains_key(server));
         changes.extend(leaving.map(|server| (server, MemberChange::Leaves)));
         changes
     }
@@ -257,7 +255,17 @@ mod tests {
             ),
             ("an observer stays one", &[1, 2, 3], &[(4, 5_000)], &[1, 2, 3, -4], &[2, 3, 4], &[], Step::Done),
             ("nobody leaves before others came", &[1, 2, 3], &[], &[1, 2, 4], &[2, 3], &[4], Step::Wait),
-            ("one leaves", &[1, 2, 3, 4], &[], &[1, 2, 4], &[2, 3, 4], &[], change(Remove(id(3)))),
+            ("one leaves", &[1, 2, 3, 4], &[], &[1, 2, 4], &[2, 3, 4], &[], change(AddLearner(id(3)))),
+            (
+                "and serves until it is stopped",
+                &[1, 2, 4],
+                &[(3, 9)],
+                &[1, 2, 4],
+                &[2, 3, 4],
+                &[],
+                Step::Done,
+            ),
+            ("then it is no member", &[1, 2, 4], &[(3, 9)], &[1, 2, 4], &[2, 4], &[], change(Remove(id(3)))),
             ("the silent one first", &[1, 2, 3, 4], &[], &[1, 2], &[2, 3], &[], change(Remove(id(4)))),
             ("not when too few are left", &[1, 2, 3], &[], &[1, 2], &[3], &[], Step::Blocked),
             (
@@ -265,18 +273,27 @@ mod tests {
                 &[1, 2, 0x10_0003],
                 &[],
                 &[1, 2],
-                &[2, 3],
+                &[2],
                 &[],
                 change(Remove(id(0x10_0003))),
             ),
             ("a vote is taken", &[1, 2, 3], &[], &[1, 2, -3], &[2, 3], &[], change(AddLearner(id(3)))),
             ("from a silent one too", &[1, 2, 3], &[], &[1, 2, -3], &[2], &[], change(AddLearner(id(3)))),
             ("an observer leaves", &[1, 2, 3], &[(4, 9)], &[1, 2, 3], &[2, 3], &[], change(Remove(id(4)))),
+            ("when it is stopped", &[1, 2, 3], &[(4, 9)], &[1, 2, 3], &[2, 3, 4], &[], Step::Done),
             ("the leader goes last", &[1, 2, 3], &[], &[2, 3], &[2, 3], &[], Step::Done),
             ("too few of the new ones are here", &[1, 2], &[], &[1, 5, 6, 7], &[2], &[], Step::Short),
             ("so nobody goes", &[1, 2, 3], &[], &[1, 5], &[2, 3], &[], Step::Short),
-            ("nor if only one has not come", &[1, 2, 3], &[], &[1, 2, 4], &[2, 3], &[], Step::Short),
-            ("nor the leader", &[1, 2, 3], &[], &[2, 3, 4], &[2, 3], &[], Step::Short),
+            (
+                "one that has not come is not waited for",
+                &[1, 2, 3],
+                &[],
+                &[1, 2, 4],
+                &[2, 3],
+                &[],
+                change(AddLearner(id(3))),
+            ),
+            ("nor by the leader", &[1, 2, 3], &[], &[2, 3, 4], &[2, 3], &[], Step::Done),
         ] {
             let status = status(voters, learners);
             let step = look(&status, wanted, heard, waiting, |look| look.step(true));

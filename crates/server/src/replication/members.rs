@@ -38,6 +38,8 @@ pub(super) struct Company {
     /// Clients are served once this moment of the replica is past; asked for when a leader is first heard of.
     serve_from: Option<u64>,
     led_before: bool,
+    /// Clients have been served since the start.
+    has_served: bool,
     /// The leader and term last told to the operator.
     told: (Option<MemberId>, u64),
     /// When to stop, if a successor has not taken over before.
@@ -162,6 +164,7 @@ impl<T: Transport> Driver<T> {
     pub(super) fn pass_time(&mut self) -> Result<(), Fatal> {
         if self.is_single() {
             self.serve();
+            self.forget_learners();
             if self.replica.waiting_reconfigs().next().is_some() {
                 self.tend_members();
             }
@@ -261,7 +264,9 @@ impl<T: Transport> Driver<T> {
                 Some(moment) => moment,
                 None => *self.company.serve_from.insert(self.replica.ask_moment()),
             };
-            if self.replica.leads() || self.replica.has_reached(moment) {
+            let is_current = self.replica.leads() || self.replica.has_reached(moment);
+            // One that was removed goes on for those it serves, and does not begin again.
+            if is_current && (self.company.has_served || !self.reconfig.is_removed()) {
                 self.serve();
             }
         } else if !is_led {
@@ -279,6 +284,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn serve(&mut self) {
+        self.company.has_served = true;
         if !self.shared.serving.swap(true, Relaxed) {
             tracing::info!("clients are served");
             if self.shared.read_only.swap(false, Relaxed) {

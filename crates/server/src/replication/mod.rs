@@ -7,6 +7,7 @@
 //! Whoever holds the [`Wheel`] may run a cycle. That is this thread, unless a connection thread with a single busy client finds nobody
 //! at it: handing one command over and its reply back costs two more wake-ups, a third of what such a client waits for besides the disk.
 
+mod alone;
 mod bulletin;
 mod chores;
 mod goal;
@@ -192,9 +193,18 @@ impl<T: Transport> Driver<T> {
         driver
     }
 
+    /// The only member of a group leads from the start. A server that is alone by its configuration may have become that by what its log
+    /// holds, so it applies that first.
+    pub(crate) fn take_up(&mut self) -> Result<(), Fatal> {
+        if self.is_single() {
+            self.settle()?;
+        }
+        if self.is_single() || self.replica.is_alone() { self.lead() } else { Ok(()) }
+    }
+
     /// The only member of a group begins to lead at once, which applies the log behind the snapshot. Before that the machine shows a
     /// past that clients have seen changed, so they are served afterwards only.
-    pub(crate) fn lead(&mut self) -> Result<(), Fatal> {
+    fn lead(&mut self) -> Result<(), Fatal> {
         self.replica.engine().campaign();
         self.settle()?;
         self.pass_time()
@@ -228,11 +238,6 @@ impl<T: Transport> Driver<T> {
     /// Sessions whose end was proposed in the latest cycle.
     pub(crate) fn ending(&self) -> impl Iterator<Item = i64> + '_ {
         self.chores.ending()
-    }
-
-    /// Whether this is the only member of its group.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.replica.is_alone()
     }
 
     /// Does what there is, and posts the results.

@@ -7,6 +7,7 @@
 //!                          ├─ learners join, catch up, get votes; then others lose theirs, one at a time (goal)
 //!   client ◄── reply ───── └─ reconfig into the log: /zookeeper/config shows the new members
 //! ```
+//! A server that is removed stays as a learner until it is stopped: its clients, of which one may have asked for this, get their answers.
 //! A leader that is to go answers first, if the others are enough even while it still counts, and then hands over; otherwise it hands over
 //! first, and its successor finishes the work. Then the client has lost its connection, and finds the new configuration.
 
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 
 use consensus::engine::Status;
 use consensus::entry::MemberId;
-use consensus::membership::MEMBERS_MAX;
+use consensus::membership::{MEMBERS_MAX, Membership};
 use replica::peer::PeerMessage;
 use state::command::{AIM_MEMBERS, Command, SET_MEMBERS};
 use state::members::{Aim, servers_of, text_of};
@@ -47,12 +48,14 @@ const OWN_CXID: i32 = i32::MIN;
 pub(super) struct Reconfig {
     /// The servers this one talks to.
     directory: Servers,
-    /// What the directory was made from: the version of the configuration, and the aim.
-    made_from: Option<(i64, Option<Aim>)>,
+    /// What the directory was made from.
+    made_from: Option<Origin>,
     /// A configuration that another member has told of, and its version. It says where servers are and decides nothing.
     told: Option<(i64, Servers)>,
     /// That was since the directory was made.
     has_news: bool,
+    /// The configuration does not name this server (any more).
+    is_removed: bool,
     /// The request whose aim is on its way into the log.
     aiming: Option<(i64, i32)>,
     /// Since when too few are there, in ms of the server's clock.
@@ -61,10 +64,25 @@ pub(super) struct Reconfig {
     ending_since_ms: Option<i64>,
 }
 
+/// What says which servers there are.
+#[derive(PartialEq, Eq)]
+struct Origin {
+    /// The version of the agreed configuration; 0 if there is none.
+    version: i64,
+    aim: Option<Aim>,
+    /// The engine's members: one that was removed stays until it is stopped.
+    membership: Membership,
+}
+
 impl Reconfig {
     /// The servers this one talks to.
     pub(super) fn directory(&self) -> &Servers {
         &self.directory
+    }
+
+    /// Whether the configuration does not name this server.
+    pub(super) fn is_removed(&self) -> bool {
+        self.is_removed
     }
 
     /// Leadership has changed.
@@ -79,7 +97,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The servers there are to be, and whether others have to go.
-    fn wanted(&self) -> (Servers, bool) {
+    pub(super) fn wanted(&self) -> (Servers, bool) {
         let Some(ensemble) = &self.shared.config.ensemble else { return (Servers::new(), false) };
         let machine = self.shared.machine.read();
         let members = machine.members();
@@ -102,7 +120,8 @@ impl<T: Transport> Driver<T> {
             let members = machine.members();
             (members.current.as_ref().map_or(0, |current| current.version), members.aim.clone())
         };
-        let made_from = Some((version, aim));
+        let membership = self.replica.engine().status().membership;
+        let made_from = Some(Origin { version, aim, membership });
         if !std::mem::take(&mut self.reconfig.has_news) && self.reconfig.made_from == made_from {
             return;
         }
@@ -119,11 +138,18 @@ impl<T: Transport> Driver<T> {
             }
             _ => {}
         }
-        if !directory.contains_key(&self.me) && self.reconfig.directory.contains_key(&self.me) {
-            tracing::warn!("this server does not belong to the ensemble any more");
+        let is_removed = !self.wanted().0.contains_key(&self.me);
+        if !std::mem::replace(&mut self.reconfig.is_removed, is_removed) && is_removed {
+            self.tell_removed();
         }
         self.transport.set_peers(&directory);
         (self.reconfig.directory, self.reconfig.made_from) = (directory, made_from);
+    }
+
+    fn tell_removed(&self) {
+        let until = if self.shared.is_serving() { "it is stopped" } else { "a reconfig adds it again" };
+        let whom = if self.shared.is_serving() { "goes on for its clients" } else { "serves nobody" };
+        tracing::warn!("this server was removed from the ensemble: it {whom} until {until}");
     }
 
     /// Those that are, those that are to be, and members that have yet to go. Of the last ones the agreed configuration says nothing any
@@ -151,7 +177,7 @@ impl<T: Transport> Driver<T> {
 
     /// Tells another member who the members are.
     pub(super) fn tell_servers(&mut self, server: ServerId) {
-        if let Some((version @ 1.., _)) = self.reconfig.made_from
+        if let Some(Origin { version: version @ 1.., .. }) = self.reconfig.made_from
             && self.is_reconfigurable()
         {
             let text = text_of(&self.reconfig.directory);

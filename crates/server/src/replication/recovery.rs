@@ -20,12 +20,12 @@ use storage::disk::{Disk, RealDisk};
 use storage::log::{Log, LogOptions, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
-use super::GROUP;
-use super::identity::Identity;
+use super::identity::{Identity, IdentityError};
 use super::members::TICK_MS;
 use super::newcomer::founding_meta;
 pub(crate) use super::recovery_error::RecoveryError;
 use super::refill;
+use super::{GROUP, alone};
 use crate::config::{Config, EngineKind, ServerId};
 
 /// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
@@ -102,6 +102,7 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
         refill::set_aside(files.disk.as_ref(), config, why)?;
         open(&files, config)
     })?;
+    alone::check(config, &opened)?;
     let Opened { machine, start, identity, log, snapshot_dir, data_dir } = opened;
     let replica = replica(config, &identity, features, start, files.disk.entropy());
     let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir };
@@ -121,7 +122,8 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
     let snapshot_dir = data_dir.snapshot().to_owned();
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
-    let identity = Identity::open(disk, &storage.data_dir, newcomer(disk, config))?;
+    let identity = Identity::open(disk, &storage.data_dir, newcomer(disk, config)?)?;
+    let identity = alone::found(disk, config, identity)?;
     let Newest { meta, machine, unread } = newest_snapshot(disk, &snapshot_dir, &identity)?;
     if !storage.force_sync {
         tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
@@ -169,9 +171,10 @@ pub(super) fn replica(
     let applied = start.snapshot.position.index;
     let settings = engine_settings(config, identity, seed);
     let member = settings.member;
-    let engine: Box<dyn Engine> = match config.ensemble.as_ref().map(|ensemble| ensemble.engine) {
-        Some(EngineKind::Paxos) => Box::new(PaxosEngine::new(settings, start)),
-        Some(EngineKind::Raft) | None => Box::new(RaftEngine::new(settings, start)),
+    let engine: Box<dyn Engine> = if identity.engine == EngineKind::Paxos.to_string() {
+        Box::new(PaxosEngine::new(settings, start))
+    } else {
+        Box::new(RaftEngine::new(settings, start))
     };
     let settings = replica::Settings {
         member,
@@ -183,14 +186,16 @@ pub(super) fn replica(
     Replica::new(engine, settings, applied)
 }
 
-fn newcomer(disk: &dyn Disk, config: &Config) -> Identity {
-    match &config.ensemble {
-        None => Identity::new(disk, SERVER_ALONE, &EngineKind::Raft.to_string(), true),
-        Some(ensemble) => {
-            let alone = ensemble.voters().eq([config.server_id]);
-            Identity::new(disk, config.server_id, &ensemble.engine.to_string(), alone)
-        }
-    }
+/// Who a server with this configuration is. One that is alone goes on as whoever its data are of.
+fn newcomer(disk: &dyn Disk, config: &Config) -> Result<Identity, IdentityError> {
+    let Some(ensemble) = &config.ensemble else {
+        let known = Identity::find(disk, &config.storage.data_dir)?;
+        let known = known.map(|known| (known.server, known.engine));
+        let (server, engine) = known.unwrap_or_else(|| (SERVER_ALONE, EngineKind::Raft.to_string()));
+        return Ok(Identity::new(disk, server, &engine, true));
+    };
+    let alone = ensemble.voters().eq([config.server_id]);
+    Ok(Identity::new(disk, config.server_id, &ensemble.engine.to_string(), alone))
 }
 
 /// Ticks of silence after which an election is due.

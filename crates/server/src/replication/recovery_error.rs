@@ -8,6 +8,7 @@ use storage::log::{AppendError, FlushError, OpenError};
 use storage::snapshot::SnapshotError;
 
 use super::identity::IdentityError;
+use crate::config::ServerId;
 
 /// Why the data cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,20 @@ pub enum RecoveryError {
         first: u64,
         /// Last entry of the snapshot.
         snapshot: u64,
+    },
+    /// The configuration names this server alone, and its data are those of one of several.
+    #[error(
+        "{}: holds the data of server.{server} of an ensemble in which {voters} vote, and the configuration names no other server. Put the \
+         server.N lines of the ensemble back, and start more than half of its voters. If they are lost for ever, `ostler recover` makes \
+         a new ensemble of this server alone", dir.display()
+    )]
+    NotAlone {
+        /// `dataDir`.
+        dir: PathBuf,
+        /// Whose data.
+        server: ServerId,
+        /// Who votes.
+        voters: String,
     },
     /// A server that was to forget everything has something left of it.
     #[error("{}: there is a log or a snapshot, and no member of the ensemble that they belong to", dir.display())]

@@ -178,6 +178,16 @@ impl<T: Transport> Driver<T> {
         highest.map_or(Some(replica::first_member_of(server)), replica::next_member_of)
     }
 
+    /// A server that is alone by its configuration has no place for those that only listen.
+    pub(super) fn forget_learners(&mut self) {
+        if self.replica.is_alone() || !self.replica.leads() {
+            return;
+        }
+        if let Some(learner) = self.replica.engine().status().membership.learners.first() {
+            self.change_members(MembershipChange::Remove(*learner));
+        }
+    }
+
     /// Begins a change; if another one is under way it is tried again at the next look.
     pub(super) fn change_members(&mut self, change: MembershipChange) {
         match self.replica.engine().propose_membership(change) {

@@ -3,6 +3,7 @@
 //! Nothing here is a stand-in but the disk and the clients: start-up, log, snapshots, engine and machine are those of the server. What
 //! clients were told is read from the letterbox in which their connections would find it.
 
+mod alone;
 mod bad_disk;
 mod crash;
 mod ensemble;
@@ -13,6 +14,7 @@ mod model;
 mod order;
 mod reconfig;
 mod refill;
+mod removal;
 mod returns;
 mod salvage;
 mod still_disk;

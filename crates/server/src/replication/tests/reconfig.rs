@@ -15,7 +15,7 @@ use crate::replication::GROUP;
 use crate::simulation::Member;
 
 /// A server of an ensemble of these, which may change; everybody may change it.
-fn changeable(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config {
+pub(super) fn changeable(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config {
     let mut config = config_of(server, engine);
     config.requests.reconfig = true;
     config.requests.standalone = false;
@@ -25,11 +25,11 @@ fn changeable(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Con
     config
 }
 
-fn servers_of(servers: &[ServerId]) -> Servers {
+pub(super) fn servers_of(servers: &[ServerId]) -> Servers {
     servers.iter().map(|server| (*server, member(*server))).collect()
 }
 
-fn change(joining: &[ServerId], leaving: &str) -> Vec<u8> {
+pub(super) fn change(joining: &[ServerId], leaving: &str) -> Vec<u8> {
     let joining: Vec<_> = joining.iter().map(|n| format!("server.{n}={}", member(*n))).collect();
     let joining = joining.join(",");
     let mut body = Vec::new();
@@ -44,7 +44,7 @@ fn change(joining: &[ServerId], leaving: &str) -> Vec<u8> {
 }
 
 impl Trio {
-    fn reconfig(
+    pub(super) fn reconfig(
         &mut self,
         wire: &Wire,
         xid: i32,
@@ -59,14 +59,14 @@ impl Trio {
         Ok(String::from_utf8(reply.data.unwrap().to_vec()).unwrap())
     }
 
-    fn voters(&mut self, server: ServerId) -> Vec<ServerId> {
+    pub(super) fn voters(&mut self, server: ServerId) -> Vec<ServerId> {
         let status = self.members.get_mut(&server).unwrap().status();
         let mut voters: Vec<_> = status.membership.voters.iter().map(|m| replica::server_of(*m)).collect();
         voters.sort_unstable();
         voters
     }
 
-    fn until_voters(&mut self, server: ServerId, expected: &[ServerId]) {
+    pub(super) fn until_voters(&mut self, server: ServerId, expected: &[ServerId]) {
         for _ in 0..5_000 {
             if self.voters(server) == expected {
                 return;
@@ -76,7 +76,7 @@ impl Trio {
         panic!("{:?} vote, not {expected:?}, after 10 s", self.voters(server));
     }
 
-    fn write_through(&mut self, server: ServerId, path: &str) {
+    pub(super) fn write_through(&mut self, server: ServerId, path: &str) {
         let (wire, ..) = self.connect(server, None);
         assert_eq!(self.call(&wire, 1, Opcode::Create, &create(path, 0)).0.err, 0, "{path}");
     }
