@@ -39,6 +39,17 @@ pub enum DataDirError {
         /// The other process; `None` when it cannot be found out.
         pid: Option<u32>,
     },
+    /// One directory under two names.
+    #[error(
+        "dataLogDir={} is the directory dataDir={} under another name; take dataLogDir out of the configuration",
+        log_dir.display(), data_dir.display()
+    )]
+    Twice {
+        /// `dataDir`.
+        data_dir: PathBuf,
+        /// `dataLogDir`.
+        log_dir: PathBuf,
+    },
     /// Another version made them.
     #[error("{}: holds data of an unknown format ({found:?}); this program knows only {FORMAT:?}. Start the version that made it", path.display())]
     Format {
@@ -74,7 +85,8 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl DataDir {
-    /// Creates what is missing, takes the locks and checks the format. `log_dir` is ZooKeeper's dataLogDir.
+    /// Creates the two directories where they are missing, takes the locks and checks the format. `log_dir` is ZooKeeper's
+    /// dataLogDir. What is within them is as it was until [`DataDir::create`], so that it can be looked at first.
     ///
     /// # Errors
     /// See [`DataDirError`].
@@ -82,13 +94,24 @@ impl DataDir {
         let log_dir = log_dir.unwrap_or(data_dir);
         let mut locks = vec![hold(disk, data_dir)?];
         if log_dir != data_dir {
+            if disk.is_same_dir(data_dir, log_dir).unwrap_or(false) {
+                let (data_dir, log_dir) = (data_dir.to_owned(), log_dir.to_owned());
+                return Err(DataDirError::Twice { data_dir, log_dir });
+            }
             locks.push(hold(disk, log_dir)?);
         }
-        let (log, snapshot) = (Self::log_in(log_dir), Self::snapshot_in(data_dir));
-        for dir in [&log, &snapshot] {
+        Ok(Self { log: Self::log_in(log_dir), snapshot: Self::snapshot_in(data_dir), _locks: locks })
+    }
+
+    /// Creates the folders of the log and of the snapshots where they are missing.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn create(&self, disk: &dyn Disk) -> Result<(), DataDirError> {
+        for dir in [&self.log, &self.snapshot] {
             disk.create_dir(dir).map_err(|source| failed(dir, "create the directory", source))?;
         }
-        Ok(Self { log, snapshot, _locks: locks })
+        Ok(())
     }
 
     /// Where the log is in that `dataLogDir`, whether or not it was opened.

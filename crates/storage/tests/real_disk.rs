@@ -61,6 +61,8 @@ fn a_data_directory_has_one_holder() {
     let parent = tempfile::tempdir().unwrap();
     let (data, log) = (parent.path().join("deep/data"), parent.path().join("log-dir"));
     let held = DataDir::open(&RealDisk, &data, Some(&log)).unwrap();
+    assert!(!held.log().exists() && !held.snapshot().exists(), "what is there can be looked at first");
+    held.create(&RealDisk).unwrap();
     assert!(held.log().starts_with(&log) && held.log().is_dir());
     assert!(held.snapshot().starts_with(&data) && held.snapshot().is_dir());
     let error = DataDir::open(&RealDisk, &data, None).map(|_| ()).unwrap_err();
@@ -70,6 +72,17 @@ fn a_data_directory_has_one_holder() {
     assert!(matches!(error, DataDirError::InUse { path, .. } if path == log));
     drop(held);
     DataDir::open(&RealDisk, &data, Some(&log)).unwrap();
+}
+
+/// The server said that another one was using the directory, and named itself.
+#[test]
+fn one_directory_under_two_names_is_noticed() {
+    let parent = tempfile::tempdir().unwrap();
+    let (data, log) = (parent.path().join("data"), parent.path().join("log"));
+    std::fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink(&data, &log).unwrap();
+    let error = DataDir::open(&RealDisk, &data, Some(&log)).map(|_| ()).unwrap_err();
+    assert!(matches!(error, DataDirError::Twice { .. }), "{error}");
 }
 
 #[test]

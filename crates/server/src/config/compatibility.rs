@@ -49,6 +49,7 @@ fn tests_that_are_named_exist() {
         include_str!("../admin/ensemble_tests.rs"),
         include_str!("../replication/tests/ensemble.rs"),
         include_str!("../replication/tests/reconfig.rs"),
+        include_str!("../replication/tests/log_places.rs"),
         include_str!("../../../../tests/tests/crash.rs"),
         include_str!("../../../../tests/tests/limits.rs"),
         include_str!("../../../../tests/tests/words.rs"),

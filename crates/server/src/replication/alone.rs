@@ -21,7 +21,8 @@ pub(super) fn found(disk: &dyn Disk, config: &Config, identity: Identity) -> Res
         return Ok(identity);
     }
     let new = Identity::new(disk, identity.server, &identity.engine, true);
-    let new = Identity { boot: identity.boot, ..new };
+    let Identity { boot, log, log_dir, .. } = identity;
+    let new = Identity { boot, log, log_dir, ..new };
     new.save(disk, &config.storage.data_dir)?;
     Ok(new)
 }

@@ -1,13 +1,15 @@
 //! Which member of which group a data directory belongs to.
 //!
 //! ```text
-//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 cluster=d2…70 member=3 founders=1:8a…41,2:…,3:6f…09\n"
+//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 cluster=d2…70 member=3 founders=1:8a…41,2:…,3:6f…09
+//!                             log=8a…41 at=/var/lib/ostler\n"     (all in one line)
 //! ```
 //!
 //! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that was there before under the same number.
 //! `member=0` says that the directory has no part in a group yet; with a cluster, that it has none any more ([`refill`](super::refill)). `founders` are the voters a new group starts with and their disks;
 //! they are kept here because a log without a snapshot can only be read with the members it was written under, whatever the
-//! configuration says by then. A member that joined later has none.
+//! configuration says by then. A member that joined later has none. `log` names the log that belongs with the directory
+//! ([`log_owner`](super::log_owner)), and `at` the `dataLogDir` it was in at the last start; both are missing from what older versions wrote.
 
 use std::fmt;
 use std::io;
@@ -18,8 +20,10 @@ use consensus::entry::MemberId;
 use replica::peer::Founder;
 use storage::disk::{Disk, Mode};
 
-const NAME: &str = "ostler.member";
-const NEW_NAME: &str = "ostler.member.new";
+use super::log_owner;
+
+/// The name of the file.
+pub(super) const NAME: &str = "ostler.member";
 /// More than any such line has.
 const BYTES_MAX: u64 = 16 << 10;
 
@@ -40,6 +44,10 @@ pub(crate) struct Identity {
     pub(crate) member: Option<MemberId>,
     /// Voters of the new group, or nobody if it existed before this member.
     pub(crate) founders: Vec<Founder>,
+    /// Names the log that belongs with the directory; 0 if an older version wrote it.
+    pub(super) log: u64,
+    /// `dataLogDir` of the last start.
+    pub(super) log_dir: PathBuf,
 }
 
 /// Why the directory cannot be this member's.
@@ -92,10 +100,11 @@ impl fmt::Display for Identity {
         let founders: Vec<_> =
             self.founders.iter().map(|founder| format!("{}:{:x}", founder.member.0, founder.nonce)).collect();
         let founders = founders.join(",");
-        writeln!(
+        write!(
             f,
             "server={server} nonce={nonce:x} engine={engine} boot={boot} cluster={cluster:x} member={member} founders={founders}"
-        )
+        )?;
+        writeln!(f, " log={:x} at={}", self.log, self.log_dir.display())
     }
 }
 
@@ -106,27 +115,41 @@ impl Identity {
         let founders = if alone { vec![Founder { member, nonce }] } else { Vec::new() };
         let member = alone.then_some(member);
         let cluster = cluster_of(&founders);
-        Identity { server, nonce, engine: engine.to_owned(), boot: 0, cluster, member, founders }
+        let (engine, log, log_dir) = (engine.to_owned(), disk.entropy().max(1), PathBuf::new());
+        Identity { server, nonce, engine, boot: 0, cluster, member, founders, log, log_dir }
     }
 
-    /// Reads who this member is, or makes it `new`; counts the start, durably.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, new: Identity) -> Result<Identity, IdentityError> {
-        let path = dir.join(NAME);
-        let mut identity = match read(disk, &path)? {
+    /// Reads who this member is, or makes it `new`; counts the start, durably. `log_dir` is where its log is this time.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        log_dir: &Path,
+        new: Identity,
+    ) -> Result<Identity, IdentityError> {
+        let mut identity = match Identity::load(disk, dir)? {
             None => new,
-            Some(line) => {
-                let known = parse(&line)
-                    .ok_or_else(|| IdentityError::Malformed { path: path.clone(), line: line.clone() })?;
-                check(&path, &known, &new)?;
+            Some(mut known) => {
+                check(&dir.join(NAME), &known, &new)?;
+                if known.log == 0 {
+                    known.log = new.log;
+                }
                 known
             }
         };
         identity.boot += 1;
+        identity.log_dir = log_owner::absolute(log_dir);
         identity.save(disk, dir)?;
         Ok(identity)
     }
 
-    /// Who this member is by its directory; `None` if that does not say.
+    /// Who this member is by its directory; `None` if there is no such file in it.
+    pub(super) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, IdentityError> {
+        let path = dir.join(NAME);
+        let Some(line) = read(disk, &path)? else { return Ok(None) };
+        parse(&line).map(Some).ok_or(IdentityError::Malformed { path, line })
+    }
+
+    /// The same; `None` also if the file cannot be understood.
     pub(super) fn find(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, IdentityError> {
         Ok(read(disk, &dir.join(NAME))?.and_then(|line| parse(&line)))
     }
@@ -142,9 +165,10 @@ impl Identity {
         Identity { nonce, member: None, founders: Vec::new(), ..self.clone() }
     }
 
-    /// Writes it down, durably.
+    /// Writes it down, durably; in the folder of the log first.
     pub(crate) fn save(&self, disk: &dyn Disk, dir: &Path) -> Result<(), IdentityError> {
-        write(disk, dir, &self.to_string())
+        log_owner::sign(disk, self, dir)?;
+        write(disk, dir, NAME, &self.to_string())
     }
 
     /// The voters a new group starts with.
@@ -178,7 +202,15 @@ fn check(path: &Path, known: &Identity, wanted: &Identity) -> Result<(), Identit
 }
 
 fn parse(line: &str) -> Option<Identity> {
-    let mut words = line.strip_suffix('\n')?.split(' ');
+    let line = line.strip_suffix('\n')?;
+    let (line, log, log_dir) = match line.split_once(" log=") {
+        None => (line, 0, PathBuf::new()),
+        Some((line, of_log)) => {
+            let (log, log_dir) = of_log.split_once(" at=")?;
+            (line, u64::from_str_radix(log, 16).ok()?, PathBuf::from(log_dir))
+        }
+    };
+    let mut words = line.split(' ');
     let mut value = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix('=');
     let server = value("server")?.parse().ok()?;
     let nonce = u64::from_str_radix(value("nonce")?, 16).ok()?;
@@ -189,7 +221,8 @@ fn parse(line: &str) -> Option<Identity> {
     let founders = value("founders")?.split(',').filter(|text| !text.is_empty()).map(parse_founder);
     let founders = founders.collect::<Option<Vec<_>>>()?;
     let member = (member != 0).then_some(MemberId(member));
-    words.next().is_none().then_some(Identity { server, nonce, engine, boot, cluster, member, founders })
+    let identity = Identity { server, nonce, engine, boot, cluster, member, founders, log, log_dir };
+    words.next().is_none().then_some(identity)
 }
 
 fn parse_founder(text: &str) -> Option<Founder> {
@@ -197,7 +230,8 @@ fn parse_founder(text: &str) -> Option<Founder> {
     Some(Founder { member: MemberId(member.parse().ok()?), nonce: u64::from_str_radix(nonce, 16).ok()? })
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, IdentityError> {
+/// The line in a small file; `None` if there is no such file.
+pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, IdentityError> {
     let failed = |action| move |source| IdentityError::Io { path: path.to_owned(), action, source };
     let file = match disk.open(path, Mode::Read) {
         Ok(file) => file,
@@ -211,8 +245,9 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, IdentityError> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-fn write(disk: &dyn Disk, dir: &Path, line: &str) -> Result<(), IdentityError> {
-    let path = dir.join(NEW_NAME);
+/// Makes a line the contents of a small file, durably, in one step.
+pub(super) fn write(disk: &dyn Disk, dir: &Path, name: &str, line: &str) -> Result<(), IdentityError> {
+    let path = dir.join(format!("{name}.new"));
     let failed = |action| {
         let path = path.clone();
         move |source| IdentityError::Io { path, action, source }
@@ -220,7 +255,7 @@ fn write(disk: &dyn Disk, dir: &Path, line: &str) -> Result<(), IdentityError> {
     let file = disk.open(&path, Mode::Create).map_err(failed("create"))?;
     file.write_at(line.as_bytes(), 0).map_err(failed("write"))?;
     file.sync_data().map_err(failed("sync"))?;
-    disk.rename(&path, &dir.join(NAME)).map_err(failed("rename"))?;
+    disk.rename(&path, &dir.join(name)).map_err(failed("rename"))?;
     disk.sync_dir(dir).map_err(failed("sync the directory of"))
 }
 
@@ -238,10 +273,10 @@ mod tests {
     fn starts_are_counted_and_the_disk_keeps_its_name() {
         let disk = SimDisk::new(1);
         let dir = Path::new("/data");
-        disk.create_dir(dir).unwrap();
-        let first = Identity::open(&disk, dir, new(&disk, 2, "raft")).unwrap();
+        disk.create_dir(&dir.join("log")).unwrap();
+        let first = Identity::open(&disk, dir, dir, new(&disk, 2, "raft")).unwrap();
         disk.crash();
-        let again = Identity::open(&disk, dir, new(&disk, 2, "raft")).unwrap();
+        let again = Identity::open(&disk, dir, dir, new(&disk, 2, "raft")).unwrap();
         assert_eq!((first.boot, again.boot), (1, 2));
         assert_eq!(again, Identity { boot: 2, ..first });
     }
@@ -250,11 +285,11 @@ mod tests {
     fn the_directory_of_another_server_or_engine_is_refused() {
         let disk = SimDisk::new(1);
         let dir = Path::new("/data");
-        disk.create_dir(dir).unwrap();
-        Identity::open(&disk, dir, new(&disk, 2, "raft")).unwrap();
-        let refused = Identity::open(&disk, dir, new(&disk, 3, "raft")).unwrap_err();
+        disk.create_dir(&dir.join("log")).unwrap();
+        Identity::open(&disk, dir, dir, new(&disk, 2, "raft")).unwrap();
+        let refused = Identity::open(&disk, dir, dir, new(&disk, 3, "raft")).unwrap_err();
         assert!(matches!(refused, IdentityError::OtherServer { found: 2, wanted: 3, .. }), "{refused}");
-        let refused = Identity::open(&disk, dir, new(&disk, 2, "paxos")).unwrap_err();
+        let refused = Identity::open(&disk, dir, dir, new(&disk, 2, "paxos")).unwrap_err();
         assert!(matches!(refused, IdentityError::OtherEngine { .. }), "{refused}");
     }
 
@@ -262,6 +297,7 @@ mod tests {
     fn only_whole_lines_are_read() {
         let mut identity = new(&SimDisk::new(1), 2, "raft");
         identity.founders.push(Founder { member: MemberId(258), nonce: 7 });
+        identity.log_dir = PathBuf::from("/a disk/of its own at=x log=y");
         let line = identity.to_string();
         assert_eq!(parse(&line), Some(identity.clone()));
         for cut in 0..line.len() {
@@ -270,6 +306,9 @@ mod tests {
         identity.member = None;
         identity.founders.clear();
         assert_eq!(parse(&identity.to_string()), Some(identity));
-        assert_eq!(parse("server=2 nonce=1 engine=raft boot=1 cluster=0 member=2 founders= x\n"), None);
+        let older = "server=2 nonce=1 engine=raft boot=1 cluster=0 member=2 founders=";
+        assert_eq!(parse(&format!("{older} x\n")), None);
+        let older = parse(&format!("{older}\n")).expect("what older versions wrote is read");
+        assert_eq!((older.log, older.log_dir), (0, PathBuf::new()));
     }
 }

@@ -16,6 +16,7 @@ mod hold;
 pub(crate) mod identity;
 pub(crate) mod life_signs;
 mod loans;
+pub(crate) mod log_owner;
 mod loss;
 mod members;
 mod newcomer;

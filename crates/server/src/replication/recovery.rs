@@ -21,6 +21,7 @@ use storage::log::{Log, LogOptions, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
 use super::identity::{Identity, IdentityError};
+use super::log_owner;
 use super::members::TICK_MS;
 use super::newcomer::founding_meta;
 pub(crate) use super::recovery_error::RecoveryError;
@@ -120,9 +121,12 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
         }
     }
     let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
+    log_owner::check(disk, storage)?;
+    data_dir.create(disk)?;
     let snapshot_dir = data_dir.snapshot().to_owned();
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
-    let identity = Identity::open(disk, &storage.data_dir, newcomer(disk, config)?)?;
+    let new = newcomer(disk, config)?;
+    let identity = Identity::open(disk, &storage.data_dir, &storage.log_dir, new)?;
     let identity = alone::found(disk, config, identity)?;
     let Newest { meta, machine, unread } = newest_snapshot(disk, &snapshot_dir, &identity)?;
     if !storage.force_sync {
@@ -137,6 +141,7 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     let mut tail = Tail { after: meta.position.index, ..Tail::default() };
     let mut log =
         Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
+    log_owner::begun(disk, &identity, &storage.data_dir)?;
     if tail.contradicts(meta.position) {
         tail.entries.clear();
         log.reserve(std::iter::once(0))?;

@@ -8,6 +8,7 @@ use storage::log::{AppendError, FlushError, OpenError};
 use storage::snapshot::SnapshotError;
 
 use super::identity::IdentityError;
+use super::log_owner::LogPlaceError;
 use crate::config::ServerId;
 
 /// Why the data cannot be used.
@@ -33,6 +34,9 @@ pub enum RecoveryError {
     /// Whose the data are.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The log is not the one that belongs with the snapshots.
+    #[error(transparent)]
+    LogPlace(#[from] LogPlaceError),
     /// The log.
     #[error(transparent)]
     Log(#[from] OpenError),

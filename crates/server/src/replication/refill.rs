@@ -22,6 +22,7 @@ use storage::log::{HeaderError, OpenError};
 use storage::snapshot::SnapshotError;
 
 use super::identity::Identity;
+use super::log_owner;
 use super::recovery_error::RecoveryError;
 use crate::config::Config;
 
@@ -84,7 +85,8 @@ fn earlier(disk: &dyn Disk, dirs: &[PathBuf]) -> Result<Option<PathBuf>, Recover
 
 fn rename_all(disk: &dyn Disk, dir: &Path) -> Result<(), RecoveryError> {
     for name in disk.list(dir).map_err(failed(dir, "list"))? {
-        if !name.ends_with(SUFFIX) {
+        // Whose log it is stays known.
+        if !name.ends_with(SUFFIX) && name != log_owner::NAME {
             let path = dir.join(&name);
             disk.rename(&path, &dir.join(name + SUFFIX)).map_err(failed(&path, "rename"))?;
         }

@@ -64,6 +64,12 @@ pub trait Disk: Send + Sync {
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the exclusive lock on the file `path` (created when missing) until the answer is dropped or the process ends.
+    /// Whether two names lead to one directory.
+    ///
+    /// # Errors
+    /// `NotFound` when one of them leads nowhere.
+    fn is_same_dir(&self, one: &Path, other: &Path) -> io::Result<bool>;
+
     /// `None`: another holder has it.
     ///
     /// # Errors

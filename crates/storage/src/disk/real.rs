@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::Path;
 
 /// Files of the operating system.
@@ -67,6 +67,11 @@ impl Disk for RealDisk {
         }
         // Without this a power loss could take the directory away with everything synced in it.
         self.sync_dir(parent.unwrap_or(Path::new(".")))
+    }
+
+    fn is_same_dir(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        let (one, other) = (fs::metadata(one)?, fs::metadata(other)?);
+        Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {

@@ -305,6 +305,12 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn is_same_dir(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        let state = self.state();
+        let exist = [one, other].iter().all(|dir| state.directories.contains(*dir));
+        if exist { Ok(one == other) } else { Err(not_found()) }
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         let power_fails = state.step()?;

@@ -108,6 +108,18 @@ struct HardState {
     commit: u64,
 }
 
+/// Whether there is a log in `dir`, or a part of one. A directory that is missing has none.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn is_in(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
+    match disk.list(dir) {
+        Ok(names) => Ok(names.iter().any(|name| parse_file_name(name).is_some())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(failed(dir, "list", source)),
+    }
+}
+
 impl Log {
     /// Opens the log in `dir`, which must exist, gives every record to `visit` in the order it was appended, and repairs a tail
     /// torn by a crash. A log that does not exist is created.

@@ -9,6 +9,7 @@ mod crash;
 mod ensemble;
 mod failing_disk;
 mod listening;
+mod log_places;
 mod mad;
 mod model;
 mod order;
