@@ -1,5 +1,6 @@
 //! The list of client connections, for limits, `cons` and `stat`. Nothing on the way of a request takes its lock.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -153,41 +154,57 @@ pub struct ConnectionTable {
 struct Inner {
     all: HashMap<Token, Arc<Traffic>>,
     by_address: HashMap<IpAddr, usize>,
+    /// Those that have no session, the oldest first: when they were accepted, and their tokens.
+    waiting: BTreeSet<(i64, Token)>,
 }
 
+/// Within this time after it was accepted no connection has to give up its place for want of a session.
+const GRACE_MS: i64 = 1_000;
+
+/// Connections without a session that are looked at for one from a certain address.
+const LOOKED_AT_MAX: usize = 1_024;
+
 impl ConnectionTable {
-    /// Admits a connection or says why not. A bound of 0 is none.
+    /// Admits a connection or says why not. A bound of 0 is none. At a bound the oldest connection without a session, of
+    /// the same address if that is what there are too many from, gives up its place: it comes back, to be closed.
     pub fn admit(
         &self,
         token: Token,
         traffic: &Arc<Traffic>,
         per_address_max: usize,
         total_max: usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Token>, Refusal> {
         let mut inner = self.inner.lock();
-        if total_max > 0 && inner.all.len() >= total_max {
-            return Err(Refusal::TooMany);
-        }
-        let from_address = inner.by_address.entry(traffic.peer.ip()).or_insert(0);
-        if per_address_max > 0 && *from_address >= per_address_max {
-            return Err(Refusal::TooManyFromAddress);
-        }
-        *from_address += 1;
+        let (address, now_ms) = (traffic.peer.ip(), traffic.established_ms);
+        let from_address = inner.by_address.get(&address).copied().unwrap_or(0);
+        let displaced = if per_address_max > 0 && from_address >= per_address_max {
+            Some(inner.displace(Some(address), now_ms).ok_or(Refusal::TooManyFromAddress)?)
+        } else if total_max > 0 && inner.all.len() >= total_max {
+            Some(inner.displace(None, now_ms).ok_or(Refusal::TooMany)?)
+        } else {
+            None
+        };
+        *inner.by_address.entry(address).or_insert(0) += 1;
         inner.all.insert(token, Arc::clone(traffic));
-        Ok(())
+        inner.waiting.insert((now_ms, token));
+        Ok(displaced)
+    }
+
+    /// Takes the place of the oldest connection without a session, which is to be closed, if there is one.
+    pub fn displace(&self, now_ms: i64) -> Option<Token> {
+        self.inner.lock().displace(None, now_ms)
+    }
+
+    /// A connection has a session now.
+    pub fn settled(&self, token: Token) {
+        let mut inner = self.inner.lock();
+        let Some(since_ms) = inner.all.get(&token).map(|traffic| traffic.established_ms) else { return };
+        inner.waiting.remove(&(since_ms, token));
     }
 
     /// Forgets a connection.
     pub fn left(&self, token: Token) {
-        let mut inner = self.inner.lock();
-        let Some(traffic) = inner.all.remove(&token) else { return };
-        let address = traffic.peer.ip();
-        if let Some(n) = inner.by_address.get_mut(&address) {
-            *n -= 1;
-            if *n == 0 {
-                inner.by_address.remove(&address);
-            }
-        }
+        self.inner.lock().forget(token);
     }
 
     /// How many there are.
@@ -220,6 +237,31 @@ impl ConnectionTable {
     }
 }
 
+impl Inner {
+    fn displace(&mut self, address: Option<IpAddr>, now_ms: i64) -> Option<Token> {
+        let is_of = |token: &Token| {
+            address
+                .is_none_or(|address| self.all.get(token).is_some_and(|traffic| traffic.peer.ip() == address))
+        };
+        let late = self.waiting.iter().take_while(|(since_ms, _)| now_ms - since_ms >= GRACE_MS);
+        let (_, token) = late.take(LOOKED_AT_MAX).find(|(_, token)| is_of(token)).copied()?;
+        self.forget(token);
+        Some(token)
+    }
+
+    fn forget(&mut self, token: Token) {
+        let Some(traffic) = self.all.remove(&token) else { return };
+        self.waiting.remove(&(traffic.established_ms, token));
+        let address = traffic.peer.ip();
+        if let Some(n) = self.by_address.get_mut(&address) {
+            *n -= 1;
+            if *n == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,12 +270,39 @@ mod tests {
     fn one_address_cannot_take_more_than_its_share() {
         let table = ConnectionTable::default();
         let from = |ip: &str| Arc::new(Traffic::new(format!("{ip}:1").parse().expect("address"), 0));
-        assert_eq!(table.admit(Token(1), &from("10.0.0.1"), 1, 2), Ok(()));
+        assert_eq!(table.admit(Token(1), &from("10.0.0.1"), 1, 2), Ok(None));
         assert_eq!(table.admit(Token(2), &from("10.0.0.1"), 1, 2), Err(Refusal::TooManyFromAddress));
-        assert_eq!(table.admit(Token(3), &from("10.0.0.2"), 1, 2), Ok(()));
+        assert_eq!(table.admit(Token(3), &from("10.0.0.2"), 1, 2), Ok(None));
         assert_eq!(table.admit(Token(4), &from("10.0.0.3"), 1, 2), Err(Refusal::TooMany));
         table.left(Token(1));
-        assert_eq!(table.admit(Token(5), &from("10.0.0.1"), 1, 2), Ok(()));
+        assert_eq!(table.admit(Token(5), &from("10.0.0.1"), 1, 2), Ok(None));
+    }
+
+    /// Connections that ask for no session took all places of an address, one after the other, and kept its clients out.
+    #[test]
+    fn a_connection_without_a_session_gives_way_to_a_new_one() {
+        let table = ConnectionTable::default();
+        let from = |ip: &str, since_ms| {
+            Arc::new(Traffic::new(format!("{ip}:1").parse().expect("address"), since_ms))
+        };
+        for (number, ip) in ["10.0.0.2", "10.0.0.1", "10.0.0.1"].into_iter().enumerate() {
+            let number = number as u64;
+            assert_eq!(table.admit(Token(number), &from(ip, number as i64), 2, 3), Ok(None));
+        }
+        table.settled(Token(1));
+        let early = from("10.0.0.1", GRACE_MS);
+        assert_eq!(table.admit(Token(3), &early, 2, 3), Err(Refusal::TooManyFromAddress));
+        let late = from("10.0.0.1", GRACE_MS + 2);
+        assert_eq!(
+            table.admit(Token(3), &late, 2, 3),
+            Ok(Some(Token(2))),
+            "not the oldest of another address"
+        );
+        table.left(Token(2));
+        assert_eq!(table.len(), 3, "it has left already");
+        let other = from("10.0.0.3", GRACE_MS + 2);
+        assert_eq!(table.admit(Token(4), &other, 2, 3), Ok(Some(Token(0))), "whoever has a session stays");
+        assert_eq!(table.displace(GRACE_MS + 2), None, "those that are left have just come");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod admin;
 pub mod auth;
 pub mod clock;
 pub mod connections;
+mod descriptors;
 pub mod facts;
 pub mod hearing;
 pub mod inbox;
@@ -31,5 +32,6 @@ pub mod words;
 
 mod answer;
 mod io;
+mod progress;
 mod pulse;
 mod replication;

@@ -19,6 +19,7 @@ use crate::admin::{self, AdminServer};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests, ServerId};
 use crate::connections::ConnectionTable;
+use crate::descriptors;
 use crate::hearing::Hearing;
 use crate::inbox::{Errand, Inbox};
 use crate::io::{IoThread, Relay, WAKER};
@@ -73,6 +74,7 @@ impl Server {
     /// it touches anything, and clients that come early wait in the backlog instead of being refused.
     pub fn start(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
+        descriptors::raise_limit();
         let (listener, address) = listen(&config.listen)
             .map_err(|source| StartError::Listen { address: wanted(&config.listen), source })?;
         let clock = Clock::start();

@@ -6,12 +6,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mio::Interest;
 use mio::net::TcpStream;
+use replica::Token;
 use state::auth::Identities;
 
-use super::IoThread;
 use super::connection::Connection;
 use super::socket::Socket;
+use super::{HOUSEKEEPING, IoThread};
 use crate::connections::Traffic;
+use crate::descriptors::{self, Use};
+use crate::mailbox::{Delivery, Note};
 use crate::shared::token;
 
 /// Connections accepted at one wake-up before others are served again.
@@ -20,9 +23,19 @@ const ACCEPTS_MAX: usize = 256;
 impl IoThread {
     /// Takes waiting connections and deals them out to the threads in turn.
     pub(super) fn accept(&mut self) {
+        if self.accepts_later {
+            return;
+        }
         for _ in 0..ACCEPTS_MAX {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
+                Ok((stream, peer)) if !self.has_descriptors_for(&stream) => {
+                    self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+                    tracing::warn!(
+                        %peer,
+                        "connection refused: file descriptors are running out (ulimit -n); the rest is for files and other servers"
+                    );
+                }
                 Ok((stream, _)) => {
                     let thread = self.dealt % self.shared.mailboxes.len();
                     self.dealt += 1;
@@ -34,15 +47,43 @@ impl IoThread {
                     }
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(e) if descriptors::is_gone(&e) => {}
                 Err(e) => {
-                    // Out of descriptors, or the client was faster to go than we to accept. Waiting for the next event would leave
-                    // the others in the backlog until somebody new comes, so the poll is told to report again.
-                    tracing::warn!("accept failed: {e}");
-                    break;
+                    tracing::warn!(
+                        "cannot accept connections for now: {e}; trying again every {HOUSEKEEPING:?}"
+                    );
+                    self.accepts_later = true;
+                    return;
                 }
             }
         }
         self.listen_again();
+    }
+
+    /// Whether a new connection leaves the descriptors that others need, or an old one without a session gives up its own.
+    fn has_descriptors_for(&self, stream: &TcpStream) -> bool {
+        if descriptors::leaves_room(stream, Use::Client) {
+            return true;
+        }
+        let displaced = self.shared.connections.displace(self.shared.clock.wall_ms());
+        displaced.inspect(|token| self.displace(*token)).is_some()
+    }
+
+    /// Closes a connection that gave up its place.
+    fn displace(&self, token: Token) {
+        self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
+        let Some(mailbox) = self.shared.mailbox(token) else { return };
+        let mut delivery = Delivery::default();
+        delivery.note(token, Note::Drop);
+        mailbox.post(&mut delivery);
+        mailbox.wake();
+    }
+
+    /// Tries once more after the system refused to accept a connection.
+    pub(super) fn accept_after_a_pause(&mut self) {
+        if std::mem::take(&mut self.accepts_later) {
+            self.listen_again();
+        }
     }
 
     /// Makes the edge-triggered poll report what still waits.
@@ -64,16 +105,19 @@ impl IoThread {
     /// Puts a client's connection on this thread; its slot, unless a limit is reached.
     pub(crate) fn take_on(&mut self, mut stream: Box<dyn Socket>, peer: SocketAddr) -> Option<usize> {
         self.generation = self.generation.wrapping_add(1);
-        let entry = self.connections.vacant_entry();
-        let slot = entry.key();
+        let slot = self.connections.vacant_key();
         let token = token(self.number, slot, self.generation);
         let traffic = Arc::new(Traffic::new(peer, self.shared.clock.wall_ms()));
         let limits = &self.shared.config.connection;
         let (per_address, total) = (limits.per_address_max as usize, limits.count_max as usize);
-        if let Err(refusal) = self.shared.connections.admit(token, &traffic, per_address, total) {
-            self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
-            tracing::warn!(%peer, ?refusal, "connection refused");
-            return None;
+        match self.shared.connections.admit(token, &traffic, per_address, total) {
+            Ok(None) => {}
+            Ok(Some(displaced)) => self.displace(displaced),
+            Err(refusal) => {
+                self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+                tracing::warn!(%peer, ?refusal, "connection refused");
+                return None;
+            }
         }
         if let Err(e) = stream.watch(self.poll.registry(), slot) {
             tracing::warn!(%peer, "cannot watch a new connection: {e}");
@@ -83,7 +127,9 @@ impl IoThread {
         // An IPv4 client of a dual-stack socket is known by its IPv4 address.
         let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
         let pause_bytes = limits.output_pause_bytes;
-        entry.insert(Connection::new(stream, token, traffic, identities, pause_bytes));
+        let mut connection = Connection::new(stream, token, traffic, identities, pause_bytes);
+        connection.since_ms = self.shared.clock.elapsed_ms();
+        self.connections.insert(connection);
         Some(slot)
     }
 }

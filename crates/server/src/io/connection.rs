@@ -11,6 +11,7 @@ use state::read::Dialect;
 
 use super::socket::Socket;
 use crate::connections::Traffic;
+use crate::progress::Progress;
 
 /// Reads of one connection that may wait behind its writes; the next ones are not looked at until those are answered.
 const READS_WAITING_MAX: usize = 64;
@@ -97,6 +98,10 @@ pub(super) struct Connection {
     pub(super) listed: bool,
     /// The socket took less than offered; an event tells when it takes more.
     pub(super) blocked: bool,
+    /// When it was accepted, in ms of the server's clock.
+    pub(super) since_ms: i64,
+    /// What the client has taken since the connection only waits for that.
+    pub(super) leaving: Option<Progress>,
 }
 
 impl Connection {
@@ -134,6 +139,8 @@ impl Connection {
             hung_up: false,
             listed: false,
             blocked: false,
+            since_ms: 0,
+            leaving: None,
         }
     }
 

@@ -200,6 +200,7 @@ impl IoThread {
         self.shared.watches.lock().register(watcher(token), &connection.identities);
         connection.session = session;
         connection.traffic.session.store(session, Relaxed);
+        self.shared.connections.settled(token);
         let passwd = password(&self.shared, &self.shared.look(), session).unwrap_or_default();
         self.respond(slot, |read_only| ConnectResponse {
             protocol_version: 0,

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::connection::Phase;
 use super::{HOUSEKEEPING, IoThread};
+use crate::progress::Progress;
 use crate::pulse::Pulse;
 
 /// Whether there was no cycle for so long. A replication thread that stands still, because the disk does, hears no leader, or is one that the
@@ -12,12 +14,13 @@ fn is_missing(pulse: &mut Pulse, cycles: u64, patience_ms: i64) -> bool {
 }
 
 impl IoThread {
-    /// Closes connections that have been without a session for too long, and all of them if the replication thread stands still.
+    /// Closes connections that have been without a session for too long or do not take what is left for them, and all of them if the replication thread stands still.
     pub(super) fn keep_house(&mut self) {
         if self.now_ms - self.housekept_ms < HOUSEKEEPING.as_millis() as i64 {
             return;
         }
         self.housekept_ms = self.now_ms;
+        self.accept_after_a_pause();
         self.close_overdue();
         if let Some(ensemble) = &self.shared.config.ensemble
             && is_missing(&mut self.pulse, self.shared.cycles.load(Relaxed), ensemble.leaderless_ms_max())
@@ -34,17 +37,33 @@ impl IoThread {
 
     fn close_overdue(&mut self) {
         let patience_ms = i64::from(self.shared.config.connection.handshake_timeout_ms);
-        let now_ms = self.shared.clock.wall_ms();
-        let overdue: Vec<usize> = self
-            .connections
-            .iter()
-            .filter(|(_, c)| c.session == 0 && now_ms - c.traffic.established_ms > patience_ms)
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in overdue {
+        let now_ms = self.now_ms;
+        let (mut silent, mut deaf) = (Vec::new(), Vec::new());
+        for (slot, connection) in &mut self.connections {
+            if connection.phase == Phase::Closing {
+                let leaving = connection.leaving.get_or_insert_with(|| Progress::begin(now_ms));
+                if leaving.has_ceased(now_ms) {
+                    deaf.push(slot);
+                }
+            } else if connection.session == 0 && now_ms - connection.since_ms > patience_ms {
+                silent.push(slot);
+            }
+        }
+        for slot in silent {
             self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
             self.close(slot);
         }
+        deaf.into_iter().for_each(|slot| self.close(slot));
+        self.offer_again();
+    }
+
+    /// Offers connections that end what is left for them. The system tells of room only once there is much of it, and a slow reader
+    /// would seem to take nothing until then.
+    fn offer_again(&mut self) {
+        let leaving = self.connections.iter().filter(|(_, c)| c.phase == Phase::Closing && c.blocked);
+        let leaving: Vec<usize> = leaving.map(|(slot, _)| slot).collect();
+        leaving.into_iter().for_each(|slot| self.list(slot));
+        self.write();
     }
 }
 

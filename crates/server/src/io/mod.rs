@@ -72,6 +72,8 @@ pub(crate) struct IoThread {
     /// Thread 0 listens and deals the connections out.
     listener: Option<TcpListener>,
     dealt: usize,
+    /// The system refused to accept a connection; tried again after a pause.
+    accepts_later: bool,
     connections: Slab<Connection>,
     generation: u32,
     submission: Submission,
@@ -115,6 +117,7 @@ impl IoThread {
             poll,
             listener,
             dealt: 0,
+            accepts_later: false,
             connections: Slab::new(),
             generation: 0,
             submission: Submission::default(),
@@ -440,6 +443,9 @@ impl IoThread {
             let backlog = connection.backlog();
             let failed = connection.phase != Phase::Closed && connection.flush().is_err();
             let taken = backlog - connection.backlog();
+            if let Some(leaving) = &mut connection.leaving {
+                leaving.add(taken as u64);
+            }
             Traffic::count(&self.shared.threads[self.number].bytes_sent, taken as u64);
             let drained = connection.backlog() == 0;
             let done = connection.phase == Phase::Closing && drained && connection.in_flight.is_empty();

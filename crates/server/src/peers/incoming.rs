@@ -14,6 +14,7 @@ use super::limits::{ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, READ_BYTES,
 use super::local::{LinkNews, Local};
 use super::socket;
 use crate::config::ServerId;
+use crate::descriptors::{self, Use};
 
 /// Whoever receives frames: from which server, and the frame.
 pub(super) type Receive<'a> = &'a mut dyn FnMut(ServerId, Bytes);
@@ -92,9 +93,14 @@ impl Arrivals {
         for _ in 0..ACCEPTS_MAX {
             let Some(listener) = self.listeners.get(number) else { return };
             match listener.accept() {
+                Ok((stream, address)) if !descriptors::leaves_room(&stream, Use::Server) => {
+                    tracing::warn!(
+                        "refused a connection of {address} for other servers: file descriptors are running out (ulimit -n)"
+                    );
+                }
                 Ok((stream, address)) => self.admit(local, stream, address),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if descriptors::is_gone(&e) => {}
                 Err(e) => {
                     if !std::mem::replace(&mut self.stuck, true) {
                         tracing::warn!("cannot accept connections of other servers: {e}");

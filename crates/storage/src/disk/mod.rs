@@ -10,6 +10,7 @@ mod sim;
 pub use real::RealDisk;
 pub use sim::{Fault, SimDisk};
 
+use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 
@@ -63,13 +64,13 @@ pub trait Disk: Send + Sync {
     /// Any.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Takes the exclusive lock on the file `path` (created when missing) until the answer is dropped or the process ends.
     /// Whether two names lead to one directory.
     ///
     /// # Errors
     /// `NotFound` when one of them leads nowhere.
     fn is_same_dir(&self, one: &Path, other: &Path) -> io::Result<bool>;
 
+    /// Takes the exclusive lock on the file `path` (created when missing) until the answer is dropped or the process ends.
     /// `None`: another holder has it.
     ///
     /// # Errors
@@ -137,7 +138,23 @@ pub(crate) fn read_exact_at(file: &dyn DiskFile, buf: &mut [u8], offset: u64) ->
     Ok(())
 }
 
-/// Whether the error says that the disk, or the owner's share of it, is full.
+/// Whether the error says that there is no room: the disk, or the owner's share of it, is full, or no file descriptor is left. That
+/// passes without anything having been written, so it can be tried again.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The log went on without its next segment only if the disk was full; without a descriptor for it the server ended.
+    #[test]
+    fn a_want_of_descriptors_is_a_want_of_room() {
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE] {
+            assert!(is_full(&errno.into()), "{errno}");
+        }
+        assert!(!is_full(&Errno::IO.into()));
+    }
 }

@@ -92,7 +92,7 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The disk is full.
-    #[error("{}: no space for a log segment of {bytes} bytes; it is tried again when the log next needs it", path.display())]
+    #[error("{}: no space, or no file descriptor, for a log segment of {bytes} bytes; it is tried again when the log next needs it", path.display())]
     NoSpace {
         /// The file that does not fit.
         path: PathBuf,
@@ -119,7 +119,7 @@ pub enum PrepareError {
 pub enum AppendError {
     /// The record needs a further segment and the disk is full. Everything appended before has its space and can be flushed;
     /// appending again succeeds once there is space.
-    #[error("the disk is full: no space for a further log segment of {bytes} bytes ({})", path.display())]
+    #[error("no space, or no file descriptor, for a further log segment of {bytes} bytes ({})", path.display())]
     NoSpace {
         /// The file that does not fit.
         path: PathBuf,
