@@ -63,6 +63,10 @@ const COMMANDS: &[(&[&str], Action)] = &[
     (&["zabstate"], Action::Always(member::zabstate)),
 ];
 
+/// The commands that change something, by their primary names. They take POST as well as GET.
+const CHANGING: &[&str] =
+    &["connection_stat_reset", "observer_connection_stat_reset", "set_trace_mask", "stat_reset"];
+
 /// The answer to a command.
 pub(super) struct Reply {
     /// HTTP status. As in ZooKeeper 200 also for most errors, which stand in the field `error`.
@@ -71,12 +75,19 @@ pub(super) struct Reply {
     pub(super) fields: Fields,
 }
 
-/// Runs a command by any of its names.
-pub(super) fn run(name: &str, arguments: &[(String, String)], post: bool, source: &dyn Source) -> Reply {
+/// Runs a command by any of its names. `objection`: why it may not change anything.
+pub(super) fn run(
+    name: &str,
+    arguments: &[(String, String)],
+    post: bool,
+    objection: Option<&str>,
+    source: &dyn Source,
+) -> Reply {
     let Some((names, action)) = COMMANDS.iter().find(|(names, _)| names.contains(&name)) else {
         return error(200, name, &format!("Unknown command: {name}"));
     };
     let primary = names[0];
+    let is_changing = CHANGING.contains(&primary);
     let action = match action {
         Action::Unsupported => {
             return error(
@@ -85,7 +96,10 @@ pub(super) fn run(name: &str, arguments: &[(String, String)], post: bool, source
                 &format!("{primary} is not supported yet; copy the data directory of a stopped server"),
             );
         }
-        _ if post => return error(405, primary, "this command takes GET"),
+        _ if is_changing && objection.is_some() => {
+            return error(403, primary, objection.unwrap_or_default());
+        }
+        _ if post && !is_changing => return error(405, primary, "this command takes GET"),
         Action::Serving(_) if !source.is_serving() => return error(200, primary, NOT_SERVING),
         Action::Serving(action) | Action::Always(action) => action,
     };

@@ -4,6 +4,8 @@
 //! password, as ZooKeeper's has none; therefore it is on loopback unless `admin.serverAddress` says otherwise.
 
 mod commands;
+mod crowd;
+mod guard;
 mod listener;
 mod member;
 
@@ -14,15 +16,17 @@ use std::thread::{self, JoinHandle};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::facts::Source;
 use crate::metrics;
-use listener::Bounded;
+use guard::Hosts;
+use listener::BOUNDS;
 
 /// The running AdminServer. It stops when this is dropped.
 #[derive(Debug)]
@@ -75,13 +79,23 @@ pub fn start(source: Arc<dyn Source>) -> io::Result<(AdminServer, Vec<Unavailabl
     let address = commands.as_ref().and_then(|listener| listener.local_addr().ok());
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let url = config.admin.as_ref().map(|admin| admin.command_url.clone()).unwrap_or_default();
+    let hosts = Hosts::new(&names(config));
     let services = [
-        commands.map(|listener| (listener, command_routes(&url, Arc::clone(&source)))),
+        commands.map(|listener| (listener, command_routes(&url, Arc::clone(&source), hosts))),
         metrics.map(|listener| (listener, metrics_routes(Arc::clone(&source)))),
     ];
     let (stop, stopped) = watch::channel(false);
     let thread = spawn(services.into_iter().flatten().collect(), &stopped)?;
     Ok((AdminServer { address, metrics_address, stop, thread }, unavailable))
+}
+
+/// What the configuration calls this server.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
+    if let Some(me) = config.ensemble.as_ref().and_then(|all| all.members.get(&config.server_id)) {
+        names.extend(me.addresses.iter().map(|(host, _)| host.clone()));
+    }
+    names
 }
 
 /// Opened before the thread starts, so that a port in use is known at once. The unspecified IPv6 address falls back to that of IPv4, where
@@ -109,12 +123,12 @@ fn spawn(
         let _guard = runtime.enter();
         let task = |(listener, routes): (std::net::TcpListener, Router)| {
             let mut stopped = stopped.clone();
-            let listener = Bounded::new(TcpListener::from_std(listener)?);
+            let listener = TcpListener::from_std(listener)?;
             // Open connections are dropped with the runtime: nothing here is worth delaying a stop.
             Ok(async move {
                 tokio::select! {
-                    served = axum::serve(listener, routes) => served,
-                    _ = stopped.wait_for(|&stopped| stopped) => Ok(()),
+                    () = listener::serve(listener, routes, BOUNDS) => {}
+                    _ = stopped.wait_for(|&stopped| stopped) => {}
                 }
             })
         };
@@ -124,7 +138,7 @@ fn spawn(
         runtime.block_on(async {
             let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
             for task in running {
-                if let Ok(Err(error)) = task.await {
+                if let Err(error) = task.await {
                     tracing::warn!(%error, "the AdminServer stopped");
                 }
             }
@@ -144,7 +158,7 @@ impl Drop for AdminServer {
     }
 }
 
-fn command_routes(url: &str, source: Arc<dyn Source>) -> Router {
+fn command_routes(url: &str, source: Arc<dyn Source>, hosts: Hosts) -> Router {
     let list = Html(commands::links(url));
     Router::new()
         .route(url, get(list.clone()))
@@ -153,6 +167,7 @@ fn command_routes(url: &str, source: Arc<dyn Source>) -> Router {
         .with_state(Arc::clone(&source))
         .merge(metrics_routes(source))
         .layer(DefaultBodyLimit::max(0))
+        .layer(axum::middleware::from_fn_with_state(hosts, guard::check_host))
 }
 
 fn metrics_routes(source: Arc<dyn Source>) -> Router {
@@ -167,9 +182,11 @@ async fn run(
     State(source): State<Arc<dyn Source>>,
     Path(name): Path<String>,
     Query(arguments): Query<Vec<(String, String)>>,
-    method: axum::http::Method,
+    method: Method,
+    headers: HeaderMap,
 ) -> Response {
-    let reply = commands::run(&name, &arguments, method == axum::http::Method::POST, &*source);
+    let objection = guard::objection(&method, &headers);
+    let reply = commands::run(&name, &arguments, method == Method::POST, objection, &*source);
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_string_pretty(&reply.fields).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()

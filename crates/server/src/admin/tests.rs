@@ -11,7 +11,7 @@ use super::*;
 use crate::facts::fake::Fake;
 
 /// A free port below those which the system gives out by itself, so that no connection of another test has it.
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let offset = NEXT.fetch_add(1, Relaxed).wrapping_add((std::process::id() % 10_000) as u16);
@@ -39,7 +39,7 @@ fn with_free_port(mut source: Fake) -> Fake {
 /// Status line, headers and body of one request.
 fn request(address: SocketAddr, request: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

@@ -346,10 +346,14 @@ impl Loader<'_> {
         let enabled = self.settings.flag("admin.enableServer", true);
         let port = self.settings.number("admin.serverPort", 0..=u16::MAX as u32, "0 = any free port");
         let port = port.map_or(limits::ADMIN_PORT, |port| port as u16);
-        let address = match self.settings.text("admin.serverAddress").filter(|host| !host.is_empty()) {
-            Some(host) => self.address("admin.serverAddress", &host),
+        let host = self.settings.text("admin.serverAddress").filter(|host| !host.is_empty());
+        let address = match &host {
+            Some(host) => self.address("admin.serverAddress", host),
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
+        let listed = self.settings.text("ostler.adminHosts").unwrap_or_default();
+        let listed = listed.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned);
+        let hosts = listed.chain(host).collect();
         let url =
             self.settings.text("admin.commandURL").unwrap_or_else(|| limits::ADMIN_COMMAND_URL.to_owned());
         let command_url = url.trim_end_matches('/').to_owned();
@@ -357,7 +361,7 @@ impl Loader<'_> {
         if command_url.len() < 2 || !command_url.starts_with('/') || !command_url.chars().all(is_plain) {
             self.settings.refuse("admin.commandURL", "must be a path such as /commands");
         }
-        enabled.then_some(Admin { address: SocketAddr::new(address, port), command_url })
+        enabled.then_some(Admin { address: SocketAddr::new(address, port), command_url, hosts })
     }
 
     fn metrics(&mut self) -> Option<SocketAddr> {

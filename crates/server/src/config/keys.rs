@@ -294,6 +294,7 @@ pub const KEYS: &[Key] = &[
     without_effect("test.*", TEST_ONLY),
     without_effect("testingonly.*", TEST_ONLY),
     // Our own.
+    used("ostler.adminHosts"),
     used("ostler.consensus"),
     used("ostler.electionTimeoutMs"),
     used("ostler.heartbeatMs"),

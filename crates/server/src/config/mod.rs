@@ -232,6 +232,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// `admin.commandURL`: what the command paths begin with; starts with `/` and does not end with it.
     pub command_url: String,
+    /// `ostler.adminHosts` and `admin.serverAddress`: what requests may call this server; `*` for anything.
+    pub hosts: Vec<String>,
 }
 
 #[cfg(test)]

@@ -169,6 +169,9 @@ fn every_key_reaches_its_field() {
         ("admin.serverPort=9000\nadmin.serverAddress=0.0.0.0", |c| {
             c.admin.as_ref().is_some_and(|admin| admin.address.to_string() == "0.0.0.0:9000")
         }),
+        ("admin.serverAddress=127.0.0.1\nostler.adminHosts=zk1.example.com, zk1", |c| {
+            c.admin.as_ref().is_some_and(|admin| admin.hosts == ["zk1.example.com", "zk1", "127.0.0.1"])
+        }),
         ("admin.commandURL=/zk/", |c| c.admin.as_ref().is_some_and(|admin| admin.command_url == "/zk")),
         (
             "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",

@@ -14,7 +14,8 @@ fn is_missing(pulse: &mut Pulse, cycles: u64, patience_ms: i64) -> bool {
 }
 
 impl IoThread {
-    /// Closes connections that have been without a session for too long or do not take what is left for them, and all of them if the replication thread stands still.
+    /// Closes connections that have been without a session for too long or do not take what is left
+    /// for them, and all of them if the replication thread stands still.
     pub(super) fn keep_house(&mut self) {
         if self.now_ms - self.housekept_ms < HOUSEKEEPING.as_millis() as i64 {
             return;
