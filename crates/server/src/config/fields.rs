@@ -92,6 +92,7 @@ impl Loader<'_> {
         Storage {
             data_dir,
             log_dir,
+            create_data: s.flag("db.autocreate", true),
             create_dirs: s.flag("datadir.autocreate", true),
             force_sync,
             flush_warning_ms: s

@@ -160,6 +160,8 @@ pub struct Storage {
     pub data_dir: PathBuf,
     /// `dataLogDir`: the log; the same as `data_dir` unless set.
     pub log_dir: PathBuf,
+    /// `db.autocreate`: whether a server that is alone begins with nothing if it has no data.
+    pub create_data: bool,
     /// `datadir.autocreate`: whether missing directories are created.
     pub create_dirs: bool,
     /// `forceSync`: whether a write is acknowledged only after its bytes are on the disk. `false` can lose acknowledged writes.

@@ -138,6 +138,7 @@ fn every_key_reaches_its_field() {
         ),
         ("forceSync=no", |c| !c.storage.force_sync),
         ("datadir.autocreate=false", |c| !c.storage.create_dirs),
+        ("db.autocreate=false", |c| !c.storage.create_data),
         ("fsync.warningthresholdms=20", |c| c.storage.flush_warning_ms == 20),
         ("preAllocSize=8192", |c| c.storage.segment_bytes == 8 << 20),
         ("snapCount=10", |c| c.storage.snapshot_commands == 10),

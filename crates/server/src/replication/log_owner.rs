@@ -222,6 +222,15 @@ pub(super) fn check(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryEr
     }
 }
 
+/// Whether there are snapshots in that `dataDir`.
+pub(super) fn has_snapshots(disk: &dyn Disk, data_dir: &Path) -> Result<bool, RecoveryError> {
+    match snapshot::list(disk, &DataDir::snapshot_in(data_dir), GROUP) {
+        Ok(names) => Ok(!names.is_empty()),
+        Err(SnapshotError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// What is looked at.
 struct Places<'a> {
     disk: &'a dyn Disk,
@@ -236,15 +245,6 @@ impl Places<'_> {
 
     fn has_segments(&self, log_dir: &Path) -> Result<bool, RecoveryError> {
         Ok(log::is_in(self.disk, &DataDir::log_in(log_dir))?)
-    }
-
-    fn has_snapshots(&self) -> Result<bool, RecoveryError> {
-        let dir = DataDir::snapshot_in(self.data_dir);
-        match snapshot::list(self.disk, &dir, GROUP) {
-            Ok(names) => Ok(!names.is_empty()),
-            Err(SnapshotError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e.into()),
-        }
     }
 
     /// Neither directory says that it is in use.
@@ -287,7 +287,7 @@ impl Places<'_> {
         if is_unsigned && self.has_segments(self.log_dir)? {
             return Ok(());
         }
-        if is_unsigned && !self.has_snapshots()? {
+        if is_unsigned && !has_snapshots(self.disk, self.data_dir)? {
             return Ok(());
         }
         Err(self.gone(identity).into())

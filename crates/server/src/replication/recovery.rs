@@ -16,7 +16,7 @@ use state::command::{BatchHeader, CLUSTER_KEY_BYTES, Features, is_batch};
 use state::machine::Machine;
 use state::snapshot::Loader;
 use storage::data_dir::DataDir;
-use storage::disk::{Disk, RealDisk};
+use storage::disk::{Disk, Mode, RealDisk};
 use storage::log::{Log, LogOptions, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
@@ -27,10 +27,13 @@ use super::newcomer::founding_meta;
 pub(crate) use super::recovery_error::RecoveryError;
 use super::refill;
 use super::{GROUP, alone};
-use crate::config::{Config, EngineKind, ServerId};
+use crate::config::{Config, EngineKind, ServerId, Storage};
 
 /// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
 const SERVER_ALONE: ServerId = 1;
+
+/// The file by which somebody says that a server is to begin with nothing; ZooKeeper's name.
+const INITIALIZE: &str = "initialize";
 
 /// Most bytes of commands in one log entry; bounds what one cycle applies at once.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
@@ -110,6 +113,19 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     Ok(Recovered { machine, rest })
 }
 
+/// Whether a server that would begin with nothing may do so under `db.autocreate=false`. An empty directory is what is to be seen of a disk
+/// that is not mounted, too.
+fn check_wanted(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryError> {
+    let dir = &storage.data_dir;
+    if Identity::load(disk, dir)?.is_some() || log_owner::has_snapshots(disk, dir)? {
+        return Ok(());
+    }
+    match disk.open(&dir.join(INITIALIZE), Mode::Read) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(RecoveryError::Empty { dir: dir.clone(), marker: dir.join(INITIALIZE) }),
+    }
+}
+
 /// The same for who needs no engine.
 pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryError> {
     let disk = files.disk.as_ref();
@@ -122,10 +138,13 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     }
     let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
     log_owner::check(disk, storage)?;
+    let new = newcomer(disk, config)?;
+    if new.member.is_some() && !storage.create_data {
+        check_wanted(disk, storage)?;
+    }
     data_dir.create(disk)?;
     let snapshot_dir = data_dir.snapshot().to_owned();
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
-    let new = newcomer(disk, config)?;
     let identity = Identity::open(disk, &storage.data_dir, &storage.log_dir, new)?;
     let identity = alone::found(disk, config, identity)?;
     let Newest { meta, machine, unread } = newest_snapshot(disk, &snapshot_dir, &identity)?;
@@ -142,6 +161,10 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     let mut log =
         Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
     log_owner::begun(disk, &identity, &storage.data_dir)?;
+    if !storage.create_data {
+        // It was meant for this start; one that stays would be taken for the word of somebody the next time.
+        let _ = disk.remove(&storage.data_dir.join(INITIALIZE));
+    }
     if tail.contradicts(meta.position) {
         tail.entries.clear();
         log.reserve(std::iter::once(0))?;

@@ -22,6 +22,17 @@ pub enum RecoveryError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There are no data, and none are to be made.
+    #[error(
+        "{}: holds no data, and db.autocreate=false. Mount its disk, or restore the data; to begin with nothing, create the file {}",
+        dir.display(), marker.display()
+    )]
+    Empty {
+        /// `dataDir`.
+        dir: PathBuf,
+        /// What allows it.
+        marker: PathBuf,
+    },
     /// The directories.
     #[error(transparent)]
     DataDir(#[from] DataDirError),

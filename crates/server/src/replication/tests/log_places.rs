@@ -38,7 +38,11 @@ impl Server {
         let shared = world.share(recovered.machine);
         let mut driver = world.lead(&shared, recovered.rest).expect("it leads");
         for _ in 0..5 {
-            submit(&shared, &self.workload.batch());
+            let batch = {
+                let machine = shared.machine.read();
+                self.workload.batch(|session| machine.session(session).is_some())
+            };
+            submit(&shared, &batch);
             driver.cycle().expect("a sound disk");
         }
         driver.end().expect("a sound disk");
@@ -206,6 +210,21 @@ fn directories_of_an_older_version_are_taken_up() {
         assert!(server_on(&disk, data, log).start().expect("it starts") > zxid);
         assert!(server_on(&disk, "/a", "/e").start().is_err(), "the log is known now");
     }
+}
+
+/// A disk that is not mounted leaves an empty directory, like that of a new server. `db.autocreate=false` says that none is to be expected.
+#[test]
+fn a_server_begins_with_nothing_only_if_that_is_wanted() {
+    let disk = SimDisk::new(1);
+    let mut server = server_on(&disk, "/a", "/b");
+    server.config.storage.create_data = false;
+    let refused = server.start().unwrap_err().to_string();
+    assert!(refused.contains("create the file /a/initialize"), "{refused}");
+    disk.put(Path::new("/a/initialize"), b"");
+    let zxid = server.work();
+    assert!(server.start().expect("it has data") > zxid);
+    ["/a", "/b"].iter().for_each(|dir| remove(&disk, dir));
+    assert!(server.start().is_err(), "it was wanted once");
 }
 
 /// A member without its log must not go on under its id: it would vote twice in a term, and confirm what it does not have. The log may
