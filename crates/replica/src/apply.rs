@@ -9,7 +9,7 @@ use wire::opcode::Opcode;
 
 use crate::line::{Line, Waiting};
 use crate::outlet::{Outlet, Token};
-use crate::replica::{Duty, Replica};
+use crate::replica::Replica;
 
 impl Replica {
     /// Whether [`apply`](Self::apply) has anything to do.
@@ -68,11 +68,8 @@ impl Replica {
                 self.engine.applied(entry.index);
                 self.look_who_is_there();
             }
-            if entry.kind == EntryKind::Leadership
-                && self.duty == (Duty::Lead { ready: false })
-                && entry.term == self.role.term
-            {
-                self.begin_leading(now_ms, machine);
+            if entry.kind == EntryKind::Leadership {
+                self.leadership_began(now_ms, machine, entry.term);
             }
         }
         self.engine.applied(self.applied_index);
@@ -147,7 +144,10 @@ impl Replica {
 
     /// The connection that waits for this command.
     fn take_command(&mut self, command: &Command<'_>) -> Option<Token> {
-        self.lines.get_mut(&command.session)?.take_command(command.cxid, command.opcode)
+        let line = self.lines.get_mut(&command.session)?;
+        let waiting = line.take_command(command.cxid, command.opcode)?;
+        self.kept_bytes -= waiting.bytes.len();
+        Some(waiting.token)
     }
 
     /// Whether a command that gives its session a home comes from this server.
@@ -192,8 +192,10 @@ impl Replica {
         let is_own = self.is_own(command);
         let line = self.lines.get_mut(&session);
         let moved = line.filter(|_| is_own).and_then(|line| line.take_move(command.cxid));
-        self.lost_requests += moved.map_or(0, |(_, dropped)| dropped);
-        let token = moved.map(|(token, _)| token);
+        let token = moved.map(|(token, gone)| {
+            self.drop_requests(&gone);
+            token
+        });
         if applied.code != ErrorCode::Ok {
             if let Some(token) = token {
                 self.forget_ended(session, machine);
@@ -220,11 +222,12 @@ impl Replica {
     /// The client of a session has gone to another server, unless it is on its way back already.
     fn leave(&mut self, session: i64) {
         let Some(line) = self.lines.get_mut(&session) else { return };
-        self.lost_requests += line.cut_before_move();
+        let gone = line.cut_before_move();
         if line.is_empty() {
             self.lost.extend(line.set_owner(None));
             self.lines.remove(&session);
         }
+        self.drop_requests(&gone);
     }
 
     fn session_closed(
@@ -237,11 +240,13 @@ impl Replica {
         outlet.session_closed(session, closing, applied);
         // What still waits was sent behind the close, or by a connection that goes with the session: nobody will hear an answer. Only
         // those who wanted to take it up have to be told.
-        if let Some(mut line) = self.lines.remove(&session) {
-            for token in line.take_resumes() {
+        if let Some(line) = self.lines.remove(&session) {
+            let (resumes, gone) = line.end();
+            self.kept_bytes -= gone.bytes;
+            for token in resumes {
                 outlet.session_refused(token, ErrorCode::SessionExpired);
             }
-            outlet.abandoned(line.len());
+            outlet.abandoned(gone.requests);
         }
     }
 
@@ -276,7 +281,7 @@ impl Replica {
             Waiting::Local { token, request, .. } => outlet.local(machine, token, session, &request),
             Waiting::Resume { token } => self.go_on_with(machine, session, token, outlet),
             Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
-            Waiting::Command { .. } => unreachable!("a command is never taken without its result"),
+            Waiting::Command(_) => unreachable!("a command is never taken without its result"),
         }
     }
 }

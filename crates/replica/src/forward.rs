@@ -1,15 +1,15 @@
 //! The one ordered stream of commands from a server without the lead to the leader.
 //!
 //! Its messages are numbered, repeated until the leader says it has taken them, and taken in order: what one member forwards in one
-//! leadership gets its places in the log in that order, once each, or not at all. A new leadership is a new stream: nothing of the old one
-//! is repeated, because nobody can know what became of it.
+//! leadership gets its places in the log in that order, once each, or not at all. A new leadership is a new stream, and takes nothing of an
+//! old one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-use crate::peer::PeerMessage;
+use crate::peer::{PeerMessage, RefusedCommand};
 use state::members::ServerId;
 
 /// Ticks after which what the leader has not taken is sent again.
@@ -17,6 +17,9 @@ const REPEAT_TICKS: u32 = 10;
 
 /// A forwarded message is closed once it holds so many bytes.
 const MESSAGE_BYTES: usize = 1 << 20;
+
+/// Refusals in one message.
+const REFUSALS_TOLD_MAX: usize = 1 << 12;
 
 /// The sending end.
 #[derive(Debug)]
@@ -27,6 +30,10 @@ pub(crate) struct Stream {
     next: u64,
     /// Commands for the next message.
     gathered: Vec<u8>,
+    /// Commands added since the stream began.
+    commands: u64,
+    /// Refusals of the leader that are known here.
+    refusals: u64,
     /// Sent and not taken yet, the oldest first.
     untaken: VecDeque<(u64, Bytes)>,
     /// Ticks since the oldest of them was last sent.
@@ -36,15 +43,18 @@ pub(crate) struct Stream {
 impl Stream {
     /// The stream of this life of the sender to the leader of `term`.
     pub(crate) fn new(term: u64, life: u64) -> Stream {
-        Stream { term, life, next: 0, gathered: Vec::new(), untaken: VecDeque::new(), waited_ticks: 0 }
+        let (gathered, untaken) = (Vec::new(), VecDeque::new());
+        Stream { term, life, next: 0, gathered, commands: 0, refusals: 0, untaken, waited_ticks: 0 }
     }
 
-    /// Adds an encoded command behind all others.
-    pub(crate) fn add(&mut self, command: &[u8], out: &mut Vec<PeerMessage>) {
+    /// Adds an encoded command behind all others; says which place it has.
+    pub(crate) fn add(&mut self, command: &[u8], out: &mut Vec<PeerMessage>) -> u64 {
         self.gathered.extend_from_slice(command);
         if self.gathered.len() >= MESSAGE_BYTES {
             self.send(out);
         }
+        self.commands += 1;
+        self.commands - 1
     }
 
     /// Sends what was added.
@@ -86,9 +96,22 @@ impl Stream {
         }
     }
 
-    /// The leadership it is meant for.
-    pub(crate) fn term(&self) -> u64 {
-        self.term
+    /// The leader names commands that it refused, the first being its refusal number `first`. Keeps those in `refused` that are news, and
+    /// says what to answer.
+    pub(crate) fn refused(
+        &mut self,
+        (term, life): (u64, u64),
+        first: u64,
+        refused: &mut Vec<RefusedCommand>,
+    ) -> Option<PeerMessage> {
+        if (term, life) != (self.term, self.life) || first > self.refusals {
+            refused.clear();
+            return None;
+        }
+        let known = usize::try_from(self.refusals - first).unwrap_or(usize::MAX).min(refused.len());
+        refused.drain(..known);
+        self.refusals += refused.len() as u64;
+        Some(PeerMessage::RefusalsKnown { term, life, next: self.refusals })
     }
 
     fn message(&self, number: u64, commands: Bytes) -> PeerMessage {
@@ -102,12 +125,22 @@ pub(crate) struct Inlets {
     ends: HashMap<ServerId, Inlet>,
     /// Members whose messages were looked at since they were last told how far they came.
     unheard: Vec<ServerId>,
+    /// Members that are to be told what was refused.
+    untold: BTreeSet<ServerId>,
+    /// Ticks since refusals were last repeated.
+    waited_ticks: u32,
 }
 
 #[derive(Debug, Default)]
 struct Inlet {
     life: u64,
     next: u64,
+    /// Commands in the messages that were taken.
+    commands: u64,
+    /// Refused commands that the member is not known to know of, the oldest first.
+    refused: VecDeque<RefusedCommand>,
+    /// How many were refused before these.
+    refusals_known: u64,
 }
 
 impl Inlets {
@@ -115,7 +148,7 @@ impl Inlets {
     pub(crate) fn take(&mut self, from: ServerId, life: u64, number: u64) -> bool {
         let inlet = self.ends.entry(from).or_default();
         if life > inlet.life {
-            *inlet = Inlet { life, next: 0 };
+            *inlet = Inlet { life, ..Inlet::default() };
         }
         if life < inlet.life {
             return false;
@@ -128,13 +161,51 @@ impl Inlets {
         is_next
     }
 
+    /// Counts a command of a message that was taken; says which place in the stream it has.
+    pub(crate) fn count_command(&mut self, from: ServerId) -> u64 {
+        let inlet = self.ends.entry(from).or_default();
+        inlet.commands += 1;
+        inlet.commands - 1
+    }
+
+    /// A command that was taken from that member gets no place in the log.
+    pub(crate) fn refuse(&mut self, from: ServerId, refused: RefusedCommand) {
+        self.ends.entry(from).or_default().refused.push_back(refused);
+        self.untold.insert(from);
+    }
+
+    /// That member knows of all refusals below `next`.
+    pub(crate) fn refusals_known(&mut self, from: ServerId, life: u64, next: u64) {
+        let Some(inlet) = self.ends.get_mut(&from).filter(|inlet| inlet.life == life) else { return };
+        while inlet.refusals_known < next && inlet.refused.pop_front().is_some() {
+            inlet.refusals_known += 1;
+        }
+    }
+
+    /// A tick went by: what a member may not have heard is told again.
+    pub(crate) fn tick(&mut self) {
+        self.waited_ticks += 1;
+        if self.waited_ticks >= REPEAT_TICKS {
+            self.waited_ticks = 0;
+            let waiting = self.ends.iter().filter(|(_, inlet)| !inlet.refused.is_empty());
+            self.untold.extend(waiting.map(|(member, _)| *member));
+        }
+    }
+
     /// What to tell whom.
-    pub(crate) fn answers(&mut self, term: u64) -> impl Iterator<Item = (ServerId, PeerMessage)> + '_ {
-        let ends = &self.ends;
-        self.unheard.drain(..).map(move |member| {
-            let inlet = &ends[&member];
-            (member, PeerMessage::Taken { term, life: inlet.life, next: inlet.next })
-        })
+    pub(crate) fn answers(&mut self, term: u64, out: &mut Vec<(ServerId, PeerMessage)>) {
+        for member in self.unheard.drain(..) {
+            let inlet = &self.ends[&member];
+            out.push((member, PeerMessage::Taken { term, life: inlet.life, next: inlet.next }));
+        }
+        while let Some(member) = self.untold.pop_first() {
+            let inlet = &self.ends[&member];
+            let refused: Vec<_> = inlet.refused.iter().copied().take(REFUSALS_TOLD_MAX).collect();
+            if !refused.is_empty() {
+                let (life, first) = (inlet.life, inlet.refusals_known);
+                out.push((member, PeerMessage::NotTaken { term, life, first, refused }));
+            }
+        }
     }
 }
 
@@ -149,6 +220,12 @@ mod tests {
         }
     }
 
+    fn answers(inlets: &mut Inlets) -> Vec<(ServerId, PeerMessage)> {
+        let mut out = Vec::new();
+        inlets.answers(5, &mut out);
+        out
+    }
+
     #[test]
     fn what_is_lost_is_repeated_and_what_comes_twice_is_taken_once() {
         let mut stream = Stream::new(5, 1);
@@ -161,8 +238,7 @@ mod tests {
         assert!(inlets.take(2, 1, number(&sent[0])));
         assert!(!inlets.take(2, 1, number(&sent[2])), "one is missing");
         assert!(!inlets.take(2, 1, number(&sent[0])), "it has its place already");
-        let answers: Vec<_> = inlets.answers(5).collect();
-        assert_eq!(answers, [(2, PeerMessage::Taken { term: 5, life: 1, next: 1 })]);
+        assert_eq!(answers(&mut inlets), [(2, PeerMessage::Taken { term: 5, life: 1, next: 1 })]);
         stream.taken(5, 1, 1);
         let mut again = Vec::new();
         (0..REPEAT_TICKS).for_each(|_| stream.tick(&mut again));
@@ -180,8 +256,7 @@ mod tests {
         assert!(inlets.take(2, 7, 0));
         assert!(inlets.take(2, 8, 0), "a new start counts from 0");
         assert!(!inlets.take(2, 7, 1));
-        let answers: Vec<_> = inlets.answers(1).collect();
-        assert_eq!(answers, [(2, PeerMessage::Taken { term: 1, life: 8, next: 1 })]);
+        assert_eq!(answers(&mut inlets), [(2, PeerMessage::Taken { term: 5, life: 8, next: 1 })]);
     }
 
     #[test]
@@ -195,5 +270,37 @@ mod tests {
         sent.clear();
         stream.repeat(&mut sent);
         assert_eq!(sent.len(), 1);
+    }
+
+    /// A refusal told once was lost with the connection between the servers, and the client waited for ever.
+    #[test]
+    fn a_refusal_is_told_until_it_is_known() {
+        let mut stream = Stream::new(5, 1);
+        let mut sent = Vec::new();
+        assert_eq!((stream.add(b"a", &mut sent), stream.add(b"b", &mut sent)), (0, 1));
+        stream.send(&mut sent);
+        let mut inlets = Inlets::default();
+        assert!(inlets.take(2, 1, number(&sent[0])));
+        assert_eq!((inlets.count_command(2), inlets.count_command(2)), (0, 1));
+        inlets.refuse(2, RefusedCommand { session: 7, place: 1 });
+        assert_eq!(answers(&mut inlets).len(), 2, "taken, and refused; but this is lost");
+        assert_eq!(answers(&mut inlets).len(), 0);
+        (0..REPEAT_TICKS).for_each(|_| inlets.tick());
+        inlets.refuse(2, RefusedCommand { session: 8, place: 2 });
+        let Some((2, PeerMessage::NotTaken { term, life, first, refused })) = answers(&mut inlets).pop()
+        else {
+            panic!("a refusal is told again");
+        };
+        let mut news = refused.clone();
+        let known = stream.refused((term, life), first, &mut news);
+        assert_eq!(news.iter().map(|refused| refused.place).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(known, Some(PeerMessage::RefusalsKnown { term: 5, life: 1, next: 2 }));
+        let mut doubled = refused.clone();
+        assert!(stream.refused((term, life), first, &mut doubled).is_some() && doubled.is_empty());
+        let mut gap = refused.clone();
+        assert!(stream.refused((term, life), 3, &mut gap).is_none() && gap.is_empty());
+        inlets.refusals_known(2, 1, 2);
+        (0..REPEAT_TICKS).for_each(|_| inlets.tick());
+        assert_eq!(answers(&mut inlets), []);
     }
 }

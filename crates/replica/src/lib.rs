@@ -19,10 +19,13 @@ mod line;
 pub mod outlet;
 mod owner;
 mod parked;
+mod passage;
 pub mod peer;
 pub mod replica;
 mod role;
 pub mod submission;
+#[cfg(test)]
+mod tests;
 
 pub use outlet::{LocalRequest, Outlet, Token};
 /// A Paxos ballot has room for the id of every member.

@@ -14,8 +14,7 @@ use state::machine::Machine;
 
 use crate::line::{Line, Waiting};
 use crate::outlet::{Outlet, Token};
-use crate::peer::RefusedCommand;
-use crate::replica::Replica;
+use crate::replica::{Name, Replica};
 
 impl Replica {
     /// Whether requests of this connection are taken for the session.
@@ -54,7 +53,7 @@ impl Replica {
         let command =
             Command { session, cxid: self.moves, opcode: MOVE_SESSION, identities: &[], body: &body };
         command.put(&mut bytes);
-        let name = RefusedCommand { session, cxid: self.moves, opcode: MOVE_SESSION };
+        let name = Name { session, cxid: self.moves, opcode: MOVE_SESSION };
         self.submit_command(now_ms, machine, token, name, &bytes);
     }
 

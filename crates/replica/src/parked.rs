@@ -7,14 +7,13 @@ use state::command::{Command, Features, MOVE_SESSION};
 use state::machine::Machine;
 use wire::opcode::Opcode;
 
-use crate::peer::RefusedCommand;
-use crate::replica::{Origin, Replica, next_command};
+use crate::replica::{Name, Origin, Replica, next_command};
 
 /// A command whose place in the log is not decided.
 #[derive(Debug)]
 pub(crate) struct Parked {
     origin: Origin,
-    name: RefusedCommand,
+    name: Name,
     bytes: Vec<u8>,
 }
 
@@ -26,7 +25,7 @@ impl Parked {
 
 impl Replica {
     /// Gives a command its place among those to be proposed, or lets it wait for its turn.
-    pub(crate) fn put_in_order(&mut self, now_ms: i64, origin: Origin, name: RefusedCommand, bytes: &[u8]) {
+    pub(crate) fn put_in_order(&mut self, now_ms: i64, origin: Origin, name: Name, bytes: &[u8]) {
         let is_reconfig =
             name.opcode == Opcode::Reconfig as i32 && self.settings.features.has(Features::RECONFIG);
         if name.opcode == MOVE_SESSION {
@@ -65,12 +64,8 @@ impl Replica {
                 self.parked.push(parked);
                 continue;
             }
-            let server = match parked.origin {
-                Origin::Here => self.server(),
-                Origin::Member(server) => server,
-            };
             // The session may have gone to another server meanwhile.
-            if self.may_write(machine, server, &parked.name, &parked.bytes) {
+            if self.may_write(machine, parked.origin.server, &parked.name, &parked.bytes) {
                 has_place |= at == 0;
                 self.gather(now_ms, &parked.bytes, Some((parked.origin, parked.name)));
             }

@@ -5,7 +5,7 @@
 //! engine        1       member u64 | the engine's bytes, which name group and version themselves (no group here)
 //! forward       2       term u64 | life u64 | number u64 | command*         follower → leader
 //! taken         3       term u64 | life u64 | next u64                      leader → follower
-//! not taken     4       term u64 | (session i64 | cxid i32 | opcode i32)*   leader → follower
+//! not taken     4       term u64 | life u64 | first u64 | (session i64 | place u64)*   leader → follower
 //! touched       5       session i64 *                                       follower → leader
 //! fetch         6       index u64 | term u64 | zxid i64 | offset u64        member → member
 //! chunk         7       index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
@@ -20,6 +20,7 @@
 //! alive        16       nothing                                             member → all
 //! missing      17       leader u64 | term u64 | index u64                   member → all
 //! upheld       18       leader u64 | term u64 | index u64                   member → member that has asked
+//! refusals     19       term u64 | life u64 | next u64                      follower → leader
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late. Every field has a bound,
@@ -73,12 +74,25 @@ pub enum PeerMessage {
         /// The first number not taken.
         next: u64,
     },
-    /// These commands were taken and then refused: they will never be in the log.
+    /// These commands were taken and then refused: they will never be in the log. Repeated until the follower says that it knows.
     NotTaken {
         /// As in the forwarded messages.
         term: u64,
+        /// As in the forwarded messages.
+        life: u64,
+        /// Number of the first, among all that were refused in this stream, from 0.
+        first: u64,
         /// Which.
         refused: Vec<RefusedCommand>,
+    },
+    /// The sender knows of all refusals below `next`.
+    RefusalsKnown {
+        /// As in the forwarded messages.
+        term: u64,
+        /// As in the forwarded messages.
+        life: u64,
+        /// The first number not known.
+        next: u64,
     },
     /// Whom the sender has heard of.
     Touched(Touched),
@@ -174,10 +188,8 @@ pub struct Founder {
 pub struct RefusedCommand {
     /// Whose it was.
     pub session: i64,
-    /// The client's number for it.
-    pub cxid: i32,
-    /// What it asked.
-    pub opcode: i32,
+    /// Its place among the commands of the stream, from 0.
+    pub place: u64,
 }
 
 /// Names the file of a snapshot.
@@ -226,6 +238,7 @@ const DAMAGED: u8 = 15;
 const ALIVE: u8 = 16;
 const MISSING: u8 = 17;
 const UPHELD: u8 = 18;
+const REFUSALS_KNOWN: u8 = 19;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -252,14 +265,17 @@ impl PeerMessage {
                 head(TAKEN, out);
                 [term, life, next].into_iter().for_each(|n| out.put_u64(*n));
             }
-            Self::NotTaken { term, refused } => {
+            Self::NotTaken { term, life, first, refused } => {
                 head(NOT_TAKEN, out);
-                out.put_u64(*term);
+                [term, life, first].into_iter().for_each(|n| out.put_u64(*n));
                 for command in refused {
                     out.put_i64(command.session);
-                    out.put_i32(command.cxid);
-                    out.put_i32(command.opcode);
+                    out.put_u64(command.place);
                 }
+            }
+            Self::RefusalsKnown { term, life, next } => {
+                head(REFUSALS_KNOWN, out);
+                [term, life, next].into_iter().for_each(|n| out.put_u64(*n));
             }
             Self::Touched(Touched { lag_ms, sessions }) => {
                 head(TOUCHED, out);
@@ -353,7 +369,14 @@ impl PeerMessage {
                 Self::Taken { term, life, next }
             }
             NOT_TAKEN => {
-                Self::NotTaken { term: read_position(&mut bytes)?, refused: read_refused(&mut bytes)? }
+                let (term, life, first) =
+                    (read_position(&mut bytes)?, bytes.try_get_u64()?, read_count(&mut bytes)?);
+                Self::NotTaken { term, life, first, refused: read_refused(&mut bytes)? }
+            }
+            REFUSALS_KNOWN => {
+                let (term, life, next) =
+                    (read_position(&mut bytes)?, bytes.try_get_u64()?, read_count(&mut bytes)?);
+                Self::RefusalsKnown { term, life, next }
             }
             TOUCHED => {
                 let lag_ms = bytes.try_get_u32()?;
@@ -457,7 +480,7 @@ fn read_position(bytes: &mut Bytes) -> Result<u64, BadPeerMessage> {
     Ok(number)
 }
 
-/// Counts messages.
+/// Counts messages, commands or refusals.
 fn read_count(bytes: &mut Bytes) -> Result<u64, BadPeerMessage> {
     let number = bytes.try_get_u64()?;
     check(number < POSITION_LIMIT, "number of a message")?;
@@ -473,8 +496,7 @@ impl From<bytes::TryGetError> for BadPeerMessage {
 fn read_refused(bytes: &mut Bytes) -> Result<Vec<RefusedCommand>, BadPeerMessage> {
     let mut refused = Vec::with_capacity(bytes.len() / 16);
     while !bytes.is_empty() {
-        let (session, cxid, opcode) = (bytes.try_get_i64()?, bytes.try_get_i32()?, bytes.try_get_i32()?);
-        refused.push(RefusedCommand { session, cxid, opcode });
+        refused.push(RefusedCommand { session: bytes.try_get_i64()?, place: read_count(bytes)? });
     }
     Ok(refused)
 }
@@ -500,8 +522,11 @@ mod tests {
             PeerMessage::Taken { term: 1, life: 2, next: 3 },
             PeerMessage::NotTaken {
                 term: 4,
-                refused: vec![RefusedCommand { session: -1, cxid: 7, opcode: 5 }; 3],
+                life: 2,
+                first: 9,
+                refused: vec![RefusedCommand { session: -1, place: 7 }; 3],
             },
+            PeerMessage::RefusalsKnown { term: 4, life: 2, next: 12 },
             PeerMessage::Touched(Touched {
                 lag_ms: 7,
                 sessions: vec![(1, 0), (i64::MIN, u32::MAX), (i64::MAX, 400)],
@@ -575,7 +600,9 @@ mod tests {
             forward(1, 0, FORWARD_BYTES_MAX + 1),
             PeerMessage::Taken { term: far, life: 1, next: 1 },
             PeerMessage::Taken { term: 1, life: 1, next: far },
-            PeerMessage::NotTaken { term: far, refused: Vec::new() },
+            PeerMessage::NotTaken { term: far, life: 1, first: 0, refused: Vec::new() },
+            PeerMessage::NotTaken { term: 1, life: 1, first: far, refused: Vec::new() },
+            PeerMessage::RefusalsKnown { term: 1, life: 1, next: far },
             PeerMessage::Fetch { snapshot: snapshot(far, 1), offset: 0 },
             PeerMessage::Fetch { snapshot: snapshot(1, 1), offset: SNAPSHOT_BYTES_MAX + 1 },
             chunk(SNAPSHOT_BYTES_MAX + 1, 0),

@@ -1,9 +1,9 @@
 //! The loop's one state: what waits, what is agreed, what was applied. Here is how commands come in and get their place in the log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use consensus::engine::{Engine, ProposeError, Ready, RoleChange};
+use consensus::engine::{Engine, Ready, RoleChange};
 use consensus::entry::{Entry, MemberId};
 use hashbrown::HashMap;
 use state::auth::IDENTITIES_BYTES_MAX;
@@ -14,7 +14,7 @@ use wire::opcode::Opcode;
 use crate::barrier::Barriers;
 use crate::forward::{Inlets, Stream};
 use crate::homes::Homes;
-use crate::line::{Line, Waiting};
+use crate::line::{Line, Passage, Waiting};
 use crate::outlet::Token;
 use crate::parked::Parked;
 use crate::peer::{PeerMessage, RefusedCommand};
@@ -34,6 +34,8 @@ pub struct Settings {
     pub entry_bytes_max: usize,
     /// Whether every read waits until it is certain to see all that was acknowledged before it came, and not only `sync` does.
     pub linearizable_reads: bool,
+    /// Whether another member may ever lead: commands are then kept until their outcome is known.
+    pub may_lose_lead: bool,
 }
 
 impl Settings {
@@ -51,20 +53,33 @@ impl Settings {
     }
 }
 
-/// Who waits for a command.
+/// Which server's client waits for a command, and the command's place among those that the leader took from that server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// A client of this server.
-    Here,
-    /// A client of that one.
-    Member(ServerId),
+pub(crate) struct Origin {
+    pub(crate) server: ServerId,
+    pub(crate) place: u64,
 }
 
-/// Whoever waits for a command that was not proposed yet and can still be refused.
+/// What a command is, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) session: i64,
+    pub(crate) cxid: i32,
+    pub(crate) opcode: i32,
+}
+
+impl Name {
+    /// Whether it gives a session a home.
+    pub(crate) fn gives_home(&self) -> bool {
+        self.opcode == MOVE_SESSION || self.opcode == Opcode::CreateSession as i32
+    }
+}
+
+/// A command that was not proposed yet and can still be refused.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     origin: Origin,
-    command: RefusedCommand,
+    name: Name,
 }
 
 /// An entry being gathered: a batch header and commands, or nothing yet.
@@ -72,13 +87,6 @@ pub(crate) struct Gathered {
 pub(crate) struct Gathering {
     bytes: Vec<u8>,
     waiting: Vec<Gathered>,
-}
-
-/// A command that nobody could be given yet.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) session: i64,
-    pub(crate) bytes: Vec<u8>,
 }
 
 /// What this member does with commands.
@@ -104,8 +112,16 @@ pub struct Replica {
     pub(crate) alone: bool,
     /// Entries to be proposed, oldest first; only the last may still grow.
     pub(crate) gathered: VecDeque<Gathering>,
-    /// Commands of this server's clients that wait for a leader.
-    pub(crate) held: VecDeque<Held>,
+    /// Commands taken since the start.
+    pub(crate) commands_taken: u64,
+    /// Commands that wait to be passed on to a leader, by their numbers, and their sessions. Some may have left their lines since.
+    pub(crate) held: BTreeMap<u64, i64>,
+    /// Commands were passed on to an earlier leadership whose outcome is not known yet. Later ones are held back behind them.
+    pub(crate) has_undecided: bool,
+    /// Term of the newest leadership whose beginning was applied.
+    pub(crate) begun_term: u64,
+    /// Bytes of the commands in all lines.
+    pub(crate) kept_bytes: usize,
     /// Messages of members that came before this leadership was ready for them.
     pub(crate) early: Vec<(ServerId, PeerMessage)>,
     pub(crate) parked: Vec<Parked>,
@@ -134,7 +150,7 @@ pub struct Replica {
     /// Commands applied since the start.
     pub(crate) applied_commands: u64,
     pub(crate) reply: Vec<u8>,
-    forwarding: Vec<PeerMessage>,
+    pub(crate) forwarding: Vec<PeerMessage>,
 }
 
 impl Replica {
@@ -148,7 +164,11 @@ impl Replica {
             given_to: (None, 0),
             alone: false,
             gathered: VecDeque::new(),
-            held: VecDeque::new(),
+            commands_taken: 0,
+            held: BTreeMap::new(),
+            has_undecided: false,
+            begun_term: 0,
+            kept_bytes: 0,
             early: Vec::new(),
             parked: Vec::new(),
             stream: None,
@@ -209,6 +229,11 @@ impl Replica {
         self.applied_commands
     }
 
+    /// Bytes of commands that were submitted and have no known outcome.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
     /// Role, leader and term, as of the last [`ready`](Self::ready).
     pub fn role(&self) -> RoleChange {
         self.role
@@ -243,8 +268,8 @@ impl Replica {
                 Item::Command { token, session, xid, opcode, len } => {
                     let bytes = &submission.bytes[at..at + len];
                     at += len;
-                    let command = RefusedCommand { session, cxid: xid, opcode };
-                    self.submit_command(now_ms, machine, token, command, bytes);
+                    let name = Name { session, cxid: xid, opcode };
+                    self.submit_command(now_ms, machine, token, name, bytes);
                 }
                 Item::Local { token, session, request } => {
                     let waits = !self.alone
@@ -275,70 +300,15 @@ impl Replica {
         }
     }
 
-    pub(crate) fn submit_command(
-        &mut self,
-        now_ms: i64,
-        machine: &Machine,
-        token: Token,
-        command: RefusedCommand,
-        bytes: &[u8],
-    ) {
-        let RefusedCommand { session, cxid: xid, opcode } = command;
-        let sent = match self.duty {
-            Duty::Lead { ready: true } => {
-                if !self.may_write(machine, self.server(), &command, bytes) {
-                    self.lose(session);
-                    self.lost_requests += 1;
-                    return;
-                }
-                self.put_in_order(now_ms, Origin::Here, command, bytes);
-                true
-            }
-            Duty::Follow => {
-                let stream = self.stream.as_mut().expect("a follower has a stream");
-                stream.add(bytes, &mut self.forwarding);
-                true
-            }
-            Duty::Wait | Duty::Lead { ready: false } => {
-                self.held.push_back(Held { session, bytes: bytes.to_vec() });
-                false
-            }
-        };
-        self.lines.entry(session).or_default().push(Waiting::Command { token, xid, opcode, sent });
-    }
-
-    /// Gives the commands that were held to whoever leads now.
-    pub(crate) fn release(&mut self, now_ms: i64, machine: &Machine) {
-        for held in std::mem::take(&mut self.held) {
-            if let Some(line) = self.lines.get_mut(&held.session) {
-                line.sent();
-            }
-            match self.duty {
-                Duty::Lead { .. } => self.take_in(now_ms, machine, Origin::Here, &held.bytes),
-                Duty::Follow => {
-                    let stream = self.stream.as_mut().expect("a follower has a stream");
-                    stream.add(&held.bytes, &mut self.forwarding);
-                }
-                Duty::Wait => unreachable!("somebody leads"),
-            }
-        }
-        self.send_forwarded();
-    }
-
-    /// Puts encoded commands into the leader's order. What comes late from a server that its session has left is dropped: its client
-    /// has gone, and knows no outcome.
-    pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, origin: Origin, bytes: &[u8]) {
-        let server = match origin {
-            Origin::Here => self.server(),
-            Origin::Member(server) => server,
-        };
+    /// Puts commands of another server into the leader's order. What comes late from a server that its session has left is dropped: its
+    /// client has gone, and knows no outcome.
+    pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, server: ServerId, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((command, encoded)) = next_command(&mut rest) {
-            let name =
-                RefusedCommand { session: command.session, cxid: command.cxid, opcode: command.opcode };
-            let is_allowed = matches!(origin, Origin::Here) || may_forward(&command, server);
-            if is_allowed && self.may_write(machine, server, &name, encoded) {
-                self.put_in_order(now_ms, origin, name, encoded);
+            let name = Name { session: command.session, cxid: command.cxid, opcode: command.opcode };
+            let place = self.inlets.count_command(server);
+            if may_forward(&command, server) && self.may_write(machine, server, &name, encoded) {
+                self.put_in_order(now_ms, Origin { server, place }, name, encoded);
             }
         }
     }
@@ -349,15 +319,15 @@ impl Replica {
         &mut self,
         machine: &Machine,
         server: ServerId,
-        command: &RefusedCommand,
+        name: &Name,
         bytes: &[u8],
     ) -> bool {
-        let session = command.session;
+        let session = name.session;
         let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
-        if command.opcode == MOVE_SESSION || command.opcode == Opcode::CreateSession as i32 {
+        if name.gives_home() {
             // A body that is no terms is refused when it is applied, and so is a new session under the id of a living one.
             if let Some(terms) = read_terms(bytes) {
-                let moves = command.opcode == MOVE_SESSION;
+                let moves = name.opcode == MOVE_SESSION;
                 self.homes.proposed(session, home.filter(|_| !moves).unwrap_or(terms.home));
             }
             return true;
@@ -376,7 +346,7 @@ impl Replica {
         self.gather(now_ms, &bytes, None);
     }
 
-    pub(crate) fn gather(&mut self, now_ms: i64, command: &[u8], waiting: Option<(Origin, RefusedCommand)>) {
+    pub(crate) fn gather(&mut self, now_ms: i64, command: &[u8], waiting: Option<(Origin, Name)>) {
         let entry_bytes_max = self.settings.entry_bytes_max;
         if self.gathered.back().is_none_or(|last| last.bytes.len() + command.len() > entry_bytes_max) {
             let mut bytes = Vec::new();
@@ -386,7 +356,7 @@ impl Replica {
         }
         let gathering = self.gathered.back_mut().expect("one was just made sure of");
         gathering.bytes.extend_from_slice(command);
-        gathering.waiting.extend(waiting.map(|(origin, command)| Gathered { origin, command }));
+        gathering.waiting.extend(waiting.map(|(origin, name)| Gathered { origin, name }));
     }
 
     /// Sizes in bytes of the entries that [`propose`](Self::propose) would add to the log: what it must have room for.
@@ -397,17 +367,15 @@ impl Replica {
     /// Proposes everything gathered. What the engine has no room for, or not while it hands over, stays for the next time; nothing
     /// overtakes it.
     pub fn propose(&mut self) {
+        // What one leadership has taken is done by that one or never, for its server passes it on again under the next.
+        if self.engine.role().term != self.role.term {
+            return;
+        }
         while let Some(mut gathering) = self.gathered.pop_front() {
-            match self.engine.propose(Bytes::from(std::mem::take(&mut gathering.bytes))) {
-                Ok(()) => {}
-                Err(refused) => {
-                    gathering.bytes = refused.data.into();
-                    self.gathered.push_front(gathering);
-                    if let ProposeError::NotLeader { .. } = refused.reason {
-                        self.abandon_sent();
-                    }
-                    return;
-                }
+            if let Err(refused) = self.engine.propose(Bytes::from(std::mem::take(&mut gathering.bytes))) {
+                gathering.bytes = refused.data.into();
+                self.gathered.push_front(gathering);
+                return;
             }
         }
     }
@@ -415,23 +383,16 @@ impl Replica {
     /// Refuses everything gathered and not proposed: the log has no room.
     pub fn refuse_gathered(&mut self) {
         let term = self.role.term;
-        for Gathered { origin, command } in self.gathered.drain(..).flat_map(|gathering| gathering.waiting) {
-            if command.opcode == MOVE_SESSION || command.opcode == Opcode::CreateSession as i32 {
-                self.homes.settled(command.session);
+        let gathered = std::mem::take(&mut self.gathered);
+        for Gathered { origin, name } in gathered.into_iter().flat_map(|gathering| gathering.waiting) {
+            if name.gives_home() {
+                self.homes.settled(name.session);
             }
-            match origin {
-                Origin::Here => {
-                    let line = self.lines.get_mut(&command.session);
-                    if line.is_some_and(|line| line.refuse(command.cxid, command.opcode)) {
-                        self.answerable.push(command.session);
-                    }
-                }
-                Origin::Member(member) => match self.outgoing.last_mut() {
-                    Some((to, PeerMessage::NotTaken { refused, .. })) if *to == member => {
-                        refused.push(command)
-                    }
-                    _ => self.outgoing.push((member, PeerMessage::NotTaken { term, refused: vec![command] })),
-                },
+            if origin.server == self.server() {
+                self.was_refused(name.session, Passage { term, place: origin.place });
+            } else {
+                let refused = RefusedCommand { session: name.session, place: origin.place };
+                self.inlets.refuse(origin.server, refused);
             }
         }
     }
@@ -461,8 +422,7 @@ impl Replica {
 
     /// Messages for other members, by their server ids.
     pub fn take_outgoing(&mut self) -> impl Iterator<Item = (ServerId, PeerMessage)> + '_ {
-        let term = self.role.term;
-        self.outgoing.extend(self.inlets.answers(term));
+        self.inlets.answers(self.role.term, &mut self.outgoing);
         self.outgoing.drain(..)
     }
 

@@ -6,8 +6,9 @@ use consensus::entry::MemberId;
 use state::machine::Machine;
 
 use crate::forward::{Inlets, Stream};
-use crate::peer::PeerMessage;
-use crate::replica::{Duty, Origin, Replica};
+use crate::line::Passage;
+use crate::peer::{PeerMessage, RefusedCommand};
+use crate::replica::{Duty, Replica};
 use state::members::ServerId;
 
 /// Forwarded messages kept until a leadership is ready for them. What is beyond is sent again by itself.
@@ -19,8 +20,8 @@ const EARLY_BYTES_MAX: usize = 256 << 20;
 impl Replica {
     /// The engine's news of role, leader and term.
     ///
-    /// Whatever is on its way to an earlier leader may have been agreed or not, and nobody here will know in time: whoever waits for
-    /// it is disconnected, never told something wrong. What was not given to anybody yet goes to the new leader.
+    /// What was passed on to an earlier leader may have been agreed or not: [`leadership_began`](Self::leadership_began) finds out, and
+    /// passes on again what was not. Later commands wait until then.
     pub(crate) fn change_role(&mut self, role: RoleChange) {
         self.role = role;
         self.look_who_is_there();
@@ -34,48 +35,24 @@ impl Replica {
             return;
         }
         self.given_to = (Some(leader), role.term);
-        self.abandon_sent();
+        // What this member took as a leader and did not propose has its server keep and pass on again, be it this one.
+        self.gathered.clear();
+        self.parked.clear();
         self.homes.clear();
         self.inlets = Inlets::default();
         self.early.clear();
         self.duty = if leads { Duty::Lead { ready: false } } else { Duty::Follow };
         self.stream = (!leads).then(|| Stream::new(role.term, self.settings.life()));
-    }
-
-    /// Gives up everything whose outcome depends on an earlier leader.
-    pub(crate) fn abandon_sent(&mut self) {
-        self.gathered.clear();
-        self.parked.clear();
-        let mut sessions: Vec<i64> =
-            self.lines.iter().filter(|(_, line)| line.has_sent()).map(|(session, _)| *session).collect();
-        sessions.sort_unstable();
-        for session in sessions {
-            let line = self.lines.get_mut(&session).expect("it was just there");
-            let (tokens, requests) = line.give_up();
-            self.lost_requests += requests;
-            self.lost.extend(tokens);
-            self.held.retain(|held| held.session != session);
-        }
+        self.has_undecided = true;
+        self.take_back_undone();
     }
 
     /// This leadership has begun: the members' commands are taken, this server's first.
     pub(crate) fn begin_leading(&mut self, now_ms: i64, machine: &Machine) {
         self.duty = Duty::Lead { ready: true };
-        self.release(now_ms, machine);
+        self.go_on(now_ms, machine);
         for (from, message) in std::mem::take(&mut self.early) {
             self.receive(now_ms, machine, from, message);
-        }
-    }
-
-    /// Whether commands are held that somebody can be given now.
-    pub(crate) fn can_release(&self) -> bool {
-        !self.held.is_empty() && matches!(self.duty, Duty::Follow | Duty::Lead { ready: true })
-    }
-
-    /// Gives commands that were held to whoever leads now. The host calls it once per cycle.
-    pub fn go_on(&mut self, now_ms: i64, machine: &Machine) {
-        if self.can_release() {
-            self.release(now_ms, machine);
         }
     }
 
@@ -96,7 +73,7 @@ impl Replica {
                 }
                 match self.duty {
                     Duty::Lead { ready: true } if self.inlets.take(from, life, number) => {
-                        self.take_in(now_ms, machine, Origin::Member(from), &commands);
+                        self.take_in(now_ms, machine, from, &commands);
                     }
                     Duty::Lead { ready: false } if self.has_room_for_early(commands.len()) => {
                         self.early.push((from, PeerMessage::Forward { term, life, number, commands }));
@@ -109,16 +86,17 @@ impl Replica {
                     stream.taken(term, life, next);
                 }
             }
-            PeerMessage::NotTaken { term, refused } => {
-                if self.stream.as_ref().is_none_or(|stream| stream.term() != term) {
-                    return;
+            PeerMessage::NotTaken { term, life, first, mut refused } => {
+                let Some(stream) = &mut self.stream else { return };
+                if let Some(known) = stream.refused((term, life), first, &mut refused) {
+                    self.outgoing.push((from, known));
                 }
-                for command in refused {
-                    let line = self.lines.get_mut(&command.session);
-                    if line.is_some_and(|line| line.refuse(command.cxid, command.opcode)) {
-                        self.answerable.push(command.session);
-                    }
+                for RefusedCommand { session, place } in refused {
+                    self.was_refused(session, Passage { term, place });
                 }
+            }
+            PeerMessage::RefusalsKnown { term, life, next } if term == self.role.term => {
+                self.inlets.refusals_known(from, life, next);
             }
             _ => {}
         }
@@ -138,6 +116,7 @@ impl Replica {
         self.engine.tick();
         self.barriers.ask(self.engine.as_mut());
         self.repeat_forwarded(true);
+        self.inlets.tick();
     }
 
     /// The way to that server is open again; what was sent before may be lost.
@@ -147,12 +126,12 @@ impl Replica {
         }
     }
 
-    /// The machine was replaced by a snapshot that ends at `index`.
+    /// The machine was replaced by a snapshot that ends at `index`. It does not say which of the commands on their way it has in it.
     pub fn installed(&mut self, index: u64) {
         self.applied_index = index;
         self.applied_bytes = 0;
-        // What was on its way may be in the snapshot.
-        self.abandon_sent();
+        self.begun_term = self.begun_term.max(self.engine.status().snapshot.term);
+        self.lose_passed();
         // A session may have been elsewhere meanwhile, or have ended.
         self.lines.retain(|_, line| !line.is_empty());
         self.look_who_is_there();

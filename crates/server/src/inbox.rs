@@ -19,8 +19,10 @@ pub struct Inbox {
     waker: Option<Arc<Waker>>,
     /// Requests handed over and not answered yet, over all connections.
     outstanding: AtomicUsize,
-    /// Bytes of commands handed over and not applied yet.
-    outstanding_bytes: AtomicUsize,
+    /// Bytes of commands handed over and not taken by a finished cycle.
+    waiting_bytes: AtomicUsize,
+    /// Bytes of commands that the replica keeps until their outcome is known.
+    kept_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +68,7 @@ impl Inbox {
     /// Hands over everything in `submission`, emptying it, for a cycle the caller is going to run.
     pub fn put(&self, submission: &mut Submission, requests: usize) {
         self.outstanding.fetch_add(requests, Ordering::Relaxed);
-        self.outstanding_bytes.fetch_add(submission.len_bytes(), Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(submission.len_bytes(), Ordering::Relaxed);
         self.waiting.lock().submission.append(submission);
     }
 
@@ -119,9 +121,10 @@ impl Inbox {
         self.outstanding.fetch_sub(requests, Ordering::Relaxed);
     }
 
-    /// Counts command bytes as applied or refused.
-    pub fn applied_bytes(&self, bytes: usize) {
-        self.outstanding_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// A cycle that took commands of so many bytes is over, and the replica now keeps so many in all.
+    pub fn end_cycle(&self, taken_bytes: usize, kept_bytes: usize) {
+        self.kept_bytes.store(kept_bytes, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(taken_bytes, Ordering::Relaxed);
     }
 
     /// Requests handed over and not answered.
@@ -129,8 +132,8 @@ impl Inbox {
         self.outstanding.load(Ordering::Relaxed)
     }
 
-    /// Command bytes handed over and not applied.
+    /// Bytes of commands handed over that have no known outcome.
     pub fn outstanding_bytes(&self) -> usize {
-        self.outstanding_bytes.load(Ordering::Relaxed)
+        self.waiting_bytes.load(Ordering::Relaxed) + self.kept_bytes.load(Ordering::Relaxed)
     }
 }

@@ -262,7 +262,7 @@ impl<T: Transport> Driver<T> {
             self.propose()?;
         }
         self.settle()?;
-        self.shared.inbox.applied_bytes(bytes);
+        self.shared.inbox.end_cycle(bytes, self.replica.kept_bytes());
         self.snapshots.consider(&self.shared, &mut self.replica);
         self.publish();
         Ok(())

@@ -210,6 +210,7 @@ pub(super) fn replica(
         features,
         entry_bytes_max: ENTRY_BYTES_MAX,
         linearizable_reads: config.ensemble.as_ref().is_some_and(|ensemble| ensemble.linearizable_reads),
+        may_lose_lead: config.ensemble.is_some(),
     };
     Replica::new(engine, settings, applied)
 }
