@@ -144,6 +144,16 @@ impl Client {
         Some((session.id, mine.open))
     }
 
+    /// The session that it uses on this connection, unless it has asked to end it or nobody but that server knows it.
+    pub fn relies_on(&self, number: usize, history: &History) -> Option<i64> {
+        let connection = self.connection.as_ref().filter(|connection| connection.number == number)?;
+        let is_close = |call: &usize| history.calls[*call].opcode == Opcode::CloseSession as i32;
+        if !connection.open || connection.read_only || connection.in_flight.iter().any(is_close) {
+            return None;
+        }
+        self.session.as_ref().map(|session| session.id)
+    }
+
     /// Its turn to do something.
     pub fn turn(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
         let mut wishes = Vec::new();

@@ -14,6 +14,7 @@ use storage::snapshot::SnapshotName;
 
 use crate::random::Random;
 use crate::socket::Wire;
+use crate::world::closings::Serving;
 
 /// Wall clock at the beginning of a run, in ms since 1970.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -77,6 +78,8 @@ pub struct Host {
     pub cycle_us: (u64, u64),
     /// The last place whose state was compared.
     pub compared: u64,
+    /// What its clients can rely on.
+    pub serving: Serving,
     /// The disk was told to fail: the process may stop for it.
     pub disk_fails: bool,
     /// The disk has no room: the process may refuse to start.
@@ -116,6 +119,7 @@ impl Host {
             stops_for_us: None,
             cycle_us: (50, 500),
             compared: 0,
+            serving: Serving::default(),
             disk_fails: false,
             disk_full: false,
             voters: Vec::new(),

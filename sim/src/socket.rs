@@ -59,6 +59,11 @@ impl Wire {
         (pipe.hung_up, pipe.news) = (true, true);
     }
 
+    /// Whether the client has closed, or the way to it is broken.
+    pub fn is_hung_up(&self) -> bool {
+        self.pipe().hung_up
+    }
+
     /// What a poll says that it is ready for: as with sockets, only what is new since it last did.
     pub fn readiness(&self) -> Readiness {
         let mut pipe = self.pipe();

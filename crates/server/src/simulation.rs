@@ -207,6 +207,11 @@ impl Member {
         self.driver.replica().role()
     }
 
+    /// Whether the session is about to go on here or elsewhere, as far as this member knows.
+    pub fn is_moving(&self, session: i64) -> bool {
+        self.driver.replica().is_moving(session)
+    }
+
     /// A look at its engine.
     pub fn status(&mut self) -> Status {
         self.driver.replica_mut().engine().status()

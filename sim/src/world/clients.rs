@@ -47,6 +47,8 @@ impl World {
             life: None,
             to_server_us: at_us,
             to_client_us: at_us,
+            accepted_us: at_us,
+            accepted_at: 0,
             ended: false,
         });
         assert_eq!(self.clients[client].connection(), Some(connection), "connections are counted alike");
@@ -59,7 +61,9 @@ impl World {
             return self.server_closes(connection);
         }
         let life = self.host(member).life;
+        let applied = self.host(member).member.as_ref().map_or(0, |member| member.applied_index());
         let known = &mut self.connections[connection];
+        known.accepted_at = applied;
         known.life = Some(life);
         let wire = known.wire.clone();
         self.host(member).backlog.push((connection, wire));
@@ -127,7 +131,7 @@ impl World {
     }
 
     /// Brings what a member has written on its way.
-    pub(super) fn collect_written(&mut self, id: ServerId) {
+    pub(super) fn collect_written(&mut self, id: ServerId) -> Result<(), Violation> {
         let slow = self.host(id).slow_readers_until_us > self.now_us;
         let slots: Vec<_> = self
             .host(id)
@@ -143,6 +147,7 @@ impl World {
             }
             if wire.is_closed() {
                 self.host(id).slots.remove(&slot);
+                self.judge_closing(id, connection)?;
                 self.server_closes(connection);
             } else if blocked && slow {
                 self.wake_server(id, TRICKLE_US);
@@ -150,6 +155,7 @@ impl World {
                 self.notice(id);
             }
         }
+        Ok(())
     }
 
     /// The server's end of a connection is gone.

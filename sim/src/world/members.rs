@@ -74,12 +74,14 @@ impl World {
             let kind = entry.kind;
             let told = format_args!("member {id}: {index} of term {term} is agreed, {kind:?}, {bytes} bytes");
             self.trace.tell(now_us, told);
+            self.takes_for_agreed(id, index);
             let before = self.agreement.outcomes.len();
             self.agreement.agreed(id, entry, now_us)?;
             for outcome in &self.agreement.outcomes[before..] {
                 self.trace.tell(now_us, format_args!("    {outcome}"));
             }
         }
+        self.look_at_serving(id);
         for (to, frame) in frames {
             self.send(id, to, frame);
         }
@@ -154,27 +156,29 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn serve(&mut self, id: ServerId) {
+    pub(super) fn serve(&mut self, id: ServerId) -> Result<(), Violation> {
         let now_us = self.now_us;
         let host = self.host(id);
         if host.serve_at_us != now_us || host.member.is_none() {
-            return;
+            return Ok(());
         }
         host.serve_at_us = u64::MAX;
         let away_until_us = host.paused_until_us.max(host.busy_until_us);
         if away_until_us > now_us {
-            return self.wake_server(id, away_until_us - now_us);
+            self.wake_server(id, away_until_us - now_us);
+            return Ok(());
         }
         for refused in host.serve(now_us) {
             self.server_closes(refused);
         }
-        self.collect_written(id);
+        self.collect_written(id)?;
         let delay_us = self.cycle_us(id);
         self.wake_driver(id, delay_us);
         if self.host(id).member.as_ref().is_some_and(|member| member.is_busy()) {
             let delay_us = self.random.between(1, 50);
             self.wake_server(id, delay_us);
         }
+        Ok(())
     }
 
     fn send(&mut self, from: ServerId, to: ServerId, frame: Bytes) {
@@ -296,6 +300,7 @@ impl World {
         if let Err(ended) = started {
             return self.process_ended(id, &ended);
         }
+        self.begins_serving(id);
         for other in (1..=self.plan.members).filter(|other| *other != id) {
             for pair in [(id, other), (other, id)] {
                 let delay_us = self.network.delay_us();

@@ -4,6 +4,7 @@
 //! anything, so a run is a function of its plan.
 
 mod clients;
+pub mod closings;
 mod members;
 mod mishaps;
 
@@ -87,6 +88,10 @@ struct Connection {
     life: Option<u64>,
     to_server_us: u64,
     to_client_us: u64,
+    /// When it reached the member.
+    accepted_us: u64,
+    /// The last entry that the member had applied then.
+    accepted_at: u64,
     /// The server's end has gone.
     ended: bool,
 }
@@ -240,7 +245,7 @@ impl World {
     fn happens(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Drive(host) => self.drive(host)?,
-            Event::Serve(host) => self.serve(host),
+            Event::Serve(host) => self.serve(host)?,
             Event::LifeSigns { host, life } => self.give_life_signs(host, life),
             Event::Frame { pair, connection, frame } => self.frame_arrives(pair, connection, frame),
             Event::Link { pair } => self.try_link(pair),

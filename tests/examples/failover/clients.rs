@@ -1,7 +1,7 @@
 //! The clients of a round: one for each server, each writing all the while, and going to another server at once when its connection ends.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -59,6 +59,8 @@ pub(crate) struct Client {
 struct Shared {
     acks: Mutex<Vec<Ack>>,
     lost_session: AtomicBool,
+    /// Connections on which a session was given or taken up.
+    connections: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -81,6 +83,11 @@ impl Client {
     /// Whether its session has not survived.
     pub(crate) fn has_lost_session(&self) -> bool {
         self.shared.lost_session.load(Ordering::Relaxed)
+    }
+
+    /// How many connections it has had so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Closes its session.
@@ -115,6 +122,8 @@ impl Shared {
         if had_session && connected == Connected::New {
             self.lost_session.store(true, Ordering::Relaxed);
         }
-        connected != Connected::Nowhere
+        let is_connected = connected != Connected::Nowhere;
+        self.connections.fetch_add(usize::from(is_connected), Ordering::Relaxed);
+        is_connected
     }
 }

@@ -81,7 +81,9 @@ fn measure(args: &Args) {
         summary.extend(subjects.iter().filter_map(|subject| row(subject, *fault)));
     }
     println!("\nmilliseconds from the fault, median [least–most]");
-    println!("{:<9} {:<9} {:>28} {:>28} {:>28}", "", "", "first write", "the leader's client", "silence");
+    let columns = ["first write", "longest stall", "the leader's client", "silence"];
+    let columns = columns.map(|column| format!("{column:>26}")).join(" ");
+    println!("{:<9} {:<9} {columns} connections closed", "", "");
     summary.iter().for_each(|row| println!("{row}"));
 }
 
@@ -127,8 +129,10 @@ fn print_logs(ensemble: &Ensemble, begun: &[usize]) {
 fn row(subject: &Subject, fault: Fault) -> Option<String> {
     let of = |figure: fn(&Round) -> f64| Some(Spread::of(subject.rounds.iter().map(figure))?.to_string());
     let first = of(|round| round.first_ms)?;
+    let stall = of(|round| round.stall_ms)?;
     let moved = of(|round| round.moved_ms)?;
     let silence = of(|round| round.silence_ms)?;
+    let closed: usize = subject.rounds.iter().map(|round| round.closed).sum();
     let (engine, fault) = (subject.ensemble.engine().name(), fault.name());
-    Some(format!("{engine:<9} {fault:<9} {first:>28} {moved:>28} {silence:>28}"))
+    Some(format!("{engine:<9} {fault:<9} {first:>26} {stall:>26} {moved:>26} {silence:>26} {closed:>18}"))
 }

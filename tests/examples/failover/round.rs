@@ -73,6 +73,10 @@ pub(crate) struct Round {
     pub(crate) first_ms: f64,
     /// The same of the client that was connected to the leader.
     pub(crate) moved_ms: f64,
+    /// The longest time that a client of another server waited for an acknowledgement.
+    pub(crate) stall_ms: f64,
+    /// Connections to other servers that were closed.
+    pub(crate) closed: usize,
     /// The longest time until then in which nobody had a write acknowledged. A leader that hands over may go on for a while.
     pub(crate) silence_ms: f64,
     lost_sessions: usize,
@@ -80,9 +84,12 @@ pub(crate) struct Round {
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Round { leader, first_ms, moved_ms, silence_ms, lost_sessions, .. } = self;
-        write!(f, "first write {first_ms:>8.1} ms, the leader's client {moved_ms:>8.1} ms, ")?;
-        write!(f, "silence {silence_ms:>8.1} ms, leader {leader}")?;
+        let Round { leader, first_ms, stall_ms, moved_ms, silence_ms, closed, lost_sessions, .. } = self;
+        write!(f, "first write {first_ms:>8.1} ms, longest stall {stall_ms:>8.1} ms, ")?;
+        write!(f, "the leader's client {moved_ms:>8.1} ms, silence {silence_ms:>8.1} ms, leader {leader}")?;
+        if *closed > 0 {
+            write!(f, ", {closed} connections closed")?;
+        }
         if *lost_sessions > 0 {
             write!(f, ", {lost_sessions} sessions lost")?;
         }
@@ -127,6 +134,9 @@ fn connect(ensemble: &Ensemble, leader: u8) -> Vec<Client> {
 fn strike(ensemble: &mut Ensemble, fault: Fault, leader: u8, clients: &[Client]) -> Round {
     let before = clients.iter().filter_map(|client| Some(client.acks().last()?.epoch)).max();
     let before = before.expect("every client has written");
+    // The leader's client is the first one.
+    let connections = || clients.iter().skip(1).map(Client::connections).sum::<usize>();
+    let connected = connections();
     let (at, struck) = (SystemTime::now(), Instant::now());
     fault.begin(ensemble, leader);
     // The old leader may acknowledge a write that was sent after the fault, when it is not yet felt.
@@ -134,10 +144,11 @@ fn strike(ensemble: &mut Ensemble, fault: Fault, leader: u8, clients: &[Client])
         let acks = client.acks();
         acks.into_iter().find(|ack| ack.sent >= struck && ack.epoch > before)
     };
-    let (moved, first) = await_that("every client writes again", || {
+    let (moved, first, last) = await_that("every client writes again", || {
         let all: Option<Vec<Ack>> = clients.iter().map(next).collect();
         let (moved, others) = (all.as_ref()?.first()?, all.as_ref()?.iter().skip(1));
-        Some((moved.acked, others.map(|ack| ack.acked).min()?))
+        let others: Vec<Instant> = others.map(|ack| ack.acked).collect();
+        Some((moved.acked, *others.iter().min()?, *others.iter().max()?))
     });
     fault.end(ensemble, leader);
     let since = |acked: Instant| milliseconds(acked - struck);
@@ -146,17 +157,20 @@ fn strike(ensemble: &mut Ensemble, fault: Fault, leader: u8, clients: &[Client])
         at,
         first_ms: since(first),
         moved_ms: since(moved),
-        silence_ms: milliseconds(silence(clients, struck, first)),
+        stall_ms: clients.iter().skip(1).map(|client| stall(client.acks(), struck, last)).fold(0.0, f64::max),
+        closed: connections() - connected,
+        silence_ms: stall(clients.iter().flat_map(Client::acks).collect(), struck, first),
         lost_sessions: clients.iter().filter(|client| client.has_lost_session()).count(),
     }
 }
 
-/// The longest time between two acknowledgements, the later of which came after the fault and no later than the first write.
-fn silence(clients: &[Client], struck: Instant, first: Instant) -> Duration {
-    let mut acked: Vec<Instant> = clients.iter().flat_map(Client::acks).map(|ack| ack.acked).collect();
+/// The longest time between two acknowledgements, the later of which came after the fault and no later than `until`.
+fn stall(acks: Vec<Ack>, struck: Instant, until: Instant) -> f64 {
+    let mut acked: Vec<Instant> = acks.into_iter().map(|ack| ack.acked).collect();
     acked.sort_unstable();
-    let pairs = acked.windows(2).filter(|pair| pair[1] > struck && pair[1] <= first);
-    pairs.map(|pair| pair[1] - pair[0]).max().expect("the first write, and one before it")
+    let pairs = acked.windows(2).filter(|pair| pair[1] > struck && pair[1] <= until);
+    let longest = pairs.map(|pair| pair[1] - pair[0]).max();
+    milliseconds(longest.expect("a write after the fault, and one before it"))
 }
 
 fn milliseconds(duration: Duration) -> f64 {

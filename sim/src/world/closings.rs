@@ -1,0 +1,79 @@
+//! Servers that close connections: whether they have a reason to.
+//!
+//! A client of a server that lives and serves keeps its connection, whoever leads: a server passes on again what an earlier leader has not
+//! done. Only where nobody can know what was done it closes the connection: when it takes up a snapshot, or becomes another member.
+
+use state::command::{MOVE_SESSION, SessionTerms};
+use state::members::ServerId;
+
+use super::World;
+use crate::checkers::Violation;
+
+/// What one member has done to all its clients at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Serving {
+    /// The highest entry it has applied one by one, or started from.
+    reached: u64,
+    /// When it last served nobody, or took up a snapshot, in µs of the run.
+    interrupted_us: u64,
+}
+
+impl World {
+    /// A process has started.
+    pub(super) fn begins_serving(&mut self, id: ServerId) {
+        let now_us = self.now_us;
+        let host = self.host(id);
+        let reached = host.member.as_ref().map_or(0, |member| member.applied_index());
+        host.serving = Serving { reached, interrupted_us: now_us };
+    }
+
+    /// A member took this entry for agreed.
+    pub(super) fn takes_for_agreed(&mut self, id: ServerId, index: u64) {
+        let serving = &mut self.host(id).serving;
+        serving.reached = serving.reached.max(index);
+    }
+
+    /// Looks whether a member serves, and whether it got its state from another one.
+    pub(super) fn look_at_serving(&mut self, id: ServerId) {
+        let now_us = self.now_us;
+        let host = self.host(id);
+        let Some(member) = &host.member else { return };
+        let applied = member.applied_index();
+        if !member.is_serving() || applied > host.serving.reached {
+            host.serving.interrupted_us = now_us;
+        }
+        host.serving.reached = host.serving.reached.max(applied);
+    }
+
+    /// Whether an earlier connection of the client takes the session away from the one that this member accepted at that entry.
+    fn is_taken_elsewhere(&self, session: i64, id: ServerId, accepted_at: u64) -> bool {
+        let later = self.agreement.outcomes.iter().rev().take_while(|outcome| outcome.index > accepted_at);
+        let moves = later.filter(|outcome| (outcome.session, outcome.opcode) == (session, MOVE_SESSION));
+        let homes: Vec<_> = moves.map(|outcome| SessionTerms::read(&outcome.body).map(|t| t.home)).collect();
+        let member = self.hosts[id as usize - 1].member.as_ref();
+        let is_moving = member.is_some_and(|member| member.is_moving(session));
+        is_moving || homes.len() > 1 || homes.iter().any(|home| *home != Ok(id))
+    }
+
+    /// A member has closed a connection.
+    pub(super) fn judge_closing(&mut self, id: ServerId, connection: usize) -> Result<(), Violation> {
+        self.look_at_serving(id);
+        let known = &self.connections[connection];
+        let (client, accepted_us) = (known.client, known.accepted_us);
+        if known.wire.is_hung_up() {
+            return Ok(());
+        }
+        let Some(session) = self.clients[client].relies_on(connection, &self.history) else { return Ok(()) };
+        let is_over = self.agreement.machine().session(session).is_none();
+        let accepted_at = known.accepted_at;
+        if is_over
+            || self.host(id).serving.interrupted_us >= accepted_us
+            || self.is_taken_elsewhere(session, id, accepted_at)
+        {
+            return Ok(());
+        }
+        let evidence =
+            format!("member {id} closed connection {connection} of client {client}, session {session:#x}");
+        Err(Violation::new("a server that lives and serves keeps its clients' connections", evidence))
+    }
+}
