@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use consensus::engine::{RoleChange, Status};
@@ -156,10 +155,8 @@ impl Member {
     /// Frames for other members while the latest cycle takes long; to be asked every `heartbeat_ms`.
     pub fn life_signs(&mut self) -> Vec<(ServerId, Bytes)> {
         let Some(ensemble) = &self.shared.config.ensemble else { return Vec::new() };
-        if !self.life_signs.are_due(self.shared.cycles.load(Relaxed), ensemble) {
-            return Vec::new();
-        }
-        let frames: Vec<Bytes> = self.life_signs.frames(&self.shared).into_iter().map(Bytes::from).collect();
+        let frames = self.life_signs.frames(&self.shared, ensemble);
+        let frames: Vec<Bytes> = frames.into_iter().map(Bytes::from).collect();
         let peers = &self.driver.transport_mut().peers;
         peers.iter().flat_map(|peer| frames.iter().map(|frame| (*peer, frame.clone()))).collect()
     }

@@ -6,13 +6,12 @@
 //! that the client has taken more. When the client can send nothing more either, it is not to blame for its
 //! silence unless all it had to do was to read.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use wire::frame::{self, Split};
 use wire::jute::Reader;
 use wire::opcode::Opcode;
-use wire::record::RequestHeader;
+use wire::record::{ReplyHeader, RequestHeader};
 
 use super::IoThread;
 use super::connection::Phase;
@@ -83,42 +82,52 @@ impl IoThread {
     /// Whether a read waits for its turn behind what is in flight, or for this server to catch up with others.
     pub(super) fn has_to_wait(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
-        if opcode == Opcode::Ping as i32 {
-            return !self.may_overtake(slot);
-        }
         // Who is content with reading asks for no more. Whoever was promised more keeps it on a server that has just lost its leader.
-        let catch_up = !connection.read_only && self.shared.has_to_catch_up(opcode);
+        // A ping asks for nothing that could be old.
+        let catch_up =
+            !connection.read_only && opcode != Opcode::Ping as i32 && self.shared.has_to_catch_up(opcode);
         catch_up || !connection.in_flight.is_empty()
     }
 
     /// Whether a ping is answered though earlier requests of its session are not: its client has waited for
     /// so long that it begins to doubt whether the server lives.
-    fn may_overtake(&self, slot: usize) -> bool {
+    pub(super) fn overtakes(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
-        let Some(oldest) = connection.in_flight.front() else { return true };
-        let waited_ms = self.now_us.saturating_sub(oldest.since_us) as i64 / 1000;
-        waited_ms >= OVERTAKEN_MS.min(i64::from(connection.timeout_ms) / OVERTAKEN_PART)
+        let Some(oldest) = connection.in_flight.front() else { return false };
+        let waited_ms = (self.now_us.saturating_sub(oldest.since_us) / 1000).cast_signed();
+        opcode == Opcode::Ping as i32
+            && waited_ms >= OVERTAKEN_MS.min(i64::from(connection.timeout_ms) / OVERTAKEN_PART)
+    }
+
+    /// Answers a ping before its turn. The reply names no zxid: the client may not have set its watches again
+    /// yet, and must not take what they would tell of for seen.
+    pub(super) fn answer_ping_ahead(&mut self, slot: usize, header: &RequestHeader) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let out = connection.output();
+        let mark = frame::begin(out);
+        ReplyHeader { xid: header.xid, zxid: 0, err: 0 }.encode(out);
+        frame::finish(out, mark);
+        self.count_sent(slot);
+        self.list(slot);
     }
 
     /// Answers the pings among the bytes of a connection that has to wait for the server.
     pub(super) fn answer_waiting_pings(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let is_held = connection.paused && connection.phase == Phase::Open && !connection.is_behind();
-        if !is_held || connection.in_flight.is_empty() || !self.may_overtake(slot) {
+        if !is_held || !self.overtakes(slot, Opcode::Ping as i32) {
             return;
         }
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let input = std::mem::take(&mut connection.input);
         let frame_max = self.shared.config.connection.request_bytes_max as usize;
-        let shared = Arc::clone(&self.shared);
-        let mut held = None;
         let mut kept = Vec::with_capacity(input.len());
         let mut rest = &input[..];
         while let Split::Frame { start, end } = frame::split(rest, frame_max) {
             match RequestHeader::decode(&mut Reader::new(&rest[start..end])) {
                 Ok(header) if header.opcode_raw == Opcode::Ping as i32 => {
                     self.note_request(slot, header.opcode_raw, &[]);
-                    self.local(slot, &header, &[], &shared, &mut held);
+                    self.answer_ping_ahead(slot, &header);
                 }
                 _ => kept.extend_from_slice(&rest[..end]),
             }

@@ -110,6 +110,10 @@ impl IoThread {
             self.turn_away(slot, &header, shared, held);
             return end;
         }
+        if self.overtakes(slot, header.opcode_raw) {
+            self.answer_ping_ahead(slot, &header);
+            return end;
+        }
         match self.way(header.opcode_raw, body) {
             Way::Replicated => self.replicate(slot, &header, body),
             Way::Local => self.local(slot, &header, body, shared, held),
@@ -176,7 +180,7 @@ impl IoThread {
         connection.in_flight.push_back(in_flight);
     }
 
-    pub(super) fn local<'s>(
+    fn local<'s>(
         &mut self,
         slot: usize,
         header: &RequestHeader,

@@ -250,6 +250,8 @@ fn pings_overtake_what_has_waited_for_long() {
     one.sender.send(PING);
     one.turn_after(1);
     assert_eq!(one.backlog(), before + 20, "a header is the whole answer");
+    let output = one.thread.connections[one.slot].output();
+    assert_eq!(output[output.len() - 12..], [0; 12], "its client may be setting its watches again");
 
     one.thread.connections[one.slot].reads_waiting = 1_000;
     [4, PING, 4, PING].into_iter().for_each(|opcode| one.sender.send(opcode));

@@ -31,15 +31,17 @@ pub(crate) struct LifeSigns {
 }
 
 impl LifeSigns {
-    /// Whether to give a sign of life now. To be asked every `Ensemble::heartbeat_ms`, with the number of cycles there were.
-    pub(crate) fn are_due(&mut self, cycles: u64, ensemble: &Ensemble) -> bool {
-        let still_ms = i64::from(self.pulse.missed(cycles)) * i64::from(ensemble.heartbeat_ms);
-        still_ms > 0 && still_ms <= ensemble.leaderless_ms_max()
-    }
-
-    /// What to send when they are due. Who leads is not known to this thread, and nobody else minds.
-    pub(crate) fn frames(&mut self, shared: &Shared) -> Vec<Vec<u8>> {
-        let mut messages = vec![PeerMessage::Alive];
+    /// What to send now. To be asked every `Ensemble::heartbeat_ms`.
+    pub(crate) fn frames(&mut self, shared: &Shared, ensemble: &Ensemble) -> Vec<Vec<u8>> {
+        let still_ms = self.still_ms(shared.cycles.load(Relaxed), ensemble);
+        if still_ms == 0 {
+            return Vec::new();
+        }
+        let mut messages = Vec::new();
+        if is_borne(still_ms, ensemble) {
+            messages.push(PeerMessage::Alive);
+        }
+        // Who leads is not known to this thread, and nobody else minds. Clients are heard here until they are sent away.
         let now_ms = shared.clock.elapsed_ms();
         if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
             messages.push(touch::report(shared, now_ms, shared.hearing.until_ms()));
@@ -53,14 +55,24 @@ impl LifeSigns {
         };
         messages.into_iter().map(frame).collect()
     }
+
+    /// For how long nothing has happened, where there were so many cycles until now.
+    fn still_ms(&mut self, cycles: u64, ensemble: &Ensemble) -> i64 {
+        i64::from(self.pulse.missed(cycles)) * i64::from(ensemble.heartbeat_ms)
+    }
+}
+
+/// Whether a member counts as alive though it has stood still for so long.
+fn is_borne(still_ms: i64, ensemble: &Ensemble) -> bool {
+    still_ms > 0 && still_ms <= ensemble.leaderless_ms_max()
 }
 
 /// Gives signs of life when they are due, until the server stops. Whoever stops it should unpark this thread.
 pub(crate) fn watch(shared: &Shared, ensemble: &Ensemble, links: &SharedLinks) {
     let mut signs = LifeSigns::default();
     while !shared.is_stopping() {
-        if signs.are_due(shared.cycles.load(Relaxed), ensemble) {
-            let frames = signs.frames(shared);
+        let frames = signs.frames(shared, ensemble);
+        if !frames.is_empty() {
             links.lock().send_to_idle(&frames);
         }
         thread::park_timeout(Duration::from_millis(ensemble.heartbeat_ms.into()));
@@ -83,7 +95,7 @@ mod tests {
             listen_on_all_ips: false,
         };
         let mut signs = LifeSigns::default();
-        let due = |signs: &mut LifeSigns, cycles| signs.are_due(cycles, &ensemble);
+        let due = |signs: &mut LifeSigns, cycles| is_borne(signs.still_ms(cycles, &ensemble), &ensemble);
         assert!((1..100).all(|cycles| !due(&mut signs, cycles)), "there are cycles");
         let given = (0..1_000).take_while(|_| due(&mut signs, 99)).count();
         assert_eq!(given as i64, ensemble.leaderless_ms_max() / 30);
