@@ -187,6 +187,7 @@ impl Group {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let mut ready = Ready::default();
         let mut sent = Vec::new();
+        node.replica.go_on(0, &node.machine);
         if node.replica.leads() {
             node.replica.propose();
         }
@@ -260,6 +261,19 @@ impl Group {
             }
         }
         panic!("nobody came to lead");
+    }
+
+    /// Has this member win the next election: nobody hears of a leader for long, then it stands first.
+    fn elect_this(&mut self, id: ServerId) {
+        let ways = std::mem::take(&mut self.closed);
+        self.closed = [1, 2, 3].into_iter().flat_map(|from| [1, 2, 3].map(|to| (from, to))).collect();
+        (0..100).for_each(|_| self.tick());
+        self.closed = ways;
+        self.node(id).replica.engine().campaign();
+        self.turn(id);
+        self.settle();
+        assert_eq!(self.leader(), Some(id), "it stood first");
+        (0..50).for_each(|_| self.tick());
     }
 
     /// Closes or opens both ways between a member and the others. What is on them is lost.

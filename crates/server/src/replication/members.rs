@@ -360,7 +360,7 @@ impl<T: Transport> Driver<T> {
         self.company.led_before = leads;
         self.roster.clear();
         self.ears.clear();
-        self.reconfig.clear();
+        self.reconfig.clear(self.shared.clock.elapsed_ms());
         if !leads {
             // The sessions this leadership was about to end may live on under the next one.
             self.shared.sessions.spare();

@@ -9,7 +9,7 @@
 //! ```
 //! A server that is removed stays as a learner until it is stopped: its clients, of which one may have asked for this, get their answers.
 //! A leader that is to go answers first, if the others are enough even while it still counts, and then hands over; otherwise it hands over
-//! first, and its successor finishes the work. Then the client has lost its connection, and finds the new configuration.
+//! first, and its successor finishes the work, when the client's server has passed the request on to it.
 
 use std::collections::BTreeSet;
 
@@ -40,6 +40,10 @@ const EPOCH_SHIFT: u32 = 32;
 /// A configuration of so many leaderships later is not believed.
 const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
 
+/// A leader that goes on with an aim waits so long, from its beginning, for the client's command to be passed on to it.
+/// Without it the change would be done by the leader's own, and the client's refused as if it had not been done.
+const REQUEST_MS_MAX: i64 = 1_000;
+
 /// Of commands nobody waits for. Clients count from 0 or 1.
 const OWN_CXID: i32 = i32::MIN;
 
@@ -58,6 +62,8 @@ pub(super) struct Reconfig {
     is_removed: bool,
     /// The request whose aim is on its way into the log.
     aiming: Option<(i64, i32)>,
+    /// When leadership changed last, in ms of the server's clock.
+    changed_ms: i64,
     /// Since when too few are there, in ms of the server's clock.
     short_since_ms: Option<i64>,
     /// Since when that is on its way into the log which ends the aim there is.
@@ -86,7 +92,8 @@ impl Reconfig {
     }
 
     /// Leadership has changed.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, now_ms: i64) {
+        self.changed_ms = now_ms;
         (self.aiming, self.short_since_ms, self.ending_since_ms) = (None, None, None);
     }
 }
@@ -310,6 +317,7 @@ impl<T: Transport> Driver<T> {
         match step {
             Step::Change(change) => self.change_members(change),
             Step::Done if look.is_leader_leaving() && !look.is_leader_spare() => self.make_way(look),
+            Step::Done if self.awaits_request(aim, now_ms) => {}
             Step::Done => {
                 self.reconfig.ending_since_ms = Some(now_ms);
                 tracing::info!("the members are as they were asked to be");
@@ -328,6 +336,14 @@ impl<T: Transport> Driver<T> {
             }
             Step::Wait | Step::Blocked => {}
         }
+    }
+
+    /// Whether the command that the aim comes from may still be passed on to this leader.
+    fn awaits_request(&self, aim: &Aim, now_ms: i64) -> bool {
+        let request = (aim.session, aim.cxid);
+        let is_open = || self.shared.machine.read().session(aim.session).is_some();
+        let is_here = || self.replica.waiting_reconfigs().any(|c| (c.session, c.cxid) == request);
+        now_ms - self.reconfig.changed_ms < REQUEST_MS_MAX && is_open() && !is_here()
     }
 
     /// The aim becomes the configuration: by the client's command if it waits here, else by the leader's own. That of a session which has
