@@ -145,6 +145,15 @@ impl Server {
         self.data_dir.clone()
     }
 
+    /// The most memory that the process has had, in bytes.
+    pub fn memory_bytes_max(&self) -> u64 {
+        let child = self.child.as_ref().expect("the server runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
     /// Asks the process to end and waits until it has.
     pub fn stop(&mut self, signal: Signal) -> ExitStatus {
         let mut child = self.child.take().expect("the server runs");

@@ -9,7 +9,7 @@ use replica::Token;
 use state::auth::Identities;
 use state::command::Features;
 use state::machine::Machine;
-use state::read::{Dialect, LargeListing, Reader, WatchRequest};
+use state::read::{Body, Dialect, Piece, Reader, WatchRequest};
 use state::watch::{EventOut, WatchMode, WatchTable};
 use wire::ErrorCode;
 use wire::event::{AddWatchMode, WatcherType};
@@ -19,9 +19,6 @@ use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, Set
 
 use crate::io::watcher;
 use crate::shared::Shared;
-
-/// Directories with at least this many children are listed without the machine.
-const LARGE_CHILDREN: u32 = 1024;
 
 /// Who asks.
 pub(crate) struct Asker<'a> {
@@ -43,28 +40,14 @@ impl Asker<'_> {
     }
 }
 
-/// What remains to be done after [`answer`].
-pub(crate) enum Verdict {
-    /// Nothing: the reply is complete.
-    Answered,
-    /// The reply is there but for the names of a large directory, which are written without the machine.
-    Large(LargeReply),
-    /// The reply is complete, and the connection ends with it.
-    Close,
-}
-
-/// The rest of a reply.
-pub(crate) struct LargeReply {
-    listing: LargeListing,
-    mark: usize,
-}
-
-impl LargeReply {
-    /// Completes the reply at the end of `out`, where [`answer`] began it.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        self.listing.write(out);
-        frame::finish(out, self.mark);
-    }
+/// What [`answer`] has made besides what it has appended.
+pub(crate) struct Answered {
+    /// Where the frame of the reply begins; what is before it are events.
+    pub(crate) reply_at: usize,
+    /// Long parts of the reply, each with the position of the byte before which it belongs.
+    pub(crate) pieces: Vec<(usize, Piece)>,
+    /// Whether the connection ends with the reply.
+    pub(crate) closes: bool,
 }
 
 /// Whether a client of this server may ask for it at all. Others are answered `Unimplemented`, and the connection is closed, as ZooKeeper does.
@@ -89,7 +72,7 @@ pub(crate) fn answer(
     opcode: i32,
     body: &[u8],
     out: &mut Vec<u8>,
-) -> Verdict {
+) -> Answered {
     let request = match Opcode::from_i32(opcode).filter(|op| is_offered(*op, shared.features)) {
         None => Err(ErrorCode::Unimplemented),
         Some(op) => Request::decode(op, body).map_err(|_| ErrorCode::MarshallingError),
@@ -104,23 +87,20 @@ pub(crate) fn answer(
     let header = ReplyHeader { xid, zxid: odd.zxid.unwrap_or(machine.last_zxid()), err: 0 };
     let header_at = out.len();
     header.encode(out);
-    let result = caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out));
-    match result {
-        Ok(None) => {
-            frame::finish(out, mark);
-            Verdict::Answered
-        }
-        Ok(Some(listing)) => Verdict::Large(LargeReply { listing, mark }),
+    let (mut pieces, mut closes) = (Vec::new(), false);
+    match caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out)) {
+        Ok(long) => pieces = long,
         Err(code) => {
             out.truncate(header_at);
             ReplyHeader { err: code as i32, ..header }.encode(out);
             if let Some(body) = odd.refused_body {
                 body.encode(out);
             }
-            frame::finish(out, mark);
-            if code == ErrorCode::Unimplemented { Verdict::Close } else { Verdict::Answered }
+            closes = code == ErrorCode::Unimplemented;
         }
     }
+    frame::finish_around(out, mark, pieces.iter().map(|(_, piece)| piece.len()).sum());
+    Answered { reply_at: mark, pieces, closes }
 }
 
 /// What about ZooKeeper's reply does not follow from what the request did.
@@ -156,7 +136,7 @@ fn decided(
     asker: &Asker<'_>,
     request: &Request<'_>,
     out: &mut Vec<u8>,
-) -> Result<Option<LargeListing>, ErrorCode> {
+) -> Result<Vec<(usize, Piece)>, ErrorCode> {
     match request {
         Request::Ping | Request::SetWatches(_) => {}
         // Whatever this session wrote before is applied by now, and alone there is nobody to be behind.
@@ -170,7 +150,7 @@ fn decided(
         }
         _ => return read(shared, machine, asker, request, out),
     }
-    Ok(None)
+    Ok(Vec::new())
 }
 
 /// Reads, and registers the watch that was asked for while the machine is still held.
@@ -180,20 +160,16 @@ fn read(
     asker: &Asker<'_>,
     request: &Request<'_>,
     out: &mut Vec<u8>,
-) -> Result<Option<LargeListing>, ErrorCode> {
+) -> Result<Vec<(usize, Piece)>, ErrorCode> {
     let mut added = Ok(());
     let mut watch = |wanted: WatchRequest<'_>| {
         added = add(&mut shared.watches.lock(), asker, wanted.path, wanted.part.into());
     };
-    let reader = asker.reader(shared);
-    let large = machine.large_listing(request, &reader, LARGE_CHILDREN, &mut watch);
-    let code = match large {
-        Some(_) => ErrorCode::Ok,
-        None => machine.read(request, &reader, out, &mut watch),
-    };
+    let mut body = Body::new(out, shared.config.connection.reply_bytes_max as usize);
+    let code = machine.read(request, &asker.reader(shared), &mut body, &mut watch);
     // A watch that could not be had would leave the client waiting for ever, so it gets no answer that promises one.
     added?;
-    if code == ErrorCode::Ok { Ok(large) } else { Err(code) }
+    if code == ErrorCode::Ok { Ok(body.finish()) } else { Err(code) }
 }
 
 /// Adds a watch, unless the connection is gone already or there are too many (`ostler.watchesMax`).

@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::Waker;
 use parking_lot::Mutex;
 use replica::Token;
+use state::read::Piece;
 use wire::ErrorCode;
+
+use crate::answer::Answered;
 
 /// One thing for one connection. The `len` bytes of a frame stand in [`Delivery::bytes`] in the order of the notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A finished reply frame; the connection has one request fewer in flight.
+    /// A finished reply; the connection has one request fewer in flight.
     Reply {
-        /// Bytes of the frame.
+        /// Bytes of its frame, and of the events before it. Long parts of it are not counted.
         len: usize,
+        /// Bytes of those events.
+        events: usize,
     },
     /// A watch event frame.
     Event {
@@ -44,6 +49,8 @@ pub enum Note {
 pub struct Delivery {
     /// Whole frames, back to back.
     pub bytes: Vec<u8>,
+    /// Long parts of replies, each with the position in `bytes` of the byte before which it belongs, in this order.
+    pub pieces: Vec<(usize, Piece)>,
     /// To whom and what.
     pub notes: Vec<(Token, Note)>,
 }
@@ -54,6 +61,18 @@ impl Delivery {
         let start = self.bytes.len();
         write(&mut self.bytes);
         self.notes.push((token, note(self.bytes.len() - start)));
+    }
+
+    /// Adds a reply that `write` appends, perhaps with events before it, and perhaps the end of the connection behind it.
+    pub(crate) fn reply(&mut self, token: Token, write: impl FnOnce(&mut Vec<u8>) -> Answered) {
+        let start = self.bytes.len();
+        let mut answered = write(&mut self.bytes);
+        self.pieces.append(&mut answered.pieces);
+        let (len, events) = (self.bytes.len() - start, answered.reply_at - start);
+        self.notes.push((token, Note::Reply { len, events }));
+        if answered.closes {
+            self.notes.push((token, Note::Finish));
+        }
     }
 
     /// Adds a note without a frame.
@@ -70,6 +89,8 @@ impl Delivery {
         if self.is_empty() {
             std::mem::swap(self, other);
         } else {
+            let start = self.bytes.len();
+            self.pieces.extend(other.pieces.drain(..).map(|(at, piece)| (start + at, piece)));
             self.bytes.extend_from_slice(&other.bytes);
             self.notes.append(&mut other.notes);
             other.bytes.clear();

@@ -21,8 +21,8 @@ use state::watch::WatchSummary;
 /// What `/keeper/api_version` says with the extensions on.
 const KEEPER_API_VERSION: u32 = 6;
 
-/// Watched paths that are copied at a time while the table of watches is held.
-const WATCHED_PATHS_AT_ONCE: usize = 1000;
+/// Paths that are copied at a time while the state or the table of watches is held.
+const COPIED_AT_ONCE: usize = 1000;
 
 /// A view of the running server.
 pub struct Report {
@@ -60,6 +60,23 @@ impl Report {
             min: sizes.min_ms(),
             max: sizes.max_ms.load(Relaxed),
         })
+    }
+
+    /// Paths of the ephemeral znodes of a session, sorted.
+    fn ephemerals(&self, session: i64) -> Vec<String> {
+        let (mut paths, mut after) = (Vec::new(), None);
+        loop {
+            // Held for a few paths at a time: whoever writes has to wait for it.
+            let machine = self.shared.machine.read();
+            after = machine.ephemerals_from(session, after, COPIED_AT_ONCE, &mut |path| {
+                paths.push(path.to_owned());
+            });
+            if after.is_none() {
+                break;
+            }
+        }
+        paths.sort_unstable();
+        paths
     }
 
     fn connection(traffic: &Traffic) -> ConnectionFacts {
@@ -183,11 +200,10 @@ impl Source for Report {
     fn sessions(&self) -> Vec<SessionFacts> {
         let to_wall_ms = self.shared.clock.wall_ms() - self.shared.clock.elapsed_ms();
         let buckets = self.shared.sessions.expiries();
-        let machine = self.shared.machine.read();
         let facts = buckets.into_iter().map(|(due_ms, id)| SessionFacts {
             id,
             expires_ms: due_ms + to_wall_ms,
-            ephemerals: machine.ephemeral_paths(id),
+            ephemerals: self.ephemerals(id),
         });
         facts.collect()
     }
@@ -202,10 +218,9 @@ impl Source for Report {
         let mut cursor = Some(0);
         while let Some(from) = cursor {
             // Held for a copy of a few paths at a time: whoever applies a change has to wait for it.
-            cursor =
-                self.shared.watches.lock().pairs_from(from, WATCHED_PATHS_AT_ONCE, &mut |path, watcher| {
-                    piece.push((path.to_owned(), Token(watcher.0)));
-                });
+            cursor = self.shared.watches.lock().pairs_from(from, COPIED_AT_ONCE, &mut |path, watcher| {
+                piece.push((path.to_owned(), Token(watcher.0)));
+            });
             for (path, token) in piece.drain(..) {
                 if let Some(traffic) = self.shared.connections.get(token) {
                     pairs.push((path, traffic.session.load(Relaxed)));

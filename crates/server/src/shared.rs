@@ -72,6 +72,10 @@ pub struct Counts {
     pub connections_dropped: AtomicU64,
     /// Bytes of the large requests in flight.
     pub large_request_bytes: AtomicU64,
+    /// Bytes of memory of the replies and events that clients have not read.
+    pub output_bytes: AtomicU64,
+    /// Connections that have any of them.
+    pub output_holders: AtomicU64,
     /// Requests refused at `largeRequestMaxBytes`.
     pub large_requests_rejected: AtomicU64,
     /// Times a connection had to pause at a bound on what is outstanding.

@@ -3,6 +3,7 @@
 //! When a session was last heard of, and on which connection it lives, is known to servers only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
@@ -93,6 +94,13 @@ impl Sessions {
 
     pub(crate) fn ephemerals(&self, id: i64) -> impl Iterator<Item = NodeId> {
         self.entries.get(&id).into_iter().flat_map(|entry| entry.ephemerals.iter().copied())
+    }
+
+    /// Those with a larger id than `after`.
+    pub(crate) fn ephemerals_after(&self, id: i64, after: Option<NodeId>) -> impl Iterator<Item = NodeId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let entry = self.entries.get(&id).into_iter();
+        entry.flat_map(move |entry| entry.ephemerals.range((from, Bound::Unbounded)).copied())
     }
 
     /// Gives a node to a session; false when there is no such session.

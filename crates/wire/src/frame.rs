@@ -52,7 +52,16 @@ pub fn begin(out: &mut Vec<u8>) -> usize {
 /// If `mark` is not from [`begin`] on the same buffer, or the payload has 2^31 bytes or more.
 #[inline]
 pub fn finish(out: &mut [u8], mark: usize) {
+    finish_around(out, mark, 0);
+}
+
+/// [`finish`] for a payload of which `elsewhere` bytes are not in `out`.
+///
+/// # Panics
+/// As [`finish`].
+#[inline]
+pub fn finish_around(out: &mut [u8], mark: usize, elsewhere: usize) {
     let payload = mark + LENGTH_BYTES;
-    let length = i32::try_from(out.len() - payload).expect("a frame is below 2^31 bytes");
+    let length = i32::try_from(out.len() - payload + elsewhere).expect("a frame is below 2^31 bytes");
     out[mark..payload].copy_from_slice(&length.to_be_bytes());
 }

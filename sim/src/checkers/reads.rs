@@ -150,7 +150,7 @@ fn expected(machine: &Machine, call: &Call, features: Features) -> Option<(i32, 
         // No simulated client asks for it.
         request_bytes_max: 0,
     };
-    let code = machine.read(&request, &reader, &mut body, &mut |_| {});
+    let code = machine.read_whole(&request, &reader, &mut body, &mut |_| {});
     if code != ErrorCode::Ok {
         body.clear();
     }

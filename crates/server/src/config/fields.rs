@@ -11,7 +11,7 @@ use super::loader::{CommandLine, Outside};
 use super::settings::Settings;
 use super::{
     Admin, Config, ConfigError, Connection, ConnectionThrottle, Containers, Listen, Requests, SERVER_ID_MAX,
-    ServerId, Session, SessionPasswords, Storage, WordList, limits, properties,
+    ServerId, Session, SessionPasswords, Storage, WordList, limits, memory, properties,
 };
 
 /// Reads all settings, one part of [`Config`] after the other.
@@ -241,6 +241,16 @@ impl Loader<'_> {
         let (count_max, per_address_max) =
             (count("maxCnxns", 0), count("maxClientCnxns", limits::CONNECTIONS_PER_ADDRESS_MAX));
         let bytes = 1..=1u64 << 50;
+        let request_bytes_max =
+            s.number("jute.maxbuffer", 1024..=i32::MAX as u32, "bytes").unwrap_or(limits::REQUEST_BYTES_MAX);
+        let by_memory = memory::memory_bytes(self.outside).map_or(0, |bytes| bytes / 4);
+        let total_output_bytes_max = s
+            .number("ostler.outputBytesMax", bytes.clone(), "bytes")
+            .unwrap_or(limits::OUTPUT_BYTES_MAX.max(by_memory).max(2 * u64::from(request_bytes_max)));
+        let reply_bytes_max =
+            s.number("ostler.replyBytesMax", limits::REPLY_BYTES_MAX_MIN..=2_000_000_000, "bytes").unwrap_or(
+                limits::REPLY_BYTES_MAX.min(u32::try_from(total_output_bytes_max).unwrap_or(u32::MAX)),
+            );
         Connection {
             count_max,
             per_address_max,
@@ -260,9 +270,9 @@ impl Loader<'_> {
                 .number("ostler.outputBytesPerConnectionMax", bytes.clone(), "bytes")
                 .unwrap_or(limits::OUTPUT_BYTES_PER_CONNECTION_MAX),
             output_pause_bytes: limits::OUTPUT_PAUSE_BYTES,
-            request_bytes_max: s
-                .number("jute.maxbuffer", 1024..=i32::MAX as u32, "bytes")
-                .unwrap_or(limits::REQUEST_BYTES_MAX),
+            total_output_bytes_max,
+            reply_bytes_max,
+            request_bytes_max,
             large_request_bytes_min: s
                 .number("largeRequestThreshold", -1..=i32::MAX, "bytes, -1 = none")
                 .and_then(positive),
@@ -400,6 +410,7 @@ impl Loader<'_> {
         for (key, limit) in [
             ("ostler.outstandingBytesMax", connection.outstanding_bytes_max),
             ("ostler.outputBytesPerConnectionMax", connection.output_bytes_max),
+            ("ostler.outputBytesMax", connection.total_output_bytes_max),
         ] {
             if limit < request {
                 let key = if s.is_set(key) { key } else { "jute.maxbuffer" };
@@ -408,6 +419,13 @@ impl Loader<'_> {
                     format!("one request (jute.maxbuffer, {request} bytes) must fit into {limit} bytes"),
                 );
             }
+        }
+        let readable = connection.request_bytes_max.saturating_add(limits::REPLY_OVERHEAD_BYTES);
+        if connection.reply_bytes_max < readable {
+            let key =
+                if s.is_set("ostler.replyBytesMax") { "ostler.replyBytesMax" } else { "jute.maxbuffer" };
+            let reply = connection.reply_bytes_max;
+            s.refuse(key, format!("what one request writes (jute.maxbuffer, {request} bytes) must fit into a reply ({reply} bytes)"));
         }
         if storage.segment_bytes < 2 * request {
             let key = if s.is_set("preAllocSize") { "preAllocSize" } else { "jute.maxbuffer" };

@@ -27,6 +27,15 @@ pub const OUTSTANDING_BYTES_MAX: u64 = 256 << 20;
 pub const OUTPUT_BYTES_PER_CONNECTION_MAX: u64 = 64 << 20;
 /// Bytes of replies and events that wait for one slow reader; above it its requests have to wait.
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+/// Bytes of replies and events that wait for all slow readers together, where the memory is not known; otherwise a quarter of it. Never
+/// less by default.
+pub const OUTPUT_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of one reply: a directory of ten million long names has a third of it, and no client can be told of 2^31.
+pub const REPLY_BYTES_MAX: u32 = (1 << 30) + (1 << 20);
+/// Nobody means less: all clients list directories.
+pub const REPLY_BYTES_MAX_MIN: u32 = 1 << 20;
+/// What a reply has besides the data of one znode: header, `Stat`.
+pub const REPLY_OVERHEAD_BYTES: u32 = 1 << 10;
 /// ZooKeeper (`jute.maxbuffer`): bytes of one request.
 pub const REQUEST_BYTES_MAX: u32 = 0xf_ffff;
 /// ZooKeeper: bytes of all large requests in flight.
@@ -81,6 +90,9 @@ const _: () = assert!(REQUEST_BYTES_MAX as u64 <= OUTSTANDING_BYTES_MAX, "one re
 const _: () =
     assert!(REQUEST_BYTES_MAX as u64 <= OUTPUT_BYTES_PER_CONNECTION_MAX, "what was written can be read");
 const _: () = assert!(REQUEST_BYTES_MAX as u64 <= LARGE_REQUESTS_BYTES_MAX);
+const _: () = assert!(OUTPUT_BYTES_PER_CONNECTION_MAX <= OUTPUT_BYTES_MAX);
+const _: () =
+    assert!(REQUEST_BYTES_MAX + REPLY_OVERHEAD_BYTES <= REPLY_BYTES_MAX && REPLY_BYTES_MAX < 1 << 31);
 const _: () = assert!(2 * REQUEST_BYTES_MAX as u64 <= LOG_SEGMENT_BYTES_MIN, "a record must fit a segment");
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN <= LOG_SEGMENT_BYTES);
 const _: () = assert!(LOG_SEGMENT_BYTES < SNAPSHOT_LOG_BYTES);

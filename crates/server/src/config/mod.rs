@@ -10,6 +10,7 @@ mod fields;
 pub mod keys;
 pub mod limits;
 mod loader;
+mod memory;
 mod problem;
 mod properties;
 mod settings;
@@ -130,6 +131,10 @@ pub struct Connection {
     pub output_bytes_max: u64,
     /// Bytes waiting for a slow reader, above which no more of its requests are served; fixed.
     pub output_pause_bytes: usize,
+    /// `ostler.outputBytesMax`: bytes waiting for all slow readers together, above which those with the largest share are disconnected.
+    pub total_output_bytes_max: u64,
+    /// `ostler.replyBytesMax`: bytes of one reply; a read that would have a longer one is refused.
+    pub reply_bytes_max: u32,
     /// `jute.maxbuffer`: bytes of one request; a longer frame closes the connection.
     pub request_bytes_max: u32,
     /// `largeRequestThreshold`: a request of more bytes counts as large; `None` = none does.

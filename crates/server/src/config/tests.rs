@@ -206,6 +206,8 @@ fn every_key_reaches_its_field() {
         ("ostler.sessionsMax=4", |c| c.session.count_max == 4),
         ("ostler.watchesMax=4", |c| c.requests.watches_max == 4),
         ("ostler.outstandingBytesMax=2000000", |c| c.connection.outstanding_bytes_max == 2_000_000),
+        ("ostler.outputBytesMax=4000000", |c| c.connection.total_output_bytes_max == 4_000_000),
+        ("ostler.replyBytesMax=5000000", |c| c.connection.reply_bytes_max == 5_000_000),
         ("ostler.outputBytesPerConnectionMax=3000000", |c| c.connection.output_bytes_max == 3_000_000),
         ("server.7=localhost:2888:3888", |c| c.server_id == 7),
     ];

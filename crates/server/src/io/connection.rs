@@ -7,14 +7,13 @@ use std::sync::atomic::AtomicI64;
 
 use replica::Token;
 use state::auth::Identities;
-use state::read::Dialect;
+use state::read::{Dialect, Piece};
 
+use super::count::Queued;
+use super::output::{Flushed, Output};
 use super::socket::Socket;
 use crate::connections::Traffic;
 use crate::progress::Progress;
-
-/// Reads of one connection that may wait behind its writes; the next ones are not looked at until those are answered.
-const READS_WAITING_MAX: usize = 64;
 
 /// Bytes read ahead from a connection whose requests have to wait, to hear that its client lives.
 const READ_AHEAD_BYTES: usize = 16 << 10;
@@ -47,6 +46,8 @@ pub(super) struct InFlight {
     pub(super) large_bytes: u64,
     /// Its xid if it was not handed over but turned away, and is only to be told so in its turn.
     pub(super) turned_away: Option<i32>,
+    /// The server's own, whose reply the client is not told.
+    pub(super) is_own: bool,
 }
 
 /// One client.
@@ -72,16 +73,18 @@ pub(super) struct Connection {
     pub(super) dialect: Dialect,
     /// The requests that are not answered, oldest first. Invariant: the first one was handed over, not turned away.
     pub(super) in_flight: VecDeque<InFlight>,
-    /// Reads handed over since the last time nothing was in flight. Each may have a long reply, and they are all made at once when the
-    /// write before them is applied, so their number is bounded.
+    /// Places of the reads handed over since the last time nothing was in flight: all of them are answered at once when the write before
+    /// them is applied.
     pub(super) reads_waiting: usize,
+    /// Its next request waits until nothing is in flight.
+    pub(super) waits_alone: bool,
+    /// Its next request has waited for the moment at which it may be answered.
+    pub(super) is_caught_up: bool,
     /// Bytes read and not yet understood. Empty most of the time: whole frames are served from the thread's own buffer.
     pub(super) input: Vec<u8>,
-    output: Vec<u8>,
-    /// Bytes of `output` the socket has taken.
-    written: usize,
-    /// Bytes of the longest reply queued since `output` was last empty.
-    longest_reply: usize,
+    pub(super) output: Output,
+    /// Bytes of memory of the output as they are counted for all connections.
+    pub(super) counted_output_bytes: usize,
     /// Output beyond which no more requests are served until the client takes some of it.
     pause_bytes: usize,
     /// Requests are not read for now, though there may be some.
@@ -127,10 +130,11 @@ impl Connection {
             dialect: Dialect::default(),
             in_flight: VecDeque::new(),
             reads_waiting: 0,
+            waits_alone: false,
+            is_caught_up: false,
             input: Vec::new(),
-            output: Vec::new(),
-            written: 0,
-            longest_reply: 0,
+            output: Output::default(),
+            counted_output_bytes: 0,
             pause_bytes,
             paused: false,
             held_since_us: None,
@@ -146,28 +150,36 @@ impl Connection {
 
     /// Where replies and events are appended, in the order the client must see them.
     pub(super) fn output(&mut self) -> &mut Vec<u8> {
-        &mut self.output
+        self.output.end()
+    }
+
+    /// Queues what was appended to the output from `start` on, with the frame of a reply at `reply_at` and the long parts of it.
+    pub(super) fn queue(
+        &mut self,
+        opcode: i32,
+        start: usize,
+        reply_at: usize,
+        pieces: Vec<(usize, Piece)>,
+    ) -> Queued {
+        let out = self.output.end();
+        let short = out.len() - start;
+        let long: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
+        let held: usize = pieces.iter().map(|(_, piece)| piece.held_bytes()).sum();
+        let reply = Queued::new(opcode, &out[reply_at..], short + long);
+        self.output.queued_reply(short + held);
+        self.output.splice(pieces);
+        reply
     }
 
     /// Bytes queued and not taken by the socket.
     pub(super) fn backlog(&self) -> usize {
-        self.output.len() - self.written
-    }
-
-    /// Notes that a reply of so many bytes was queued.
-    pub(super) fn queued_reply(&mut self, bytes: usize) {
-        self.longest_reply = self.longest_reply.max(bytes);
+        self.output.backlog()
     }
 
     /// Whether the client left more unread than it may. One reply does not count, however long: its length was asked for, and a client
     /// that reads it as fast as it can must be able to get it.
-    pub(super) fn is_over(&self, backlog_bytes_max: u64) -> bool {
-        self.backlog().saturating_sub(self.longest_reply) as u64 > backlog_bytes_max
-    }
-
-    /// Whether as many reads wait behind writes as may.
-    pub(super) fn has_reads_enough(&self) -> bool {
-        self.reads_waiting >= READS_WAITING_MAX && !self.in_flight.is_empty()
+    pub(super) fn is_over(&self, held_bytes_max: u64) -> bool {
+        self.output.held_bytes_beside_one_reply() as u64 > held_bytes_max
     }
 
     /// Whether the client has to read before more of its requests are served.
@@ -201,36 +213,11 @@ impl Connection {
         }
     }
 
-    /// Offers everything queued to the socket, in one call unless it takes only part.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        while self.written < self.output.len() {
-            match self.stream.write(&self.output[self.written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => self.written += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    self.compact();
-                    return Ok(());
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        self.blocked = false;
-        self.written = 0;
-        self.longest_reply = 0;
-        self.output.clear();
-        self.output.shrink_to(IDLE_BUFFER_BYTES);
-        Ok(())
-    }
-
-    /// Drops what the socket has taken once it is the larger part, so that a client that never quite catches up costs its backlog,
-    /// not its history.
-    fn compact(&mut self) {
-        if self.written > self.output.len() / 2 {
-            self.output.drain(..self.written);
-            self.written = 0;
-        }
+    /// Offers what is queued to the socket.
+    pub(super) fn flush(&mut self) -> io::Result<Flushed> {
+        let flushed = self.output.flush(&mut *self.stream)?;
+        self.blocked = flushed == Flushed::Blocked;
+        Ok(flushed)
     }
 
     /// Keeps the bytes from `consumed` on for later, where `whole` is what `input` and a read gave together.

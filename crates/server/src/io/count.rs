@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use wire::frame::{self, Split};
+use wire::frame;
 use wire::jute::Reader;
 use wire::record::ReplyHeader;
 
@@ -17,17 +17,11 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    /// The reply to that opcode which ends these frames; the answer to setWatches has events before it.
-    pub(super) fn new(opcode: i32, frames: &[u8]) -> Queued {
-        let mut last = frames;
-        let header = loop {
-            let Split::Frame { start, end } = frame::split(last, usize::MAX) else { break None };
-            if end == last.len() {
-                break ReplyHeader::decode(&mut Reader::new(&last[start..])).ok();
-            }
-            last = &last[end..];
-        };
-        Queued { opcode, header, bytes: frames.len() }
+    /// The reply to that opcode, in a frame that begins like this. All that was queued with it has so many bytes: the frame, long
+    /// parts of it which are elsewhere, and the events before it.
+    pub(super) fn new(opcode: i32, frame: &[u8], bytes: usize) -> Queued {
+        let payload = frame.get(frame::LENGTH_BYTES..).unwrap_or_default();
+        Queued { opcode, header: ReplyHeader::decode(&mut Reader::new(payload)).ok(), bytes }
     }
 
     /// What it tells as its zxid.
@@ -52,7 +46,6 @@ impl IoThread {
         counts.latency.add(latency_us / 1000, 1);
         counts.response_bytes.add(reply.bytes as u64, 1);
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.queued_reply(reply.bytes);
             let traffic = &connection.traffic;
             if let Some(header) = &reply.header {
                 traffic.answered(reply.opcode, header, self.now_ms);
@@ -60,27 +53,5 @@ impl IoThread {
             traffic.latency.add(latency_us / 1000, 1);
             traffic.outstanding.store(connection.in_flight.len() as u64, Relaxed);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(xid: i32, zxid: i64, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mark = frame::begin(&mut out);
-        ReplyHeader { xid, zxid, err: 0 }.encode(&mut out);
-        out.extend_from_slice(body);
-        frame::finish(&mut out, mark);
-        out
-    }
-
-    #[test]
-    fn the_reply_is_behind_the_events() {
-        let frames = [frame(-1, -1, b"an event"), frame(-1, -1, b""), frame(-8, 77, b"x")].concat();
-        let queued = Queued::new(101, &frames);
-        assert_eq!(queued.header, Some(ReplyHeader { xid: -8, zxid: 77, err: 0 }));
-        assert_eq!(queued.bytes, frames.len());
     }
 }

@@ -136,6 +136,7 @@ impl IoThread {
             since_us: self.now_us,
             large_bytes: 0,
             turned_away: None,
+            is_own: false,
         });
         self.submitted += 1;
         Some(connection)

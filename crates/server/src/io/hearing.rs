@@ -84,8 +84,8 @@ impl IoThread {
         let Some(connection) = self.connections.get(slot) else { return false };
         // Who is content with reading asks for no more. Whoever was promised more keeps it on a server that has just lost its leader.
         // A ping asks for nothing that could be old.
-        let catch_up =
-            !connection.read_only && opcode != Opcode::Ping as i32 && self.shared.has_to_catch_up(opcode);
+        let is_exempt = connection.read_only || connection.is_caught_up || opcode == Opcode::Ping as i32;
+        let catch_up = !is_exempt && self.shared.has_to_catch_up(opcode);
         catch_up || !connection.in_flight.is_empty()
     }
 

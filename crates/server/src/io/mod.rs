@@ -8,12 +8,15 @@
 //! read, and takes its deliveries after it got hold of it: whatever change it can then see, the events for it are already queued.
 
 mod accept;
+mod alone;
 mod connection;
 mod count;
 mod handshake;
 mod hearing;
 mod housekeeping;
 mod lone;
+mod memory;
+mod output;
 mod read_only;
 mod relay;
 mod request;
@@ -37,10 +40,11 @@ use mio::event::Event;
 use mio::net::TcpListener;
 use replica::{Submission, Token};
 use slab::Slab;
+use state::read::Piece;
 
 use self::connection::{Connection, Phase};
-use self::count::Queued;
 use self::lone::Lone;
+use self::output::Flushed;
 use crate::connections::Traffic;
 use crate::hearing::Round;
 use crate::inbox::Errand;
@@ -155,7 +159,8 @@ impl IoThread {
     /// Whether a turn would do something though nothing is new.
     pub(crate) fn is_busy(&self) -> bool {
         let mailbox = &self.shared.mailboxes[self.number];
-        !self.resumed.is_empty() || mailbox.is_full() || mailbox.is_asked_to_look()
+        let has_work = !self.resumed.is_empty() || !self.listed.is_empty();
+        has_work || mailbox.is_full() || mailbox.is_asked_to_look()
     }
 
     fn finish_turn(&mut self) {
@@ -308,22 +313,27 @@ impl IoThread {
             self.admit(stream);
         }
         let mut at = 0;
+        let mut pieces = delivery.pieces.drain(..).peekable();
         for (token, note) in delivery.notes.drain(..) {
             let len = match note {
-                Note::Reply { len } | Note::Event { len } => len,
+                Note::Reply { len, .. } | Note::Event { len } => len,
                 _ => 0,
             };
             let frame = &delivery.bytes[at..at + len];
+            // They belong into the frame or behind it, and never before its length.
+            let own = std::iter::from_fn(|| pieces.next_if(|(position, _)| *position <= at + len));
+            let own = own.map(|(position, piece)| (position - at, piece)).collect();
             at += len;
-            self.deliver(token, note, frame);
+            self.deliver(token, note, frame, own);
         }
+        drop(pieces);
         delivery.bytes.clear();
         delivery.bytes.shrink_to(4 * READ_BYTES);
         self.delivery = delivery;
         self.accepted = accepted;
     }
 
-    fn deliver(&mut self, token: Token, note: Note, frame: &[u8]) {
+    fn deliver(&mut self, token: Token, note: Note, frame: &[u8], pieces: Vec<(usize, Piece)>) {
         if let Note::Reply { .. } | Note::SessionOpened { .. } | Note::SessionRefused { .. } = note {
             self.shared.inbox.answered(1);
         }
@@ -335,8 +345,7 @@ impl IoThread {
             return;
         };
         match note {
-            Note::Reply { .. } => {
-                connection.output().extend_from_slice(frame);
+            Note::Reply { events, .. } => {
                 let answered = connection.in_flight.pop_front();
                 let (opcode, since_us) =
                     answered.map_or((0, self.now_us), |request| (request.opcode, request.since_us));
@@ -348,9 +357,16 @@ impl IoThread {
                 if connection.in_flight.is_empty() {
                     connection.reads_waiting = 0;
                 }
+                if answered.is_some_and(|request| request.is_own) {
+                    connection.is_caught_up = true;
+                    return self.may_resume(slot);
+                }
+                let start = connection.output().len();
+                connection.output().extend_from_slice(frame);
+                let pieces = pieces.into_iter().map(|(at, piece)| (start + at, piece)).collect();
+                let reply = connection.queue(opcode, start, start + events, pieces);
                 let latency_us = self.now_us.saturating_sub(since_us);
                 self.shared.threads[self.number].update_latency.record(latency_us);
-                let reply = Queued::new(opcode, frame);
                 self.count_reply(slot, &reply, latency_us);
                 self.tell_turned_away(slot, reply.zxid());
                 self.may_resume(slot);
@@ -423,7 +439,8 @@ impl IoThread {
     fn must_pause(&self, slot: usize) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
         connection.is_behind()
-            || connection.has_reads_enough()
+            || self.has_to_read_first(connection.backlog())
+            || (connection.waits_alone && !connection.in_flight.is_empty())
             || (!connection.in_flight.is_empty() && self.shared.is_throttled())
     }
 
@@ -437,11 +454,13 @@ impl IoThread {
 
     /// Writes each connection that has something, once; closes those that are done.
     fn write(&mut self) {
+        let mut unfinished = Vec::new();
         while let Some(slot) = self.listed.pop() {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             connection.listed = false;
             let backlog = connection.backlog();
-            let failed = connection.phase != Phase::Closed && connection.flush().is_err();
+            let flushed =
+                if connection.phase == Phase::Closed { Ok(Flushed::All) } else { connection.flush() };
             let taken = backlog - connection.backlog();
             if let Some(leaving) = &mut connection.leaving {
                 leaving.add(taken as u64);
@@ -450,6 +469,7 @@ impl IoThread {
             let drained = connection.backlog() == 0;
             let done = connection.phase == Phase::Closing && drained && connection.in_flight.is_empty();
             let slow = connection.is_over(self.shared.config.connection.output_bytes_max);
+            let failed = flushed.is_err();
             if failed || done || slow || connection.phase == Phase::Closed {
                 if slow {
                     tracing::warn!(
@@ -459,11 +479,20 @@ impl IoThread {
                     );
                 }
                 self.close(slot);
-            } else if drained && connection.paused {
+                continue;
+            }
+            if drained && connection.paused {
                 // Served at the next wake-up, behind everybody else.
                 self.resumed.push(slot);
             }
+            let held_bytes = connection.output.held_bytes();
+            self.count_output(slot, held_bytes);
+            if let Ok(Flushed::More) = flushed {
+                unfinished.push(slot);
+            }
         }
+        unfinished.into_iter().for_each(|slot| self.list(slot));
+        self.free_output();
     }
 
     /// Ends a connection. Its session lives on, unless it was closed.
@@ -472,6 +501,7 @@ impl IoThread {
         connection.stream.close(self.poll.registry());
         let large_bytes = connection.in_flight.iter().map(|request| request.large_bytes).sum();
         self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
+        memory::recount(&self.shared, connection.counted_output_bytes, 0);
         self.shared.watches.lock().drop_watcher(request::watcher(connection.token));
         self.shared.connections.left(connection.token);
         if connection.session != 0 {
@@ -491,7 +521,7 @@ impl IoThread {
         self.look_at_the_clock();
         self.collect();
         for (_, connection) in &mut self.connections {
-            let _ = connection.flush();
+            while let Ok(Flushed::More) = connection.flush() {}
             connection.stream.close(self.poll.registry());
         }
     }

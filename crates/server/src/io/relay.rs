@@ -150,7 +150,8 @@ impl IoThread {
     /// Waits for sockets that have something, or for somebody who wants something of this thread.
     fn wait(&mut self, events: &mut Events, asked: bool) -> io::Result<()> {
         let mailbox = &self.shared.mailboxes[self.number];
-        let may_sleep = !asked && self.resumed.is_empty() && mailbox.fall_asleep();
+        let is_idle = !asked && self.resumed.is_empty() && self.listed.is_empty();
+        let may_sleep = is_idle && mailbox.fall_asleep();
         let patience = if may_sleep { HOUSEKEEPING } else { Duration::ZERO };
         let polled = self.poll.poll(events, Some(patience));
         mailbox.awake();

@@ -15,9 +15,9 @@ use wire::opcode::Opcode;
 use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
 
 use super::IoThread;
+use super::alone;
 use super::connection::{InFlight, Phase};
-use super::count::Queued;
-use crate::answer::{self, Asker, Verdict};
+use crate::answer::{self, Asker};
 use crate::auth::{self, Authenticated};
 use crate::connections::Traffic;
 use crate::shared::Shared;
@@ -101,6 +101,9 @@ impl IoThread {
             return 0;
         };
         let body = input.rest();
+        if self.waits_alone(slot, &header, body) {
+            return 0;
+        }
         self.note_request(slot, header.opcode_raw, body);
         let read_only = self.connections.get(slot).is_some_and(|c| c.read_only);
         if read_only && self.refuse_read_only(slot, &header) {
@@ -108,6 +111,7 @@ impl IoThread {
         }
         if self.has_waited_too_long(slot, header.opcode_raw) {
             self.turn_away(slot, &header, shared, held);
+            self.caught_up(slot, false);
             return end;
         }
         if self.overtakes(slot, header.opcode_raw) {
@@ -119,6 +123,7 @@ impl IoThread {
             Way::Local => self.local(slot, &header, body, shared, held),
             Way::Auth => self.authenticate(slot, &header, body),
         }
+        self.caught_up(slot, false);
         end
     }
 
@@ -159,10 +164,10 @@ impl IoThread {
     }
 
     /// A request on its way to the replication thread.
-    fn depart(&self, opcode: i32, body: &[u8]) -> InFlight {
+    pub(super) fn depart(&self, opcode: i32, body: &[u8]) -> InFlight {
         let large_bytes = self.large_bytes(RequestHeader::ENCODED_LEN + body.len());
         self.shared.counts.large_request_bytes.fetch_add(large_bytes, Relaxed);
-        InFlight { opcode, since_us: self.now_us, large_bytes, turned_away: None }
+        InFlight { opcode, since_us: self.now_us, large_bytes, turned_away: None, is_own: false }
     }
 
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
@@ -208,7 +213,7 @@ impl IoThread {
             self.submission.local(token, session, request);
             self.submitted += 1;
             connection.in_flight.push_back(in_flight);
-            connection.reads_waiting += 1;
+            connection.reads_waiting += alone::places(header.opcode_raw, body).unwrap_or(alone::PLACES);
             return;
         }
         let Some(connection) = self.connections.get_mut(slot) else { return };
@@ -219,19 +224,13 @@ impl IoThread {
             identities: &identities,
             dialect: connection.dialect,
         };
-        let before = connection.output().len();
-        let verdict =
-            answer::answer(shared, machine, &asker, header.xid, header.opcode_raw, body, connection.output());
-        match verdict {
-            Verdict::Answered => {}
-            Verdict::Large(listing) => {
-                // Copying a million names is done without the machine, so that nobody waits for it.
-                *held = None;
-                listing.write(connection.output());
-            }
-            Verdict::Close => connection.phase = Phase::Closing,
+        let out = connection.output();
+        let before = out.len();
+        let answered = answer::answer(shared, machine, &asker, header.xid, header.opcode_raw, body, out);
+        let reply = connection.queue(header.opcode_raw, before, answered.reply_at, answered.pieces);
+        if answered.closes {
+            connection.phase = Phase::Closing;
         }
-        let reply = Queued::new(header.opcode_raw, &connection.output()[before..]);
         let latency_us = self.shared.clock.elapsed_us().saturating_sub(self.now_us);
         self.shared.threads[self.number].read_latency.record(latency_us);
         self.count_reply(slot, &reply, latency_us);

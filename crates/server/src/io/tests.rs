@@ -166,6 +166,8 @@ impl One {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let slot = thread.take_on(Box::new(sender.clone()), address).expect("a slot");
         thread.connections[slot].timeout_ms = 10_000;
+        thread.connections[slot].phase = Phase::Opening;
+        shared.sessions.set_owner(7, Some(thread.connections[slot].token));
         thread.opened(slot, 7);
         thread.turn(&[]);
         One { time, shared, thread, slot, sender }
@@ -180,7 +182,7 @@ impl One {
     /// A request of the client is not answered.
     fn in_flight(&mut self) {
         let since_us = self.shared.clock.elapsed_us();
-        let request = InFlight { opcode: 5, since_us, large_bytes: 0, turned_away: None };
+        let request = InFlight { opcode: 5, since_us, large_bytes: 0, turned_away: None, is_own: false };
         self.thread.connections[self.slot].in_flight.push_back(request);
     }
 

@@ -16,7 +16,6 @@ use wire::record::{ReplyHeader, RequestHeader};
 
 use super::IoThread;
 use super::connection::InFlight;
-use super::count::Queued;
 use crate::answer;
 use crate::shared::Shared;
 
@@ -26,7 +25,7 @@ impl IoThread {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.paused = true;
         // The time in which the client itself has to read first is not the throttle's.
-        let is_held = !connection.is_behind() && !connection.has_reads_enough();
+        let is_held = !connection.is_behind() && !connection.waits_alone;
         connection.held_since_us = is_held.then(|| connection.held_since_us.unwrap_or(self.now_us));
         self.shared.counts.throttle_waits.fetch_add(1, Relaxed);
     }
@@ -68,6 +67,7 @@ impl IoThread {
             since_us: self.now_us,
             large_bytes: 0,
             turned_away: Some(header.xid),
+            is_own: false,
         };
         connection.in_flight.push_back(request);
         if connection.in_flight.len() == 1 {
@@ -90,7 +90,7 @@ impl IoThread {
             ReplyHeader { xid, zxid, err: ErrorCode::ThrottledOp as i32 }.encode(out);
             frame::finish(out, mark);
             // Not processed, so `cons` shows no operation, as in ZooKeeper.
-            let reply = Queued::new(0, &connection.output()[mark..]);
+            let reply = connection.queue(0, mark, mark, Vec::new());
             self.count_reply(slot, &reply, self.now_us.saturating_sub(request.since_us));
             self.list(slot);
         }

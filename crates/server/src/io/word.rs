@@ -12,7 +12,7 @@ impl IoThread {
         let Answer::Text(text) = word.answer(&bytes[4..], &report) else { return 0 };
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.output().extend_from_slice(text.as_bytes());
-            connection.queued_reply(text.len());
+            connection.output.queued_reply(text.len());
             connection.phase = Phase::Closing;
             self.list(slot);
         }

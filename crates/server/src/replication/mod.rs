@@ -10,6 +10,7 @@
 mod alone;
 mod bulletin;
 mod chores;
+mod event_bytes;
 mod goal;
 mod handover;
 mod hold;

@@ -10,7 +10,8 @@ use wire::frame;
 use wire::opcode::Opcode;
 use wire::record::ReplyHeader;
 
-use crate::answer::{self, Asker, Verdict};
+use super::event_bytes::{EventBytes, Told};
+use crate::answer::{self, Asker};
 use crate::mailbox::{Delivery, Note};
 use crate::shared::{Shared, thread_of};
 
@@ -18,16 +19,20 @@ use crate::shared::{Shared, thread_of};
 pub(super) struct Gathered<'s> {
     shared: &'s Shared,
     deliveries: Vec<Delivery>,
+    event_bytes: EventBytes,
 }
 
 impl<'s> Gathered<'s> {
     pub(super) fn new(shared: &'s Shared) -> Gathered<'s> {
         let deliveries = shared.mailboxes.iter().map(|_| Delivery::default()).collect();
-        Gathered { shared, deliveries }
+        let limits = &shared.config.connection;
+        let event_bytes = EventBytes::new(limits.output_bytes_max, limits.total_output_bytes_max / 4);
+        Gathered { shared, deliveries, event_bytes }
     }
 
     /// Puts all of it into the letterboxes. The machine is still held.
     pub(super) fn post(&mut self) {
+        self.event_bytes.clear();
         for (delivery, mailbox) in self.deliveries.iter_mut().zip(&self.shared.mailboxes) {
             if !delivery.is_empty() {
                 mailbox.post(delivery);
@@ -59,7 +64,7 @@ impl<'s> Gathered<'s> {
     fn answer(&mut self, token: Token, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
         self.delivery(token).frame(
             token,
-            |len| Note::Reply { len },
+            |len| Note::Reply { len, events: 0 },
             |out| {
                 let mark = frame::begin(out);
                 ReplyHeader { xid, zxid, err: code as i32 }.encode(out);
@@ -76,14 +81,19 @@ impl ChangeSink for Gathered<'_> {
     }
 
     fn change(&mut self, change: &Change<'_>) {
-        let deliveries = &mut self.deliveries;
-        self.shared.watches.lock().change(change, &mut |watcher: WatcherId, event| {
+        let Gathered { shared, deliveries, event_bytes } = self;
+        shared.watches.lock().change(change, &mut |watcher: WatcherId, event| {
             let token = Token(watcher.0);
-            deliveries[thread_of(token)].frame(
-                token,
-                |len| Note::Event { len },
-                |out| out.extend_from_slice(&event.frame),
-            );
+            let delivery = &mut deliveries[thread_of(token)];
+            match event_bytes.add(token, event.frame.len()) {
+                Told::Yes => delivery.frame(
+                    token,
+                    |len| Note::Event { len },
+                    |out| out.extend_from_slice(&event.frame),
+                ),
+                Told::Close => delivery.note(token, Note::Drop),
+                Told::No => {}
+            }
         });
     }
 }
@@ -97,21 +107,9 @@ impl Outlet for Gathered<'_> {
         let LocalRequest { identities, dialect, .. } = request;
         let asker = Asker { token, session, identities, dialect: *dialect };
         let shared = self.shared;
-        let mut verdict = Verdict::Answered;
-        self.delivery(token).frame(
-            token,
-            |len| Note::Reply { len },
-            |out| {
-                verdict =
-                    answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out);
-                if let Verdict::Large(listing) = &verdict {
-                    listing.write(out);
-                }
-            },
-        );
-        if let Verdict::Close = verdict {
-            self.delivery(token).note(token, Note::Finish);
-        }
+        self.delivery(token).reply(token, |out| {
+            answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out)
+        });
     }
 
     fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32) {

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use wire::code::ErrorCode;
 use wire::opcode::Opcode;
-use wire::record::{Check, Multi, RemoveRecursive, Request};
+use wire::record::{Check, ListRecursive, Multi, RemoveRecursive, Request};
 
 use super::Machine;
 use crate::acl_table::AclId;
 use crate::auth::Identities;
 use crate::change::{Change, ChangeSink, Ignore};
 use crate::command::{BatchHeader, Command, Features, SessionTerms};
+use crate::read::{Body, Dialect, Reader};
 use crate::snapshot::Loader;
 use crate::tree::NodeId;
 use crate::watch::{WatchLimits, WatchMode, WatchTable, WatcherId};
@@ -144,6 +145,26 @@ fn remove_recursive_in_a_multi_does_as_well() {
     let took = begun.elapsed();
     assert!(machine.tree.find("/d").is_none() && machine.tree.find("/beside").is_some());
     machine.check().expect("what is left agrees");
+    assert!(took < FINE, "{took:?}");
+}
+
+#[test]
+fn a_chain_too_deep_for_a_reply_is_refused_before_it_is_listed() {
+    let machine = chain();
+    let identities = Identities::new();
+    let reader = Reader {
+        session: SESSION,
+        identities: &identities,
+        features: Features::KEEPER_EXTENSIONS,
+        dialect: Dialect::default(),
+        request_bytes_max: 0,
+    };
+    let list = Request::ListRecursive(ListRecursive { path: "/", limit: u32::MAX });
+    let (begun, mut reply) = (Instant::now(), Vec::new());
+    let mut body = Body::new(&mut reply, 1 << 30);
+    assert_eq!(machine.read(&list, &reader, &mut body, &mut |_| {}), ErrorCode::MarshallingError);
+    let took = begun.elapsed();
+    assert!(reply.capacity() < 1 << 20, "the paths together have 40 GB");
     assert!(took < FINE, "{took:?}");
 }
 

@@ -140,11 +140,24 @@ impl Machine {
         }
     }
 
-    /// Paths of the ephemeral nodes of a session, sorted.
-    pub fn ephemeral_paths(&self, session: i64) -> Vec<String> {
-        let mut paths: Vec<String> = self.sessions.ephemerals(session).map(|id| self.path(id)).collect();
-        paths.sort_unstable();
-        paths
+    /// Tells the paths of a session's ephemeral nodes: those of at most `max` nodes behind `after`. Returns behind which to go
+    /// on, or `None` at the end. One path is made at a time: all of them together may be many times longer than the tree.
+    pub fn ephemerals_from(
+        &self,
+        session: i64,
+        after: Option<NodeId>,
+        max: usize,
+        tell: &mut dyn FnMut(&str),
+    ) -> Option<NodeId> {
+        let mut path = String::new();
+        let mut last = None;
+        for id in self.sessions.ephemerals_after(session, after).take(max) {
+            path.clear();
+            self.tree.write_path(id, &mut path);
+            tell(&path);
+            last = Some(id);
+        }
+        last.filter(|last| self.sessions.ephemerals_after(session, Some(*last)).next().is_some())
     }
 
     /// Nodes, counted as ZooKeeper does: the root is there under two names, so a new one has 5.
@@ -216,10 +229,12 @@ impl Machine {
     pub(crate) fn recount(&self, path: &str) -> (i64, i64) {
         let (mut nodes, mut bytes) = (0, 0);
         if let Some(top) = self.tree.find(path) {
-            self.walk(top, &mut |id| {
+            let mut count = |id| {
                 nodes += 1;
                 bytes += self.tree.node(id).data().unwrap_or_default().len() as i64;
-            });
+            };
+            count(top);
+            self.tree.visit_below(top, &mut count);
         }
         (nodes, bytes)
     }

@@ -1,77 +1,37 @@
 //! Reads of many nodes' names.
 
-use std::collections::VecDeque;
-
 use wire::acl::perms;
 use wire::code::ErrorCode;
 use wire::jute::Put as _;
 use wire::record::{
     FilteredList, FilteredListWithStatsAndData, GetAllChildrenNumber, GetChildren, GetChildren2,
-    GetEphemerals, ListKind, ListRecursive, Request,
+    GetEphemerals, ListKind, ListRecursive,
 };
-use wire::stat::Stat;
 
-use super::{Found, Reader, WatchRequest, WatchSink, WatchedPart};
+use super::{Body, Found, Reader, WatchRequest, WatchSink, WatchedPart};
 use crate::machine::Machine;
 use crate::tree::{Listing, NodeId, Owner};
 
-/// The answer to a getChildren or getChildren2 on a large directory, not yet written out. Holding it holds nothing
-/// of the machine, so the names can be copied after the tree was let go, however many there are.
-pub struct LargeListing {
-    names: Listing,
-    /// Of the directory; `None` for getChildren, whose reply has no `Stat`.
-    stat: Option<Stat>,
-}
-
-impl LargeListing {
-    /// Bytes that [`write`](Self::write) appends.
-    pub fn encoded_len(&self) -> usize {
-        4 + self.names.names_bytes() + self.stat.map_or(0, |_| Stat::ENCODED_LEN)
-    }
-
-    /// Appends the body of the reply.
-    pub fn write(&self, reply: &mut Vec<u8>) {
-        reply.reserve(self.encoded_len());
-        self.names.write_vector(reply);
-        if let Some(stat) = &self.stat {
-            stat.encode(reply);
-        }
-    }
+/// A descendant that [`Machine::list_recursive`] lists.
+struct Listed {
+    id: NodeId,
+    /// Its parent's number among those listed.
+    parent: usize,
+    /// Bytes of its path.
+    bytes: usize,
 }
 
 impl Machine {
-    /// Answers a getChildren or getChildren2 by handing out the listing, if the directory has at least
-    /// `children_min` children. `None` where [`read`](Self::read) is the way to the answer: few children, another
-    /// request, or a refusal.
-    pub fn large_listing(
-        &self,
-        request: &Request<'_>,
-        reader: &Reader<'_>,
-        children_min: u32,
-        watch: &mut WatchSink<'_>,
-    ) -> Option<LargeListing> {
-        let (path, watches, with_stat) = match request {
-            Request::GetChildren(get) => (get.path, get.watch, false),
-            Request::GetChildren2(get) => (get.path, get.watch, true),
-            _ => return None,
-        };
-        let id = self.find(path)?;
-        if self.tree.node(id).child_count() < children_min {
-            return None;
-        }
-        let found = self.directory(path, watches, reader, watch).ok()?;
-        Some(LargeListing { names: self.tree.children(id), stat: with_stat.then_some(found.stat) })
-    }
-
     pub(super) fn get_children(
         &self,
         get: &GetChildren<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.directory(get.path, get.watch, reader, watch)?;
-        self.listing(&found).write_vector(reply);
+        let found = self.readable(get.path, reader)?;
+        body.put_names(self.listing(&found))?;
+        watch_children(get.watch, get.path, watch);
         Ok(())
     }
 
@@ -79,12 +39,13 @@ impl Machine {
         &self,
         get: &GetChildren2<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.directory(get.path, get.watch, reader, watch)?;
-        self.listing(&found).write_vector(reply);
-        found.stat.encode(reply);
+        let found = self.readable(get.path, reader)?;
+        body.put_names(self.listing(&found))?;
+        body.put_stat(&found.stat)?;
+        watch_children(get.watch, get.path, watch);
         Ok(())
     }
 
@@ -92,12 +53,16 @@ impl Machine {
         &self,
         list: &FilteredList<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.directory(list.path, list.watch, reader, watch)?;
-        self.put_children(&found, list.kind, reply, &mut |_| {});
-        found.stat.encode(reply);
+        let found = self.readable(list.path, reader)?;
+        match list.kind {
+            ListKind::All => body.put_names(self.listing(&found))?,
+            kind => drop(self.put_children(&found, kind, body)?),
+        }
+        body.put_stat(&found.stat)?;
+        watch_children(list.watch, list.path, watch);
         Ok(())
     }
 
@@ -108,145 +73,174 @@ impl Machine {
         &self,
         list: &FilteredListWithStatsAndData<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
-        let found = self.directory(list.path, list.watch, reader, watch)?;
-        let mut children = Vec::new();
-        self.put_children(&found, list.kind, reply, &mut |child| children.push(child));
-        found.stat.encode(reply);
+        let found = self.readable(list.path, reader)?;
+        let children = self.put_children(&found, list.kind, body)?;
+        body.put_stat(&found.stat)?;
         let asker = reader.asker();
         let visible = |child: NodeId| {
             let child = self.found(child);
             asker.may(perms::READ, child.acl).then_some(child)
         };
-        reply.put_len(if list.with_stat { children.len() } else { 0 });
-        for &child in children.iter().filter(|_| list.with_stat) {
-            visible(child).map(|child| child.stat).unwrap_or_default().encode(reply);
+        let (with_stat, with_data) = (children.iter().filter(|_| list.with_stat), children.iter());
+        body.short().put_len(with_stat.clone().count());
+        for &child in with_stat {
+            body.put_stat(&visible(child).map(|child| child.stat).unwrap_or_default())?;
         }
-        reply.put_len(if list.with_data { children.len() } else { 0 });
-        for &child in children.iter().filter(|_| list.with_data) {
-            reply.put_buffer(visible(child).as_ref().and_then(|child| child.data.bytes()));
+        let with_data = with_data.filter(|_| list.with_data);
+        body.short().put_len(with_data.clone().count());
+        for &child in with_data {
+            match visible(child) {
+                Some(child) => body.put_data(&child.data)?,
+                None => body.put_null()?,
+            }
         }
+        watch_children(list.watch, list.path, watch);
         Ok(())
     }
 
     /// Paths of the descendants, level by level, up to a number of them; a node that the reader may not read is
     /// left out with all below it.
+    ///
+    /// The nodes are found first and the paths made afterwards, each from its parent's: a chain that is too deep for a reply
+    /// is refused before much is made of it.
     pub(super) fn list_recursive(
         &self,
         list: &ListRecursive<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
     ) -> Result<(), ErrorCode> {
         let found = self.readable(list.path, reader)?;
+        let top = if list.path == "/" { "" } else { list.path };
         let asker = reader.asker();
-        let start = reply.len();
-        reply.put_len(0);
-        let mut count = 0;
-        let mut level: VecDeque<(NodeId, String)> =
-            found.id.map(|id| (id, list.path.to_owned())).into_iter().collect();
-        'all: while let Some((id, path)) = level.pop_front() {
-            let names = self.tree.children(id);
-            for name in names.iter() {
-                let child = self.tree.child(id, name).expect("a listed child is in the tree");
-                if !asker.may(perms::READ, self.acl_of(child)) {
+        let mut bytes = 4;
+        let mut all = Vec::from_iter(found.id.map(|id| Listed { id, parent: 0, bytes: top.len() }));
+        let mut parent = 0;
+        'all: while parent < all.len() {
+            let Listed { id, bytes: above, .. } = all[parent];
+            for name in self.tree.children(id).iter() {
+                let id = self.tree.child(id, name).expect("a listed child is in the tree");
+                if !asker.may(perms::READ, self.acl_of(id)) {
                     continue;
                 }
-                if count == list.limit {
+                if all.len() > list.limit as usize {
                     break 'all;
                 }
-                count += 1;
-                let mut child_path = String::with_capacity(path.len() + 1 + name.len());
-                wire::path::join(&path, name, &mut child_path);
-                reply.put_str(&child_path);
-                level.push_back((child, child_path));
+                let child = Listed { id, parent, bytes: above + 1 + name.len() };
+                bytes += 4 + child.bytes;
+                body.make_room(bytes)?;
+                all.push(child);
             }
+            parent += 1;
         }
-        reply[start..start + 4].copy_from_slice(&count.to_be_bytes());
+        self.put_paths(top, &all, body.short());
         Ok(())
+    }
+
+    /// Appends the vector of the paths of these nodes but for the first, whose path is `top`. Each parent is before its children.
+    fn put_paths(&self, top: &str, all: &[Listed], out: &mut Vec<u8>) {
+        out.put_len(all.len().saturating_sub(1));
+        let mut starts = vec![0; all.len()];
+        for (number, node) in all.iter().enumerate().skip(1) {
+            out.put_len(node.bytes);
+            starts[number] = out.len();
+            if node.parent == 0 {
+                out.extend_from_slice(top.as_bytes());
+            } else {
+                let start = starts[node.parent];
+                out.extend_from_within(start..start + all[node.parent].bytes);
+            }
+            out.push(b'/');
+            out.extend_from_slice(self.tree.node(node.id).name().as_bytes());
+        }
     }
 
     pub(super) fn get_all_children_number(
         &self,
         get: &GetAllChildrenNumber<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
     ) -> Result<(), ErrorCode> {
         let found = self.readable(get.path, reader)?;
-        let descendants = match found.id {
-            Some(NodeId::ROOT) => self.tree.len() - 1,
-            Some(id) => {
-                let mut visited = 0;
-                self.walk(id, &mut |_| visited += 1);
-                visited - 1
-            }
-            None => 0,
-        };
-        reply.put_i32(i32::try_from(descendants).unwrap_or(i32::MAX));
+        let mut descendants = 0usize;
+        match found.id {
+            Some(NodeId::ROOT) => descendants = self.tree.len() - 1,
+            Some(id) => self.tree.visit_below(id, &mut |_| descendants += 1),
+            None => {}
+        }
+        body.short().put_i32(i32::try_from(descendants).unwrap_or(i32::MAX));
         Ok(())
     }
 
     /// The reader's own ephemerals whose path starts with the prefix: a prefix of the text, not of the names.
-    pub(super) fn get_ephemerals(&self, get: &GetEphemerals<'_>, reader: &Reader<'_>, reply: &mut Vec<u8>) {
-        let mut paths = self.ephemeral_paths(reader.session);
-        let prefix = get.prefix_path.trim();
-        if !prefix.is_empty() && prefix != "/" {
-            paths.retain(|path| path.starts_with(get.prefix_path));
-        }
-        reply.put_len(paths.len());
-        for path in &paths {
-            reply.put_str(path);
-        }
-    }
-
-    /// The node whose children are to be listed, for somebody who may read it. With that nothing more can be refused, so
-    /// the watch is asked for at once.
-    fn directory(
+    pub(super) fn get_ephemerals(
         &self,
-        path: &str,
-        watches: bool,
+        get: &GetEphemerals<'_>,
         reader: &Reader<'_>,
-        watch: &mut WatchSink<'_>,
-    ) -> Result<Found<'_>, ErrorCode> {
-        let found = self.readable(path, reader)?;
-        if watches {
-            watch(WatchRequest { part: WatchedPart::Children, path });
+        body: &mut Body<'_>,
+    ) -> Result<(), ErrorCode> {
+        let prefix = get.prefix_path.trim();
+        let prefix = if prefix.is_empty() || prefix == "/" { "" } else { get.prefix_path };
+        let (mut paths, mut bytes, mut result) = (Vec::new(), 4, Ok(()));
+        self.ephemerals_from(reader.session, None, usize::MAX, &mut |path| {
+            if result.is_ok() && path.starts_with(prefix) {
+                bytes += 4 + path.len();
+                result = body.make_room(bytes);
+                paths.push(path.to_owned());
+            }
+        });
+        result?;
+        paths.sort_unstable();
+        body.short().put_len(paths.len());
+        for path in &paths {
+            body.put_str(path)?;
         }
-        Ok(found)
+        Ok(())
     }
 
     fn listing(&self, found: &Found<'_>) -> Listing {
         found.id.map(|id| self.tree.children(id)).unwrap_or_default()
     }
 
-    /// Appends the vector of the children of one kind, and shows each of them to `visit`.
+    /// Appends the vector of the children of one kind, and returns them.
     fn put_children(
         &self,
         found: &Found<'_>,
         kind: ListKind,
-        reply: &mut Vec<u8>,
-        visit: &mut dyn FnMut(NodeId),
-    ) {
-        let start = reply.len();
-        reply.put_len(0);
-        let mut count = 0u32;
-        let Some(parent) = found.id else { return };
-        for name in self.tree.children(parent).iter() {
-            let child = self.tree.child(parent, name).expect("a listed child is in the tree");
-            let owner = Owner::from_stored(self.tree.node(child).owner());
-            let is_ephemeral = matches!(owner, Owner::Ephemeral(_));
-            let is_wanted = match kind {
-                ListKind::All => true,
-                ListKind::PersistentOnly => !is_ephemeral,
-                ListKind::EphemeralOnly => is_ephemeral,
-            };
-            if is_wanted {
-                count += 1;
-                reply.put_str(name);
-                visit(child);
+        body: &mut Body<'_>,
+    ) -> Result<Vec<NodeId>, ErrorCode> {
+        let listing = self.listing(found);
+        let mut children = Vec::new();
+        let Some(parent) = found.id else {
+            body.put_names(listing)?;
+            return Ok(children);
+        };
+        let in_tree = |name| self.tree.child(parent, name).expect("a listed child is in the tree");
+        let is_ephemeral =
+            |child| matches!(Owner::from_stored(self.tree.node(child).owner()), Owner::Ephemeral(_));
+        if kind == ListKind::All {
+            children.extend(listing.iter().map(in_tree));
+            body.put_names(listing)?;
+            return Ok(children);
+        }
+        let vector = body.begin_vector();
+        for name in listing.iter() {
+            let child = in_tree(name);
+            if is_ephemeral(child) == (kind == ListKind::EphemeralOnly) {
+                body.put_str(name)?;
+                children.push(child);
             }
         }
-        reply[start..start + 4].copy_from_slice(&count.to_be_bytes());
+        body.end_vector(vector, children.len() as u32);
+        Ok(children)
+    }
+}
+
+/// Asks for the watch of a list of children. To be called when nothing can be refused any more.
+fn watch_children(wanted: bool, path: &str, watch: &mut WatchSink<'_>) {
+    if wanted {
+        watch(WatchRequest { part: WatchedPart::Children, path });
     }
 }

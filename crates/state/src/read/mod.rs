@@ -10,20 +10,24 @@
 //! | `list`    | names, descendants, ephemerals                          |
 //! | `multi`   | many reads in one                                       |
 //! | `virtual_nodes` | the nodes that announce operations 500–507        |
+//! | `body`    | the reply in the making, bounded, long parts shared     |
 
+mod body;
 mod dialect;
 mod list;
 mod multi;
 mod one;
 mod virtual_nodes;
 
+use std::sync::Arc;
+
 use wire::acl::perms;
 use wire::code::ErrorCode;
 use wire::record::Request;
 use wire::stat::Stat;
 
+pub use body::{Body, Piece};
 pub use dialect::Dialect;
-pub use list::LargeListing;
 
 use crate::acl::Asker;
 use crate::auth::Identities;
@@ -95,15 +99,19 @@ pub(crate) struct Found<'m> {
 pub(crate) enum Shown<'m> {
     /// In the tree, or in the program.
     Stored(Option<&'m [u8]>),
+    /// In the tree, and so long that they are shared.
+    Shared(&'m Arc<[u8]>),
     /// Made for this read.
     Made(String),
 }
 
 impl Shown<'_> {
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+    /// Bytes; none when the data are null.
+    pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Stored(data) => *data,
-            Self::Made(text) => Some(text.as_bytes()),
+            Self::Stored(data) => data.unwrap_or_default().len(),
+            Self::Shared(data) => data.len(),
+            Self::Made(text) => text.len(),
         }
     }
 }
@@ -111,7 +119,8 @@ impl Shown<'_> {
 impl Machine {
     /// Answers a read: exists, getData, getACL, getChildren(2), getAllChildrenNumber, getEphemerals, multiRead,
     /// whoAmI, and with the extensions 500, 506 and 507. Appends the body of the reply, nothing when the code is not
-    /// `Ok`. Anything else is `Unimplemented` here: writes go through the log, watches live in the watch table.
+    /// `Ok`; that is `MarshallingError` when it would be too long. Anything else is `Unimplemented` here: writes go through
+    /// the log, watches live in the watch table.
     ///
     /// The watches that the read asked for and may have go to `watch`; exists may have one though it is refused with
     /// `NoNode` (rule 6).
@@ -119,48 +128,63 @@ impl Machine {
         &self,
         request: &Request<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> ErrorCode {
-        let start = reply.len();
-        match self.answer(request, reader, reply, watch) {
+        let start = body.mark();
+        match self.answer(request, reader, body, watch) {
             Ok(()) => ErrorCode::Ok,
             Err(code) => {
-                reply.truncate(start);
+                body.back_to(start);
                 code
             }
         }
+    }
+
+    /// [`read`](Self::read) without a bound and with nothing shared, for who wants to see the bytes of a reply.
+    pub fn read_whole(
+        &self,
+        request: &Request<'_>,
+        reader: &Reader<'_>,
+        reply: &mut Vec<u8>,
+        watch: &mut WatchSink<'_>,
+    ) -> ErrorCode {
+        let mut short = Vec::new();
+        let mut body = Body::new(&mut short, usize::MAX);
+        let code = self.read(request, reader, &mut body, watch);
+        let mut copied = 0;
+        for (at, piece) in body.finish() {
+            reply.extend_from_slice(&short[copied..at]);
+            (0..).map_while(|number| piece.part(number)).for_each(|part| reply.extend_from_slice(part));
+            copied = at;
+        }
+        reply.extend_from_slice(&short[copied..]);
+        code
     }
 
     fn answer(
         &self,
         request: &Request<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
         match request {
-            Request::GetData(get) => self.get_data(get, reader, reply, watch),
-            Request::Exists(exists) => self.exists(exists, reader, reply, watch),
-            Request::GetChildren(get) => self.get_children(get, reader, reply, watch),
-            Request::GetChildren2(get) => self.get_children2(get, reader, reply, watch),
-            Request::GetAcl(get) => self.get_acl(get, reader, reply),
-            Request::GetAllChildrenNumber(get) => self.get_all_children_number(get, reader, reply),
-            Request::GetEphemerals(get) => {
-                self.get_ephemerals(get, reader, reply);
-                Ok(())
-            }
-            Request::WhoAmI => {
-                one::who_am_i(reader, reply);
-                Ok(())
-            }
-            Request::MultiRead(multi) => self.multi_read(multi, reader, reply, watch),
+            Request::GetData(get) => self.get_data(get, reader, body, watch),
+            Request::Exists(exists) => self.exists(exists, reader, body, watch),
+            Request::GetChildren(get) => self.get_children(get, reader, body, watch),
+            Request::GetChildren2(get) => self.get_children2(get, reader, body, watch),
+            Request::GetAcl(get) => self.get_acl(get, reader, body),
+            Request::GetAllChildrenNumber(get) => self.get_all_children_number(get, reader, body),
+            Request::GetEphemerals(get) => self.get_ephemerals(get, reader, body),
+            Request::WhoAmI => one::who_am_i(reader, body),
+            Request::MultiRead(multi) => self.multi_read(multi, reader, body, watch),
             _ if !reader.has_extensions() => Err(ErrorCode::Unimplemented),
-            Request::FilteredList(list) => self.filtered_list(list, reader, reply, watch),
+            Request::FilteredList(list) => self.filtered_list(list, reader, body, watch),
             Request::FilteredListWithStatsAndData(list) => {
-                self.filtered_list_with_stats_and_data(list, reader, reply, watch)
+                self.filtered_list_with_stats_and_data(list, reader, body, watch)
             }
-            Request::ListRecursive(list) => self.list_recursive(list, reader, reply),
+            Request::ListRecursive(list) => self.list_recursive(list, reader, body),
             _ => Err(ErrorCode::Unimplemented),
         }
     }
@@ -189,7 +213,7 @@ impl Machine {
                 stat.data_length = text.len() as i32;
                 Shown::Made(text)
             }
-            None => Shown::Stored(node.data()),
+            None => node.shared_data().map_or(Shown::Stored(node.data()), Shown::Shared),
         };
         Found { id: Some(id), stat, data, acl }
     }

@@ -3,35 +3,47 @@
 use wire::code::ErrorCode;
 use wire::record::{Multi, MultiHeader, MultiResult, Request};
 
-use super::{Dialect, Reader, WatchSink};
+use super::body::TOO_LONG;
+use super::{Body, Dialect, Reader, WatchRequest, WatchSink, WatchedPart};
 use crate::machine::{Direct, Machine, plan_check, plan_check_not_exists, plan_check_stat};
+
+/// Room for the header of a result, or for one that failed.
+const HEADER_BYTES_MAX: usize = 16;
 
 impl Machine {
     pub(super) fn multi_read(
         &self,
         multi: &Multi<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
         if !multi.iter().all(|operation| may_stand_in_multi_read(&operation, reader)) {
             return Err(ErrorCode::MarshallingError);
         }
+        // A reply that becomes too long is refused as a whole, and its watches with it.
+        let mut watched: Vec<(WatchedPart, String)> = Vec::new();
         for operation in *multi {
-            let start = reply.len();
-            MultiHeader { opcode_raw: operation.opcode() as i32, done: false, err: 0 }.encode(reply);
-            let result = if reader.has_extensions() {
-                self.part(&operation, reader, reply, watch)
-            } else {
+            let mark = body.mark();
+            body.make_room(HEADER_BYTES_MAX)?;
+            MultiHeader { opcode_raw: operation.opcode() as i32, done: false, err: 0 }.encode(body.short());
+            let result = self.part(&operation, reader, body, &mut |wanted: WatchRequest<'_>| {
                 // ZooKeeper drops the watches of these reads without a word.
-                self.part(&operation, reader, reply, &mut |_| {})
-            };
-            if let Err(code) = result {
-                reply.truncate(start);
-                failed(reader.dialect, &operation, code).encode(reply);
+                if reader.has_extensions() {
+                    watched.push((wanted.part, wanted.path.to_owned()));
+                }
+            });
+            match result {
+                Ok(()) => {}
+                Err(TOO_LONG) => return Err(TOO_LONG),
+                Err(code) => {
+                    body.back_to(mark);
+                    failed(reader.dialect, &operation, code).encode(body.short());
+                }
             }
         }
-        MultiHeader::END.encode(reply);
+        MultiHeader::END.encode(body.short());
+        watched.iter().for_each(|(part, path)| watch(WatchRequest { part: *part, path }));
         Ok(())
     }
 
@@ -39,7 +51,7 @@ impl Machine {
         &self,
         operation: &Request<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
         let (view, context) = (Direct(self), reader.context());
@@ -47,7 +59,7 @@ impl Machine {
             Request::Check(check) => plan_check(&view, &context, check).map(drop),
             Request::CheckNotExists(check) => plan_check_not_exists(&view, &context, check).map(drop),
             Request::CheckStat(check) => plan_check_stat(&view, &context, check).map(drop),
-            other => self.answer(other, reader, reply, watch),
+            other => self.answer(other, reader, body, watch),
         }
     }
 }

@@ -5,7 +5,7 @@ use wire::code::ErrorCode;
 use wire::jute::Put as _;
 use wire::record::{Exists, GetAcl, GetData};
 
-use super::{Reader, WatchRequest, WatchSink, WatchedPart};
+use super::{Body, Reader, WatchRequest, WatchSink, WatchedPart};
 use crate::acl;
 use crate::auth;
 use crate::machine::Machine;
@@ -15,12 +15,12 @@ impl Machine {
         &self,
         get: &GetData<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
         let found = self.readable(get.path, reader)?;
-        reply.put_buffer(found.data.bytes());
-        found.stat.encode(reply);
+        body.put_data(&found.data)?;
+        body.put_stat(&found.stat)?;
         if get.watch {
             watch(WatchRequest { part: WatchedPart::Data, path: get.path });
         }
@@ -31,7 +31,7 @@ impl Machine {
         &self,
         exists: &Exists<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
         watch: &mut WatchSink<'_>,
     ) -> Result<(), ErrorCode> {
         if exists.path.contains('\0') {
@@ -41,7 +41,7 @@ impl Machine {
         if exists.watch && !matches!(result, Err(ErrorCode::NoAuth)) {
             watch(WatchRequest { part: WatchedPart::Data, path: exists.path });
         }
-        result?.stat.encode(reply);
+        body.put_stat(&result?.stat)?;
         Ok(())
     }
 
@@ -49,25 +49,28 @@ impl Machine {
         &self,
         get: &GetAcl<'_>,
         reader: &Reader<'_>,
-        reply: &mut Vec<u8>,
+        body: &mut Body<'_>,
     ) -> Result<(), ErrorCode> {
         let found = self.look_at(get.path, reader).ok_or(ErrorCode::NoNode)?;
         let asker = reader.asker();
         asker.check(perms::READ | perms::ADMIN, found.acl)?;
         if asker.may(perms::ADMIN, found.acl) {
-            reply.extend_from_slice(found.acl);
+            body.put_raw(found.acl)?;
         } else {
-            acl::put_redacted(found.acl, reply).map_err(|_| ErrorCode::SystemError)?;
+            // What is left out makes it shorter, and never longer.
+            body.make_room(found.acl.len())?;
+            acl::put_redacted(found.acl, body.short()).map_err(|_| ErrorCode::SystemError)?;
         }
-        found.stat.encode(reply);
+        body.put_stat(&found.stat)?;
         Ok(())
     }
 }
 
-pub(super) fn who_am_i(reader: &Reader<'_>, reply: &mut Vec<u8>) {
-    reply.put_len(reader.identities.iter().count());
+pub(super) fn who_am_i(reader: &Reader<'_>, body: &mut Body<'_>) -> Result<(), ErrorCode> {
+    body.short().put_len(reader.identities.iter().count());
     for (scheme, id) in reader.identities.iter() {
-        reply.put_str(scheme);
-        reply.put_str(auth::user_name(scheme, id));
+        body.put_str(scheme)?;
+        body.put_str(auth::user_name(scheme, id))?;
     }
+    Ok(())
 }

@@ -41,7 +41,7 @@ pub(super) fn find(path: &str, request_bytes_max: u32) -> Option<Found<'static>>
         MAX_REQUEST_SIZE => Shown::Made(request_bytes_max.to_string()),
         _ => return None,
     };
-    let length = data.bytes().map_or(0, <[u8]>::len);
+    let length = data.len();
     let stat = Stat { data_length: length as i32, ..Stat::default() };
     Some(Found { id: None, stat, data, acl: ACL })
 }

@@ -1,6 +1,6 @@
 //! Everything that must hold in a tree, recounted from nothing; and the digest.
 
-use super::node::{NOWHERE, Owner, Record};
+use super::node::{BLOB_BYTES_MIN, NOWHERE, Owner, Record};
 use super::{NodeId, ROOT_PATH_BYTES, Tree};
 use crate::acl_table::AclTable;
 
@@ -20,14 +20,19 @@ macro_rules! ensure {
 /// Recounts children, listings, index, sizes and the order of ids. Takes time in proportion to the tree.
 pub fn tree(tree: &Tree) -> Result<(), Violation> {
     let mut names_by_parent: Vec<Vec<&str>> = Vec::new();
-    let (mut data_bytes, mut with_changes, mut with_directory) = (0, 0, 0);
+    let (mut data_bytes, mut with_changes, mut with_directory, mut with_blob) = (0, 0, 0, 0);
     let mut path_lens = vec![0u64; tree.arena.end() as usize];
     for id in tree.arena.ids() {
         let record = tree.record(id);
         names_by_parent.resize(id as usize + 1, Vec::new());
         with_changes += usize::from(record.changes != NOWHERE);
         with_directory += usize::from(record.directory != NOWHERE);
-        data_bytes += record.data().unwrap_or_default().len() as u64;
+        let data = tree.data(record).unwrap_or_default().len();
+        data_bytes += data as u64;
+        let is_blob = record.blob != NOWHERE;
+        with_blob += usize::from(is_blob);
+        ensure!(is_blob == (data >= BLOB_BYTES_MIN), "{data} bytes of znode {id} in the wrong place");
+        ensure!(!is_blob || record.short_data() == Some(&[]), "znode {id} has data in two places");
         if id == NodeId::ROOT.0 {
             ensure!(record.parent == 0 && record.name().is_empty(), "the root is not a root");
             data_bytes += ROOT_PATH_BYTES;
@@ -50,6 +55,7 @@ pub fn tree(tree: &Tree) -> Result<(), Violation> {
     ensure!(data_bytes == tree.data_bytes, "{data_bytes} bytes, counted as {}", tree.data_bytes);
     ensure!(with_changes == tree.changes.len(), "changes without a znode");
     ensure!(with_directory == tree.directories.len(), "directories without a znode");
+    ensure!(with_blob == tree.blobs.len(), "data without a znode");
     Ok(())
 }
 

@@ -240,6 +240,16 @@ impl Listing {
         self.chunks.iter().map(|chunk| chunk.bytes.len()).sum()
     }
 
+    /// The bytes that [`Listing::write_names`] writes, in parts that are counted from 0; `None` behind the last one.
+    pub fn part(&self, number: usize) -> Option<&[u8]> {
+        self.chunks.get(number).map(|chunk| &*chunk.bytes)
+    }
+
+    /// Bytes of memory that it takes beside those it shares with the tree.
+    pub fn own_bytes(&self) -> usize {
+        self.chunks.len() * size_of::<Arc<Chunk>>()
+    }
+
     /// Appends the names as jute strings, without the count.
     pub fn write_names(&self, out: &mut Vec<u8>) {
         out.reserve(self.names_bytes());

@@ -1,7 +1,7 @@
 //! Building a tree from the images of a snapshot, in one pass.
 
 use super::arena::IDS_MAX;
-use super::node::{Changes, NOWHERE, Owner, Record, Text};
+use super::node::{Changes, NOWHERE, Owner, Record};
 use super::{NodeId, NodeImage, Tree};
 
 /// Why an image does not fit the tree. Nothing is changed then, but the snapshot is no good as a whole.
@@ -94,7 +94,7 @@ impl Tree {
             return Err(LoadError::DuplicateName { id, sibling, name: image.name.to_owned() });
         }
         self.loaded = id;
-        let text = Text::new(image.name, image.data);
+        let text = self.store(image.name, image.data);
         let record = Record::new(parent.0, text, image.acl, image.owner, image.czxid, image.ctime);
         self.attach(hash, id.0, record);
         self.restore(image);
@@ -108,7 +108,7 @@ impl Tree {
         if image.parent != NodeId::ROOT || !image.name.is_empty() {
             return Err(LoadError::NotTheRoot { parent: image.parent, name: image.name.to_owned() });
         }
-        let text = Text::new("", image.data);
+        let text = self.store("", image.data);
         *self.record_mut(0) = Record::new(0, text, image.acl, image.owner, image.czxid, image.ctime);
         self.data_bytes = super::ROOT_PATH_BYTES + image.data.map_or(0, |data| data.len() as u64);
         self.restore(image);

@@ -11,12 +11,14 @@
 //! | `node`    | one znode in memory and its view from outside              |
 //! | `index`   | (parent, name) → id                                        |
 //! | `listing` | the names of the children                                  |
+//! | `below`   | all that is below a znode                                  |
 //! | `snapshot`| the tree as it was, written while it changes               |
 //! | `image`   | one znode as bytes of a snapshot                           |
 //! | `load`    | the way back                                               |
 //! | `check`   | everything that must hold, recounted from nothing; digest  |
 
 mod arena;
+mod below;
 pub mod check;
 mod image;
 mod index;
@@ -32,10 +34,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use arena::Arena;
 use index::{Index, NameHash};
 use listing::Names;
-use node::{Changes, Directory, NOWHERE, Record, Text};
+use node::{BLOB_BYTES_MIN, Changes, Directory, NOWHERE, Record, Text};
 use pool::Pool;
 use snapshot::Snapshot;
 
@@ -77,6 +81,8 @@ pub struct Tree {
     arena: Arena,
     changes: Pool<Changes>,
     directories: Pool<Directory>,
+    /// Data that are long. `None` in places that are free.
+    blobs: Pool<Option<Arc<[u8]>>>,
     index: Index,
     /// See [`Tree::data_bytes`]. Invariant: the sum over all znodes; `check` recounts it.
     data_bytes: u64,
@@ -95,6 +101,7 @@ impl Tree {
             arena,
             changes: Pool::new(),
             directories: Pool::new(),
+            blobs: Pool::new(),
             index: Index::new(hash_seed),
             data_bytes: ROOT_PATH_BYTES,
             snapshot: None,
@@ -192,7 +199,8 @@ impl Tree {
         time_ms: i64,
     ) -> NodeId {
         self.keep_image(parent.0);
-        let record = Record::new(parent.0, Text::new(name, data), acl, owner, zxid, time_ms);
+        let text = self.store(name, data);
+        let record = Record::new(parent.0, text, acl, owner, zxid, time_ms);
         let id = self.insert(record);
         let directory = self.directory_mut(parent.0);
         directory.cversion = directory.cversion.wrapping_add(1);
@@ -220,6 +228,7 @@ impl Tree {
         let parent = self.record(id.0).parent;
         self.keep_image(id.0);
         self.keep_image(parent);
+        let data_bytes = self.node(id).data().unwrap_or_default().len();
         let record = self.arena.remove(id.0);
         self.index.remove(self.index.hash(parent, record.name_bytes()), id.0);
         if record.changes != NOWHERE {
@@ -230,19 +239,21 @@ impl Tree {
             let emptied = Directory { pzxid: 0, cversion: 0, path_len: 0, names: Names::default() };
             self.directories.remove(record.directory, emptied);
         }
+        if record.blob != NOWHERE {
+            self.blobs.remove(record.blob, None);
+        }
         let directory = self.directory_mut(parent);
         directory.names.remove(record.name());
         directory.pzxid = zxid;
         let path_len = directory.path_len;
-        self.data_bytes -= weight(path_len, &record);
+        self.data_bytes -= weight(path_len, &record, data_bytes);
     }
 
     /// Replaces the data and counts the version up.
     pub fn set_data(&mut self, id: NodeId, data: Option<&[u8]>, zxid: i64, time_ms: i64) {
         self.keep_image(id.0);
-        let record = self.record_mut(id.0);
-        let before = record.data().unwrap_or_default().len() as u64;
-        record.set_data(data);
+        let before = self.node(id).data().unwrap_or_default().len() as u64;
+        self.replace_data(id.0, data);
         self.data_bytes = self.data_bytes - before + data.unwrap_or_default().len() as u64;
         let changes = self.changes_mut(id.0);
         changes.mzxid = zxid;
@@ -263,6 +274,49 @@ impl Tree {
         changes.aversion = next_version(changes.aversion);
     }
 
+    /// The data of a znode, wherever they are.
+    fn data<'a>(&'a self, record: &'a Record) -> Option<&'a [u8]> {
+        self.blob(record).map(|blob| &**blob).or(record.short_data())
+    }
+
+    fn blob(&self, record: &Record) -> Option<&Arc<[u8]>> {
+        (record.blob != NOWHERE)
+            .then(|| self.blobs[record.blob].as_ref().expect("a blob of a znode is there"))
+    }
+
+    /// Puts the data of a new znode where they belong: into the text that is returned, or among the blobs.
+    fn store(&mut self, name: &str, data: Option<&[u8]>) -> Text {
+        match data {
+            Some(long) if long.len() >= BLOB_BYTES_MIN => {
+                Text::with_blob(name, self.blobs.insert(Some(Arc::from(long))))
+            }
+            short => Text::new(name, short),
+        }
+    }
+
+    fn replace_data(&mut self, id: u32, data: Option<&[u8]>) {
+        let long = data.filter(|data| data.len() >= BLOB_BYTES_MIN);
+        let blob = match (self.record(id).blob, long) {
+            (NOWHERE, None) => NOWHERE,
+            (NOWHERE, Some(long)) => self.blobs.insert(Some(Arc::from(long))),
+            (at, None) => {
+                self.blobs.remove(at, None);
+                NOWHERE
+            }
+            (at, Some(long)) => {
+                // Written in place if the length is the same and no reply has them.
+                match self.blobs[at].as_mut().and_then(Arc::get_mut) {
+                    Some(bytes) if bytes.len() == long.len() => bytes.copy_from_slice(long),
+                    _ => self.blobs[at] = Some(Arc::from(long)),
+                }
+                at
+            }
+        };
+        let record = self.record_mut(id);
+        record.blob = blob;
+        record.set_short_data(if long.is_some() { Some(&[]) } else { data });
+    }
+
     fn insert(&mut self, record: Record) -> NodeId {
         let hash = self.index.hash(record.parent, record.name_bytes());
         let id = self.arena.free_id_above(record.parent);
@@ -278,7 +332,7 @@ impl Tree {
         let directory = self.directory_mut(parent.0);
         directory.names.insert(name);
         let path_len = directory.path_len;
-        self.data_bytes += weight(path_len, &record);
+        self.data_bytes += weight(path_len, &record, self.data(&record).unwrap_or_default().len());
         self.arena.insert(id, record);
         self.index.insert(hash, id);
     }
@@ -350,7 +404,6 @@ fn next_version(version: i32) -> i32 {
 }
 
 /// What a znode adds to [`Tree::data_bytes`]: its path and its data.
-fn weight(parent_path_len: u32, record: &Record) -> u64 {
-    let path_len = u64::from(parent_path_len) + 1 + record.name_bytes().len() as u64;
-    path_len + record.data().unwrap_or_default().len() as u64
+fn weight(parent_path_len: u32, record: &Record, data_bytes: usize) -> u64 {
+    u64::from(parent_path_len) + 1 + record.name_bytes().len() as u64 + data_bytes as u64
 }

@@ -279,6 +279,13 @@ fn load(mut images: &[u8], seed: u64) -> Result<Tree, Box<dyn std::error::Error>
 fn assert_same(tree: &Tree, model: &Model) {
     check::tree(tree).expect("the tree is sound");
     assert_eq!(tree.len(), model.len());
+    for path in model.keys() {
+        let mut below = 0;
+        tree.visit_below(tree.find(path).expect("it is there"), &mut |_| below += 1);
+        let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
+        let expected = model.keys().filter(|other| other.starts_with(&prefix) && *other != path).count();
+        assert_eq!(below, expected, "below {path}");
+    }
     let mut bytes = 0;
     for (path, znode) in model {
         let id = tree.find(path).unwrap_or_else(|| panic!("{path} is missing"));

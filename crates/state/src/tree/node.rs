@@ -1,5 +1,7 @@
 //! One znode: how it lies in memory, and how it is seen from outside.
 
+use std::sync::Arc;
+
 use wire::stat::Stat;
 
 use super::{NodeId, Tree};
@@ -68,7 +70,7 @@ impl Owner {
 /// in [`Changes`] for those ever changed, in [`Directory`] for those that ever had a child. Most znodes are
 /// written once and have no children, so that a tree of them is a third smaller than with everything in place.
 pub(super) struct Record {
-    /// The name, then the data: one allocation for both.
+    /// The name, then the data: one allocation for both. Data of [`BLOB_BYTES_MIN`] and more are elsewhere.
     text: Box<[u8]>,
     pub(super) czxid: i64,
     pub(super) ctime: i64,
@@ -83,12 +85,18 @@ pub(super) struct Record {
     pub(super) changes: u32,
     /// Position in `Tree::directories`, or [`NOWHERE`].
     pub(super) directory: u32,
+    /// Position in `Tree::blobs` of data that are not in `text`, or [`NOWHERE`].
+    pub(super) blob: u32,
 }
 
 const _: () = assert!(size_of::<Record>() == 64);
 
 /// No position in a pool.
 pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// Bytes of data from which on they are kept apart from the name and can be shared: a reply takes a count on them instead of a
+/// copy, so that nobody waits for the copy, however many ask for them. Few in tests, so that small trees have such data.
+pub(super) const BLOB_BYTES_MIN: usize = if cfg!(test) { 16 } else { 1024 };
 
 /// Parent of a slot without a znode. No id: ids end below it.
 pub(super) const VACANT: u32 = u32::MAX;
@@ -126,12 +134,13 @@ impl Record {
             name_len: 0,
             changes: NOWHERE,
             directory: NOWHERE,
+            blob: NOWHERE,
         }
     }
 
     pub(super) fn new(parent: u32, text: Text, acl: AclId, owner: i64, czxid: i64, ctime: i64) -> Record {
-        let Text { bytes, name_len } = text;
-        Record { text: bytes, name_len, czxid, ctime, owner, parent, acl, ..Record::vacant() }
+        let Text { bytes, name_len, blob } = text;
+        Record { text: bytes, name_len, blob, czxid, ctime, owner, parent, acl, ..Record::vacant() }
     }
 
     pub(super) fn is_vacant(&self) -> bool {
@@ -146,7 +155,8 @@ impl Record {
         name_str(self.name_bytes())
     }
 
-    pub(super) fn data(&self) -> Option<&[u8]> {
+    /// The data that are in the record; empty when they are elsewhere. [`Tree::data`] has them in any case.
+    pub(super) fn short_data(&self) -> Option<&[u8]> {
         data_of(&self.text, self.name_len)
     }
 
@@ -154,25 +164,26 @@ impl Record {
         TextRef { bytes: &self.text, name_len: self.name_len }
     }
 
-    /// Replaces the data. Data of the same length is written in place: no allocation.
-    pub(super) fn set_data(&mut self, data: Option<&[u8]>) {
+    /// Replaces the data that are in the record. Data of the same length is written in place: no allocation.
+    pub(super) fn set_short_data(&mut self, data: Option<&[u8]>) {
         let name_len = (self.name_len & !NULL_DATA) as usize;
         let new = data.unwrap_or_default();
         if self.text.len() - name_len == new.len() {
             self.text[name_len..].copy_from_slice(new);
             self.name_len = packed_name_len(name_len, data);
         } else {
-            let Text { bytes, name_len } = Text::new(self.name(), data);
+            let Text { bytes, name_len, .. } = Text::new(self.name(), data);
             self.text = bytes;
             self.name_len = name_len;
         }
     }
 }
 
-/// A name and data in one allocation.
+/// A name and data in one allocation, or the place of data that are elsewhere.
 pub(super) struct Text {
     bytes: Box<[u8]>,
     name_len: u32,
+    blob: u32,
 }
 
 /// The same, borrowed.
@@ -188,7 +199,12 @@ impl Text {
         let mut bytes = Vec::with_capacity(name.len() + content.len());
         bytes.extend_from_slice(name.as_bytes());
         bytes.extend_from_slice(content);
-        Text { bytes: bytes.into_boxed_slice(), name_len: packed_name_len(name.len(), data) }
+        let name_len = packed_name_len(name.len(), data);
+        Text { bytes: bytes.into_boxed_slice(), name_len, blob: NOWHERE }
+    }
+
+    pub(super) fn with_blob(name: &str, blob: u32) -> Text {
+        Text { blob, ..Text::new(name, Some(&[])) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -202,7 +218,7 @@ impl Text {
 
 impl TextRef<'_> {
     pub(super) fn to_owned(self) -> Text {
-        Text { bytes: self.bytes.into(), name_len: self.name_len }
+        Text { bytes: self.bytes.into(), name_len: self.name_len, blob: NOWHERE }
     }
 }
 
@@ -250,7 +266,12 @@ impl<'a> Node<'a> {
 
     /// `None` is null data, which `getData` answers with length -1.
     pub fn data(&self) -> Option<&'a [u8]> {
-        self.record.data()
+        self.tree.data(self.record)
+    }
+
+    /// The data if they are so long that they are shared rather than copied.
+    pub fn shared_data(&self) -> Option<&'a Arc<[u8]>> {
+        self.tree.blob(self.record)
     }
 
     /// In the machine's [`AclTable`](crate::acl_table::AclTable).

@@ -8,6 +8,7 @@
 //! first change of a znode after it was written would put aside an image for nobody, on average half of all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::arena::CHUNK_SLOTS;
@@ -46,9 +47,10 @@ enum Kept {
 }
 
 struct KeptImage {
-    /// Without name and data, which are in `text`.
+    /// Without name and data, which are in `text` and `blob`.
     fields: NodeImage<'static>,
     text: Text,
+    blob: Option<Arc<[u8]>>,
 }
 
 impl KeptImages {
@@ -154,7 +156,8 @@ impl Tree {
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.lacks(id)) {
             let record = self.arena.get(id).expect("only what is there changes");
             let fields = NodeImage { name: "", data: None, ..self.image(id, record) };
-            let kept = KeptImage { fields: fields.without_text(), text: record.text().to_owned() };
+            let (text, blob) = (record.text().to_owned(), self.blob(record).cloned());
+            let kept = KeptImage { fields: fields.without_text(), text, blob };
             let snapshot = self.snapshot.as_mut().expect("checked above");
             snapshot.kept.insert(id, Kept::Image(Box::new(kept)));
         }
@@ -174,7 +177,7 @@ impl Tree {
             id: NodeId(id),
             parent: NodeId(record.parent),
             name: record.name(),
-            data: record.data(),
+            data: self.data(record),
             acl: record.acl,
             owner: record.owner,
             czxid: record.czxid,
@@ -191,6 +194,6 @@ impl Tree {
 
 impl KeptImage {
     fn view(&self) -> NodeImage<'_> {
-        NodeImage { name: self.text.name(), data: self.text.data(), ..self.fields }
+        NodeImage { name: self.text.name(), data: self.blob.as_deref().or(self.text.data()), ..self.fields }
     }
 }

@@ -182,7 +182,7 @@ fn features_are_announced_by_nodes_that_are_nowhere() {
     let reader = world.reader(1, &identities);
     let mut reply = Vec::new();
     let request = parse("get /keeper/feature_flags");
-    let code = world.machine.read(&request, &reader, &mut reply, &mut |_| {});
+    let code = world.machine.read_whole(&request, &reader, &mut reply, &mut |_| {});
     assert_eq!(code, ErrorCode::Ok);
     let Reply::GetData(body) = Reply::decode(Opcode::GetData, &reply).unwrap() else { panic!() };
     let flags = body.data.unwrap();
@@ -215,7 +215,7 @@ fn a_failed_part_of_a_multi_read_keeps_its_number_for_keepers_clients() {
     let failures = |dialect| {
         let reader = Reader { dialect, ..world.reader(1, &identities) };
         let mut reply = Vec::new();
-        assert_eq!(world.machine.read(&request, &reader, &mut reply, &mut |_| {}), ErrorCode::Ok);
+        assert_eq!(world.machine.read_whole(&request, &reader, &mut reply, &mut |_| {}), ErrorCode::Ok);
         let Reply::Multi(results) = Reply::decode(Opcode::MultiRead, &reply).unwrap() else { panic!() };
         results.iter().filter(|result| result.error().is_some()).map(|r| r.opcode()).collect::<Vec<_>>()
     };

@@ -98,5 +98,5 @@ fn a_machine_can_be_shared_by_threads() {
     shared::<state::machine::Machine>();
     shared::<state::watch::WatchTable>();
     shared::<state::snapshot::SnapshotCursor>();
-    shared::<state::read::LargeListing>();
+    shared::<state::read::Piece>();
 }

@@ -290,7 +290,7 @@ fn told(shared: &Shared) -> Vec<Told> {
     let mut at = 0;
     for (_, note) in delivery.notes {
         match note {
-            Note::Reply { len } => {
+            Note::Reply { len, .. } => {
                 let header = ReplyHeader::decode(&mut Reader::new(&delivery.bytes[at + 4..at + len]));
                 let ReplyHeader { xid, zxid, err } = header.expect("a reply begins with its header");
                 told.push(Told::Reply { xid, zxid, code: err });

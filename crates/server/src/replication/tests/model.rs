@@ -129,7 +129,11 @@ impl Picture {
             paths.extend(children.children.iter().map(|name| format!("{prefix}/{name}")));
             nodes.insert(path.clone(), without_times(read(shared, machine, Opcode::GetData, &path)));
         }
-        let session = |s: state::session::Session| (s.id, s.timeout_ms, machine.ephemeral_paths(s.id));
+        let session = |s: state::session::Session| {
+            let mut paths = Vec::new();
+            machine.ephemerals_from(s.id, None, usize::MAX, &mut |path| paths.push(path.to_owned()));
+            (s.id, s.timeout_ms, paths)
+        };
         Picture { zxid: machine.last_zxid(), sessions: machine.sessions().map(session).collect(), nodes }
     }
 }

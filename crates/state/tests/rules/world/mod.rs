@@ -170,7 +170,7 @@ impl World {
                 watches.set_watches(watcher, set, &self.machine, &reader, &mut deliver).expect("no limits");
                 return "ok".to_owned();
             }
-            self.machine.read(request, &reader, &mut reply, &mut |wanted| {
+            self.machine.read_whole(request, &reader, &mut reply, &mut |wanted| {
                 watches.add(wanted.path, wanted.part.into(), watcher).expect("no limits");
             })
         };
