@@ -68,6 +68,7 @@ pub struct Client {
     random: Random,
     members: ServerId,
     timeout_ms: i32,
+    stubborn: bool,
     /// Whether it is content with a server that only reads.
     only_reads: bool,
     /// Whether it proves who it is.
@@ -97,6 +98,7 @@ impl Client {
             random,
             members,
             timeout_ms,
+            stubborn: false,
             only_reads,
             secret,
             operator: None,
@@ -137,6 +139,11 @@ impl Client {
         Client { timeout_ms, ..self }
     }
 
+    /// It stays with a server that does not answer for longer than its session lives.
+    pub fn stubborn(self) -> Client {
+        Client { stubborn: true, ..self }
+    }
+
     /// For which session it speaks on this connection, and whether that is open; none if nobody else knows of it.
     pub fn speaks_for(&self, connection: usize) -> Option<(i64, bool)> {
         let mine = self.connection.as_ref().filter(|mine| mine.number == connection && !mine.read_only)?;
@@ -164,7 +171,8 @@ impl Client {
             return wishes;
         };
         let patience_us = self.session.as_ref().map_or(1_000_000, |session| session.timeout_us * 2 / 3);
-        if now_us.saturating_sub(connection.heard_us) > patience_us {
+        let leaves_after_us = if self.stubborn { 12 * patience_us } else { patience_us };
+        if now_us.saturating_sub(connection.heard_us) > leaves_after_us {
             self.give_up(now_us, history);
             wishes.push(Wish::Close);
             return wishes;
@@ -222,6 +230,16 @@ impl Client {
                 let mut bytes = Vec::new();
                 self.ask(now_us, Opcode::CloseSession as i32, Vec::new(), history, &mut bytes);
                 vec![Wish::Send(bytes)]
+            }
+            4 => {
+                // It ends, and nobody comes back to its session.
+                let number = self.connection().unwrap_or_default();
+                self.give_up(now_us, history);
+                if self.session.take().is_some() {
+                    history.received.push((self.number, number, Received::Forgotten));
+                    self.book = Book::default();
+                }
+                vec![Wish::Close]
             }
             _ => {
                 self.give_up(now_us, history);

@@ -138,6 +138,11 @@ impl Plan {
         }
     }
 
+    /// Whether servers are kept from hearing clients.
+    pub fn is_deaf(&self) -> bool {
+        self.output_pause_bytes.is_some()
+    }
+
     /// The configuration of a member.
     pub fn config(&self, id: ServerId) -> Config {
         let definitions = [

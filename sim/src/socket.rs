@@ -85,6 +85,12 @@ impl Wire {
         (pipe.written.drain(..taken).collect(), pipe.blocked)
     }
 
+    /// Its socket takes no more than so many bytes from now on.
+    pub fn narrow(&self, room: usize) {
+        let mut pipe = self.pipe();
+        pipe.room = pipe.room.min(room);
+    }
+
     /// Whether the server has closed.
     pub fn is_closed(&self) -> bool {
         self.pipe().closed

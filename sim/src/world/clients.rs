@@ -140,6 +140,9 @@ impl World {
             .map(|(slot, (connection, wire))| (*slot, *connection, wire.clone()))
             .collect();
         for (slot, connection, wire) in slots {
+            if slow {
+                wire.narrow(ROOMS[0]);
+            }
             let (bytes, blocked) = if slow { wire.take_some(TRICKLE_BYTES) } else { wire.take_written() };
             if !bytes.is_empty() {
                 let at_us = self.arrival_at_client_us(connection);

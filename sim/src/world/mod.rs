@@ -165,6 +165,9 @@ impl World {
         let mut clients: Vec<_> = (0..plan.clients)
             .map(|n| Client::new(n, random.fork(), plan.members, plan.read_only_mode))
             .collect();
+        if plan.is_deaf() {
+            clients = clients.into_iter().map(Client::stubborn).collect();
+        }
         if let Some(timeout_ms) = plan.timeout_ms {
             clients = clients.into_iter().map(|client| client.with_timeout(timeout_ms)).collect();
         }
