@@ -195,6 +195,37 @@ fn a_session_that_comes_back_goes_behind_what_it_sent_under_an_earlier_leader() 
     }
 }
 
+/// A change of the members waited with the leader, which died. Its client used to lose its connection; now the next leader has the request
+/// before it the way its predecessor had, with what the session asked behind it.
+#[test]
+fn a_change_of_the_members_waits_with_the_next_leader() {
+    for (engine, new) in ENGINES {
+        let mut group = Group::with(new, Features::RECONFIG);
+        let leader = group.elect(None);
+        let [home, other] = followers(leader);
+        group.open(home, &[5]);
+        let waiting = |group: &mut Group, id| {
+            let requests = group.node(id).replica.waiting_reconfigs();
+            requests.map(|command| (command.session, command.cxid)).collect::<Vec<_>>()
+        };
+        group.submit(home, 5, 5, 1, Opcode::Reconfig);
+        group.submit(home, 5, 5, 2, CREATE);
+        group.settle();
+        assert_eq!(waiting(&mut group, leader), [(5, 1)], "{engine}");
+        group.kill(leader);
+        group.elect_this(other);
+        assert_eq!(waiting(&mut group, other), [(5, 1)], "{engine}");
+        let node = group.node(other);
+        assert!(node.replica.let_go(0, &node.machine, 5), "{engine}");
+        group.turn(other);
+        (0..50).for_each(|_| group.tick());
+        let replies: Vec<_> =
+            group.node(home).seen.replies.iter().map(|(token, xid, _)| (*token, *xid)).collect();
+        assert_eq!(replies, [(5, 1), (5, 2)], "{engine}");
+        all_have(&mut group, &["/5-2-"], engine);
+    }
+}
+
 /// What a snapshot holds cannot be told from what it does not: only then is a connection closed, and only one with something on its way.
 #[test]
 fn a_snapshot_costs_the_connections_whose_commands_were_on_their_way() {

@@ -115,6 +115,10 @@ struct Group {
 
 impl Group {
     fn new(engine: NewEngine) -> Group {
+        Group::with(engine, Features::NONE)
+    }
+
+    fn with(engine: NewEngine, features: Features) -> Group {
         let voters = [1, 2, 3].map(MemberId);
         let node = |id: ServerId| {
             let member = MemberId(id.into());
@@ -124,7 +128,7 @@ impl Group {
                 Settings {
                     member,
                     boot: 1,
-                    features: Features::NONE,
+                    features,
                     entry_bytes_max: 1 << 20,
                     linearizable_reads: false,
                     may_lose_lead: true,
