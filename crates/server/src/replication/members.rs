@@ -9,7 +9,7 @@ use replica::peer::{Claimed, PeerMessage};
 
 use super::{Driver, Fatal, GROUP};
 use crate::config::ServerId;
-use crate::mailbox::{Delivery, Note};
+use crate::mailbox::{Delivery, Mailbox, Note};
 use crate::peers::Transport;
 use crate::shared::thread_of;
 
@@ -316,6 +316,12 @@ impl<T: Transport> Driver<T> {
 
     /// Closes all connections of clients.
     pub(super) fn drop_connections(&mut self) {
+        self.post_closing();
+        self.wake_connection_threads();
+    }
+
+    /// Tells all connections of clients to close. The machine may be held, so their threads are not woken.
+    pub(super) fn post_closing(&mut self) {
         let mut deliveries: Vec<Delivery> =
             self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();
         let tokens = self.shared.connections.tokens();
@@ -326,9 +332,13 @@ impl<T: Transport> Driver<T> {
         for (delivery, mailbox) in deliveries.iter_mut().zip(&self.shared.mailboxes) {
             if !delivery.is_empty() {
                 mailbox.post(delivery);
-                mailbox.wake();
             }
         }
+    }
+
+    /// Wakes the connection threads that have something to take.
+    pub(super) fn wake_connection_threads(&self) {
+        self.shared.mailboxes.iter().filter(|mailbox| mailbox.is_full()).for_each(Mailbox::wake);
     }
 
     /// Tells the operator who leads.

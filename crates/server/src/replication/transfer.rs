@@ -196,7 +196,8 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The fetched snapshot becomes the base of this member's log and state. Clients here have watches on nodes that may have changed
-    /// unseen, so they are sent away: when they come back they say what they knew.
+    /// unseen, so their connections are closed, before anybody can read the new state: when they come back they say what they knew, and a
+    /// zxid behind a change that they were not told of would make them miss it for good.
     pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
         let position = meta.position;
         self.snapshots.give_up();
@@ -210,17 +211,18 @@ impl<T: Transport> Driver<T> {
         self.log.reserve(std::iter::once(0))?;
         self.log.reset(GROUP, position.index, position.term)?;
         self.flush()?;
-        let old = std::mem::replace(&mut *self.shared.machine.write(), machine);
-        let now_ms = self.shared.clock.elapsed_ms();
-        {
-            let machine = self.shared.machine.read();
-            self.shared.sessions.replace(machine.sessions().map(|s| (s.id, s.timeout_ms)), now_ms);
-            self.shared.counts.snapshot_index.store(position.index, Relaxed);
-            self.shared.counts.last_index.store(position.index, Relaxed);
-        }
-        drop(old);
+        let shared = Arc::clone(&self.shared);
+        let now_ms = shared.clock.elapsed_ms();
+        let mut held = shared.machine.write();
+        let old = std::mem::replace(&mut *held, machine);
+        shared.sessions.replace(held.sessions().map(|s| (s.id, s.timeout_ms)), now_ms);
+        shared.counts.snapshot_index.store(position.index, Relaxed);
+        shared.counts.last_index.store(position.index, Relaxed);
         self.replica.installed(position.index);
-        self.drop_connections();
+        self.post_closing();
+        drop(held);
+        self.wake_connection_threads();
+        drop(old);
         tracing::info!("this member goes on from the snapshot at entry {}", position.index);
         Ok(())
     }

@@ -8,6 +8,7 @@ mod bad_disk;
 mod crash;
 mod ensemble;
 mod failing_disk;
+mod install;
 mod listening;
 mod log_places;
 mod mad;
