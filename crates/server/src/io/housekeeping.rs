@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::connection::Phase;
+use super::connection::{Connection, Phase};
 use super::{HOUSEKEEPING, IoThread};
 use crate::progress::Progress;
 use crate::pulse::Pulse;
@@ -23,6 +23,7 @@ impl IoThread {
         self.housekept_ms = self.now_ms;
         self.accept_after_a_pause();
         self.close_overdue();
+        self.close_silent_readers();
         if let Some(ensemble) = &self.shared.config.ensemble
             && is_missing(&mut self.pulse, self.shared.cycles.load(Relaxed), ensemble.leaderless_ms_max())
         {
@@ -34,6 +35,16 @@ impl IoThread {
             let all: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
             all.into_iter().for_each(|slot| self.close(slot));
         }
+    }
+
+    /// Closes connections to a server that only reads whose clients have been silent for their timeout: nobody ends their sessions, and a
+    /// client that has gone on elsewhere says no word.
+    fn close_silent_readers(&mut self) {
+        let is_silent =
+            |c: &Connection| c.read_only && self.now_ms - c.seen_ms.load(Relaxed) > i64::from(c.timeout_ms);
+        let silent: Vec<usize> =
+            self.connections.iter().filter(|(_, c)| is_silent(c)).map(|(slot, _)| slot).collect();
+        silent.into_iter().for_each(|slot| self.close(slot));
     }
 
     fn close_overdue(&mut self) {

@@ -4,6 +4,9 @@
 //! Nothing of this is replicated: a session begun here is known nowhere else, and one that came from elsewhere is neither kept alive nor ended by
 //! what happens here. All connections end when there is a leader again.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
 use wire::ErrorCode;
 use wire::frame;
 use wire::opcode::Opcode;
@@ -25,6 +28,7 @@ impl IoThread {
         let session = if session == 0 { self.shared.sessions.next_id() } else { session };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.read_only = true;
+        connection.seen_ms.store(self.now_ms, Relaxed);
         self.open(slot, session);
     }
 
@@ -38,7 +42,11 @@ impl IoThread {
             op if op.is_write() => ErrorCode::NotReadOnly,
             _ => return false,
         };
-        let zxid = self.shared.look().last_zxid();
+        let shared = Arc::clone(&self.shared);
+        let machine = shared.look();
+        // No reply may show a zxid ahead of the events up to it.
+        self.collect();
+        let zxid = machine.last_zxid();
         let Some(connection) = self.connections.get_mut(slot) else { return true };
         if op == Opcode::CloseSession {
             connection.phase = Phase::Closing;

@@ -262,6 +262,20 @@ fn pings_overtake_what_has_waited_for_long() {
     assert_eq!(one.thread.connections[one.slot].input.len(), 2 * 12, "the reads wait");
 }
 
+/// Nobody ends a session on a server that only reads, and a client that has gone on elsewhere may say no word.
+#[test]
+fn a_silent_client_of_a_server_that_only_reads_is_disconnected() {
+    let mut one = One::new();
+    one.thread.connections[one.slot].read_only = true;
+    one.thread.connections[one.slot].seen_ms.store(1_000, Relaxed);
+    one.time.advance_us(11_000_000);
+    one.thread.turn(&[]);
+    assert!(one.thread.connections.contains(one.slot));
+    one.time.advance_us(1_000_000);
+    one.thread.turn(&[]);
+    assert!(!one.thread.connections.contains(one.slot));
+}
+
 /// The end of the stream has its turn behind the requests before it.
 #[test]
 fn what_a_client_sent_before_it_closed_is_served() {
