@@ -171,7 +171,6 @@ impl Replica {
                 && token.is_some()
             {
                 line.set_owner(token);
-                line.settle();
             }
             outlet.session_opened(machine, session, token);
         } else if let Some(token) = token {

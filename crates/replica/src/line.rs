@@ -132,9 +132,6 @@ pub(crate) struct Line {
     queue: VecDeque<Waiting>,
     /// The connection the session is on. Requests of any other are not taken.
     owner: Option<Token>,
-    /// Whether everything that the session ever sent to this server is in `queue`, done, or impossible by now. It begins as `false`:
-    /// an earlier run of this server may have passed something on.
-    settled: bool,
 }
 
 impl Line {
@@ -146,16 +143,6 @@ impl Line {
     /// From now on the session is on this connection, or on none; returns the one it was on before.
     pub(crate) fn set_owner(&mut self, owner: Option<Token>) -> Option<Token> {
         std::mem::replace(&mut self.owner, owner).filter(|previous| Some(*previous) != owner)
-    }
-
-    /// Whether nothing that the session sent to this server can still be done, but for what is in the queue.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settled
-    }
-
-    /// Nothing is on its way but what is in the queue.
-    pub(crate) fn settle(&mut self) {
-        self.settled = true;
     }
 
     /// Gives back memory while nothing waits.
@@ -230,7 +217,6 @@ impl Line {
 
     /// Lets go of everything, though some of it may still be done; the connections are those that wait, and the owner.
     pub(crate) fn give_up(&mut self) -> Gone {
-        self.settled = false;
         let mut gone: Gone = self.queue.drain(..).collect();
         gone.tokens.extend(self.owner.take());
         gone.tokens.dedup();
@@ -253,7 +239,6 @@ impl Line {
         let mut gone: Gone = self.queue.drain(..=at).collect();
         // The move itself has its result.
         gone.requests -= 1;
-        self.settled = true;
         Some((token, gone))
     }
 
@@ -381,7 +366,7 @@ mod tests {
         assert!(line.take_move(8).is_none(), "that of another connection");
         let (token, gone) = line.take_move(7).expect("it waits");
         assert_eq!((token, gone.requests, gone.bytes), (Token(1), 1, 14));
-        assert!(line.is_settled() && line.len() == 1);
+        assert_eq!(line.len(), 1);
     }
 
     #[test]
@@ -397,14 +382,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_may_still_be_done() {
+    fn what_is_given_up_leaves_the_session_without_a_connection() {
         let mut line = Line::default();
         line.push(command(1, 5));
         line.push(command(2, 5));
-        line.settle();
         line.set_owner(Some(Token(3)));
         let gone = line.give_up();
         assert_eq!((gone.tokens, gone.requests), (vec![Token(1), Token(3)], 2));
-        assert!(line.is_empty() && !line.is_settled());
+        assert!(line.is_empty() && line.owner().is_none());
     }
 }

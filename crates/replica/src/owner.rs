@@ -5,9 +5,10 @@
 //!
 //! 1. When a resume is taken, the session is on the new connection. The thread of the earlier one may still read and hand over what
 //!    its client sent; from now on that is dropped, and so is everything that a connection sends behind something lost.
-//! 2. If nothing of the session is on its way here, and nothing was given up without knowing its outcome, the client goes on at once.
+//! 2. A leader without others knows all there is. If nothing of the session is on its way there, the client goes on at once.
 //! 3. Otherwise the session moves to this server through the log, though it may be at home here already. The move gets its place behind
-//!    all that was passed on before, and nothing given to an earlier leader can be agreed behind an entry of the present one.
+//!    all that was passed on before, and nothing given to an earlier leader can be agreed behind an entry of the present one. Nor does a
+//!    server know without the log that the session has not been elsewhere meanwhile.
 
 use state::command::{Command, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
@@ -31,13 +32,12 @@ impl Replica {
         session: i64,
         timeout_ms: i32,
     ) {
-        // A leader without others has everything in its log that it was ever given.
         let leads_alone = self.alone && self.leads();
         let terms = SessionTerms { timeout_ms, home: self.server() };
-        let stays = machine.session(session).map_or(leads_alone, |known| known.terms() == terms);
+        let stays = machine.session(session).is_none_or(|known| known.terms() == terms);
         let line = self.lines.entry(session).or_default();
         self.lost.extend(line.set_owner(Some(token)));
-        if stays && line.is_empty() && (line.is_settled() || leads_alone) {
+        if leads_alone && stays && line.is_empty() {
             line.push(Waiting::Resume { token });
             self.answerable.push(session);
         } else {
@@ -71,9 +71,7 @@ impl Replica {
         } else if machine.session(session).is_none() {
             self.forget_ended(session, machine);
             outlet.session_refused(token, wire::ErrorCode::SessionExpired);
-        } else if outlet.session_resumed(machine, session, token) {
-            self.lines.entry(session).or_default().settle();
-        } else {
+        } else if !outlet.session_resumed(machine, session, token) {
             // This leader is about to end the session. Whether it does, the log will show.
             self.lines.entry(session).or_default().push(Waiting::Resume { token });
             self.deferred.push(session);

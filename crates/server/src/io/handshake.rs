@@ -152,6 +152,12 @@ impl IoThread {
         }
         let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
         connection.in_flight.clear();
+        if opcode == MOVE_SESSION && connection.hung_up {
+            // Its client may have gone on with another connection meanwhile: what it had sent here is not done any more.
+            let token = connection.token;
+            self.leave(session, token);
+            return self.break_off(slot, "its client has gone");
+        }
         let answer = ReplyHeader { xid: 0, zxid: self.shared.look().last_zxid(), err: 0 };
         connection.traffic.answered(opcode, &answer, self.now_ms);
         match self.shared.sessions.seen_by(session, connection.token) {

@@ -21,6 +21,9 @@ use crate::simulation::{Member, Readiness, Socket};
 
 pub(super) const STEP_US: u64 = 2_000;
 
+/// The wall clock when the servers are started for the first time.
+pub(super) const WALL_MS: i64 = 1_700_000_000_000;
+
 /// A client's connection: what it sends, and what it was sent.
 #[derive(Clone, Default)]
 pub(super) struct Wire(Arc<Mutex<Ends>>);
@@ -128,7 +131,7 @@ impl Trio {
     /// Servers with these configurations, started on empty disks.
     pub(super) fn of(configs: impl IntoIterator<Item = Config>) -> Trio {
         let mut ensemble = Trio {
-            time: ManualTime::new(1_700_000_000_000),
+            time: ManualTime::new(WALL_MS),
             configs: BTreeMap::new(),
             disks: BTreeMap::new(),
             members: BTreeMap::new(),

@@ -6,7 +6,8 @@ use wire::jute::Reader;
 use wire::opcode::Opcode;
 use wire::record::{ConnectResponse, ReplyHeader};
 
-use super::ensemble::{ENGINES, Trio, Wire, config_of, create, read, sync};
+use super::ensemble::{ENGINES, Trio, WALL_MS, Wire, config_of, create, read, sync};
+use crate::clock::ManualTime;
 use crate::config::{Config, EngineKind, Ensemble, ServerId};
 use crate::simulation::Readiness;
 
@@ -103,6 +104,24 @@ fn an_earlier_connection_writes_nothing_any_more() {
     }
 }
 
+/// A client hung up and has gone on with another connection, when the server it left comes to what it had sent behind the handshake.
+#[test]
+fn what_was_sent_behind_the_handshake_of_a_client_that_has_gone_is_not_done() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let (_, id, passwd) = trio.connect(1, None);
+        let wire = trio.greet(2, Some((id, passwd.clone())), false);
+        wire.ask(1, Opcode::Create, &create("/left", 0));
+        let &(server, slot, _) = trio.clients.last().expect("it connected");
+        let gone = Readiness { readable: true, read_closed: true, ..Readiness::default() };
+        trio.members.get_mut(&server).expect("it runs").serve(&[(slot, gone)]);
+        trio.until("it is closed", |_| wire.is_closed());
+        let (_, code) = come_back_and_look(&mut trio, 3, &(id, passwd), "/left");
+        assert_eq!(code, ErrorCode::NoNode as i32, "{engine}");
+    }
+}
+
 /// The leader dies at some step of a write of a follower's client. Whatever the client is shown when it comes back stays true.
 #[test]
 fn what_a_client_finds_after_a_change_of_leader_stays_true() {
@@ -172,4 +191,19 @@ fn two_servers_that_draw_the_same_id_open_two_sessions() {
             assert_eq!(trio.call(wire, 1, Opcode::Create, &ephemeral).0.err, 0, "{engine}: {ids:x?}");
         }
     }
+}
+
+/// A server that was started when its clock stood where it had stood at an earlier start gave a new client the session of another one, with
+/// its password.
+#[test]
+fn two_starts_at_the_same_moment_give_out_different_ids() {
+    let single = Config { ensemble: None, ..config_of(1, EngineKind::Raft) };
+    let mut trio = Trio::of([single]);
+    let (_, first, _) = trio.connect(1, None);
+    trio.crash(1);
+    trio.clients.clear();
+    trio.time = ManualTime::new(WALL_MS);
+    trio.start(1);
+    let (_, second, _) = trio.connect(1, None);
+    assert_ne!(first, second);
 }
