@@ -33,6 +33,11 @@ pub enum Wish {
     Send(Vec<u8>),
     /// The connection closed.
     Close,
+    /// The connection left, and at once another one made for the same session.
+    ComeBack {
+        /// Whether the server hears of the end of the old one.
+        closes: bool,
+    },
 }
 
 /// A session, as its client knows it.
@@ -166,7 +171,7 @@ impl Client {
         let mut wishes = Vec::new();
         let Some(connection) = &self.connection else {
             if now_us >= self.retry_at_us && now_us >= self.silent_until_us {
-                self.connect(now_us, history, &mut wishes);
+                self.connect(now_us, None, history, &mut wishes);
             }
             return wishes;
         };
@@ -176,6 +181,9 @@ impl Client {
             self.give_up(now_us, history);
             wishes.push(Wish::Close);
             return wishes;
+        }
+        if !connection.open && self.may_come_back() && self.random.percent(10) {
+            return vec![Wish::ComeBack { closes: self.random.percent(50) }];
         }
         if !connection.open || now_us < self.silent_until_us {
             return wishes;
@@ -203,7 +211,25 @@ impl Client {
         }
         if !bytes.is_empty() {
             wishes.push(Wish::Send(bytes));
+            if self.may_come_back() && self.random.percent(3) {
+                wishes.push(Wish::ComeBack { closes: self.random.percent(50) });
+            }
         }
+        wishes
+    }
+
+    /// Whether it has a session that it could go on with over another connection.
+    fn may_come_back(&self) -> bool {
+        !self.calm && self.session.as_ref().is_some_and(|session| !session.local)
+    }
+
+    /// Leaves its connection with whatever is in flight, and goes on with its session over another one, as often as not at the same server.
+    pub fn come_back(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
+        let last = self.connection.as_ref().map(|connection| connection.member);
+        self.lost(now_us, history);
+        let member = last.filter(|_| self.random.percent(60));
+        let mut wishes = Vec::new();
+        self.connect(now_us, member, history, &mut wishes);
         wishes
     }
 
@@ -248,8 +274,24 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, now_us: u64, history: &mut History, wishes: &mut Vec<Wish>) {
-        let member = self.random.between(1, u64::from(self.members)) as ServerId;
+    /// Whoever has a session looks at once what has become of it, but not before its watches are set again: it would miss events.
+    fn look(&mut self, now_us: u64, history: &mut History, bytes: &mut Vec<u8>) {
+        if self.may_come_back() {
+            let (opcode, body) = workload::look();
+            self.ask(now_us, opcode, body, history, bytes);
+        }
+    }
+
+    /// Connects to this member, or to any.
+    fn connect(
+        &mut self,
+        now_us: u64,
+        member: Option<ServerId>,
+        history: &mut History,
+        wishes: &mut Vec<Wish>,
+    ) {
+        let any = self.random.between(1, u64::from(self.members)) as ServerId;
+        let member = member.unwrap_or(any);
         let number = history.connections;
         history.connections += 1;
         self.connection = Some(Connection {
@@ -276,6 +318,9 @@ impl Client {
         let mark = frame::begin(&mut bytes);
         request.encode(&mut bytes);
         frame::finish(&mut bytes, mark);
+        if self.book.is_empty() {
+            self.look(now_us, history, &mut bytes);
+        }
         wishes.extend([Wish::Connect(member), Wish::Send(bytes)]);
     }
 
@@ -399,6 +444,9 @@ impl Client {
         }
         connection.open = true;
         connection.read_only = response.read_only == Some(true);
+        for call in &connection.in_flight {
+            history.calls[*call].read_only = connection.read_only;
+        }
         if connection.read_only && !self.only_reads {
             let evidence = format!("client {} is on member {member}, which has no leader", self.number);
             return Err(Violation::new(
@@ -419,6 +467,7 @@ impl Client {
         if !self.book.is_empty() {
             let (opcode, body) = self.book.set_watches(self.zxid);
             self.request(now_us, xid::SET_WATCHES, opcode as i32, body, history, &mut bytes);
+            self.look(now_us, history, &mut bytes);
         }
         if !bytes.is_empty() {
             wishes.push(Wish::Send(bytes));

@@ -57,7 +57,7 @@ impl Plan {
     /// The run of this seed.
     pub fn new(seed: u64, engine: EngineKind) -> Plan {
         let mut random = Random::new(seed);
-        let voters = *random.pick(&[3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 1]);
+        let voters = *random.pick(&[3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 1, 1]);
         // A server alone takes nobody in.
         let observer = voters > 1 && random.percent(15);
         let founders = voters + ServerId::from(observer);
@@ -170,7 +170,7 @@ impl Plan {
         }
         config.requests.reconfig = self.reconfigures;
         config.requests.standalone = !self.reconfigures;
-        config.ensemble = Some(Ensemble {
+        config.ensemble = (!self.is_single()).then(|| Ensemble {
             members: self.servers_in_file(id),
             engine: self.engine,
             election_timeout_ms: self.election_timeout_ms,
@@ -181,8 +181,13 @@ impl Plan {
         config
     }
 
+    /// Whether there is one server, whose file names none. Others that are alone are an ensemble of one.
+    fn is_single(&self) -> bool {
+        self.members == 1 && !self.reconfigures && self.seed.is_multiple_of(2)
+    }
+
     /// The servers that the file of this one names: the founders and itself.
-    fn servers_in_file(&self, id: ServerId) -> Servers {
+    pub fn servers_in_file(&self, id: ServerId) -> Servers {
         let mut servers: Servers =
             (1..=self.founders).chain([id]).map(|id| (id, workload::server(id, false))).collect();
         if self.observer {

@@ -266,6 +266,11 @@ pub fn reconfig(random: &mut Random, operator: Operator) -> Asked {
     }))
 }
 
+/// A look at the root, from whose Stat every change among its children can be seen.
+pub fn look() -> Asked {
+    asked(&Request::GetChildren2(GetChildren2 { path: "/", watch: false }))
+}
+
 /// A look at the members.
 pub fn config(watch: bool) -> Asked {
     asked(&Request::GetData(GetData { path: "/zookeeper/config", watch }))

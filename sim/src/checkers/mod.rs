@@ -1,6 +1,7 @@
 //! The guarantees. Each has a checker whose failure text is the guarantee that was broken.
 
 pub mod agreement;
+pub mod order;
 pub mod reads;
 pub mod sessions;
 pub mod watches;
@@ -41,6 +42,7 @@ impl fmt::Display for Violation {
 pub fn judge(history: &History, agreement: &Agreement, plan: &Plan) -> Result<(), Violation> {
     let written = writes::written(&agreement.outcomes)?;
     writes::judge(history, &written, &agreement.outcomes, &plan.full_disks())?;
+    order::judge(history, &written, &agreement.outcomes)?;
     reads::judge(history, agreement, plan)?;
     sessions::judge(history, agreement, plan)?;
     watches::judge(history, agreement)

@@ -128,6 +128,15 @@ fn in_real_time(call: &Call, outcome: &Outcome) -> Result<(), Violation> {
     Ok(())
 }
 
+/// At which zxid each session ended. What comes behind it does nothing.
+pub fn ends(outcomes: &[Outcome]) -> BTreeMap<i64, i64> {
+    let mut ended = BTreeMap::new();
+    for close in outcomes.iter().filter(|outcome| outcome.opcode == Opcode::CloseSession as i32) {
+        ended.entry(close.session).or_insert(close.zxid);
+    }
+    ended
+}
+
 /// What one session writes is done in its order, and what one connection sends has no holes but those that a full disk tore: a write that
 /// a leader refused for that may be followed by one that found room, and its answer may be lost with the connection.
 fn in_session_order<'c>(
@@ -136,10 +145,7 @@ fn in_session_order<'c>(
     outcomes: &[Outcome],
     full_disks: &[(u64, u64)],
 ) -> Result<(), Violation> {
-    let mut ended: BTreeMap<i64, i64> = BTreeMap::new();
-    for close in outcomes.iter().filter(|outcome| outcome.opcode == Opcode::CloseSession as i32) {
-        ended.entry(close.session).or_insert(close.zxid);
-    }
+    let ended = ends(outcomes);
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
     let mut missing: BTreeMap<usize, Vec<&Call>> = BTreeMap::new();
     for call in writes {

@@ -29,6 +29,13 @@ impl World {
                 Wish::Connect(member) => self.connect(client, member),
                 Wish::Send(bytes) => self.send_to_server(client, bytes),
                 Wish::Close => self.client_closes(client),
+                Wish::ComeBack { closes } => {
+                    if closes {
+                        self.client_closes(client);
+                    }
+                    let wishes = self.clients[client].come_back(self.now_us, &mut self.history);
+                    self.grant(client, wishes);
+                }
             }
         }
     }

@@ -319,6 +319,9 @@ impl World {
         if let Some(other) = self.other_voters(&wanted) {
             return Some(other);
         }
+        if let Some(connection) = self.left_open() {
+            return Some(format!("connection {connection}, which its client has left, is still open"));
+        }
         let proofs = &self.history.calls[self.calls_before_calm..];
         for client in 0..self.clients.len() {
             let served = proofs.iter().filter(|call| call.client == client && call.opcode > 0);
@@ -329,12 +332,27 @@ impl World {
         None
     }
 
+    /// A connection that a server keeps though its client has gone on with another one. One to a server that only reads may stay: that
+    /// server looks for silent ones on its own time, of which the simulated one has none.
+    fn left_open(&self) -> Option<usize> {
+        let serves = |server: ServerId| {
+            let member = &self.hosts[server as usize - 1].member;
+            member.as_ref().is_some_and(|member| member.is_serving())
+        };
+        let mut connections = self.connections.iter().enumerate();
+        let left = connections.find(|(number, connection)| {
+            let is_left = self.clients[connection.client].connection() != Some(*number);
+            is_left && !connection.ended && serves(connection.member)
+        });
+        left.map(|(number, _)| number)
+    }
+
     /// The members as the agreed log has them: those of the file at first.
     fn agreed_members(&self) -> Servers {
         let members = self.agreement.machine().members();
         match &members.current {
             Some(current) if self.plan.reconfigures => servers_of(&current.text),
-            _ => self.plan.config(1).ensemble.map(|ensemble| ensemble.members).unwrap_or_default(),
+            _ => self.plan.servers_in_file(1),
         }
     }
 
