@@ -74,3 +74,18 @@ fn mntr_tells_how_long_the_start_took_to_load() {
         server.restart();
     }
 }
+
+/// `zkServer.sh status` asks `srvr`, and clients that look for a server which can write ask `isro`. A list that names
+/// neither took both away, so a running server looked stopped.
+#[test]
+fn words_that_zookeeper_always_allows_need_no_list() {
+    let settings = [("zookeeper.4lw.commands.whitelist", "stat"), ("readonlymode.enabled", "true")];
+    let server = Server::start_with(Kind::Ostler, &settings).expect("the server");
+    assert!(server.four_letter_word("srvr").starts_with("Zookeeper version: "));
+    assert_eq!(server.four_letter_word("isro"), "rw");
+    assert!(server.four_letter_word("stat").starts_with("Zookeeper version: "));
+    assert_eq!(
+        server.four_letter_word("mntr"),
+        "mntr is not executed because it is not in the whitelist.\n"
+    );
+}

@@ -340,17 +340,23 @@ impl Loader<'_> {
         }
     }
 
-    /// Without the key the list is `srvr`, and `isro` where read-only mode is on.
+    /// `srvr` is always allowed, since `zkServer.sh status` asks for it, and so is `isro` in read-only mode, since
+    /// clients that look for a writable server ask for it.
     fn words(&mut self) -> WordList {
-        let Some(text) = self.settings.text("4lw.commands.whitelist") else {
-            let read_only = self.settings.flag("readonlymode.enabled", false);
-            return WordList::Only(
-                ["srvr", "isro"][..1 + usize::from(read_only)].iter().map(|&word| word.into()).collect(),
-            );
-        };
-        let words: Vec<String> =
-            text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect();
-        if words.iter().any(|word| word == "*") { WordList::All } else { WordList::Only(words) }
+        let text = self.settings.text("4lw.commands.whitelist").unwrap_or_default();
+        let listed = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let read_only = self.settings.flag("readonlymode.enabled", false);
+        let always = ["srvr", "isro"].into_iter().take(1 + usize::from(read_only));
+        let mut words: Vec<String> = Vec::new();
+        for word in listed.chain(always) {
+            if word == "*" {
+                return WordList::All;
+            }
+            if !words.iter().any(|known| known == word) {
+                words.push(word.to_owned());
+            }
+        }
+        WordList::Only(words)
     }
 
     fn admin(&mut self) -> Option<Admin> {

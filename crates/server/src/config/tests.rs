@@ -159,10 +159,13 @@ fn every_key_reaches_its_field() {
             c.requests.read_only_mode && c.words == WordList::Only(vec!["srvr".into(), "isro".into()])
         }),
         ("4lw.commands.whitelist=stat, ruok,conf", |c| {
-            c.words == WordList::Only(["stat", "ruok", "conf"].map(Into::into).into())
+            c.words == WordList::Only(["stat", "ruok", "conf", "srvr"].map(Into::into).into())
         }),
         ("4lw.commands.whitelist=*", |c| c.words == WordList::All),
-        ("4lw.commands.whitelist=", |c| c.words == WordList::Only(vec![])),
+        ("4lw.commands.whitelist=", |c| c.words == WordList::Only(vec!["srvr".into()])),
+        ("4lw.commands.whitelist=stat\nreadonlymode.enabled=true", |c| {
+            c.words == WordList::Only(["stat", "srvr", "isro"].map(Into::into).into())
+        }),
         ("znode.container.checkIntervalMs=5", |c| c.containers.check_interval_ms == 5),
         ("znode.container.maxPerMinute=6", |c| c.containers.per_minute_max == 6),
         ("znode.container.maxNeverUsedIntervalMs=7", |c| c.containers.never_used_ms_max == Some(7)),

@@ -90,7 +90,7 @@ impl Word {
     pub fn answer(self, rest: &[u8], source: &dyn Source) -> Answer {
         if !self.is_allowed(&source.config().words) {
             let name = self.name();
-            return Answer::Text(format!("{name} is not executed because it is not in the whitelist."));
+            return Answer::Text(format!("{name} is not executed because it is not in the whitelist.\n"));
         }
         let text = match self {
             Word::Ruok => "imok".to_owned(),

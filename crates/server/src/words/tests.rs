@@ -52,9 +52,9 @@ fn words_are_recognised_by_their_four_bytes() {
 fn only_words_of_the_whitelist_are_answered() {
     let mut source = Fake::new();
     source.config.words = WordList::Only(vec!["srvr".into()]);
-    assert_eq!(ask("ruok", &source), "ruok is not executed because it is not in the whitelist.");
+    assert_eq!(ask("ruok", &source), "ruok is not executed because it is not in the whitelist.\n");
     assert!(ask("srvr", &source).starts_with("Zookeeper version: "));
-    assert_eq!(ask("srst", &source), "srst is not executed because it is not in the whitelist.");
+    assert_eq!(ask("srst", &source), "srst is not executed because it is not in the whitelist.\n");
     assert_eq!(source.resets.load(std::sync::atomic::Ordering::Relaxed), 0);
     source.config.words = WordList::All;
     assert_eq!(ask("ruok", &source), recorded!("ruok"));
