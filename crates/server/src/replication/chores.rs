@@ -21,8 +21,7 @@ const FULL_DISK_LOG_MS: i64 = 10_000;
 pub(super) struct Chores {
     containers_due_ms: i64,
     check_interval_ms: i64,
-    /// Containers and TTL nodes removed per check, from `znode.container.maxPerMinute`.
-    removals_max: usize,
+    allowance: Allowance,
     never_used_ms_max: i64,
     /// How far the present look through the containers has come.
     scan: RemovalScan,
@@ -36,21 +35,66 @@ pub(super) struct Chores {
 /// Containers and TTL nodes looked at in one cycle, so that a look through a million of them stalls nobody.
 const LOOKED_AT_MAX: usize = 10_000;
 
+/// After a look at this many nodes the next one is at least 1 ms away, so that a short `checkIntervalMs` costs a bounded
+/// share of the thread's time.
+const LOOKED_AT_PER_MS: usize = 1_000;
+
 /// How often the expiry queue is asked; it answers in whole ticks.
 const SESSION_CHECK_MS: i64 = 100;
 
 /// The same while sessions are at their end at servers that have not read everything yet.
 const UNDECIDED_CHECK_MS: i64 = 10;
 
+const MINUTE_MS: u64 = 60_000;
+
+/// How many containers and TTL nodes may be removed now (`znode.container.maxPerMinute`).
+struct Allowance {
+    per_minute: u64,
+    /// What was not used so far, in removals times [`MINUTE_MS`].
+    saved: u64,
+    /// One removal more than what one interval between two looks adds.
+    saved_max: u64,
+    counted_ms: i64,
+}
+
+impl Allowance {
+    fn new(per_minute: u32, check_interval_ms: i64) -> Allowance {
+        let per_minute = u64::from(per_minute);
+        let saved_max = match per_minute {
+            0 => 0,
+            _ => per_minute.saturating_mul(check_interval_ms.unsigned_abs()).saturating_add(MINUTE_MS),
+        };
+        Allowance { per_minute, saved: saved_max, saved_max, counted_ms: 0 }
+    }
+
+    /// Removals that are allowed at this moment.
+    fn removals(&mut self, now_ms: i64) -> usize {
+        let passed_ms = u64::try_from(now_ms - self.counted_ms).unwrap_or(0);
+        self.counted_ms = now_ms;
+        let added = self.per_minute.saturating_mul(passed_ms);
+        self.saved = self.saved.saturating_add(added).min(self.saved_max);
+        usize::try_from(self.saved / MINUTE_MS).unwrap_or(usize::MAX)
+    }
+
+    fn use_up(&mut self, removals: usize) {
+        self.saved = self.saved.saturating_sub((removals as u64).saturating_mul(MINUTE_MS));
+    }
+
+    /// How long until one more is allowed, in ms; `None` = for ever.
+    fn wait_ms(&self) -> Option<i64> {
+        let lacking = MINUTE_MS.saturating_sub(self.saved);
+        (self.per_minute > 0).then(|| lacking.div_ceil(self.per_minute) as i64)
+    }
+}
+
 impl Chores {
     pub(super) fn new(config: &Config) -> Chores {
         let containers = &config.containers;
         let check_interval_ms = i64::from(containers.check_interval_ms.max(1));
-        let per_check = u64::from(containers.per_minute_max) * check_interval_ms as u64 / 60_000;
         Chores {
             containers_due_ms: check_interval_ms,
             check_interval_ms,
-            removals_max: usize::try_from(per_check.max(1)).unwrap_or(usize::MAX),
+            allowance: Allowance::new(containers.per_minute_max, check_interval_ms),
             never_used_ms_max: containers
                 .never_used_ms_max
                 .map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
@@ -77,6 +121,20 @@ impl Chores {
         if now_ms >= self.containers_due_ms {
             self.remove_containers(shared, replica);
         }
+    }
+
+    /// How long the thread may sleep before the next look at the containers, in ms, if looks are so frequent that it
+    /// must not sleep as usual. `None` while there is nothing to look at.
+    pub(super) fn patience_ms(&self, shared: &Shared) -> Option<i64> {
+        if !self.looks_often() || shared.machine.read().reapable_count() == 0 {
+            return None;
+        }
+        Some((self.containers_due_ms - shared.clock.elapsed_ms()).max(0))
+    }
+
+    /// Whether containers are looked at more often than the sessions.
+    pub(super) fn looks_often(&self) -> bool {
+        self.check_interval_ms < SESSION_CHECK_MS
     }
 
     fn end_sessions(
@@ -121,15 +179,24 @@ impl Chores {
     }
 
     fn remove_containers(&mut self, shared: &Shared, replica: &mut Replica) {
+        let elapsed_ms = shared.clock.elapsed_ms();
+        let removals_max = self.allowance.removals(elapsed_ms);
+        if removals_max == 0 {
+            let wait_ms = self.allowance.wait_ms().unwrap_or(i64::MAX);
+            self.containers_due_ms = elapsed_ms.saturating_add(wait_ms);
+            return;
+        }
         let now_ms = shared.clock.wall_ms();
         let terms = RemovalTerms {
             now_ms,
             never_used_ms_max: self.never_used_ms_max,
             looked_at_max: LOOKED_AT_MAX,
-            found_max: self.removals_max,
+            found_max: removals_max,
         };
         let machine = shared.machine.read();
-        for candidate in machine.removal_candidates(&terms, &mut self.scan) {
+        let candidates = machine.removal_candidates(&terms, &mut self.scan);
+        self.allowance.use_up(candidates.len());
+        for candidate in candidates {
             let mut body = Vec::new();
             let guarded =
                 DeleteContainer { path: &candidate.path, czxid: candidate.czxid, mzxid: candidate.mzxid };
@@ -138,10 +205,13 @@ impl Chores {
             replica
                 .submit_own(now_ms, &Command { session: 0, cxid: 0, opcode, identities: &[], body: &body });
         }
+        let looked_at = machine.reapable_count().min(LOOKED_AT_MAX);
+        let mut rest_ms = (looked_at / LOOKED_AT_PER_MS) as i64;
         if self.scan.is_done() {
             self.scan = RemovalScan::default();
-            self.containers_due_ms = shared.clock.elapsed_ms() + self.check_interval_ms;
+            rest_ms = rest_ms.max(self.check_interval_ms);
         }
+        self.containers_due_ms = elapsed_ms + rest_ms;
     }
 
     /// Sessions whose end was proposed in this cycle.
@@ -166,5 +236,46 @@ impl Chores {
                 "writes are refused (SystemError): {why}. Reads go on, nothing acknowledged is lost, and writes resume by themselves once there is space"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_keep_to_their_number_per_minute_however_often_they_are_looked_for() {
+        for (interval_ms, per_minute, at_once) in
+            [(1, 10_000, 1), (1_000, 60, 2), (60_000, 10_000, 10_001), (1, u32::MAX, 71_583)]
+        {
+            let mut allowance = Allowance::new(per_minute, interval_ms);
+            let mut removed = 0;
+            for now_ms in (0..=120_000).step_by(interval_ms as usize) {
+                let allowed = allowance.removals(now_ms);
+                assert!(allowed <= at_once, "{allowed} at once");
+                allowance.use_up(allowed);
+                removed += allowed as u64;
+            }
+            let expected = 2 * u64::from(per_minute);
+            let difference = removed.abs_diff(expected);
+            assert!(difference <= at_once as u64, "{removed} of {expected} every {interval_ms} ms");
+        }
+    }
+
+    #[test]
+    fn nothing_is_removed_where_none_per_minute_is_allowed() {
+        let mut allowance = Allowance::new(0, 1);
+        assert_eq!((allowance.removals(0), allowance.removals(i64::MAX)), (0, 0));
+        assert_eq!(allowance.wait_ms(), None);
+    }
+
+    #[test]
+    fn the_wait_for_one_more_removal_is_enough_and_not_too_long() {
+        let mut allowance = Allowance::new(10_000, 1);
+        assert_eq!(allowance.removals(0), 1);
+        allowance.use_up(1);
+        let wait_ms = allowance.wait_ms().unwrap();
+        assert_eq!(wait_ms, 5);
+        assert_eq!((allowance.removals(wait_ms - 1), allowance.removals(wait_ms)), (0, 1));
     }
 }

@@ -236,9 +236,12 @@ impl<T: Transport> Driver<T> {
 
     /// Milliseconds until time has to pass again.
     pub(crate) fn patience_ms(&self) -> Option<i64> {
+        if self.is_single() {
+            return self.chores.patience_ms(&self.shared);
+        }
         let left_ms = self.company.tick_due_ms - self.shared.clock.elapsed_ms();
         let left_ms = if self.is_holding() { left_ms.min(1) } else { left_ms };
-        (!self.is_single()).then_some(left_ms.max(0))
+        Some(left_ms.max(0))
     }
 
     /// Whether this server is alone by its configuration.

@@ -82,7 +82,7 @@ impl Wheel {
         hand_over();
         match driver.cycle() {
             // It has to be gone on with soon, and the caller will not.
-            Ok(()) if driver.is_holding() => {}
+            Ok(()) if driver.is_holding() || driver.chores.looks_often() => {}
             Ok(()) => return true,
             Err(why) => *seat = Seat::Failed(why),
         }
