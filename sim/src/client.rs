@@ -477,7 +477,7 @@ impl Client {
 
     fn authenticate(&mut self, now_us: u64, history: &mut History, out: &mut Vec<u8>) {
         let Some(secret) = self.secret.clone() else { return };
-        let auth = Auth { auth_type: 0, scheme: "digest", auth: secret.as_bytes() };
+        let auth = Auth { auth_type: 0, scheme: "digest", auth: Some(secret.as_bytes()) };
         let mut body = Vec::new();
         Request::Auth(auth).encode(&mut body);
         self.request(now_us, xid::AUTH, Opcode::Auth as i32, body, history, out);

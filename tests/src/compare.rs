@@ -152,6 +152,7 @@ impl Run {
         (0..SESSIONS).for_each(|slot| self.catch_up(slot));
         match step {
             Step::Ask(slot, request) => self.ask(*slot, request),
+            Step::Break { .. } => {}
             Step::Resume(slot) => {
                 self.slots[*slot].connection = None;
                 self.connect(*slot);
@@ -165,6 +166,9 @@ impl Run {
                     self.lines.push(format!("{slot} the old connection: {received:?}"));
                 }
             }
+        }
+        if let Step::Break { session, whole, part } = step {
+            self.break_off(*session, whole, part);
         }
         for slot in 0..SESSIONS {
             self.ping(slot);
@@ -195,6 +199,26 @@ impl Run {
                 self.closed(slot);
             }
         }
+    }
+
+    /// Sends requests in one go, the last of them cut, and breaks the connection once the others are answered.
+    fn break_off(&mut self, slot: usize, whole: &[Request], (cut, hundredths): &(Request, usize)) {
+        let mut bytes = Vec::new();
+        for request in whole {
+            self.xid += 1;
+            bytes.extend(request.frame(self.xid, &self.place));
+        }
+        self.xid += 1;
+        let last = cut.frame(self.xid, &self.place);
+        bytes.extend(&last[..last.len() * hundredths / 100]);
+        self.send(slot, &bytes);
+        for request in whole {
+            if self.receive_reply(slot, request.op()).is_none() {
+                break;
+            }
+        }
+        self.slots[slot].connection = None;
+        self.connect(slot);
     }
 
     fn ping(&mut self, slot: usize) {

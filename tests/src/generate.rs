@@ -2,7 +2,7 @@
 //!
 //! Few paths, few data, few versions: so that requests meet each other's results often.
 
-use crate::request::{AclEntry, Request, op, open_acl};
+use crate::request::{AclEntry, Request, Spoiling, op, open_acl};
 
 /// How many sessions speak.
 pub const SESSIONS: usize = 3;
@@ -16,6 +16,16 @@ pub enum Step {
     Resume(usize),
     /// A session is resumed on a new connection while the old one is still open.
     Move(usize),
+    /// A session sends requests all at once, and a part of one more; when the first ones are answered its connection
+    /// breaks in the middle of the last, and a new one resumes the session.
+    Break {
+        /// Which session.
+        session: usize,
+        /// What arrives whole.
+        whole: Vec<Request>,
+        /// What breaks off, after so many hundredths of its bytes.
+        part: (Request, usize),
+    },
 }
 
 /// A small generator of numbers (splitmix64): the conversation of a seed must not change with a dependency.
@@ -67,8 +77,32 @@ fn step(random: &mut Random, done: usize) -> Step {
         3 => Step::Move(session),
         4..=6 => Step::Ask(session, Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }),
         7..=8 => Step::Ask(session, broken(random)),
+        9..=11 => Step::Break {
+            session,
+            whole: (0..random.below(4)).map(|_| request(random, done)).collect(),
+            part: (request(random, done), random.below(100) as usize),
+        },
+        12..=23 => Step::Ask(session, spoilt(random, done)),
         _ => Step::Ask(session, request(random, done)),
     }
+}
+
+/// Null, or bytes that are not UTF-8, anywhere in a request that may otherwise be right.
+fn spoilt(random: &mut Random, done: usize) -> Request {
+    let request = request(random, done);
+    let how = match random.below(10) {
+        0..=4 => Spoiling::Null,
+        5 => Spoiling::Negative,
+        _ => Spoiling::Ends(random.pick(&[
+            &b"\xe4"[..],
+            b"\xe4ss",
+            b"\xc3\xdc\xc2\xeb",
+            b"\xed\xa0\x80",
+            b"\xf0\x9f\x98",
+            b"\xc3\xa4",
+        ])),
+    };
+    Request::Spoilt { request: Box::new(request), number: random.below(64) as usize, how }
 }
 
 fn request(random: &mut Random, done: usize) -> Request {
@@ -151,6 +185,28 @@ fn version(random: &mut Random) -> i32 {
     random.pick(&[-1, -1, -1, -1, 0, 0, 1, 2, -2, i32::MIN])
 }
 
+/// Addresses that not every parser takes, or takes for the same.
+const ODD_ADDRESSES: &[&str] = &[
+    "1.2.3",
+    "127.0.0.1/33",
+    "x",
+    "127.0.0.1/",
+    "",
+    "::ffff:127.0.0.1",
+    "::FFFF:7f00:1/96",
+    "1::2::3",
+    "1:2:3:4:5:6:7::",
+    "1:2:3:4:5:6:7:8::",
+    "12345::",
+    "fe80::1%eth0",
+    "+1.0.0.1",
+    "-0.0.0.1/+8",
+    "::/129",
+    "::-1",
+    "256.0.0.1",
+    "1.2.3.4.",
+];
+
 fn acl(random: &mut Random) -> Option<Vec<AclEntry>> {
     let entry = |perms, scheme: &str, id: &str| (perms, scheme.to_owned(), id.to_owned());
     let ann = "ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM=";
@@ -167,7 +223,7 @@ fn acl(random: &mut Random) -> Option<Vec<AclEntry>> {
         22 => Some(vec![entry(31, "ip", "127.0.0.1")]),
         23 => Some(vec![entry(31, "ip", "127.0.0.0/8"), entry(31, "ip", "127.0.0.0/8")]),
         24 => Some(vec![entry(31, "ip", "10.0.0.0/8"), entry(1, "world", "anyone")]),
-        25 => Some(vec![entry(31, "ip", random.pick(&["1.2.3", "127.0.0.1/33", "x", "127.0.0.1/", ""]))]),
+        25 => Some(vec![entry(31, "ip", random.pick(ODD_ADDRESSES))]),
         26 => Some(Vec::new()),
         27 => None,
         28 => Some(vec![entry(31, random.pick(&["nonesuch", "", "super", "sasl", "x509"]), "x")]),

@@ -1,8 +1,10 @@
 //! The few lines of jute that tests need, written apart from the `wire` crate so that neither vouches for itself.
 
+use std::ops::Range;
+
 /// A record being written. Big-endian; a length of -1 is null.
 #[derive(Clone, Debug, Default)]
-pub struct Record(pub Vec<u8>);
+pub struct Record(pub Vec<u8>, Vec<Range<usize>>);
 
 impl Record {
     /// An empty record.
@@ -30,15 +32,29 @@ impl Record {
     }
     /// Appends a buffer; `None` is null, which is not the empty buffer.
     pub fn buffer(self, value: Option<&[u8]>) -> Record {
-        match value {
-            None => self.int(-1),
-            Some(bytes) => self.int(bytes.len() as i32).raw(bytes),
-        }
+        self.field(|record| match value {
+            None => record.int(-1),
+            Some(bytes) => record.int(bytes.len() as i32).raw(bytes),
+        })
     }
     /// Appends a vector of strings.
     pub fn strings<S: AsRef<str>>(self, values: &[S]) -> Record {
-        let start = self.int(values.len() as i32);
-        values.iter().fold(start, |record, value| record.string(value.as_ref()))
+        self.field(|record| {
+            let start = record.int(values.len() as i32);
+            values.iter().fold(start, |record, value| record.string(value.as_ref()))
+        })
+    }
+    /// Appends something that begins with a length or a count, and so can be null.
+    pub fn field(mut self, write: impl FnOnce(Record) -> Record) -> Record {
+        let (start, number) = (self.0.len(), self.1.len());
+        self.1.push(start..start);
+        let mut record = write(self);
+        record.1[number].end = record.0.len();
+        record
+    }
+    /// Where the strings, buffers and vectors lie, in the order in which they begin.
+    pub fn fields(&self) -> &[Range<usize>] {
+        &self.1
     }
     /// Appends bytes as they are.
     pub fn raw(mut self, bytes: &[u8]) -> Record {

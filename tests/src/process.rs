@@ -55,6 +55,8 @@ pub struct Server {
     data_dir: PathBuf,
     properties: Vec<(String, String)>,
     environment: Vec<(String, PathBuf)>,
+    /// Further lines of zoo.cfg.
+    lines: String,
     child: Option<Child>,
 }
 
@@ -74,6 +76,20 @@ impl Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data_dir = folder.path().join("data");
         Some(Server::start_in(kind, folder, data_dir, properties))
+    }
+
+    /// As [`Server::start`], with further lines of zoo.cfg. Server 1, if they name servers.
+    pub fn start_with_lines(kind: Kind, lines: &str) -> Option<Server> {
+        if kind == Kind::ZooKeeper && oracle_jars().is_none() {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = folder.path().join("data");
+        fs::create_dir(&data_dir).and_then(|()| fs::write(data_dir.join("myid"), "1")).expect("write myid");
+        let mut server = Server::configured(kind, folder, data_dir, &[]);
+        server.lines = lines.to_owned();
+        server.launch_on_a_free_port();
+        Some(server)
     }
 
     /// Starts Ostler with its data in a directory of the caller's.
@@ -106,8 +122,16 @@ impl Server {
             ("zookeeper.DigestAuthenticationProvider.superDigest".to_owned(), SUPER_DIGEST.to_owned()),
         ];
         all.extend(properties.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
-        let environment = Vec::new();
-        Server { kind, port: free_port(), folder, data_dir, properties: all, environment, child: None }
+        Server {
+            kind,
+            port: free_port(),
+            folder,
+            data_dir,
+            properties: all,
+            environment: Vec::new(),
+            lines: String::new(),
+            child: None,
+        }
     }
 
     fn launch_on_a_free_port(&mut self) {
@@ -237,14 +261,21 @@ impl Server {
         self.folder.path().join("server.log")
     }
 
-    fn zookeeper_command(&self) -> Command {
+    /// A zoo.cfg for either server.
+    fn write_config(&self) -> PathBuf {
         let config = self.folder.path().join("zoo.cfg");
         let text = format!(
-            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\ntickTime=2000\nmaxClientCnxns=0\nadmin.enableServer=false\n",
+            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\ntickTime=2000\nmaxClientCnxns=0\nadmin.enableServer=false\n{}",
             self.data_dir.display(),
-            self.port
+            self.port,
+            self.lines
         );
         fs::write(&config, text).expect("write zoo.cfg");
+        config
+    }
+
+    fn zookeeper_command(&self) -> Command {
+        let config = self.write_config();
         // Small and quick to start; these tests never load it.
         let options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"].map(str::to_owned);
         let quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".to_owned();
@@ -254,8 +285,12 @@ impl Server {
 
     fn ostler_command(&self) -> Command {
         let mut command = serve_command();
-        command.arg("--data-dir").arg(&self.data_dir).arg("--client-port").arg(self.port.to_string());
-        command.args(["--client-port-address", "127.0.0.1", "-DmaxClientCnxns=0", "-DtickTime=2000"]);
+        if self.lines.is_empty() {
+            command.arg("--data-dir").arg(&self.data_dir).arg("--client-port").arg(self.port.to_string());
+            command.args(["--client-port-address", "127.0.0.1", "-DmaxClientCnxns=0", "-DtickTime=2000"]);
+        } else {
+            command.arg("--config").arg(self.write_config());
+        }
         command.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
         command
     }

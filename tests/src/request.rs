@@ -1,5 +1,7 @@
 //! Requests as values, and their bytes.
 
+use std::ops::Range;
+
 use crate::jute::Record;
 
 /// Opcodes of the client protocol, by ZooKeeper's names.
@@ -75,8 +77,22 @@ pub enum Request {
     Multi { op: i32, parts: Vec<Request> },
     /// auth.
     Auth { scheme: String, auth: Option<Vec<u8>> },
+    /// Another request, of which one string, buffer or vector is spoilt: the one with this number, counted on in a
+    /// circle. A request without one is sent as it is.
+    Spoilt { request: Box<Request>, number: usize, how: Spoiling },
     /// An opcode and bytes that follow it: requests without a record, and broken ones.
     Raw { op: i32, body: Vec<u8> },
+}
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoiling {
+    /// It is null.
+    Null,
+    /// Its length or count is -2.
+    Negative,
+    /// It ends in these bytes, which are not UTF-8. Vectors stay as they are.
+    Ends(&'static [u8]),
 }
 
 /// What must be filled in when a request is sent to one server in one run.
@@ -110,6 +126,7 @@ impl Request {
             Request::SetData { .. } => op::SET_DATA,
             Request::SetAcl { .. } => op::SET_ACL,
             Request::Auth { .. } => op::AUTH,
+            Request::Spoilt { request, .. } => request.op(),
         }
     }
 
@@ -154,14 +171,43 @@ impl Request {
                 parts.int(-1).bool(true).int(-1)
             }
             Request::Auth { scheme, auth } => record.int(0).string(scheme).buffer(auth.as_deref()),
+            Request::Spoilt { request, number, how } => {
+                let before = record.0.len();
+                let whole = request.body(record, place);
+                let fields = whole.fields();
+                match fields.get(number % fields.len().max(1)) {
+                    Some(field) => spoilt(&whole.0, field.clone(), *how, before),
+                    None => whole,
+                }
+            }
             Request::Raw { body, .. } => record.raw(body),
         }
     }
 }
 
 fn acl(record: Record, entries: Option<&[AclEntry]>) -> Record {
-    let Some(entries) = entries else { return record.int(-1) };
-    entries.iter().fold(record.int(entries.len() as i32), |record, (perms, scheme, id)| {
-        record.int(*perms).string(scheme).string(id)
+    record.field(|record| {
+        let Some(entries) = entries else { return record.int(-1) };
+        entries.iter().fold(record.int(entries.len() as i32), |record, (perms, scheme, id)| {
+            record.int(*perms).string(scheme).string(id)
+        })
     })
+}
+
+fn spoilt(whole: &[u8], field: Range<usize>, how: Spoiling, header: usize) -> Record {
+    assert!(field.start >= header, "fields lie behind the header");
+    let record = Record::new().raw(&whole[..field.start]);
+    let record = match how {
+        Spoiling::Null => record.int(-1),
+        Spoiling::Negative => record.int(-2),
+        Spoiling::Ends(bytes) => {
+            let (length, content) = whole[field.clone()].split_at(4);
+            let length = i32::from_be_bytes(length.try_into().expect("four bytes"));
+            // Of a vector this is the count.
+            let is_string = usize::try_from(length).is_ok_and(|length| length == content.len());
+            let added = if is_string { bytes } else { &[] };
+            record.int(length + added.len() as i32).raw(content).raw(added)
+        }
+    };
+    record.raw(&whole[field.end..])
 }

@@ -84,8 +84,5 @@ fn words_that_zookeeper_always_allows_need_no_list() {
     assert!(server.four_letter_word("srvr").starts_with("Zookeeper version: "));
     assert_eq!(server.four_letter_word("isro"), "rw");
     assert!(server.four_letter_word("stat").starts_with("Zookeeper version: "));
-    assert_eq!(
-        server.four_letter_word("mntr"),
-        "mntr is not executed because it is not in the whitelist.\n"
-    );
+    assert_eq!(server.four_letter_word("mntr"), "mntr is not executed because it is not in the whitelist.\n");
 }

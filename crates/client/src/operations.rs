@@ -241,7 +241,7 @@ impl Connection {
 
     /// Adds an identity to the session. After a failure the server closes the connection.
     pub fn auth(&mut self, scheme: &str, auth: &[u8]) -> Result<(), RequestError> {
-        call!(self, Auth { auth_type: 0, scheme, auth })
+        call!(self, Auth { auth_type: 0, scheme, auth: Some(auth) })
     }
 
     /// One step of a SASL conversation.

@@ -10,10 +10,12 @@ use state::auth::Identities;
 use state::command::Features;
 use state::machine::Machine;
 use state::read::{Body, Dialect, Piece, Reader, WatchRequest};
-use state::watch::{EventOut, WatchMode, WatchTable};
+use state::watch::{CatchUpError, EventOut, WatchMode, WatchTable};
 use wire::ErrorCode;
 use wire::event::{AddWatchMode, WatcherType};
 use wire::frame;
+use wire::jute::Put;
+use wire::lenient;
 use wire::opcode::Opcode;
 use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, SetWatches, SyncReply};
 
@@ -73,9 +75,17 @@ pub(crate) fn answer(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Answered {
+    let mut rewritten = None;
     let request = match Opcode::from_i32(opcode).filter(|op| is_offered(*op, shared.features)) {
         None => Err(ErrorCode::Unimplemented),
-        Some(op) => Request::decode(op, body).map_err(|_| ErrorCode::MarshallingError),
+        Some(op) => match Request::decode(op, body) {
+            Ok(request) => Ok(request),
+            Err(_) => {
+                rewritten = lenient::understood(op, body);
+                let body = rewritten.as_ref().map_or(&[][..], |understood| &understood.body);
+                Request::decode(op, body).map_err(|_| ErrorCode::MarshallingError)
+            }
+        },
     };
     // Their events are frames of their own and come first.
     let caught_up = match &request {
@@ -89,7 +99,15 @@ pub(crate) fn answer(
     header.encode(out);
     let (mut pieces, mut closes) = (Vec::new(), false);
     match caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out)) {
-        Ok(long) => pieces = long,
+        Ok(long) => {
+            pieces = long;
+            if rewritten.as_ref().is_some_and(|understood| understood.stumbles) {
+                let code = ErrorCode::MarshallingError as i32;
+                let mut refusal = Vec::with_capacity(ReplyHeader::ENCODED_LEN);
+                ReplyHeader { err: code, ..header }.encode(&mut refusal);
+                out[header_at..header_at + refusal.len()].copy_from_slice(&refusal);
+            }
+        }
         Err(code) => {
             out.truncate(header_at);
             ReplyHeader { err: code as i32, ..header }.encode(out);
@@ -140,6 +158,7 @@ fn decided(
     match request {
         Request::Ping | Request::SetWatches(_) => {}
         // Whatever this session wrote before is applied by now, and alone there is nobody to be behind.
+        Request::Sync(sync) if sync.path == lenient::NULL_PATH => out.put_opt_str(None),
         Request::Sync(sync) => SyncReply { path: sync.path }.encode(out),
         // Only one that has no place in the log comes here: see `has_place_in_log`.
         Request::Multi(_) => return Err(ErrorCode::MarshallingError),
@@ -223,8 +242,11 @@ fn set_watches(
     }
     let reader = asker.reader(shared);
     let mut deliver = |_, event: &EventOut| events.extend_from_slice(&event.frame);
-    watches.set_watches(watcher, wanted, machine, &reader, &mut deliver).map_err(|limit| {
-        tracing::warn!(session = format_args!("{:#x}", asker.session), "watches are refused: {limit}");
-        ErrorCode::SystemError
+    watches.set_watches(watcher, wanted, machine, &reader, &mut deliver).map_err(|why| match why {
+        CatchUpError::Null => ErrorCode::MarshallingError,
+        CatchUpError::Limit(limit) => {
+            tracing::warn!(session = format_args!("{:#x}", asker.session), "watches are refused: {limit}");
+            ErrorCode::SystemError
+        }
     })
 }

@@ -313,6 +313,8 @@ pub fn features(requests: &Requests) -> Features {
         (requests.keeper_extensions, Features::KEEPER_EXTENSIONS),
         (requests.reconfig, Features::RECONFIG),
         (!requests.standalone, Features::LONE_VOTER),
+        (!requests.schemes.digest, Features::NO_DIGEST),
+        (requests.schemes.key, Features::KEY_SCHEME),
     ];
     switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
 }

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use wire::acl::{AclList, encode_count, encode_entry};
+use wire::acl::{AclList, NullableEntry, encode_count, encode_entry};
 use wire::code::ErrorCode;
-use wire::jute::Malformed;
+use wire::jute::{Malformed, Put};
 
 use crate::acl_table::OPEN_BYTES;
-use crate::auth;
+use crate::auth::{self, Schemes};
 
 /// Who asks for something, and whether that matters.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,8 @@ pub fn permits(acl: &[u8], perms: i32, identities: &[u8]) -> bool {
     if list.is_empty() || auth::decode(identities).any(|(scheme, _)| scheme == auth::SUPER) {
         return true;
     }
-    list.iter().filter(|&(granted, ..)| granted & perms != 0).any(|(_, scheme, expression)| {
+    list.nullable().filter(|&(granted, ..)| granted & perms != 0).any(|(_, scheme, expression)| {
+        let (Some(scheme), Some(expression)) = (scheme, expression) else { return false };
         (scheme == auth::WORLD && expression == auth::ANYONE)
             || auth::decode(identities)
                 .any(|(known, id)| known == scheme && auth::matches(scheme, id, expression))
@@ -49,43 +50,51 @@ pub fn permits(acl: &[u8], perms: i32, identities: &[u8]) -> bool {
 
 /// Makes the ACL of a request that of a node (rule 37): no entry twice, `auth` replaced by the proven identities of
 /// the asker, every scheme and id acceptable, and at least one entry. Allocates only when something is replaced.
-pub fn fix_up<'a>(requested: AclList<'a>, identities: &[u8]) -> Result<Cow<'a, [u8]>, ErrorCode> {
+pub fn fix_up<'a>(
+    requested: AclList<'a>,
+    identities: &[u8],
+    schemes: Schemes,
+) -> Result<Cow<'a, [u8]>, ErrorCode> {
     if requested.raw() == OPEN_BYTES {
         return Ok(Cow::Borrowed(OPEN_BYTES));
     }
     if requested.is_empty() {
         return Err(ErrorCode::InvalidAcl);
     }
-    let acceptable =
-        |(_, scheme, id): (i32, &str, &str)| scheme != auth::AUTH && auth::is_valid_id(scheme, id);
-    if requested.len() == 1 && requested.iter().all(acceptable) {
+    if requested.len() == 1
+        && let Some((_, Some(scheme), id)) = requested.nullable().next()
+        && scheme != auth::AUTH
+    {
+        schemes.check_id(scheme, id)?;
         return Ok(Cow::Borrowed(requested.raw()));
     }
-    let mut entries: Vec<(i32, &str, &str)> = Vec::new();
+    let mut entries: Vec<NullableEntry<'_>> = Vec::new();
     // A set, since a request has room for tens of thousands of entries.
     let mut seen = BTreeSet::new();
-    for entry in requested {
+    for entry in requested.nullable() {
         if !seen.insert(entry) {
             continue;
         }
-        let (perms, scheme, _) = entry;
+        let (perms, scheme, id) = entry;
+        let scheme = scheme.ok_or(ErrorCode::InvalidAcl)?;
         if scheme == auth::AUTH {
             let before = entries.len();
-            let proven = auth::decode(identities).filter(|&(scheme, _)| auth::is_authenticated(scheme));
-            entries.extend(proven.map(|(scheme, id)| (perms, scheme, id)));
+            let proven = auth::decode(identities).filter(|&(scheme, _)| schemes.is_authenticated(scheme));
+            entries.extend(proven.map(|(scheme, id)| (perms, Some(scheme), Some(id))));
             if entries.len() == before {
                 return Err(ErrorCode::InvalidAcl);
             }
-        } else if acceptable(entry) {
-            entries.push(entry);
         } else {
-            return Err(ErrorCode::InvalidAcl);
+            schemes.check_id(scheme, id)?;
+            entries.push(entry);
         }
     }
     let mut bytes = Vec::new();
     encode_count(entries.len(), &mut bytes);
     for (perms, scheme, id) in entries {
-        encode_entry(perms, scheme, id, &mut bytes);
+        bytes.put_i32(perms);
+        bytes.put_opt_str(scheme);
+        bytes.put_opt_str(id);
     }
     Ok(Cow::Owned(bytes))
 }
@@ -112,6 +121,8 @@ mod tests {
     use super::*;
     use crate::auth::Identities;
 
+    const ALL: Schemes = Schemes { digest: true, key: true };
+
     fn raw(entries: &[(i32, &str, &str)]) -> Vec<u8> {
         let list: Vec<Acl> = entries.iter().map(|&(perms, scheme, id)| Acl::new(perms, scheme, id)).collect();
         let mut bytes = Vec::new();
@@ -121,7 +132,7 @@ mod tests {
 
     fn fixed(entries: &[(i32, &str, &str)], identities: &Identities) -> Result<Vec<u8>, ErrorCode> {
         let bytes = raw(entries);
-        fix_up(AclList::from_raw(&bytes).unwrap(), identities.encoded()).map(Cow::into_owned)
+        fix_up(AclList::from_raw(&bytes).unwrap(), identities.encoded(), ALL).map(Cow::into_owned)
     }
 
     fn digest(user: &str) -> Identities {
@@ -133,7 +144,7 @@ mod tests {
     #[test]
     fn rule_37_empty_and_null_lists_are_refused() {
         assert_eq!(fixed(&[], &digest("u:p")), Err(ErrorCode::InvalidAcl));
-        assert_eq!(fix_up(AclList::NULL, b""), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fix_up(AclList::NULL, b"", ALL), Err(ErrorCode::InvalidAcl));
     }
 
     #[test]
@@ -166,6 +177,42 @@ mod tests {
     fn rule_37_one_bad_entry_refuses_the_list() {
         let bad = [(31, "world", "anyone"), (1, "sasl", "u")];
         assert_eq!(fixed(&bad, &Identities::new()), Err(ErrorCode::InvalidAcl));
+    }
+
+    /// ZooKeeper refuses a null scheme, and stumbles over a null id where its provider looks at it.
+    #[test]
+    fn rule_37_null_schemes_and_ids() {
+        let who = digest("u:p");
+        let fixed = |scheme: Option<&str>, id: Option<&str>, schemes| {
+            let mut bytes = Vec::new();
+            encode_count(1, &mut bytes);
+            bytes.put_i32(31);
+            bytes.put_opt_str(scheme);
+            bytes.put_opt_str(id);
+            fix_up(AclList::from_raw(&bytes).unwrap(), who.encoded(), schemes).map(Cow::into_owned)
+        };
+        assert_eq!(fixed(None, None, ALL), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fixed(None, Some("anyone"), ALL), Err(ErrorCode::InvalidAcl));
+        for scheme in ["world", "digest", "ip"] {
+            assert_eq!(fixed(Some(scheme), None, ALL), Err(ErrorCode::MarshallingError), "{scheme}");
+            assert_eq!(fixed(Some(scheme), Some(""), ALL), Err(ErrorCode::InvalidAcl), "{scheme}");
+        }
+        assert_eq!(fixed(Some("x509"), None, ALL), Err(ErrorCode::InvalidAcl));
+        assert!(fixed(Some("auth"), None, ALL).is_ok());
+        let null_key = fixed(Some("key"), None, ALL).unwrap();
+        let mut keyed = Identities::new();
+        keyed.add(auth::KEY, "");
+        assert!(!permits(&null_key, perms::READ, keyed.encoded()), "null is nobody's key");
+    }
+
+    #[test]
+    fn schemes_that_are_off_are_refused_and_replace_no_auth() {
+        let off = Schemes { digest: false, key: false };
+        for (scheme, id) in [("digest", "u:h"), ("digest", ""), ("key", "7"), ("auth", "")] {
+            let bytes = raw(&[(31, scheme, id)]);
+            let fixed = fix_up(AclList::from_raw(&bytes).unwrap(), digest("u:p").encoded(), off);
+            assert_eq!(fixed, Err(ErrorCode::InvalidAcl), "{scheme}");
+        }
     }
 
     #[test]

@@ -7,12 +7,14 @@
 //! identities = (scheme ustring | id ustring)*
 //! ```
 
-use std::net::Ipv6Addr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha1::{Digest as _, Sha1};
+use wire::code::ErrorCode;
 use wire::jute::{Put, Reader};
+use wire::lenient;
+
+use crate::command::Features;
 
 /// Scheme of identities that pass every check.
 pub const SUPER: &str = "super";
@@ -26,6 +28,24 @@ pub const WORLD: &str = "world";
 pub const ANYONE: &str = "anyone";
 /// Scheme that stands, in a request, for the identities of who asks.
 pub const AUTH: &str = "auth";
+/// Scheme of ZooKeeper's `KeyAuthenticationProvider`.
+pub const KEY: &str = "key";
+
+/// Which schemes can be proven, besides those that always can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schemes {
+    /// `digest` (`DigestAuthenticationProvider.enabled`).
+    pub digest: bool,
+    /// `key` (`authProvider.N`).
+    pub key: bool,
+}
+
+impl Schemes {
+    /// Those of a leader with these settings.
+    pub fn of(features: Features) -> Schemes {
+        Schemes { digest: !features.has(Features::NO_DIGEST), key: features.has(Features::KEY_SCHEME) }
+    }
+}
 
 /// Bytes of the encoded identities of one connection at most: some hundreds of them. They go with every command, so a
 /// client that could add without end would make each of its requests as long as it likes.
@@ -98,11 +118,11 @@ pub fn digest_id(user_password: &str) -> String {
 
 /// Accepts an auth packet of scheme `digest`: any name with any password is somebody. `super_digest` is the digest
 /// identity of the super user, if there is one; who proves to be it passes every check from then on.
-/// False when the packet is not UTF-8, or there are too many identities; the answer then is `AuthFailed`.
+/// Bytes that are not UTF-8 count as the text that Java makes of them.
+/// False when there are too many identities; the answer then is `AuthFailed`.
 #[must_use]
 pub fn add_digest(identities: &mut Identities, auth: &[u8], super_digest: Option<&str>) -> bool {
-    let Ok(user_password) = std::str::from_utf8(auth) else { return false };
-    let id = digest_id(user_password);
+    let id = digest_id(&lenient::text(auth));
     let is_super = super_digest == Some(id.as_str());
     (!is_super || identities.try_add(SUPER, "")) && identities.try_add(DIGEST, &id)
 }
@@ -116,27 +136,33 @@ pub fn user_name<'a>(scheme: &str, id: &'a str) -> &'a str {
     }
 }
 
-/// Whether an ACL may name this id. Schemes that no provider stands for are refused, as ZooKeeper refuses them.
-pub fn is_valid_id(scheme: &str, id: &str) -> bool {
-    match scheme {
-        WORLD => id == ANYONE,
-        // Java's split drops empty parts at the end, so that "user:" has one part and is refused, "a:b:" has two.
-        DIGEST => id.trim_end_matches(':').split(':').count() == 2,
-        IP => AddressRange::parse(id).is_some(),
-        _ => false,
+impl Schemes {
+    /// Whether an ACL may name this id. Schemes that no provider stands for are refused, as ZooKeeper refuses them;
+    /// where it stumbles over an id of null, that is `MarshallingError`.
+    pub fn check_id(self, scheme: &str, id: Option<&str>) -> Result<(), ErrorCode> {
+        let is_valid: fn(&str) -> bool = match scheme {
+            WORLD => |id| id == ANYONE,
+            // Java's split drops empty parts at the end, so that "user:" has one part and is refused, "a:b:" has two.
+            DIGEST if self.digest => |id| id.trim_end_matches(':').split(':').count() == 2,
+            IP => |id| AddressRange::parse(id).is_some(),
+            KEY if self.key => return Ok(()),
+            _ => return Err(ErrorCode::InvalidAcl),
+        };
+        let id = id.ok_or(ErrorCode::MarshallingError)?;
+        if is_valid(id) { Ok(()) } else { Err(ErrorCode::InvalidAcl) }
     }
-}
 
-/// Whether an identity of the scheme means this identity to be replaced for `auth` in an ACL (rule 37).
-pub fn is_authenticated(scheme: &str) -> bool {
-    // An address proves nothing about who uses it, and `super` has no provider that could check it again.
-    scheme == DIGEST
+    /// Whether an identity of the scheme is put in place of `auth` in an ACL (rule 37).
+    pub fn is_authenticated(self, scheme: &str) -> bool {
+        // An address proves nothing about who uses it, and `super` has no provider that could check it again.
+        (scheme == DIGEST && self.digest) || (scheme == KEY && self.key)
+    }
 }
 
 /// Whether `id`, an identity of a connection, is the `expression` of an ACL entry of the same scheme.
 pub fn matches(scheme: &str, id: &str, expression: &str) -> bool {
     match scheme {
-        DIGEST => id == expression,
+        DIGEST | KEY => id == expression,
         IP => AddressRange::parse(expression).is_some_and(|range| range.contains(id)),
         _ => false,
     }
@@ -151,11 +177,12 @@ struct AddressRange {
 impl AddressRange {
     fn parse(expression: &str) -> Option<Self> {
         let (address, bits) = match expression.split_once('/') {
-            Some((address, bits)) => (Address::parse(address)?, Some(bits.parse::<u32>().ok()?)),
+            // With a sign, as `Integer.parseInt` takes it.
+            Some((address, bits)) => (Address::parse(address)?, Some(bits.parse::<i32>().ok()?)),
             None => (Address::parse(expression)?, None),
         };
         let width = address.width();
-        let bits = bits.unwrap_or(width);
+        let bits = bits.map_or(Some(width), |bits| u32::try_from(bits).ok())?;
         (bits <= width).then_some(Self { address, bits })
     }
 
@@ -173,18 +200,10 @@ enum Address {
 }
 
 impl Address {
+    /// As ZooKeeper reads one, and not the parser of `std`: numbers may have leading zeros and a sign, and version 6 is
+    /// never written with the dots of version 4.
     fn parse(text: &str) -> Option<Self> {
-        // Not the parser of `std` for version 4: ZooKeeper takes leading zeros, always as decimal.
-        let mut parts = text.split('.');
-        let mut v4 = 0u32;
-        for _ in 0..4 {
-            let part = parts.next().and_then(|part| part.parse::<u8>().ok());
-            match part {
-                Some(byte) => v4 = v4 << 8 | u32::from(byte),
-                None => return text.parse::<Ipv6Addr>().ok().map(|v6| Self::V6(v6.to_bits())),
-            }
-        }
-        parts.next().is_none().then_some(Self::V4(v4))
+        if text.contains(':') { parse_v6(text).map(Self::V6) } else { parse_v4(text).map(Self::V4) }
     }
 
     fn width(&self) -> u32 {
@@ -204,9 +223,47 @@ impl Address {
     }
 }
 
+fn parse_v4(text: &str) -> Option<u32> {
+    let parts: Vec<u32> = text
+        .split('.')
+        .map(|part| part.parse::<i32>().ok().and_then(|byte| u8::try_from(byte).ok()).map(u32::from))
+        .collect::<Option<_>>()?;
+    (parts.len() == 4).then(|| parts.iter().fold(0, |address, byte| address << 8 | byte))
+}
+
+/// Groups of up to four hexadecimal digits; one `::` stands for at least one group of zeros.
+fn parse_v6(text: &str) -> Option<u128> {
+    const GROUPS: usize = 8;
+    let groups = |text: &str| -> Option<Vec<u128>> {
+        if text.is_empty() {
+            return Some(Vec::new());
+        }
+        let group = |group: &str| {
+            let number = if group.len() <= 4 { i32::from_str_radix(group, 16).ok() } else { None };
+            number.map(|number| u128::from(number as u16))
+        };
+        text.split(':').map(group).collect()
+    };
+    let joined = |groups: &[u128]| groups.iter().fold(0, |address, group| address << 16 | group);
+    let Some((first, last)) = text.split_once("::") else {
+        return groups(text).filter(|all| all.len() == GROUPS).map(|all| joined(&all));
+    };
+    if last.contains("::") {
+        return None;
+    }
+    let (first, last) = (groups(first)?, groups(last)?);
+    if first.len() + last.len() >= GROUPS {
+        return None;
+    }
+    let shift = if first.is_empty() { 0 } else { 16 * (GROUPS - first.len()) };
+    Some(joined(&first) << shift | joined(&last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: Schemes = Schemes { digest: true, key: true };
 
     #[test]
     fn rule_38_digest_ids_and_the_super_user() {
@@ -219,7 +276,15 @@ mod tests {
         let mut identities = Identities::new();
         assert!(add_digest(&mut identities, b"super:guess", Some(super_digest)));
         assert!(identities.iter().all(|(scheme, _)| scheme == DIGEST));
-        assert!(!add_digest(&mut identities, b"\xFF:x", None));
+    }
+
+    /// Old clients send the bytes of a configuration file in Latin-1 or GBK. Java's text of them is what is hashed.
+    #[test]
+    fn rule_38_passwords_need_not_be_utf_8() {
+        let mut identities = Identities::new();
+        assert!(add_digest(&mut identities, b"joe:p\xe4ss", None));
+        let id = digest_id("joe:p\u{fffd}ss");
+        assert_eq!(identities.iter().collect::<Vec<_>>(), [(DIGEST, id.as_str())]);
     }
 
     #[test]
@@ -255,23 +320,29 @@ mod tests {
             ("fd00::1:2", "fd00:0:0:0:0:0:1:2"),
         ];
         for (id, expression) in yes {
-            assert!(is_valid_id(IP, expression) && matches(IP, id, expression), "{id} {expression}");
+            assert!(
+                ALL.check_id(IP, Some(expression)).is_ok() && matches(IP, id, expression),
+                "{id} {expression}"
+            );
         }
         for (id, expression) in [("10.1.2.3", "10.1.2.4"), ("10.1.2.3", "10.0.0.0/16"), ("10.1.2.3", "::/0")]
         {
-            assert!(is_valid_id(IP, expression) && !matches(IP, id, expression), "{id} {expression}");
+            assert!(
+                ALL.check_id(IP, Some(expression)).is_ok() && !matches(IP, id, expression),
+                "{id} {expression}"
+            );
         }
         for expression in
             ["10.1.2", "10.1.2.3.4", "10.1.2.256", "10.1.2.3/33", "10.1.2.3/-1", "::/129", "x", ""]
         {
-            assert!(!is_valid_id(IP, expression), "{expression}");
+            assert!(ALL.check_id(IP, Some(expression)).is_err(), "{expression}");
         }
     }
 
     #[test]
     fn rule_37_ids_that_an_acl_may_name() {
         for (scheme, id) in [(WORLD, ANYONE), (DIGEST, "u:hash"), (DIGEST, ":x"), (DIGEST, "a:b:")] {
-            assert!(is_valid_id(scheme, id), "{scheme}:{id}");
+            assert!(ALL.check_id(scheme, Some(id)).is_ok(), "{scheme}:{id}");
         }
         for (scheme, id) in [
             (WORLD, "me"),
@@ -282,7 +353,7 @@ mod tests {
             ("x509", "CN=a"),
             ("", ""),
         ] {
-            assert!(!is_valid_id(scheme, id), "{scheme}:{id}");
+            assert!(ALL.check_id(scheme, Some(id)).is_err(), "{scheme}:{id}");
         }
     }
 

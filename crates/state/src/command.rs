@@ -63,6 +63,11 @@ impl Features {
     /// They can be changed to a single voter (`standaloneEnabled=false`).
     pub const LONE_VOTER: Self = Self(1 << 5);
 
+    /// The scheme `digest` is off (`zookeeper.DigestAuthenticationProvider.enabled=false`).
+    pub const NO_DIGEST: Self = Self(1 << 6);
+    /// The scheme `key` is on (`zookeeper.authProvider.N`).
+    pub const KEY_SCHEME: Self = Self(1 << 7);
+
     /// The features with these bits. Unknown bits are kept: an older member passes them on.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)

@@ -137,11 +137,17 @@ impl<'a> AclList<'a> {
         self.len() == 0
     }
 
-    /// The entries as (perms, scheme, id). An id of null, which some clients send with scheme `auth`, is "".
+    /// The entries as (perms, scheme, id). What is null is "".
     pub fn iter(&self) -> Entries<'a> {
         let mut input = Reader::new(self.raw);
         let remaining = input.vector_len().ok().flatten().unwrap_or(0);
         Entries { input, remaining }
+    }
+
+    /// The entries as they were sent, where ZooKeeper tells null from "".
+    pub fn nullable(&self) -> impl Iterator<Item = NullableEntry<'a>> + use<'a> {
+        let mut entries = self.iter();
+        std::iter::from_fn(move || entries.next_nullable())
     }
 
     /// The entries as owned values.
@@ -150,8 +156,11 @@ impl<'a> AclList<'a> {
     }
 }
 
-fn decode_entry<'a>(input: &mut Reader<'a>) -> Result<(i32, &'a str, &'a str), Malformed> {
-    Ok((input.i32()?, input.str()?, input.ustring()?.unwrap_or("")))
+/// An entry of an ACL in which scheme and id may be null.
+pub type NullableEntry<'a> = (i32, Option<&'a str>, Option<&'a str>);
+
+fn decode_entry<'a>(input: &mut Reader<'a>) -> Result<NullableEntry<'a>, Malformed> {
+    Ok((input.i32()?, input.ustring()?, input.ustring()?))
 }
 
 impl<'a> IntoIterator for AclList<'a> {
@@ -170,12 +179,19 @@ pub struct Entries<'a> {
     remaining: usize,
 }
 
+impl<'a> Entries<'a> {
+    fn next_nullable(&mut self) -> Option<NullableEntry<'a>> {
+        self.remaining = self.remaining.checked_sub(1)?;
+        Some(decode_entry(&mut self.input).expect("the list was checked when it was decoded"))
+    }
+}
+
 impl<'a> Iterator for Entries<'a> {
     type Item = (i32, &'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.remaining = self.remaining.checked_sub(1)?;
-        Some(decode_entry(&mut self.input).expect("the list was checked when it was decoded"))
+        let (perms, scheme, id) = self.next_nullable()?;
+        Some((perms, scheme.unwrap_or_default(), id.unwrap_or_default()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -7,14 +7,13 @@ pub enum Malformed {
     /// A field, or what a length or a count promises, goes beyond the end of the record.
     #[error("the record ends in the middle of a field")]
     Truncated,
-    /// A length or a count below -1, which is the only negative one with a meaning (null).
+    /// A length below -1, which is the only negative one with a meaning (null).
     #[error("a length of {0}")]
     NegativeLength(i32),
     /// Null where the field has to have a value.
     #[error("null where a value is required")]
     Null,
-    /// A string that is not UTF-8. Apache ZooKeeper replaces the offending bytes instead and then works with a path
-    /// that the client never sent; refusing is the only answer that cannot touch the wrong znode.
+    /// A string that is not UTF-8. What ZooKeeper makes of it is in [`crate::lenient`].
     #[error("a string is not UTF-8")]
     NotUtf8,
     /// An operation that does not exist, or that cannot stand at this place.
@@ -113,12 +112,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The number of items of the vector that follows, or `None` for null. It is never more than the bytes that are
-    /// left, since an item has at least one byte; a caller may therefore reserve that much.
+    /// left, since an item has at least one byte; a caller may therefore reserve that much. Fewer than none is none, as
+    /// in Java.
     #[inline]
     pub fn vector_len(&mut self) -> Result<Option<usize>, Malformed> {
-        match self.length()? {
-            Some(count) if count > self.bytes.len() => Err(Malformed::Truncated),
-            count => Ok(count),
+        match self.length() {
+            Ok(Some(count)) if count > self.bytes.len() => Err(Malformed::Truncated),
+            Err(Malformed::NegativeLength(_)) => Ok(Some(0)),
+            count => count,
         }
     }
 

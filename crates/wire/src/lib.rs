@@ -12,6 +12,7 @@ pub mod code;
 pub mod event;
 pub mod frame;
 pub mod jute;
+pub mod lenient;
 pub mod opcode;
 pub mod path;
 pub mod record;

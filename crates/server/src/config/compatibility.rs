@@ -48,11 +48,14 @@ fn tests_that_are_named_exist() {
         include_str!("../admin/tests.rs"),
         include_str!("../admin/ensemble_tests.rs"),
         include_str!("../admin/guard.rs"),
+        include_str!("../replication/chores.rs"),
+        include_str!("../replication/tests/alone.rs"),
         include_str!("../replication/tests/ensemble.rs"),
         include_str!("../replication/tests/log_places.rs"),
         include_str!("../replication/tests/reconfig.rs"),
         include_str!("../../../../tests/tests/crash.rs"),
         include_str!("../../../../tests/tests/limits.rs"),
+        include_str!("../../../../tests/tests/settings.rs"),
         include_str!("../../../../tests/tests/words.rs"),
     ];
     let sections = TEXT.split("\n## ").filter(|section| {

@@ -117,9 +117,12 @@ impl Loader<'_> {
             ("initLimit", "ticks that a member may take to connect to the leader and to catch up"),
             ("syncLimit", "ticks that a member may be behind the leader"),
         ] {
-            self.settings.number(key, 1..=i32::MAX as u32, "ticks");
+            // ZooKeeper takes any number but 0, and that too where there is one server.
+            let ticks = self.settings.decimal(key, i32::MIN..=i32::MAX, "ticks");
             if is_ensemble && !self.settings.is_set(key) {
                 self.settings.refuse(key, format!("is not set; it must be the number of {what}"));
+            } else if is_ensemble && ticks == Some(0) {
+                self.settings.refuse(key, format!("must be the number of {what}"));
             }
         }
     }
@@ -149,7 +152,14 @@ impl Loader<'_> {
         if member.observer {
             self.settings.refuse(&key, "an observer cannot be alone");
         } else if let Some(myid) = myid.filter(|myid| *myid != id) {
-            self.settings.refuse(&key, format!("is not this server, whose myid is {myid}"));
+            // ZooKeeper ignores the only entry, whoever it names, and says so.
+            self.settings.note(
+                "server.*",
+                format!(
+                    "{key} is not this server, whose myid is {myid}; it is ignored, and this server is alone"
+                ),
+            );
+            return None;
         }
         Some((id, member))
     }
@@ -165,7 +175,7 @@ impl Loader<'_> {
                     .note("peerType", format!("differs from the role in server.N; this server is a {role}"));
             }
             None if observer && members.len() < 2 => {
-                self.settings.refuse("peerType", "an observer cannot be alone");
+                self.settings.note("peerType", "has no effect: there is one server, which is a participant");
             }
             _ => {}
         }

@@ -8,10 +8,10 @@ use state::members::parse_server_id;
 
 use super::ensemble::Membership;
 use super::loader::{CommandLine, Outside};
-use super::settings::Settings;
+use super::settings::{Setting, Settings};
 use super::{
     Admin, Config, ConfigError, Connection, ConnectionThrottle, Containers, Listen, Requests, SERVER_ID_MAX,
-    ServerId, Session, SessionPasswords, Storage, WordList, limits, memory, properties,
+    Schemes, ServerId, Session, SessionPasswords, Storage, WordList, java, limits, memory, properties,
 };
 
 /// Reads all settings, one part of [`Config`] after the other.
@@ -25,12 +25,14 @@ pub(super) struct Loader<'a> {
 impl Loader<'_> {
     /// The whole. What is wrong is added to the settings' problems, and has a harmless value here.
     pub(super) fn config(mut self, command_line: &CommandLine) -> Result<Config, ConfigError> {
+        self.settings.refuse_what_is_missing();
         let storage = self.storage(command_line.data_dir.as_deref());
         let myid = self.myid(&storage.data_dir)?;
         let Membership { server_id, client, ensemble } = self.membership(myid, &storage.data_dir);
         let listen = self.listen(client);
-        let tick_time_ms =
-            self.settings.number("tickTime", 1..=i32::MAX as u32, "ms").unwrap_or(limits::TICK_TIME_MS);
+        let is_ensemble = ensemble.is_some();
+        let tick_time_ms = self.settings.decimal("tickTime", 1..=i32::MAX, "ms");
+        let tick_time_ms = tick_time_ms.map_or(limits::TICK_TIME_MS, i32::unsigned_abs);
         let config = Config {
             file: command_line.config.clone(),
             settings: self.settings.listed(),
@@ -39,7 +41,7 @@ impl Loader<'_> {
             tick_time_ms,
             listen,
             session: self.session(tick_time_ms),
-            connection: self.connection(),
+            connection: self.connection(is_ensemble),
             storage,
             requests: self.requests(),
             containers: self.containers(),
@@ -77,70 +79,74 @@ impl Loader<'_> {
             .text("dataLogDir")
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| data_dir.clone(), PathBuf::from);
-        let force_sync = s.flag("forceSync", true);
+        let force_sync = !s.says("forceSync", "no");
         if !force_sync {
             s.note(
                 "forceSync",
                 "writes are acknowledged before they are on the disk and can be lost in a crash",
             );
         }
-        let segment_kib = s.number(
-            "preAllocSize",
-            limits::LOG_SEGMENT_BYTES_MIN >> 10..=storage::log::SEGMENT_BYTES_MAX >> 10,
-            "KiB",
-        );
         Storage {
             data_dir,
             log_dir,
-            create_data: s.flag("db.autocreate", true),
-            create_dirs: s.flag("datadir.autocreate", true),
+            create_data: s.flag_property("db.autocreate", true),
+            create_dirs: s.flag_property("datadir.autocreate", true),
             force_sync,
-            flush_warning_ms: s
-                .number("fsync.warningthresholdms", 0..=i32::MAX as u32, "ms")
-                .unwrap_or(limits::FLUSH_WARNING_MS),
+            flush_warning_ms: self.flush_warning_ms(),
             snapshot_piece_bytes: limits::SNAPSHOT_PIECE_BYTES,
-            segment_bytes: segment_kib.map_or(limits::LOG_SEGMENT_BYTES, |kib: u64| kib << 10),
+            segment_bytes: self.segment_bytes(),
             snapshot_commands: self.snapshot_commands(),
             snapshot_log_bytes: self.snapshot_log_bytes(),
             snapshots_kept: self.snapshots_kept(),
             purge_interval_hours: self
                 .settings
-                .number("autopurge.purgeInterval", i32::MIN..=i32::MAX, "hours, 0 = never")
+                .decimal("autopurge.purgeInterval", i32::MIN..=i32::MAX, "hours, 0 = never")
                 .and_then(positive),
         }
     }
 
+    fn flush_warning_ms(&mut self) -> u32 {
+        let Some(wanted) = self.settings.long_property("fsync.warningthresholdms") else {
+            return limits::FLUSH_WARNING_MS;
+        };
+        // Below zero each flush is worth a warning, as at zero.
+        u32::try_from(wanted.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// ZooKeeper sets nothing aside at 0 and below; here the log always stands in segments.
+    fn segment_bytes(&mut self) -> u64 {
+        let key = "preAllocSize";
+        let Some(wanted_kib) = self.settings.property(key, java::parse_long) else {
+            return limits::LOG_SEGMENT_BYTES;
+        };
+        let (least, most) = (limits::LOG_SEGMENT_BYTES_MIN >> 10, storage::log::SEGMENT_BYTES_MAX >> 10);
+        (self.settings.nearest(key, wanted_kib, least as i64..=most as i64) as u64) << 10
+    }
+
     /// ZooKeeper raises what is below 2 to 2 and says so.
     fn snapshot_commands(&mut self) -> u64 {
-        let wanted = self.settings.number("snapCount", i32::MIN..=i32::MAX, "requests");
-        let wanted = wanted.map_or(limits::SNAPSHOT_COMMANDS as i64, i64::from);
-        if wanted < 2 {
-            self.settings.note("snapCount", "must be at least 2; 2 is used");
+        match self.settings.integer_property("snapCount") {
+            Some(wanted) => self.settings.nearest("snapCount", wanted, 2..=i32::MAX).unsigned_abs().into(),
+            None => limits::SNAPSHOT_COMMANDS,
         }
-        wanted.max(2).unsigned_abs()
     }
 
     /// Both of ZooKeeper's size limits end in a snapshot and a new log here; 0 and less mean none.
     fn snapshot_log_bytes(&mut self) -> Option<u64> {
-        let range = || i64::MIN..=i64::MAX >> 10;
-        let by_snapshot = self.settings.number("snapSizeLimitInKb", range(), "KiB, 0 = no limit");
-        let by_log = self.settings.number("txnLogSizeLimitInKb", range(), "KiB, 0 = no limit");
-        let bytes = |kib: i64| u64::try_from(kib).ok().filter(|&kib| kib > 0).map(|kib| kib << 10);
+        let by_snapshot = self.settings.long_property("snapSizeLimitInKb");
+        let by_log = self.settings.long_property("txnLogSizeLimitInKb");
+        let bytes = |kib: i64| u64::try_from(kib).ok().filter(|&kib| kib > 0)?.checked_mul(1 << 10);
         let by_snapshot = by_snapshot.map_or(Some(limits::SNAPSHOT_LOG_BYTES), bytes);
         [by_snapshot, by_log.and_then(bytes)].into_iter().flatten().min()
     }
 
     /// ZooKeeper raises what is below 3 to 3 and says so.
     fn snapshots_kept(&mut self) -> u32 {
-        let least = limits::SNAPSHOTS_KEPT_MIN;
-        match self.settings.number("autopurge.snapRetainCount", i32::MIN..=i32::MAX, "snapshots") {
-            Some(wanted) if wanted < least as i32 => {
-                self.settings
-                    .note("autopurge.snapRetainCount", format!("must be at least {least}; {least} is used"));
-                least
-            }
-            Some(wanted) => wanted.unsigned_abs(),
-            None => least,
+        let key = "autopurge.snapRetainCount";
+        let least = limits::SNAPSHOTS_KEPT_MIN as i32;
+        match self.settings.decimal(key, i32::MIN..=i32::MAX, "snapshots") {
+            Some(wanted) => self.settings.nearest(key, wanted, least..=i32::MAX).unsigned_abs(),
+            None => limits::SNAPSHOTS_KEPT_MIN,
         }
     }
 
@@ -166,7 +172,7 @@ impl Loader<'_> {
     }
 
     fn listen(&mut self, from_member: Option<(Option<String>, u16)>) -> Listen {
-        let port = self.settings.number("clientPort", 0..=u16::MAX as u32, "0 = any free port");
+        let port = self.settings.decimal("clientPort", 0..=u16::MAX.into(), "0 = any free port");
         let port = port.map(|port| port as u16);
         let member_port = from_member.as_ref().map(|(_, port)| *port);
         if let (Some(port), Some(member_port)) = (port, member_port)
@@ -175,9 +181,15 @@ impl Loader<'_> {
             self.settings
                 .refuse("clientPort", format!("differs from the client port {member_port} of server.N"));
         }
-        let host = self.settings.text("clientPortAddress").filter(|host| !host.is_empty());
+        let host = self.settings.text("clientPortAddress");
         let host = host.or(from_member.and_then(|(host, _)| host));
         let address = match host {
+            // So reads `InetAddress.getByName("")`.
+            Some(host) if host.is_empty() => {
+                self.settings
+                    .note("clientPortAddress", "is empty; clients connect to 127.0.0.1, as in ZooKeeper");
+                IpAddr::V4(Ipv4Addr::LOCALHOST)
+            }
             Some(host) => self.address("clientPortAddress", &host),
             None if self.from_file => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -189,8 +201,7 @@ impl Loader<'_> {
             }
             limits::CLIENT_PORT
         });
-        let backlog =
-            self.settings.number("clientPortListenBacklog", -1..=i32::MAX, "connections, -1 = the default");
+        let backlog = self.settings.decimal("clientPortListenBacklog", i32::MIN..=i32::MAX, "connections");
         let backlog = backlog.and_then(positive).unwrap_or(limits::LISTEN_BACKLOG);
         Listen { address, port, backlog }
     }
@@ -214,10 +225,10 @@ impl Loader<'_> {
         let s = &mut *self.settings;
         let mut timeout = |key, ticks: u32| {
             // ZooKeeper takes -1 for "not set".
-            let wanted = s.number(key, -1..=i32::MAX, "ms, -1 = a multiple of tickTime");
-            wanted
-                .filter(|&ms| ms >= 0)
-                .map_or(tick_time_ms.saturating_mul(ticks).min(i32::MAX as u32), i32::unsigned_abs)
+            match s.decimal(key, i32::MIN..=i32::MAX, "ms, -1 = a multiple of tickTime") {
+                None | Some(-1) => tick_time_ms.saturating_mul(ticks).min(i32::MAX as u32),
+                Some(ms) => s.nearest(key, ms, 0..=i32::MAX).unsigned_abs(),
+            }
         };
         let passwords = [("secret", SessionPasswords::Secret), ("zookeeper", SessionPasswords::ZooKeeper)];
         Session {
@@ -230,19 +241,13 @@ impl Loader<'_> {
         }
     }
 
-    fn connection(&mut self) -> Connection {
+    fn connection(&mut self, is_ensemble: bool) -> Connection {
         let throttle = self.connection_throttle();
+        let request_bytes_max = self.request_bytes_max(is_ensemble);
         let s = &mut *self.settings;
-        // Below zero ZooKeeper's limits on connections mean the same as zero.
-        let mut count = |key, default| {
-            s.number(key, i32::MIN..=i32::MAX, "connections, 0 = no limit")
-                .map_or(default, |n| n.max(0).unsigned_abs())
-        };
-        let (count_max, per_address_max) =
-            (count("maxCnxns", 0), count("maxClientCnxns", limits::CONNECTIONS_PER_ADDRESS_MAX));
+        // Below zero the limit on connections of one address means the same as zero.
+        let per_address_max = s.decimal("maxClientCnxns", i32::MIN..=i32::MAX, "connections, 0 = no limit");
         let bytes = 1..=1u64 << 50;
-        let request_bytes_max =
-            s.number("jute.maxbuffer", 1024..=i32::MAX as u32, "bytes").unwrap_or(limits::REQUEST_BYTES_MAX);
         let by_memory = memory::memory_bytes(self.outside).map_or(0, |bytes| bytes / 4);
         let total_output_bytes_max = s
             .number("ostler.outputBytesMax", bytes.clone(), "bytes")
@@ -252,91 +257,148 @@ impl Loader<'_> {
                 limits::REPLY_BYTES_MAX.min(u32::try_from(total_output_bytes_max).unwrap_or(u32::MAX)),
             );
         Connection {
-            count_max,
-            per_address_max,
-            handshake_timeout_ms: s
-                .number("nio.sessionlessCnxnTimeout", 1..=i32::MAX as u32, "ms")
+            count_max: s.integer_property("maxCnxns").map_or(0, |count| count.max(0).unsigned_abs()),
+            per_address_max: per_address_max
+                .map_or(limits::CONNECTIONS_PER_ADDRESS_MAX, |count| count.max(0).unsigned_abs()),
+            handshake_timeout_ms: at_least_one(s, "nio.sessionlessCnxnTimeout")
                 .unwrap_or(limits::HANDSHAKE_TIMEOUT_MS),
-            outstanding_requests_max: s
-                .number("globalOutstandingLimit", 1..=i32::MAX as u32, "requests")
+            outstanding_requests_max: at_least_one(s, "globalOutstandingLimit")
                 .unwrap_or(limits::OUTSTANDING_REQUESTS_MAX),
             throttle_requests_max: s
-                .number("request_throttle_max_requests", 0..=i32::MAX as u32, "requests, 0 = no limit")
-                .unwrap_or(0),
+                .integer_property("request_throttle_max_requests")
+                .map_or(0, |count| count.max(0).unsigned_abs()),
             outstanding_bytes_max: s
                 .number("ostler.outstandingBytesMax", bytes.clone(), "bytes")
                 .unwrap_or(limits::OUTSTANDING_BYTES_MAX),
             output_bytes_max: s
-                .number("ostler.outputBytesPerConnectionMax", bytes.clone(), "bytes")
+                .number("ostler.outputBytesPerConnectionMax", bytes, "bytes")
                 .unwrap_or(limits::OUTPUT_BYTES_PER_CONNECTION_MAX),
             output_pause_bytes: limits::OUTPUT_PAUSE_BYTES,
             total_output_bytes_max,
             reply_bytes_max,
             request_bytes_max,
-            large_request_bytes_min: s
-                .number("largeRequestThreshold", -1..=i32::MAX, "bytes, -1 = none")
-                .and_then(positive),
+            // ZooKeeper sets 0 and what is below -1 to -1, and says so.
+            large_request_bytes_min: s.integer_property("largeRequestThreshold").and_then(positive),
             large_requests_bytes_max: s
-                .number("largeRequestMaxBytes", bytes, "bytes")
-                .unwrap_or(limits::LARGE_REQUESTS_BYTES_MAX),
-            throttled_wait_ms_max: s
-                .number("throttled_op_wait_time", -1..=i32::MAX, "ms, -1 = never")
-                .and_then(positive),
+                .integer_property("largeRequestMaxBytes")
+                .and_then(positive)
+                .map_or(limits::LARGE_REQUESTS_BYTES_MAX, u64::from),
+            throttled_wait_ms_max: s.integer_property("throttled_op_wait_time").and_then(positive),
             throttle,
         }
     }
 
-    /// As in ZooKeeper there is a bucket only when it holds a token.
+    /// A request of a client must at least be able to open a session. Zero and less would keep every client out, and
+    /// who sets them means no limit of his own.
+    fn request_bytes_max(&mut self, is_ensemble: bool) -> u32 {
+        let key = "jute.maxbuffer";
+        match self.settings.integer_property(key) {
+            None => limits::REQUEST_BYTES_MAX,
+            Some(wanted) if wanted <= 0 => {
+                let default = limits::REQUEST_BYTES_MAX;
+                self.settings.note(key, format!("{wanted} leaves no room for a request; {default} is used"));
+                default
+            }
+            Some(wanted) => {
+                let most = match is_ensemble {
+                    true => limits::ENSEMBLE_REQUEST_BYTES_MAX,
+                    false => limits::LONGEST_REQUEST_BYTES,
+                };
+                self.settings.nearest(key, wanted.unsigned_abs(), limits::SHORTEST_REQUEST_BYTES..=most)
+            }
+        }
+    }
+
+    /// As in ZooKeeper there is a bucket only when it holds a token. Fewer than none would keep every client out.
     fn connection_throttle(&mut self) -> Option<ConnectionThrottle> {
-        let mut number = |key, default| self.settings.number(key, 0..=i32::MAX as u32, "").unwrap_or(default);
+        let mut number = |key, default, least| match self.settings.integer_property(key) {
+            Some(wanted) => self.settings.nearest(key, wanted, least..=i32::MAX).unsigned_abs(),
+            None => default,
+        };
         let throttle = ConnectionThrottle {
-            tokens_max: number("connection_throttle_tokens", 0),
-            fill_interval_ms: number("connection_throttle_fill_time", 1).max(1),
-            fill_tokens: number("connection_throttle_fill_count", 1),
+            tokens_max: number("connection_throttle_tokens", 0, 0),
+            fill_interval_ms: number("connection_throttle_fill_time", 1, 1),
+            fill_tokens: number("connection_throttle_fill_count", 1, 0),
         };
         (throttle.tokens_max > 0).then_some(throttle)
     }
 
     fn requests(&mut self) -> Requests {
+        let schemes = self.schemes();
         let s = &mut *self.settings;
-        let skip_acl = s.flag("skipACL", false);
+        let skip_acl = s.says("skipACL", "yes");
         if skip_acl {
             s.note("skipACL", "every client may do everything");
         }
-        let super_digest =
-            s.text("DigestAuthenticationProvider.superDigest").filter(|digest| !digest.is_empty());
-        if super_digest.as_ref().is_some_and(|digest| !is_digest(digest)) {
-            s.refuse(
-                "DigestAuthenticationProvider.superDigest",
-                "must be super:<base64 of the SHA-1 of super:password>",
+        let key = "DigestAuthenticationProvider.superDigest";
+        let super_digest = s.text(key).filter(|digest| !digest.is_empty());
+        let is_usable = super_digest.as_ref().is_none_or(|digest| is_digest(digest));
+        if !is_usable {
+            s.note(
+                key,
+                "is not super:<base64 of the SHA-1 of super:password>, so no password makes a client the super user",
             );
         }
         Requests {
             skip_acl,
-            enforce_quota: s.flag("enforceQuota", false),
-            extended_types: s.flag("extendedTypesEnabled", false),
-            read_only_mode: s.flag("readonlymode.enabled", false),
+            enforce_quota: s.flag_property("enforceQuota", false),
+            extended_types: s.flag_property("extendedTypesEnabled", false),
+            read_only_mode: s.flag_property("readonlymode.enabled", false),
             reconfig: s.flag("reconfigEnabled", false),
             standalone: s.flag("standaloneEnabled", true),
             keeper_extensions: s.flag("ostler.keeperExtensions", true),
-            super_digest,
+            schemes,
+            super_digest: super_digest.filter(|_| is_usable),
             watches_max: s.number("ostler.watchesMax", 1..=1 << 40, "watches").unwrap_or(limits::WATCHES_MAX),
         }
     }
 
+    /// The classes are those of ZooKeeper's own providers; those that are missing here are protection that somebody
+    /// counts on.
+    fn schemes(&mut self) -> Schemes {
+        let mut schemes = Schemes {
+            digest: self.settings.flag_property("DigestAuthenticationProvider.enabled", true),
+            ..Schemes::default()
+        };
+        for (number, Setting { value, place }) in self.settings.with_prefix("authProvider.") {
+            match value.strip_prefix("org.apache.zookeeper.server.auth.").unwrap_or_default() {
+                // Naming it switches it on, in ZooKeeper too.
+                "DigestAuthenticationProvider" => schemes.digest = true,
+                "IPAuthenticationProvider" => {}
+                "EnsembleAuthenticationProvider" => schemes.ensemble = true,
+                "KeyAuthenticationProvider" => schemes.key = true,
+                _ if value.is_empty() => {
+                    self.settings.note("authProvider.*", format!("authProvider.{number} names no provider"));
+                }
+                _ => {
+                    let allowed = "must be ….DigestAuthenticationProvider, ….IPAuthenticationProvider, \
+                        ….EnsembleAuthenticationProvider or ….KeyAuthenticationProvider \
+                        of org.apache.zookeeper.server.auth; there are no others yet";
+                    self.settings.problem(&place, &format!("authProvider.{number}"), &value, allowed);
+                }
+            }
+        }
+        let names = self.settings.text("ensembleAuthName");
+        schemes.ensemble_names = names.map(|names| names.split(',').map(|name| name.trim().into()).collect());
+        schemes
+    }
+
     fn containers(&mut self) -> Containers {
         let s = &mut *self.settings;
+        let per_minute_max = s.integer_property("znode.container.maxPerMinute");
         Containers {
-            check_interval_ms: s
-                .number("znode.container.checkIntervalMs", 1..=i32::MAX as u32, "ms")
+            check_interval_ms: at_least_one(s, "znode.container.checkIntervalMs")
                 .unwrap_or(limits::CONTAINER_CHECK_INTERVAL_MS),
-            per_minute_max: s
-                .number("znode.container.maxPerMinute", 1..=i32::MAX as u32, "znodes")
-                .unwrap_or(limits::CONTAINERS_PER_MINUTE_MAX),
-            never_used_ms_max: s
-                .number("znode.container.maxNeverUsedIntervalMs", 0..=i64::MAX, "ms, 0 = never")
-                .filter(|&ms| ms > 0)
-                .map(i64::unsigned_abs),
+            // ZooKeeper rests a minute divided by this number: below zero it does not rest.
+            per_minute_max: per_minute_max
+                .map_or(limits::CONTAINERS_PER_MINUTE_MAX, |count| u32::try_from(count).unwrap_or(u32::MAX)),
+            never_used_ms_max: match s.long_property("znode.container.maxNeverUsedIntervalMs") {
+                None | Some(0) => None,
+                Some(ms) => {
+                    let key = "znode.container.maxNeverUsedIntervalMs";
+                    Some(s.nearest(key, ms, 1..=i64::MAX).unsigned_abs())
+                }
+            },
         }
     }
 
@@ -345,7 +407,7 @@ impl Loader<'_> {
     fn words(&mut self) -> WordList {
         let text = self.settings.text("4lw.commands.whitelist").unwrap_or_default();
         let listed = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        let read_only = self.settings.flag("readonlymode.enabled", false);
+        let read_only = self.settings.flag_property("readonlymode.enabled", false);
         let always = ["srvr", "isro"].into_iter().take(1 + usize::from(read_only));
         let mut words: Vec<String> = Vec::new();
         for word in listed.chain(always) {
@@ -360,36 +422,51 @@ impl Loader<'_> {
     }
 
     fn admin(&mut self) -> Option<Admin> {
-        let enabled = self.settings.flag("admin.enableServer", true);
-        let port = self.settings.number("admin.serverPort", 0..=u16::MAX as u32, "0 = any free port");
-        let port = port.map_or(limits::ADMIN_PORT, |port| port as u16);
+        let enabled = !self.settings.says("admin.enableServer", "false");
+        let port = self.settings.integer_property("admin.serverPort").unwrap_or(limits::ADMIN_PORT.into());
         let host = self.settings.text("admin.serverAddress").filter(|host| !host.is_empty());
+        let url = self.settings.text("admin.commandURL");
+        let listed = self.settings.text("ostler.adminHosts").unwrap_or_default();
+        if !enabled {
+            return None;
+        }
+        let port = self.port("admin.serverPort", port);
         let address = match &host {
             Some(host) => self.address("admin.serverAddress", host),
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
-        let listed = self.settings.text("ostler.adminHosts").unwrap_or_default();
         let listed = listed.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned);
         let hosts = listed.chain(host).collect();
-        let url =
-            self.settings.text("admin.commandURL").unwrap_or_else(|| limits::ADMIN_COMMAND_URL.to_owned());
+        let url = url.unwrap_or_else(|| limits::ADMIN_COMMAND_URL.to_owned());
         let command_url = url.trim_end_matches('/').to_owned();
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
         if command_url.len() < 2 || !command_url.starts_with('/') || !command_url.chars().all(is_plain) {
             self.settings.refuse("admin.commandURL", "must be a path such as /commands");
         }
-        enabled.then_some(Admin { address: SocketAddr::new(address, port), command_url, hosts })
+        Some(Admin { address: SocketAddr::new(address, port), command_url, hosts })
     }
 
+    fn port(&mut self, key: &'static str, port: i32) -> u16 {
+        u16::try_from(port).unwrap_or_else(|_| {
+            self.settings.refuse(key, "must be a port from 0 to 65535, 0 = any free port");
+            0
+        })
+    }
+
+    /// The keys of the address matter to the Prometheus provider alone.
     fn metrics(&mut self) -> Option<SocketAddr> {
         let class = self.settings.text("metricsProvider.className").unwrap_or_default();
-        let port = self.settings.number("metricsProvider.httpPort", 0..=u16::MAX as u32, "0 = any free port");
-        let port = port.map_or(limits::METRICS_PORT, |port| port as u16);
         let host = self.settings.text("metricsProvider.httpHost").filter(|host| !host.is_empty());
-        let address = host.map(|host| self.address("metricsProvider.httpHost", &host));
+        let port = self.settings.text("metricsProvider.httpPort");
         match class.rsplit('.').next().unwrap_or_default() {
             "PrometheusMetricsProvider" => {
-                Some(SocketAddr::new(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), port))
+                let port = port.map_or(Some(limits::METRICS_PORT.into()), |port| java::parse_int(&port));
+                let port = self.port("metricsProvider.httpPort", port.unwrap_or(-1));
+                let address = match host {
+                    Some(host) => self.address("metricsProvider.httpHost", &host),
+                    None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                };
+                Some(SocketAddr::new(address, port))
             }
             "" | "DefaultMetricsProvider" | "NullMetricsProvider" => None,
             _ => {
@@ -403,7 +480,7 @@ impl Loader<'_> {
     /// What must hold between values that are each right by themselves.
     fn relations(&mut self, config: &Config) {
         let s = &mut *self.settings;
-        let Config { session, connection, storage, .. } = config;
+        let Config { session, connection, .. } = config;
         if session.timeout_ms_min > session.timeout_ms_max {
             let (min, max) = (session.timeout_ms_min, session.timeout_ms_max);
             let key = if s.is_set("minSessionTimeout") { "minSessionTimeout" } else { "maxSessionTimeout" };
@@ -412,35 +489,26 @@ impl Loader<'_> {
                 format!("the shortest session timeout ({min} ms) must not exceed the longest ({max} ms)"),
             );
         }
+        // The defaults of our own bounds have room for a request; what is set must have it too.
         let request = u64::from(connection.request_bytes_max);
         for (key, limit) in [
             ("ostler.outstandingBytesMax", connection.outstanding_bytes_max),
             ("ostler.outputBytesPerConnectionMax", connection.output_bytes_max),
             ("ostler.outputBytesMax", connection.total_output_bytes_max),
         ] {
-            if limit < request {
-                let key = if s.is_set(key) { key } else { "jute.maxbuffer" };
-                s.refuse(
-                    key,
-                    format!("one request (jute.maxbuffer, {request} bytes) must fit into {limit} bytes"),
-                );
+            if s.is_set(key) && limit < request {
+                let allowed =
+                    format!("one request (jute.maxbuffer, {request} bytes) must fit into {limit} bytes");
+                s.refuse(key, allowed);
             }
         }
         let readable = connection.request_bytes_max.saturating_add(limits::REPLY_OVERHEAD_BYTES);
-        if connection.reply_bytes_max < readable {
-            let key =
-                if s.is_set("ostler.replyBytesMax") { "ostler.replyBytesMax" } else { "jute.maxbuffer" };
-            let reply = connection.reply_bytes_max;
-            s.refuse(key, format!("what one request writes (jute.maxbuffer, {request} bytes) must fit into a reply ({reply} bytes)"));
-        }
-        if storage.segment_bytes < 2 * request {
-            let key = if s.is_set("preAllocSize") { "preAllocSize" } else { "jute.maxbuffer" };
-            let segment = storage.segment_bytes;
-            s.refuse(key, format!("a log segment ({segment} bytes) must hold two requests of jute.maxbuffer ({request} bytes)"));
-        }
-        let ensemble_max = u64::from(limits::ENSEMBLE_REQUEST_BYTES_MAX);
-        if config.ensemble.is_some() && request > ensemble_max {
-            s.refuse("jute.maxbuffer", format!("must be at most {ensemble_max} bytes in an ensemble"));
+        let reply = connection.reply_bytes_max;
+        if s.is_set("ostler.replyBytesMax") && reply < readable {
+            let allowed = format!(
+                "what one request writes (jute.maxbuffer, {request} bytes) must fit into a reply ({reply} bytes)"
+            );
+            s.refuse("ostler.replyBytesMax", allowed);
         }
         if config.requests.extended_types && config.server_id > 254 {
             s.refuse(
@@ -449,6 +517,12 @@ impl Loader<'_> {
             );
         }
     }
+}
+
+/// A system property that cannot be below 1.
+fn at_least_one(settings: &mut Settings, key: &'static str) -> Option<u32> {
+    let wanted = settings.integer_property(key)?;
+    Some(settings.nearest(key, wanted, 1..=i32::MAX).unsigned_abs())
 }
 
 /// The number when it is above zero: zero and less mean "none".

@@ -3,6 +3,8 @@
 //! This is the one list from which the loader decides between using, accepting and refusing, and against which the zoo.cfg table of
 //! COMPATIBILITY.md is tested. Names are those of zoo.cfg; as a system property the same key may carry the prefix `zookeeper.`.
 
+use super::java;
+
 /// What becomes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
@@ -10,13 +12,59 @@ pub enum Support {
     Used,
     /// It is accepted and changes nothing, for this reason.
     WithoutEffect(&'static str),
-    /// It stops the start unless its value (in lower case) is one of `harmless`, because going on without it would be unsafe or useless.
+    /// It stops the start when it asks for something that would have an effect in ZooKeeper, because going on without
+    /// it would be unsafe or useless.
     Refused {
-        /// Values with which the key asks for nothing.
-        harmless: &'static [&'static str],
+        /// Which of its values ask for something.
+        asks: Asks,
+        /// Where they would have an effect.
+        counts: Counts,
         /// What is missing, and what to do.
         reason: &'static str,
     },
+}
+
+/// With which values a key asks for what is missing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// With any.
+    Always,
+    /// With `true` in any case, as Java reads its system properties.
+    True,
+    /// With all but these, compared without case.
+    Unless(&'static [&'static str]),
+    /// With all but this number.
+    UnlessNumber(i32),
+    /// With a number above 0, and with what is not a number.
+    AboveZero,
+}
+
+impl Asks {
+    /// Whether this value asks for something.
+    pub fn by(self, value: &str) -> bool {
+        match self {
+            Asks::Always => true,
+            Asks::True => value.eq_ignore_ascii_case("true"),
+            Asks::Unless(harmless) => !harmless.iter().any(|text| text.eq_ignore_ascii_case(value)),
+            Asks::UnlessNumber(number) => java::parse_int(value) != Some(number),
+            Asks::AboveZero => java::parse_int(value).is_none_or(|number| number > 0),
+        }
+    }
+}
+
+/// Where a key that is refused would have an effect in ZooKeeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Everywhere.
+    Everywhere,
+    /// In an ensemble.
+    InEnsembles,
+    /// While the AdminServer runs.
+    WithAdminServer,
+    /// With the Prometheus metrics provider.
+    WithPrometheus,
+    /// With connections served by Netty, which alone speaks TLS there.
+    WithNetty,
 }
 
 /// A key, or with a `*` at the end all keys that begin so.
@@ -56,11 +104,13 @@ const fn without_effect(name: &'static str, reason: &'static str) -> Key {
     Key { name, support: Support::WithoutEffect(reason) }
 }
 
-const fn refused(name: &'static str, harmless: &'static [&'static str], reason: &'static str) -> Key {
-    Key { name, support: Support::Refused { harmless, reason } }
+const fn refused(name: &'static str, asks: Asks, counts: Counts, reason: &'static str) -> Key {
+    Key { name, support: Support::Refused { asks, counts, reason } }
 }
 
-const OFF: &[&str] = &["false", "no", ""];
+/// Switches of zoo.cfg, which ZooKeeper wants to be true or false.
+const UNLESS_OFF: Asks = Asks::Unless(&["false", "no", ""]);
+pub(super) const TLS_IS_OFF: &str = "TLS is off";
 const NO_TLS: &str = "TLS is not supported yet; remove the key and put the clients' port behind a tunnel";
 const NO_QUORUM_TLS: &str =
     "TLS between servers is not supported yet; keep the quorum ports in a private network";
@@ -181,29 +231,31 @@ pub const KEYS: &[Key] = &[
     without_effect("watcherCleanThreadsNum", OWN_WATCHES),
     without_effect("watcherCleanThreshold", OWN_WATCHES),
     // Security.
+    used("DigestAuthenticationProvider.enabled"),
     used("DigestAuthenticationProvider.superDigest"),
-    refused("DigestAuthenticationProvider.digestAlg", &["sha1", "sha-1"], "only SHA1 is supported"),
-    refused("DigestAuthenticationProvider.enabled", &["true"], "the digest scheme cannot be switched off"),
     refused(
-        "authProvider.*",
-        &[
-            "org.apache.zookeeper.server.auth.digestauthenticationprovider",
-            "org.apache.zookeeper.server.auth.ipauthenticationprovider",
-        ],
-        "only the schemes world, digest, ip, auth and super are supported",
+        "DigestAuthenticationProvider.digestAlg",
+        Asks::Unless(&["sha1", "sha-1", "sha"]),
+        Counts::Everywhere,
+        "only SHA1 is supported",
     ),
-    refused("audit.enable", OFF, "there is no audit log yet"),
-    refused("client.portUnification", OFF, NO_TLS),
+    used("authProvider.*"),
+    used("ensembleAuthName"),
+    refused("audit.enable", Asks::True, Counts::Everywhere, "there is no audit log yet"),
+    refused("client.portUnification", Asks::True, Counts::WithNetty, NO_TLS),
     refused(
         "enforce.auth.enabled",
-        OFF,
+        Asks::True,
+        Counts::Everywhere,
         "clients cannot be forced to authenticate yet; protect the znodes with ACLs",
     ),
-    refused("quorum.auth.enableSasl", OFF, NO_QUORUM_SASL),
-    refused("secureClientPort", &[], NO_TLS),
-    refused("secureClientPortAddress", &[], NO_TLS),
-    refused("sessionRequireClientSASLAuth", OFF, NO_SASL),
-    refused("ssl.*", &[], NO_TLS),
+    refused("quorum.auth.enableSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
+    refused("quorum.auth.learnerRequireSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
+    refused("quorum.auth.serverRequireSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
+    refused("secureClientPort", Asks::Always, Counts::Everywhere, NO_TLS),
+    refused("secureClientPortAddress", Asks::Always, Counts::Everywhere, NO_TLS),
+    refused("sessionRequireClientSASLAuth", Asks::True, Counts::Everywhere, NO_SASL),
+    without_effect("ssl.*", TLS_IS_OFF),
     without_effect(
         "IPAuthenticationProvider.usexforwardedfor",
         "the address of a client is that of its connection",
@@ -214,7 +266,6 @@ pub const KEYS: &[Key] = &[
     without_effect("audit.impl.class", "there is no audit log"),
     without_effect("client.certReload", "there is no TLS"),
     without_effect("enforce.auth.schemes", "enforce.auth.enabled is not supported"),
-    without_effect("ensembleAuthName", "there is no ensemble authentication"),
     without_effect("fips-mode", "there is no TLS"),
     without_effect("kerberos.*", "there is no SASL"),
     without_effect("kinit", "there is no SASL"),
@@ -236,10 +287,10 @@ pub const KEYS: &[Key] = &[
     used("metricsProvider.className"),
     used("metricsProvider.httpHost"),
     used("metricsProvider.httpPort"),
-    refused("admin.forceHttps", OFF, NO_TLS),
-    refused("admin.needClientAuth", OFF, NO_TLS),
-    refused("admin.portUnification", OFF, NO_TLS),
-    refused("metricsProvider.httpsPort", &[], NO_TLS),
+    refused("admin.forceHttps", Asks::True, Counts::WithAdminServer, NO_TLS),
+    refused("admin.portUnification", Asks::True, Counts::WithAdminServer, NO_TLS),
+    refused("metricsProvider.httpsPort", Asks::UnlessNumber(-1), Counts::WithPrometheus, NO_TLS),
+    without_effect("admin.needClientAuth", TLS_IS_OFF),
     without_effect("admin.httpVersion", "the AdminServer speaks HTTP/1.1"),
     without_effect("admin.idleTimeout", "idle AdminServer connections are closed after 30 s"),
     without_effect("admin.rateLimiterIntervalInMS", "the AdminServer neither takes nor restores snapshots"),
@@ -252,13 +303,18 @@ pub const KEYS: &[Key] = &[
     used("initLimit"),
     used("peerType"),
     used("syncLimit"),
-    refused("electionAlg", &["3"], "only 3 is supported"),
-    refused("group.*", &[], ONE_VOTE),
-    refused("observerMasterPort", &["0", "-1"], "observers are fed by the leader; remove the key"),
-    refused("oraclePath", &[], "there is no oracle for two servers; run three"),
-    refused("portUnification", OFF, NO_QUORUM_TLS),
-    refused("sslQuorum", OFF, NO_QUORUM_TLS),
-    refused("weight.*", &["1"], ONE_VOTE),
+    refused("electionAlg", Asks::UnlessNumber(3), Counts::Everywhere, "only 3 is supported"),
+    refused("group.*", Asks::Always, Counts::InEnsembles, ONE_VOTE),
+    refused(
+        "observerMasterPort",
+        Asks::AboveZero,
+        Counts::InEnsembles,
+        "observers are fed by the leader; remove the key",
+    ),
+    refused("oraclePath", Asks::Always, Counts::InEnsembles, "there is no oracle for two servers; run three"),
+    refused("portUnification", UNLESS_OFF, Counts::InEnsembles, NO_QUORUM_TLS),
+    refused("sslQuorum", UNLESS_OFF, Counts::InEnsembles, NO_QUORUM_TLS),
+    refused("weight.*", Asks::UnlessNumber(1), Counts::InEnsembles, ONE_VOTE),
     without_effect("cnxTimeout", OWN_REPLICATION),
     without_effect("connectToLearnerMasterLimit", OWN_REPLICATION),
     without_effect("electionPortBindRetry", OWN_REPLICATION),

@@ -38,6 +38,11 @@ pub const REPLY_BYTES_MAX_MIN: u32 = 1 << 20;
 pub const REPLY_OVERHEAD_BYTES: u32 = 1 << 10;
 /// ZooKeeper (`jute.maxbuffer`): bytes of one request.
 pub const REQUEST_BYTES_MAX: u32 = 0xf_ffff;
+/// Bytes of the longest first request of a client. A server that takes no more opens sessions and does nothing else.
+pub const SHORTEST_REQUEST_BYTES: u32 = 45;
+/// Bytes of the longest request that a single server can take: one record of the log, and one frame to the members
+/// that the server may get later.
+pub const LONGEST_REQUEST_BYTES: u32 = 256 << 20;
 /// ZooKeeper: bytes of all large requests in flight.
 pub const LARGE_REQUESTS_BYTES_MAX: u64 = 100 << 20;
 
@@ -70,9 +75,13 @@ pub const ELECTION_TIMEOUT_MS: u32 = 300;
 pub const HEARTBEAT_MS: u32 = 30;
 /// The replication thread looks at its clock about this often.
 pub const HEARTBEAT_MS_MIN: u32 = 10;
-/// Bytes of one request in an ensemble. Members send each other an entry, which may be one request of this length behind others, in one
-/// frame.
+/// Bytes of one request in an ensemble. Members send each other an entry, which may be one request of this length behind
+/// others, in one frame. While it is on its way nothing else of its sender arrives: a longer one would take longer than
+/// an election timeout on a network of 1 Gbit/s, and one client could bring down leader after leader.
 pub const ENSEMBLE_REQUEST_BYTES_MAX: u32 = 32 << 20;
+
+/// Most bytes of commands in one log entry, unless the last is longer; bounds what one cycle applies at once.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// ZooKeeper: port of the AdminServer.
 pub const ADMIN_PORT: u16 = 8080;
@@ -81,7 +90,7 @@ pub const METRICS_PORT: u16 = 7000;
 /// ZooKeeper: what the AdminServer's command paths begin with.
 pub const ADMIN_COMMAND_URL: &str = "/commands";
 
-/// A segment below this would be full after one large request.
+/// Shorter segments would only be more files. A request that does not fit into one gets a segment of its own.
 pub const LOG_SEGMENT_BYTES_MIN: u64 = 4 << 20;
 
 const _: () = assert!(SESSION_TIMEOUT_TICKS_MIN <= SESSION_TIMEOUT_TICKS_MAX);
@@ -93,12 +102,16 @@ const _: () = assert!(REQUEST_BYTES_MAX as u64 <= LARGE_REQUESTS_BYTES_MAX);
 const _: () = assert!(OUTPUT_BYTES_PER_CONNECTION_MAX <= OUTPUT_BYTES_MAX);
 const _: () =
     assert!(REQUEST_BYTES_MAX + REPLY_OVERHEAD_BYTES <= REPLY_BYTES_MAX && REPLY_BYTES_MAX < 1 << 31);
-const _: () = assert!(2 * REQUEST_BYTES_MAX as u64 <= LOG_SEGMENT_BYTES_MIN, "a record must fit a segment");
+const _: () = assert!(LOG_SEGMENT_BYTES_MIN >= storage::log::SEGMENT_BYTES_MIN);
+const _: () = assert!(2 * LONGEST_REQUEST_BYTES as usize <= storage::log::DATA_BYTES_MAX);
+const _: () = assert!(ENSEMBLE_REQUEST_BYTES_MAX <= LONGEST_REQUEST_BYTES);
+const _: () =
+    assert!(SHORTEST_REQUEST_BYTES < REQUEST_BYTES_MAX && REQUEST_BYTES_MAX < LONGEST_REQUEST_BYTES);
 const _: () = assert!(LOG_SEGMENT_BYTES_MIN <= LOG_SEGMENT_BYTES);
 const _: () = assert!(LOG_SEGMENT_BYTES < SNAPSHOT_LOG_BYTES);
 const _: () = assert!(3 * HEARTBEAT_MS < ELECTION_TIMEOUT_MS && HEARTBEAT_MS_MIN <= HEARTBEAT_MS);
 const _: () = assert!(REQUEST_BYTES_MAX <= ENSEMBLE_REQUEST_BYTES_MAX);
 const _: () = assert!(
-    2 * ENSEMBLE_REQUEST_BYTES_MAX as usize <= crate::peers::limits::FRAME_BYTES_MAX,
+    LONGEST_REQUEST_BYTES as usize + 2 * ENTRY_BYTES_MAX <= crate::peers::limits::FRAME_BYTES_MAX,
     "an entry fits into a frame"
 );

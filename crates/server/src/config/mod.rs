@@ -7,6 +7,7 @@
 
 mod ensemble;
 mod fields;
+mod java;
 pub mod keys;
 pub mod limits;
 mod loader;
@@ -206,10 +207,31 @@ pub struct Requests {
     pub standalone: bool,
     /// `ostler.keeperExtensions`: whether opcodes 500 to 507 and the nodes under /keeper exist.
     pub keeper_extensions: bool,
+    /// How clients can prove who they are.
+    pub schemes: Schemes,
     /// `DigestAuthenticationProvider.superDigest`: `super:` and base64 of the digest; `None` = nobody is super.
     pub super_digest: Option<String>,
     /// `ostler.watchesMax`: watches of all connections.
     pub watches_max: u64,
+}
+
+/// The authentication schemes that can be switched on and off (`authProvider.N` names a class of ZooKeeper's).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schemes {
+    /// `digest`, on unless `DigestAuthenticationProvider.enabled=false`.
+    pub digest: bool,
+    /// `key`: a number that is a multiple of the one in the znode /key.
+    pub key: bool,
+    /// `ensemble`: a client that expects another ensemble is sent away.
+    pub ensemble: bool,
+    /// `ensembleAuthName`: the names of this ensemble; `None` = any.
+    pub ensemble_names: Option<Vec<String>>,
+}
+
+impl Default for Schemes {
+    fn default() -> Schemes {
+        Schemes { digest: true, key: false, ensemble: false, ensemble_names: None }
+    }
 }
 
 /// Removal of containers and TTL nodes.

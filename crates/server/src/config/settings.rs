@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
-use super::keys::{self, Support};
+use super::java;
+use super::keys::{self, Counts, Support, TLS_IS_OFF};
 use super::problem::{Problem, Warning};
 
 /// A value and where it was set.
@@ -19,6 +19,8 @@ pub(super) struct Setting {
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     values: BTreeMap<String, Setting>,
+    /// What was set without filling a field: whether it may be left out is known when everything is read.
+    others: BTreeMap<String, Setting>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
     /// Names asked for: tests compare them with the keys that are said to be used.
@@ -27,25 +29,18 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Takes in one setting; a later one of the same key replaces an earlier one. What is unknown or without effect becomes a warning, what
-    /// is refused a problem.
+    /// Takes in one setting; a later one of the same key replaces an earlier one. What is unknown or without effect
+    /// becomes a warning.
     pub(super) fn put(&mut self, written: &str, value: &str, place: &str) {
         let alias = keys::ALIASES.iter().find(|(alias, _)| *alias == written);
         let name = alias.map_or(written, |(_, name)| *name);
+        let setting = Setting { value: value.to_owned(), place: place.to_owned() };
         match keys::find(name).map(|key| key.support) {
-            Some(Support::Used) => {
-                self.values
-                    .insert(name.to_owned(), Setting { value: value.to_owned(), place: place.to_owned() });
-            }
-            Some(Support::WithoutEffect(reason)) => self.warnings.push(Warning::WithoutEffect {
-                place: place.to_owned(),
-                key: written.to_owned(),
-                reason,
-            }),
-            Some(Support::Refused { harmless, reason }) => {
-                if !harmless.contains(&value.to_ascii_lowercase().as_str()) {
-                    self.problem(place, written, value, reason);
-                }
+            Some(Support::Used) => drop(self.values.insert(name.to_owned(), setting)),
+            Some(Support::Refused { .. }) => drop(self.others.insert(name.to_owned(), setting)),
+            Some(Support::WithoutEffect(reason)) => {
+                self.others.insert(name.to_owned(), setting);
+                self.has_no_effect(place, written, reason);
             }
             None => self.warnings.push(Warning::UnknownKey {
                 place: place.to_owned(),
@@ -53,6 +48,54 @@ impl Settings {
                 similar: keys::similar(written),
             }),
         }
+    }
+
+    fn has_no_effect(&mut self, place: &str, key: &str, reason: &'static str) {
+        let (place, key) = (place.to_owned(), key.to_owned());
+        self.warnings.push(Warning::WithoutEffect { place, key, reason });
+    }
+
+    /// Finds the settings that ask for what is missing here: a problem where they would have an effect, else a
+    /// warning. For when everything is read.
+    pub(super) fn refuse_what_is_missing(&mut self) {
+        for (name, Setting { value, place }) in self.others.clone() {
+            let Some(Support::Refused { asks, counts, reason }) = keys::find(&name).map(|key| key.support)
+            else {
+                continue;
+            };
+            match self.missing(counts) {
+                _ if !asks.by(&value) => {}
+                None => self.problem(&place, &name, &value, reason),
+                Some(missing) => self.has_no_effect(&place, &name, missing),
+            }
+        }
+    }
+
+    /// Why a setting that counts there does not count here.
+    fn missing(&self, counts: Counts) -> Option<&'static str> {
+        let has = |map: &BTreeMap<String, Setting>, key: &str, text: &str| {
+            map.get(key).is_some_and(|setting| setting.value.contains(text))
+        };
+        let (is_missing, reason) = match counts {
+            Counts::Everywhere => return None,
+            Counts::InEnsembles => {
+                let servers = self.with_prefix("server.").len();
+                let is_one = servers == 1 && !has(&self.values, "standaloneEnabled", "false");
+                (servers == 0 || is_one, "there is one server")
+            }
+            Counts::WithAdminServer => {
+                (has(&self.values, "admin.enableServer", "false"), "the AdminServer is off")
+            }
+            Counts::WithPrometheus => {
+                let key = "metricsProvider.className";
+                (
+                    !has(&self.values, key, "PrometheusMetricsProvider"),
+                    "it is a setting of the Prometheus provider",
+                )
+            }
+            Counts::WithNetty => (!has(&self.others, "serverCnxnFactory", "Netty"), TLS_IS_OFF),
+        };
+        is_missing.then_some(reason)
     }
 
     pub(super) fn problem(&mut self, place: &str, key: &str, value: &str, allowed: impl Into<String>) {
@@ -84,22 +127,88 @@ impl Settings {
         self.values.contains_key(key)
     }
 
-    /// A whole number, decimal or `0x` hexadecimal, within `range`; `None` when it is not set or wrong.
+    /// A whole number within `range`, for a key of our own; `None` when it is not set or wrong.
     pub(super) fn number<T>(&mut self, key: &'static str, range: RangeInclusive<T>, unit: &str) -> Option<T>
     where
-        T: TryFrom<i64> + PartialOrd + Display + Copy,
+        T: TryFrom<i64> + PartialOrd + Display,
     {
         let text = self.text(key)?;
-        let number = parse_integer(&text).and_then(|number| T::try_from(number).ok());
-        if let Some(number) = number.filter(|number| range.contains(number)) {
-            return Some(number);
-        }
-        let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
-        self.refuse(key, format!("must be a whole number{unit} from {} to {}", range.start(), range.end()));
-        None
+        let number = java::decode_long(&text).and_then(|number| T::try_from(number).ok());
+        self.within(key, number, range, unit)
     }
 
-    /// `true` or `false`, as ZooKeeper's own keys want it; also `yes` and `no`, which others want.
+    /// As [`Self::number`], for a key that ZooKeeper reads with `Integer.parseInt`: what is not decimal stops the
+    /// start there too.
+    pub(super) fn decimal(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i32>,
+        unit: &str,
+    ) -> Option<i32> {
+        let number = java::parse_int(&self.text(key)?);
+        self.within(key, number, range, unit)
+    }
+
+    fn within<T: PartialOrd + Display>(
+        &mut self,
+        key: &'static str,
+        number: Option<T>,
+        range: RangeInclusive<T>,
+        unit: &str,
+    ) -> Option<T> {
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
+            let (least, most) = range.into_inner();
+            self.refuse(key, format!("must be a whole number{unit} from {least} to {most}"));
+        }
+        number
+    }
+
+    /// A system property of Java with a number of 32 bits. ZooKeeper silently goes on with its default when the text
+    /// is not one (`Integer.getInteger`).
+    pub(super) fn integer_property(&mut self, key: &'static str) -> Option<i32> {
+        self.property(key, java::decode_int)
+    }
+
+    /// As [`Self::integer_property`], of 64 bits.
+    pub(super) fn long_property(&mut self, key: &'static str) -> Option<i64> {
+        self.property(key, java::decode_long)
+    }
+
+    /// A system property; where `read` finds nothing in its text, the default counts and the operator hears of it.
+    pub(super) fn property<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        let value = read(&text);
+        if value.is_none() {
+            self.note(key, format!("\"{text}\" is not a number; the default is used, as by ZooKeeper"));
+        }
+        value
+    }
+
+    /// The value, or the nearest one that is possible; then the operator hears of it.
+    pub(super) fn nearest<T>(&mut self, key: &'static str, value: T, range: RangeInclusive<T>) -> T
+    where
+        T: PartialOrd + Display + Copy,
+    {
+        let (least, most) = (*range.start(), *range.end());
+        let nearest = if value < least {
+            least
+        } else if value > most {
+            most
+        } else {
+            return value;
+        };
+        self.note(key, format!("{value} is not possible; {nearest} is used"));
+        nearest
+    }
+
+    /// A switch of zoo.cfg or of our own: `true` or `false`, also `yes` and `no`. Anything else stops the start, in
+    /// ZooKeeper too.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
         match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
             None => default,
@@ -110,6 +219,25 @@ impl Settings {
                 default
             }
         }
+    }
+
+    /// A switch that is a system property of Java: on when it is `true` in any case, off with any other text.
+    pub(super) fn flag_property(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(text) = self.text(key) else { return default };
+        let on = text.eq_ignore_ascii_case("true");
+        if !on && !means_no(&text) && !text.is_empty() {
+            self.note(key, format!("\"{text}\" counts as false, as in ZooKeeper: only true is true"));
+        }
+        on
+    }
+
+    /// Whether the key has exactly this text, which is all that ZooKeeper looks for.
+    pub(super) fn says(&mut self, key: &'static str, word: &str) -> bool {
+        let Some(text) = self.text(key) else { return false };
+        if text != word && means_no(&text) == means_no(word) {
+            self.note(key, format!("\"{text}\" has no effect, as in ZooKeeper: only {word} has one"));
+        }
+        text == word
     }
 
     /// One of the names, compared without case.
@@ -148,50 +276,6 @@ impl Settings {
     fn noting(&self, _key: &'static str) {}
 }
 
-/// What `Integer.decode` of Java takes, except that a leading zero does not mean octal (`Integer.parseInt`, which reads the other half of
-/// ZooKeeper's keys, does not take it so either).
-fn parse_integer(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let hex =
-        digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).or_else(|| digits.strip_prefix('#'));
-    let number = match hex {
-        Some(hex) if !hex.starts_with(['+', '-']) => i64::from_str_radix(hex, 16).ok()?,
-        Some(_) => return None,
-        None => i64::from_str(digits).ok()?,
-    };
-    Some(if negative { -number } else { number })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn integers_are_read_as_java_reads_them() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("2000", Some(2000)),
-            ("+5", Some(5)),
-            ("-1", Some(-1)),
-            ("0xfffff", Some(0xf_ffff)),
-            ("#10", Some(16)),
-            ("-0x10", Some(-16)),
-            ("010", Some(10)),
-            ("", None),
-            ("-", None),
-            ("--1", None),
-            ("0x-1", None),
-            ("1.5", None),
-            ("1k", None),
-            ("9223372036854775808", None),
-        ] {
-            assert_eq!(parse_integer(text), expected, "{text:?}");
-        }
-    }
+fn means_no(text: &str) -> bool {
+    ["no", "false"].iter().any(|no| no.eq_ignore_ascii_case(text))
 }

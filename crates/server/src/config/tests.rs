@@ -137,6 +137,7 @@ fn every_key_reaches_its_field() {
             },
         ),
         ("forceSync=no", |c| !c.storage.force_sync),
+        ("forceSync=false", |c| c.storage.force_sync),
         ("datadir.autocreate=false", |c| !c.storage.create_dirs),
         ("db.autocreate=false", |c| !c.storage.create_data),
         ("fsync.warningthresholdms=20", |c| c.storage.flush_warning_ms == 20),
@@ -150,8 +151,26 @@ fn every_key_reaches_its_field() {
         ("autopurge.snapRetainCount=1", |c| c.storage.snapshots_kept == 3),
         ("autopurge.purgeInterval=24", |c| c.storage.purge_interval_hours == Some(24)),
         ("skipACL=yes", |c| c.requests.skip_acl),
+        ("skipACL=true", |c| !c.requests.skip_acl),
         ("enforceQuota=true", |c| c.requests.enforce_quota),
         ("extendedTypesEnabled=TRUE", |c| c.requests.extended_types),
+        ("DigestAuthenticationProvider.enabled=false", |c| !c.requests.schemes.digest),
+        (
+            "DigestAuthenticationProvider.enabled=false\n\
+                authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
+            |c| c.requests.schemes.digest,
+        ),
+        ("authProvider.1=org.apache.zookeeper.server.auth.KeyAuthenticationProvider", |c| {
+            c.requests.schemes.key && c.requests.schemes.digest && !c.requests.schemes.ensemble
+        }),
+        (
+            "authProvider.ensemble=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider\n\
+                ensembleAuthName=blue, green",
+            |c| {
+                c.requests.schemes.ensemble
+                    && c.requests.schemes.ensemble_names == Some(vec!["blue".into(), "green".into()])
+            },
+        ),
         ("DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=", |c| {
             c.requests.super_digest.as_deref() == Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=")
         }),
@@ -241,6 +260,7 @@ fn used_keys_are_asked_for_and_no_others() {
 fn a_bad_value_is_named_with_what_is_allowed() {
     let cases = [
         ("tickTime=abc", "zoo.cfg line 3: tickTime = abc: must be a whole number (ms) from 1 to 2147483647"),
+        ("clientPort=0x5A", "zoo.cfg line 3: clientPort = 0x5A: must be a whole number"),
         ("tickTime=0", "zoo.cfg line 3: tickTime = 0: must be a whole number (ms) from 1 to 2147483647"),
         ("tickTime=", "zoo.cfg line 3: tickTime: must be a whole number (ms) from 1 to 2147483647"),
         (
@@ -251,7 +271,10 @@ fn a_bad_value_is_named_with_what_is_allowed() {
             "clientPortAddress=nowhere",
             "zoo.cfg line 3: clientPortAddress = nowhere: must be an address of this machine (no such host)",
         ),
-        ("enforceQuota=maybe", "zoo.cfg line 3: enforceQuota = maybe: must be true or false (or yes or no)"),
+        (
+            "reconfigEnabled=maybe",
+            "zoo.cfg line 3: reconfigEnabled = maybe: must be true or false (or yes or no)",
+        ),
         ("dataDir=", "zoo.cfg line 3: dataDir: must be a directory"),
         (
             "ostler.sessionPasswords=none",
@@ -262,18 +285,18 @@ fn a_bad_value_is_named_with_what_is_allowed() {
             "zoo.cfg line 3: admin.commandURL = commands: must be a path such as /commands",
         ),
         (
-            "superDigest=secret",
-            "DigestAuthenticationProvider.superDigest = (hidden): must be super:<base64 of the SHA-1 of super:password>",
-        ),
-        (
             "minSessionTimeout=70000",
             "the shortest session timeout (70000 ms) must not exceed the longest (60000 ms)",
         ),
         (
-            "jute.maxbuffer=1000000000",
-            "jute.maxbuffer = 1000000000: a log segment (67108864 bytes) must hold two requests",
+            "ostler.outstandingBytesMax=0",
+            "ostler.outstandingBytesMax = 0: must be a whole number (bytes) from 1",
         ),
-        ("ostler.outstandingBytesMax=5", "one request (jute.maxbuffer, 1048575 bytes) must fit into 5 bytes"),
+        ("admin.serverPort=70000", "admin.serverPort = 70000: must be a port from 0 to 65535"),
+        (
+            "metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpPort=x",
+            "metricsProvider.httpPort = x: must be a port from 0 to 65535",
+        ),
         ("metricsProvider.className=com.example.Mine", "must be org.apache.zookeeper.metrics.prometheus"),
         ("server.1=localhost", "server.1 = localhost: must be host:port:port"),
         ("server.1048576=a:1:2", "the number of a server must be from 0 to 1048575"),
@@ -288,36 +311,137 @@ fn a_bad_value_is_named_with_what_is_allowed() {
     }
 }
 
+/// ZooKeeper starts with each of these, and people set them: test rigs `preAllocSize=100`, BufferSizeTest
+/// `jute.maxbuffer=100`, operators anything up to 1 GiB. A value that cannot be had here is replaced by the nearest that
+/// can, and by the default where it is not a number, with a warning that says so.
+#[test]
+fn what_zookeeper_starts_with_is_no_error() {
+    type Check = fn(&Config) -> bool;
+    let cases: &[(&str, &str, Check)] = &[
+        ("preAllocSize=100", "preAllocSize: 100 is not possible; 4096 is used", |c| {
+            c.storage.segment_bytes == 4 << 20
+        }),
+        ("preAllocSize=0x100", "\"0x100\" is not a number", |c| c.storage.segment_bytes == 64 << 20),
+        ("preAllocSize=4194304", "4194304 is not possible; 1048576 is used", |c| {
+            c.storage.segment_bytes == 1 << 30
+        }),
+        ("jute.maxbuffer=100", "", |c| c.connection.request_bytes_max == 100),
+        ("jute.maxbuffer=1", "jute.maxbuffer: 1 is not possible; 45 is used", |_| true),
+        ("jute.maxbuffer=52428800", "", |c| c.connection.request_bytes_max == 50 << 20),
+        ("jute.maxbuffer=0x9ffffff", "", |c| c.connection.request_bytes_max == 0x9ff_ffff),
+        ("jute.maxbuffer=1073741824", "1073741824 is not possible; 268435456 is used", |_| true),
+        ("jute.maxbuffer=", "\"\" is not a number", |c| c.connection.request_bytes_max == 0xf_ffff),
+        ("jute.maxbuffer=4MB", "\"4MB\" is not a number", |c| c.connection.request_bytes_max == 0xf_ffff),
+        ("jute.maxbuffer=0", "0 leaves no room for a request", |c| {
+            c.connection.request_bytes_max == 0xf_ffff
+        }),
+        ("jute.maxbuffer=-1", "-1 leaves no room", |c| c.connection.request_bytes_max == 0xf_ffff),
+        ("globalOutstandingLimit=0", "0 is not possible; 1 is used", |c| {
+            c.connection.outstanding_requests_max == 1
+        }),
+        ("largeRequestThreshold=-7", "", |c| c.connection.large_request_bytes_min.is_none()),
+        ("largeRequestMaxBytes=-1", "", |c| c.connection.large_requests_bytes_max == 100 << 20),
+        ("maxCnxns=-3", "", |c| c.connection.count_max == 0),
+        ("connection_throttle_tokens=-1", "-1 is not possible; 0 is used", |c| {
+            c.connection.throttle.is_none()
+        }),
+        ("nio.sessionlessCnxnTimeout=0", "0 is not possible; 1 is used", |_| true),
+        ("snapCount=010", "", |c| c.storage.snapshot_commands == 8),
+        ("snapCount=1", "snapCount: 1 is not possible; 2 is used", |_| true),
+        ("fsync.warningthresholdms=-1", "", |c| c.storage.flush_warning_ms == 0),
+        ("snapSizeLimitInKb=9223372036854775807", "", |c| c.storage.snapshot_log_bytes.is_none()),
+        ("autopurge.snapRetainCount=-3", "-3 is not possible; 3 is used", |_| true),
+        ("znode.container.checkIntervalMs=abc", "\"abc\" is not a number", |c| {
+            c.containers.check_interval_ms == 60_000
+        }),
+        ("znode.container.maxPerMinute=-1", "", |c| c.containers.per_minute_max == u32::MAX),
+        ("znode.container.maxPerMinute=0", "", |c| c.containers.per_minute_max == 0),
+        ("znode.container.maxNeverUsedIntervalMs=-1", "-1 is not possible; 1 is used", |_| true),
+        ("minSessionTimeout=-2", "-2 is not possible; 0 is used", |c| c.session.timeout_ms_min == 0),
+        ("clientPortListenBacklog=-9", "", |c| c.listen.backlog == 50),
+        ("clientPortAddress=", "clients connect to 127.0.0.1", |c| c.listen.address.is_loopback()),
+        ("initLimit=0\nsyncLimit=-1", "", |c| c.ensemble.is_none()),
+        ("peerType=observer", "there is one server, which is a participant", |_| true),
+        ("enforceQuota=yes", "\"yes\" counts as false", |c| !c.requests.enforce_quota),
+        ("skipACL=true", "\"true\" has no effect, as in ZooKeeper: only yes has one", |_| true),
+        ("forceSync=false", "only no has one", |_| true),
+        ("admin.enableServer=no", "only false has one", |c| c.admin.is_some()),
+        ("admin.enableServer=false\nadmin.serverPort=99999\nadmin.serverAddress=nowhere", "", |c| {
+            c.admin.is_none()
+        }),
+        ("admin.serverPort=x", "\"x\" is not a number", |c| {
+            c.admin.as_ref().is_some_and(|admin| admin.address.port() == 8080)
+        }),
+        ("metricsProvider.httpPort=x", "", |c| c.metrics.is_none()),
+        ("superDigest=secret", "so no password makes a client the super user", |c| {
+            c.requests.super_digest.is_none()
+        }),
+        ("ssl.keyStore.location=/k", "ssl.keyStore.location has no effect: TLS is off", |_| true),
+        ("client.portUnification=true", "client.portUnification has no effect: TLS is off", |_| true),
+        ("group.1=1", "group.1 has no effect: there is one server", |_| true),
+        ("admin.enableServer=false\nadmin.forceHttps=true", "the AdminServer is off", |_| true),
+        ("metricsProvider.httpsPort=7000", "a setting of the Prometheus provider", |_| true),
+        ("authProvider.1=", "authProvider.1 names no provider", |_| true),
+    ];
+    for (lines, expected, check) in cases {
+        let Loaded { config, warnings } = loaded(lines);
+        let shown: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert!(expected.is_empty() == shown.is_empty(), "{lines}: {shown:?}");
+        assert!(
+            shown.iter().any(|line| line.contains(expected)) || expected.is_empty(),
+            "{lines}: {shown:?}"
+        );
+        assert!(check(&config), "{lines}: {config:?}");
+    }
+}
+
 #[test]
 fn all_errors_are_reported_at_once() {
-    let result = load_text("tickTime=x\nsnapCount=y\nsecureClientPort=2281\n", &[], &["-"]);
+    let result = load_text("tickTime=x\nmaxClientCnxns=y\nsecureClientPort=2281\n", &[], &["-"]);
     let keys: Vec<String> = problems_of(result).into_iter().map(|problem| problem.key).collect();
-    assert_eq!(keys, ["secureClientPort", "dataDir", "snapCount", "tickTime"]);
+    assert_eq!(keys, ["secureClientPort", "dataDir", "tickTime", "maxClientCnxns"]);
 }
 
 #[test]
 fn what_cannot_be_ignored_safely_is_refused() {
     for (lines, expected) in [
         ("secureClientPort=2281", "TLS is not supported yet"),
-        ("ssl.keyStore.location=/k", "TLS is not supported yet"),
-        ("client.portUnification=true", "TLS is not supported yet"),
-        ("group.1=1:2:3", "every participant has one vote"),
-        ("weight.1=2", "every participant has one vote"),
+        ("secureClientPort=2281\nssl.keyStore.location=/k", "TLS is not supported yet"),
+        (
+            "client.portUnification=true\n\
+                serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+            "TLS is not supported yet",
+        ),
+        ("admin.forceHttps=true", "TLS is not supported yet"),
+        (
+            "metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpsPort=7001",
+            "TLS is not supported yet",
+        ),
         ("electionAlg=0", "only 3 is supported"),
-        ("sslQuorum=true", "TLS between servers is not supported yet"),
+        ("electionAlg=x", "only 3 is supported"),
+        ("DigestAuthenticationProvider.digestAlg=SHA-256", "only SHA1 is supported"),
+        ("server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2", "every participant has one vote"),
+        ("server.1=a:1:2\nserver.2=b:1:2\nweight.1=2", "every participant has one vote"),
+        ("server.1=a:1:2\nserver.2=b:1:2\noraclePath=/o", "there is no oracle"),
+        ("server.1=a:1:2\nserver.2=b:1:2\nobserverMasterPort=2191", "observers are fed by the leader"),
+        ("server.1=a:1:2\nserver.2=b:1:2\nsslQuorum=true", "TLS between servers is not supported yet"),
         ("quorum.auth.enableSasl=true", "SASL between servers is not supported yet"),
         ("audit.enable=true", "there is no audit log yet"),
         ("sessionRequireClientSASLAuth=true", "SASL is not supported yet"),
         (
             "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
-            "only the schemes world, digest",
+            "there are no others yet",
         ),
     ] {
         let shown: Vec<String> = problems(lines).iter().map(ToString::to_string).collect();
         assert!(shown.iter().any(|problem| problem.contains(expected)), "{lines}: {shown:?}");
     }
     // The same keys asking for nothing.
-    config("client.portUnification=false\npeerType=participant\naudit.enable=false\nsslQuorum=false");
+    config(
+        "client.portUnification=false\npeerType=participant\naudit.enable=no\nsslQuorum=false\nelectionAlg=+3",
+    );
+    config("audit.enable=off\nadmin.forceHttps=1\nsessionRequireClientSASLAuth=\nobserverMasterPort=-1");
+    config("metricsProvider.httpsPort=-1\nDigestAuthenticationProvider.digestAlg=SHA-1");
     config("authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider");
 }
 
@@ -347,7 +471,7 @@ fn later_sources_win() {
         definitions: [
             "tickTime=2000",
             "zookeeper.jute.maxbuffer=2048",
-            "zookeeper.skipACL",
+            "zookeeper.extendedTypesEnabled",
             "clientPort=4000",
         ]
         .map(Into::into)
@@ -358,7 +482,7 @@ fn later_sources_win() {
     assert_eq!(config.connection.request_bytes_max, 2048);
     assert_eq!((config.listen.port, config.listen.address.to_string().as_str()), (3000, "127.0.0.2"));
     assert_eq!(config.storage.data_dir, Path::new("/other"));
-    assert!(config.requests.skip_acl, "a definition without a value is true");
+    assert!(config.requests.extended_types, "a definition without a value is true");
 }
 
 #[test]
@@ -372,7 +496,9 @@ fn myid_and_the_only_server_agree() {
         (config.server_id, config.listen.port, config.listen.address.to_string().as_str()),
         (3, 2182, "127.0.0.1")
     );
-    assert!(load("server.2=h:1:2", "3").unwrap_err().to_string().contains("whose myid is 3"));
+    // ZooKeeper ignores an only entry, whoever it names.
+    let config = load("clientPort=1\nserver.2=h:1:2;5", "3").unwrap();
+    assert_eq!((config.server_id, config.listen.port, config.ensemble), (3, 1, None));
     assert!(
         load("clientPort=5\nserver.3=h:1:2;6", "3")
             .unwrap_err()

@@ -1,5 +1,6 @@
 //! One request of an open session: answered here, or handed on in the session's order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,6 +12,7 @@ use state::watch::WatcherId;
 use wire::ErrorCode;
 use wire::frame::{self, Split};
 use wire::jute::Reader;
+use wire::lenient;
 use wire::opcode::Opcode;
 use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
 
@@ -28,22 +30,29 @@ pub(crate) fn watcher(token: Token) -> WatcherId {
 }
 
 /// Where a request goes.
-enum Way {
-    /// Through the log.
-    Replicated,
+enum Way<'b> {
+    /// Through the log, with this body.
+    Replicated(Cow<'b, [u8]>),
     /// Answered from this server's state, after the session's earlier requests.
     Local,
     /// Answered at once, whatever is in flight, as ZooKeeper does.
     Auth,
 }
 
-/// Whether the write goes through the log. What cannot be decoded does not, with one exception: when a multi breaks off, ZooKeeper uses up
-/// a zxid to say so.
-fn has_place_in_log(op: Opcode, body: &[u8]) -> bool {
-    match Request::decode(op, body) {
-        Ok(Request::Multi(parts)) => parts.iter().find_map(|part| flaw(&part)) != Some(Flaw::NullAcl),
-        Ok(_) => true,
-        Err(_) => op == Opcode::Multi,
+/// The body of a write as it goes through the log. What cannot be decoded does not, with one exception: when a multi breaks off, ZooKeeper
+/// uses up a zxid to say so.
+fn logged_body(op: Opcode, body: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let has_place = |request: &Request<'_>| match request {
+        Request::Multi(parts) => parts.iter().find_map(|part| flaw(&part)) != Some(Flaw::NullAcl),
+        _ => true,
+    };
+    if let Ok(request) = Request::decode(op, body) {
+        return has_place(&request).then_some(Cow::Borrowed(body));
+    }
+    let rewritten = lenient::understood(op, body).map(|understood| understood.body).unwrap_or_default();
+    match Request::decode(op, &rewritten) {
+        Ok(request) => has_place(&request).then_some(Cow::Owned(rewritten)),
+        Err(_) => (op == Opcode::Multi).then_some(Cow::Borrowed(body)),
     }
 }
 
@@ -119,23 +128,23 @@ impl IoThread {
             return end;
         }
         match self.way(header.opcode_raw, body) {
-            Way::Replicated => self.replicate(slot, &header, body),
+            Way::Replicated(body) => self.replicate(slot, &header, &body),
             Way::Local => self.local(slot, &header, body, shared, held),
-            Way::Auth => self.authenticate(slot, &header, body),
+            Way::Auth => self.authenticate(slot, &header, body, shared, held),
         }
         self.caught_up(slot, false);
         end
     }
 
-    fn way(&self, opcode: i32, body: &[u8]) -> Way {
+    fn way<'b>(&self, opcode: i32, body: &'b [u8]) -> Way<'b> {
         let Some(op) = Opcode::from_i32(opcode) else { return Way::Local };
         match op {
             Opcode::Auth => Way::Auth,
-            Opcode::CloseSession => Way::Replicated,
+            Opcode::CloseSession => Way::Replicated(Cow::Borrowed(body)),
             // Never from a client: `answer` refuses them.
             Opcode::CreateSession | Opcode::DeleteContainer | Opcode::Check => Way::Local,
             op if op.is_write() && answer::is_offered(op, self.shared.features) => {
-                if has_place_in_log(op, body) { Way::Replicated } else { Way::Local }
+                logged_body(op, body).map_or(Way::Local, Way::Replicated)
             }
             _ => Way::Local,
         }
@@ -238,18 +247,27 @@ impl IoThread {
     }
 
     /// Adds an identity to the client, or ends the connection (rule 40).
-    fn authenticate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
+    fn authenticate<'s>(
+        &mut self,
+        slot: usize,
+        header: &RequestHeader,
+        body: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) {
         let Ok(packet) = Auth::decode(&mut Reader::new(body)) else {
             return self.break_off(slot, "an auth packet that cannot be read");
         };
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let super_digest = self.shared.config.requests.super_digest.as_deref();
-        let code = match auth::authenticate(
-            &connection.identities,
-            connection.traffic.peer.ip(),
-            &packet,
-            super_digest,
-        ) {
+        let client = auth::Client { before: &connection.identities, address: connection.traffic.peer.ip() };
+        let key = || {
+            let machine = held.get_or_insert_with(|| shared.machine.read());
+            machine.stored_data(auth::KEY_PATH).map(<[u8]>::to_vec)
+        };
+        let code = match auth::authenticate(&client, &packet, &shared.config.requests, key) {
+            Authenticated::WrongEnsemble => {
+                return self.break_off(slot, "the client expects another ensemble");
+            }
             Authenticated::As(identities) => {
                 connection.identities = Arc::new(identities);
                 let asker = watcher(connection.token);

@@ -1,7 +1,8 @@
 //! Every bound of the traffic between servers.
 
 /// Bytes of one frame's payload. A frame carries a batch of commands or a piece of a snapshot, with what goes around it.
-pub const FRAME_BYTES_MAX: usize = (64 << 20) + (64 << 10);
+/// The longest holds a request that a server took while it was alone, before it got its first other member.
+pub const FRAME_BYTES_MAX: usize = (256 << 20) + (4 << 20);
 /// Bytes that wait for one peer; a frame that would go beyond is dropped and counted.
 pub const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// Bytes of output gathered in one piece of memory, unless a single frame is longer.

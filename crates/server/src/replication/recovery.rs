@@ -27,6 +27,7 @@ use super::newcomer::founding_meta;
 pub(crate) use super::recovery_error::RecoveryError;
 use super::refill;
 use super::{GROUP, alone};
+use crate::config::limits::ENTRY_BYTES_MAX;
 use crate::config::{Config, EngineKind, ServerId, Storage};
 
 /// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
@@ -34,9 +35,6 @@ const SERVER_ALONE: ServerId = 1;
 
 /// The file by which somebody says that a server is to begin with nothing; ZooKeeper's name.
 const INITIALIZE: &str = "initialize";
-
-/// Most bytes of commands in one log entry; bounds what one cycle applies at once.
-const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// Loading says how far it is once it has taken this long, and then as often.
 const PROGRESS: Duration = Duration::from_secs(1);

@@ -180,6 +180,11 @@ impl Machine {
         self.tree.data_bytes()
     }
 
+    /// The data of the node at a path, if it is there and has some. Nobody's permission is asked for.
+    pub fn stored_data(&self, path: &str) -> Option<&[u8]> {
+        self.find(path).and_then(|id| self.tree.node(id).data())
+    }
+
     /// Containers and TTL nodes that may go (rule 22). Looks on from where `scan` stands, a bounded number at a time.
     pub fn removal_candidates(&self, terms: &RemovalTerms, scan: &mut RemovalScan) -> Vec<RemovalCandidate> {
         self.reapable.candidates(&self.tree, terms, scan)

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use wire::code::ErrorCode;
+use wire::lenient::NULL_PATH;
 use wire::opcode::Opcode;
 use wire::path;
 use wire::record::{Create, Multi, MultiHeader, MultiResult, Request};
@@ -48,17 +49,25 @@ impl Machine {
                         machine.put_result(opcode, step, node, buffer, reply);
                     }
                 }
+                // Where ZooKeeper stumbles over a part, it gives up on the whole.
+                Err(Refused { code: ErrorCode::MarshallingError, .. }) => {
+                    return Err(ErrorCode::MarshallingError);
+                }
                 Err(refused) => put_failure(multi.len(), refused, reply),
             }
             MultiHeader::END.encode(reply);
-        });
-        Ok(())
+            Ok(())
+        })
     }
 }
 
 /// Whether the operation is of the writing kind, switched on, and of a create mode that exists and needs no TTL: ZooKeeper looks at that when it
-/// reads the record, but not for `createTTL` (`MultiOperationRecord.deserialize`). A multi with any other is not understood at all.
+/// reads the record, but not for `createTTL` (`MultiOperationRecord.deserialize`). A multi with any other is not understood at all, nor is one
+/// with a path of null (`getPendingChanges`).
 fn may_stand_in_multi(operation: &Request<'_>, context: &Context<'_>) -> bool {
+    if operation.path() == Some(NULL_PATH) {
+        return false;
+    }
     if let Request::Create(create) = operation
         && create.kind != Opcode::CreateTtl
         && !CreateMode::from_flags(create.flags).is_ok_and(|mode| !mode.is_ttl)

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use wire::acl::{AclList, perms};
 use wire::code::ErrorCode;
+use wire::lenient::NULL_PATH;
 use wire::opcode::Opcode;
 use wire::path;
 use wire::record::{Check, Create, Delete, Request, SetAcl, SetData};
@@ -12,6 +13,7 @@ use wire::record::{Check, Create, Delete, Request, SetAcl, SetData};
 use super::view::{Context, Facts, View};
 use super::{RESERVED, extensions};
 use crate::acl;
+use crate::auth::Schemes;
 use crate::command::Features;
 use crate::quota;
 use crate::tree::{CONTAINER_OWNER, NodeId, Owner, TTL_MS_MAX};
@@ -177,7 +179,7 @@ fn new_acl<'r>(
     context: &Context<'_>,
     requested: AclList<'r>,
 ) -> Result<Cow<'r, [u8]>, ErrorCode> {
-    let acl = acl::fix_up(requested, context.asker.identities)?;
+    let acl = acl::fix_up(requested, context.asker.identities, Schemes::of(context.features))?;
     let table = &view.machine().acls;
     if table.len() < ACLS_MAX || table.find(&acl).is_some() { Ok(acl) } else { Err(ErrorCode::SystemError) }
 }
@@ -267,6 +269,9 @@ struct Target<'r> {
 
 impl<'r> Target<'r> {
     fn of(path: &'r str, is_sequential: bool) -> Result<Self, ErrorCode> {
+        if path == NULL_PATH {
+            return Err(ErrorCode::MarshallingError);
+        }
         let validate = if is_sequential { path::validate_sequential } else { path::validate };
         let is_valid = validate(path).is_ok();
         if !is_valid && (!path.contains('/') || path.contains('\0')) {

@@ -36,7 +36,13 @@ fn is_of_keepers_client(opcode: i32, body: &[u8]) -> bool {
         Some(op @ (Opcode::Multi | Opcode::MultiRead)) => match Request::decode(op, body) {
             Ok(Request::Multi(parts)) => parts.iter().any(|part| is_extension(part.opcode())),
             Ok(Request::MultiRead(parts)) => {
-                parts.iter().any(|part| !matches!(part, Request::GetData(_) | Request::GetChildren(_)))
+                // Neither client understands a write there.
+                let is_neithers = |part: &Request<'_>| {
+                    matches!(part, Request::Create(_) | Request::Delete(_) | Request::SetData(_))
+                };
+                let is_either_clients =
+                    |part: &Request<'_>| matches!(part, Request::GetData(_) | Request::GetChildren(_));
+                parts.iter().any(|part| !is_either_clients(&part) && !is_neithers(&part))
             }
             _ => false,
         },

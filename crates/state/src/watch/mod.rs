@@ -36,6 +36,7 @@ use crate::path_lengths::PathLengths;
 use crate::read::WatchedPart;
 use holders::{Holders, Modes};
 
+pub use catch_up::CatchUpError;
 pub use event::EventOut;
 pub use report::WatchSummary;
 

@@ -7,7 +7,7 @@ use super::Record;
 use crate::jute::{Malformed, Put, Reader};
 
 /// A jute vector whose items were all checked when it was decoded, and are read when they are asked for. Null and
-/// empty are the same here: no record of the protocol tells them apart. Two lists are equal when their bytes are.
+/// empty are the same once it is decoded. Two lists are equal when their bytes are.
 pub struct List<'a, T> {
     /// Invariant: exactly `count` well-formed items.
     items: &'a [u8],
@@ -26,6 +26,17 @@ impl<'a, T: Record<'a>> List<'a, T> {
     #[inline]
     pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
         let count = input.vector_len()?.unwrap_or(0);
+        Self::decode_items(count, input)
+    }
+
+    /// As [`decode`](Self::decode), of a list that must not be null.
+    pub(crate) fn decode_present(input: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let count = input.vector_len()?.ok_or(Malformed::Null)?;
+        Self::decode_items(count, input)
+    }
+
+    #[inline]
+    fn decode_items(count: usize, input: &mut Reader<'a>) -> Result<Self, Malformed> {
         let items = input.span(|input| {
             for _ in 0..count {
                 T::decode(input)?;

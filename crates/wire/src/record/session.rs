@@ -8,10 +8,10 @@ use crate::jute::{Malformed, Put, Reader};
 pub struct Auth<'a> {
     /// Always 0 so far, and not looked at.
     pub auth_type: i32,
-    /// The scheme; empty for null, which is then as unknown to the server as any other wrong name.
+    /// The scheme; empty for null and for what is not UTF-8, which is as unknown to the server as any wrong name.
     pub scheme: &'a str,
-    /// What the scheme asks for; empty for null.
-    pub auth: &'a [u8],
+    /// What the scheme asks for.
+    pub auth: Option<&'a [u8]>,
 }
 
 impl<'a> Auth<'a> {
@@ -19,8 +19,9 @@ impl<'a> Auth<'a> {
     pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Self {
             auth_type: input.i32()?,
-            scheme: input.ustring()?.unwrap_or_default(),
-            auth: input.buffer()?.unwrap_or_default(),
+            // A name in other bytes is as unknown as any.
+            scheme: input.buffer()?.and_then(|scheme| std::str::from_utf8(scheme).ok()).unwrap_or_default(),
+            auth: input.buffer()?,
         })
     }
 
@@ -28,7 +29,7 @@ impl<'a> Auth<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.put_i32(self.auth_type);
         out.put_str(self.scheme);
-        out.put_buffer(Some(self.auth));
+        out.put_buffer(self.auth);
     }
 }
 

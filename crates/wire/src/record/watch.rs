@@ -24,20 +24,20 @@ pub struct SetWatches<'a> {
 }
 
 impl<'a> SetWatches<'a> {
-    /// Takes the record of operation `kind` off `input`.
+    /// Takes the record of operation `kind` off `input`. No list in it may be null.
     pub fn decode(kind: Opcode, input: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut watches = Self {
             relative_zxid: input.i64()?,
-            data: PathList::decode(input)?,
-            exist: PathList::decode(input)?,
-            child: PathList::decode(input)?,
+            data: PathList::decode_present(input)?,
+            exist: PathList::decode_present(input)?,
+            child: PathList::decode_present(input)?,
             persistent: PathList::EMPTY,
             persistent_recursive: PathList::EMPTY,
             kind,
         };
         if kind == Opcode::SetWatches2 {
-            watches.persistent = PathList::decode(input)?;
-            watches.persistent_recursive = PathList::decode(input)?;
+            watches.persistent = PathList::decode_present(input)?;
+            watches.persistent_recursive = PathList::decode_present(input)?;
         }
         Ok(watches)
     }

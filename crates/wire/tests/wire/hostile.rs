@@ -90,10 +90,10 @@ fn lengths_that_lie() {
         (Opcode::Delete, "FFFFFFFF 00000000", Malformed::Null),
         (Opcode::SetData, "00000002 '/a' FFFFFFFD 00000000", Malformed::NegativeLength(-3)),
         (Opcode::SetWatches, "0000000000000000 7FFFFFFF", Malformed::Truncated),
-        (Opcode::SetWatches, "0000000000000000 FFFFFFFE", Malformed::NegativeLength(-2)),
+        (Opcode::SetWatches, "0000000000000000 FFFFFFFE", Malformed::Truncated),
         (Opcode::SetWatches, "0000000000000000 00000001 FFFFFFFF 00000000 00000000", Malformed::Null),
         (Opcode::SetAcl, "00000002 '/a' 7FFFFFFF 0000001F", Malformed::Truncated),
-        (Opcode::SetAcl, "00000002 '/a' 00000001 0000001F FFFFFFFF FFFFFFFF 00000000", Malformed::Null),
+        (Opcode::SetWatches, "0000000000000000 00000000 FFFFFFFF 00000000", Malformed::Null),
         (Opcode::FilteredList, "00000002 '/a' 00 03", Malformed::Value(3)),
         (Opcode::Multi, "", Malformed::Truncated),
         (Opcode::Multi, "00000002 00 FFFFFFFF 00000002 '/a' 00000000", Malformed::Truncated),
@@ -117,7 +117,7 @@ fn a_count_is_bounded_by_the_bytes_that_are_left() {
         ("00000002 0000", Ok(Some(2))),
         ("00000003 0000", Err(Malformed::Truncated)),
         ("7FFFFFFF 0000", Err(Malformed::Truncated)),
-        ("FFFFFFFE 0000", Err(Malformed::NegativeLength(-2))),
+        ("FFFFFFFE 0000", Ok(Some(0))),
     ];
     for (vector, expected) in cases {
         assert_eq!(Reader::new(&bytes(vector)).vector_len(), expected, "{vector}");
@@ -130,11 +130,12 @@ fn nulls_that_zookeeper_understands() {
     let body = bytes("00000002 '/a' 00000001 0000001F 00000004 'auth' FFFFFFFF FFFFFFFF");
     let Ok(Request::SetAcl(request)) = Request::decode(Opcode::SetAcl, &body) else { panic!("a setACL") };
     assert_eq!(request.acl.iter().collect::<Vec<_>>(), [(31, "auth", "")]);
+    assert_eq!(request.acl.nullable().collect::<Vec<_>>(), [(31, Some("auth"), None)]);
     let body = bytes("FFFFFFFF");
     let all = Request::GetEphemerals(GetEphemerals { prefix_path: "" });
     assert_eq!(Request::decode(Opcode::GetEphemerals, &body), Ok(all));
     let body = bytes("00000000 FFFFFFFF FFFFFFFF");
-    let nobody = Request::Auth(Auth { auth_type: 0, scheme: "", auth: b"" });
+    let nobody = Request::Auth(Auth { auth_type: 0, scheme: "", auth: None });
     assert_eq!(Request::decode(Opcode::Auth, &body), Ok(nobody));
 }
 

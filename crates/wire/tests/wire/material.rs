@@ -172,7 +172,7 @@ impl Material {
             Request::SetWatches(watches),
             Request::SetWatches(watches2),
             Request::Reconfig(reconfig),
-            Request::Auth(Auth { auth_type: self.int, scheme: &self.path, auth: data.unwrap_or_default() }),
+            Request::Auth(Auth { auth_type: self.int, scheme: &self.path, auth: data }),
             Request::Sasl(Sasl { token: data }),
             Request::Ping,
             Request::WhoAmI,

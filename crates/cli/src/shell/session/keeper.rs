@@ -116,7 +116,7 @@ fn install(shared: &Shared, mut connection: Connection) -> Result<Receiver, Requ
         return Err(RequestError::Closed);
     }
     for (scheme, auth) in &state.credentials {
-        sender.send(xid::AUTH, &Request::Auth(Auth { auth_type: 0, scheme, auth }));
+        sender.send(xid::AUTH, &Request::Auth(Auth { auth_type: 0, scheme, auth: Some(auth) }));
     }
     state
         .watches

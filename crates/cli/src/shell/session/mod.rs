@@ -286,7 +286,7 @@ impl Session {
 
     /// Adds an identity, now and after each reconnect.
     pub(crate) fn add_auth(&self, scheme: &str, auth: &[u8]) -> Result<(), Failure> {
-        let request = Request::Auth(wire::record::Auth { auth_type: 0, scheme, auth });
+        let request = Request::Auth(wire::record::Auth { auth_type: 0, scheme, auth: Some(auth) });
         self.request(&request, None)?;
         self.shared.lock().credentials.push((scheme.to_owned(), auth.to_vec()));
         Ok(())
