@@ -18,6 +18,9 @@ const REPEAT_TICKS: u32 = 10;
 /// A forwarded message is closed once it holds so many bytes.
 const MESSAGE_BYTES: usize = 1 << 20;
 
+/// Nothing more is taken from a member that does not say that it knows of so many refusals.
+const REFUSALS_KEPT_MAX: usize = 1 << 16;
+
 /// Refusals in one message.
 const REFUSALS_TOLD_MAX: usize = 1 << 12;
 
@@ -156,7 +159,7 @@ impl Inlets {
         if !self.unheard.contains(&from) {
             self.unheard.push(from);
         }
-        let is_next = number == inlet.next;
+        let is_next = number == inlet.next && inlet.refused.len() < REFUSALS_KEPT_MAX;
         inlet.next += u64::from(is_next);
         is_next
     }
@@ -302,5 +305,17 @@ mod tests {
         inlets.refusals_known(2, 1, 2);
         (0..REPEAT_TICKS).for_each(|_| inlets.tick());
         assert_eq!(answers(&mut inlets), []);
+    }
+
+    #[test]
+    fn who_does_not_hear_of_refusals_is_not_listened_to() {
+        let mut inlets = Inlets::default();
+        assert!(inlets.take(2, 1, 0));
+        for place in 0..REFUSALS_KEPT_MAX as u64 {
+            inlets.refuse(2, RefusedCommand { session: 7, place });
+        }
+        assert!(!inlets.take(2, 1, 1), "it is sent again");
+        inlets.refusals_known(2, 1, 1);
+        assert!(inlets.take(2, 1, 1));
     }
 }
