@@ -177,6 +177,8 @@ impl Plan {
             heartbeat_ms: HEARTBEAT_MS,
             linearizable_reads: self.linearizable_reads,
             listen_on_all_ips: false,
+            secret: None,
+            is_secret_required: true,
         });
         config
     }

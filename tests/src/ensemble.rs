@@ -472,6 +472,16 @@ impl Ensemble {
         self.folder.path().join(server.to_string())
     }
 
+    /// Where a member listens for the others.
+    pub fn peer_address(&self, server: u8) -> SocketAddr {
+        self.members[&server].peer
+    }
+
+    /// Further lines of zoo.cfg from the next start of each server on.
+    pub fn set_settings(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(|line| (*line).to_owned()).collect();
+    }
+
     /// Where a member keeps its data.
     pub fn data_dir(&self, server: u8) -> PathBuf {
         self.layout.data_dirs.get(&server).cloned().unwrap_or_else(|| self.home(server).join("data"))

@@ -49,9 +49,9 @@ enum Fate {
     Break,
 }
 
-/// A greeting begins with eight bytes of magic and two of version; then comes the number of the member that speaks, in four. In a test it
-/// is small enough for the last of them.
-const SENDER_AT: usize = 13;
+/// A greeting begins with eight bytes of magic and two of version; then comes the number of the member that speaks, or what of it fits
+/// into a byte.
+const SENDER_AT: usize = 10;
 
 /// All ways between some members. Dropping it closes them.
 #[derive(Debug)]
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     /// The begin of what member 1 says.
-    const GREETING: [u8; SENDER_AT + 1] = *b"ostlpeer\x00\x01\x00\x00\x00\x01";
+    const GREETING: [u8; SENDER_AT + 1] = *b"ostlpeer\x00\x01\x01";
 
     /// A pair of members, of which 2 listens; answers a connection of member 1 and the other end of it.
     fn pair() -> (Links, TcpListener, TcpStream, TcpStream) {

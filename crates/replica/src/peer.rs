@@ -10,11 +10,11 @@
 //! fetch         6       index u64 | term u64 | zxid i64 | offset u64        member → member
 //! chunk         7       index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
 //! newcomer      8       nonce u64 | heard u64                               member without data → all
-//! founders      9       (member u64 | nonce u64)*                           member → member without data
-//! welcome      10       nonce u64 | member u64 | cluster u64                leader → who has asked to be taken in
+//! founders      9       key [32] | (member u64 | nonce u64)*                member → member without data
+//! welcome      10       nonce u64 | member u64 | cluster u64 | key [32]     leader → who has asked to be taken in
 //! forgotten    11       nonce u64 | member u64                              member that hears of no leader → all
 //! pace         12       mean_us u64                                         follower → leader
-//! servers      13       version i64 | the lines `server.N=…`                member → member, when they are connected
+//! servers      13       version i64 | nonce u64 | the lines `server.N=…`    member → member, when they are connected
 //! claim        14       nothing                                             follower → leader
 //! damaged      15       index u64 | term u64 | zxid i64                     member → member
 //! alive        16       nothing                                             member → all
@@ -25,6 +25,8 @@
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late. Every field has a bound,
 //! which is checked where it is read: a member may have gone mad.
+
+use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes};
 use consensus::entry::MemberId;
@@ -122,7 +124,12 @@ pub enum PeerMessage {
         heard: u64,
     },
     /// Who founded the group the sender belongs to, and on which disks.
-    Founders(Vec<Founder>),
+    Founders {
+        /// The key by which members prove that they are members.
+        key: PeerKey,
+        /// The founders.
+        founders: Vec<Founder>,
+    },
     /// The receiver belongs to the group from now on.
     Welcome {
         /// The disk this is meant for.
@@ -131,6 +138,8 @@ pub enum PeerMessage {
         member: MemberId,
         /// Names the group.
         cluster: u64,
+        /// The key by which members prove that they are members.
+        key: PeerKey,
     },
     /// The sender has data as that member and no leader speaks to it: if it is no member any more it wants to be one again.
     Forgotten {
@@ -143,6 +152,8 @@ pub enum PeerMessage {
     Servers {
         /// zxid of the configuration.
         version: i64,
+        /// The disk of the receiver, if it has no data: it believes only who knows that. Otherwise 0.
+        nonce: u64,
         /// Its lines, and those of servers that are on their way.
         text: String,
     },
@@ -172,6 +183,32 @@ pub struct Claimed {
     pub term: u64,
     /// Up to where it believes the other one to hold its log.
     pub index: u64,
+}
+
+/// By which members of a group prove to each other that they are members. It appears in no message to
+/// operators.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PeerKey([u8; Self::BYTES]);
+
+impl PeerKey {
+    /// Its length.
+    pub const BYTES: usize = 32;
+
+    /// A key of these bytes.
+    pub fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerKey(…)")
+    }
 }
 
 /// A voter of a new group.
@@ -244,6 +281,15 @@ const REFUSALS_KNOWN: u8 = 19;
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
 
 impl PeerMessage {
+    /// Whether it is part of how servers become members: such messages go to, and come from, servers
+    /// that cannot prove yet that they belong to the group.
+    pub fn is_of_joining(&self) -> bool {
+        matches!(
+            self,
+            Self::Newcomer { .. } | Self::Founders { .. } | Self::Welcome { .. } | Self::Servers { .. }
+        )
+    }
+
     /// Appends the message.
     pub fn put(&self, group: u64, out: &mut Vec<u8>) {
         let head = |kind: u8, out: &mut Vec<u8>| {
@@ -302,24 +348,27 @@ impl PeerMessage {
                 out.put_u64(*nonce);
                 out.put_u64(*heard);
             }
-            Self::Founders(founders) => {
+            Self::Founders { key, founders } => {
                 head(FOUNDERS, out);
+                out.extend_from_slice(key.bytes());
                 for founder in founders {
                     out.put_u64(founder.member.0);
                     out.put_u64(founder.nonce);
                 }
             }
-            Self::Welcome { nonce, member, cluster } => {
+            Self::Welcome { nonce, member, cluster, key } => {
                 head(WELCOME, out);
                 [*nonce, member.0, *cluster].into_iter().for_each(|n| out.put_u64(n));
+                out.extend_from_slice(key.bytes());
             }
             Self::Forgotten { nonce, member } => {
                 head(FORGOTTEN, out);
                 [*nonce, member.0].into_iter().for_each(|n| out.put_u64(n));
             }
-            Self::Servers { version, text } => {
+            Self::Servers { version, nonce, text } => {
                 head(SERVERS, out);
                 out.put_i64(*version);
+                out.put_u64(*nonce);
                 out.extend_from_slice(text.as_bytes());
             }
             Self::Claim => head(CLAIM, out),
@@ -400,20 +449,20 @@ impl PeerMessage {
                 return Ok(Self::Chunk { snapshot, length, offset, bytes });
             }
             NEWCOMER => Self::Newcomer { nonce: bytes.try_get_u64()?, heard: bytes.try_get_u64()? },
-            FOUNDERS => Self::Founders(read_founders(&mut bytes)?),
+            FOUNDERS => Self::Founders { key: read_key(&mut bytes)?, founders: read_founders(&mut bytes)? },
             WELCOME => {
                 let (nonce, member) = (bytes.try_get_u64()?, read_member(&mut bytes)?);
                 let cluster = bytes.try_get_u64()?;
                 check(cluster != 0, "cluster")?;
-                Self::Welcome { nonce, member, cluster }
+                Self::Welcome { nonce, member, cluster, key: read_key(&mut bytes)? }
             }
             FORGOTTEN => Self::Forgotten { nonce: bytes.try_get_u64()?, member: read_member(&mut bytes)? },
             SERVERS => {
-                let version = bytes.try_get_i64()?;
+                let (version, nonce) = (bytes.try_get_i64()?, bytes.try_get_u64()?);
                 check(version > 0, "version of the members")?;
                 check(bytes.len() <= SERVERS_BYTES_MAX, "length of the members")?;
                 let text = String::from_utf8(bytes.into()).map_err(|_| BadPeerMessage::Length)?;
-                return Ok(Self::Servers { version, text });
+                return Ok(Self::Servers { version, nonce, text });
             }
             CLAIM => Self::Claim,
             ALIVE => Self::Alive,
@@ -473,6 +522,12 @@ fn read_member(bytes: &mut Bytes) -> Result<MemberId, BadPeerMessage> {
     Ok(MemberId(member))
 }
 
+fn read_key(bytes: &mut Bytes) -> Result<PeerKey, BadPeerMessage> {
+    let mut key = [0; PeerKey::BYTES];
+    bytes.try_copy_to_slice(&mut key)?;
+    Ok(PeerKey(key))
+}
+
 /// A term or an index.
 fn read_position(bytes: &mut Bytes) -> Result<u64, BadPeerMessage> {
     let number = bytes.try_get_u64()?;
@@ -514,6 +569,8 @@ fn read_founders(bytes: &mut Bytes) -> Result<Vec<Founder>, BadPeerMessage> {
 mod tests {
     use super::*;
 
+    const KEY: PeerKey = PeerKey([7; 32]);
+
     fn all() -> Vec<PeerMessage> {
         let snapshot = SnapshotId { index: 1 << 40, term: 3, zxid: -5 };
         vec![
@@ -534,11 +591,15 @@ mod tests {
             PeerMessage::Fetch { snapshot, offset: 9 },
             PeerMessage::Chunk { snapshot, length: 100, offset: 9, bytes: Bytes::from_static(b"piece") },
             PeerMessage::Newcomer { nonce: u64::MAX, heard: 5 },
-            PeerMessage::Founders(vec![Founder { member: MemberId(3), nonce: 4 }; 2]),
-            PeerMessage::Welcome { nonce: 1, member: MemberId(259), cluster: 7 },
+            PeerMessage::Founders { key: KEY, founders: vec![Founder { member: MemberId(3), nonce: 4 }; 2] },
+            PeerMessage::Welcome { nonce: 1, member: MemberId(259), cluster: 7, key: KEY },
             PeerMessage::Forgotten { nonce: 1, member: MemberId(3) },
             PeerMessage::Pace { mean_us: 158 },
-            PeerMessage::Servers { version: 1 << 32, text: "server.1=a:1:2:participant\n".to_owned() },
+            PeerMessage::Servers {
+                version: 1 << 32,
+                nonce: 8,
+                text: "server.1=a:1:2:participant\n".to_owned(),
+            },
             PeerMessage::Claim,
             PeerMessage::Alive,
             PeerMessage::Damaged(snapshot),
@@ -592,6 +653,10 @@ mod tests {
         let forward =
             |term, number, length| PeerMessage::Forward { term, life: 1, number, commands: commands(length) };
         let far = POSITION_LIMIT;
+        let founders = |member, count| PeerMessage::Founders {
+            key: KEY,
+            founders: vec![Founder { member: MemberId(member), nonce: 1 }; count],
+        };
         let impossible = [
             PeerMessage::Engine { from: MemberId(0), bytes: Bytes::new() },
             forward(far, 0, 1),
@@ -609,13 +674,13 @@ mod tests {
             chunk(4, 0),
             chunk(10, 6),
             chunk(10, u64::MAX),
-            PeerMessage::Founders(vec![Founder { member: MemberId(1), nonce: 1 }; MEMBERS_MAX + 1]),
-            PeerMessage::Founders(vec![Founder { member: MemberId(0), nonce: 1 }]),
-            PeerMessage::Welcome { nonce: 1, member: MemberId(0), cluster: 1 },
-            PeerMessage::Welcome { nonce: 1, member: MemberId(1), cluster: 0 },
+            founders(1, MEMBERS_MAX + 1),
+            founders(0, 1),
+            PeerMessage::Welcome { nonce: 1, member: MemberId(0), cluster: 1, key: KEY },
+            PeerMessage::Welcome { nonce: 1, member: MemberId(1), cluster: 0, key: KEY },
             PeerMessage::Forgotten { nonce: 1, member: MemberId(0) },
-            PeerMessage::Servers { version: 0, text: String::new() },
-            PeerMessage::Servers { version: 1, text: "x".repeat(SERVERS_BYTES_MAX + 1) },
+            PeerMessage::Servers { version: 0, nonce: 0, text: String::new() },
+            PeerMessage::Servers { version: 1, nonce: 0, text: "x".repeat(SERVERS_BYTES_MAX + 1) },
             PeerMessage::Damaged(snapshot(1, far)),
             PeerMessage::Missing(claimed(0, 1, 1)),
             PeerMessage::Missing(claimed(1, far, 1)),

@@ -315,6 +315,8 @@ pub(crate) mod fake {
                 heartbeat_ms: 50,
                 linearizable_reads: false,
                 listen_on_all_ips: false,
+                secret: None,
+                is_secret_required: true,
             });
             fake.facts.state = member.state();
             fake.facts.proposal_bytes = Some(SizeBytes { last: 48, min: 32, max: 110 });

@@ -24,7 +24,7 @@ use crate::hearing::Hearing;
 use crate::inbox::{Errand, Inbox};
 use crate::io::{IoThread, Relay, WAKER};
 use crate::mailbox::Mailbox;
-use crate::peers::{Hello, Links, SharedLinks};
+use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
 use crate::replication::recovery::{self, Files, RecoveryError};
 use crate::replication::{Driver, Fatal, Wheel, life_signs};
 use crate::report::Report;
@@ -268,9 +268,21 @@ fn links(
     listen.sort();
     listen.dedup();
     let hello = Hello { cluster: rest.identity.cluster, engine: ensemble.engine, boot: rest.identity.boot };
-    let me = rest.identity.server;
-    let mut links = Links::new(registry, me, hello, &ensemble.members, &listen, 0, Arc::clone(waker))
-        .map_err(system(
+    let keys = Keys {
+        secret: ensemble.secret.clone(),
+        is_secret_required: ensemble.secret.is_some() && ensemble.is_secret_required,
+        cluster: rest.identity.key,
+        disk: rest.identity.nonce,
+    };
+    if keys.secret.is_none() && !listen.iter().all(|address| address.ip().is_loopback()) {
+        tracing::warn!(
+            "ostler.quorumSecretFile is not set: members prove to each other that they are members, but a server that is new or has lost \
+             its disk is believed by its address alone. Give all servers a secret, or keep the quorum ports in a private network"
+        );
+    }
+    let me = Me { server: rest.identity.server, hello, keys };
+    let mut links =
+        Links::new(registry, me, &ensemble.members, &listen, 0, Arc::clone(waker)).map_err(system(
             "listen for the other servers at this server's own address (server.N; see quorumListenOnAllIPs)",
         ))?;
     if config.requests.reconfig {

@@ -21,7 +21,7 @@ use crate::inbox::Errand;
 use crate::io::IoThread;
 pub use crate::io::{Readiness, Socket};
 use crate::mailbox::Mailbox;
-use crate::peers::Transport;
+use crate::peers::{Sender, Transport};
 use crate::replication::life_signs::LifeSigns;
 use crate::replication::recovery::{self, Files, RecoveryError};
 use crate::replication::{Driver, Fatal};
@@ -104,7 +104,15 @@ impl Member {
     /// # Errors
     /// Why the member cannot go on.
     pub fn receive(&mut self, from: ServerId, frame: Bytes) -> Result<(), Ended> {
-        Ok(self.driver.receive(from, frame)?)
+        Ok(self.driver.receive(Sender { server: from, is_proven: true }, frame)?)
+    }
+
+    /// Takes in a frame of somebody who says that it is that member and has not proven it.
+    ///
+    /// # Errors
+    /// Why the member cannot go on.
+    pub fn receive_unproven(&mut self, from: ServerId, frame: Bytes) -> Result<(), Ended> {
+        Ok(self.driver.receive(Sender { server: from, is_proven: false }, frame)?)
     }
 
     /// The way to that member is open (again).

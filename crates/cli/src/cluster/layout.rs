@@ -5,10 +5,14 @@
 //! DIR/server.N/myid          N
 //! DIR/server.N/…             the server's data
 //! DIR/server.N/server.log    what it said
+//! DIR/quorum.secret          what the servers prove to each other that they know
 //! ```
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -110,6 +114,7 @@ impl Layout {
             Some(config) => entries_of(&dir, &config, wanted)?,
             None => (new_entries(wanted)?, wanted.consensus.unwrap_or("raft").to_owned()),
         };
+        write_secret(&dir)?;
         let mut places = Vec::new();
         for (id, entry) in &entries {
             let client = entry.split(';').next_back().unwrap_or_default().to_owned();
@@ -210,6 +215,24 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
+fn secret_file(dir: &Path) -> PathBuf {
+    dir.join("quorum.secret")
+}
+
+/// Writes a secret for the servers unless there is one. Only its owner may read it.
+fn write_secret(dir: &Path) -> Result<(), LayoutError> {
+    let path = secret_file(dir);
+    if path.exists() {
+        return Ok(());
+    }
+    let source = Path::new("/dev/urandom");
+    let mut random = [0; 32];
+    File::open(source).and_then(|mut file| file.read_exact(&mut random)).map_err(at(source))?;
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    file.and_then(|mut file| writeln!(file, "{text}")).map_err(at(&path))
+}
+
 /// Writes what a server lacks; what is there stays.
 fn write_missing(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str) -> Result<(), LayoutError> {
     fs::create_dir_all(&place.dir).map_err(at(&place.dir))?;
@@ -235,7 +258,9 @@ fn write_missing(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str)
 fn zoo_cfg(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str, admin: u16) -> String {
     let dir = place.dir.display();
     let ensemble = if entries.len() > 1 {
-        format!("initLimit=10\nsyncLimit=5\nostler.consensus={consensus}\n")
+        let secret = secret_file(place.dir.parent().unwrap_or(&place.dir));
+        let secret = secret.display();
+        format!("initLimit=10\nsyncLimit=5\nostler.consensus={consensus}\nostler.quorumSecretFile={secret}\n")
     } else {
         String::new()
     };
@@ -294,6 +319,7 @@ mod tests {
                 (config.server_id, ensemble.members.len(), ensemble.voters().count()),
                 (u32::from(place.id), 4, 3)
             );
+            assert!(ensemble.secret.is_some() && ensemble.is_secret_required);
         }
     }
 

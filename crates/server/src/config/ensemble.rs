@@ -8,6 +8,7 @@ use state::members::parse_server_id;
 use super::fields::Loader;
 use super::settings::Setting;
 use super::{EngineKind, Member, SERVER_ID_MAX, ServerId, Servers, limits};
+use crate::peers::QuorumSecret;
 
 /// Clients are served for so many election timeouts without a leader before they are sent elsewhere.
 const LEADERLESS_TIMEOUTS: i64 = 5;
@@ -28,6 +29,10 @@ pub struct Ensemble {
     pub linearizable_reads: bool,
     /// `quorumListenOnAllIPs`: whether this server listens for the others on all its addresses, whatever its entry says.
     pub listen_on_all_ips: bool,
+    /// `ostler.quorumSecretFile`: what servers prove to each other that they know.
+    pub secret: Option<QuorumSecret>,
+    /// `ostler.quorumSecretRequired`: whether servers without that secret are refused.
+    pub is_secret_required: bool,
 }
 
 /// What the `server.N` entries make of this server.
@@ -55,6 +60,7 @@ impl Loader<'_> {
     /// that can grow only with `standaloneEnabled=false`.
     pub(super) fn membership(&mut self, myid: Option<ServerId>, data_dir: &Path) -> Membership {
         let mut ensemble = self.agreement();
+        ensemble.secret = self.quorum_secret();
         self.limits_in_ticks();
         let entries = self.settings.with_prefix("server.");
         let count = entries.len();
@@ -96,6 +102,8 @@ impl Loader<'_> {
                 .unwrap_or(limits::HEARTBEAT_MS),
             linearizable_reads: s.flag("ostler.linearizableReads", false),
             listen_on_all_ips: s.flag("quorumListenOnAllIPs", false),
+            secret: None,
+            is_secret_required: s.flag("ostler.quorumSecretRequired", true),
         };
         let (heartbeat_ms, election_ms) = (ensemble.heartbeat_ms, ensemble.election_timeout_ms);
         if heartbeat_ms >= election_ms.div_ceil(3) {
@@ -107,6 +115,32 @@ impl Loader<'_> {
             s.refuse(key, allowed);
         }
         ensemble
+    }
+
+    /// The contents of the file with the secret.
+    fn quorum_secret(&mut self) -> Option<QuorumSecret> {
+        const KEY: &str = "ostler.quorumSecretFile";
+        let (s, outside) = (&mut self.settings, self.outside);
+        let Some(path) = s.text(KEY) else {
+            if s.is_set("ostler.quorumSecretRequired") {
+                s.note("ostler.quorumSecretRequired", "has no effect: ostler.quorumSecretFile is not set");
+            }
+            return None;
+        };
+        let why = match outside.read_private(Path::new(&path)) {
+            Ok(Some(bytes)) => match QuorumSecret::new(&bytes) {
+                Some(secret) => return Some(secret),
+                None => format!(
+                    "must hold {} to {} bytes, the same on all servers (for example of: openssl rand -hex 32)",
+                    QuorumSecret::BYTES_MIN,
+                    QuorumSecret::BYTES_MAX
+                ),
+            },
+            Ok(None) => "can be read by others; take their rights away (chmod 600)".to_owned(),
+            Err(e) => format!("cannot be read: {e}"),
+        };
+        s.refuse(KEY, why);
+        None
     }
 
     /// ZooKeeper wants both of an ensemble, so whoever comes from there has them. They have no meaning here: how long a member may take
@@ -182,9 +216,14 @@ impl Loader<'_> {
     }
 
     fn note_settings_of_ensembles(&mut self) {
-        for key in
-            ["ostler.consensus", "ostler.electionTimeoutMs", "ostler.heartbeatMs", "ostler.linearizableReads"]
-        {
+        for key in [
+            "ostler.consensus",
+            "ostler.electionTimeoutMs",
+            "ostler.heartbeatMs",
+            "ostler.linearizableReads",
+            "ostler.quorumSecretFile",
+            "ostler.quorumSecretRequired",
+        ] {
             if self.settings.is_set(key) {
                 self.settings.note(key, "has no effect: there is one server");
             }

@@ -358,6 +358,8 @@ pub const KEYS: &[Key] = &[
     used("ostler.keeperExtensions"),
     used("ostler.linearizableReads"),
     used("ostler.outputBytesMax"),
+    used("ostler.quorumSecretFile"),
+    used("ostler.quorumSecretRequired"),
     used("ostler.outputBytesPerConnectionMax"),
     used("ostler.outstandingBytesMax"),
     used("ostler.replyBytesMax"),

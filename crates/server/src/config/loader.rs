@@ -1,7 +1,9 @@
 //! From files and options to one [`Config`].
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::fields::Loader;
@@ -36,6 +38,10 @@ pub struct Loaded {
 pub trait Outside {
     /// The bytes of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The same, of a file that only its owner may read; `None` if others may.
+    fn read_private(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        self.read(path).map(Some)
+    }
     /// An address for a host name.
     fn resolve(&self, host: &str) -> io::Result<IpAddr>;
 }
@@ -47,6 +53,16 @@ pub struct RealOutside;
 impl Outside for RealOutside {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn read_private(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let mut file = File::open(path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     fn resolve(&self, host: &str) -> io::Result<IpAddr> {

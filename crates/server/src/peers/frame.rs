@@ -19,7 +19,7 @@ pub(super) const HEADER_BYTES: usize = 8;
 /// Why bytes are not a frame. What follows them cannot be found any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
-    /// The length is 0 or above [`FRAME_BYTES_MAX`].
+    /// The length is 0 or above what is allowed.
     #[error("a frame of {0} bytes")]
     Length(u32),
     /// The payload is not what was sent.
@@ -41,19 +41,41 @@ pub(super) fn header(parts: &[&[u8]]) -> [u8; HEADER_BYTES] {
     header
 }
 
+/// A whole frame.
+pub(super) fn framed(payload: &[u8]) -> Vec<u8> {
+    [&header(&[payload])[..], payload].concat()
+}
+
 /// Finds frames in bytes as they come, however they are cut.
 ///
 /// Its memory is at most a few times the bytes that came and were not given out: a length by itself reserves nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FrameReader {
     buffer: BytesMut,
+    bytes_max: usize,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        FrameReader::bounded(FRAME_BYTES_MAX)
+    }
 }
 
 impl FrameReader {
+    /// A reader of frames of at most so many bytes.
+    pub fn bounded(bytes_max: usize) -> FrameReader {
+        FrameReader { buffer: BytesMut::new(), bytes_max }
+    }
+
+    /// From now on frames have at most so many bytes.
+    pub(super) fn bound(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// Takes in the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.buffer.capacity() == 0 {
-            self.buffer.reserve(READ_BYTES);
+            self.buffer.reserve(READ_BYTES.min(self.bytes_max));
         }
         self.buffer.extend_from_slice(bytes);
     }
@@ -67,7 +89,7 @@ impl FrameReader {
         let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;
         let (length, checksum) = (u32::from_be_bytes([l0, l1, l2, l3]), u32::from_be_bytes([c0, c1, c2, c3]));
         let bytes = length as usize;
-        if !(1..=FRAME_BYTES_MAX).contains(&bytes) {
+        if !(1..=self.bytes_max).contains(&bytes) {
             return Err(BadFrame::Length(length));
         }
         let Some(payload) = rest.get(..bytes) else { return Ok(None) };

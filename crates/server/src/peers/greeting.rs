@@ -1,20 +1,23 @@
 //! What two servers say to each other before the first frame.
 //!
 //! ```text
-//!  0               8         10     14     18        20
+//!  0               8         10     11     12        14
 //!  ├───────────────┼─────────┼──────┼──────┼─────────┼──────────── … ─┼─────────┤
 //!  │ "ostlpeer"    │ version │ from │ to   │ length  │ body           │ crc32c  │
-//!  │               │ u16     │ u32  │ u32  │ u16     │ length bytes   │ u32     │
+//!  │               │ u16     │ u8   │ u8   │ u16     │ length bytes   │ u32     │
 //!
 //!  body of version 1:
-//!  0             8             16       17       18
-//!  ├─────────────┼─────────────┼────────┼────────┤
-//!  │ cluster     │ boot        │ engine │ verdict│
-//!  │ u64         │ u64         │ u8     │ u8     │
+//!  0             8             16       17       18             22             26
+//!  ├─────────────┼─────────────┼────────┼────────┼──────────────┼──────────────┤
+//!  │ cluster     │ boot        │ engine │ verdict│ from         │ to           │
+//!  │ u64         │ u64         │ u8     │ u8     │ u32          │ u32          │
 //! ```
+//! The numbers of servers stand at the end of the body if one of them is above 255; then the first two
+//! are what of them fits, and otherwise the body ends before them.
+//!
 //! Big-endian; the checksum is of everything before it. All but the body stays as it is in every version, so that servers of two
 //! versions can at least say so. The side that dialled speaks first, with verdict 0; the other answers with the same record about
-//! itself, with verdict 0 if it accepts, else with the number of its reason, and then closes. Since the answer tells everything the
+//! itself, with verdict 0 if it wants to go on (to what each can prove, see [`proof`](super::proof)), else with the number of its reason, and then closes. Since the answer tells everything the
 //! refusal rests on, both sides can log the same sentence.
 
 use crate::config::{EngineKind, ServerId};
@@ -23,10 +26,13 @@ use crate::config::{EngineKind, ServerId};
 pub const VERSION: u16 = 1;
 
 const MAGIC: &[u8; 8] = b"ostlpeer";
-const FIXED_BYTES: usize = 20;
+const FIXED_BYTES: usize = 14;
 const BODY_BYTES: usize = 18;
+/// The numbers of the servers in full.
+const NUMBERS_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
-/// The bytes of a greeting of this version.
+/// The bytes of a greeting of this version, between servers with small numbers.
+#[cfg(test)]
 pub(super) const GREETING_BYTES: usize = FIXED_BYTES + BODY_BYTES + CHECKSUM_BYTES;
 /// A greeting of any version: its length decides how many bytes of a stranger are kept.
 pub(super) const GREETING_BYTES_MAX: usize = FIXED_BYTES + u16::MAX as usize + CHECKSUM_BYTES;
@@ -69,6 +75,10 @@ pub enum Reason {
     Addressee = 4,
     /// The one that dialled is none of the servers that the other one knows.
     Stranger = 5,
+    /// One has a secret and the other one has none.
+    Secret = 6,
+    /// What was to be proven is not.
+    Proof = 7,
     /// A reason of a later version.
     Other = 255,
 }
@@ -111,16 +121,21 @@ pub enum BadGreeting {
 impl Greeting {
     /// The greeting as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(GREETING_BYTES);
+        let numbers = [self.from, self.to];
+        let are_large = numbers.iter().any(|number| *number > u32::from(u8::MAX));
+        let length = BODY_BYTES + if are_large { NUMBERS_BYTES } else { 0 };
+        let mut out = Vec::with_capacity(FIXED_BYTES + length + CHECKSUM_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
-        out.extend_from_slice(&self.from.to_be_bytes());
-        out.extend_from_slice(&self.to.to_be_bytes());
-        out.extend_from_slice(&(BODY_BYTES as u16).to_be_bytes());
+        out.extend(numbers.map(|number| number as u8));
+        out.extend_from_slice(&(length as u16).to_be_bytes());
         out.extend_from_slice(&self.hello.cluster.to_be_bytes());
         out.extend_from_slice(&self.hello.boot.to_be_bytes());
         out.push(engine_number(self.hello.engine));
         out.push(self.verdict.map_or(0, |reason| reason as u8));
+        if are_large {
+            out.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
+        }
         let checksum = crc32c::crc32c(&out);
         out.extend_from_slice(&checksum.to_be_bytes());
         out
@@ -135,10 +150,10 @@ impl Greeting {
             return Err(BadGreeting::Magic);
         }
         let Some(fixed) = bytes.first_chunk::<FIXED_BYTES>() else { return Ok(Heard::Incomplete) };
-        let [.., v0, v1, f0, f1, f2, f3, t0, t1, t2, t3, l0, l1] = *fixed;
+        let [.., v0, v1, from, to, l0, l1] = *fixed;
         let (version, length) = (u16::from_be_bytes([v0, v1]), usize::from(u16::from_be_bytes([l0, l1])));
-        let (from, to) = (u32::from_be_bytes([f0, f1, f2, f3]), u32::from_be_bytes([t0, t1, t2, t3]));
-        if version == VERSION && length != BODY_BYTES {
+        let (from, to) = (ServerId::from(from), ServerId::from(to));
+        if version == VERSION && ![BODY_BYTES, BODY_BYTES + NUMBERS_BYTES].contains(&length) {
             return Err(BadGreeting::Length);
         }
         let end = FIXED_BYTES + length;
@@ -151,8 +166,11 @@ impl Greeting {
         if crc32c::crc32c(&bytes[..end]) != u32::from_be_bytes(*checksum) {
             return Err(BadGreeting::Checksum);
         }
-        match bytes[FIXED_BYTES..end].first_chunk::<BODY_BYTES>() {
-            Some(body) if version == VERSION => Self::of_body(from, to, body).map(Heard::Greeting),
+        match bytes[FIXED_BYTES..end].split_first_chunk::<BODY_BYTES>() {
+            Some((body, numbers)) if version == VERSION => {
+                let (from, to) = full_numbers(numbers).unwrap_or((from, to));
+                Self::of_body(from, to, body).map(Heard::Greeting)
+            }
             _ => Ok(Heard::OtherVersion { version, from, to }),
         }
     }
@@ -164,7 +182,7 @@ impl Greeting {
             boot: u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
             engine: engine_of(engine).ok_or(BadGreeting::Engine)?,
         };
-        Ok(Greeting { from, to, hello, verdict: reason_of(verdict) })
+        Ok(Greeting { from, to, hello, verdict: Reason::of_number(verdict) })
     }
 }
 
@@ -207,6 +225,17 @@ pub(super) fn explain(reason: Reason, dialled: bool, ours: &Greeting, theirs: &G
         Reason::Stranger if dialled => format!("server {peer} does not know this one, server {}", ours.from),
         Reason::Stranger => format!("server {peer} is not known as a member"),
         Reason::Version => format!("server {peer} refuses version {VERSION} of the protocol between servers"),
+        Reason::Secret if dialled => {
+            format!(
+                "server {peer} and this one do not both have a secret: set ostler.quorumSecretFile on all servers"
+            )
+        }
+        Reason::Secret => {
+            format!("server {peer} has no secret (ostler.quorumSecretFile), which this server requires")
+        }
+        Reason::Proof => format!(
+            "server {peer} does not prove that it belongs to this ensemble: its secret (ostler.quorumSecretFile) or the key of its cluster is another"
+        ),
         Reason::Other => format!("server {peer} refuses this server for a reason of a later version"),
     }
 }
@@ -229,11 +258,20 @@ fn engine_of(number: u8) -> Option<EngineKind> {
     [EngineKind::Raft, EngineKind::Paxos].into_iter().find(|&engine| engine_number(engine) == number)
 }
 
-fn reason_of(number: u8) -> Option<Reason> {
-    use Reason::{Addressee, Cluster, Engine, Stranger, Version};
-    let known = [Version, Cluster, Engine, Addressee, Stranger];
-    match number {
-        0 => None,
-        _ => Some(known.into_iter().find(|&reason| reason as u8 == number).unwrap_or(Reason::Other)),
+/// The numbers of two servers at the end of a body.
+fn full_numbers(bytes: &[u8]) -> Option<(ServerId, ServerId)> {
+    let (from, to) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*from), u32::from_be_bytes(*to.first_chunk()?)))
+}
+
+impl Reason {
+    /// The reason with that number; none for 0.
+    pub(super) fn of_number(number: u8) -> Option<Reason> {
+        use Reason::{Addressee, Cluster, Engine, Proof, Secret, Stranger, Version};
+        let known = [Version, Cluster, Engine, Addressee, Stranger, Secret, Proof];
+        match number {
+            0 => None,
+            _ => Some(known.into_iter().find(|&reason| reason as u8 == number).unwrap_or(Reason::Other)),
+        }
     }
 }

@@ -8,16 +8,22 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 use slab::Slab;
 
+use super::admission::{self, Admission, Entrant, Step};
 use super::frame::FrameReader;
-use super::greeting::{self, GREETING_BYTES_MAX, Greeting, Heard, Hello, Reason};
-use super::limits::{ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, READ_BYTES, READS_MAX};
-use super::local::{LinkNews, Local};
+use super::greeting::{self, Greeting, Hello, Reason};
+use super::limits::{
+    ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, READ_BYTES, READS_MAX, SHUN_MS, UNPROVEN_MAX,
+};
+use super::local::{LinkNews, Local, Sender};
 use super::socket;
 use crate::config::ServerId;
 use crate::descriptors::{self, Use};
 
-/// Whoever receives frames: from which server, and the frame.
-pub(super) type Receive<'a> = &'a mut dyn FnMut(ServerId, Bytes);
+/// Whoever receives frames: from whom, and the frame.
+pub(super) type Receive<'a> = &'a mut dyn FnMut(Sender, Bytes);
+
+/// Refusals that are remembered, so that each is told once.
+const TOLD_MAX: usize = 64;
 
 /// One incoming connection.
 #[derive(Debug)]
@@ -29,10 +35,18 @@ struct Incoming {
 
 #[derive(Debug)]
 enum Phase {
-    /// A stranger, of whom not all of a greeting has come yet…
-    Greeting { heard: Vec<u8>, since_ms: i64 },
+    /// A stranger, which has not said and proven yet who it is…
+    Stranger { admission: Admission, since_ms: i64 },
     /// …then a server that sends frames.
-    Open { from: ServerId, hello: Hello, input: FrameReader },
+    Open(Open),
+}
+
+#[derive(Debug)]
+struct Open {
+    sender: Sender,
+    hello: Hello,
+    since_ms: i64,
+    input: FrameReader,
 }
 
 /// Why an incoming connection ends.
@@ -59,6 +73,8 @@ pub(super) struct Arrivals {
     stuck: bool,
     /// The last refusal that was told, by the server it was told about.
     told: Vec<(ServerId, Reason)>,
+    /// Who made no sense, and until when it is not let in again.
+    shunned: Vec<(Sender, i64)>,
     buffer: Vec<u8>,
 }
 
@@ -84,6 +100,7 @@ impl Arrivals {
             connections: Slab::new(),
             stuck: false,
             told: Vec::new(),
+            shunned: Vec::new(),
             buffer: vec![0; READ_BYTES],
         })
     }
@@ -129,7 +146,7 @@ impl Arrivals {
             .and_then(|()| local.registry.register(&mut stream, token, Interest::READABLE));
         match watched {
             Ok(()) => {
-                let phase = Phase::Greeting { heard: Vec::new(), since_ms: local.now_ms };
+                let phase = Phase::Stranger { admission: Admission::default(), since_ms: local.now_ms };
                 entry.insert(Incoming { stream, address, phase });
             }
             Err(e) => tracing::debug!("cannot take a connection of {address}: {e}"),
@@ -138,14 +155,24 @@ impl Arrivals {
 
     /// Closes the oldest stranger if there are as many as there may be.
     fn make_room(&mut self, local: &mut Local) {
-        let strangers = || {
-            self.connections.iter().filter_map(|(slot, incoming)| match incoming.phase {
-                Phase::Greeting { since_ms, .. } => Some((since_ms, slot)),
-                Phase::Open { .. } => None,
-            })
-        };
-        if strangers().count() >= HALF_OPEN_MAX
-            && let Some((_, slot)) = strangers().min()
+        self.end_oldest(local, HALF_OPEN_MAX, |phase| match phase {
+            Phase::Stranger { since_ms, .. } => Some(*since_ms),
+            Phase::Open(_) => None,
+        });
+    }
+
+    /// The same for servers that may not be members.
+    fn make_room_for_unproven(&mut self, local: &mut Local) {
+        self.end_oldest(local, UNPROVEN_MAX, |phase| match phase {
+            Phase::Open(open) if !open.sender.is_proven => Some(open.since_ms),
+            _ => None,
+        });
+    }
+
+    fn end_oldest(&mut self, local: &mut Local, count_max: usize, since_ms: impl Fn(&Phase) -> Option<i64>) {
+        let all = || self.connections.iter().filter_map(|(slot, c)| Some((since_ms(&c.phase)?, slot)));
+        if all().count() >= count_max
+            && let Some((_, slot)) = all().min()
         {
             local.counts.silent += 1;
             self.end(local, slot, End::Replaced);
@@ -155,8 +182,8 @@ impl Arrivals {
     /// Closes strangers that stayed too long, and accepts again after a failure.
     pub(super) fn tick(&mut self, local: &mut Local) {
         let is_overdue = |incoming: &Incoming| match incoming.phase {
-            Phase::Greeting { since_ms, .. } => local.now_ms - since_ms > GREETING_TIMEOUT_MS,
-            Phase::Open { .. } => false,
+            Phase::Stranger { since_ms, .. } => local.now_ms - since_ms > GREETING_TIMEOUT_MS,
+            Phase::Open(_) => false,
         };
         let overdue: Vec<usize> =
             self.connections.iter().filter(|(_, c)| is_overdue(c)).map(|(slot, _)| slot).collect();
@@ -200,13 +227,13 @@ impl Arrivals {
             };
             local.counts.bytes_received += n as u64;
             match &mut incoming.phase {
-                Phase::Greeting { heard, .. } => {
-                    heard.extend_from_slice(&buffer[..n]);
-                    self.greeted(local, slot)?;
+                Phase::Stranger { admission, .. } => {
+                    let step = admission.take(local, &buffer[..n]).map_err(End::Malformed)?;
+                    self.go(local, slot, step, receive)?;
                 }
-                Phase::Open { from, input, .. } => {
-                    let received = take_frames(*from, input, &buffer[..n], receive)?;
-                    local.counts.frames_received += received;
+                Phase::Open(open) => {
+                    open.input.push(&buffer[..n]);
+                    local.counts.frames_received += take_frames(open, receive)?;
                 }
             }
             // A short read has emptied the socket.
@@ -223,32 +250,31 @@ impl Arrivals {
             .map_err(|e| End::Gone(e.to_string()))
     }
 
-    /// More of a stranger's greeting has come.
-    fn greeted(&mut self, local: &mut Local, slot: usize) -> Result<(), End> {
-        let Some(incoming) = self.connections.get_mut(slot) else { return Ok(()) };
-        let Phase::Greeting { heard, .. } = &incoming.phase else { return Ok(()) };
-        match Greeting::decode(heard) {
-            Ok(Heard::Incomplete) if heard.len() < GREETING_BYTES_MAX => Ok(()),
-            Ok(Heard::Incomplete) => Err(End::Malformed("an endless greeting".to_owned())),
-            Err(e) => Err(End::Malformed(e.to_string())),
-            Ok(Heard::OtherVersion { version, from, .. }) => {
-                incoming.answer(&local.greeting(from, Some(Reason::Version)))?;
-                self.refused(local, from, Reason::Version, &greeting::explain_version(from, version));
+    /// Does what a stranger's bytes ask for.
+    fn go(&mut self, local: &mut Local, slot: usize, step: Step, receive: Receive) -> Result<(), End> {
+        match step {
+            Step::Wait => Ok(()),
+            Step::Say(bytes) => self.say(slot, &bytes),
+            Step::Refuse { say, peer, reason, text } => {
+                self.say(slot, &say)?;
+                self.refused(local, peer, reason, &text);
                 Err(End::Refused)
             }
-            Ok(Heard::Greeting(theirs)) => {
-                let reason = objection(local, &theirs);
-                incoming.answer(&local.greeting(theirs.from, reason))?;
-                let Some(reason) = reason else {
-                    self.open(local, slot, &theirs);
+            Step::Enter(entrant) => {
+                self.open(local, slot, entrant)?;
+                let Some(Incoming { phase: Phase::Open(open), .. }) = self.connections.get_mut(slot) else {
                     return Ok(());
                 };
-                let ours = local.greeting(theirs.from, None);
-                let text = greeting::explain(reason, false, &ours, &theirs);
-                self.refused(local, theirs.from, reason, &text);
-                Err(End::Refused)
+                local.counts.frames_received += take_frames(open, receive)?;
+                Ok(())
             }
         }
+    }
+
+    /// Answers a stranger. An empty socket takes the whole answer.
+    fn say(&mut self, slot: usize, bytes: &[u8]) -> Result<(), End> {
+        let Some(incoming) = self.connections.get_mut(slot) else { return Ok(()) };
+        incoming.stream.write_all(bytes).map_err(|e| End::Gone(e.to_string()))
     }
 
     /// Tells once that a server is refused.
@@ -258,40 +284,87 @@ impl Arrivals {
             return;
         }
         self.told.retain(|(of, _)| *of != peer);
-        self.told.push((peer, reason));
+        self.told.truncate(TOLD_MAX - 1);
+        self.told.insert(0, (peer, reason));
         tracing::error!("refused a connection: {text}");
         local.news.push(LinkNews::Refused { peer, reason, dialled: false });
     }
 
-    /// A stranger turned out to be a member. If it has another connection, that is one it has lost.
-    fn open(&mut self, local: &mut Local, slot: usize, theirs: &Greeting) {
-        let (from, hello) = (theirs.from, theirs.hello);
-        for (old, earlier) in self.of_server(from) {
-            if earlier.boot != hello.boot {
+    /// A stranger has said who it is. If it has proven that, another connection it has is one it has lost; if it has not, that is so
+    /// of another one that was not proven either.
+    fn open(&mut self, local: &mut Local, slot: usize, entrant: Entrant) -> Result<(), End> {
+        let Greeting { from, hello, .. } = entrant.theirs;
+        let sender = Sender { server: from, is_proven: entrant.is_proven };
+        self.shunned.retain(|(_, until_ms)| *until_ms > local.now_ms);
+        let is_shunned = self.shunned.iter().any(|(shunned, _)| *shunned == sender);
+        // The members may have changed since it was greeted.
+        if is_shunned || admission::objection(local, &entrant.theirs).is_some() {
+            return Err(End::Refused);
+        }
+        let Entrant { is_proven, input, .. } = entrant;
+        for (old, earlier, was_proven) in self.of_server(from) {
+            if was_proven && !is_proven {
+                continue;
+            }
+            if was_proven && earlier.boot != hello.boot {
                 local.news.push(LinkNews::Down { peer: from });
             }
             self.end(local, old, End::Replaced);
         }
-        self.told.retain(|(of, _)| *of != from);
+        if is_proven {
+            self.told.retain(|(of, _)| *of != from);
+        } else {
+            self.make_room_for_unproven(local);
+        }
         if let Some(incoming) = self.connections.get_mut(slot) {
-            tracing::info!("server {from} is connected from {}", incoming.address);
-            incoming.phase = Phase::Open { from, hello, input: FrameReader::default() };
+            let address = incoming.address;
+            if is_proven {
+                tracing::info!("server {from} is connected from {address}");
+            } else {
+                tracing::debug!("server {from} has connected from {address} and is no member yet");
+            }
+            let since_ms = local.now_ms;
+            incoming.phase = Phase::Open(Open { sender, hello, since_ms, input });
             local.arrived.push(from);
         }
+        Ok(())
     }
 
-    /// The open connections of one server: at most one.
-    fn of_server(&self, peer: ServerId) -> Vec<(usize, Hello)> {
-        let open = self.connections.iter().filter_map(|(slot, incoming)| match incoming.phase {
-            Phase::Open { from, hello, .. } if from == peer => Some((slot, hello)),
+    /// The open connections of one server, and whether they are proven: at most one of each kind.
+    fn of_server(&self, peer: ServerId) -> Vec<(usize, Hello, bool)> {
+        let open = self.connections.iter().filter_map(|(slot, incoming)| match &incoming.phase {
+            Phase::Open(open) if open.sender.server == peer => {
+                Some((slot, open.hello, open.sender.is_proven))
+            }
             _ => None,
         });
         open.collect()
     }
 
+    /// Closes the connection of who makes no sense, and does not let it in again at once.
+    pub(super) fn hang_up(&mut self, local: &mut Local, sender: Sender) {
+        for (slot, _, is_proven) in self.of_server(sender.server) {
+            if is_proven == sender.is_proven {
+                self.end(local, slot, End::Malformed("what it says makes no sense".to_owned()));
+                self.shunned.push((sender, local.now_ms + SHUN_MS));
+            }
+        }
+    }
+
+    /// This server has become a member: whoever is one as well, or has become one meanwhile, has to prove it. Others come again.
+    pub(super) fn ask_for_proofs(&mut self, local: &mut Local) {
+        let is_to_go = |incoming: &Incoming| match &incoming.phase {
+            Phase::Stranger { admission, .. } => matches!(admission, Admission::Proving(_)),
+            Phase::Open(open) => !open.sender.is_proven,
+        };
+        let gone: Vec<usize> =
+            self.connections.iter().filter(|(_, c)| is_to_go(c)).map(|(slot, _)| slot).collect();
+        gone.into_iter().for_each(|slot| self.end(local, slot, End::Replaced));
+    }
+
     /// Closes the connections of a server that is no member any more.
     pub(super) fn forget(&mut self, local: &mut Local, peer: ServerId) {
-        for (slot, _) in self.of_server(peer) {
+        for (slot, ..) in self.of_server(peer) {
             self.end(local, slot, End::Replaced);
         }
     }
@@ -299,7 +372,7 @@ impl Arrivals {
     /// Closes the connections of servers which turn out to be of another cluster than `local`.
     pub(super) fn check_cluster(&mut self, local: &mut Local) {
         for peer in local.members.clone() {
-            for (slot, hello) in self.of_server(peer) {
+            for (slot, hello, _) in self.of_server(peer) {
                 if local.hello.is_of_another_cluster(hello.cluster) {
                     let ours = local.greeting(peer, None);
                     let theirs = Greeting { from: peer, to: local.me, hello, verdict: None };
@@ -322,45 +395,28 @@ impl Arrivals {
         let address = incoming.address;
         match (incoming.phase, end) {
             (_, End::Replaced) => {}
-            (Phase::Open { from, .. }, end) => {
+            (Phase::Open(Open { sender: Sender { server: from, is_proven: true }, .. }), end) => {
                 if let End::Gone(why) | End::Malformed(why) = end {
                     tracing::warn!("the connection of server {from} from {address} has ended: {why}");
                 }
                 local.news.push(LinkNews::Down { peer: from });
             }
             // Anybody can open and close connections; that is counted and not worth a line each.
-            (Phase::Greeting { .. }, End::Malformed(why)) => {
+            (_, End::Malformed(why)) => {
                 tracing::debug!("closed a connection from {address}: {why}");
             }
-            (Phase::Greeting { .. }, End::Gone(_) | End::Refused) => {}
+            (_, End::Gone(_) | End::Refused) => {}
         }
     }
 }
 
-impl Incoming {
-    /// Answers the greeting. An empty socket takes the whole answer.
-    fn answer(&mut self, answer: &Greeting) -> Result<(), End> {
-        self.stream.write_all(&answer.encode()).map_err(|e| End::Gone(e.to_string()))
-    }
-}
-
-/// Why this server does not talk to one that says `theirs`.
-fn objection(local: &Local, theirs: &Greeting) -> Option<Reason> {
-    if theirs.to != local.me {
-        return Some(Reason::Addressee);
-    }
-    let is_stranger = !local.members.contains(&theirs.from) && !local.takes_guests;
-    local.hello.objection(&theirs.hello).or(is_stranger.then_some(Reason::Stranger))
-}
-
-/// Gives out every whole frame, and says how many there were.
-fn take_frames(from: ServerId, input: &mut FrameReader, bytes: &[u8], receive: Receive) -> Result<u64, End> {
+/// Gives out every whole frame that is here, and says how many there were.
+fn take_frames(open: &mut Open, receive: Receive) -> Result<u64, End> {
     let mut count = 0;
-    input.push(bytes);
-    while let Some(frame) = input.next_frame().map_err(|e| End::Malformed(e.to_string()))? {
-        receive(from, frame);
+    while let Some(frame) = open.input.next_frame().map_err(|e| End::Malformed(e.to_string()))? {
+        receive(open.sender, frame);
         count += 1;
     }
-    input.shrink();
+    open.input.shrink();
     Ok(count)
 }

@@ -19,9 +19,18 @@ pub const IDLE_BUFFER_BYTES: usize = 1 << 20;
 
 /// How long dialling and the peer's greeting may take together, and how long a stranger may stay without a greeting.
 pub const GREETING_TIMEOUT_MS: i64 = 2_000;
-/// Incoming connections without a greeting. One more closes the oldest, for refusing the new one would let anybody who opens
-/// connections keep the members out.
+/// Incoming connections that have not said and proven who they are. One more closes the oldest, for refusing the new one would let
+/// anybody who opens connections keep the members out.
 pub const HALF_OPEN_MAX: usize = 32;
+/// Incoming connections of servers that do not prove that they are members: they may be on their way to become some. One more closes
+/// the oldest.
+pub const UNPROVEN_MAX: usize = 64;
+/// Bytes of one frame of such a server.
+pub const UNPROVEN_FRAME_BYTES_MAX: usize = 512 << 10;
+/// A server whose frames make no sense is not let in again for so long.
+pub const SHUN_MS: i64 = 1_000;
+/// A server that connects is dialled at once, but not more often than this.
+pub const HURRY_MS: i64 = 50;
 /// Connections accepted at a time before others have their turn.
 pub const ACCEPTS_MAX: usize = 64;
 /// Connections the system keeps waiting for `accept`.

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mio::event::Event;
 use mio::{Registry, Token, Waker};
+use replica::peer::PeerKey;
 
 use super::Transport;
 use super::greeting::Hello;
 use super::incoming::Arrivals;
-use super::limits::HALF_OPEN_MAX;
-use super::local::{LinkCounts, LinkNews, Local};
+use super::limits::{HALF_OPEN_MAX, UNPROVEN_MAX};
+use super::local::{LinkCounts, LinkNews, Local, Sender};
 use super::outgoing::Outgoing;
+use super::proof::Keys;
 use super::resolve::Resolver;
 use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 
@@ -22,8 +24,19 @@ use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 const LISTENERS_MAX: usize = 64;
 /// Tokens set aside for outgoing connections: one for each number a server can have.
 const OUTGOING: usize = SERVER_ID_MAX as usize + 1;
-/// Tokens set aside for incoming connections: one for each other server, one for a newer one that replaces it, and strangers.
-const INCOMING: usize = 256 + 1 + HALF_OPEN_MAX;
+/// Tokens set aside for incoming connections: of members, of servers that have yet to become some, and of strangers.
+const INCOMING: usize = 4096 + UNPROVEN_MAX + HALF_OPEN_MAX;
+
+/// Who this server is for the others.
+#[derive(Debug)]
+pub struct Me {
+    /// Its number.
+    pub server: ServerId,
+    /// What it says of itself.
+    pub hello: Hello,
+    /// What it can prove.
+    pub keys: Keys,
+}
 
 /// The links to all other servers of the ensemble. They belong to a poll: whoever polls passes on the events, and calls
 /// [`tick`](Self::tick) every few milliseconds and [`flush`](Self::flush) after sending.
@@ -41,7 +54,7 @@ impl Links {
     /// How many tokens of the poll are set aside.
     pub const TOKENS: usize = LISTENERS_MAX + OUTGOING + INCOMING;
 
-    /// Opens the ports for server `me`. Nothing is dialled before the first [`tick`](Self::tick).
+    /// Opens the ports of this server. Nothing is dialled before the first [`tick`](Self::tick).
     ///
     /// `peers` may contain `me`, who is left out. In the poll, the tokens from `first_token` to [`TOKENS`](Self::TOKENS) more are the
     /// links'. `waker` wakes the poll when a host name was looked up; then `tick` is to be called.
@@ -50,8 +63,7 @@ impl Links {
     /// A port cannot be had, or the poll cannot watch it.
     pub fn new(
         registry: Registry,
-        me: ServerId,
-        hello: Hello,
+        me: Me,
         peers: &Servers,
         listen: &[SocketAddr],
         first_token: usize,
@@ -63,8 +75,9 @@ impl Links {
         let local = Local {
             registry,
             resolver: Resolver::new(waker),
-            me,
-            hello,
+            me: me.server,
+            hello: me.hello,
+            keys: me.keys,
             members: Default::default(),
             takes_guests: false,
             now_ms: 0,
@@ -114,9 +127,9 @@ impl Links {
         (self.first_token..self.first_token + Self::TOKENS).contains(&token.0)
     }
 
-    /// A socket has something to tell. Whole frames that came are handed to `receive`, with the number of the server that sent them, in
+    /// A socket has something to tell. Whole frames that came are handed to `receive`, with who sent them, in
     /// the order it sent them. What came may be read in part only; the poll then says so again.
-    pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(ServerId, Bytes)) {
+    pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(Sender, Bytes)) {
         let Some(number) = event.token().0.checked_sub(self.first_token) else { return };
         if number < LISTENERS_MAX {
             self.arrivals.accept(&mut self.local, number);
@@ -167,9 +180,9 @@ impl Links {
         self.outgoing.get(&peer).is_some_and(Outgoing::is_up)
     }
 
-    /// Sends these frames to everybody who is connected and for whom nothing waits: whoever has more to read does not miss them.
+    /// Sends these frames to every member that is connected and for whom nothing waits: whoever has more to read does not miss them.
     pub fn send_to_idle(&mut self, frames: &[Vec<u8>]) {
-        for link in self.outgoing.values_mut().filter(|link| link.is_up() && link.queued() == 0) {
+        for link in self.outgoing.values_mut().filter(|link| link.is_proven() && link.queued() == 0) {
             frames.iter().for_each(|frame| link.send(&mut self.local, &[frame]));
             link.flush(&mut self.local);
         }
@@ -182,13 +195,32 @@ impl Links {
 }
 
 impl Transport for Links {
-    /// This server has learnt which cluster it belongs to. Links to servers that said they belong to another one end.
-    fn set_cluster(&mut self, cluster: u64) {
+    /// This server has learnt which cluster it belongs to. Links to servers that said they belong to another one end, and those to
+    /// members of its own are made anew, so that both prove it.
+    fn set_cluster(&mut self, cluster: u64, key: &PeerKey) {
         self.local.hello.cluster = cluster;
+        self.local.keys.cluster = Some(*key);
         for link in self.outgoing.values_mut() {
             link.check_cluster(&mut self.local);
+            link.ask_for_proof(&mut self.local);
         }
         self.arrivals.check_cluster(&mut self.local);
+        self.arrivals.ask_for_proofs(&mut self.local);
+    }
+
+    fn vouches(&self, server: ServerId, disk: u64) -> bool {
+        self.outgoing.get(&server).is_some_and(|link| link.vouches(disk))
+    }
+
+    fn hang_up(&mut self, sender: Sender) {
+        self.arrivals.hang_up(&mut self.local, sender);
+    }
+
+    fn send_unproven(&mut self, to: ServerId, frame: &[u8]) {
+        match self.outgoing.get_mut(&to) {
+            Some(link) => link.send(&mut self.local, &[frame]),
+            None => self.local.counts.frames_dropped_down += 1,
+        }
     }
 
     /// Offers everything queued to the sockets, one write for each peer. What a socket does not take follows by itself, as `ready` is
@@ -208,7 +240,7 @@ impl Transport for Links {
     }
 
     fn send_parts(&mut self, to: ServerId, parts: &[&[u8]]) {
-        match self.outgoing.get_mut(&to) {
+        match self.outgoing.get_mut(&to).filter(|link| link.is_proven()) {
             Some(link) => link.send(&mut self.local, parts),
             None => self.local.counts.frames_dropped_down += 1,
         }

@@ -5,20 +5,31 @@ use std::collections::BTreeSet;
 use mio::Registry;
 
 use super::greeting::{Greeting, Hello, Reason};
+use super::proof::Keys;
 use super::resolve::Resolver;
 use crate::config::ServerId;
+
+/// Who has sent a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    /// Its number, as far as it is proven that it has it.
+    pub server: ServerId,
+    /// Whether it has proven that it is a member of this server's cluster. If not, it may be anybody.
+    pub is_proven: bool,
+}
 
 /// What happened to the links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkNews {
-    /// Frames for this peer are carried from now on. Whatever was sent to it before may be lost.
+    /// Frames for this peer are carried from now on, if it has proven that it is a member; otherwise those for whoever has yet to
+    /// become one. Whatever was sent to it before may be lost.
     Up {
         /// The peer.
         peer: ServerId,
         /// What it says of itself.
         hello: Hello,
     },
-    /// The connection on which this peer sends has ended, and there is no newer one: its process or the way to it is gone.
+    /// The connection on which this peer, which had proven that it is one, sends has ended, and there is no newer one: its process or the way to it is gone.
     Down {
         /// The peer.
         peer: ServerId,
@@ -64,6 +75,7 @@ pub(super) struct Local {
     pub(super) resolver: Resolver,
     pub(super) me: ServerId,
     pub(super) hello: Hello,
+    pub(super) keys: Keys,
     /// The others this server knows; `me` is not among them.
     pub(super) members: BTreeSet<ServerId>,
     /// Whether servers may come that are no members, if they do not belong to another cluster.

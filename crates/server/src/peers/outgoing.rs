@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
+use super::frame::{self, FrameReader};
 use super::greeting::{self, Greeting, Heard, Hello, Reason};
-use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, GREETING_TIMEOUT_MS};
+use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, GREETING_TIMEOUT_MS, HURRY_MS};
 use super::local::{LinkNews, Local};
 use super::output::Output;
+use super::proof::{Exchange, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
 use super::{resolve, socket};
 use crate::config::ServerId;
 
@@ -24,8 +26,19 @@ enum Phase {
     Connecting { until_ms: i64 },
     /// …then this server's greeting went out and not all of the peer's has come yet…
     Greeting { until_ms: i64, heard: Vec<u8> },
+    /// …then both prove what they can…
+    Proving { until_ms: i64, theirs: Greeting, greetings: Vec<u8>, challenge: Part, input: FrameReader },
     /// …and then it takes frames.
-    Up { theirs: Hello },
+    Up { theirs: Hello, proof: Proof },
+}
+
+/// What is known of who was dialled.
+#[derive(Debug)]
+enum Proof {
+    /// It has proven that it is a member of this server's cluster.
+    Member,
+    /// It has not: this is what it has shown of its disk.
+    Disk(Box<Exchange>, [u8; PROOF_BYTES]),
 }
 
 /// Why there is no connection, as finely as the log tells it apart: a line is written when this changes.
@@ -47,13 +60,15 @@ pub(super) struct Outgoing {
     pub(super) hosts: Vec<(String, u16)>,
     token: Token,
     phase: Phase,
-    /// There is one exactly when the phase is `Connecting`, `Greeting` or `Up`.
+    /// There is one exactly when the phase is `Connecting`, `Greeting`, `Proving` or `Up`.
     stream: Option<TcpStream>,
     /// What `hosts` meant when they were last looked up, and which of them is to be dialled next. After the last one they are looked
     /// up again: where servers come back under new addresses, only the name stays.
     addresses: Vec<SocketAddr>,
     next: usize,
     backoff_ms: i64,
+    /// When it was dialled last.
+    dialled_ms: i64,
     /// What the log already says.
     said: Option<Trouble>,
     output: Output,
@@ -72,6 +87,7 @@ impl Outgoing {
             addresses: Vec::new(),
             next: 0,
             backoff_ms: BACKOFF_MS_MIN,
+            dialled_ms: i64::MIN / 2,
             said: None,
             output: Output::default(),
         }
@@ -79,6 +95,33 @@ impl Outgoing {
 
     pub(super) fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Up { .. })
+    }
+
+    /// Whether the peer has proven that it is a member of this server's cluster.
+    pub(super) fn is_proven(&self) -> bool {
+        matches!(self.phase, Phase::Up { proof: Proof::Member, .. })
+    }
+
+    /// Whether whoever is at the peer's address has proven that it is a member, or that its disk has that name.
+    pub(super) fn vouches(&self, disk: u64) -> bool {
+        match &self.phase {
+            Phase::Up { proof: Proof::Member, .. } => true,
+            Phase::Up { proof: Proof::Disk(exchange, shown), .. } => exchange.is_disk(disk, shown),
+            _ => false,
+        }
+    }
+
+    /// This server has become a member: a peer that is one as well is dialled anew, to prove it.
+    pub(super) fn ask_for_proof(&mut self, local: &mut Local) {
+        let is_to_go = match &self.phase {
+            Phase::Proving { .. } => true,
+            Phase::Up { proof: Proof::Disk(exchange, _), .. } => exchange.answer.is_of_member(),
+            _ => false,
+        };
+        if is_to_go {
+            self.close(local);
+            self.phase = Phase::Waiting { until_ms: i64::MIN };
+        }
     }
 
     /// Bytes queued and not taken by the socket.
@@ -106,6 +149,9 @@ impl Outgoing {
             Phase::Greeting { until_ms, .. } if until_ms <= local.now_ms => {
                 self.fail(local, Trouble::Silent, "it took the connection but does not greet");
             }
+            Phase::Proving { until_ms, .. } if until_ms <= local.now_ms => {
+                self.fail(local, Trouble::Silent, "it greets but does not prove who it is");
+            }
             _ => {}
         }
     }
@@ -113,11 +159,12 @@ impl Outgoing {
     /// The peer is there: what waits for another attempt need not wait any longer.
     pub(super) fn hurry(&mut self) {
         if let Phase::Waiting { until_ms } = &mut self.phase {
-            *until_ms = i64::MIN;
+            *until_ms = (*until_ms).min(self.dialled_ms + HURRY_MS);
         }
     }
 
     fn dial(&mut self, local: &mut Local) {
+        self.dialled_ms = local.now_ms;
         if let Some(&address) = self.addresses.get(self.next) {
             self.next += 1;
             return self.connect(local, address);
@@ -174,7 +221,7 @@ impl Outgoing {
         match self.phase {
             Phase::Waiting { .. } | Phase::Resolving => {}
             Phase::Connecting { until_ms } => self.connected(local, until_ms),
-            Phase::Greeting { .. } => self.hear(local),
+            Phase::Greeting { .. } | Phase::Proving { .. } => self.hear(local),
             Phase::Up { .. } => self.look(local),
         }
     }
@@ -203,41 +250,51 @@ impl Outgoing {
         }
     }
 
-    /// Reads the peer's answer.
+    /// Reads the peer's greeting and proof.
     fn hear(&mut self, local: &mut Local) {
-        let (Some(stream), Phase::Greeting { heard, .. }) = (&mut self.stream, &mut self.phase) else {
-            return;
-        };
         let mut buffer = [0; 1024];
-        loop {
-            match socket::read(stream, &mut buffer) {
+        while matches!(self.phase, Phase::Greeting { .. } | Phase::Proving { .. }) {
+            let Some(stream) = &mut self.stream else { return };
+            let n = match socket::read(stream, &mut buffer) {
                 Ok(None) => return,
                 Ok(Some(0)) => {
                     return self.fail(local, Trouble::Silent, "it closed the connection without a greeting");
                 }
-                Ok(Some(n)) => {
-                    local.counts.bytes_received += n as u64;
-                    heard.extend_from_slice(&buffer[..n]);
-                }
+                Ok(Some(n)) => n,
                 Err(e) => return self.fail(local, Trouble::Silent, &e.to_string()),
-            }
-            match Greeting::decode(heard) {
-                Ok(Heard::Incomplete) => {}
-                Ok(Heard::Greeting(theirs)) => return self.answered(local, &theirs),
-                Ok(Heard::OtherVersion { version, .. }) => {
-                    let text = greeting::explain_version(self.peer, version);
-                    return self.refuse(local, Reason::Version, &text);
+            };
+            local.counts.bytes_received += n as u64;
+            match &mut self.phase {
+                Phase::Greeting { heard, .. } => {
+                    heard.extend_from_slice(&buffer[..n]);
+                    self.greeted(local);
                 }
-                Err(e) => {
-                    local.counts.malformed += 1;
-                    return self.fail(local, Trouble::Foreign, &e.to_string());
+                Phase::Proving { input, .. } => {
+                    input.push(&buffer[..n]);
+                    self.proven(local);
                 }
+                _ => return,
             }
         }
     }
 
-    /// The peer's answer is complete. The peer has checked the same; what it says is checked here once more, since it may be wrong.
+    /// More of the peer's greeting has come.
+    fn greeted(&mut self, local: &mut Local) {
+        let Phase::Greeting { heard, .. } = &self.phase else { return };
+        match Greeting::decode(heard) {
+            Ok(Heard::Incomplete) => {}
+            Ok(Heard::Greeting(theirs)) => self.answered(local, &theirs),
+            Ok(Heard::OtherVersion { version, .. }) => {
+                let text = greeting::explain_version(self.peer, version);
+                self.refuse(local, Reason::Version, &text);
+            }
+            Err(e) => self.disappoint(local, &e.to_string()),
+        }
+    }
+
+    /// The peer's greeting is complete. The peer has checked the same; what it says is checked here once more, since it may be wrong.
     fn answered(&mut self, local: &mut Local, theirs: &Greeting) {
+        let Phase::Greeting { until_ms, .. } = self.phase else { return };
         let ours = local.greeting(self.peer, None);
         let is_other = theirs.from != self.peer || theirs.to != local.me;
         let reason = theirs.verdict.or(is_other.then_some(Reason::Addressee));
@@ -245,13 +302,79 @@ impl Outgoing {
             let text = greeting::explain(reason, true, &ours, theirs);
             return self.refuse(local, reason, &text);
         }
-        self.phase = Phase::Up { theirs: theirs.hello };
+        let greetings = [ours.encode(), theirs.encode()].concat();
+        let challenge = match local.keys.part() {
+            Ok(challenge) => challenge,
+            Err(e) => return self.fail(local, Trouble::Silent, &format!("there are no random bytes: {e}")),
+        };
+        let input = FrameReader::bounded(RECORD_BYTES_MAX);
+        self.phase = Phase::Proving { until_ms, theirs: *theirs, greetings, challenge, input };
+        self.say(local, &challenge.encode());
+    }
+
+    /// More of the peer's answer to the challenge has come.
+    fn proven(&mut self, local: &mut Local) {
+        let Phase::Proving { theirs, greetings, challenge, input, .. } = &mut self.phase else { return };
+        let record = match input.next_frame() {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(e) => return self.disappoint(local, &e.to_string()),
+        };
+        let (theirs, challenge, greetings) = (*theirs, *challenge, std::mem::take(greetings));
+        let refuse = |link: &mut Self, local: &mut Local, reason| {
+            let text = greeting::explain(reason, true, &local.greeting(link.peer, None), &theirs);
+            link.refuse(local, reason, &text);
+        };
+        let answer = match Reply::decode(&record) {
+            Some(Reply::Answer(answer)) => answer,
+            Some(Reply::Refusal(reason)) => return refuse(self, local, reason),
+            None => return self.disappoint(local, "its proof has a wrong length"),
+        };
+        if !local.keys.admit(answer.part) {
+            return refuse(self, local, Reason::Secret);
+        }
+        let exchange = Exchange { greetings, challenge, answer: answer.part };
+        let Some(confirm) = local.keys.confirm(&exchange, &answer) else {
+            return refuse(self, local, Reason::Proof);
+        };
+        if self.say(local, &confirm) {
+            let is_member = exchange.is_of_members();
+            let proof = if is_member { Proof::Member } else { Proof::Disk(Box::new(exchange), answer.disk) };
+            self.up(local, theirs.hello, proof);
+        }
+    }
+
+    fn up(&mut self, local: &mut Local, theirs: Hello, proof: Proof) {
+        self.phase = Phase::Up { theirs, proof };
         self.backoff_ms = BACKOFF_MS_MIN;
         self.said = None;
-        tracing::info!("connected to server {} at {}", self.peer, self.address());
-        local.news.push(LinkNews::Up { peer: self.peer, hello: theirs.hello });
+        if self.is_proven() {
+            tracing::info!("connected to server {} at {}", self.peer, self.address());
+        } else {
+            tracing::debug!(
+                "connected to server {} at {}, which is no member yet",
+                self.peer,
+                self.address()
+            );
+        }
+        local.news.push(LinkNews::Up { peer: self.peer, hello: theirs });
         // The end may have come with the answer, in one event.
         self.look(local);
+    }
+
+    /// Says a record. An empty socket takes all of it.
+    fn say(&mut self, local: &mut Local, record: &[u8]) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        let said = stream.write_all(&frame::framed(record));
+        if let Err(e) = &said {
+            self.fail(local, Trouble::Silent, &e.to_string());
+        }
+        said.is_ok()
+    }
+
+    fn disappoint(&mut self, local: &mut Local, why: &str) {
+        local.counts.malformed += 1;
+        self.fail(local, Trouble::Foreign, why);
     }
 
     fn refuse(&mut self, local: &mut Local, reason: Reason, text: &str) {
@@ -289,7 +412,7 @@ impl Outgoing {
 
     /// Gives up a connection whose peer turns out to be of another cluster than `local`.
     pub(super) fn check_cluster(&mut self, local: &mut Local) {
-        let Phase::Up { theirs } = &self.phase else { return };
+        let Phase::Up { theirs, .. } = &self.phase else { return };
         if local.hello.is_of_another_cluster(theirs.cluster) {
             let ours = local.greeting(self.peer, None);
             let theirs = Greeting { from: self.peer, to: local.me, hello: *theirs, verdict: None };

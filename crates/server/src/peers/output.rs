@@ -131,10 +131,6 @@ mod tests {
         Trickle { got: Vec::new(), takes: takes.iter().copied().collect(), calls: 0 }
     }
 
-    fn framed(payload: &[u8]) -> Vec<u8> {
-        [&frame::header(&[payload])[..], payload].concat()
-    }
-
     #[test]
     fn what_a_socket_takes_in_pieces_is_what_was_queued() {
         let payloads = [vec![1; 10], vec![2; CHUNK_BYTES], vec![3; 30], vec![4; 3 * CHUNK_BYTES], vec![5; 1]];
@@ -143,7 +139,7 @@ mod tests {
             for payload in &payloads {
                 assert!(output.push(&[&payload[..1], &payload[1..]]));
             }
-            let expected: Vec<u8> = payloads.iter().flat_map(|payload| framed(payload)).collect();
+            let expected: Vec<u8> = payloads.iter().flat_map(|payload| frame::framed(payload)).collect();
             assert_eq!(output.queued(), expected.len());
             let mut socket = socket(&[]);
             while output.queued() > 0 {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use replica::peer::PeerKey;
 
-use super::{Links, Transport};
+use super::{Links, Sender, Transport};
 use crate::config::{ServerId, Servers};
 
 /// All links of this server, for whoever wants to send a frame. Each frame is queued whole, so threads do not get into each other's.
@@ -32,8 +33,20 @@ impl Transport for SharedLinks {
         self.lock().flush();
     }
 
-    fn set_cluster(&mut self, cluster: u64) {
-        self.lock().set_cluster(cluster);
+    fn send_unproven(&mut self, to: ServerId, frame: &[u8]) {
+        self.lock().send_unproven(to, frame);
+    }
+
+    fn set_cluster(&mut self, cluster: u64, key: &PeerKey) {
+        self.lock().set_cluster(cluster, key);
+    }
+
+    fn vouches(&self, server: ServerId, disk: u64) -> bool {
+        self.lock().vouches(server, disk)
+    }
+
+    fn hang_up(&mut self, sender: Sender) {
+        self.lock().hang_up(sender);
     }
 
     fn set_peers(&mut self, peers: &Servers) {

@@ -1,7 +1,7 @@
 //! Which member of which group a data directory belongs to.
 //!
 //! ```text
-//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 cluster=d2…70 member=3 founders=1:8a…41,2:…,3:6f…09
+//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 cluster=d2…70 member=3 key=b1…7c founders=1:8a…41,2:…,3:6f…09
 //!                             log=8a…41 at=/var/lib/ostler\n"     (all in one line)
 //! ```
 //!
@@ -10,6 +10,9 @@
 //! they are kept here because a log without a snapshot can only be read with the members it was written under, whatever the
 //! configuration says by then. A member that joined later has none. `log` names the log that belongs with the directory
 //! ([`log_owner`](super::log_owner)), and `at` the `dataLogDir` it was in at the last start; both are missing from what older versions wrote.
+//!
+//! `key` is by what members prove to each other that they are members: whoever founds the group draws it, and every member is told when
+//! it becomes one. So the file is a secret, which only its owner may read. Founders whose version knew no key make one of what they share.
 
 use std::fmt;
 use std::io;
@@ -17,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::ServerId;
 use consensus::entry::MemberId;
-use replica::peer::Founder;
+use replica::peer::{Founder, PeerKey};
+use sha2::{Digest as _, Sha256};
 use storage::disk::{Disk, Mode};
 
 use super::log_owner;
@@ -42,6 +46,8 @@ pub(crate) struct Identity {
     pub(crate) cluster: u64,
     /// Its id in its group, if it belongs to one.
     pub(crate) member: Option<MemberId>,
+    /// By what members of the group prove that they are members; there is one exactly if there is a cluster.
+    pub(crate) key: Option<PeerKey>,
     /// Voters of the new group, or nobody if it existed before this member.
     pub(crate) founders: Vec<Founder>,
     /// Names the log that belongs with the directory; 0 if an older version wrote it.
@@ -71,6 +77,12 @@ pub enum IdentityError {
         /// What it says.
         line: String,
     },
+    /// A member that joined its ensemble before members had a key.
+    #[error("{}: holds no key of the ensemble, for this server joined it under an earlier version. Give the server an empty data directory; the others fill it again", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// The data belong to another server of the ensemble.
     #[error("{}: holds the data of server.{found}, and this is server.{wanted} (myid). Give each server a directory of its own", path.display())]
     OtherServer {
@@ -97,12 +109,13 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Identity { server, nonce, engine, boot, cluster, .. } = self;
         let member = self.member.map_or(0, |member| member.0);
+        let key = self.key.as_ref().map(hex).unwrap_or_default();
         let founders: Vec<_> =
             self.founders.iter().map(|founder| format!("{}:{:x}", founder.member.0, founder.nonce)).collect();
         let founders = founders.join(",");
         write!(
             f,
-            "server={server} nonce={nonce:x} engine={engine} boot={boot} cluster={cluster:x} member={member} founders={founders}"
+            "server={server} nonce={nonce:x} engine={engine} boot={boot} cluster={cluster:x} member={member} key={key} founders={founders}"
         )?;
         writeln!(f, " log={:x} at={}", self.log, self.log_dir.display())
     }
@@ -116,7 +129,8 @@ impl Identity {
         let member = alone.then_some(member);
         let cluster = cluster_of(&founders);
         let (engine, log, log_dir) = (engine.to_owned(), disk.entropy().max(1), PathBuf::new());
-        Identity { server, nonce, engine, boot: 0, cluster, member, founders, log, log_dir }
+        let key = alone.then(|| new_key(disk));
+        Identity { server, nonce, engine, boot: 0, cluster, member, key, founders, log, log_dir }
     }
 
     /// Reads who this member is, or makes it `new`; counts the start, durably. `log_dir` is where its log is this time.
@@ -133,6 +147,11 @@ impl Identity {
                 if known.log == 0 {
                     known.log = new.log;
                 }
+                if known.key.is_none() && known.member.is_some() {
+                    known.key = Some(
+                        founders_key(&known.founders).ok_or(IdentityError::NoKey { path: dir.join(NAME) })?,
+                    );
+                }
                 known
             }
         };
@@ -146,7 +165,7 @@ impl Identity {
     pub(super) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, IdentityError> {
         let path = dir.join(NAME);
         let Some(line) = read(disk, &path)? else { return Ok(None) };
-        parse(&line).map(Some).ok_or(IdentityError::Malformed { path, line })
+        parse(&line).map(Some).ok_or(IdentityError::Malformed { path, line: shown(&line) })
     }
 
     /// The same; `None` also if the file cannot be understood.
@@ -188,6 +207,36 @@ pub(crate) fn cluster_of(founders: &[Founder]) -> u64 {
     if founders.is_empty() { 0 } else { hash.max(1) }
 }
 
+/// The key of a group whose founders were written down without one. They share nothing else that others do not know.
+fn founders_key(founders: &[Founder]) -> Option<PeerKey> {
+    let numbers = founders.iter().flat_map(|founder| [founder.member.0, founder.nonce]);
+    let bytes = numbers.flat_map(u64::to_be_bytes).collect::<Vec<u8>>();
+    (!founders.is_empty()).then(|| PeerKey::new(Sha256::digest(bytes).into()))
+}
+
+/// A line for a message, without the key in it.
+fn shown(line: &str) -> String {
+    let hide = |word: &str| if word.starts_with("key=") { "key=…".to_owned() } else { word.to_owned() };
+    line.split(' ').map(hide).collect::<Vec<_>>().join(" ")
+}
+
+/// A key for a new group.
+pub(crate) fn new_key(disk: &dyn Disk) -> PeerKey {
+    let mut key = [0; PeerKey::BYTES];
+    key.chunks_mut(8).for_each(|part| part.copy_from_slice(&disk.entropy().to_be_bytes()));
+    PeerKey::new(key)
+}
+
+fn hex(key: &PeerKey) -> String {
+    key.bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parse_key(text: &str) -> Option<PeerKey> {
+    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    Some(PeerKey::new(bytes.try_into().ok()?))
+}
+
 fn check(path: &Path, known: &Identity, wanted: &Identity) -> Result<(), IdentityError> {
     let path = path.to_owned();
     if known.server != wanted.server {
@@ -218,10 +267,18 @@ fn parse(line: &str) -> Option<Identity> {
     let boot = value("boot")?.parse().ok()?;
     let cluster = u64::from_str_radix(value("cluster")?, 16).ok()?;
     let member: u64 = value("member")?.parse().ok()?;
-    let founders = value("founders")?.split(',').filter(|text| !text.is_empty()).map(parse_founder);
+    let word = words.next()?;
+    // Older versions wrote no key.
+    let (key, founders) = match word.strip_prefix("key=") {
+        None => (None, word),
+        Some("") => (None, words.next()?),
+        Some(text) => (Some(parse_key(text)?), words.next()?),
+    };
+    let founders = founders.strip_prefix("founders=")?.split(',').filter(|text| !text.is_empty());
+    let founders = founders.map(parse_founder);
     let founders = founders.collect::<Option<Vec<_>>>()?;
     let member = (member != 0).then_some(MemberId(member));
-    let identity = Identity { server, nonce, engine, boot, cluster, member, founders, log, log_dir };
+    let identity = Identity { server, nonce, engine, boot, cluster, member, key, founders, log, log_dir };
     words.next().is_none().then_some(identity)
 }
 
@@ -252,7 +309,7 @@ pub(super) fn write(disk: &dyn Disk, dir: &Path, name: &str, line: &str) -> Resu
         let path = path.clone();
         move |source| IdentityError::Io { path, action, source }
     };
-    let file = disk.open(&path, Mode::Create).map_err(failed("create"))?;
+    let file = disk.open(&path, Mode::CreatePrivate).map_err(failed("create"))?;
     file.write_at(line.as_bytes(), 0).map_err(failed("write"))?;
     file.sync_data().map_err(failed("sync"))?;
     disk.rename(&path, &dir.join(name)).map_err(failed("rename"))?;
@@ -304,11 +361,43 @@ mod tests {
             assert_eq!(parse(&line[..cut]), None, "{cut}");
         }
         identity.member = None;
+        identity.key = None;
         identity.founders.clear();
         assert_eq!(parse(&identity.to_string()), Some(identity));
         let older = "server=2 nonce=1 engine=raft boot=1 cluster=0 member=2 founders=";
         assert_eq!(parse(&format!("{older} x\n")), None);
         let older = parse(&format!("{older}\n")).expect("what older versions wrote is read");
-        assert_eq!((older.log, older.log_dir), (0, PathBuf::new()));
+        assert_eq!((older.log, older.log_dir, older.key), (0, PathBuf::new(), None));
+    }
+
+    #[test]
+    fn founders_without_a_key_make_the_same_one_and_others_have_none() {
+        let disk = SimDisk::new(1);
+        let dir = Path::new("/data");
+        disk.create_dir(&dir.join("log")).unwrap();
+        let founders = "1:8a,2:9b";
+        let key_of = |server: u32, founders: &str| {
+            let line = format!(
+                "server={server} nonce=1 engine=raft boot=1 cluster=5 member={server} founders={founders}\n"
+            );
+            write(&disk, dir, NAME, &line).unwrap();
+            Identity::open(&disk, dir, dir, new(&disk, server, "raft")).map(|identity| identity.key)
+        };
+        let key = key_of(1, founders).unwrap();
+        assert!(key.is_some());
+        assert_eq!(key_of(2, founders).unwrap(), key);
+        assert_ne!(key_of(2, "1:8a,2:9c").unwrap(), key);
+        assert!(matches!(key_of(3, ""), Err(IdentityError::NoKey { .. })));
+    }
+
+    #[test]
+    fn a_key_is_kept_and_shown_in_no_message() {
+        let identity = new(&SimDisk::new(1), 2, "raft");
+        let line = identity.to_string();
+        assert_eq!(parse(&line).unwrap().key, identity.key);
+        let hex = hex(&identity.key.unwrap());
+        assert!(
+            line.contains(&hex) && !shown(&line).contains(&hex) && !format!("{identity:?}").contains(&hex)
+        );
     }
 }

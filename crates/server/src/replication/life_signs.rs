@@ -93,6 +93,8 @@ mod tests {
             heartbeat_ms: 30,
             linearizable_reads: false,
             listen_on_all_ips: false,
+            secret: None,
+            is_secret_required: true,
         };
         let mut signs = LifeSigns::default();
         let due = |signs: &mut LifeSigns, cycles| is_borne(signs.still_ms(cycles, &ensemble), &ensemble);

@@ -10,7 +10,7 @@ use replica::peer::{Claimed, PeerMessage};
 use super::{Driver, Fatal, GROUP};
 use crate::config::ServerId;
 use crate::mailbox::{Delivery, Mailbox, Note};
-use crate::peers::Transport;
+use crate::peers::{Sender, Transport};
 use crate::shared::thread_of;
 
 /// Length of an engine's tick.
@@ -48,32 +48,43 @@ pub(super) struct Company {
 }
 
 impl<T: Transport> Driver<T> {
-    /// Takes in a frame of that server.
+    /// Takes in a frame of that sender.
     ///
     /// # Errors
     /// If this member has lost what others count on, and must not go on.
-    pub(crate) fn receive(&mut self, from: ServerId, frame: Bytes) -> Result<(), Fatal> {
+    pub(crate) fn receive(&mut self, sender: Sender, frame: Bytes) -> Result<(), Fatal> {
+        let from = sender.server;
         let length = frame.len();
         let message = match PeerMessage::read(GROUP, frame) {
             Ok(message) => message,
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
+                self.transport.hang_up(sender);
                 return Ok(());
             }
         };
+        if !sender.is_proven && !self.may_come_from_anybody(&message) {
+            if !message.is_of_joining() {
+                tracing::warn!("somebody who does not prove to be a member speaks as server.{from}");
+                self.transport.hang_up(sender);
+            }
+            return Ok(());
+        }
         match message {
             // Of a server that is not known nothing else is of interest.
             message if !self.reconfig.directory().contains_key(&from) => match message {
                 PeerMessage::Newcomer { nonce, heard } => self.hear_newcomer(from, nonce, heard)?,
                 PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
-                PeerMessage::Servers { version, text } => self.hear_servers(version, &text),
+                PeerMessage::Servers { version, text, .. } => self.hear_servers(version, &text),
                 _ => {}
             },
-            PeerMessage::Servers { version, text } => self.hear_servers(version, &text),
+            PeerMessage::Servers { version, text, .. } => self.hear_servers(version, &text),
             PeerMessage::Claim => self.hear_claim(from),
             PeerMessage::Newcomer { nonce, heard } => self.hear_newcomer(from, nonce, heard)?,
-            PeerMessage::Founders(founders) => self.hear_founders(founders)?,
-            PeerMessage::Welcome { nonce, member, cluster } => self.hear_welcome(nonce, member, cluster)?,
+            PeerMessage::Founders { key, founders } => self.hear_founders(founders, key)?,
+            PeerMessage::Welcome { nonce, member, cluster, key } => {
+                self.hear_welcome(nonce, member, cluster, key)?;
+            }
             PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
             // Whatever else is meant for a member that was here before.
             _ if self.is_newcomer() => {}
@@ -96,6 +107,18 @@ impl<T: Transport> Driver<T> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a message is believed though its sender has not proven that it is a member. A server without data cannot tell; it believes
+    /// who knows the name of its disk, which it has told to the servers at the addresses it knows.
+    fn may_come_from_anybody(&self, message: &PeerMessage) -> bool {
+        match message {
+            PeerMessage::Newcomer { .. } => true,
+            // They name the disk they are meant for, which is compared where they are taken in.
+            PeerMessage::Founders { .. } | PeerMessage::Welcome { .. } => self.is_newcomer(),
+            PeerMessage::Servers { nonce, .. } => self.is_newcomer() && *nonce == self.identity.nonce,
+            _ => false,
+        }
     }
 
     fn step(&mut self, from: ServerId, member: MemberId, bytes: Bytes, length: usize) -> Result<(), Fatal> {
@@ -122,6 +145,9 @@ impl<T: Transport> Driver<T> {
             }
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
+                if let StepError::Malformed(_) | StepError::Version(_) | StepError::OtherEngine = e {
+                    self.transport.hang_up(Sender { server: from, is_proven: true });
+                }
                 Ok(())
             }
         }
@@ -400,6 +426,10 @@ impl<T: Transport> Driver<T> {
     pub(super) fn send(&mut self, to: ServerId, message: &PeerMessage) {
         self.company.frame.clear();
         message.put(GROUP, &mut self.company.frame);
-        self.transport.send(to, &self.company.frame);
+        if message.is_of_joining() {
+            self.transport.send_unproven(to, &self.company.frame);
+        } else {
+            self.transport.send(to, &self.company.frame);
+        }
     }
 }

@@ -67,7 +67,7 @@ use self::transfer::{Fetched, Fetching};
 pub(crate) use self::wheel::Wheel;
 use crate::config::{Ensemble, ServerId};
 use crate::inbox::Errand;
-use crate::peers::Transport;
+use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
 
 /// The one group there is so far. Its number is in the log and in peer messages, so that others can come (DESIGN rule 12).
@@ -115,7 +115,7 @@ pub(crate) struct Driver<T: Transport> {
     submission: Submission,
     errands: Vec<Errand>,
     /// Frames of other members, between reading and looking at them.
-    frames: Vec<(ServerId, Bytes)>,
+    frames: Vec<(Sender, Bytes)>,
     ready: Ready,
     /// How long the latest flush took.
     flush_took: Duration,

@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use consensus::engine::Start;
 use consensus::entry::{HardState, MemberId};
 use consensus::membership::SnapshotMeta;
-use replica::peer::{Founder, PeerMessage};
+use replica::peer::{Founder, PeerKey, PeerMessage};
 
-use super::identity::{Identity, cluster_of};
+use super::identity::{Identity, cluster_of, new_key};
 use super::{Driver, Fatal, recovery};
 use crate::config::ServerId;
 use crate::peers::Transport;
@@ -105,10 +105,20 @@ impl<T: Transport> Driver<T> {
 
     /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
     pub(super) fn hear_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64) -> Result<(), Fatal> {
+        // What anybody can say in a server's name counts if that server says so at its own address. A member that is to be added has
+        // none yet that is known here.
+        let is_known = self.reconfig.directory().contains_key(&from);
+        if is_known && !self.transport.vouches(from, nonce) {
+            return Ok(());
+        }
         if !self.is_newcomer() {
-            self.tell_founders(from);
+            let founder = Founder { member: replica::first_member_of(from), nonce };
+            if self.identity.founders.contains(&founder) {
+                self.tell_founders(from);
+            }
             let now_ms = self.shared.clock.elapsed_ms();
             self.roster.newcomer(from, nonce, None, now_ms);
+            self.tell_servers(from);
             return Ok(());
         }
         let answered = heard == self.identity.nonce;
@@ -117,7 +127,10 @@ impl<T: Transport> Driver<T> {
             self.announce_to(from);
         }
         match self.founders() {
-            Some(founders) => self.found(founders),
+            Some(founders) => {
+                let key = new_key(self.snapshots.disk().as_ref());
+                self.found(founders, key)
+            }
             None => Ok(()),
         }
     }
@@ -139,7 +152,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn tell_founders(&mut self, server: ServerId) {
-        let founders = PeerMessage::Founders(self.identity.founders.clone());
+        let Some(key) = self.identity.key else { return };
+        let founders = PeerMessage::Founders { key, founders: self.identity.founders.clone() };
         self.send(server, &founders);
     }
 
@@ -155,13 +169,19 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A member of the group says who founded it.
-    pub(super) fn hear_founders(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
+    pub(super) fn hear_founders(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
         let me = Founder { member: replica::first_member_of(self.me), nonce: self.identity.nonce };
-        if self.is_newcomer() && founders.contains(&me) { self.found(founders) } else { Ok(()) }
+        if self.is_newcomer() && founders.contains(&me) { self.found(founders, key) } else { Ok(()) }
     }
 
     /// The leader has a place for this server.
-    pub(super) fn hear_welcome(&mut self, nonce: u64, member: MemberId, cluster: u64) -> Result<(), Fatal> {
+    pub(super) fn hear_welcome(
+        &mut self,
+        nonce: u64,
+        member: MemberId,
+        cluster: u64,
+        key: PeerKey,
+    ) -> Result<(), Fatal> {
         if nonce != self.identity.nonce || replica::server_of(member) != self.me {
             return Ok(());
         }
@@ -176,7 +196,8 @@ impl<T: Transport> Driver<T> {
         tracing::info!("this server joins the ensemble as member {}", member.0);
         // What this member has said so far must not be taken for something the new one says.
         let boot = self.identity.boot + 1;
-        self.begin(Identity { member: Some(member), cluster, boot, ..self.identity.clone() }, start)
+        let key = Some(key);
+        self.begin(Identity { member: Some(member), cluster, boot, key, ..self.identity.clone() }, start)
     }
 
     /// What it goes on from: nothing, or what it has applied. Its former id has promised things, and it is nobody's any more. `None`: it
@@ -195,11 +216,11 @@ impl<T: Transport> Driver<T> {
         Some(Start { hard_state, snapshot, entries: Vec::new() })
     }
 
-    fn found(&mut self, founders: Vec<Founder>) -> Result<(), Fatal> {
+    fn found(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
         let member = Some(replica::first_member_of(self.me));
         let cluster = cluster_of(&founders);
-        let identity = Identity { member, cluster, founders, ..self.identity.clone() };
+        let identity = Identity { member, cluster, founders, key: Some(key), ..self.identity.clone() };
         let start = Start::bootstrap(&identity.founding_members());
         self.begin(identity, start)?;
         for server in self.others() {
@@ -218,7 +239,9 @@ impl<T: Transport> Driver<T> {
         let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
         let old = std::mem::replace(&mut self.replica, new);
         self.shared.inbox.answered(old.unanswered());
-        self.transport.set_cluster(identity.cluster);
+        if let Some(key) = &identity.key {
+            self.transport.set_cluster(identity.cluster, key);
+        }
         self.identity = identity;
         Ok(())
     }

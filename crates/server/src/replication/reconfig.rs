@@ -188,7 +188,8 @@ impl<T: Transport> Driver<T> {
             && self.is_reconfigurable()
         {
             let text = text_of(&self.reconfig.directory);
-            self.send(server, &PeerMessage::Servers { version, text });
+            let nonce = self.roster.disk_of(server);
+            self.send(server, &PeerMessage::Servers { version, nonce, text });
         }
     }
 

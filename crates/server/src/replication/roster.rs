@@ -55,6 +55,11 @@ impl Roster {
         }
     }
 
+    /// The disk of a server that has asked and has no data; 0 for others.
+    pub(super) fn disk_of(&self, server: ServerId) -> u64 {
+        self.newcomers.get(&server).filter(|request| request.was.is_none()).map_or(0, |request| request.nonce)
+    }
+
     /// Servers that have asked lately.
     pub(super) fn waiting(&self, now_ms: i64) -> BTreeSet<ServerId> {
         let lately = self.newcomers.iter().filter(|(_, request)| now_ms - request.asked_ms <= ALIVE_MS);
@@ -121,7 +126,12 @@ impl<T: Transport> Driver<T> {
             Some(founder.member) == present
                 && self.roster.newcomers.get(&server).is_some_and(|request| request.nonce == founder.nonce)
         });
-        let was = self.roster.newcomers.get(&server).and_then(|request| request.was);
+        let Some(Request { nonce, was, .. }) = self.roster.newcomers.get(&server) else { return };
+        let (nonce, was) = (*nonce, *was);
+        // It may have asked before its address was known here.
+        if was.is_none() && !self.transport.vouches(server, nonce) {
+            return;
+        }
         let Some(next) = self.next_id(server, present.max(was)) else {
             tracing::warn!(
                 "server.{server} is not taken in: it has had as many disks as one server can have; give it another number (myid)"
@@ -137,10 +147,12 @@ impl<T: Transport> Driver<T> {
         }
         let change = match (request.member, present) {
             (Some(meant), Some(present)) if meant == present => {
+                let Some(key) = self.identity.key else { return };
                 let welcome = PeerMessage::Welcome {
                     nonce: request.nonce,
                     member: meant,
                     cluster: self.identity.cluster,
+                    key,
                 };
                 // It may be lost: it is said again while the server asks.
                 return self.send(server, &welcome);

@@ -17,7 +17,7 @@ use storage::log::{AppendError, FlushError, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 
 use super::GROUP;
-use super::identity::{Identity, IdentityError, cluster_of};
+use super::identity::{Identity, IdentityError, cluster_of, new_key};
 use super::recovery::{self, Files, Opened, RecoveryError, put_meta};
 use crate::config::{Config, ServerId};
 
@@ -99,7 +99,8 @@ pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, Salvag
     let founders = vec![founder];
     let cluster = cluster_of(&founders);
     let member = Some(founder.member);
-    let identity = Identity { nonce: founder.nonce, cluster, member, founders, ..identity };
+    let key = Some(new_key(disk.as_ref()));
+    let identity = Identity { nonce: founder.nonce, cluster, member, founders, key, ..identity };
     identity.save(disk.as_ref(), &config.storage.data_dir)?;
     log.reserve([0, 0].into_iter())?;
     log.reset(GROUP, position.index, position.term)?;

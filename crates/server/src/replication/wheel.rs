@@ -101,14 +101,14 @@ impl Driver<Option<SharedLinks>> {
         let mut frames = std::mem::take(&mut self.frames);
         for event in events {
             if links.owns(event.token()) {
-                links.ready(event, &mut |from, frame| frames.push((from, frame)));
+                links.ready(event, &mut |sender, frame| frames.push((sender, frame)));
             }
         }
         links.tick(self.shared.clock.elapsed_ms());
         let news: Vec<_> = links.news().collect();
         drop(links);
-        for (from, frame) in frames.drain(..) {
-            self.receive(from, frame)?;
+        for (sender, frame) in frames.drain(..) {
+            self.receive(sender, frame)?;
         }
         self.frames = frames;
         for news in news {

@@ -23,6 +23,8 @@ pub enum Mode {
     Write,
     /// A new file, to read and write; an existing file of that name is emptied.
     Create,
+    /// The same, for its owner alone.
+    CreatePrivate,
 }
 
 /// Names and files. Durability is explicit: bytes by [`DiskFile::sync_data`], names by [`Disk::sync_dir`].

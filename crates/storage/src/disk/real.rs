@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt as _};
+use std::os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Files of the operating system.
@@ -24,6 +24,9 @@ impl Disk for RealDisk {
             }
             Mode::Create => {
                 options.write(true).create(true).truncate(true);
+            }
+            Mode::CreatePrivate => {
+                options.write(true).create(true).truncate(true).mode(0o600);
             }
         }
         Ok(Box::new(RealFile(options.open(path)?)))

@@ -239,7 +239,7 @@ impl Disk for SimDisk {
         let id = match (state.names.get(path).copied(), mode) {
             (Some(id), Mode::Read | Mode::Write) => id,
             (None, Mode::Read | Mode::Write) => return Err(not_found()),
-            (_, Mode::Create) => {
+            (_, Mode::Create | Mode::CreatePrivate) => {
                 if path.parent().is_none_or(|parent| !state.directories.contains(parent)) {
                     return Err(not_found());
                 }

@@ -165,3 +165,40 @@ fn a_relative_dynamic_file_is_found_in_either_place() {
         assert_eq!((config.ensemble.unwrap().members.len(), config.listen.port), (3, 2183), "{place}");
     }
 }
+
+#[test]
+fn a_secret_is_read_from_a_file_that_others_cannot_read() {
+    let lines = format!("dataDir=/d\nclientPort=2181\n{THREE}ostler.quorumSecretFile=/secret\n");
+    let load_as = |contents| load_text(&lines, &[("/d/myid", "1"), ("/secret", contents)], &[]);
+    let ensemble = load_as("0123456789abcdef\n").unwrap().config.ensemble.unwrap();
+    assert!(ensemble.secret.is_some() && ensemble.is_secret_required);
+    assert!(!format!("{ensemble:?}").contains("0123456789"), "it is shown to nobody");
+    let long = "x".repeat(5_000);
+    for (result, expected) in [
+        (load_as("0123456789abcde"), "must hold 16 to 4096 bytes"),
+        (load_as(&long), "must hold 16 to 4096 bytes"),
+        (load_text(&lines, &[("/d/myid", "1")], &[]), "cannot be read"),
+    ] {
+        let problems = shown(result);
+        assert!(
+            problems[0].contains("ostler.quorumSecretFile") && problems[0].contains(expected),
+            "{problems:?}"
+        );
+    }
+    let without = warnings(&format!("{THREE}ostler.quorumSecretRequired=false\n"));
+    assert!(
+        without.iter().any(|warning| warning.contains("ostler.quorumSecretFile is not set")),
+        "{without:?}"
+    );
+
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("ostler-quorum-secret-{}", std::process::id()));
+    for (mode, is_private) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+        fs::write(&path, "secret").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let read = crate::config::Outside::read_private(&crate::config::RealOutside, &path).unwrap();
+        assert_eq!(read, is_private.then(|| b"secret".to_vec()), "{mode:o}");
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) struct Node {
     pub(super) links: Links,
     pub(super) news: Vec<LinkNews>,
+    /// Of members.
     pub(super) frames: Vec<(ServerId, Bytes)>,
+    /// Of others.
+    pub(super) unproven: Vec<(ServerId, Bytes)>,
     /// What the links are told the time is.
     pub(super) clock_ms: i64,
     /// Since when the clock runs; `None`: the test moves it.
@@ -28,15 +31,25 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Listens at its own place among the members.
+    /// Listens at its own place among the members. It has the key of the cluster that it says it belongs to.
     pub(super) fn start(me: ServerId, hello: Hello, members: &BTreeMap<ServerId, Member>) -> Node {
+        Node::with_keys(me, hello, keys_of(hello.cluster), members)
+    }
+
+    pub(super) fn with_keys(
+        me: ServerId,
+        hello: Hello,
+        keys: Keys,
+        members: &BTreeMap<ServerId, Member>,
+    ) -> Node {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(1)).unwrap());
         let listen = SocketAddr::from(([127, 0, 0, 1], members[&me].addresses[0].1));
         let registry = poll.registry().try_clone().unwrap();
-        let links = Links::new(registry, me, hello, members, &[listen], FIRST_TOKEN, waker).unwrap();
-        let (news, frames) = (Vec::new(), Vec::new());
-        Node { links, news, frames, clock_ms: 0, started: Some(Instant::now()), poll }
+        let me = Me { server: me, hello, keys };
+        let links = Links::new(registry, me, members, &[listen], FIRST_TOKEN, waker).unwrap();
+        let (news, frames, unproven) = (Vec::new(), Vec::new(), Vec::new());
+        Node { links, news, frames, unproven, clock_ms: 0, started: Some(Instant::now()), poll }
     }
 
     pub(super) fn stop_the_clock(&mut self) {
@@ -49,7 +62,10 @@ impl Node {
         self.poll.poll(&mut events, Some(Duration::from_millis(1))).unwrap();
         for event in &events {
             if self.links.owns(event.token()) {
-                self.links.ready(event, &mut |from, frame| self.frames.push((from, frame)));
+                self.links.ready(event, &mut |sender, frame| {
+                    let frames = if sender.is_proven { &mut self.frames } else { &mut self.unproven };
+                    frames.push((sender.server, frame));
+                });
             }
         }
         if let Some(started) = self.started {
@@ -86,6 +102,16 @@ pub(super) fn until(nodes: &mut [&mut Node], what: &str, mut so: impl FnMut(&mut
 
 pub(super) fn hello(cluster: u64, boot: u64) -> Hello {
     Hello { cluster, engine: EngineKind::Raft, boot }
+}
+
+/// The key of a cluster of that number.
+pub(super) fn key_of(cluster: u64) -> PeerKey {
+    PeerKey::new([cluster as u8; PeerKey::BYTES])
+}
+
+/// What its members can prove.
+pub(super) fn keys_of(cluster: u64) -> Keys {
+    Keys { cluster: (cluster != 0).then(|| key_of(cluster)), ..Keys::default() }
 }
 
 /// Members at ports of this machine.

@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use super::super::frame;
-use super::super::greeting::GREETING_BYTES;
+use super::super::frame::framed;
+use super::stranger::{enter, take};
 use super::*;
 
 /// A server 1 that knows a server 2, which the test plays.
@@ -14,21 +14,13 @@ fn alone() -> (Node, u16, u16) {
     (Node::start(1, hello(7, 1), &members(&[(1, one), (2, two)])), one, two)
 }
 
-fn framed(payload: &[u8]) -> Vec<u8> {
-    [&frame::header(&[payload])[..], payload].concat()
-}
-
 /// A connection to `node` on which server 2 was accepted.
 fn greeted(node: &mut Node, port: u16) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(&Greeting { from: 2, to: 1, hello: hello(7, 1), verdict: None }.encode()).unwrap();
-    let answer = answer(node, &mut stream, GREETING_BYTES);
-    assert!(matches!(Greeting::decode(&answer), Ok(Heard::Greeting(Greeting { verdict: None, .. }))));
-    stream
+    enter(node, port, hello(7, 1), &keys_of(7))
 }
 
 /// So many bytes of what `node` answers, or all if it closes before.
-fn answer(node: &mut Node, stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
+pub(super) fn answer(node: &mut Node, stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
     stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     let mut heard = Vec::new();
     until(&mut [node], "an answer", |_| {
@@ -71,7 +63,7 @@ fn bytes_that_are_no_greeting_end_the_connection() {
     damaged[20] ^= 1;
     let (mut a, port, _) = alone();
     for (count, bad) in
-        [b"ruok".to_vec(), damaged, b"ostlpeer\0\x01\0\0\0\x02\0\0\0\x01\xff\xff".to_vec()].iter().enumerate()
+        [b"ruok".to_vec(), damaged, b"ostlpeer\0\x01\x02\x01\xff\xff".to_vec()].iter().enumerate()
     {
         let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stranger.write_all(bad).unwrap();
@@ -80,7 +72,7 @@ fn bytes_that_are_no_greeting_end_the_connection() {
     }
     // A greeting that never ends, of a version that could have a long one.
     let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stranger.write_all(b"ostlpeer\0\x09\0\0\0\x02\0\0\0\x01\xff\xff").unwrap();
+    stranger.write_all(b"ostlpeer\0\x09\x02\x01\xff\xff").unwrap();
     stranger.write_all(&[0; 70_000]).unwrap();
     until(&mut [&mut a], "it is closed", |nodes| nodes[0].links.counts().malformed == 4);
     assert!(a.news.is_empty(), "nobody is told of strangers: {:?}", a.news);
@@ -145,8 +137,7 @@ fn a_newer_connection_of_a_server_replaces_the_older() {
     until(&mut [&mut a], "the newer is heard", |nodes| !nodes[0].frames.is_empty());
     assert!(a.news.is_empty(), "it was never gone: {:?}", a.news);
     // A server that has started again was gone, though its host did not say so.
-    let mut third = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    third.write_all(&Greeting { from: 2, to: 1, hello: hello(7, 2), verdict: None }.encode()).unwrap();
+    let _third = enter(&mut a, port, hello(7, 2), &keys_of(7));
     until(&mut [&mut a], "it is told", |nodes| nodes[0].news == [LinkNews::Down { peer: 2 }]);
 }
 
@@ -157,8 +148,7 @@ fn a_peer_that_does_not_read_costs_a_bounded_queue_and_then_goes_on() {
     let listener = TcpListener::bind(("127.0.0.1", two)).unwrap();
     let peer = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        stream.read_exact(&mut [0; GREETING_BYTES]).unwrap();
-        stream.write_all(&Greeting { from: 2, to: 1, hello: hello(7, 1), verdict: None }.encode()).unwrap();
+        take(&mut stream, hello(7, 1), &keys_of(7));
         stream
     });
     until(&mut [&mut a], "it is up", |nodes| nodes[0].links.is_up(2));

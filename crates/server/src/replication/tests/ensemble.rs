@@ -304,6 +304,8 @@ pub(super) fn config_of(server: ServerId, engine: EngineKind) -> Config {
         heartbeat_ms: 30,
         linearizable_reads: false,
         listen_on_all_ips: false,
+        secret: None,
+        is_secret_required: true,
     });
     config
 }

@@ -371,7 +371,8 @@ fn what_a_removed_server_forwards_late_is_not_done() {
         ensemble.until("it serves alone", Trio::all_serve);
         let (wire, session, _) = ensemble.connect(1, None);
         // It is one of those the leader hears, as while it is taken in again.
-        let servers = PeerMessage::Servers { version: i64::MAX, text: text_of(&servers_of(&[1, 2])) };
+        let servers =
+            PeerMessage::Servers { version: 1 << 40, nonce: 0, text: text_of(&servers_of(&[1, 2])) };
         tell(&mut ensemble, 1, 2, &servers);
         for _ in 0..20 {
             ensemble.step();

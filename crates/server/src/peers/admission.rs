@@ -1,0 +1,141 @@
+//! A stranger that has connected: who it says it is, and whether it proves that.
+
+use super::frame::{self, FrameReader};
+use super::greeting::{self, GREETING_BYTES_MAX, Greeting, Heard, Reason};
+use super::limits::{FRAME_BYTES_MAX, UNPROVEN_FRAME_BYTES_MAX};
+use super::local::Local;
+use super::proof::{Exchange, Part, RECORD_BYTES_MAX, Reply};
+use crate::config::ServerId;
+
+/// How far it has come.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// Not all of its greeting is here.
+    Greeting(Vec<u8>),
+    /// It was greeted, and has to prove what it can.
+    Proving(Proving),
+}
+
+#[derive(Debug)]
+pub(super) struct Proving {
+    theirs: Greeting,
+    greetings: Vec<u8>,
+    /// What both sides have said; nothing before its challenge.
+    exchange: Option<Exchange>,
+    input: FrameReader,
+}
+
+/// What to do about it.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Wait for more.
+    Wait,
+    /// Say this, and wait for more.
+    Say(Vec<u8>),
+    /// Say this, and close the connection.
+    Refuse { say: Vec<u8>, peer: ServerId, reason: Reason, text: String },
+    /// It may send frames.
+    Enter(Entrant),
+}
+
+/// A stranger that is one no more.
+#[derive(Debug)]
+pub(super) struct Entrant {
+    pub(super) theirs: Greeting,
+    /// Whether it has proven that it is a member of this server's cluster.
+    pub(super) is_proven: bool,
+    /// Reads its frames; some may be here.
+    pub(super) input: FrameReader,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Admission::Greeting(Vec::new())
+    }
+}
+
+impl Admission {
+    /// More bytes have come.
+    ///
+    /// # Errors
+    /// What they are not.
+    pub(super) fn take(&mut self, local: &Local, bytes: &[u8]) -> Result<Step, String> {
+        match self {
+            Admission::Greeting(heard) => {
+                heard.extend_from_slice(bytes);
+                self.greeted(local)
+            }
+            Admission::Proving(proving) => {
+                proving.input.push(bytes);
+                proving.go_on(local)
+            }
+        }
+    }
+
+    fn greeted(&mut self, local: &Local) -> Result<Step, String> {
+        let Admission::Greeting(heard) = self else { return Ok(Step::Wait) };
+        match Greeting::decode(heard).map_err(|e| e.to_string())? {
+            Heard::Incomplete if heard.len() < GREETING_BYTES_MAX => Ok(Step::Wait),
+            Heard::Incomplete => Err("an endless greeting".to_owned()),
+            Heard::OtherVersion { version, from, .. } => Ok(Step::Refuse {
+                say: local.greeting(from, Some(Reason::Version)).encode(),
+                peer: from,
+                reason: Reason::Version,
+                text: greeting::explain_version(from, version),
+            }),
+            Heard::Greeting(theirs) => {
+                let reason = objection(local, &theirs);
+                let answer = local.greeting(theirs.from, reason).encode();
+                if let Some(reason) = reason {
+                    return Ok(refuse(local, &theirs, reason, answer));
+                }
+                let greetings = [theirs.encode(), answer.clone()].concat();
+                let input = FrameReader::bounded(RECORD_BYTES_MAX);
+                *self = Admission::Proving(Proving { theirs, greetings, exchange: None, input });
+                Ok(Step::Say(answer))
+            }
+        }
+    }
+}
+
+impl Proving {
+    fn go_on(&mut self, local: &Local) -> Result<Step, String> {
+        let Some(record) = self.input.next_frame().map_err(|e| e.to_string())? else { return Ok(Step::Wait) };
+        let Some(exchange) = &self.exchange else { return self.challenged(local, &record) };
+        if !local.keys.is_confirmed(exchange, &record) {
+            return Ok(refuse(local, &self.theirs, Reason::Proof, Vec::new()));
+        }
+        let is_proven = exchange.is_of_members();
+        let mut input = std::mem::take(&mut self.input);
+        input.bound(if is_proven { FRAME_BYTES_MAX } else { UNPROVEN_FRAME_BYTES_MAX });
+        Ok(Step::Enter(Entrant { theirs: self.theirs, is_proven, input }))
+    }
+
+    fn challenged(&mut self, local: &Local, record: &[u8]) -> Result<Step, String> {
+        let challenge = Part::decode(record).ok_or("it proves nothing")?;
+        if !local.keys.admit(challenge) {
+            let refusal = frame::framed(&Reply::refusal(Reason::Secret));
+            return Ok(refuse(local, &self.theirs, Reason::Secret, refusal));
+        }
+        let answer = local.keys.part().map_err(|e| format!("there are no random bytes: {e}"))?;
+        let exchange = Exchange { greetings: std::mem::take(&mut self.greetings), challenge, answer };
+        let answer = frame::framed(&local.keys.answer(&exchange));
+        self.exchange = Some(exchange);
+        Ok(Step::Say(answer))
+    }
+}
+
+fn refuse(local: &Local, theirs: &Greeting, reason: Reason, say: Vec<u8>) -> Step {
+    let ours = local.greeting(theirs.from, None);
+    let text = greeting::explain(reason, false, &ours, theirs);
+    Step::Refuse { say, peer: theirs.from, reason, text }
+}
+
+/// Why this server does not talk to one that says `theirs`.
+pub(super) fn objection(local: &Local, theirs: &Greeting) -> Option<Reason> {
+    if theirs.to != local.me {
+        return Some(Reason::Addressee);
+    }
+    let is_stranger = !local.members.contains(&theirs.from) && !local.takes_guests;
+    local.hello.objection(&theirs.hello).or(is_stranger.then_some(Reason::Stranger))
+}
