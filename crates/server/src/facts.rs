@@ -28,7 +28,7 @@ pub trait Source: Send + Sync {
     /// Every open client connection, in no particular order.
     fn connections(&self) -> Vec<ConnectionFacts>;
     /// Every session, connected or not, in no particular order.
-    fn sessions(&self) -> Vec<SessionFacts>;
+    fn sessions(&self) -> SessionList;
     /// Watches in numbers.
     fn watch_summary(&self) -> WatchSummary;
     /// Every watch. May be large: it is as long as there are watches.
@@ -260,6 +260,17 @@ pub struct SessionFacts {
 pub struct WatchFacts {
     /// (path, session id).
     pub pairs: Vec<(String, i64)>,
+    /// There are more, and some are missing.
+    pub is_cut_short: bool,
+}
+
+/// All sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionList {
+    /// Each once.
+    pub sessions: Vec<SessionFacts>,
+    /// Some have more ephemeral znodes than they are shown with.
+    pub is_cut_short: bool,
 }
 
 #[cfg(test)]
@@ -279,6 +290,7 @@ pub(crate) mod fake {
         pub(crate) serving: AtomicBool,
         pub(crate) resets: AtomicU32,
         pub(crate) connection_resets: AtomicU32,
+        pub(crate) is_cut_short: bool,
     }
 
     /// The session of every fake.
@@ -294,7 +306,7 @@ pub(crate) mod fake {
             let config = config::load(&command_line).unwrap().config;
             let (serving, resets, connection_resets) =
                 (AtomicBool::new(true), AtomicU32::new(0), AtomicU32::new(0));
-            Fake { config, facts: facts(), serving, resets, connection_resets }
+            Fake { config, facts: facts(), serving, resets, connection_resets, is_cut_short: false }
         }
     }
 
@@ -442,9 +454,10 @@ pub(crate) mod fake {
             ]
         }
 
-        fn sessions(&self) -> Vec<SessionFacts> {
+        fn sessions(&self) -> SessionList {
             let ephemerals = vec!["/app/worker2".into(), "/app/worker".into()];
-            vec![SessionFacts { id: SESSION, expires_ms: 1_795_408_551_000, ephemerals }]
+            let sessions = vec![SessionFacts { id: SESSION, expires_ms: 1_795_408_551_000, ephemerals }];
+            SessionList { sessions, is_cut_short: self.is_cut_short }
         }
 
         fn watch_summary(&self) -> WatchSummary {
@@ -454,7 +467,7 @@ pub(crate) mod fake {
         fn watches(&self) -> WatchFacts {
             let other = SESSION + 1;
             let pairs = vec![("/app".into(), SESSION), ("/app/none".into(), SESSION), ("/app".into(), other)];
-            WatchFacts { pairs }
+            WatchFacts { pairs, is_cut_short: self.is_cut_short }
         }
 
         fn directory_bytes(&self) -> DirectoryBytes {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::config::limits::LISTED_BYTES_MAX;
 use crate::config::{Config, Servers};
 use crate::connections::{Latency, Traffic};
 use crate::facts::{
     ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, MemberFacts, ServerState,
-    SessionFacts, SizeBytes, SnapshotFacts, Source, WatchFacts,
+    SessionFacts, SessionList, SizeBytes, SnapshotFacts, Source, WatchFacts,
 };
 use crate::inbox::Errand;
 use crate::metrics::{Recorder, Summary};
@@ -62,16 +63,19 @@ impl Report {
         })
     }
 
-    /// Paths of the ephemeral znodes of a session, sorted.
-    fn ephemerals(&self, session: i64) -> Vec<String> {
+    /// Paths of the ephemeral znodes of a session, sorted, as far as there is room for so many bytes.
+    fn ephemerals(&self, session: i64, room: &mut usize) -> Vec<String> {
         let (mut paths, mut after) = (Vec::new(), None);
         loop {
             // Held for a few paths at a time: whoever writes has to wait for it.
             let machine = self.shared.machine.read();
             after = machine.ephemerals_from(session, after, COPIED_AT_ONCE, &mut |path| {
-                paths.push(path.to_owned());
+                *room = room.saturating_sub(path.len());
+                if *room > 0 {
+                    paths.push(path.to_owned());
+                }
             });
-            if after.is_none() {
+            if after.is_none() || *room == 0 {
                 break;
             }
         }
@@ -197,15 +201,16 @@ impl Source for Report {
         self.shared.connections.all().iter().map(|(_, traffic)| Report::connection(traffic)).collect()
     }
 
-    fn sessions(&self) -> Vec<SessionFacts> {
+    fn sessions(&self) -> SessionList {
         let to_wall_ms = self.shared.clock.wall_ms() - self.shared.clock.elapsed_ms();
         let buckets = self.shared.sessions.expiries();
+        let mut room = LISTED_BYTES_MAX;
         let facts = buckets.into_iter().map(|(due_ms, id)| SessionFacts {
             id,
             expires_ms: due_ms + to_wall_ms,
-            ephemerals: self.ephemerals(id),
+            ephemerals: self.ephemerals(id, &mut room),
         });
-        facts.collect()
+        SessionList { sessions: facts.collect(), is_cut_short: room == 0 }
     }
 
     fn watch_summary(&self) -> WatchSummary {
@@ -215,11 +220,15 @@ impl Source for Report {
     fn watches(&self) -> WatchFacts {
         let mut pairs = Vec::new();
         let mut piece = Vec::new();
+        let mut room = LISTED_BYTES_MAX;
         let mut cursor = Some(0);
-        while let Some(from) = cursor {
+        while let Some(from) = cursor.filter(|_| room > 0) {
             // Held for a copy of a few paths at a time: whoever applies a change has to wait for it.
             cursor = self.shared.watches.lock().pairs_from(from, COPIED_AT_ONCE, &mut |path, watcher| {
-                piece.push((path.to_owned(), Token(watcher.0)));
+                room = room.saturating_sub(path.len());
+                if room > 0 {
+                    piece.push((path.to_owned(), Token(watcher.0)));
+                }
             });
             for (path, token) in piece.drain(..) {
                 if let Some(traffic) = self.shared.connections.get(token) {
@@ -227,7 +236,7 @@ impl Source for Report {
                 }
             }
         }
-        WatchFacts { pairs }
+        WatchFacts { pairs, is_cut_short: room == 0 }
     }
 
     fn directory_bytes(&self) -> DirectoryBytes {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::member;
-use crate::facts::{ConnectionFacts, Facts, ServerState, Source};
+use crate::facts::{ConnectionFacts, Facts, ServerState, SessionList, Source, WatchFacts};
 use crate::metrics::{self, Number, Summary, four_digits};
 use crate::metrics_process;
 use crate::words::member::peer_state;
@@ -196,7 +196,7 @@ fn dirs(asked: &Asked<'_>) -> Fields {
 
 /// ZooKeeper's times here are of a clock that starts with the machine; ours are ms since 1970.
 fn dump(asked: &Asked<'_>) -> Fields {
-    let sessions = asked.source.sessions();
+    let SessionList { sessions, is_cut_short } = asked.source.sessions();
     let mut expiry: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for session in &sessions {
         expiry.entry(session.expires_ms.to_string()).or_default().push(session.id);
@@ -204,7 +204,8 @@ fn dump(asked: &Asked<'_>) -> Fields {
     let owners = sessions.into_iter().filter(|session| !session.ephemerals.is_empty());
     let ephemerals: BTreeMap<String, Vec<String>> =
         owners.map(|session| (session.id.to_string(), session.ephemerals)).collect();
-    fields(json!({ "expiry_time_to_session_ids": expiry, "session_id_to_ephemeral_paths": ephemerals }))
+    let all = json!({ "expiry_time_to_session_ids": expiry, "session_id_to_ephemeral_paths": ephemerals });
+    cut_short(fields(all), is_cut_short)
 }
 
 fn environment(_: &Asked<'_>) -> Fields {
@@ -350,12 +351,22 @@ fn watch_summary(asked: &Asked<'_>) -> Fields {
 }
 
 fn watches(asked: &Asked<'_>) -> Fields {
-    let sessions = format::by_session(asked.source).into_iter();
+    let WatchFacts { pairs, is_cut_short } = asked.source.watches();
+    let sessions = format::by_session(pairs).into_iter();
     let sessions: BTreeMap<String, Vec<String>> =
         sessions.map(|(id, paths)| (id.to_string(), paths)).collect();
-    fields(json!({ "session_id_to_watched_paths": sessions }))
+    cut_short(fields(json!({ "session_id_to_watched_paths": sessions })), is_cut_short)
 }
 
 fn watches_by_path(asked: &Asked<'_>) -> Fields {
-    fields(json!({ "path_to_session_ids": format::by_path(asked.source) }))
+    let WatchFacts { pairs, is_cut_short } = asked.source.watches();
+    cut_short(fields(json!({ "path_to_session_ids": format::by_path(pairs) })), is_cut_short)
+}
+
+/// Says of a list that it is not whole.
+fn cut_short(mut list: Fields, is_cut_short: bool) -> Fields {
+    if is_cut_short {
+        list.insert("error".to_owned(), json!("the list is cut short: its paths have more than 64 MiB"));
+    }
+    list
 }

@@ -83,6 +83,8 @@ pub const ENSEMBLE_REQUEST_BYTES_MAX: u32 = 32 << 20;
 /// Most bytes of commands in one log entry, unless the last is longer; bounds what one cycle applies at once.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of the paths that one list of watches, or of sessions with their ephemeral znodes, tells an operator.
+pub const LISTED_BYTES_MAX: usize = 64 << 20;
 /// ZooKeeper: port of the AdminServer.
 pub const ADMIN_PORT: u16 = 8080;
 /// ZooKeeper: port of the Prometheus metrics provider.

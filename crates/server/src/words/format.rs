@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use state::watch::WatchSummary;
 
-use crate::facts::{ConnectionFacts, ServerState, Source};
+use crate::facts::{ConnectionFacts, ServerState, SessionList, Source, WatchFacts};
 use crate::metrics::{self, four_digits};
 use crate::metrics_process;
 use crate::words::date::Date;
@@ -165,7 +165,7 @@ pub(super) fn directories(source: &dyn Source) -> String {
 }
 
 pub(super) fn sessions(source: &dyn Source) -> String {
-    let mut sessions = source.sessions();
+    let SessionList { mut sessions, is_cut_short } = source.sessions();
     sessions.sort_unstable_by_key(|session| (session.expires_ms, session.id));
     let mut out = "SessionTracker dump:\n".to_owned();
     let members = sessions.iter().map(|session| (session.expires_ms, format!("0x{:x}", session.id)));
@@ -182,15 +182,21 @@ pub(super) fn sessions(source: &dyn Source) -> String {
     line!(out, "Connections dump:");
     let config = source.config();
     let handshake_ms = i64::from(config.connection.handshake_timeout_ms);
+    let expiries: BTreeMap<i64, i64> =
+        sessions.iter().map(|session| (session.id, session.expires_ms)).collect();
     let members = source.connections().into_iter().map(|connection| {
         let id = connection.session.as_ref().map_or(0, |session| session.id);
-        let session = sessions.iter().find(|session| session.id == id);
-        let expires_ms =
-            session.map_or(connection.established_ms + handshake_ms, |session| session.expires_ms);
+        let expires_ms = expiries.get(&id).copied().unwrap_or(connection.established_ms + handshake_ms);
         (expires_ms, format!("ip: /{} sessionId: 0x{id:x}", java_address(connection.peer)))
     });
     write_expiry(&mut out, "Connections", members.collect::<Vec<_>>());
+    out.push_str(cut_short(is_cut_short));
     out
+}
+
+/// What is said at the end of a list that is not whole.
+fn cut_short(is_cut_short: bool) -> &'static str {
+    if is_cut_short { "(The list is cut short: its paths have more than 64 MiB.)\n" } else { "" }
 }
 
 /// A queue of expiry: how many points in time and members it has, and the members at each time.
@@ -279,24 +285,28 @@ pub(super) fn server(source: &dyn Source, with_clients: bool) -> String {
 
 pub(super) fn watches_by_session(source: &dyn Source) -> String {
     let mut out = String::new();
-    for (session, paths) in by_session(source) {
+    let WatchFacts { pairs, is_cut_short } = source.watches();
+    for (session, paths) in by_session(pairs) {
         line!(out, "0x{session:x}");
         for path in paths {
             line!(out, "\t{path}");
         }
     }
+    out.push_str(cut_short(is_cut_short));
     line!(out);
     out
 }
 
 pub(super) fn watches_by_path(source: &dyn Source) -> String {
     let mut out = String::new();
-    for (path, sessions) in by_path(source) {
+    let WatchFacts { pairs, is_cut_short } = source.watches();
+    for (path, sessions) in by_path(pairs) {
         line!(out, "{path}");
         for session in sessions {
             line!(out, "\t0x{session:x}");
         }
     }
+    out.push_str(cut_short(is_cut_short));
     line!(out);
     out
 }
@@ -307,9 +317,9 @@ pub(super) fn watch_summary(source: &dyn Source) -> String {
 }
 
 /// Paths that each session watches, both in order.
-pub(crate) fn by_session(source: &dyn Source) -> BTreeMap<i64, Vec<String>> {
+pub(crate) fn by_session(pairs: Vec<(String, i64)>) -> BTreeMap<i64, Vec<String>> {
     let mut sessions: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    for (path, session) in source.watches().pairs {
+    for (path, session) in pairs {
         sessions.entry(session).or_default().push(path);
     }
     sessions.values_mut().for_each(|paths| paths.sort_unstable());
@@ -317,9 +327,9 @@ pub(crate) fn by_session(source: &dyn Source) -> BTreeMap<i64, Vec<String>> {
 }
 
 /// Sessions that watch each path, both in order.
-pub(crate) fn by_path(source: &dyn Source) -> BTreeMap<String, Vec<i64>> {
+pub(crate) fn by_path(pairs: Vec<(String, i64)>) -> BTreeMap<String, Vec<i64>> {
     let mut paths: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for (path, session) in source.watches().pairs {
+    for (path, session) in pairs {
         paths.entry(path).or_default().push(session);
     }
     paths.values_mut().for_each(|sessions| sessions.sort_unstable());

@@ -262,3 +262,15 @@ fn words_of_clickhouse_keeper_are_answered() {
         leader_committed_log_idx\t11\ntarget_committed_log_idx\t11\nlast_snapshot_idx\t9\n";
     assert_eq!(ask("lgif", &source), expected);
 }
+
+#[test]
+fn a_list_that_is_cut_short_says_so() {
+    let mut source = Fake::new();
+    for word in ["dump", "wchc", "wchp"] {
+        assert!(!ask(word, &source).contains("cut short"), "{word}");
+    }
+    source.is_cut_short = true;
+    for word in ["dump", "wchc", "wchp"] {
+        assert!(ask(word, &source).contains("(The list is cut short: its paths have more than 64 MiB.)\n"));
+    }
+}
