@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN, USER_AGENT};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{HOST, ORIGIN, REFERER, USER_AGENT};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -65,26 +65,28 @@ pub(super) async fn check_host(State(hosts): State<Hosts>, request: Request, nex
 
 /// Why a command that changes something is not taken with these headers; `None` if it is.
 pub(super) fn objection(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let site = headers.get("sec-fetch-site").map(|value| value.to_str().unwrap_or_default());
-    let origin = text(ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
-    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
-        return Some("a page of another site must not change anything here");
-    }
-    if origin.is_some() && origin != text(HOST) {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    let pages = [ORIGIN, REFERER].map(|name| text(name).map(host_of));
+    let is_foreign = |page: &Option<&str>| page.is_some() && *page != text(HOST);
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) || pages.iter().any(is_foreign) {
         return Some("a page of another site must not change anything here");
     }
     let is_browser = text(USER_AGENT).is_some_and(|agent| agent.starts_with("Mozilla/"));
     // Not all browsers say, and not to all servers, which page a request comes from.
-    let is_known = site.is_some() || origin.is_some();
+    let is_known = site.is_some() || pages.iter().any(Option::is_some);
     (is_browser && !is_known && *method != Method::POST)
         .then_some("a browser has to use POST for a command that changes something")
 }
 
+/// Host and port of a page's address, as they stand in a `Host` header.
+fn host_of(page: &str) -> &str {
+    let host = page.split_once("://").map_or(page, |(_, rest)| rest);
+    host.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderName;
-
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -128,6 +130,7 @@ mod tests {
             (&Method::GET, &[host, browser, ("sec-fetch-site", "same-origin")]),
             (&Method::GET, &[host, browser, ("sec-fetch-site", "none")]),
             (&Method::POST, &[host, browser, ("origin", "http://127.0.0.1:8080")]),
+            (&Method::GET, &[host, browser, ("referer", "http://127.0.0.1:8080/commands")]),
         ];
         for (method, pairs) in taken {
             assert_eq!(objection(method, &headers(pairs)), None, "{method} {pairs:?}");
@@ -136,6 +139,7 @@ mod tests {
             (&Method::GET, &[host, browser, ("sec-fetch-site", "cross-site")]),
             (&Method::GET, &[host, browser, ("sec-fetch-site", "same-site")]),
             (&Method::GET, &[host, browser]),
+            (&Method::GET, &[host, ("referer", "http://evil.example/127.0.0.1:8080")]),
             (&Method::POST, &[host, browser, ("origin", "http://evil.example")]),
             (&Method::POST, &[host, browser, ("origin", "null")]),
             (&Method::POST, &[host, ("origin", "http://127.0.0.1:9090")]),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -321,4 +322,69 @@ fn what_a_client_sent_before_it_closed_is_served() {
     one.thread.turn(&[]);
     assert!(one.thread.connections.is_empty(), "it was served, and then it closed");
     assert_eq!(one.thread.shared.threads[0].received.load(Relaxed), 1);
+}
+
+/// A client that sends nothing, and takes as many bytes as a test lets it.
+#[derive(Clone, Default)]
+struct Reader(Arc<AtomicUsize>);
+
+impl Read for Reader {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match bytes.len().min(self.0.load(Relaxed)) {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            taken => {
+                self.0.fetch_sub(taken, Relaxed);
+                Ok(taken)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Reader {
+    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &Registry) {}
+}
+
+/// A long answer over a slow line was cut ten seconds after the connection had begun. A reader that takes almost
+/// nothing, only to keep the connection and what waits for it, has to go all the same.
+#[test]
+fn a_connection_that_ends_is_judged_by_what_its_client_takes() {
+    for (bytes_per_second, gets_all) in [(1_000, true), (100, false), (0, false)] {
+        let time = ManualTime::new(0);
+        let shared = server(Clock::manual(Arc::clone(&time)));
+        let poll = Poll::new().expect("a poll");
+        let mut thread = IoThread::new(0, shared, None, poll, None).expect("there is no listener");
+        let reader = Reader::default();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let slot = thread.take_on(Box::new(reader.clone()), peer).expect("a slot");
+        thread.connections[slot].output().extend_from_slice(&[b'x'; 200_000]);
+        thread.connections[slot].phase = Phase::Closing;
+        thread.list(slot);
+        for _ in 0..100 {
+            reader.0.store(bytes_per_second, Relaxed);
+            time.advance_us(1_000_000);
+            thread.turn(&[]);
+        }
+        assert_eq!(thread.connections.contains(slot), gets_all, "{bytes_per_second} bytes a second");
+        if gets_all {
+            assert_eq!(thread.connections[slot].backlog(), 100_000);
+            reader.0.store(100_000, Relaxed);
+            time.advance_us(1_000_000);
+            thread.turn(&[]);
+            assert!(!thread.connections.contains(slot), "it has got all");
+        }
+    }
 }
