@@ -2,7 +2,8 @@
 //!
 //! Nobody waits for a place: a new connection takes that of an old one. So a crowd of connections that only sit there
 //! keeps no probe out. Those that have still to send a request and those that are being answered have places of their
-//! own, so that neither crowd costs the other; and the address with the most connections gives one up first.
+//! own, so that neither crowd costs the other. The address with the most connections gives one up first, and of those
+//! that have a request to send one that has been answered before.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ struct Guest {
     number: u64,
     address: IpAddr,
     stage: Stage,
+    /// It has been answered before.
+    was_answered: bool,
     /// Ends it; `None` until its task runs.
     task: Option<AbortHandle>,
 }
@@ -52,7 +55,7 @@ impl Crowd {
         let mut guests = self.0.lock();
         guests.next += 1;
         let number = guests.next;
-        guests.all.push(Guest { number, address, stage: Stage::Asking, task: None });
+        guests.all.push(Guest { number, address, stage: Stage::Asking, was_answered: false, task: None });
         guests.make_room();
         Place { crowd: self.clone(), number }
     }
@@ -88,6 +91,7 @@ impl Place {
         let mut guests = self.crowd.0.lock();
         if let Some(mut guest) = guests.take(self.number) {
             guest.stage = stage;
+            guest.was_answered |= stage == Stage::Answered;
             guests.all.push(guest);
             guests.make_room();
         }
@@ -116,7 +120,8 @@ impl Guests {
         }
     }
 
-    /// Whose place is needed, if there are more than `max`: of the address with the most of them, the oldest.
+    /// Whose place is needed, if there are more than `max`: of the address with the most of them, the oldest that has been answered
+    /// before, or else the oldest.
     fn victim(&self, stage: Stage, max: usize) -> Option<usize> {
         let inside = || self.all.iter().enumerate().filter(|(_, guest)| guest.stage == stage);
         if inside().count() <= max {
@@ -125,7 +130,8 @@ impl Guests {
         let mut by_address: HashMap<IpAddr, usize> = HashMap::new();
         inside().for_each(|(_, guest)| *by_address.entry(guest.address).or_default() += 1);
         // The last of equals is taken, and so the oldest of all.
-        let (position, _) = inside().rev().max_by_key(|(_, guest)| by_address[&guest.address])?;
+        let rank = |guest: &Guest| (by_address[&guest.address], guest.was_answered);
+        let (position, _) = inside().rev().max_by_key(|(_, guest)| rank(guest))?;
         Some(position)
     }
 }
@@ -173,11 +179,11 @@ mod tests {
         asking[0].is_answered();
         assert!(!numbers(&crowd).contains(&unread[0].number));
         assert!(numbers(&crowd).contains(&asking[0].number));
-        // A connection that goes on to its next request is not an old one.
+        // Whoever has had an answer gives way to those that wait for their first one, however many requests it sends.
         asking[0].may_ask();
         let another = crowd.enter(address(1));
-        assert!(!numbers(&crowd).contains(&asking[1].number));
-        assert!(numbers(&crowd).contains(&asking[0].number));
+        assert!(!numbers(&crowd).contains(&asking[0].number));
+        assert!(asking[1..].iter().all(|place| numbers(&crowd).contains(&place.number)));
         drop(another);
     }
 }
