@@ -60,7 +60,11 @@ impl World {
         self.look_at_serving(id);
         let known = &self.connections[connection];
         let (client, accepted_us) = (known.client, known.accepted_us);
-        if known.wire.is_hung_up() {
+        // What the client had sent over an earlier connection may arrive later, and take the session away without a word in the log.
+        let is_overtaken = self.connections[..connection]
+            .iter()
+            .any(|other| (other.client, other.member) == (client, id) && other.to_server_us >= accepted_us);
+        if known.wire.is_hung_up() || is_overtaken {
             return Ok(());
         }
         let Some(session) = self.clients[client].relies_on(connection, &self.history) else { return Ok(()) };

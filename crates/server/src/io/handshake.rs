@@ -166,9 +166,11 @@ impl IoThread {
                 connection.seen_ms = seen_ms;
                 self.open(slot, session);
             }
-            // It ended, or went on with another connection, between being agreed and being delivered.
-            None if self.shared.look().session(session).is_none() => self.refuse(slot),
-            None => self.break_off(slot, "its session went on with another connection"),
+            // It ended, or went on with another connection, between being agreed and being delivered. Who asked for a new one never had it.
+            None if opcode == MOVE_SESSION && self.shared.look().session(session).is_none() => {
+                self.refuse(slot);
+            }
+            None => self.break_off(slot, "its session has ended, or went on with another connection"),
         }
     }
 
