@@ -1,6 +1,6 @@
 //! What the four-letter words of a running server tell, beyond their form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ostler_tests::process::{Kind, Server};
 use ostler_tests::session::{Session, create, get_data, ping, set_data};
@@ -85,4 +85,43 @@ fn words_that_zookeeper_always_allows_need_no_list() {
     assert_eq!(server.four_letter_word("isro"), "rw");
     assert!(server.four_letter_word("stat").starts_with("Zookeeper version: "));
     assert_eq!(server.four_letter_word("mntr"), "mntr is not executed because it is not in the whitelist.\n");
+}
+
+/// Zabbix, netdata, exporters and the alert rules of ZooKeeper's own guide read numbers by ZooKeeper's names: one that is
+/// missing leaves a graph empty, or an alert that never fires. Every name that a running ZooKeeper has is here, or is
+/// listed in COMPATIBILITY.md with the reason.
+#[test]
+fn every_number_of_zookeeper_is_here_or_is_listed_with_the_reason() {
+    let Some(zookeeper) = Server::start_with(Kind::ZooKeeper, &[]) else { return };
+    let ostler = Server::start_with(Kind::Ostler, &[]).expect("the server");
+    let (theirs, ours) = (numbers(&zookeeper), numbers(&ostler));
+    let text = include_str!("../../COMPATIBILITY.md");
+    let (_, listed) = text.split_once("\n### Numbers that are not here").expect("the list");
+    let listed = listed.split("\n## ").next().unwrap_or_default();
+    let is_listed = |name: &str| {
+        let mut names = listed.split('`').skip(1).step_by(2);
+        names.any(|listed| match (listed.strip_prefix('*'), listed.strip_suffix('*')) {
+            (Some(end), _) => name.ends_with(end),
+            (None, Some(start)) => name.starts_with(start),
+            (None, None) => name == listed,
+        })
+    };
+    for name in &theirs {
+        assert_ne!(ours.contains(name), is_listed(name), "{name}: here, or listed, and not both");
+    }
+    let made_up: Vec<&String> =
+        ours.iter().filter(|name| !theirs.contains(*name) && !name.contains("ostler_")).collect();
+    assert_eq!(made_up, ["fsync_threshold_exceed_count"], "names of our own begin with ostler_");
+}
+
+/// The names in `mntr`, those of summaries without what is told of them.
+fn numbers(server: &Server) -> BTreeSet<String> {
+    let all = server.four_letter_word("mntr");
+    let names = all.lines().filter_map(|line| line.split_once('\t')).map(|(name, _)| name);
+    let names = names.filter_map(|name| name.strip_prefix("zk_")).map(|name| {
+        let parts = ["avg_", "min_", "max_", "cnt_", "sum_", "p50_", "p95_", "p99_", "p999_"];
+        let bare = parts.iter().find_map(|part| name.strip_prefix(part));
+        bare.filter(|bare| all.contains(&format!("zk_cnt_{bare}\t"))).unwrap_or(name).to_owned()
+    });
+    names.collect()
 }

@@ -364,6 +364,11 @@ impl Replica {
         self.gathered.iter().map(|g| g.bytes.len())
     }
 
+    /// How many commands are gathered.
+    pub fn gathered_commands(&self) -> usize {
+        self.gathered.iter().map(|gathering| gathering.waiting.len()).sum()
+    }
+
     /// Proposes everything gathered. What the engine has no room for, or not while it hands over, stays for the next time; nothing
     /// overtakes it.
     pub fn propose(&mut self) {

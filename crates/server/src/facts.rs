@@ -14,6 +14,7 @@ pub use self::member::{
 };
 use crate::config::{Config, Servers};
 use crate::metrics::Summary;
+use crate::metrics_quorum::QuorumFacts;
 
 /// Who answers the questions. Every method may be called from any thread at any time and describes one moment; two calls may describe two.
 pub trait Source: Send + Sync {
@@ -152,6 +153,8 @@ pub struct Facts {
     pub snapshot_time: Summary,
     /// µs that the start took to read and apply snapshot and log.
     pub load_time: Summary,
+    /// Elections, agreement and the start.
+    pub quorum: QuorumFacts,
     /// The last snapshot; `None` before the first.
     pub snapshot: Option<SnapshotFacts>,
     /// The log.
@@ -394,6 +397,7 @@ pub(crate) mod fake {
             batch_size: Summary { count: 5, sum: 8, min: 1, max: 3, quantiles: [1, 3, 3, 3] },
             snapshot_time: Summary::default(),
             load_time: Summary::default(),
+            quorum: QuorumFacts::default(),
             snapshot: Some(SnapshotFacts { zxid: 7, log_index: 9, finished_ms: 1_795_408_467_123 }),
             log: LogFacts {
                 first_index: 1,

@@ -19,6 +19,7 @@ pub mod mailbox;
 pub mod metrics;
 mod metrics_member;
 mod metrics_process;
+pub mod metrics_quorum;
 mod metrics_recorder;
 pub mod peers;
 pub mod report;

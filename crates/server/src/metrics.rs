@@ -9,6 +9,7 @@ use crate::facts::Facts;
 use crate::metrics_member;
 pub(crate) use crate::metrics_member::monitored_others;
 pub use crate::metrics_process::version;
+use crate::metrics_quorum;
 pub use crate::metrics_recorder::Recorder;
 
 /// A summary of recorded values; all zero when there were none.
@@ -77,6 +78,10 @@ pub enum Value {
 }
 
 const US_PER_MS: u64 = 1_000;
+
+/// Summaries of which ZooKeeper tells percentiles too.
+const WITH_PERCENTILES: &[&str] =
+    &["readlatency", "updatelatency", "propagation_latency", "quorum_ack_latency"];
 
 /// Every metric, in the order in which `mntr` prints them.
 pub fn all(facts: &Facts) -> Vec<Metric> {
@@ -177,12 +182,14 @@ pub fn all(facts: &Facts) -> Vec<Metric> {
         time("readlatency", facts.read_latency, "ms of a read request"),
         time("updatelatency", facts.update_latency, "ms of a write request"),
     ];
+    metrics.extend(metrics_quorum::all(&facts.quorum));
     metrics.extend(metrics_member::all(facts));
     metrics
 }
 
 impl Metric {
-    /// The lines of `mntr` as (key without `zk_`, value): one for a number, nine for a summary (`avg_`, `min_`, `max_`, `cnt_`, `sum_`, `p50_` …).
+    /// The lines of `mntr` as (key without `zk_`, value): one for a number, five for a summary (`avg_`, `min_`, `max_`,
+    /// `cnt_`, `sum_`) and four more for some (`p50_` …).
     pub fn monitored(&self) -> Vec<(String, Number)> {
         let name = self.name;
         let (summary, scale) = match self.value {
@@ -205,8 +212,10 @@ impl Metric {
             ("p99", whole(p99)),
             ("p999", whole(p999)),
         ]
+        .into_iter()
+        .filter(|(prefix, _)| !prefix.starts_with('p') || WITH_PERCENTILES.contains(&name))
         .map(|(prefix, number)| (format!("{prefix}_{name}"), number))
-        .to_vec()
+        .collect()
     }
 
     fn write_prometheus(&self, out: &mut String) {

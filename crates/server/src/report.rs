@@ -180,6 +180,7 @@ impl Source for Report {
             batch_size: counts.batch_size.summary(),
             snapshot_time: counts.snapshot_time.summary(),
             load_time: counts.load_time.summary(),
+            quorum: counts.quorum.facts(),
             snapshot: (finished_ms != 0).then(|| SnapshotFacts {
                 zxid: counts.snapshot_zxid.load(Relaxed),
                 log_index: counts.snapshot_index.load(Relaxed),
@@ -259,6 +260,7 @@ impl Source for Report {
             thread.update_latency.reset();
         }
         let counts = &self.shared.counts;
+        counts.quorum.reset();
         for recorder in [&counts.flush_time, &counts.batch_size, &counts.snapshot_time] {
             recorder.reset();
         }

@@ -17,6 +17,7 @@ use crate::hearing::Hearing;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::metrics::Recorder;
+use crate::metrics_quorum::QuorumCounts;
 use crate::sessions::SessionTable;
 use crate::throttle::TokenBucket;
 
@@ -60,6 +61,8 @@ pub struct Counts {
     pub load_time: Recorder,
     /// Writing snapshots, in µs.
     pub snapshot_time: Recorder,
+    /// Elections, agreement and the start.
+    pub quorum: QuorumCounts,
     /// zxid the last snapshot stands at.
     pub snapshot_zxid: AtomicI64,
     /// Index of the last log entry it contains.

@@ -91,6 +91,7 @@ impl IoThread {
         if read_only {
             self.connect_read_only(slot, request.session_id, request.passwd);
         } else if request.session_id != 0 {
+            self.shared.counts.quorum.resumed_here.fetch_add(1, Relaxed);
             self.take_up(slot, request.session_id, request.passwd);
         } else if self.shared.sessions.len() as u64 >= count_max {
             self.shared.counts.connections_rejected.fetch_add(1, Relaxed);

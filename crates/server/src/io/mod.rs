@@ -376,6 +376,7 @@ impl IoThread {
             Note::Event { .. } if connection.read_only && connection.phase == Phase::Closing => {}
             Note::Event { .. } => {
                 connection.output().extend_from_slice(frame);
+                self.shared.counts.quorum.watch_bytes.fetch_add(frame.len() as u64, Relaxed);
                 self.count_sent(slot);
             }
             Note::SessionOpened { session } => self.opened(slot, session),

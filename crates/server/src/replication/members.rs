@@ -164,6 +164,9 @@ impl<T: Transport> Driver<T> {
     /// The way to a server is open (again).
     pub(crate) fn reached(&mut self, server: ServerId) {
         self.replica.reconnected(server);
+        if self.replica.leads() {
+            self.shared.counts.quorum.diffs.fetch_add(1, Relaxed);
+        }
         self.tell_servers(server);
         if self.replica.role().leader.map(replica::server_of) == Some(server) {
             // What it was told last may have been lost with the connection.
@@ -286,6 +289,7 @@ impl<T: Transport> Driver<T> {
         });
         self.company.led_ms = self.company.led_ms.max(heard_ms.unwrap_or(0));
         let is_led = now_ms - self.company.led_ms <= self.leaderless_ms_max;
+        self.watch_milestones(is_led && leader.is_some());
         if self.room.is_wanting() {
             // What is agreed meanwhile does not get here.
         } else if is_led && leader.is_some() {

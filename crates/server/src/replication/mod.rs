@@ -20,6 +20,7 @@ mod loans;
 pub(crate) mod log_owner;
 mod loss;
 mod members;
+mod milestones;
 mod newcomer;
 mod outlet;
 mod pace;
@@ -55,6 +56,7 @@ use self::hold::Hold;
 use self::identity::Identity;
 use self::loss::Suspicion;
 use self::members::Company;
+use self::milestones::Milestones;
 use self::newcomer::Newcomer;
 use self::outlet::Gathered;
 use self::pace::Pace;
@@ -120,6 +122,7 @@ pub(crate) struct Driver<T: Transport> {
     /// How long the latest flush took.
     flush_took: Duration,
     hold: Hold,
+    milestones: Milestones,
     stop: bool,
 }
 
@@ -160,6 +163,11 @@ impl<T: Transport> Driver<T> {
         for session in shared.machine.read().sessions() {
             shared.sessions.opened(session.id, session.timeout_ms, now_ms);
         }
+        let loading = &rest.loading;
+        let counts = &shared.counts.quorum;
+        counts.snapshot_load_time.record(loading.snapshot_us);
+        counts.log_load_time.record(loading.log_us);
+        counts.log_loaded.record(loading.entries);
         let mut driver = Driver {
             chores: Chores::new(&shared.config),
             me: rest.identity.server,
@@ -189,6 +197,7 @@ impl<T: Transport> Driver<T> {
             ready: Ready::default(),
             flush_took: Duration::ZERO,
             hold: Hold::default(),
+            milestones: Milestones::default(),
             stop: false,
         };
         driver.keep_directory();
@@ -311,6 +320,7 @@ impl<T: Transport> Driver<T> {
                 for bytes in self.replica.gathered_bytes() {
                     self.shared.counts.proposal_bytes.add(bytes as u64, 1);
                 }
+                self.count_proposals();
                 self.replica.propose();
             }
             Err(AppendError::Failed(e)) => return Err(e.into()),
@@ -383,6 +393,7 @@ impl<T: Transport> Driver<T> {
             })?;
             self.snapshots.count_bytes(entry.data.len());
             self.bulletin.count(entry.index, entry.data.len());
+            self.count_written(entry.index);
             self.shared.counts.last_index.store(entry.index, Relaxed);
             self.shared.counts.last_term.store(entry.term, Relaxed);
         }
@@ -444,6 +455,7 @@ impl<T: Transport> Driver<T> {
         let applied = self.replica.applied_commands() - before;
         if applied > 0 {
             shared.counts.batch_size.record(applied);
+            self.count_applied(applied);
         }
     }
 

@@ -1,5 +1,7 @@
 //! From applying to the connections: replies, events and session news, sorted by connection thread.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use replica::{LocalRequest, Outlet, Token};
 use state::change::{Change, ChangeSink};
 use state::command::MOVE_SESSION;
@@ -129,6 +131,7 @@ impl Outlet for Gathered<'_> {
     }
 
     fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>) {
+        self.shared.counts.quorum.moved.fetch_add(1, Relaxed);
         // Wherever it goes on: its client was heard of just now, and the leader must know before the other server reports it.
         if let Some(known) = machine.session(session) {
             self.shared.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());

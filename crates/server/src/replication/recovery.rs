@@ -85,6 +85,19 @@ pub(crate) struct Rest {
     pub(crate) snapshot_dir: PathBuf,
     /// Holds the locks on the directories.
     pub(crate) data_dir: DataDir,
+    /// What reading them took.
+    pub(crate) loading: Loading,
+}
+
+/// What reading the files at the start took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Loading {
+    /// The snapshot, in µs.
+    pub(crate) snapshot_us: u64,
+    /// The log behind it, in µs.
+    pub(crate) log_us: u64,
+    /// Entries of that log.
+    pub(crate) entries: u64,
 }
 
 /// What is in a data directory, before an engine has it.
@@ -96,6 +109,7 @@ pub(super) struct Opened {
     pub(super) log: Log,
     pub(super) snapshot_dir: PathBuf,
     pub(super) data_dir: DataDir,
+    pub(super) loading: Loading,
 }
 
 /// Opens the data directory and reads what is there. A member of several whose data are damaged begins without them.
@@ -105,9 +119,9 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
         open(&files, config)
     })?;
     alone::check(config, &opened)?;
-    let Opened { machine, start, identity, log, snapshot_dir, data_dir } = opened;
+    let Opened { machine, start, identity, log, snapshot_dir, data_dir, loading } = opened;
     let replica = replica(config, &identity, features, start, files.disk.entropy());
-    let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir };
+    let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir, loading };
     Ok(Recovered { machine, rest })
 }
 
@@ -145,7 +159,9 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     snapshot::remove_unfinished(disk, &snapshot_dir)?;
     let identity = Identity::open(disk, &storage.data_dir, &storage.log_dir, new)?;
     let identity = alone::found(disk, config, identity)?;
+    let begun = Instant::now();
     let Newest { meta, machine, unread } = newest_snapshot(disk, &snapshot_dir, &identity)?;
+    let snapshot_us = begun.elapsed().as_micros() as u64;
     if !storage.force_sync {
         tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
     }
@@ -183,7 +199,9 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     if identity.awaits_refill() && (has_data || start.snapshot.position.index > 0) {
         return Err(RecoveryError::Leftover { dir: data_dir.log().to_owned() });
     }
-    Ok(Opened { machine, start, identity, log, snapshot_dir, data_dir })
+    let log_us = (begun.elapsed().as_micros() as u64).saturating_sub(snapshot_us);
+    let loading = Loading { snapshot_us, log_us, entries: start.entries.len() as u64 };
+    Ok(Opened { machine, start, identity, log, snapshot_dir, data_dir, loading })
 }
 
 /// The member of that identity. Without one it is an engine that does nothing, to which nothing may be said.

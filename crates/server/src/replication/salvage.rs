@@ -87,7 +87,7 @@ pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, SalvageError
 pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, SalvageError> {
     let mut opened = recovery::open(files, config)?;
     let found = take_in(&mut opened)?;
-    let Opened { mut machine, start, identity, mut log, snapshot_dir, data_dir } = opened;
+    let Opened { mut machine, start, identity, mut log, snapshot_dir, data_dir, loading: _ } = opened;
     let disk = &files.disk;
     let founder = Founder { member: replica::first_member_of(identity.server), nonce: disk.entropy() };
     // A position that no entry has had: nothing of the old log can be taken for what follows.

@@ -119,6 +119,9 @@ impl<T: Transport> Driver<T> {
         let read = file.read_chunk(offset, &mut bytes)?;
         bytes.truncate(read);
         let bytes = Bytes::from(bytes);
+        if offset == 0 {
+            self.shared.counts.quorum.snapshots_given.fetch_add(1, Relaxed);
+        }
         self.snapshots.lend(to, name, self.shared.clock.elapsed_ms());
         Ok(Some(PeerMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
     }

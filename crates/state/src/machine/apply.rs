@@ -46,6 +46,7 @@ impl Machine {
             };
             return Applied { zxid: self.last_zxid, code: result.err().unwrap_or(ErrorCode::Ok) };
         }
+        self.last_batch_ms = Some(batch.time_ms);
         let zxid = self.last_zxid.max(batch.zxid_floor).saturating_add(1);
         let stamp = Stamp { zxid, time_ms: batch.time_ms };
         let context = Context::new(command.session, command.identities, batch.features);

@@ -54,6 +54,8 @@ pub struct Machine {
     pub(crate) quotas: Quotas,
     /// Invariant: exactly the containers and TTL nodes of the tree.
     pub(crate) reapable: Reapable,
+    /// When the leader gathered the last batch that was applied since the start. No part of the state.
+    pub(crate) last_batch_ms: Option<i64>,
     /// zxid of the last command applied, or of the start of the present leadership.
     pub(crate) last_zxid: i64,
     /// Secret of the cluster, from which session passwords are derived; `None` until the first `initialize`.
@@ -92,6 +94,7 @@ impl Machine {
             sessions: Sessions::default(),
             quotas: Quotas::default(),
             reapable: Reapable::default(),
+            last_batch_ms: None,
             last_zxid: 0,
             cluster_key: None,
             members: Members::default(),
@@ -178,6 +181,11 @@ impl Machine {
     /// Bytes of all paths and data.
     pub fn data_bytes(&self) -> u64 {
         self.tree.data_bytes()
+    }
+
+    /// When the leader gathered the last batch that was applied since the start, in ms since 1970.
+    pub fn last_batch_ms(&self) -> Option<i64> {
+        self.last_batch_ms
     }
 
     /// The data of the node at a path, if it is there and has some. Nobody's permission is asked for.
