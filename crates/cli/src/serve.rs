@@ -75,8 +75,10 @@ fn load_and_serve(args: ServeArgs, messages: &Messages) -> Result<(), Box<dyn st
 fn announcement(server: &Server, data_dir: &Path) -> String {
     let address = server.address();
     let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+    // One of several serves nobody yet: it has to hear of the others.
+    let state = if server.shared().config.ensemble.is_some() { "has started." } else { "is ready." };
     let mut lines = vec![
-        format!("Ostler {} is ready.", env!("CARGO_PKG_VERSION")),
+        format!("Ostler {} {state}", env!("CARGO_PKG_VERSION")),
         format!("  clients:  {address}"),
         format!("  data:     {}", data_dir.display()),
     ];

@@ -21,6 +21,7 @@
 //! missing      17       leader u64 | term u64 | index u64                   member → all
 //! upheld       18       leader u64 | term u64 | index u64                   member → member that has asked
 //! refusals     19       term u64 | life u64 | next u64                      follower → leader
+//! file         20       (server u32 | observer u8)*                         follower → leader
 //! ```
 //!
 //! All integers are big-endian. Any of them may be lost, doubled or late. Every field has a bound,
@@ -32,6 +33,7 @@ use bytes::{Buf, BufMut, Bytes};
 use consensus::entry::MemberId;
 use consensus::membership::MEMBERS_MAX;
 use consensus::message::POSITION_LIMIT;
+use state::members::{SERVER_ID_MAX, ServerId};
 
 /// Most bytes of commands in one message: the largest request there can be and what is gathered
 /// before it, with room for what an engine puts around it.
@@ -165,6 +167,8 @@ pub enum PeerMessage {
     Missing(Claimed),
     /// The sender follows that leader, or is it, and has agreed entries up to that index itself.
     Upheld(Claimed),
+    /// What the sender's configuration file says of each server: its number, and whether it is an observer.
+    File(Vec<(ServerId, bool)>),
     /// The sender's disk keeps it from doing anything else, but it lives.
     Alive,
     /// What a flush of the sender's log has taken lately.
@@ -276,6 +280,7 @@ const ALIVE: u8 = 16;
 const MISSING: u8 = 17;
 const UPHELD: u8 = 18;
 const REFUSALS_KNOWN: u8 = 19;
+const FILE: u8 = 20;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -385,6 +390,13 @@ impl PeerMessage {
                 head(UPHELD, out);
                 claimed.put(out);
             }
+            Self::File(roles) => {
+                head(FILE, out);
+                for (server, observer) in roles {
+                    out.put_u32(*server);
+                    out.put_u8(u8::from(*observer));
+                }
+            }
             Self::Pace { mean_us } => {
                 head(PACE, out);
                 out.put_u64(*mean_us);
@@ -469,6 +481,7 @@ impl PeerMessage {
             DAMAGED => Self::Damaged(SnapshotId::read(&mut bytes)?),
             MISSING => Self::Missing(Claimed::read(&mut bytes)?),
             UPHELD => Self::Upheld(Claimed::read(&mut bytes)?),
+            FILE => Self::File(read_roles(&mut bytes)?),
             PACE => {
                 let mean_us = bytes.try_get_u64()?;
                 check(mean_us <= PACE_US_MAX, "time of a flush")?;
@@ -548,6 +561,18 @@ impl From<bytes::TryGetError> for BadPeerMessage {
     }
 }
 
+fn read_roles(bytes: &mut Bytes) -> Result<Vec<(ServerId, bool)>, BadPeerMessage> {
+    check(bytes.len() <= 5 * MEMBERS_MAX, "number of servers")?;
+    let mut roles = Vec::new();
+    while !bytes.is_empty() {
+        let (server, observer) = (bytes.try_get_u32()?, bytes.try_get_u8()?);
+        check(server <= SERVER_ID_MAX, "number of a server")?;
+        check(observer <= 1, "role")?;
+        roles.push((server, observer == 1));
+    }
+    Ok(roles)
+}
+
 fn read_refused(bytes: &mut Bytes) -> Result<Vec<RefusedCommand>, BadPeerMessage> {
     let mut refused = Vec::with_capacity(bytes.len() / 16);
     while !bytes.is_empty() {
@@ -605,6 +630,7 @@ mod tests {
             PeerMessage::Damaged(snapshot),
             PeerMessage::Missing(Claimed { leader: MemberId(2), term: 3, index: 4 }),
             PeerMessage::Upheld(Claimed { leader: MemberId(2), term: 3, index: 4 }),
+            PeerMessage::File(vec![(0, false), (SERVER_ID_MAX, true)]),
         ]
     }
 

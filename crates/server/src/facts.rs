@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use state::watch::WatchSummary;
 
 pub use self::member::{
-    FollowerFacts, FollowerState, LeadingFacts, MemberChange, MemberFacts, MemberLog, MemberRole,
+    FileDifference, FollowerFacts, FollowerState, LeadingFacts, MemberChange, MemberFacts, MemberLog,
+    MemberRole,
 };
 use crate::config::{Config, Servers};
 use crate::metrics::Summary;
@@ -81,6 +82,8 @@ impl ServerState {
 pub struct Facts {
     /// The role.
     pub state: ServerState,
+    /// Whether clients of every kind are served, and not only those that are content with reading.
+    pub serving: bool,
     /// The ensemble; `None` for a server that is alone by its configuration.
     pub member: Option<MemberFacts>,
     /// Bytes of entries proposed to the log since the start; `None` when there was none.
@@ -343,6 +346,7 @@ pub(crate) mod fake {
     fn facts() -> Facts {
         Facts {
             state: ServerState::Standalone,
+            serving: true,
             member: None,
             proposal_bytes: None,
             uptime_ms: 55_046,

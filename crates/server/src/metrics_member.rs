@@ -45,14 +45,14 @@ fn leading(facts: &Facts, member: &MemberFacts) -> [Metric; 9] {
     ]
 }
 
-fn own(member: &MemberFacts) -> [Metric; 11] {
+fn own(member: &MemberFacts) -> [Metric; 12] {
     let log = member.log;
     [
         gauge("ostler_server_id", i64::from(member.server), "number of this server"),
         gauge("ostler_member_id", member.member.unwrap_or(0) as i64, "its id in the group, 0 for none"),
         gauge("ostler_paxos", i64::from(member.engine == EngineKind::Paxos), "1 for Paxos, 0 for Raft"),
         gauge("ostler_term", member.term as i64, "term or ballot: rises with every election"),
-        gauge("ostler_led_by", i64::from(member.leader.unwrap_or(0)), "server that leads, 0 for none"),
+        gauge("ostler_led_by", member.leader.map_or(-1, i64::from), "server that leads, -1 for none"),
         gauge("ostler_applied_index", log.applied as i64, "last log entry whose changes can be read"),
         gauge("ostler_agreed_index", log.agreed as i64, "last log entry known to be agreed on"),
         gauge("ostler_last_index", log.last as i64, "last log entry"),
@@ -63,6 +63,11 @@ fn own(member: &MemberFacts) -> [Metric; 11] {
         ),
         gauge("ostler_joining", i64::from(is_joining(member)), "1 while this server waits for its vote"),
         gauge("ostler_starts", member.starts as i64, "starts on this data directory"),
+        gauge(
+            "ostler_file_differences",
+            member.file_differences.len() as i64,
+            "differences between the configuration files and what is agreed on",
+        ),
     ]
 }
 

@@ -145,6 +145,7 @@ impl Source for Report {
             } else {
                 member.as_ref().map_or(ServerState::Standalone, MemberFacts::state)
             },
+            serving: shared.is_serving(),
             proposal_bytes: self.proposal_bytes(),
             uptime_ms: shared.clock.elapsed_ms().max(0) as u64,
             last_zxid,

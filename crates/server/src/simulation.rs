@@ -232,6 +232,12 @@ impl Member {
         Report::new(&self.shared).facts()
     }
 
+    /// What the words and the AdminServer are answered from.
+    #[cfg(test)]
+    pub(crate) fn report(&self) -> Report {
+        Report::new(&self.shared)
+    }
+
     /// Whether clients are served.
     pub fn is_serving(&self) -> bool {
         self.shared.is_serving()

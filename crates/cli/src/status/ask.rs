@@ -61,6 +61,8 @@ pub(crate) struct Member {
     pub(crate) non_voters: Vec<ServerId>,
     /// What a leader is doing about a change of the members: `server.4 catching up`.
     pub(crate) changes: Vec<String>,
+    /// Where configuration files and what is agreed on differ, in the server's words.
+    pub(crate) file_differences: Vec<String>,
     /// What a leader says of the others.
     pub(crate) others: Vec<Other>,
 }
@@ -174,13 +176,14 @@ fn member(text: &str) -> Option<Member> {
         joining: field(text, "Joining")? == "yes",
         voters: numbers(text, "Voters")?,
         non_voters: numbers(text, "Non-voters")?,
-        changes: changes(text),
+        changes: list(text, "Reconfiguration"),
+        file_differences: list(text, "Configuration files"),
         others: text.lines().filter_map(other).collect(),
     })
 }
 
-fn changes(text: &str) -> Vec<String> {
-    let list = field(text, "Reconfiguration").filter(|list| *list != "none").unwrap_or_default();
+fn list(text: &str, name: &str) -> Vec<String> {
+    let list = field(text, name).filter(|list| *list != "none").unwrap_or_default();
     list.split(", ").filter(|change| !change.is_empty()).map(str::to_owned).collect()
 }
 

@@ -188,6 +188,12 @@ fn with_oddities(verdict: Verdict, servers: &[Asked], leader: &Asked) -> Verdict
             lagging.map(|other| format!("Server {}, without a vote: {}.", other.server, other.state)),
         );
     }
+    for difference in servers.iter().filter_map(Asked::member).flat_map(|member| &member.file_differences) {
+        let sentence = format!("By its configuration: {difference}.");
+        if !oddities.contains(&sentence) {
+            oddities.push(sentence);
+        }
+    }
     if oddities.is_empty() {
         return verdict;
     }

@@ -42,6 +42,7 @@ pub(super) fn member(asked: &Asked<'_>) -> Fields {
         "non_voters": member.learners,
         "members": followers,
         "reconfiguration": changes,
+        "file_differences": member.file_differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }))
 }
 

@@ -51,6 +51,7 @@ fn tests_that_are_named_exist() {
         include_str!("../replication/chores.rs"),
         include_str!("../replication/tests/alone.rs"),
         include_str!("../replication/tests/ensemble.rs"),
+        include_str!("../replication/tests/files.rs"),
         include_str!("../replication/tests/log_places.rs"),
         include_str!("../replication/tests/reconfig.rs"),
         include_str!("../../../../tests/tests/crash.rs"),

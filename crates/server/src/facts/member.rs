@@ -1,5 +1,7 @@
 //! What a server of an ensemble knows of the ensemble and of its own part in it.
 
+use std::fmt;
+
 use super::ServerState;
 use crate::config::{EngineKind, ServerId};
 
@@ -30,6 +32,40 @@ pub struct MemberFacts {
     pub fetched_bytes: Option<u64>,
     /// What only a leader knows.
     pub leading: Option<LeadingFacts>,
+    /// Where the configuration files and what is agreed on differ, if the files decide who the members are.
+    pub file_differences: Vec<FileDifference>,
+}
+
+/// A difference between the configuration files and what is agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileDifference {
+    /// This server votes, and by the file it does not.
+    Votes(ServerId),
+    /// The file of that server says something else than the leader's.
+    OtherFile(ServerId),
+}
+
+impl fmt::Display for FileDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileDifference::Votes(server) => write!(f, "server.{server} votes and does not by zoo.cfg"),
+            FileDifference::OtherFile(server) => write!(f, "the zoo.cfg of server.{server} is another"),
+        }
+    }
+}
+
+impl FileDifference {
+    /// What the operator can do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            FileDifference::Votes(_) => {
+                "It loses its vote once the zoo.cfg of more than half of the voters say so, and it is stopped or its own says so"
+            }
+            FileDifference::OtherFile(_) => {
+                "Make the server.N lines the same everywhere, and restart the servers whose lines have changed"
+            }
+        }
+    }
 }
 
 /// The part a server has in its ensemble.
@@ -217,6 +253,7 @@ pub(crate) mod fake {
                 followers,
                 changes: vec![(4, MemberChange::CatchesUp)],
             }),
+            file_differences: Vec::new(),
         }
     }
 

@@ -61,11 +61,12 @@ impl<T: Transport> Driver<T> {
         let engine = ensemble.engine;
         let status = self.replica.engine().status();
         let servers = |members: &[_]| members.iter().map(|member| replica::server_of(*member)).collect();
+        let member_role = self.member_role(&status);
         let facts = MemberFacts {
             server: self.me,
             member: self.identity.member.map(|member| member.0),
             engine,
-            role: self.member_role(&status),
+            role: member_role,
             term: role.term,
             leader: role.leader.map(replica::server_of),
             starts: self.identity.boot,
@@ -78,6 +79,7 @@ impl<T: Transport> Driver<T> {
             learners: servers(&status.membership.learners),
             fetched_bytes: self.fetching.as_ref().map(super::transfer::Fetching::fetched_bytes),
             leading: (role.role == Role::Leader).then(|| self.leading(&status, now_ms, silence_ms)),
+            file_differences: self.file_differences(&status, member_role),
         };
         *self.shared.standing.lock() = Some(facts);
     }

@@ -24,6 +24,8 @@ pub(super) struct Look<'l> {
     pub(super) heard: &'l BTreeSet<MemberId>,
     /// Servers that are no members and have asked lately to be taken in.
     pub(super) waiting: &'l BTreeSet<ServerId>,
+    /// Servers whose vote is not to be taken now, whatever is wanted.
+    pub(super) keeping: &'l BTreeSet<ServerId>,
 }
 
 /// What to do.
@@ -115,7 +117,10 @@ impl Look<'_> {
     /// The next member to go: a voter that is not heard of, then one that is. The latter stays as a learner, and so goes on serving its
     /// clients, one of which may have asked for this, until it is stopped.
     fn leaving(&self) -> Option<Step> {
-        let unwanted = |member: &&MemberId| !self.is_to_vote(server_of(**member)) && **member != self.me;
+        let unwanted = |member: &&MemberId| {
+            let server = server_of(**member);
+            !self.is_to_vote(server) && **member != self.me && !self.keeping.contains(&server)
+        };
         let silent = self.voters().iter().filter(unwanted).find(|member| !self.is_up(**member));
         if let Some(voter) = silent.or_else(|| self.voters().iter().find(unwanted)) {
             let rest: Vec<_> = self.voters().iter().filter(|member| *member != voter).collect();
@@ -179,7 +184,7 @@ impl Look<'_> {
     }
 }
 
-fn is_majority(count: usize, of: usize) -> bool {
+pub(super) fn is_majority(count: usize, of: usize) -> bool {
     count > of / 2
 }
 
@@ -230,6 +235,7 @@ mod tests {
             wanted: &wanted.collect(),
             heard: &heard.iter().map(|id| MemberId(*id)).collect(),
             waiting: &waiting.iter().copied().collect(),
+            keeping: &[7].into(),
         })
     }
 
@@ -293,6 +299,7 @@ mod tests {
                 &[],
                 change(AddLearner(id(3))),
             ),
+            ("one keeps its vote", &[1, 2, 3, 7], &[], &[1, 2, 3], &[2, 3, 7], &[], Step::Done),
             ("nor by the leader", &[1, 2, 3], &[], &[2, 3, 4], &[2, 3], &[], Step::Done),
         ] {
             let status = status(voters, learners);

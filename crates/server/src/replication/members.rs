@@ -22,6 +22,9 @@ const TICKS_AT_ONCE_MAX: i64 = 3;
 /// How often a member looks after what has time.
 const CARE_MS: i64 = 400;
 
+/// A leader that is to stop works for so long on what the files want.
+const FINISH_MS: i64 = 1_000;
+
 /// How often a server without data says so.
 const ANNOUNCE_MS: i64 = 100;
 
@@ -42,6 +45,8 @@ pub(super) struct Company {
     has_served: bool,
     /// The leader and term last told to the operator.
     told: (Option<MemberId>, u64),
+    /// When to begin to stop, if the members are not as the files want them before.
+    finish_by_ms: Option<i64>,
     /// When to stop, if a successor has not taken over before.
     stop_by_ms: Option<i64>,
     frame: Vec<u8>,
@@ -89,6 +94,10 @@ impl<T: Transport> Driver<T> {
             // Whatever else is meant for a member that was here before.
             _ if self.is_newcomer() => {}
             PeerMessage::Alive => self.hear_alive(from),
+            PeerMessage::File(roles) => {
+                let now_ms = self.shared.clock.elapsed_ms();
+                self.files.told(from, roles.into_iter().collect(), now_ms);
+            }
             PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,
             PeerMessage::Touched(touched) => self.hear_touched(from, touched),
             PeerMessage::Pace { mean_us } => {
@@ -171,6 +180,7 @@ impl<T: Transport> Driver<T> {
         if self.replica.role().leader.map(replica::server_of) == Some(server) {
             // What it was told last may have been lost with the connection.
             self.shared.sessions.told(i64::MIN);
+            self.tell_file();
         }
     }
 
@@ -180,6 +190,7 @@ impl<T: Transport> Driver<T> {
         let now_ms = self.shared.clock.elapsed_ms();
         self.bulletin.lose(server, now_ms);
         self.roster.lose(server, now_ms);
+        self.files.lose(server);
         self.ears.lose(server);
         let role = self.replica.role();
         if role.leader.is_some_and(|leader| replica::server_of(leader) == server) {
@@ -214,7 +225,7 @@ impl<T: Transport> Driver<T> {
             (0..missed.min(TICKS_AT_ONCE_MAX)).for_each(|_| self.replica.tick());
             self.company.tick_due_ms += missed * TICK_MS;
             self.keep_directory();
-            if self.replica.leads() && self.is_reconfiguring() {
+            if self.replica.leads() && (self.is_reconfiguring() || self.files.has_news()) {
                 self.tend_members();
             }
         }
@@ -222,6 +233,7 @@ impl<T: Transport> Driver<T> {
         if now_ms >= self.company.care_due_ms {
             self.company.care_due_ms = now_ms + CARE_MS;
             self.fetch_on();
+            self.tell_file();
             self.look_for_room()?;
             if self.is_forgotten() {
                 self.announce();
@@ -240,8 +252,17 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// The server is to stop. A leader hands over first, so that the others need no silence to notice that it has gone.
+    /// The server is to stop. A leader first takes the votes that the files take: the others may need that to do without it.
     pub(super) fn begin_stop(&mut self) {
+        if self.replica.leads() && self.files.has_news() {
+            self.company.finish_by_ms = Some(self.shared.clock.elapsed_ms() + FINISH_MS);
+        } else {
+            self.hand_over_to_stop();
+        }
+    }
+
+    /// A leader hands over, so that the others need no silence to notice that it has gone.
+    fn hand_over_to_stop(&mut self) {
         let candidates = self.successors().into_iter();
         let successor = candidates.max_by_key(|follower| (follower.matched, follower.member));
         let handed_over = successor
@@ -257,6 +278,12 @@ impl<T: Transport> Driver<T> {
 
     /// Stops once somebody else leads, or nobody does in time.
     fn consider_stop(&mut self, now_ms: i64) {
+        if let Some(by_ms) = self.company.finish_by_ms
+            && !(self.replica.leads() && self.files.has_news() && now_ms < by_ms)
+        {
+            self.company.finish_by_ms = None;
+            self.hand_over_to_stop();
+        }
         let Some(by_ms) = self.company.stop_by_ms else { return };
         let role = self.replica.role();
         let succeeded = role.leader.is_some_and(|leader| leader != self.replica.member());
@@ -295,7 +322,10 @@ impl<T: Transport> Driver<T> {
         } else if is_led && leader.is_some() {
             let moment = match self.company.serve_from {
                 Some(moment) => moment,
-                None => *self.company.serve_from.insert(self.replica.ask_moment()),
+                None => {
+                    self.tell_file();
+                    *self.company.serve_from.insert(self.replica.ask_moment())
+                }
             };
             let is_current = self.replica.leads() || self.replica.has_reached(moment);
             // One that was removed goes on for those it serves, and does not begin again.

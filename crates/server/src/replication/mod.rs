@@ -11,6 +11,7 @@ mod alone;
 mod bulletin;
 mod chores;
 mod event_bytes;
+mod files;
 mod goal;
 mod handover;
 mod hold;
@@ -52,6 +53,7 @@ use storage::log::{AppendError, FlushError, Log, Record};
 
 use self::bulletin::Bulletin;
 use self::chores::Chores;
+use self::files::Files;
 use self::hold::Hold;
 use self::identity::Identity;
 use self::loss::Suspicion;
@@ -100,6 +102,7 @@ pub(crate) struct Driver<T: Transport> {
     pace: Pace,
     room: Room,
     reconfig: Reconfig,
+    files: Files,
     fetching: Option<Fetching>,
     fetched: Option<Fetched>,
     /// A leader counts on entries that are not here.
@@ -181,6 +184,7 @@ impl<T: Transport> Driver<T> {
             pace: Pace::default(),
             room: Room::default(),
             reconfig: Reconfig::default(),
+            files: Files::default(),
             fetching: None,
             fetched: None,
             loss: None,

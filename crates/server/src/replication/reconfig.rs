@@ -24,7 +24,7 @@ use wire::jute::Put as _;
 use super::goal::{Look, Step};
 use super::members::TICK_MS;
 use super::{Driver, Fatal};
-use crate::config::{ServerId, Servers};
+use crate::config::{Member, ServerId, Servers};
 use crate::facts::MemberChange;
 use crate::peers::Transport;
 
@@ -86,6 +86,11 @@ impl Reconfig {
         &self.directory
     }
 
+    /// Where a server is, as another member has told.
+    pub(super) fn told_of(&self, server: ServerId) -> Option<&Member> {
+        self.told.as_ref().and_then(|(_, servers)| servers.get(&server))
+    }
+
     /// Whether the configuration does not name this server.
     pub(super) fn is_removed(&self) -> bool {
         self.is_removed
@@ -134,9 +139,10 @@ impl<T: Transport> Driver<T> {
         }
         let mut directory = match self.is_reconfigurable() && version != 0 {
             true => self.agreed_servers(&configured),
+            false if self.goes_by_files() => self.servers_by_file(),
             false => configured,
         };
-        match &self.reconfig.told {
+        match self.reconfig.told.as_ref().filter(|_| !self.goes_by_files()) {
             Some((later, told)) if *later > version => add_newer(&mut directory, told),
             Some((same, told)) if *same == version => {
                 for (server, member) in told {
@@ -184,9 +190,7 @@ impl<T: Transport> Driver<T> {
 
     /// Tells another member who the members are.
     pub(super) fn tell_servers(&mut self, server: ServerId) {
-        if let Some(Origin { version: version @ 1.., .. }) = self.reconfig.made_from
-            && self.is_reconfigurable()
-        {
+        if let Some(Origin { version: version @ 1.., .. }) = self.reconfig.made_from {
             let text = text_of(&self.reconfig.directory);
             let nonce = self.roster.disk_of(server);
             self.send(server, &PeerMessage::Servers { version, nonce, text });
@@ -217,7 +221,7 @@ impl<T: Transport> Driver<T> {
         let own_epoch = self.shared.machine.read().last_zxid() >> EPOCH_SHIFT;
         let is_near = version >> EPOCH_SHIFT <= own_epoch + EPOCHS_AHEAD_MAX;
         let is_possible = servers.len() <= MEMBERS_MAX && is_near;
-        if is_news && is_possible && self.is_reconfigurable() && !self.knows_members() {
+        if is_news && is_possible && !self.knows_members() {
             self.reconfig.told = Some((version, servers));
             self.reconfig.has_news = true;
         }
@@ -226,11 +230,13 @@ impl<T: Transport> Driver<T> {
     /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.
     pub(super) fn establish_members(&mut self) -> Result<(), Fatal> {
         let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
+        if self.goes_by_files() {
+            self.write_down_members();
+            self.propose()?;
+            return self.settle();
+        }
         let text = text_of(&ensemble.members);
-        let is_established = match &self.shared.machine.read().members().current {
-            Some(current) => self.is_reconfigurable() || current.text == text,
-            None => false,
-        };
+        let is_established = self.shared.machine.read().members().current.is_some();
         if is_established {
             return Ok(());
         }
@@ -239,7 +245,7 @@ impl<T: Transport> Driver<T> {
         self.settle()
     }
 
-    fn set_members(&mut self, text: &str) {
+    pub(super) fn set_members(&mut self, text: &str) {
         let mut body = Vec::new();
         body.put_str(text);
         self.submit_for_itself(SET_MEMBERS, &body);
@@ -263,7 +269,15 @@ impl<T: Transport> Driver<T> {
         self.take_in_newcomers(&status, &wanted);
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();
-        let look = Look { me, status: &status, wanted: &wanted, heard: &heard, waiting: &waiting };
+        let keeping = self.keeping(&status, &heard);
+        let look = Look {
+            me,
+            status: &status,
+            wanted: &wanted,
+            heard: &heard,
+            waiting: &waiting,
+            keeping: &keeping,
+        };
         let aim = self.shared.machine.read().members().aim.clone();
         match aim {
             Some(aim) => {
@@ -287,8 +301,15 @@ impl<T: Transport> Driver<T> {
 
     /// Nothing is to change: those who are not there yet come in, and a leader that has no place any more goes.
     fn maintain(&mut self, look: &Look<'_>, strict: bool) {
-        match look.step(strict) {
-            Step::Change(change) => self.change_members(change),
+        self.write_down_members();
+        let strict = strict || self.goes_by_files();
+        let step = look.step(strict);
+        let is_allowed = |change| self.files_allow(&look.status.membership, change);
+        let begins = matches!(step, Step::Change(change) if is_allowed(change));
+        self.files.looked(begins);
+        match step {
+            Step::Change(change) if begins => self.change_members(change),
+            Step::Change(change) => tracing::debug!("{change:?} waits until more files say so"),
             Step::Done if strict && look.is_leader_leaving() => self.make_way(look),
             _ => {}
         }
@@ -384,7 +405,8 @@ impl<T: Transport> Driver<T> {
                     Ok(text) if busy_with.is_none() && aim.is_none() => {
                         let wanted = servers_of(&text);
                         let me = self.replica.member();
-                        let look = Look { me, status, wanted: &wanted, heard, waiting };
+                        let keeping = BTreeSet::new();
+                        let look = Look { me, status, wanted: &wanted, heard, waiting, keeping: &keeping };
                         if look.can_begin() {
                             aim = Some(Aim { text, session: request.0, cxid: request.1 });
                         } else {
@@ -413,7 +435,9 @@ impl<T: Transport> Driver<T> {
         let (wanted, strict) = self.wanted();
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();
-        Look { me, status, wanted: &wanted, heard: &heard, waiting: &waiting }.changes(strict)
+        let keeping = BTreeSet::new();
+        Look { me, status, wanted: &wanted, heard: &heard, waiting: &waiting, keeping: &keeping }
+            .changes(strict)
     }
 }
 

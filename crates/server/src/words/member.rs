@@ -71,6 +71,10 @@ fn write_member(out: &mut String, member: &MemberFacts) -> std::fmt::Result {
         "Reconfiguration: {}",
         if changes.is_empty() { NOBODY.to_owned() } else { changes.join(", ") }
     )?;
+    let differences: Vec<_> = member.file_differences.iter().map(ToString::to_string).collect();
+    if !differences.is_empty() {
+        writeln!(out, "Configuration files: {}", differences.join(", "))?;
+    }
     for follower in member.leading.iter().flat_map(|leading| &leading.followers) {
         let FollowerFacts { server, behind_entries, behind_bytes, .. } = follower;
         writeln!(

@@ -8,6 +8,7 @@ mod bad_disk;
 mod crash;
 mod ensemble;
 mod failing_disk;
+mod files;
 mod install;
 mod listening;
 mod log_places;
@@ -19,6 +20,7 @@ mod refill;
 mod removal;
 mod returns;
 mod salvage;
+mod states;
 mod still_disk;
 mod workload;
 
