@@ -97,7 +97,6 @@ fn a_reply_ends_at_its_bound() {
     for text in [
         "ls -w /d",
         "ls2 -w /d",
-        "ls -w /long",
         "list -w /d",
         "list -w -p /d",
         "list -w -e /d",
@@ -107,11 +106,11 @@ fn a_reply_ends_at_its_bound() {
         "getacl /d",
         "ls-r / 100000",
         "ephemerals /",
-        "whoami",
         "read get -w /long; ls -w /d; get /long; list /d",
     ] {
         let request = parse(text);
         let expected = usual(&world.machine, &request, &reader);
+        assert!(expected.len() > 16, "{text}: {} bytes", expected.len());
         // Counts and headers of a few bytes are not looked at.
         let whole = make(&world.machine, &request, &reader, expected.len() + 16);
         assert_eq!((whole.code, whole.bytes()), (ErrorCode::Ok, expected.clone()), "{text}");
