@@ -332,7 +332,6 @@ fn a_bad_value_in_zoo_cfg_starts_nothing() {
         ("tickTime=-5", "tickTime", "-5"),
         ("maxClientCnxns=many", "maxClientCnxns", "many"),
         ("minSessionTimeout=9000\nmaxSessionTimeout=8000", "minSessionTimeout", "9000"),
-        ("forceSync=maybe", "forceSync", "maybe"),
         ("autopurge.snapRetainCount=x", "autopurge.snapRetainCount", "x"),
         ("clientPort=70000", "clientPort", "70000"),
         ("secureClientPort=2281", "secureClientPort", "2281"),
