@@ -60,13 +60,15 @@ impl IoThread {
         self.listen_again();
     }
 
-    /// Whether a new connection leaves the descriptors that others need, or an old one without a session gives up its own.
+    /// Whether a new connection leaves the descriptors that others need. If it does not, an old one without a session gives up its own
+    /// for the next: it is closed only later, so that many at once would use up what is left.
     fn has_descriptors_for(&self, stream: &TcpStream) -> bool {
         if descriptors::leaves_room(stream, Use::Client) {
             return true;
         }
         let displaced = self.shared.connections.displace(self.shared.clock.wall_ms());
-        displaced.inspect(|token| self.displace(*token)).is_some()
+        displaced.into_iter().for_each(|token| self.displace(token));
+        false
     }
 
     /// Closes a connection that gave up its place.
