@@ -30,6 +30,9 @@ const IN_FLIGHT: usize = 6;
 /// Writes that every client gets done before and after each fault.
 const WRITES: usize = 40;
 
+/// Servers that hear of no leader for five times as long send their clients away, which a busy machine must not bring about.
+const PATIENT: &str = "ostler.electionTimeoutMs=2000";
+
 /// Digits that a sequential name ends with.
 const DIGITS: usize = 10;
 
@@ -52,7 +55,7 @@ fn paxos_keeps_connections_through_a_change_of_leader() {
 }
 
 fn keeps_connections(engine: Engine) {
-    let mut ensemble = Ensemble::start(engine, 3, &["4lw.commands.whitelist=*"]);
+    let mut ensemble = Ensemble::start(engine, 3, &["4lw.commands.whitelist=*", PATIENT]);
     let mut owner = Session::open(ensemble.address(1), TIMEOUT_MS).expect("a session");
     owner.must(&create(FOLDER, b"", 0));
     ensemble.await_in_step();
