@@ -1,5 +1,6 @@
-//! A member gone mad: what it says is proven to be of a member, and makes no sense. The others live on and keep their promises: their
-//! engines by themselves (`consensus::conformance::mad_member`), and whole servers that get altered frames of each other.
+//! A member gone mad: what it says is proven to be of a member, and makes no sense. The others live
+//! on and keep their promises: their engines by themselves (`consensus::conformance::mad_member`),
+//! and whole servers that get altered frames of each other.
 #![no_main]
 
 use consensus::conformance::mad_member;

@@ -1,5 +1,5 @@
-//! A stranger that speaks to a running member: bytes at its quorum port, and frames in a member's name that proves nothing. Nothing
-//! changes for the member.
+//! A stranger that speaks to a running member: bytes at its quorum port, and frames in a member's
+//! name that proves nothing. Nothing changes for the member.
 #![no_main]
 
 use std::cell::RefCell;

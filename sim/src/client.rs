@@ -149,14 +149,16 @@ impl Client {
         Client { stubborn: true, ..self }
     }
 
-    /// For which session it speaks on this connection, and whether that is open; none if nobody else knows of it.
+    /// For which session it speaks on this connection, and whether that is open; none if nobody
+    /// else knows of it.
     pub fn speaks_for(&self, connection: usize) -> Option<(i64, bool)> {
         let mine = self.connection.as_ref().filter(|mine| mine.number == connection && !mine.read_only)?;
         let session = self.session.as_ref().filter(|session| !session.local)?;
         Some((session.id, mine.open))
     }
 
-    /// The session that it uses on this connection, unless it has asked to end it or nobody but that server knows it.
+    /// The session that it uses on this connection, unless it has asked to end it or nobody but
+    /// that server knows it.
     pub fn relies_on(&self, number: usize, history: &History) -> Option<i64> {
         let connection = self.connection.as_ref().filter(|connection| connection.number == number)?;
         let is_close = |call: &usize| history.calls[*call].opcode == Opcode::CloseSession as i32;
@@ -223,7 +225,8 @@ impl Client {
         !self.calm && self.session.as_ref().is_some_and(|session| !session.local)
     }
 
-    /// Leaves its connection with whatever is in flight, and goes on with its session over another one, as often as not at the same server.
+    /// Leaves its connection with whatever is in flight, and goes on with its session over another
+    /// one, as often as not at the same server.
     pub fn come_back(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
         let last = self.connection.as_ref().map(|connection| connection.member);
         self.lost(now_us, history);
@@ -274,7 +277,8 @@ impl Client {
         }
     }
 
-    /// Whoever has a session looks at once what has become of it, but not before its watches are set again: it would miss events.
+    /// Whoever has a session looks at once what has become of it, but not before its watches are
+    /// set again: it would miss events.
     fn look(&mut self, now_us: u64, history: &mut History, bytes: &mut Vec<u8>) {
         if self.may_come_back() {
             let (opcode, body) = workload::look();

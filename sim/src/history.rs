@@ -120,7 +120,8 @@ pub struct History {
     pub connections: usize,
     /// When something of a session's client arrived at a server.
     pub signs: BTreeMap<i64, Vec<Sign>>,
-    /// When a leader began to end which session, in µs of the run; not all of these ends are agreed on.
+    /// When a leader began to end which session, in µs of the run; not all of these ends are agreed
+    /// on.
     pub decided: Vec<(i64, u64)>,
     /// When the run ended.
     pub ended_us: u64,

@@ -121,7 +121,8 @@ impl Plan {
         }
     }
 
-    /// In every sixth run servers are kept from hearing clients, in half of those by nothing else. Timeouts are short in some.
+    /// In every sixth run servers are kept from hearing clients, in half of those by nothing else.
+    /// Timeouts are short in some.
     fn add_deafness(&mut self) {
         let mut random = Random::new(self.seed ^ 0x0DEA_FBAD);
         if random.below(6) > 0 {
@@ -183,7 +184,8 @@ impl Plan {
         config
     }
 
-    /// Whether there is one server, whose file names none. Others that are alone are an ensemble of one.
+    /// Whether there is one server, whose file names none. Others that are alone are an ensemble of
+    /// one.
     fn is_single(&self) -> bool {
         self.members == 1 && !self.reconfigures && self.seed.is_multiple_of(2)
     }

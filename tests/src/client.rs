@@ -1,8 +1,10 @@
 //! Other people's clients, as programs that are told where the server is.
 //!
-//! A program prints what it has passed, `RESTART 0x<session>` when it wants the server of that session killed and started again on its
-//! data (it is answered `RESTARTED`), `RESTART LEADER` when the leader is to be killed, `SPARE` when it wants a server that it can add to the ensemble (it is answered the line of an observer, or
-//! `NONE` where there is no ensemble), and `PASSED` as its last line. Everything else it has to say is for people.
+//! A program prints what it has passed, `RESTART 0x<session>` when it wants the server of that
+//! session killed and started again on its data (it is answered `RESTARTED`), `RESTART LEADER` when
+//! the leader is to be killed, `SPARE` when it wants a server that it can add to the ensemble (it
+//! is answered the line of an observer, or `NONE` where there is no ensemble), and `PASSED` as its
+//! last line. Everything else it has to say is for people.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -201,7 +201,8 @@ impl Run {
         }
     }
 
-    /// Sends requests in one go, the last of them cut, and breaks the connection once the others are answered.
+    /// Sends requests in one go, the last of them cut, and breaks the connection once the others
+    /// are answered.
     fn break_off(&mut self, slot: usize, whole: &[Request], (cut, hundredths): &(Request, usize)) {
         let mut bytes = Vec::new();
         for request in whole {

@@ -192,7 +192,8 @@ pub fn suffer_while_changing(ensemble: &mut Ensemble, load: &Load, fault: Fault,
     recover(ensemble, load, fault);
 }
 
-/// A server that was removed goes on for its clients, and serves nobody once it starts again, on what it has or anew.
+/// A server that was removed goes on for its clients, and serves nobody once it starts again, on
+/// what it has or anew.
 fn dismiss(ensemble: &mut Ensemble, server: u8, random: &mut Random) {
     let (again, anew) = random.pick(&[(false, false), (true, false), (true, true)]);
     if !again {

@@ -16,8 +16,8 @@ pub enum Step {
     Resume(usize),
     /// A session is resumed on a new connection while the old one is still open.
     Move(usize),
-    /// A session sends requests all at once, and a part of one more; when the first ones are answered its connection
-    /// breaks in the middle of the last, and a new one resumes the session.
+    /// A session sends requests all at once, and a part of one more; when the first ones are
+    /// answered its connection breaks in the middle of the last, and a new one resumes the session.
     Break {
         /// Which session.
         session: usize,

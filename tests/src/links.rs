@@ -49,8 +49,8 @@ enum Fate {
     Break,
 }
 
-/// A greeting begins with eight bytes of magic and two of version; then comes the number of the member that speaks, or what of it fits
-/// into a byte.
+/// A greeting begins with eight bytes of magic and two of version; then comes the number of the
+/// member that speaks, or what of it fits into a byte.
 const SENDER_AT: usize = 10;
 
 /// All ways between some members. Dropping it closes them.

@@ -77,8 +77,8 @@ pub enum Request {
     Multi { op: i32, parts: Vec<Request> },
     /// auth.
     Auth { scheme: String, auth: Option<Vec<u8>> },
-    /// Another request, of which one string, buffer or vector is spoilt: the one with this number, counted on in a
-    /// circle. A request without one is sent as it is.
+    /// Another request, of which one string, buffer or vector is spoilt: the one with this number,
+    /// counted on in a circle. A request without one is sent as it is.
     Spoilt { request: Box<Request>, number: usize, how: Spoiling },
     /// An opcode and bytes that follow it: requests without a record, and broken ones.
     Raw { op: i32, body: Vec<u8> },

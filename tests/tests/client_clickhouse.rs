@@ -1,5 +1,6 @@
-//! ClickHouse's client. It takes a failed part of a multiRead in the form of its own Keeper only, and
-//! ZooKeeper's clients take it in ZooKeeper's only: who asks is told from what it has asked before.
+//! ClickHouse's client. It takes a failed part of a multiRead in the form of its own Keeper only,
+//! and ZooKeeper's clients take it in ZooKeeper's only: who asks is told from what it has asked
+//! before.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -67,7 +68,8 @@ fn a_failed_part_of_a_multi_read_has_the_form_of_who_asks() {
     assert_eq!(zookeepers.must(&half_missing()).body, in_zookeepers_form(), "another client's dialect");
 }
 
-/// A read that waits for the session's own write is answered elsewhere than one that waits for nothing.
+/// A read that waits for the session's own write is answered elsewhere than one that waits for
+/// nothing.
 #[test]
 fn a_multi_read_behind_a_write_has_the_form_of_who_asks() {
     let server = Server::start(Kind::Ostler).expect("the server");

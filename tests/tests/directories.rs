@@ -23,8 +23,8 @@ fn start(data_dir: &Path, log_dir: &Path) -> Server {
     Server::start_on(data_dir, &[("dataLogDir", &log_dir.to_string_lossy())])
 }
 
-/// Somebody gives the log a disk of its own: `dataLogDir` came into the configuration, the server started with an empty
-/// log and served an empty tree. So it did when the two were swapped.
+/// Somebody gives the log a disk of its own: `dataLogDir` came into the configuration, the server
+/// started with an empty log and served an empty tree. So it did when the two were swapped.
 #[test]
 fn a_log_that_gets_a_directory_of_its_own_has_to_move_there() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,5 @@
-//! Members by the configuration files, with `reconfig` off: what operators and their roles for ansible write into zoo.cfg and myid.
+//! Members by the configuration files, with `reconfig` off: what operators and their roles for
+//! ansible write into zoo.cfg and myid.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -10,8 +11,9 @@ use ostler_tests::ensemble::{Engine, Ensemble, PATIENCE, Role};
 use ostler_tests::process::{four_letter_word, free_port, refused, serve_command};
 use ostler_tests::session::{Session, create, get_data};
 
-/// Five servers become three: two are stopped, their lines taken out of every zoo.cfg, and the others restarted one after the other. Five
-/// still voted, without a word, and the loss of one more ended the service.
+/// Five servers become three: two are stopped, their lines taken out of every zoo.cfg, and the
+/// others restarted one after the other. Five still voted, without a word, and the loss of one more
+/// ended the service.
 #[test]
 fn three_of_five_tolerate_the_loss_of_one() {
     for engine in [Engine::Raft, Engine::Paxos] {
@@ -137,7 +139,8 @@ fn log_of(home: &Path) -> String {
     fs::read_to_string(home.join("log")).unwrap_or_default()
 }
 
-/// Counting roles and the ordinals of pods begin with 0, and others take a part of an address. None of these started.
+/// Counting roles and the ordinals of pods begin with 0, and others take a part of an address. None
+/// of these started.
 #[test]
 fn numbers_begin_with_zero_and_are_higher_than_255() {
     let mut servers = Servers::start(&[0, 300, 100_000]);
@@ -151,8 +154,9 @@ fn numbers_begin_with_zero_and_are_higher_than_255() {
     assert_eq!(session.must(&get_data("/of-zero")).buffer(), b"data");
 }
 
-/// The last one of three is started with a zoo.cfg that names it alone. It said that it was ready, `imok` and `Mode: standalone`, and let
-/// every client hang. `ostler recover`, which the refusal names, makes it serve.
+/// The last one of three is started with a zoo.cfg that names it alone. It said that it was ready,
+/// `imok` and `Mode: standalone`, and let every client hang. `ostler recover`, which the refusal
+/// names, makes it serve.
 #[test]
 fn the_last_one_of_three_does_not_start_alone() {
     let mut servers = Servers::start(&[7, 8, 9]);

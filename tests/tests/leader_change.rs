@@ -1,8 +1,9 @@
 //! A change of leader costs no client of a living server its connection, and breaks no order.
 //!
-//! Every server has a client with several writes in flight all the while, and one that watches. The leader is killed, stands still, or is
-//! asked to let another one lead. It used to cost each client of another server with a write in flight its connection: nobody knew what
-//! became of the write. Now every write is done once and answered, on the connection on which it was sent.
+//! Every server has a client with several writes in flight all the while, and one that watches. The
+//! leader is killed, stands still, or is asked to let another one lead. It used to cost each client
+//! of another server with a write in flight its connection: nobody knew what became of the write.
+//! Now every write is done once and answered, on the connection on which it was sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ const IN_FLIGHT: usize = 6;
 /// Writes that every client gets done before and after each fault.
 const WRITES: usize = 40;
 
-/// Servers that hear of no leader for five times as long send their clients away, which a busy machine must not bring about.
+/// Servers that hear of no leader for five times as long send their clients away, which a busy
+/// machine must not bring about.
 const PATIENT: &str = "ostler.electionTimeoutMs=2000";
 
 /// Digits that a sequential name ends with.
@@ -238,7 +240,8 @@ fn number_of(name: &str) -> u32 {
     name[name.len() - DIGITS..].parse().expect("a sequential name")
 }
 
-/// Every acknowledged write is there once, in its session's order, and whoever watched was told of everything in its order.
+/// Every acknowledged write is there once, in its session's order, and whoever watched was told of
+/// everything in its order.
 fn check(ensemble: &Ensemble, stories: &[Story]) {
     let mut names = children(ensemble);
     names.sort_unstable_by_key(|name| number_of(name));

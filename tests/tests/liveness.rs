@@ -1,4 +1,5 @@
-//! A session lives as long as its client says so, whatever happens to its server meanwhile; and no longer.
+//! A session lives as long as its client says so, whatever happens to its server meanwhile; and no
+//! longer.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -33,8 +34,9 @@ fn living(sessions: &[Session], address: impl Fn(usize) -> SocketAddr) -> usize 
     sessions.iter().enumerate().filter(|(n, session)| lives((*n, session))).count()
 }
 
-/// The server read nothing more from a client that had more than 1 MiB of replies to read, and took that for
-/// silence: a client behind a slow line lost its session in the middle of a large reply, though it pinged.
+/// The server read nothing more from a client that had more than 1 MiB of replies to read, and took
+/// that for silence: a client behind a slow line lost its session in the middle of a large reply,
+/// though it pinged.
 #[test]
 fn a_client_that_reads_slowly_and_pings_keeps_its_session() {
     let server = Server::start_with(Kind::Ostler, &[("tickTime", "500")]).expect("the server");
@@ -60,8 +62,9 @@ fn a_client_that_reads_slowly_and_pings_keeps_its_session() {
     }
 }
 
-/// A busy client's thread flushed, and the flush hung: nobody read what the other clients sent, nor answered
-/// it, and when the disk was back their sessions were ended before anybody looked into their sockets.
+/// A busy client's thread flushed, and the flush hung: nobody read what the other clients sent, nor
+/// answered it, and when the disk was back their sessions were ended before anybody looked into
+/// their sockets.
 #[test]
 fn clients_of_a_single_server_are_heard_and_answered_while_its_disk_hangs() {
     let disks = SlowDisks::build();
@@ -98,8 +101,8 @@ fn clients_of_a_single_server_are_heard_and_answered_while_its_disk_hangs() {
     assert_eq!(living(&quiet, |_| address), sessions);
 }
 
-/// All servers were suspended at once, as paused containers are: when they went on the leader took the time for
-/// silence of everybody's clients, which had pinged all the time.
+/// All servers were suspended at once, as paused containers are: when they went on the leader took
+/// the time for silence of everybody's clients, which had pinged all the time.
 #[test]
 fn a_pause_of_all_servers_ends_no_session() {
     for engine in ENGINES {

@@ -1,4 +1,5 @@
-//! A server lives on whatever becomes of the messages it writes, and strangers cannot make it write many.
+//! A server lives on whatever becomes of the messages it writes, and strangers cannot make it write
+//! many.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -66,8 +67,8 @@ impl Drop for Talker {
     }
 }
 
-/// `ostler serve 2>&1 | logger`, and the logger restarts. The first message that could not be written ended the
-/// server, by a panic within the code that reports messages.
+/// `ostler serve 2>&1 | logger`, and the logger restarts. The first message that could not be
+/// written ended the server, by a panic within the code that reports messages.
 #[test]
 fn a_server_outlives_the_reader_of_its_messages() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -88,8 +89,8 @@ fn a_server_starts_and_lives_though_its_messages_find_no_room() {
     server.wait_until_serving();
 }
 
-/// A reader that stops reading and stays: a pager, a terminal that was halted, a container's log driver that hangs.
-/// The pipe is full at the start, and nobody waits for it.
+/// A reader that stops reading and stays: a pager, a terminal that was halted, a container's log
+/// driver that hangs. The pipe is full at the start, and nobody waits for it.
 #[test]
 fn a_server_does_not_wait_for_a_reader_that_has_stopped() {
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");

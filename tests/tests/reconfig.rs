@@ -66,7 +66,8 @@ impl Trial {
         servers.iter().for_each(|server| self.ensemble.launch(*server));
     }
 
-    /// A server that was removed goes on for its clients until it is stopped, and serves nobody when it starts again.
+    /// A server that was removed goes on for its clients until it is stopped, and serves nobody
+    /// when it starts again.
     fn dismiss(&mut self, server: u8) {
         self.ensemble.await_that("a server that was removed goes on for its clients", |ensemble| {
             ensemble.mode(server).is_some().then_some(())
@@ -82,8 +83,8 @@ impl Trial {
         assert_eq!(status.code(), Some(0), "server.{server} stops cleanly");
     }
 
-    /// A client asks for a change that removes the very member it is connected to: it is answered, and goes on there. (No answer came, and
-    /// the connection ended.)
+    /// A client asks for a change that removes the very member it is connected to: it is answered,
+    /// and goes on there. (No answer came, and the connection ended.)
     fn removes_its_own_member(&mut self) {
         let leader = self.ensemble.await_leader();
         let own = self.ensemble.voters().into_iter().find(|server| *server != leader).expect("a follower");

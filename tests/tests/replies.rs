@@ -1,4 +1,5 @@
-//! Replies that are long or many: nobody else waits for them, and they take little memory, however much of them is not read.
+//! Replies that are long or many: nobody else waits for them, and they take little memory, however
+//! much of them is not read.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ const TIMEOUT_MS: i32 = 30_000;
 const MARSHALLING_ERROR: i32 = -5;
 const MIB: u64 = 1 << 20;
 
-/// Another client must be answered within this. Generous, for machines that do other things as well.
+/// Another client must be answered within this. Generous, for machines that do other things as
+/// well.
 const FINE: Duration = Duration::from_secs(2);
 
 /// ClickHouse Keeper's.
@@ -75,8 +77,9 @@ fn slowest_of_others<T>(address: SocketAddr, work: impl FnOnce() -> T) -> (Durat
     (other.join().expect("the other is answered all the time"), done)
 }
 
-/// A read that is sent behind a write is answered when that is applied, while everybody waits. Five clients that did so with a
-/// directory of 200,000 names stopped all others for 8 s and took 2.8 GB.
+/// A read that is sent behind a write is answered when that is applied, while everybody waits. Five
+/// clients that did so with a directory of 200,000 names stopped all others for 8 s and took 2.8
+/// GB.
 #[test]
 fn listings_behind_writes_disturb_nobody_and_arrive_whole() {
     const NAMES: usize = 60_000;
@@ -160,8 +163,9 @@ fn every_kind_of_read_ends_at_the_bound_of_a_reply() {
     one.must(&create("/d/new", b"", 0));
 }
 
-/// Reads of every kind behind writes of their own connection, with more writes behind them: each sees the write before it and
-/// none after it, and all are answered in their order, whether they may wait behind a write or have to wait until it is done.
+/// Reads of every kind behind writes of their own connection, with more writes behind them: each
+/// sees the write before it and none after it, and all are answered in their order, whether they
+/// may wait behind a write or have to wait until it is done.
 #[test]
 fn all_reads_keep_their_place_between_writes() {
     let server = server(&[]);
@@ -205,7 +209,8 @@ fn all_reads_keep_their_place_between_writes() {
     assert!(slowest < FINE, "another client waited {slowest:?}");
 }
 
-/// Each of them is within the bound of a connection; together they would take as much memory as there are of them.
+/// Each of them is within the bound of a connection; together they would take as much memory as
+/// there are of them.
 #[test]
 fn all_that_do_not_read_together_are_bounded() {
     let server = server(&[("ostler.outputBytesMax", "40000000"), ("maxClientCnxns", "0")]);
@@ -242,8 +247,9 @@ fn all_that_do_not_read_together_are_bounded() {
     one.must(&get_data("/n"));
 }
 
-/// removeRecursive of a deep chain looked up every path of it from the root, twice: with 30,000 levels nobody was served for
-/// over a minute, and again at the next start, which does the command again.
+/// removeRecursive of a deep chain looked up every path of it from the root, twice: with 30,000
+/// levels nobody was served for over a minute, and again at the next start, which does the command
+/// again.
 #[test]
 fn a_deep_chain_is_removed_and_removed_again_at_a_start_without_delay() {
     const LEVELS: usize = 8_000;

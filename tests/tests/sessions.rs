@@ -1,4 +1,5 @@
-//! Sessions that go on with another connection, on real servers: what was sent before is done, or never, and one connection lives.
+//! Sessions that go on with another connection, on real servers: what was sent before is done, or
+//! never, and one connection lives.
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -25,8 +26,9 @@ fn count(session: &mut Session, mark: &str) -> usize {
     listing.windows(mark.len()).filter(|window| *window == mark.as_bytes()).count()
 }
 
-/// What Curator does for a lock: it creates a znode with a mark of its own, and if the connection breaks before the answer comes it looks
-/// for the mark, and creates the znode again if it is not there.
+/// What Curator does for a lock: it creates a znode with a mark of its own, and if the connection
+/// breaks before the answer comes it looks for the mark, and creates the znode again if it is not
+/// there.
 fn locks_are_created_once(address: SocketAddr, rounds: usize, context: &str) {
     for round in 0..rounds {
         let mark = format!("{context}-{round:04}-lock-");
@@ -71,8 +73,9 @@ fn a_client_that_comes_back_to_any_server_of_an_ensemble_finds_what_it_sent() {
     }
 }
 
-/// Both servers send the session's move to the leader. The connection whose move came first stayed, for it was put on the session after the
-/// second move had been applied: it was served reads, and its writes were never answered.
+/// Both servers send the session's move to the leader. The connection whose move came first stayed,
+/// for it was put on the session after the second move had been applied: it was served reads, and
+/// its writes were never answered.
 #[test]
 fn of_two_connections_at_two_servers_that_take_up_a_session_at_once_one_lives() {
     for engine in [Engine::Raft, Engine::Paxos] {

@@ -1,7 +1,9 @@
-//! Settings as operators write them, on running servers: with what ZooKeeper starts, this starts, and does the same.
+//! Settings as operators write them, on running servers: with what ZooKeeper starts, this starts,
+//! and does the same.
 //!
-//! What becomes of each value by itself is tested beside the code (`config::tests`); here the real ZooKeeper says which
-//! values are no reason not to start. `OSTLER_SETTINGS=all` tries all of them, otherwise it is a sample.
+//! What becomes of each value by itself is tested beside the code (`config::tests`); here the real
+//! ZooKeeper says which values are no reason not to start. `OSTLER_SETTINGS=all` tries all of them,
+//! otherwise it is a sample.
 
 use std::time::{Duration, Instant};
 
@@ -77,7 +79,8 @@ fn without<'k>(keys: &[&'k str], left_out: &[&str]) -> Vec<&'k str> {
 
 fn groups() -> Vec<Group> {
     let no_admin = ("zookeeper.admin.enableServer", "false");
-    // ZooKeeper does not start with these at 0 (a timer, a division by it), nor with the last two below it.
+    // ZooKeeper does not start with these at 0 (a timer, a division by it), nor with the last two
+    // below it.
     let above_zero = ["checkIntervalMs", "sessionlessCnxnTimeout"];
     let with_zero = without(NUMBERS, &above_zero);
     let below_zero = without(NUMBERS, &["checkIntervalMs", "sessionlessCnxnTimeout", "tokens"]);
@@ -126,8 +129,8 @@ const LINES: &[&str] = &[
     "tickTime=+010\nmaxClientCnxns=007\nsslQuorum=true\nquorumListenOnAllIPs=TRUE\nserver.2=127.0.0.1:2888:3888",
 ];
 
-/// A setting that is odd but harmless stopped the start: `jute.maxbuffer=4MB`, `preAllocSize=100`. ZooKeeper silently
-/// goes on with its default or the nearest it can do.
+/// A setting that is odd but harmless stopped the start: `jute.maxbuffer=4MB`, `preAllocSize=100`.
+/// ZooKeeper silently goes on with its default or the nearest it can do.
 #[test]
 fn every_value_with_which_zookeeper_starts_starts_ostler() {
     let whole = std::env::var("OSTLER_SETTINGS").is_ok_and(|value| value == "all");
@@ -159,8 +162,9 @@ fn effective(server: &Server) -> Vec<String> {
     lines
 }
 
-/// A request longer than the default is taken where `jute.maxbuffer` says so, and a longer one is not. That its length
-/// is announced costs nothing: the connection is closed before any of it is there.
+/// A request longer than the default is taken where `jute.maxbuffer` says so, and a longer one is
+/// not. That its length is announced costs nothing: the connection is closed before any of it is
+/// there.
 #[test]
 fn requests_may_be_as_long_as_jute_maxbuffer_says() {
     const LIMIT: usize = 50 << 20;
@@ -189,7 +193,8 @@ fn auth(scheme: &str, auth: &str) -> Request {
     Request::Auth { scheme: scheme.to_owned(), auth: Some(auth.into()) }
 }
 
-/// Digest off, and the two other providers that ZooKeeper ships, with the same steps on both servers.
+/// Digest off, and the two other providers that ZooKeeper ships, with the same steps on both
+/// servers.
 #[test]
 fn schemes_are_switched_on_and_off_as_in_zookeeper() {
     let settings = [
@@ -233,7 +238,8 @@ fn schemes_are_switched_on_and_off_as_in_zookeeper() {
     }
 }
 
-/// Looks at the containers and TTL nodes came every 100 ms at best, however short the interval was set.
+/// Looks at the containers and TTL nodes came every 100 ms at best, however short the interval was
+/// set.
 #[test]
 fn ttl_nodes_go_as_soon_as_the_interval_says() {
     let settings = [("znode.container.checkIntervalMs", "1")];

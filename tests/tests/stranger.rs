@@ -1,9 +1,9 @@
 //! Somebody who can reach the quorum ports of a running ensemble, and knows no key of it.
 //!
-//! One forged message of each kind once did this: a heartbeat with a commit behind the log ended the
-//! server that got it; a vote with the last term there is left an ensemble that could never elect
-//! anybody again, not even after a restart; a forwarded command wrote in anybody's session; and a list
-//! of the servers sent a member to addresses of the stranger's choice.
+//! One forged message of each kind once did this: a heartbeat with a commit behind the log ended
+//! the server that got it; a vote with the last term there is left an ensemble that could never
+//! elect anybody again, not even after a restart; a forwarded command wrote in anybody's session;
+//! and a list of the servers sent a member to addresses of the stranger's choice.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -136,7 +136,8 @@ fn a_stranger_achieves_nothing() {
     }
 }
 
-/// Servers that were given a secret go on without those that were not, and take them in again with it.
+/// Servers that were given a secret go on without those that were not, and take them in again with
+/// it.
 #[test]
 fn a_server_without_the_secret_is_refused() {
     let secret = tempfile::NamedTempFile::new().expect("a file");

@@ -1,4 +1,5 @@
-//! Strangers who only hold connections keep nobody out, and cost nothing that the server needs for itself.
+//! Strangers who only hold connections keep nobody out, and cost nothing that the server needs for
+//! itself.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -95,7 +96,8 @@ fn ask(address: SocketAddr, request: &str, headers: &str) -> Option<String> {
     (!answer.is_empty()).then_some(answer)
 }
 
-/// 64 connections that sent a byte of a request now and then kept every probe out, for as long as they went on.
+/// 64 connections that sent a byte of a request now and then kept every probe out, for as long as
+/// they went on.
 #[test]
 fn slow_requests_keep_no_probe_out() {
     let server = Server::start(None, &[]);
@@ -129,8 +131,8 @@ fn unread_replies_keep_no_probe_out() {
     drop(unread);
 }
 
-/// A page that the operator's browser shows could reset the statistics, and one whose name was made to lead to this
-/// machine could read everything.
+/// A page that the operator's browser shows could reset the statistics, and one whose name was made
+/// to lead to this machine could read everything.
 #[test]
 fn web_pages_neither_read_nor_change_anything() {
     let server = Server::start(None, &[]);
@@ -151,8 +153,8 @@ fn web_pages_neither_read_nor_change_anything() {
     assert!(answer.starts_with("HTTP/1.1 421 ") && answer.contains("ostler.adminHosts"), "{answer}");
 }
 
-/// Whoever ended, and had something left to read, had ten seconds from the beginning of the connection for it: a long
-/// answer over a slow line was cut in its midst, without a sign.
+/// Whoever ended, and had something left to read, had ten seconds from the beginning of the
+/// connection for it: a long answer over a slow line was cut in its midst, without a sign.
 #[test]
 fn a_word_arrives_whole_over_a_slow_line() {
     let server = Server::start(None, &["4lw.commands.whitelist=*", "nio.sessionlessCnxnTimeout=500"]);
@@ -186,8 +188,8 @@ fn a_word_arrives_whole_over_a_slow_line() {
     assert!(begun.elapsed() > Duration::from_secs(1), "the trial was too quick to show anything");
 }
 
-/// With no descriptor left the server spun on one core, wrote 30 MB of messages a second, and would have ended when its
-/// log needed the next file.
+/// With no descriptor left the server spun on one core, wrote 30 MB of messages a second, and would
+/// have ended when its log needed the next file.
 #[test]
 fn more_connections_than_descriptors_leave_the_server_what_it_needs() {
     let mut server = Server::start(Some(100), &["preAllocSize=4096"]);

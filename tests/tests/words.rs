@@ -75,8 +75,8 @@ fn mntr_tells_how_long_the_start_took_to_load() {
     }
 }
 
-/// `zkServer.sh status` asks `srvr`, and clients that look for a server which can write ask `isro`. A list that names
-/// neither took both away, so a running server looked stopped.
+/// `zkServer.sh status` asks `srvr`, and clients that look for a server which can write ask `isro`.
+/// A list that names neither took both away, so a running server looked stopped.
 #[test]
 fn words_that_zookeeper_always_allows_need_no_list() {
     let settings = [("zookeeper.4lw.commands.whitelist", "stat"), ("readonlymode.enabled", "true")];
@@ -87,9 +87,9 @@ fn words_that_zookeeper_always_allows_need_no_list() {
     assert_eq!(server.four_letter_word("mntr"), "mntr is not executed because it is not in the whitelist.\n");
 }
 
-/// Zabbix, netdata, exporters and the alert rules of ZooKeeper's own guide read numbers by ZooKeeper's names: one that is
-/// missing leaves a graph empty, or an alert that never fires. Every name that a running ZooKeeper has is here, or is
-/// listed in COMPATIBILITY.md with the reason.
+/// Zabbix, netdata, exporters and the alert rules of ZooKeeper's own guide read numbers by
+/// ZooKeeper's names: one that is missing leaves a graph empty, or an alert that never fires. Every
+/// name that a running ZooKeeper has is here, or is listed in COMPATIBILITY.md with the reason.
 #[test]
 fn every_number_of_zookeeper_is_here_or_is_listed_with_the_reason() {
     let Some(zookeeper) = Server::start_with(Kind::ZooKeeper, &[]) else { return };

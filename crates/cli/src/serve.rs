@@ -127,7 +127,8 @@ fn stop_at_the_first_bug(messages: Messages) {
     }));
 }
 
-/// Says on standard error what is wrong, with its causes. Where nobody hears it, the exit status has to do.
+/// Says on standard error what is wrong, with its causes. Where nobody hears it, the exit status
+/// has to do.
 pub(crate) fn fail(error: &dyn std::error::Error) -> ExitCode {
     let _ = std::io::stderr().write_all(explain(error).as_bytes());
     ExitCode::FAILURE

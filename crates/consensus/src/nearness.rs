@@ -1,13 +1,13 @@
 //! How far the messages of others may raise a member's term.
 //!
-//! A term is written down and never falls again, and there is a last one. If a single message with a
-//! far term were believed, a group could never elect anybody any more, not even after a restart of
-//! all. So terms may rise only about as fast as elections can raise them:
+//! A term is written down and never falls again, and there is a last one. If a single message with
+//! a far term were believed, a group could never elect anybody any more, not even after a restart
+//! of all. So terms may rise only about as fast as elections can raise them:
 //!
 //! - A member has an allowance of rounds, a round being what one election adds to a term. Each rise
-//!   of its term is taken from it, and every tick gives one round back. Elections are many ticks apart, so a
-//!   working group never uses the allowance up, and a member that was away for a million elections
-//!   still gets in at once.
+//!   of its term is taken from it, and every tick gives one round back. Elections are many ticks
+//!   apart, so a working group never uses the allowance up, and a member that was away for a
+//!   million elections still gets in at once.
 //! - A term beyond the allowance is believed only of a leader that keeps saying so for
 //!   [`PATIENCE`] election timeouts, while this member hears of no other leader. So a member that
 //!   was away for longer gets in as well, and one that works with the others is out of reach.

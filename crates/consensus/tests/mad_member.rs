@@ -1,4 +1,5 @@
-//! A member gone mad ends nobody: the short form of the fuzz target of that name, for either engine.
+//! A member gone mad ends nobody: the short form of the fuzz target of that name, for either
+//! engine.
 
 use consensus::conformance::{Make, mad_member};
 use consensus::paxos::PaxosEngine;

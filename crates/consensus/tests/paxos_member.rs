@@ -323,7 +323,8 @@ fn a_ballot_that_is_not_near_is_not_written_down() {
     assert_eq!(member.engine.role().term, near);
 }
 
-/// A proposer that contradicts what it had accepted in the same ballot has lost its mind or its disk.
+/// A proposer that contradicts what it had accepted in the same ballot has lost its mind or its
+/// disk.
 #[test]
 fn a_proposer_takes_nothing_back() {
     let mut member = Member::new();

@@ -1,8 +1,8 @@
 //! The one ordered stream of commands from a server without the lead to the leader.
 //!
-//! Its messages are numbered, repeated until the leader says it has taken them, and taken in order: what one member forwards in one
-//! leadership gets its places in the log in that order, once each, or not at all. A new leadership is a new stream, and takes nothing of an
-//! old one.
+//! Its messages are numbered, repeated until the leader says it has taken them, and taken in order:
+//! what one member forwards in one leadership gets its places in the log in that order, once each,
+//! or not at all. A new leadership is a new stream, and takes nothing of an old one.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -99,8 +99,8 @@ impl Stream {
         }
     }
 
-    /// The leader names commands that it refused, the first being its refusal number `first`. Keeps those in `refused` that are news, and
-    /// says what to answer.
+    /// The leader names commands that it refused, the first being its refusal number `first`. Keeps
+    /// those in `refused` that are news, and says what to answer.
     pub(crate) fn refused(
         &mut self,
         (term, life): (u64, u64),
@@ -275,7 +275,8 @@ mod tests {
         assert_eq!(sent.len(), 1);
     }
 
-    /// A refusal told once was lost with the connection between the servers, and the client waited for ever.
+    /// A refusal told once was lost with the connection between the servers, and the client waited
+    /// for ever.
     #[test]
     fn a_refusal_is_told_until_it_is_known() {
         let mut stream = Stream::new(5, 1);

@@ -52,7 +52,8 @@ pub(crate) enum Waiting {
 pub(crate) struct WaitingCommand {
     /// The connection that sent it.
     pub(crate) token: Token,
-    /// The client's xid (or the server's own number for session commands); the log carries it as cxid.
+    /// The client's xid (or the server's own number for session commands); the log carries it as
+    /// cxid.
     pub(crate) xid: i32,
     /// Raw opcode.
     pub(crate) opcode: i32,
@@ -124,9 +125,10 @@ impl Waiting {
 /// A session that moved to another connection keeps its old entries: they are still in the log in this order, and skipping them would
 /// pair later commands with the wrong requests. Their replies go to a token nobody listens to.
 ///
-/// The commands are passed on in this order, so those that were passed on stand before those that were not, and the log has them in this
-/// order. A command that is passed on and gets no place in the log leaves the line before a later one of its session comes out of the log:
-/// either its leader says that it refused it, or the session's move does that made the leader drop it.
+/// The commands are passed on in this order, so those that were passed on stand before those that
+/// were not, and the log has them in this order. A command that is passed on and gets no place in
+/// the log leaves the line before a later one of its session comes out of the log: either its
+/// leader says that it refused it, or the session's move does that made the leader drop it.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     queue: VecDeque<Waiting>,
@@ -195,7 +197,8 @@ impl Line {
         self.queue.iter().filter_map(Waiting::command).any(|command| command.passed.is_some())
     }
 
-    /// Takes back the commands that were passed on to leaderships before `term`. Names their numbers.
+    /// Takes back the commands that were passed on to leaderships before `term`. Names their
+    /// numbers.
     pub(crate) fn take_back(&mut self, term: u64) -> impl Iterator<Item = u64> + '_ {
         self.commands().filter_map(move |command| {
             command.passed.take_if(|passed| passed.term < term)?;
@@ -215,7 +218,8 @@ impl Line {
         at.and_then(|at| self.queue.remove(at)).into_iter().collect()
     }
 
-    /// Lets go of everything, though some of it may still be done; the connections are those that wait, and the owner.
+    /// Lets go of everything, though some of it may still be done; the connections are those that
+    /// wait, and the owner.
     pub(crate) fn give_up(&mut self) -> Gone {
         let mut gone: Gone = self.queue.drain(..).collect();
         gone.tokens.extend(self.owner.take());
@@ -228,8 +232,9 @@ impl Line {
         self.queue.iter().any(Waiting::is_resume)
     }
 
-    /// The move of this number to this server is done, and with it all that was sent before it: returns the connection that asked for
-    /// the move, and what goes with it. `None` if nobody waits for it.
+    /// The move of this number to this server is done, and with it all that was sent before it:
+    /// returns the connection that asked for the move, and what goes with it. `None` if nobody
+    /// waits for it.
     pub(crate) fn take_move(&mut self, cxid: i32) -> Option<(Token, Gone)> {
         let is_it = |waiting: &Waiting| {
             waiting.command().is_some_and(|command| (command.xid, command.opcode) == (cxid, MOVE_SESSION))
@@ -248,7 +253,8 @@ impl Line {
         self.queue.drain(..end).collect()
     }
 
-    /// Lets go of everything; names the connections that wait to go on with the session, whose requests do not count as gone.
+    /// Lets go of everything; names the connections that wait to go on with the session, whose
+    /// requests do not count as gone.
     pub(crate) fn end(mut self) -> (Vec<Token>, Gone) {
         let resumes: Vec<Token> =
             self.queue.iter().filter(|waiting| waiting.is_resume()).map(Waiting::token).collect();

@@ -42,16 +42,19 @@ pub trait Outlet: ChangeSink {
     /// A session exists from now on. `token` is the local connection that asked for it, if it was one of ours.
     fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>);
 
-    /// A session goes on at another server, or with another timeout. `owner` is the local connection that it is on from now on, if any.
+    /// A session goes on at another server, or with another timeout. `owner` is the local
+    /// connection that it is on from now on, if any.
     fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>);
 
-    /// A session that is at home here goes on with this connection. `false`: its end is on the way, so it does not.
+    /// A session that is at home here goes on with this connection. `false`: its end is on the way,
+    /// so it does not.
     fn session_resumed(&mut self, machine: &Machine, session: i64, owner: Token) -> bool;
 
     /// This connection gets neither the new session nor the one it asked for, and why.
     fn session_refused(&mut self, token: Token, code: ErrorCode);
 
-    /// This connection has to end: nobody knows what becomes of its requests, or its session is on another one.
+    /// This connection has to end: nobody knows what becomes of its requests, or its session is on
+    /// another one.
     fn lost(&mut self, token: Token);
 
     /// A session is gone: its connection has to go too. `closing` is the connection and xid whose own request closed it.

@@ -1,14 +1,17 @@
 //! Which connection a session is on, and what has to be over before it goes on with a new one.
 //!
-//! A client whose connection breaks comes back at once, often to the same server, while what it sent before is still on its way. Whatever a
-//! session sent on any connection is done, or can never be done any more, before it is told that it goes on with a new one:
+//! A client whose connection breaks comes back at once, often to the same server, while what it
+//! sent before is still on its way. Whatever a session sent on any connection is done, or can never
+//! be done any more, before it is told that it goes on with a new one:
 //!
 //! 1. When a resume is taken, the session is on the new connection. The thread of the earlier one may still read and hand over what
-//!    its client sent; from now on that is dropped, and so is everything that a connection sends behind something lost.
+//!    its client sent; from now on that is dropped, and so is everything that a connection sends
+//!    behind something lost.
 //! 2. A leader without others knows all there is. If nothing of the session is on its way there, the client goes on at once.
 //! 3. Otherwise the session moves to this server through the log, though it may be at home here already. The move gets its place behind
-//!    all that was passed on before, and nothing given to an earlier leader can be agreed behind an entry of the present one. Nor does a
-//!    server know without the log that the session has not been elsewhere meanwhile.
+//!    all that was passed on before, and nothing given to an earlier leader can be agreed behind an
+//!    entry of the present one. Nor does a server know without the log that the session has not
+//!    been elsewhere meanwhile.
 
 use state::command::{Command, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
@@ -83,7 +86,8 @@ impl Replica {
         self.homes.of(session).is_some() || self.lines.get(&session).is_some_and(Line::is_resuming)
     }
 
-    /// Takes nothing more from the connection of this session, which has to close: nobody knows what became of something it waits for.
+    /// Takes nothing more from the connection of this session, which has to close: nobody knows
+    /// what became of something it waits for.
     pub(crate) fn lose(&mut self, session: i64) {
         let line = self.lines.get_mut(&session);
         self.lost.extend(line.and_then(|line| line.set_owner(None)));

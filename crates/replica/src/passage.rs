@@ -1,4 +1,5 @@
-//! Commands of this server's clients on their way to the log, through however many leaderships that takes.
+//! Commands of this server's clients on their way to the log, through however many leaderships that
+//! takes.
 //!
 //! ```text
 //!   submit ──► held ──► passed on in term T ──► applied ──► answered
@@ -6,11 +7,14 @@
 //!               └── taken back ┘ when the beginning of a leadership later than T is applied here
 //! ```
 //!
-//! Every command is done once, or never and its client is told so. A command that was passed on in term T is in the log only in an entry of
-//! term T: a leader takes what is meant for its own term alone ([`receive`](Replica::receive)), and proposes what it took in that term alone
-//! ([`propose`](Replica::propose)). The first entry of a leadership stands behind all entries of earlier terms that will ever be agreed,
-//! whatever the engine. So when this member has applied it, what was passed on before and is still in a line was not done, and cannot be
-//! done any more by the way it went. It is passed on once more, in the order in which it came, and before anything that came later.
+//! Every command is done once, or never and its client is told so. A command that was passed on in
+//! term T is in the log only in an entry of term T: a leader takes what is meant for its own term
+//! alone ([`receive`](Replica::receive)), and proposes what it took in that term alone
+//! ([`propose`](Replica::propose)). The first entry of a leadership stands behind all entries of
+//! earlier terms that will ever be agreed, whatever the engine. So when this member has applied it,
+//! what was passed on before and is still in a line was not done, and cannot be done any more by
+//! the way it went. It is passed on once more, in the order in which it came, and before anything
+//! that came later.
 
 use bytes::Bytes;
 use state::machine::Machine;
@@ -57,7 +61,8 @@ impl Replica {
         !self.has_undecided && matches!(self.duty, Duty::Follow | Duty::Lead { ready: true })
     }
 
-    /// Passes on the commands that were held, in the order in which they came. The host calls it once per cycle.
+    /// Passes on the commands that were held, in the order in which they came. The host calls it
+    /// once per cycle.
     pub fn go_on(&mut self, now_ms: i64, machine: &Machine) {
         if self.held.is_empty() || !self.may_pass_on() {
             return;
@@ -80,7 +85,8 @@ impl Replica {
         self.send_forwarded();
     }
 
-    /// Whether a leader finds that its own client's session is at another server, or on its way there. A follower leaves that to the leader.
+    /// Whether a leader finds that its own client's session is at another server, or on its way
+    /// there. A follower leaves that to the leader.
     fn may_not_pass(&mut self, machine: &Machine, name: &Name, bytes: &[u8]) -> bool {
         matches!(self.duty, Duty::Lead { .. }) && !self.may_write(machine, self.server(), name, bytes)
     }
@@ -108,7 +114,8 @@ impl Replica {
         }
     }
 
-    /// Takes back what was passed on to leaderships before the newest one whose beginning was applied: it was not done.
+    /// Takes back what was passed on to leaderships before the newest one whose beginning was
+    /// applied: it was not done.
     pub(crate) fn take_back_undone(&mut self) {
         if !self.has_undecided {
             return;

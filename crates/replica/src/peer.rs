@@ -78,7 +78,8 @@ pub enum PeerMessage {
         /// The first number not taken.
         next: u64,
     },
-    /// These commands were taken and then refused: they will never be in the log. Repeated until the follower says that it knows.
+    /// These commands were taken and then refused: they will never be in the log. Repeated until
+    /// the follower says that it knows.
     NotTaken {
         /// As in the forwarded messages.
         term: u64,
@@ -154,7 +155,8 @@ pub enum PeerMessage {
     Servers {
         /// zxid of the configuration.
         version: i64,
-        /// The disk of the receiver, if it has no data: it believes only who knows that. Otherwise 0.
+        /// The disk of the receiver, if it has no data: it believes only who knows that. Otherwise
+        /// 0.
         nonce: u64,
         /// Its lines, and those of servers that are on their way.
         text: String,
@@ -167,7 +169,8 @@ pub enum PeerMessage {
     Missing(Claimed),
     /// The sender follows that leader, or is it, and has agreed entries up to that index itself.
     Upheld(Claimed),
-    /// What the sender's configuration file says of each server: its number, and whether it is an observer.
+    /// What the sender's configuration file says of each server: its number, and whether it is an
+    /// observer.
     File(Vec<(ServerId, bool)>),
     /// The sender's disk keeps it from doing anything else, but it lives.
     Alive,
@@ -189,8 +192,8 @@ pub struct Claimed {
     pub index: u64,
 }
 
-/// By which members of a group prove to each other that they are members. It appears in no message to
-/// operators.
+/// By which members of a group prove to each other that they are members. It appears in no message
+/// to operators.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PeerKey([u8; Self::BYTES]);
 
@@ -286,8 +289,8 @@ const FILE: u8 = 20;
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
 
 impl PeerMessage {
-    /// Whether it is part of how servers become members: such messages go to, and come from, servers
-    /// that cannot prove yet that they belong to the group.
+    /// Whether it is part of how servers become members: such messages go to, and come from,
+    /// servers that cannot prove yet that they belong to the group.
     pub fn is_of_joining(&self) -> bool {
         matches!(
             self,

@@ -47,13 +47,15 @@ impl Settings {
         disk_of_id(self.member.0) << BOOT_BITS | self.boot
     }
 
-    /// Where this run of the server begins to number moves: far from where earlier ones did, for their moves may still be on their way.
+    /// Where this run of the server begins to number moves: far from where earlier ones did, for
+    /// their moves may still be on their way.
     fn first_move(&self) -> i32 {
         (self.life() as i32).wrapping_mul(0x9E37_79B9_u32.cast_signed())
     }
 }
 
-/// Which server's client waits for a command, and the command's place among those that the leader took from that server.
+/// Which server's client waits for a command, and the command's place among those that the leader
+/// took from that server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) server: ServerId,
@@ -114,9 +116,11 @@ pub struct Replica {
     pub(crate) gathered: VecDeque<Gathering>,
     /// Commands taken since the start.
     pub(crate) commands_taken: u64,
-    /// Commands that wait to be passed on to a leader, by their numbers, and their sessions. Some may have left their lines since.
+    /// Commands that wait to be passed on to a leader, by their numbers, and their sessions. Some
+    /// may have left their lines since.
     pub(crate) held: BTreeMap<u64, i64>,
-    /// Commands were passed on to an earlier leadership whose outcome is not known yet. Later ones are held back behind them.
+    /// Commands were passed on to an earlier leadership whose outcome is not known yet. Later ones
+    /// are held back behind them.
     pub(crate) has_undecided: bool,
     /// Term of the newest leadership whose beginning was applied.
     pub(crate) begun_term: u64,
@@ -133,11 +137,13 @@ pub struct Replica {
     /// Sessions whose line may have something answerable at its head.
     pub(crate) answerable: Vec<i64>,
     pub(crate) barriers: Barriers,
-    /// Sessions whose line begins with a client that goes on when this leader has not ended its session after all.
+    /// Sessions whose line begins with a client that goes on when this leader has not ended its
+    /// session after all.
     pub(crate) deferred: Vec<i64>,
     /// Number of the latest move of a session to this server.
     pub(crate) moves: i32,
-    /// Connections that have to close: they wait for something nobody knows the outcome of, or their session is on another one.
+    /// Connections that have to close: they wait for something nobody knows the outcome of, or
+    /// their session is on another one.
     pub(crate) lost: Vec<Token>,
     /// Requests of theirs that will never be answered.
     pub(crate) lost_requests: usize,
@@ -300,8 +306,8 @@ impl Replica {
         }
     }
 
-    /// Puts commands of another server into the leader's order. What comes late from a server that its session has left is dropped: its
-    /// client has gone, and knows no outcome.
+    /// Puts commands of another server into the leader's order. What comes late from a server that
+    /// its session has left is dropped: its client has gone, and knows no outcome.
     pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, server: ServerId, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((command, encoded)) = next_command(&mut rest) {
@@ -325,7 +331,8 @@ impl Replica {
         let session = name.session;
         let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
         if name.gives_home() {
-            // A body that is no terms is refused when it is applied, and so is a new session under the id of a living one.
+            // A body that is no terms is refused when it is applied, and so is a new session under
+            // the id of a living one.
             if let Some(terms) = read_terms(bytes) {
                 let moves = name.opcode == MOVE_SESSION;
                 self.homes.proposed(session, home.filter(|_| !moves).unwrap_or(terms.home));
@@ -372,7 +379,8 @@ impl Replica {
     /// Proposes everything gathered. What the engine has no room for, or not while it hands over, stays for the next time; nothing
     /// overtakes it.
     pub fn propose(&mut self) {
-        // What one leadership has taken is done by that one or never, for its server passes it on again under the next.
+        // What one leadership has taken is done by that one or never, for its server passes it on
+        // again under the next.
         if self.engine.role().term != self.role.term {
             return;
         }

@@ -20,8 +20,9 @@ const EARLY_BYTES_MAX: usize = 256 << 20;
 impl Replica {
     /// The engine's news of role, leader and term.
     ///
-    /// What was passed on to an earlier leader may have been agreed or not: [`leadership_began`](Self::leadership_began) finds out, and
-    /// passes on again what was not. Later commands wait until then.
+    /// What was passed on to an earlier leader may have been agreed or not:
+    /// [`leadership_began`](Self::leadership_began) finds out, and passes on again what was not.
+    /// Later commands wait until then.
     pub(crate) fn change_role(&mut self, role: RoleChange) {
         self.role = role;
         self.look_who_is_there();
@@ -35,7 +36,8 @@ impl Replica {
             return;
         }
         self.given_to = (Some(leader), role.term);
-        // What this member took as a leader and did not propose has its server keep and pass on again, be it this one.
+        // What this member took as a leader and did not propose has its server keep and pass on
+        // again, be it this one.
         self.gathered.clear();
         self.parked.clear();
         self.homes.clear();
@@ -126,7 +128,8 @@ impl Replica {
         }
     }
 
-    /// The machine was replaced by a snapshot that ends at `index`. It does not say which of the commands on their way it has in it.
+    /// The machine was replaced by a snapshot that ends at `index`. It does not say which of the
+    /// commands on their way it has in it.
     pub fn installed(&mut self, index: u64) {
         self.applied_index = index;
         self.applied_bytes = 0;

@@ -1,5 +1,6 @@
-//! What one wake-up of a connection thread hands to the replica, in order: commands already in the log's encoding, local requests
-//! that must wait behind them, and clients that come back to their sessions.
+//! What one wake-up of a connection thread hands to the replica, in order: commands already in the
+//! log's encoding, local requests that must wait behind them, and clients that come back to their
+//! sessions.
 
 use state::command::Command;
 
@@ -52,8 +53,9 @@ impl Submission {
         self.items.push(Item::Local { token, session, request });
     }
 
-    /// Adds the wish to go on with a session on this connection. What other connections of the session hand over later is dropped, and
-    /// `token` is told when everything that they handed over earlier is done, or can never be done any more.
+    /// Adds the wish to go on with a session on this connection. What other connections of the
+    /// session hand over later is dropped, and `token` is told when everything that they handed
+    /// over earlier is done, or can never be done any more.
     pub fn resume(&mut self, token: Token, session: i64, timeout_ms: i32) {
         self.items.push(Item::Resume { token, session, timeout_ms });
     }

@@ -27,8 +27,8 @@ pub enum Authenticated {
     As(Identities),
     /// No such scheme, or the proof does not hold.
     Refused,
-    /// The client wants another ensemble. Its connection ends without an answer, so that it tries another server: an
-    /// error would make it give up.
+    /// The client wants another ensemble. Its connection ends without an answer, so that it tries
+    /// another server: an error would make it give up.
     WrongEnsemble,
 }
 
@@ -61,8 +61,9 @@ pub fn authenticate(
     if accepted { Authenticated::As(identities) } else { Authenticated::Refused }
 }
 
-/// As ZooKeeper's `KeyAuthenticationProvider`, which is an example of one: the client's number must be a multiple of
-/// the key, and anything goes while there is no key. The identity is empty, so it outlives a change of the key.
+/// As ZooKeeper's `KeyAuthenticationProvider`, which is an example of one: the client's number must
+/// be a multiple of the key, and anything goes while there is no key. The identity is empty, so it
+/// outlives a change of the key.
 fn add_key(identities: &mut Identities, key: Option<Vec<u8>>, auth: &[u8]) -> bool {
     let Some(key) = key else { return identities.try_add(KEY, "") };
     let (key, auth) = (lenient::text(&key), lenient::text(auth));
@@ -71,7 +72,8 @@ fn add_key(identities: &mut Identities, key: Option<Vec<u8>>, auth: &[u8]) -> bo
     (divisor == 0 || number.wrapping_rem(divisor) == 0) && identities.try_add(KEY, "")
 }
 
-/// Whether a client that names its ensemble so is at the right one. It need not name one, and there need not be names.
+/// Whether a client that names its ensemble so is at the right one. It need not name one, and there
+/// need not be names.
 fn is_expected(names: Option<&[String]>, wanted: &[u8]) -> bool {
     let wanted = lenient::text(wanted);
     wanted.is_empty() || names.is_none_or(|names| names.iter().any(|name| *name == wanted))

@@ -158,15 +158,17 @@ struct Inner {
     waiting: BTreeSet<(i64, Token)>,
 }
 
-/// Within this time after it was accepted no connection has to give up its place for want of a session.
+/// Within this time after it was accepted no connection has to give up its place for want of a
+/// session.
 const GRACE_MS: i64 = 1_000;
 
 /// Connections without a session that are looked at for one from a certain address.
 const LOOKED_AT_MAX: usize = 1_024;
 
 impl ConnectionTable {
-    /// Admits a connection or says why not. A bound of 0 is none. At a bound the oldest connection without a session, of
-    /// the same address if that is what there are too many from, gives up its place: it comes back, to be closed.
+    /// Admits a connection or says why not. A bound of 0 is none. At a bound the oldest connection
+    /// without a session, of the same address if that is what there are too many from, gives up its
+    /// place: it comes back, to be closed.
     pub fn admit(
         &self,
         token: Token,
@@ -190,7 +192,8 @@ impl ConnectionTable {
         Ok(displaced)
     }
 
-    /// Takes the place of the oldest connection without a session, which is to be closed, if there is one.
+    /// Takes the place of the oldest connection without a session, which is to be closed, if there
+    /// is one.
     pub fn displace(&self, now_ms: i64) -> Option<Token> {
         self.inner.lock().displace(None, now_ms)
     }
@@ -278,7 +281,8 @@ mod tests {
         assert_eq!(table.admit(Token(5), &from("10.0.0.1"), 1, 2), Ok(None));
     }
 
-    /// Connections that ask for no session took all places of an address, one after the other, and kept its clients out.
+    /// Connections that ask for no session took all places of an address, one after the other, and
+    /// kept its clients out.
     #[test]
     fn a_connection_without_a_session_gives_way_to_a_new_one() {
         let table = ConnectionTable::default();

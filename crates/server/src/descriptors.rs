@@ -1,8 +1,9 @@
 //! File descriptors: as many as the system allows, and some kept back for what needs them most.
 //!
-//! Anybody who can reach a port can take descriptors, and a server without any cannot go over to its next log segment,
-//! write a snapshot or hear the other servers. So whoever accepts a connection looks at its number first. The system
-//! gives out the lowest free number: below it, all are in use.
+//! Anybody who can reach a port can take descriptors, and a server without any cannot go over to
+//! its next log segment, write a snapshot or hear the other servers. So whoever accepts a
+//! connection looks at its number first. The system gives out the lowest free number: below it, all
+//! are in use.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -58,8 +59,9 @@ fn ceiling(limit: u64, purpose: Use) -> u64 {
     limit - reserve * purpose.thirds_left() / 3
 }
 
-/// Whether only the connection that was to be accepted has failed, so that the next one may be accepted at once. After any
-/// other failure, such as a want of descriptors or of memory, that would fail again and again.
+/// Whether only the connection that was to be accepted has failed, so that the next one may be
+/// accepted at once. After any other failure, such as a want of descriptors or of memory, that
+/// would fail again and again.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

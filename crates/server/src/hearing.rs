@@ -1,9 +1,9 @@
 //! Until when the connection threads have read what their clients sent.
 //!
-//! A session ends by silence, and silence can only be judged up to the moment until which the server has
-//! listened: a packet that waits in a socket is not heard yet, and its client lives. So each connection
-//! thread says until when it has looked at all its sockets, and whoever judges sessions goes by the
-//! slowest of them.
+//! A session ends by silence, and silence can only be judged up to the moment until which the
+//! server has listened: a packet that waits in a socket is not heard yet, and its client lives. So
+//! each connection thread says until when it has looked at all its sockets, and whoever judges
+//! sessions goes by the slowest of them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -42,8 +42,9 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// A poll that began at `polled_ms` named `events` of `connections` sockets, and `events_max` at most;
-    /// all of them were read. Says until when everything has been read, if that is known now.
+    /// A poll that began at `polled_ms` named `events` of `connections` sockets, and `events_max`
+    /// at most; all of them were read. Says until when everything has been read, if that is known
+    /// now.
     pub(crate) fn polled(
         &mut self,
         polled_ms: i64,

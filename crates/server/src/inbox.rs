@@ -121,7 +121,8 @@ impl Inbox {
         self.outstanding.fetch_sub(requests, Ordering::Relaxed);
     }
 
-    /// A cycle that took commands of so many bytes is over, and the replica now keeps so many in all.
+    /// A cycle that took commands of so many bytes is over, and the replica now keeps so many in
+    /// all.
     pub fn end_cycle(&self, taken_bytes: usize, kept_bytes: usize) {
         self.kept_bytes.store(kept_bytes, Ordering::Relaxed);
         self.waiting_bytes.fetch_sub(taken_bytes, Ordering::Relaxed);

@@ -40,7 +40,8 @@ pub enum Note {
     SessionClosed,
     /// After what is queued, close; the session lives on.
     Finish,
-    /// Close at once: the session is on another connection, something was lost, or the operator asked for it.
+    /// Close at once: the session is on another connection, something was lost, or the operator
+    /// asked for it.
     Drop,
 }
 
@@ -49,7 +50,8 @@ pub enum Note {
 pub struct Delivery {
     /// Whole frames, back to back.
     pub bytes: Vec<u8>,
-    /// Long parts of replies, each with the position in `bytes` of the byte before which it belongs, in this order.
+    /// Long parts of replies, each with the position in `bytes` of the byte before which it
+    /// belongs, in this order.
     pub pieces: Vec<(usize, Piece)>,
     /// To whom and what.
     pub notes: Vec<(Token, Note)>,
@@ -63,7 +65,8 @@ impl Delivery {
         self.notes.push((token, note(self.bytes.len() - start)));
     }
 
-    /// Adds a reply that `write` appends, perhaps with events before it, and perhaps the end of the connection behind it.
+    /// Adds a reply that `write` appends, perhaps with events before it, and perhaps the end of the
+    /// connection behind it.
     pub(crate) fn reply(&mut self, token: Token, write: impl FnOnce(&mut Vec<u8>) -> Answered) {
         let start = self.bytes.len();
         let mut answered = write(&mut self.bytes);
@@ -188,8 +191,8 @@ impl Mailbox {
         std::mem::swap(&mut *self.accepted.lock(), accepted);
     }
 
-    /// The thread is about to wait: `false` if it must not, because something is in the box or somebody
-    /// wants it to look at its sockets.
+    /// The thread is about to wait: `false` if it must not, because something is in the box or
+    /// somebody wants it to look at its sockets.
     pub fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         if self.is_full() || self.is_asked_to_look() {

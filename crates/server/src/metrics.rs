@@ -188,8 +188,8 @@ pub fn all(facts: &Facts) -> Vec<Metric> {
 }
 
 impl Metric {
-    /// The lines of `mntr` as (key without `zk_`, value): one for a number, five for a summary (`avg_`, `min_`, `max_`,
-    /// `cnt_`, `sum_`) and four more for some (`p50_` …).
+    /// The lines of `mntr` as (key without `zk_`, value): one for a number, five for a summary
+    /// (`avg_`, `min_`, `max_`, `cnt_`, `sum_`) and four more for some (`p50_` …).
     pub fn monitored(&self) -> Vec<(String, Number)> {
         let name = self.name;
         let (summary, scale) = match self.value {

@@ -1,5 +1,5 @@
-//! The numbers of elections, of agreement and of the start, under ZooKeeper's names. As there, every server has all of
-//! them; those of an ensemble are 0 on a server that is alone.
+//! The numbers of elections, of agreement and of the start, under ZooKeeper's names. As there,
+//! every server has all of them; those of an ensemble are 0 on a server that is alone.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

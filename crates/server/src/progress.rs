@@ -1,7 +1,8 @@
 //! Whether the other side of a connection still takes what is written to it.
 //!
-//! A slow line is no reason to cut an answer off, however long it takes; a reader that takes a byte now and then only
-//! wants to keep the connection. So a reader is judged by the bytes it takes in a while, and not by the clock alone.
+//! A slow line is no reason to cut an answer off, however long it takes; a reader that takes a byte
+//! now and then only wants to keep the connection. So a reader is judged by the bytes it takes in a
+//! while, and not by the clock alone.
 
 /// How long the other side has to take its share.
 pub(crate) const WINDOW_MS: i64 = 30_000;
@@ -26,7 +27,8 @@ impl Progress {
         self.bytes += bytes;
     }
 
-    /// Whether a window is over in which too little was taken. If it was enough, the next one begins.
+    /// Whether a window is over in which too little was taken. If it was enough, the next one
+    /// begins.
     pub(crate) fn has_ceased(&mut self, now_ms: i64) -> bool {
         if now_ms - self.since_ms < WINDOW_MS {
             return false;

@@ -63,7 +63,8 @@ impl Report {
         })
     }
 
-    /// Paths of the ephemeral znodes of a session, sorted, as far as there is room for so many bytes.
+    /// Paths of the ephemeral znodes of a session, sorted, as far as there is room for so many
+    /// bytes.
     fn ephemerals(&self, session: i64, room: &mut usize) -> Vec<String> {
         let (mut paths, mut after) = (Vec::new(), None);
         loop {
@@ -225,7 +226,8 @@ impl Source for Report {
         let mut room = LISTED_BYTES_MAX;
         let mut cursor = Some(0);
         while let Some(from) = cursor.filter(|_| room > 0) {
-            // Held for a copy of a few paths at a time: whoever applies a change has to wait for it.
+            // Held for a copy of a few paths at a time: whoever applies a change has to wait for
+            // it.
             cursor = self.shared.watches.lock().pairs_from(from, COPIED_AT_ONCE, &mut |path, watcher| {
                 room = room.saturating_sub(path.len());
                 if room > 0 {

@@ -33,8 +33,8 @@ pub struct SessionTable {
     top: i64,
     /// The rest of the next one. Only its low 56 bits count.
     next_id: AtomicI64,
-    /// The shortest timeout of a session with a connection here, or shorter: rises only when all are
-    /// looked at.
+    /// The shortest timeout of a session with a connection here, or shorter: rises only when all
+    /// are looked at.
     shortest_timeout_ms: AtomicI32,
 }
 
@@ -60,11 +60,13 @@ pub struct Touch {
 }
 
 impl SessionTable {
-    /// No sessions. The lowest byte of `server_id` is the top byte of new ids, `now_ms` (wall clock) the rest, as `SessionTrackerImpl.initializeNextSessionId`
-    /// does, so that ids of two runs and two servers do not meet. `tick_ms` is the width of the expiry buckets.
+    /// No sessions. The lowest byte of `server_id` is the top byte of new ids, `now_ms` (wall
+    /// clock) the rest, as `SessionTrackerImpl.initializeNextSessionId` does, so that ids of two
+    /// runs and two servers do not meet. `tick_ms` is the width of the expiry buckets.
     ///
-    /// An id that begins with 0xff would make its session's ephemerals look like TTL nodes, so such a server gives out those of its
-    /// neighbour. Should both give out the same one, the log has room for one of them.
+    /// An id that begins with 0xff would make its session's ephemerals look like TTL nodes, so such
+    /// a server gives out those of its neighbour. Should both give out the same one, the log has
+    /// room for one of them.
     pub fn new(server_id: ServerId, now_ms: i64, tick_ms: i64) -> SessionTable {
         SessionTable {
             inner: Mutex::new(Inner {
@@ -78,7 +80,8 @@ impl SessionTable {
         }
     }
 
-    /// An id that no session of this server had since it was started, and none that is known to live.
+    /// An id that no session of this server had since it was started, and none that is known to
+    /// live.
     pub fn next_id(&self) -> i64 {
         let inner = self.inner.lock();
         loop {
@@ -118,7 +121,8 @@ impl SessionTable {
         }
     }
 
-    /// Where a connection notes when it heard of its session; `None` if the session has ended or is not on it any more.
+    /// Where a connection notes when it heard of its session; `None` if the session has ended or is
+    /// not on it any more.
     pub fn seen_by(&self, session: i64, token: Token) -> Option<Arc<AtomicI64>> {
         let inner = self.inner.lock();
         let entry = inner.entries.get(&session).filter(|entry| entry.owner == Some(token))?;
@@ -176,20 +180,21 @@ impl SessionTable {
         touched
     }
 
-    /// The leader has been told of everybody who was heard of before that. Whoever reads clients' packets
-    /// must be done with all that came earlier, for what it notes later with an earlier time is never told.
+    /// The leader has been told of everybody who was heard of before that. Whoever reads clients'
+    /// packets must be done with all that came earlier, for what it notes later with an earlier
+    /// time is never told.
     pub fn told(&self, until_ms: i64) {
         self.inner.lock().told_until_ms = until_ms;
     }
 
-    /// The shortest timeout of the sessions with a connection here; `i32::MAX` without any. It may be the
-    /// timeout of a session that has just gone.
+    /// The shortest timeout of the sessions with a connection here; `i32::MAX` without any. It may
+    /// be the timeout of a session that has just gone.
     pub fn shortest_timeout_ms(&self) -> i32 {
         self.shortest_timeout_ms.load(Ordering::Relaxed)
     }
 
-    /// Time in which this server could not listen does not count: every session keeps what it had left of
-    /// its timeout before that.
+    /// Time in which this server could not listen does not count: every session keeps what it had
+    /// left of its timeout before that.
     pub fn forgive(&self, pause_ms: i64, now_ms: i64) {
         for entry in self.inner.lock().entries.values() {
             let seen_ms = entry.seen_ms.load(Ordering::Relaxed);
@@ -269,7 +274,8 @@ mod tests {
         assert_ne!(a, first(3, 1_700_000_000_124));
     }
 
-    /// A server of id 255 gave out ids that cannot own an ephemeral, and told its clients that they had a session.
+    /// A server of id 255 gave out ids that cannot own an ephemeral, and told its clients that they
+    /// had a session.
     #[test]
     fn every_server_gives_out_ids_that_a_session_may_have() {
         for server in 0..=300 {
@@ -285,7 +291,8 @@ mod tests {
         }
     }
 
-    /// After a start with the clock where it stood at an earlier start the first id was that of a session that lived on.
+    /// After a start with the clock where it stood at an earlier start the first id was that of a
+    /// session that lived on.
     #[test]
     fn an_id_of_a_living_session_is_not_given_out_again() {
         let earlier = SessionTable::new(1, 1_000_000_000_000, 2000);
@@ -320,8 +327,8 @@ mod tests {
         assert!(!table.is_ending(1), "its end was never agreed");
         assert_eq!(table.closed(1), Some(Token(7)));
     }
-    /// A server that was stopped heard nobody meanwhile. Every session has as much of its timeout left
-    /// afterwards as before, and no more than if it had been heard of just now.
+    /// A server that was stopped heard nobody meanwhile. Every session has as much of its timeout
+    /// left afterwards as before, and no more than if it had been heard of just now.
     #[test]
     fn a_pause_of_the_server_is_no_silence_of_its_clients() {
         let table = SessionTable::new(0, 0, 1000);
@@ -332,8 +339,8 @@ mod tests {
         assert_eq!(table.expired(66_000, |_| 66_000).expired, [1, 2]);
     }
 
-    /// What a connection thread notes with a time at which it has not read everything yet must be told with
-    /// the next report, however late the note is.
+    /// What a connection thread notes with a time at which it has not read everything yet must be
+    /// told with the next report, however late the note is.
     #[test]
     fn everybody_heard_of_is_told_with_the_time_since_then() {
         let table = SessionTable::new(0, 0, 1000);

@@ -137,12 +137,13 @@ pub fn user_name<'a>(scheme: &str, id: &'a str) -> &'a str {
 }
 
 impl Schemes {
-    /// Whether an ACL may name this id. Schemes that no provider stands for are refused, as ZooKeeper refuses them;
-    /// where it stumbles over an id of null, that is `MarshallingError`.
+    /// Whether an ACL may name this id. Schemes that no provider stands for are refused, as
+    /// ZooKeeper refuses them; where it stumbles over an id of null, that is `MarshallingError`.
     pub fn check_id(self, scheme: &str, id: Option<&str>) -> Result<(), ErrorCode> {
         let is_valid: fn(&str) -> bool = match scheme {
             WORLD => |id| id == ANYONE,
-            // Java's split drops empty parts at the end, so that "user:" has one part and is refused, "a:b:" has two.
+            // Java's split drops empty parts at the end, so that "user:" has one part and is
+            // refused, "a:b:" has two.
             DIGEST if self.digest => |id| id.trim_end_matches(':').split(':').count() == 2,
             IP => |id| AddressRange::parse(id).is_some(),
             KEY if self.key => return Ok(()),
@@ -154,7 +155,8 @@ impl Schemes {
 
     /// Whether an identity of the scheme is put in place of `auth` in an ACL (rule 37).
     pub fn is_authenticated(self, scheme: &str) -> bool {
-        // An address proves nothing about who uses it, and `super` has no provider that could check it again.
+        // An address proves nothing about who uses it, and `super` has no provider that could check
+        // it again.
         (scheme == DIGEST && self.digest) || (scheme == KEY && self.key)
     }
 }
@@ -200,8 +202,8 @@ enum Address {
 }
 
 impl Address {
-    /// As ZooKeeper reads one, and not the parser of `std`: numbers may have leading zeros and a sign, and version 6 is
-    /// never written with the dots of version 4.
+    /// As ZooKeeper reads one, and not the parser of `std`: numbers may have leading zeros and a
+    /// sign, and version 6 is never written with the dots of version 4.
     fn parse(text: &str) -> Option<Self> {
         if text.contains(':') { parse_v6(text).map(Self::V6) } else { parse_v4(text).map(Self::V4) }
     }
@@ -278,7 +280,8 @@ mod tests {
         assert!(identities.iter().all(|(scheme, _)| scheme == DIGEST));
     }
 
-    /// Old clients send the bytes of a configuration file in Latin-1 or GBK. Java's text of them is what is hashed.
+    /// Old clients send the bytes of a configuration file in Latin-1 or GBK. Java's text of them is
+    /// what is hashed.
     #[test]
     fn rule_38_passwords_need_not_be_utf_8() {
         let mut identities = Identities::new();

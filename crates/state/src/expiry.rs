@@ -7,8 +7,9 @@
 //! asking when each of its sessions was last heard of, and puts those that were heard of into a later bucket. So a
 //! request costs the queue nothing, and a live session costs one look per timeout.
 //!
-//! Silence can only be judged up to the moment until which somebody has listened. A session whose deadline is later
-//! than that stays in its bucket, undecided, until its server has caught up with what its clients sent.
+//! Silence can only be judged up to the moment until which somebody has listened. A session whose
+//! deadline is later than that stays in its bucket, undecided, until its server has caught up with
+//! what its clients sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +37,8 @@ pub struct Heard {
 /// The result of a look at the buckets that are due.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Sessions that have expired, in the order of their buckets. They are not watched over any more.
+    /// Sessions that have expired, in the order of their buckets. They are not watched over any
+    /// more.
     pub expired: Vec<i64>,
     /// How many sessions have reached their deadline at servers that have not read that far yet.
     pub undecided: usize,
@@ -87,7 +89,8 @@ impl ExpiryQueue {
         self.buckets.first().map(|&(bucket, _)| bucket)
     }
 
-    /// The sessions that have expired by `now_ms`. `heard` tells what is known of a session, on the same clock.
+    /// The sessions that have expired by `now_ms`. `heard` tells what is known of a session, on the
+    /// same clock.
     pub fn due(&mut self, now_ms: i64, heard: &mut dyn FnMut(i64) -> Heard) -> Due {
         let mut expired = Vec::new();
         let mut undecided = Vec::new();
@@ -142,8 +145,8 @@ mod tests {
         due.expired
     }
 
-    /// A server that has not read what its clients sent cannot tell which of them are silent. Once it
-    /// has, no tick is lost: the sessions that stayed silent expire at once.
+    /// A server that has not read what its clients sent cannot tell which of them are silent. Once
+    /// it has, no tick is lost: the sessions that stayed silent expire at once.
     #[test]
     fn nobody_expires_by_silence_that_was_not_listened_to() {
         let mut queue = ExpiryQueue::new(1000);

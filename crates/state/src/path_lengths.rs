@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 /// The lengths in bytes of some paths, each counted as often as it occurs.
 ///
-/// To look up every ancestor of a path takes the square of its depth, and a path may have half as many levels as bytes. An
-/// ancestor can only be one of the paths in question if one of them has its length.
+/// To look up every ancestor of a path takes the square of its depth, and a path may have half as
+/// many levels as bytes. An ancestor can only be one of the paths in question if one of them has
+/// its length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PathLengths(BTreeMap<usize, usize>);
 

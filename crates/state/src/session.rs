@@ -29,7 +29,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether a session may have this id. As the owner of a node any other means that the node has none, or is a container or TTL node.
+    /// Whether a session may have this id. As the owner of a node any other means that the node has
+    /// none, or is a container or TTL node.
     pub fn may_have(id: i64) -> bool {
         matches!(Owner::from_stored(id), Owner::Ephemeral(_))
     }

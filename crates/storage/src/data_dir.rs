@@ -85,8 +85,9 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl DataDir {
-    /// Creates the two directories where they are missing, takes the locks and checks the format. `log_dir` is ZooKeeper's
-    /// dataLogDir. What is within them is as it was until [`DataDir::create`], so that it can be looked at first.
+    /// Creates the two directories where they are missing, takes the locks and checks the format.
+    /// `log_dir` is ZooKeeper's dataLogDir. What is within them is as it was until
+    /// [`DataDir::create`], so that it can be looked at first.
     ///
     /// # Errors
     /// See [`DataDirError`].

@@ -111,9 +111,9 @@ impl<'a> Reader<'a> {
         self.ustring()?.ok_or(Malformed::Null)
     }
 
-    /// The number of items of the vector that follows, or `None` for null. It is never more than the bytes that are
-    /// left, since an item has at least one byte; a caller may therefore reserve that much. Fewer than none is none, as
-    /// in Java.
+    /// The number of items of the vector that follows, or `None` for null. It is never more than
+    /// the bytes that are left, since an item has at least one byte; a caller may therefore reserve
+    /// that much. Fewer than none is none, as in Java.
     #[inline]
     pub fn vector_len(&mut self) -> Result<Option<usize>, Malformed> {
         match self.length() {

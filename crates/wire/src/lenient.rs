@@ -1,9 +1,9 @@
 //! Requests as ZooKeeper understands them where a strict reader gives up.
 //!
-//! Java decodes strings leniently and has null for every string and list. Old clients send names and passwords in other
-//! character sets, and odd ones send null. [`understood`] rewrites the body of such a request so that decoding it
-//! strictly, and doing what it asks for, leads to ZooKeeper's answer. It is for bodies whose decoding has failed; others
-//! need no second look.
+//! Java decodes strings leniently and has null for every string and list. Old clients send names
+//! and passwords in other character sets, and odd ones send null. [`understood`] rewrites the body
+//! of such a request so that decoding it strictly, and doing what it asks for, leads to ZooKeeper's
+//! answer. It is for bodies whose decoding has failed; others need no second look.
 
 use std::borrow::Cow;
 
@@ -13,11 +13,13 @@ use crate::record::MultiHeader;
 
 /// Stands for a path that is null. No znode can have it.
 ///
-/// As in ZooKeeper, where Java stumbles over null in different places, a create or delete of it is `MarshallingError`,
-/// other writes are `BadArguments`, it can be watched, and `sync` sends null back.
+/// As in ZooKeeper, where Java stumbles over null in different places, a create or delete of it is
+/// `MarshallingError`, other writes are `BadArguments`, it can be watched, and `sync` sends null
+/// back.
 pub const NULL_PATH: &str = "\0null";
 
-/// Stands in a list of paths for the list itself, which is null. Java stumbles over it when it comes to that list.
+/// Stands in a list of paths for the list itself, which is null. Java stumbles over it when it
+/// comes to that list.
 pub const NULL_LIST: &str = "\0null list";
 
 /// What Java puts in place of bytes that are not UTF-8.
@@ -28,8 +30,8 @@ const REPLACEMENT: char = '\u{FFFD}';
 pub struct Understood {
     /// What decodes strictly.
     pub body: Vec<u8>,
-    /// ZooKeeper does as much and then stumbles: the reply has this content and the error `MarshallingError`. Only of a
-    /// multiRead, whose parts before the null are answered.
+    /// ZooKeeper does as much and then stumbles: the reply has this content and the error
+    /// `MarshallingError`. Only of a multiRead, whose parts before the null are answered.
     pub stumbles: bool,
 }
 
@@ -71,8 +73,9 @@ fn decode(bytes: &[u8]) -> String {
     text
 }
 
-/// How many of these bytes, which do not begin with a character, Java replaces by one sign. It differs from what
-/// Unicode recommends in surrogates, of which Java takes all three bytes together.
+/// How many of these bytes, which do not begin with a character, Java replaces by one sign. It
+/// differs from what Unicode recommends in surrogates, of which Java takes all three bytes
+/// together.
 fn replaced_len(bad: &[u8]) -> usize {
     let continues = |at: usize| bad.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
     let second = bad.get(1).copied();
@@ -107,7 +110,8 @@ enum Field {
     Acl,
 }
 
-/// The fields of a request in wire order; `None` for those without strings and those that are not one record.
+/// The fields of a request in wire order; `None` for those without strings and those that are not
+/// one record.
 fn fields(op: Opcode) -> Option<&'static [Field]> {
     use Field::{Acl, Buffer, Bytes, Name, Path, Paths, Text};
     Some(match op {

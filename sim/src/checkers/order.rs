@@ -19,8 +19,9 @@ struct Sent {
     over_newest: Last,
 }
 
-/// Whatever a session sent, over any connection and to any server, is done or can never be done any more before anything that it asks for
-/// over a later connection is answered. A server without a leader that only reads promises nothing of that kind.
+/// Whatever a session sent, over any connection and to any server, is done or can never be done any
+/// more before anything that it asks for over a later connection is answered. A server without a
+/// leader that only reads promises nothing of that kind.
 ///
 /// # Errors
 /// The first answer that came too early.

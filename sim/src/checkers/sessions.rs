@@ -1,4 +1,5 @@
-//! Sessions and their ephemerals: they live as long as their client is there, not much longer, and end together.
+//! Sessions and their ephemerals: they live as long as their client is there, not much longer, and
+//! end together.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +19,8 @@ const CLOCK_PERCENT: u64 = 97;
 /// A fault is felt for so long after its end: members find each other again, and elect.
 const AFTERMATH_US: u64 = 2_000_000;
 
-/// A leader may take so long, and two reports of its followers, to end the session of a silent client: a tick,
-/// looks at the expiry queue, and agreeing on it.
+/// A leader may take so long, and two reports of its followers, to end the session of a silent
+/// client: a tick, looks at the expiry queue, and agreeing on it.
 const LATE_US: u64 = 400_000;
 
 /// How far back silence explains the end of a session.
@@ -92,7 +93,8 @@ fn not_too_early(agreement: &Agreement) -> Result<(), Violation> {
 struct Life {
     session: i64,
     timeout_us: u64,
-    /// When its client was there for certain: something arrived on its connection, or it was opened or moved.
+    /// When its client was there for certain: something arrived on its connection, or it was opened
+    /// or moved.
     signs: Vec<u64>,
     /// When its client may have been heard of.
     hints: Vec<u64>,
@@ -157,8 +159,8 @@ fn hinders(at_us: u64, fault: &Fault, is_alone: bool) -> Option<(u64, u64)> {
     Some((at_us, at_us + for_us + AFTERMATH_US))
 }
 
-/// A session does not end as long as its client says something in time to a server that could tell the leader,
-/// whatever keeps the servers from listening.
+/// A session does not end as long as its client says something in time to a server that could tell
+/// the leader, whatever keeps the servers from listening.
 fn not_while_its_client_lives(life: &Life, plan: &Plan) -> Result<(), Violation> {
     // A server that is removed serves for a while, and tells nobody.
     let Some((decided_us, _)) = life.expired.filter(|_| !plan.reconfigures) else { return Ok(()) };

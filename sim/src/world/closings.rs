@@ -1,7 +1,8 @@
 //! Servers that close connections: whether they have a reason to.
 //!
-//! A client of a server that lives and serves keeps its connection, whoever leads: a server passes on again what an earlier leader has not
-//! done. Only where nobody can know what was done it closes the connection: when it takes up a snapshot, or becomes another member.
+//! A client of a server that lives and serves keeps its connection, whoever leads: a server passes
+//! on again what an earlier leader has not done. Only where nobody can know what was done it closes
+//! the connection: when it takes up a snapshot, or becomes another member.
 
 use state::command::{MOVE_SESSION, SessionTerms};
 use state::members::ServerId;
@@ -45,7 +46,8 @@ impl World {
         host.serving.reached = host.serving.reached.max(applied);
     }
 
-    /// Whether an earlier connection of the client takes the session away from the one that this member accepted at that entry.
+    /// Whether an earlier connection of the client takes the session away from the one that this
+    /// member accepted at that entry.
     fn is_taken_elsewhere(&self, session: i64, id: ServerId, accepted_at: u64) -> bool {
         let later = self.agreement.outcomes.iter().rev().take_while(|outcome| outcome.index > accepted_at);
         let moves = later.filter(|outcome| (outcome.session, outcome.opcode) == (session, MOVE_SESSION));
@@ -60,7 +62,8 @@ impl World {
         self.look_at_serving(id);
         let known = &self.connections[connection];
         let (client, accepted_us) = (known.client, known.accepted_us);
-        // What the client had sent over an earlier connection may arrive later, and take the session away without a word in the log.
+        // What the client had sent over an earlier connection may arrive later, and take the
+        // session away without a word in the log.
         let is_overtaken = self.connections[..connection]
             .iter()
             .any(|other| (other.client, other.member) == (client, id) && other.to_server_us >= accepted_us);

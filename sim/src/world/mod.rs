@@ -332,8 +332,9 @@ impl World {
         None
     }
 
-    /// A connection that a server keeps though its client has gone on with another one. One to a server that only reads may stay: that
-    /// server looks for silent ones on its own time, of which the simulated one has none.
+    /// A connection that a server keeps though its client has gone on with another one. One to a
+    /// server that only reads may stay: that server looks for silent ones on its own time, of which
+    /// the simulated one has none.
     fn left_open(&self) -> Option<usize> {
         let serves = |server: ServerId| {
             let member = &self.hosts[server as usize - 1].member;

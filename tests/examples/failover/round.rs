@@ -164,7 +164,8 @@ fn strike(ensemble: &mut Ensemble, fault: Fault, leader: u8, clients: &[Client])
     }
 }
 
-/// The longest time between two acknowledgements, the later of which came after the fault and no later than `until`.
+/// The longest time between two acknowledgements, the later of which came after the fault and no
+/// later than `until`.
 fn stall(acks: Vec<Ack>, struck: Instant, until: Instant) -> f64 {
     let mut acked: Vec<Instant> = acks.into_iter().map(|ack| ack.acked).collect();
     acked.sort_unstable();

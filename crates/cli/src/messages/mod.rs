@@ -1,8 +1,9 @@
 //! What a server says on standard output and standard error.
 //!
-//! Saying something never fails, never waits and never ends the server: a line goes into a [`Queue`], and a thread
-//! of its own writes it. Whoever reads the lines may go away, stop reading, or have a full disk; then lines are
-//! lost, and the server says how many once it can write again. Messages that repeat are summed up ([`Repeats`]).
+//! Saying something never fails, never waits and never ends the server: a line goes into a
+//! [`Queue`], and a thread of its own writes it. Whoever reads the lines may go away, stop reading,
+//! or have a full disk; then lines are lost, and the server says how many once it can write again.
+//! Messages that repeat are summed up ([`Repeats`]).
 
 mod queue;
 mod repeats;
@@ -53,7 +54,8 @@ impl Messages {
             .finish()
             .with(messages.repeats.clone())
             .init();
-        // A file for messages that reaches the limit on its size costs messages as well, not the process.
+        // A file for messages that reaches the limit on its size costs messages as well, not the
+        // process.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let writer = messages.clone();
         std::thread::Builder::new().name(WRITER.to_owned()).spawn(move || writer.write())?;

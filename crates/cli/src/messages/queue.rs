@@ -98,8 +98,8 @@ impl Queue {
     }
 }
 
-/// Writes a line to its stream of this process. Not through `std::io::stdout`, which would keep what the system
-/// refuses and offer it again.
+/// Writes a line to its stream of this process. Not through `std::io::stdout`, which would keep
+/// what the system refuses and offer it again.
 pub(super) fn write_to_stream(stream: Stream, line: &[u8]) -> io::Result<()> {
     match stream {
         Stream::Output => write_all(io::stdout().as_fd(), line),

@@ -1,8 +1,9 @@
 //! Messages that repeat are summed up.
 //!
-//! Anybody who can reach a port can cause a message, and then cause it ten thousand times a second. So each place
-//! in the program that says something may say it [`BURST`] times within [`INTERVAL`]; what it says beyond that is
-//! counted, and the count is said when the interval is over, with one of the messages as an example.
+//! Anybody who can reach a port can cause a message, and then cause it ten thousand times a second.
+//! So each place in the program that says something may say it [`BURST`] times within [`INTERVAL`];
+//! what it says beyond that is counted, and the count is said when the interval is over, with one
+//! of the messages as an example.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +51,8 @@ struct Summary {
 }
 
 impl Repeats {
-    /// Says what was held back in intervals that are over by `now`; in all intervals if no time is given.
+    /// Says what was held back in intervals that are over by `now`; in all intervals if no time is
+    /// given.
     pub(super) fn report(&self, now: Option<Instant>) {
         for summary in self.take_due(now) {
             summary.say();
@@ -195,7 +197,8 @@ mod tests {
         tracing::warn!(peer = "somebody", "caller {number} said something odd");
     }
 
-    /// Anybody who opens connections and sends nonsense wrote 10,900 lines a second, for as long as there was disk.
+    /// Anybody who opens connections and sends nonsense wrote 10,900 lines a second, for as long as
+    /// there was disk.
     #[test]
     fn what_is_said_too_often_is_counted_and_the_count_is_said() {
         observe(|repeats, said| {

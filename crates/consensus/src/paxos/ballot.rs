@@ -5,13 +5,16 @@
 //!   ───────┼─────────┼────────
 //!     0    │ round   │ member
 //! ```
-//! A ballot is what the rest of the crate calls a term: one `u64` below [`POSITION_LIMIT`](crate::message::POSITION_LIMIT).
-//! Rounds are compared first. The member's own id is in it, not its place in some list: memberships change, and two members
-//! that look at different ones would number themselves alike. So ids must fit into 34 bits; larger ones are refused where they
-//! would come in. A member never uses a round twice, since it flushes the ballot before anybody hears of it.
+//! A ballot is what the rest of the crate calls a term: one `u64` below
+//! [`POSITION_LIMIT`](crate::message::POSITION_LIMIT). Rounds are compared first. The member's own
+//! id is in it, not its place in some list: memberships change, and two members that look at
+//! different ones would number themselves alike. So ids must fit into 34 bits; larger ones are
+//! refused where they would come in. A member never uses a round twice, since it flushes the ballot
+//! before anybody hears of it.
 //!
-//! Round 0 is nobody's; the position before the first entry of a group has ballot 1, which lies in it. 268 million
-//! rounds are a leader a second for eight years. After the last one nobody stands for election any more.
+//! Round 0 is nobody's; the position before the first entry of a group has ballot 1, which lies in
+//! it. 268 million rounds are a leader a second for eight years. After the last one nobody stands
+//! for election any more.
 
 use crate::entry::MemberId;
 

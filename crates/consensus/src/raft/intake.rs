@@ -1,7 +1,7 @@
 //! What another member says, looked at before the crate sees it.
 //!
-//! The crate trusts its peers: it panics on some messages and believes others that no correct member
-//! sends. A member gone mad must not end this one, nor make it break what it has promised.
+//! The crate trusts its peers: it panics on some messages and believes others that no correct
+//! member sends. A member gone mad must not end this one, nor make it break what it has promised.
 
 use super::RaftEngine;
 use crate::engine::{SnapshotOffer, StepError};
@@ -49,7 +49,8 @@ impl RaftEngine {
         if previous.index >= last_index {
             return Ok(());
         }
-        // What is here of that term came from the one leader of it, and a leader takes nothing back.
+        // What is here of that term came from the one leader of it, and a leader takes nothing
+        // back.
         let known = entries.iter().take_while(|entry| entry.index <= last_index);
         let mut replaced = known.filter(|entry| !raft_log.match_term(entry.index, entry.term));
         if replaced.next().is_some_and(|entry| raft_log.match_term(entry.index, term)) {
@@ -58,7 +59,8 @@ impl RaftEngine {
         Ok(())
     }
 
-    /// Refuses what would make the crate panic, and takes aside what it must not see yet. True: handled.
+    /// Refuses what would make the crate panic, and takes aside what it must not see yet. True:
+    /// handled.
     pub(super) fn intercept(&mut self, message: &Message) -> Result<bool, StepError> {
         let raft = &self.raw.raft;
         let last_index = raft.raft_log.last_index();
@@ -83,7 +85,8 @@ impl RaftEngine {
                 self.offer = Some(SnapshotOffer { from: message.from, meta: meta.clone() });
                 Ok(true)
             }
-            // A follower would pass it on, in the name of the one who asked; that one will ask again.
+            // A follower would pass it on, in the name of the one who asked; that one will ask
+            // again.
             Body::ReadAsk(_) => Ok(!self.leads() || raft.pending_read_count() >= OPEN_READS_MAX),
             // The crate takes the index of an answer for agreed, whoever gives it.
             Body::ReadAnswer { .. } => Ok(!is_of_leader),

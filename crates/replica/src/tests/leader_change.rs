@@ -1,4 +1,5 @@
-//! A change of leader: every command is done once and in its session's order, and no client of a living server loses its connection.
+//! A change of leader: every command is done once and in its session's order, and no client of a
+//! living server loses its connection.
 
 use consensus::entry::EntryKind;
 
@@ -15,7 +16,8 @@ fn all_have(group: &mut Group, expected: &[&str], engine: &str) {
     }
 }
 
-/// The leader died before it had sent anybody what a follower had passed on to it. The follower's client used to lose its connection.
+/// The leader died before it had sent anybody what a follower had passed on to it. The follower's
+/// client used to lose its connection.
 #[test]
 fn what_died_with_the_leader_is_passed_on_again() {
     for (engine, new) in ENGINES {
@@ -38,8 +40,8 @@ fn what_died_with_the_leader_is_passed_on_again() {
     }
 }
 
-/// The leader died when the others had the entry in their logs, and nobody knew that it was agreed. Passed on again it would be done twice,
-/// by whoever leads next.
+/// The leader died when the others had the entry in their logs, and nobody knew that it was agreed.
+/// Passed on again it would be done twice, by whoever leads next.
 #[test]
 fn what_is_in_the_new_leaders_log_is_not_passed_on_again() {
     for ((engine, new), home_leads) in
@@ -68,8 +70,8 @@ fn what_is_in_the_new_leaders_log_is_not_passed_on_again() {
     }
 }
 
-/// A leader that is cut off goes on taking what its clients ask and can agree on none of it. It used to close their connections when it heard
-/// of its successor.
+/// A leader that is cut off goes on taking what its clients ask and can agree on none of it. It
+/// used to close their connections when it heard of its successor.
 #[test]
 fn a_leader_that_loses_the_lead_passes_on_what_it_had_taken() {
     for (engine, new) in ENGINES {
@@ -93,7 +95,8 @@ fn a_leader_that_loses_the_lead_passes_on_what_it_had_taken() {
     }
 }
 
-/// A message to a leader comes late: when it has lost the lead and won it back. Its commands have been passed on again since.
+/// A message to a leader comes late: when it has lost the lead and won it back. Its commands have
+/// been passed on again since.
 #[test]
 fn what_was_meant_for_an_earlier_leadership_of_the_same_member_is_not_taken() {
     for (engine, new) in ENGINES {
@@ -125,7 +128,8 @@ fn what_was_meant_for_an_earlier_leadership_of_the_same_member_is_not_taken() {
     }
 }
 
-/// Nothing tells a command of one connection from a later one of the same session with the same number but their order.
+/// Nothing tells a command of one connection from a later one of the same session with the same
+/// number but their order.
 #[test]
 fn commands_with_the_same_number_keep_their_own_results() {
     for (engine, new) in ENGINES {
@@ -144,8 +148,9 @@ fn commands_with_the_same_number_keep_their_own_results() {
     }
 }
 
-/// A session left its server with a write on its way, and the leader died. What it asks at its new server comes behind that write, or that
-/// write is never done; and when it comes back, nothing of the past stands before its return.
+/// A session left its server with a write on its way, and the leader died. What it asks at its new
+/// server comes behind that write, or that write is never done; and when it comes back, nothing of
+/// the past stands before its return.
 #[test]
 fn a_session_that_goes_elsewhere_leaves_nothing_behind_that_comes_later() {
     for (engine, new) in ENGINES {
@@ -174,8 +179,9 @@ fn a_session_that_goes_elsewhere_leaves_nothing_behind_that_comes_later() {
     }
 }
 
-/// A client came back to the same server while nobody knew what became of its write. It was let in before the new leadership had agreed on
-/// what stood in the logs, and saw its write done afterwards.
+/// A client came back to the same server while nobody knew what became of its write. It was let in
+/// before the new leadership had agreed on what stood in the logs, and saw its write done
+/// afterwards.
 #[test]
 fn a_session_that_comes_back_goes_behind_what_it_sent_under_an_earlier_leader() {
     for (engine, new) in ENGINES {
@@ -195,8 +201,9 @@ fn a_session_that_comes_back_goes_behind_what_it_sent_under_an_earlier_leader() 
     }
 }
 
-/// A change of the members waited with the leader, which died. Its client used to lose its connection; now the next leader has the request
-/// before it the way its predecessor had, with what the session asked behind it.
+/// A change of the members waited with the leader, which died. Its client used to lose its
+/// connection; now the next leader has the request before it the way its predecessor had, with what
+/// the session asked behind it.
 #[test]
 fn a_change_of_the_members_waits_with_the_next_leader() {
     for (engine, new) in ENGINES {
@@ -226,7 +233,8 @@ fn a_change_of_the_members_waits_with_the_next_leader() {
     }
 }
 
-/// What a snapshot holds cannot be told from what it does not: only then is a connection closed, and only one with something on its way.
+/// What a snapshot holds cannot be told from what it does not: only then is a connection closed,
+/// and only one with something on its way.
 #[test]
 fn a_snapshot_costs_the_connections_whose_commands_were_on_their_way() {
     for (engine, new) in ENGINES {
@@ -254,7 +262,8 @@ fn a_snapshot_costs_the_connections_whose_commands_were_on_their_way() {
     }
 }
 
-/// Between the step that costs a member the lead and the news of it, what it has taken must not get into the log of another leadership.
+/// Between the step that costs a member the lead and the news of it, what it has taken must not get
+/// into the log of another leadership.
 #[test]
 fn a_leadership_that_is_over_proposes_nothing() {
     for (engine, new) in ENGINES {
@@ -271,7 +280,8 @@ fn a_leadership_that_is_over_proposes_nothing() {
     }
 }
 
-/// The rule that all of this stands on, said by the engines: the entry that begins a leadership comes behind all of earlier terms.
+/// The rule that all of this stands on, said by the engines: the entry that begins a leadership
+/// comes behind all of earlier terms.
 #[test]
 fn terms_rise_along_the_log_and_each_begins_with_its_leadership() {
     for (engine, new) in ENGINES {

@@ -103,7 +103,8 @@ struct Node {
     seen: Seen,
 }
 
-/// Three members. Messages arrive in order on each way; ways can be closed, which loses what is on them.
+/// Three members. Messages arrive in order on each way; ways can be closed, which loses what is on
+/// them.
 struct Group {
     nodes: BTreeMap<ServerId, Node>,
     on_way: VecDeque<(ServerId, ServerId, PeerMessage)>,
@@ -255,7 +256,8 @@ impl Group {
         self.nodes.iter().filter_map(leads).max().map(|(_, id)| id)
     }
 
-    /// Lets time go by until there is a leader other than `not`, and its followers know it; says who.
+    /// Lets time go by until there is a leader other than `not`, and its followers know it; says
+    /// who.
     fn elect(&mut self, not: Option<ServerId>) -> ServerId {
         for _ in 0..2_000 {
             self.tick();
@@ -267,7 +269,8 @@ impl Group {
         panic!("nobody came to lead");
     }
 
-    /// Has this member win the next election: nobody hears of a leader for long, then it stands first.
+    /// Has this member win the next election: nobody hears of a leader for long, then it stands
+    /// first.
     fn elect_this(&mut self, id: ServerId) {
         let ways = std::mem::take(&mut self.closed);
         self.closed = [1, 2, 3].into_iter().flat_map(|from| [1, 2, 3].map(|to| (from, to))).collect();

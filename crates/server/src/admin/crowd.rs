@@ -1,9 +1,10 @@
 //! Who is connected to the AdminServer, and who leaves when there are too many.
 //!
-//! Nobody waits for a place: a new connection takes that of an old one. So a crowd of connections that only sit there
-//! keeps no probe out. Those that have still to send a request and those that are being answered have places of their
-//! own, so that neither crowd costs the other. The address with the most connections gives one up first, and of those
-//! that have a request to send one that has been answered before.
+//! Nobody waits for a place: a new connection takes that of an old one. So a crowd of connections
+//! that only sit there keeps no probe out. Those that have still to send a request and those that
+//! are being answered have places of their own, so that neither crowd costs the other. The address
+//! with the most connections gives one up first, and of those that have a request to send one that
+//! has been answered before.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -120,8 +121,8 @@ impl Guests {
         }
     }
 
-    /// Whose place is needed, if there are more than `max`: of the address with the most of them, the oldest that has been answered
-    /// before, or else the oldest.
+    /// Whose place is needed, if there are more than `max`: of the address with the most of them,
+    /// the oldest that has been answered before, or else the oldest.
     fn victim(&self, stage: Stage, max: usize) -> Option<usize> {
         let inside = || self.all.iter().enumerate().filter(|(_, guest)| guest.stage == stage);
         if inside().count() <= max {
@@ -179,7 +180,8 @@ mod tests {
         asking[0].is_answered();
         assert!(!numbers(&crowd).contains(&unread[0].number));
         assert!(numbers(&crowd).contains(&asking[0].number));
-        // Whoever has had an answer gives way to those that wait for their first one, however many requests it sends.
+        // Whoever has had an answer gives way to those that wait for their first one, however many
+        // requests it sends.
         asking[0].may_ask();
         let another = crowd.enter(address(1));
         assert!(!numbers(&crowd).contains(&asking[0].number));

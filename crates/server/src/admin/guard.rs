@@ -1,10 +1,11 @@
 //! Keeps web pages away from the AdminServer.
 //!
-//! A browser on a machine that reaches the AdminServer lends that reach to every page it shows. Two things follow. A
-//! page whose name was made to lead here (DNS rebinding) could read everything; so only requests that name this server
-//! as it is called are answered. And any page can send a request whose answer it does not get to see; so a command that
-//! changes something is not taken from a page of another site. Scripts and monitoring send nothing of what a browser
-//! sends, and notice neither.
+//! A browser on a machine that reaches the AdminServer lends that reach to every page it shows. Two
+//! things follow. A page whose name was made to lead here (DNS rebinding) could read everything; so
+//! only requests that name this server as it is called are answered. And any page can send a
+//! request whose answer it does not get to see; so a command that changes something is not taken
+//! from a page of another site. Scripts and monitoring send nothing of what a browser sends, and
+//! notice neither.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

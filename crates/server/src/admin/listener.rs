@@ -1,7 +1,8 @@
 //! Serves HTTP so that nobody can keep others out.
 //!
-//! A connection has a time for each request and for the rest between two ([`Bounds`]), and has to take its reply
-//! ([`Progress`]). Whoever sends or reads slowly within these bounds leaves when its place is needed ([`Crowd`]).
+//! A connection has a time for each request and for the rest between two ([`Bounds`]), and has to
+//! take its reply ([`Progress`]). Whoever sends or reads slowly within these bounds leaves when its
+//! place is needed ([`Crowd`]).
 
 use std::future::Future;
 use std::io;
@@ -28,7 +29,8 @@ use crate::progress::{Progress, WINDOW_MS};
 /// How long a connection has for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// From the first byte of a request to its last; also from the connection's beginning to its first byte.
+    /// From the first byte of a request to its last; also from the connection's beginning to its
+    /// first byte.
     request: Duration,
     /// Between two requests.
     idle: Duration,
@@ -40,8 +42,8 @@ pub(super) const BOUNDS: Bounds = Bounds { request: Duration::from_secs(10), idl
 /// Pause after the system refused to accept.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Connections accepted before those that are there have their turn: fewer than there are places, so that a request which comes with
-/// its connection is served before the place is needed.
+/// Connections accepted before those that are there have their turn: fewer than there are places,
+/// so that a request which comes with its connection is served before the place is needed.
 const ACCEPTS_IN_A_ROW: usize = 32;
 
 /// Bytes of a reply that the system holds. Small, so that it shows early what the other side takes.
@@ -85,7 +87,8 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds)
     }
 }
 
-/// Lets other connections go first: one that sends a hundred requests at once is answered once in each round.
+/// Lets other connections go first: one that sends a hundred requests at once is answered once in
+/// each round.
 async fn take_turns(request: Request, next: Next) -> Response {
     tokio::task::yield_now().await;
     next.run(request).await
@@ -209,7 +212,8 @@ mod tests {
     use super::*;
     use crate::admin::tests::free_address;
 
-    /// Each byte began the time anew, so that a connection could stay for as long as it sent one now and then.
+    /// Each byte began the time anew, so that a connection could stay for as long as it sent one
+    /// now and then.
     #[test]
     fn a_request_has_its_time_however_slowly_it_comes() {
         let address = free_address();
@@ -242,7 +246,8 @@ mod tests {
         };
         assert!(ended.map_or(true, |bytes| bytes == 0), "it gets no reply");
 
-        // The time for a request is not the time for a connection: between two of them it may rest for longer.
+        // The time for a request is not the time for a connection: between two of them it may rest
+        // for longer.
         let mut patient = std::net::TcpStream::connect(address).unwrap();
         patient.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         for _ in 0..2 {

@@ -288,8 +288,8 @@ impl Loader<'_> {
         }
     }
 
-    /// A request of a client must at least be able to open a session. Zero and less would keep every client out, and
-    /// who sets them means no limit of his own.
+    /// A request of a client must at least be able to open a session. Zero and less would keep
+    /// every client out, and who sets them means no limit of his own.
     fn request_bytes_max(&mut self, is_ensemble: bool) -> u32 {
         let key = "jute.maxbuffer";
         match self.settings.integer_property(key) {
@@ -309,7 +309,8 @@ impl Loader<'_> {
         }
     }
 
-    /// As in ZooKeeper there is a bucket only when it holds a token. Fewer than none would keep every client out.
+    /// As in ZooKeeper there is a bucket only when it holds a token. Fewer than none would keep
+    /// every client out.
     fn connection_throttle(&mut self) -> Option<ConnectionThrottle> {
         let mut number = |key, default, least| match self.settings.integer_property(key) {
             Some(wanted) => self.settings.nearest(key, wanted, least..=i32::MAX).unsigned_abs(),
@@ -353,8 +354,8 @@ impl Loader<'_> {
         }
     }
 
-    /// The classes are those of ZooKeeper's own providers; those that are missing here are protection that somebody
-    /// counts on.
+    /// The classes are those of ZooKeeper's own providers; those that are missing here are
+    /// protection that somebody counts on.
     fn schemes(&mut self) -> Schemes {
         let mut schemes = Schemes {
             digest: self.settings.flag_property("DigestAuthenticationProvider.enabled", true),
@@ -402,8 +403,8 @@ impl Loader<'_> {
         }
     }
 
-    /// `srvr` is always allowed, since `zkServer.sh status` asks for it, and so is `isro` in read-only mode, since
-    /// clients that look for a writable server ask for it.
+    /// `srvr` is always allowed, since `zkServer.sh status` asks for it, and so is `isro` in
+    /// read-only mode, since clients that look for a writable server ask for it.
     fn words(&mut self) -> WordList {
         let text = self.settings.text("4lw.commands.whitelist").unwrap_or_default();
         let listed = text.split(',').map(str::trim).filter(|word| !word.is_empty());

@@ -12,8 +12,8 @@ pub enum Support {
     Used,
     /// It is accepted and changes nothing, for this reason.
     WithoutEffect(&'static str),
-    /// It stops the start when it asks for something that would have an effect in ZooKeeper, because going on without
-    /// it would be unsafe or useless.
+    /// It stops the start when it asks for something that would have an effect in ZooKeeper,
+    /// because going on without it would be unsafe or useless.
     Refused {
         /// Which of its values ask for something.
         asks: Asks,

@@ -27,10 +27,11 @@ pub const OUTSTANDING_BYTES_MAX: u64 = 256 << 20;
 pub const OUTPUT_BYTES_PER_CONNECTION_MAX: u64 = 64 << 20;
 /// Bytes of replies and events that wait for one slow reader; above it its requests have to wait.
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
-/// Bytes of replies and events that wait for all slow readers together, where the memory is not known; otherwise a quarter of it. Never
-/// less by default.
+/// Bytes of replies and events that wait for all slow readers together, where the memory is not
+/// known; otherwise a quarter of it. Never less by default.
 pub const OUTPUT_BYTES_MAX: u64 = 256 << 20;
-/// Bytes of one reply: a directory of ten million long names has a third of it, and no client can be told of 2^31.
+/// Bytes of one reply: a directory of ten million long names has a third of it, and no client can
+/// be told of 2^31.
 pub const REPLY_BYTES_MAX: u32 = (1 << 30) + (1 << 20);
 /// Nobody means less: all clients list directories.
 pub const REPLY_BYTES_MAX_MIN: u32 = 1 << 20;
@@ -38,10 +39,11 @@ pub const REPLY_BYTES_MAX_MIN: u32 = 1 << 20;
 pub const REPLY_OVERHEAD_BYTES: u32 = 1 << 10;
 /// ZooKeeper (`jute.maxbuffer`): bytes of one request.
 pub const REQUEST_BYTES_MAX: u32 = 0xf_ffff;
-/// Bytes of the longest first request of a client. A server that takes no more opens sessions and does nothing else.
+/// Bytes of the longest first request of a client. A server that takes no more opens sessions and
+/// does nothing else.
 pub const SHORTEST_REQUEST_BYTES: u32 = 45;
-/// Bytes of the longest request that a single server can take: one record of the log, and one frame to the members
-/// that the server may get later.
+/// Bytes of the longest request that a single server can take: one record of the log, and one frame
+/// to the members that the server may get later.
 pub const LONGEST_REQUEST_BYTES: u32 = 256 << 20;
 /// ZooKeeper: bytes of all large requests in flight.
 pub const LARGE_REQUESTS_BYTES_MAX: u64 = 100 << 20;
@@ -75,15 +77,18 @@ pub const ELECTION_TIMEOUT_MS: u32 = 300;
 pub const HEARTBEAT_MS: u32 = 30;
 /// The replication thread looks at its clock about this often.
 pub const HEARTBEAT_MS_MIN: u32 = 10;
-/// Bytes of one request in an ensemble. Members send each other an entry, which may be one request of this length behind
-/// others, in one frame. While it is on its way nothing else of its sender arrives: a longer one would take longer than
-/// an election timeout on a network of 1 Gbit/s, and one client could bring down leader after leader.
+/// Bytes of one request in an ensemble. Members send each other an entry, which may be one request
+/// of this length behind others, in one frame. While it is on its way nothing else of its sender
+/// arrives: a longer one would take longer than an election timeout on a network of 1 Gbit/s, and
+/// one client could bring down leader after leader.
 pub const ENSEMBLE_REQUEST_BYTES_MAX: u32 = 32 << 20;
 
-/// Most bytes of commands in one log entry, unless the last is longer; bounds what one cycle applies at once.
+/// Most bytes of commands in one log entry, unless the last is longer; bounds what one cycle
+/// applies at once.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes of the paths that one list of watches, or of sessions with their ephemeral znodes, tells an operator.
+/// Bytes of the paths that one list of watches, or of sessions with their ephemeral znodes, tells
+/// an operator.
 pub const LISTED_BYTES_MAX: usize = 64 << 20;
 /// ZooKeeper: port of the AdminServer.
 pub const ADMIN_PORT: u16 = 8080;
@@ -92,7 +97,8 @@ pub const METRICS_PORT: u16 = 7000;
 /// ZooKeeper: what the AdminServer's command paths begin with.
 pub const ADMIN_COMMAND_URL: &str = "/commands";
 
-/// Shorter segments would only be more files. A request that does not fit into one gets a segment of its own.
+/// Shorter segments would only be more files. A request that does not fit into one gets a segment
+/// of its own.
 pub const LOG_SEGMENT_BYTES_MIN: u64 = 4 << 20;
 
 const _: () = assert!(SESSION_TIMEOUT_TICKS_MIN <= SESSION_TIMEOUT_TICKS_MAX);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::loader::Outside;
 
-/// Bytes of memory of the machine, or of the control group that the process was put into, whichever is less; `None` where the system
-/// does not say.
+/// Bytes of memory of the machine, or of the control group that the process was put into, whichever
+/// is less; `None` where the system does not say.
 pub(super) fn memory_bytes(outside: &dyn Outside) -> Option<u64> {
     let read = |path: &str| String::from_utf8(outside.read(Path::new(path)).ok()?).ok();
     let machine = read("/proc/meminfo").and_then(|text| total_bytes(&text));

@@ -32,7 +32,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Entries as they were set, in order of key, without passwords: for AdminServer's `initial_configuration` and for the log.
     pub settings: Vec<(String, String)>,
-    /// `myid`, or the number of the only `server.N`, or 0 when there is neither. Its lowest byte is the top byte of new session ids.
+    /// `myid`, or the number of the only `server.N`, or 0 when there is neither. Its lowest byte is
+    /// the top byte of new session ids.
     pub server_id: ServerId,
     /// The ensemble this server is one of, if it is not alone.
     pub ensemble: Option<Ensemble>,
@@ -132,7 +133,8 @@ pub struct Connection {
     pub output_bytes_max: u64,
     /// Bytes waiting for a slow reader, above which no more of its requests are served; fixed.
     pub output_pause_bytes: usize,
-    /// `ostler.outputBytesMax`: bytes waiting for all slow readers together, above which those with the largest share are disconnected.
+    /// `ostler.outputBytesMax`: bytes waiting for all slow readers together, above which those with
+    /// the largest share are disconnected.
     pub total_output_bytes_max: u64,
     /// `ostler.replyBytesMax`: bytes of one reply; a read that would have a longer one is refused.
     pub reply_bytes_max: u32,
@@ -215,7 +217,8 @@ pub struct Requests {
     pub watches_max: u64,
 }
 
-/// The authentication schemes that can be switched on and off (`authProvider.N` names a class of ZooKeeper's).
+/// The authentication schemes that can be switched on and off (`authProvider.N` names a class of
+/// ZooKeeper's).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schemes {
     /// `digest`, on unless `DigestAuthenticationProvider.enabled=false`.
@@ -261,7 +264,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// `admin.commandURL`: what the command paths begin with; starts with `/` and does not end with it.
     pub command_url: String,
-    /// `ostler.adminHosts` and `admin.serverAddress`: what requests may call this server; `*` for anything.
+    /// `ostler.adminHosts` and `admin.serverAddress`: what requests may call this server; `*` for
+    /// anything.
     pub hosts: Vec<String>,
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Setting {
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     values: BTreeMap<String, Setting>,
-    /// What was set without filling a field: whether it may be left out is known when everything is read.
+    /// What was set without filling a field: whether it may be left out is known when everything is
+    /// read.
     others: BTreeMap<String, Setting>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
@@ -29,8 +30,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Takes in one setting; a later one of the same key replaces an earlier one. What is unknown or without effect
-    /// becomes a warning.
+    /// Takes in one setting; a later one of the same key replaces an earlier one. What is unknown
+    /// or without effect becomes a warning.
     pub(super) fn put(&mut self, written: &str, value: &str, place: &str) {
         let alias = keys::ALIASES.iter().find(|(alias, _)| *alias == written);
         let name = alias.map_or(written, |(_, name)| *name);
@@ -55,8 +56,8 @@ impl Settings {
         self.warnings.push(Warning::WithoutEffect { place, key, reason });
     }
 
-    /// Finds the settings that ask for what is missing here: a problem where they would have an effect, else a
-    /// warning. For when everything is read.
+    /// Finds the settings that ask for what is missing here: a problem where they would have an
+    /// effect, else a warning. For when everything is read.
     pub(super) fn refuse_what_is_missing(&mut self) {
         for (name, Setting { value, place }) in self.others.clone() {
             let Some(Support::Refused { asks, counts, reason }) = keys::find(&name).map(|key| key.support)
@@ -137,8 +138,8 @@ impl Settings {
         self.within(key, number, range, unit)
     }
 
-    /// As [`Self::number`], for a key that ZooKeeper reads with `Integer.parseInt`: what is not decimal stops the
-    /// start there too.
+    /// As [`Self::number`], for a key that ZooKeeper reads with `Integer.parseInt`: what is not
+    /// decimal stops the start there too.
     pub(super) fn decimal(
         &mut self,
         key: &'static str,
@@ -165,8 +166,8 @@ impl Settings {
         number
     }
 
-    /// A system property of Java with a number of 32 bits. ZooKeeper silently goes on with its default when the text
-    /// is not one (`Integer.getInteger`).
+    /// A system property of Java with a number of 32 bits. ZooKeeper silently goes on with its
+    /// default when the text is not one (`Integer.getInteger`).
     pub(super) fn integer_property(&mut self, key: &'static str) -> Option<i32> {
         self.property(key, java::decode_int)
     }
@@ -176,7 +177,8 @@ impl Settings {
         self.property(key, java::decode_long)
     }
 
-    /// A system property; where `read` finds nothing in its text, the default counts and the operator hears of it.
+    /// A system property; where `read` finds nothing in its text, the default counts and the
+    /// operator hears of it.
     pub(super) fn property<T>(
         &mut self,
         key: &'static str,
@@ -207,8 +209,8 @@ impl Settings {
         nearest
     }
 
-    /// A switch of zoo.cfg or of our own: `true` or `false`, also `yes` and `no`. Anything else stops the start, in
-    /// ZooKeeper too.
+    /// A switch of zoo.cfg or of our own: `true` or `false`, also `yes` and `no`. Anything else
+    /// stops the start, in ZooKeeper too.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
         match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
             None => default,
@@ -221,7 +223,8 @@ impl Settings {
         }
     }
 
-    /// A switch that is a system property of Java: on when it is `true` in any case, off with any other text.
+    /// A switch that is a system property of Java: on when it is `true` in any case, off with any
+    /// other text.
     pub(super) fn flag_property(&mut self, key: &'static str, default: bool) -> bool {
         let Some(text) = self.text(key) else { return default };
         let on = text.eq_ignore_ascii_case("true");

@@ -314,9 +314,10 @@ fn a_bad_value_is_named_with_what_is_allowed() {
     }
 }
 
-/// ZooKeeper starts with each of these, and people set them: test rigs `preAllocSize=100`, BufferSizeTest
-/// `jute.maxbuffer=100`, operators anything up to 1 GiB. A value that cannot be had here is replaced by the nearest that
-/// can, and by the default where it is not a number, with a warning that says so.
+/// ZooKeeper starts with each of these, and people set them: test rigs `preAllocSize=100`,
+/// BufferSizeTest `jute.maxbuffer=100`, operators anything up to 1 GiB. A value that cannot be had
+/// here is replaced by the nearest that can, and by the default where it is not a number, with a
+/// warning that says so.
 #[test]
 fn what_zookeeper_starts_with_is_no_error() {
     type Check = fn(&Config) -> bool;

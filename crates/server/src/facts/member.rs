@@ -32,7 +32,8 @@ pub struct MemberFacts {
     pub fetched_bytes: Option<u64>,
     /// What only a leader knows.
     pub leading: Option<LeadingFacts>,
-    /// Where the configuration files and what is agreed on differ, if the files decide who the members are.
+    /// Where the configuration files and what is agreed on differ, if the files decide who the
+    /// members are.
     pub file_differences: Vec<FileDifference>,
 }
 
@@ -194,7 +195,8 @@ impl FollowerState {
 }
 
 impl MemberFacts {
-    /// In ZooKeeper's words. It has none for a server that is to vote and does not yet, or that was removed; those count as followers.
+    /// In ZooKeeper's words. It has none for a server that is to vote and does not yet, or that was
+    /// removed; those count as followers.
     pub fn state(&self) -> ServerState {
         match self.role {
             MemberRole::Leader => ServerState::Leader,

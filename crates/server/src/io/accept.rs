@@ -60,8 +60,9 @@ impl IoThread {
         self.listen_again();
     }
 
-    /// Whether a new connection leaves the descriptors that others need. If it does not, an old one without a session gives up its own
-    /// for the next: it is closed only later, so that many at once would use up what is left.
+    /// Whether a new connection leaves the descriptors that others need. If it does not, an old one
+    /// without a session gives up its own for the next: it is closed only later, so that many at
+    /// once would use up what is left.
     fn has_descriptors_for(&self, stream: &TcpStream) -> bool {
         if descriptors::leaves_room(stream, Use::Client) {
             return true;

@@ -1,10 +1,12 @@
-//! Which reads may wait behind their connection's own writes, and which wait until nothing of it is in flight.
+//! Which reads may wait behind their connection's own writes, and which wait until nothing of it is
+//! in flight.
 //!
-//! A read that is sent behind a write is answered right after the write is applied, by the thread that applies, while it holds the state and
-//! everybody waits. So only such reads are handed to it that cost it next to nothing, and only so many of one connection: a znode or the
-//! names of its children, of which long ones are shared and not copied (`state::read::Piece`). Any other read waits until all is answered
-//! that its connection sent before, and so does what was sent behind it; then its own connection thread answers it, as one that has
-//! nothing to wait for.
+//! A read that is sent behind a write is answered right after the write is applied, by the thread
+//! that applies, while it holds the state and everybody waits. So only such reads are handed to it
+//! that cost it next to nothing, and only so many of one connection: a znode or the names of its
+//! children, of which long ones are shared and not copied (`state::read::Piece`). Any other read
+//! waits until all is answered that its connection sent before, and so does what was sent behind
+//! it; then its own connection thread answers it, as one that has nothing to wait for.
 
 use std::sync::Arc;
 
@@ -18,7 +20,8 @@ use super::connection::InFlight;
 /// Places of reads that may wait behind the writes of a connection.
 pub(super) const PLACES: usize = 64;
 
-/// How many places a read takes behind a write; `None` if it cannot wait there. What is no read takes one, for its refusal.
+/// How many places a read takes behind a write; `None` if it cannot wait there. What is no read
+/// takes one, for its refusal.
 pub(super) fn places(opcode: i32, body: &[u8]) -> Option<usize> {
     use Opcode as O;
     let Some(op) = Opcode::from_i32(opcode) else { return Some(1) };
@@ -52,7 +55,8 @@ fn places_of(request: &Request<'_>) -> Option<usize> {
 }
 
 impl IoThread {
-    /// Whether the next request of a connection has to wait until nothing of it is in flight. It is left where it is then.
+    /// Whether the next request of a connection has to wait until nothing of it is in flight. It is
+    /// left where it is then.
     pub(super) fn waits_alone(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else { return false };
         let is_caught_up = connection.is_caught_up;
@@ -75,7 +79,8 @@ impl IoThread {
         true
     }
 
-    /// Asks for the moment at which a read may be answered that nobody else answers: by a sync, of whose reply the client is not told.
+    /// Asks for the moment at which a read may be answered that nobody else answers: by a sync, of
+    /// whose reply the client is not told.
     fn catch_up(&mut self, slot: usize) {
         let in_flight = InFlight { is_own: true, ..self.depart(Opcode::Sync as i32, &[]) };
         let Some(connection) = self.connections.get_mut(slot) else { return };
@@ -92,7 +97,8 @@ impl IoThread {
         connection.in_flight.push_back(in_flight);
     }
 
-    /// Notes whether the next request of a connection has waited for the moment at which it may be answered.
+    /// Notes whether the next request of a connection has waited for the moment at which it may be
+    /// answered.
     pub(super) fn caught_up(&mut self, slot: usize, is_caught_up: bool) {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.is_caught_up = is_caught_up;

@@ -73,8 +73,8 @@ pub(super) struct Connection {
     pub(super) dialect: Dialect,
     /// The requests that are not answered, oldest first. Invariant: the first one was handed over, not turned away.
     pub(super) in_flight: VecDeque<InFlight>,
-    /// Places of the reads handed over since the last time nothing was in flight: all of them are answered at once when the write before
-    /// them is applied.
+    /// Places of the reads handed over since the last time nothing was in flight: all of them are
+    /// answered at once when the write before them is applied.
     pub(super) reads_waiting: usize,
     /// Its next request waits until nothing is in flight.
     pub(super) waits_alone: bool,
@@ -153,7 +153,8 @@ impl Connection {
         self.output.end()
     }
 
-    /// Queues what was appended to the output from `start` on, with the frame of a reply at `reply_at` and the long parts of it.
+    /// Queues what was appended to the output from `start` on, with the frame of a reply at
+    /// `reply_at` and the long parts of it.
     pub(super) fn queue(
         &mut self,
         opcode: i32,

@@ -17,8 +17,8 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    /// The reply to that opcode, in a frame that begins like this. All that was queued with it has so many bytes: the frame, long
-    /// parts of it which are elsewhere, and the events before it.
+    /// The reply to that opcode, in a frame that begins like this. All that was queued with it has
+    /// so many bytes: the frame, long parts of it which are elsewhere, and the events before it.
     pub(super) fn new(opcode: i32, frame: &[u8], bytes: usize) -> Queued {
         let payload = frame.get(frame::LENGTH_BYTES..).unwrap_or_default();
         Queued { opcode, header: ReplyHeader::decode(&mut Reader::new(payload)).ok(), bytes }

@@ -23,8 +23,8 @@ use crate::words::Word;
 /// better said at once. ZooKeeper looks at no version, and so any other is taken.
 const COMPRESSED_OR_WIDE: std::ops::RangeInclusive<i32> = 10..=12;
 
-/// Ids under which a client asks for a new session before its connection is closed. Another server, or an earlier run of this one, may have
-/// begun to count at the same moment.
+/// Ids under which a client asks for a new session before its connection is closed. Another server,
+/// or an earlier run of this one, may have begun to count at the same moment.
 const IDS_TRIED_MAX: u32 = 8;
 
 impl IoThread {
@@ -119,7 +119,8 @@ impl IoThread {
         match self.is_authentic(session, passwd) {
             Some(true) => {}
             Some(false) => return self.refuse(slot),
-            // Serving began before anything was agreed, and the session is newer than all that has come here since.
+            // Serving began before anything was agreed, and the session is newer than all that has
+            // come here since.
             None => return self.break_off(slot, "the secret of the cluster is not known here yet"),
         }
         self.shared.sessions.touch(session, self.now_ms);
@@ -154,7 +155,8 @@ impl IoThread {
         let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
         connection.in_flight.clear();
         if opcode == MOVE_SESSION && connection.hung_up {
-            // Its client may have gone on with another connection meanwhile: what it had sent here is not done any more.
+            // Its client may have gone on with another connection meanwhile: what it had sent here
+            // is not done any more.
             let token = connection.token;
             self.leave(session, token);
             return self.break_off(slot, "its client has gone");
@@ -167,7 +169,8 @@ impl IoThread {
                 connection.seen_ms = seen_ms;
                 self.open(slot, session);
             }
-            // It ended, or went on with another connection, between being agreed and being delivered. Who asked for a new one never had it.
+            // It ended, or went on with another connection, between being agreed and being
+            // delivered. Who asked for a new one never had it.
             None if opcode == MOVE_SESSION && self.shared.look().session(session).is_none() => {
                 self.refuse(slot);
             }

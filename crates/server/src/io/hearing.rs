@@ -1,10 +1,10 @@
 //! That clients are heard, whatever keeps their requests waiting.
 //!
-//! A connection may have to pause: its client has to read first, or earlier requests have to be answered.
-//! Its bytes are read a little further all the same, since every packet shows that the client lives. Once
-//! that little is full the socket's own buffer takes the rest, and each event tells that more has arrived or
-//! that the client has taken more. When the client can send nothing more either, it is not to blame for its
-//! silence unless all it had to do was to read.
+//! A connection may have to pause: its client has to read first, or earlier requests have to be
+//! answered. Its bytes are read a little further all the same, since every packet shows that the
+//! client lives. Once that little is full the socket's own buffer takes the rest, and each event
+//! tells that more has arrived or that the client has taken more. When the client can send nothing
+//! more either, it is not to blame for its silence unless all it had to do was to read.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,7 +19,8 @@ use super::connection::Phase;
 /// How often the thread says until when it has read, if nobody asks.
 const SAY_MS: i64 = 50;
 
-/// A ping overtakes requests that have waited for so long, or for this part of the timeout if that is less.
+/// A ping overtakes requests that have waited for so long, or for this part of the timeout if that
+/// is less.
 const OVERTAKEN_MS: i64 = 250;
 const OVERTAKEN_PART: i64 = 4;
 
@@ -41,8 +42,8 @@ impl IoThread {
         }
     }
 
-    /// Whether somebody wants to know that the sockets were looked at, and the time: what has arrived by now
-    /// is read next.
+    /// Whether somebody wants to know that the sockets were looked at, and the time: what has
+    /// arrived by now is read next.
     pub(super) fn begin_to_look(&self) -> (bool, i64) {
         let mailbox = &self.shared.mailboxes[self.number];
         let asked = mailbox.is_asked_to_look();
@@ -64,8 +65,8 @@ impl IoThread {
         }
     }
 
-    /// Clients that are not read for reasons of the server are not silent. One that has to read first shows
-    /// by reading that it lives.
+    /// Clients that are not read for reasons of the server are not silent. One that has to read
+    /// first shows by reading that it lives.
     fn excuse_unread(&mut self) {
         let now_ms = self.now_ms;
         let connections = &mut self.connections;
@@ -79,18 +80,19 @@ impl IoThread {
         });
     }
 
-    /// Whether a read waits for its turn behind what is in flight, or for this server to catch up with others.
+    /// Whether a read waits for its turn behind what is in flight, or for this server to catch up
+    /// with others.
     pub(super) fn has_to_wait(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
-        // Who is content with reading asks for no more. Whoever was promised more keeps it on a server that has just lost its leader.
-        // A ping asks for nothing that could be old.
+        // Who is content with reading asks for no more. Whoever was promised more keeps it on a
+        // server that has just lost its leader. A ping asks for nothing that could be old.
         let is_exempt = connection.read_only || connection.is_caught_up || opcode == Opcode::Ping as i32;
         let catch_up = !is_exempt && self.shared.has_to_catch_up(opcode);
         catch_up || !connection.in_flight.is_empty()
     }
 
-    /// Whether a ping is answered though earlier requests of its session are not: its client has waited for
-    /// so long that it begins to doubt whether the server lives.
+    /// Whether a ping is answered though earlier requests of its session are not: its client has
+    /// waited for so long that it begins to doubt whether the server lives.
     pub(super) fn overtakes(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
         let Some(oldest) = connection.in_flight.front() else { return false };
@@ -99,8 +101,8 @@ impl IoThread {
             && waited_ms >= OVERTAKEN_MS.min(i64::from(connection.timeout_ms) / OVERTAKEN_PART)
     }
 
-    /// Answers a ping before its turn. The reply names no zxid: the client may not have set its watches again
-    /// yet, and must not take what they would tell of for seen.
+    /// Answers a ping before its turn. The reply names no zxid: the client may not have set its
+    /// watches again yet, and must not take what they would tell of for seen.
     pub(super) fn answer_ping_ahead(&mut self, slot: usize, header: &RequestHeader) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let out = connection.output();

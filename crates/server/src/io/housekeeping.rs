@@ -37,8 +37,8 @@ impl IoThread {
         }
     }
 
-    /// Closes connections to a server that only reads whose clients have been silent for their timeout: nobody ends their sessions, and a
-    /// client that has gone on elsewhere says no word.
+    /// Closes connections to a server that only reads whose clients have been silent for their
+    /// timeout: nobody ends their sessions, and a client that has gone on elsewhere says no word.
     fn close_silent_readers(&mut self) {
         let is_silent =
             |c: &Connection| c.read_only && self.now_ms - c.seen_ms.load(Relaxed) > i64::from(c.timeout_ms);
@@ -69,8 +69,8 @@ impl IoThread {
         self.offer_again();
     }
 
-    /// Offers connections that end what is left for them. The system tells of room only once there is much of it, and a slow reader
-    /// would seem to take nothing until then.
+    /// Offers connections that end what is left for them. The system tells of room only once there
+    /// is much of it, and a slow reader would seem to take nothing until then.
     fn offer_again(&mut self) {
         let leaving = self.connections.iter().filter(|(_, c)| c.phase == Phase::Closing && c.blocked);
         let leaving: Vec<usize> = leaving.map(|(slot, _)| slot).collect();

@@ -5,9 +5,9 @@ const SILENCE_MS: i64 = 100;
 
 /// Watches which connections have something to say.
 ///
-/// A thread that serves one client at a time may wait for the disk itself: nobody else is there to be kept
-/// waiting. Somebody who comes meanwhile waits for one flush, and from then on is one of two. Should the
-/// flush take long, another thread serves them (see [`Relay`](super::Relay)).
+/// A thread that serves one client at a time may wait for the disk itself: nobody else is there to
+/// be kept waiting. Somebody who comes meanwhile waits for one flush, and from then on is one of
+/// two. Should the flush take long, another thread serves them (see [`Relay`](super::Relay)).
 #[derive(Debug, Default)]
 pub(super) struct Lone {
     slot: usize,

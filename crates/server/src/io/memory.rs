@@ -1,9 +1,11 @@
 //! The memory that the output of all connections takes, and who has to go when it is too much.
 //!
-//! A connection with unread replies is not served until its client reads (`Connection::is_behind`), and is closed when it alone holds too
-//! much. With many such clients that is not enough. So the output of all connections is counted, and has a bound
-//! (`ostler.outputBytesMax`): from half of it on, a client has to read earlier than usual before it is served again, and beyond it those
-//! are closed that hold more than their share. A client that reads what it asks for notices nothing of either.
+//! A connection with unread replies is not served until its client reads (`Connection::is_behind`),
+//! and is closed when it alone holds too much. With many such clients that is not enough. So the
+//! output of all connections is counted, and has a bound (`ostler.outputBytesMax`): from half of it
+//! on, a client has to read earlier than usual before it is served again, and beyond it those are
+//! closed that hold more than their share. A client that reads what it asks for notices nothing of
+//! either.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -45,8 +47,9 @@ impl IoThread {
         }
     }
 
-    /// Closes connections of this thread while all connections hold too much: those that hold most first, and none with less than its
-    /// share. There is always one that holds more, here or on another thread.
+    /// Closes connections of this thread while all connections hold too much: those that hold most
+    /// first, and none with less than its share. There is always one that holds more, here or on
+    /// another thread.
     pub(super) fn free_output(&mut self) {
         if !self.shared.holds_too_much_output() {
             return;

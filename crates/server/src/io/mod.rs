@@ -3,9 +3,11 @@
 //! Each thread has a poll, its connections and a letterbox. One wake-up is: take what the replication thread delivered, read each
 //! socket that has something, serve the frames, hand all commands over in one bundle, and write each socket at most once.
 //!
-//! A thread never waits for another client, and not for the disk either unless all it has is one busy client that waits for it too (see
-//! [`Lone`]); another thread goes on with its connections then if the disk takes long (see [`Relay`]). It holds the machine for reading only while it serves the frames of one
-//! read, and takes its deliveries after it got hold of it: whatever change it can then see, the events for it are already queued.
+//! A thread never waits for another client, and not for the disk either unless all it has is one
+//! busy client that waits for it too (see [`Lone`]); another thread goes on with its connections
+//! then if the disk takes long (see [`Relay`]). It holds the machine for reading only while it
+//! serves the frames of one read, and takes its deliveries after it got hold of it: whatever change
+//! it can then see, the events for it are already queued.
 
 mod accept;
 mod alone;

@@ -27,8 +27,9 @@ pub(super) enum Flushed {
     More,
 }
 
-/// Replies and events in the order the client must see them. Long parts of replies stay shared with the tree until the client
-/// takes them, so that a reply costs what is on its way and not its length.
+/// Replies and events in the order the client must see them. Long parts of replies stay shared with
+/// the tree until the client takes them, so that a reply costs what is on its way and not its
+/// length.
 #[derive(Default)]
 pub(super) struct Output {
     /// What is sent next.
@@ -64,7 +65,8 @@ impl Output {
         if self.behind.is_empty() { &mut self.front } else { &mut self.tail }
     }
 
-    /// Puts long parts into what was appended at [`end`](Self::end) since nothing else was: each before the byte at its position.
+    /// Puts long parts into what was appended at [`end`](Self::end) since nothing else was: each
+    /// before the byte at its position.
     pub(super) fn splice(&mut self, pieces: Vec<(usize, Piece)>) {
         if pieces.is_empty() {
             return;
@@ -98,8 +100,8 @@ impl Output {
         self.longest_held_bytes = self.longest_held_bytes.max(held_bytes);
     }
 
-    /// Bytes of memory beside those of one reply: its length was asked for, and a client that reads it as fast as it can must be
-    /// able to get it.
+    /// Bytes of memory beside those of one reply: its length was asked for, and a client that reads
+    /// it as fast as it can must be able to get it.
     pub(super) fn held_bytes_beside_one_reply(&self) -> usize {
         self.held_bytes().saturating_sub(self.longest_held_bytes)
     }
@@ -137,8 +139,8 @@ impl Output {
         }
     }
 
-    /// Drops what the socket has taken once it is the larger part, so that a client that never quite catches up costs its backlog,
-    /// not its history.
+    /// Drops what the socket has taken once it is the larger part, so that a client that never
+    /// quite catches up costs its backlog, not its history.
     fn compact(&mut self) {
         if self.written > self.front.len() / 2 {
             self.front.drain(..self.written);
@@ -258,7 +260,8 @@ mod tests {
         fn close(&mut self, _: &Registry) {}
     }
 
-    /// A machine with one long node, and the reply to a read of it: its short bytes, and the long part among them.
+    /// A machine with one long node, and the reply to a read of it: its short bytes, and the long
+    /// part among them.
     fn long_reply(bytes: usize) -> (Vec<u8>, Vec<(usize, Piece)>) {
         let mut machine = Machine::new(1);
         let identities = Identities::new();

@@ -1,10 +1,10 @@
 //! Who serves a connection thread's clients while it waits for the disk.
 //!
-//! A thread with a single busy client flushes itself (see [`Lone`](super::lone::Lone)). Most flushes take
-//! less than a millisecond, and then nobody misses it. A disk may hang, though, and then the pings of all
-//! its connections would be neither read nor answered. So before it flushes the thread puts its sockets
-//! where a spare thread finds them. If the flush takes long the spare one goes on with them, and the first
-//! one is the spare one from then on.
+//! A thread with a single busy client flushes itself (see [`Lone`](super::lone::Lone)). Most
+//! flushes take less than a millisecond, and then nobody misses it. A disk may hang, though, and
+//! then the pings of all its connections would be neither read nor answered. So before it flushes
+//! the thread puts its sockets where a spare thread finds them. If the flush takes long the spare
+//! one goes on with them, and the first one is the spare one from then on.
 
 use std::io;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub(crate) struct Relay {
     shared: Arc<Shared>,
     /// By the number of the thread that put it there.
     lent: Vec<Mutex<Option<Lent>>>,
-    /// The spare thread looks for nothing and must be woken. Written in sequentially consistent order with
-    /// what is lent, so that either it sees that or the lender sees that it dozes.
+    /// The spare thread looks for nothing and must be woken. Written in sequentially consistent
+    /// order with what is lent, so that either it sees that or the lender sees that it dozes.
     dozes: AtomicBool,
     door: Mutex<()>,
     bell: Condvar,
@@ -161,8 +161,9 @@ impl IoThread {
         }
     }
 
-    /// Hands all commands of this wake-up over, or does the replication thread's work right here if there is nobody else to serve. `None` if another thread serves the
-    /// connections since, because that took long.
+    /// Hands all commands of this wake-up over, or does the replication thread's work right here if
+    /// there is nobody else to serve. `None` if another thread serves the connections since,
+    /// because that took long.
     fn hand_over_or_flush(self: Box<Self>, relay: &Relay) -> Option<Box<Self>> {
         let may_flush = !self.submission.is_empty() && self.lone.is_so(self.now_ms);
         let wheel = self.wheel.clone().filter(|_| may_flush);

@@ -39,8 +39,8 @@ enum Way<'b> {
     Auth,
 }
 
-/// The body of a write as it goes through the log. What cannot be decoded does not, with one exception: when a multi breaks off, ZooKeeper
-/// uses up a zxid to say so.
+/// The body of a write as it goes through the log. What cannot be decoded does not, with one
+/// exception: when a multi breaks off, ZooKeeper uses up a zxid to say so.
 fn logged_body(op: Opcode, body: &[u8]) -> Option<Cow<'_, [u8]>> {
     let has_place = |request: &Request<'_>| match request {
         Request::Multi(parts) => parts.iter().find_map(|part| flaw(&part)) != Some(Flaw::NullAcl),

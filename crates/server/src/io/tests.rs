@@ -57,7 +57,8 @@ fn server(clock: Clock) -> Arc<Shared> {
     Arc::new(Shared::new(config, clock, machine, vec![Mailbox::new(None)], place))
 }
 
-/// A connection that was told to go while it waited for its session got it all the same, and lived on.
+/// A connection that was told to go while it waited for its session got it all the same, and lived
+/// on.
 #[test]
 fn a_connection_that_was_told_to_go_gets_no_session() {
     let shared = server(Clock::start());
@@ -196,8 +197,8 @@ impl One {
     }
 }
 
-/// Above 1 MiB of replies nothing more was read, so a client behind a slow line that pinged all the time fell
-/// silent for the server. What is read of it meanwhile is bounded.
+/// Above 1 MiB of replies nothing more was read, so a client behind a slow line that pinged all the
+/// time fell silent for the server. What is read of it meanwhile is bounded.
 #[test]
 fn a_client_that_has_to_read_first_is_heard_all_the_time() {
     let mut one = One::new();
@@ -219,8 +220,8 @@ fn a_client_that_has_to_read_first_is_heard_all_the_time() {
     assert_eq!(one.seen_ms(), 6_000, "it neither sends nor reads");
 }
 
-/// The same for a client whose requests wait for the server: once it can send nothing more its silence is the
-/// server's doing.
+/// The same for a client whose requests wait for the server: once it can send nothing more its
+/// silence is the server's doing.
 #[test]
 fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
     let mut one = One::new();
@@ -239,8 +240,9 @@ fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
     assert_eq!((one.seen_ms(), one.shared.hearing.until_ms()), (20_010, 40_010), "it has to read first");
 }
 
-/// A client whose write hangs with the disk doubts whether its server lives: pings are answered all the same,
-/// also those that came behind requests which have to wait. As long as the server is quick they have their turn.
+/// A client whose write hangs with the disk doubts whether its server lives: pings are answered all
+/// the same, also those that came behind requests which have to wait. As long as the server is
+/// quick they have their turn.
 #[test]
 fn pings_overtake_what_has_waited_for_long() {
     let mut one = One::new();
@@ -263,7 +265,8 @@ fn pings_overtake_what_has_waited_for_long() {
     assert_eq!(one.thread.connections[one.slot].input.len(), 2 * 12, "the reads wait");
 }
 
-/// Nobody ends a session on a server that only reads, and a client that has gone on elsewhere may say no word.
+/// Nobody ends a session on a server that only reads, and a client that has gone on elsewhere may
+/// say no word.
 #[test]
 fn a_silent_client_of_a_server_that_only_reads_is_disconnected() {
     let mut one = One::new();
@@ -358,8 +361,8 @@ impl Socket for Reader {
     fn close(&mut self, _: &Registry) {}
 }
 
-/// A long answer over a slow line was cut ten seconds after the connection had begun. A reader that takes almost
-/// nothing, only to keep the connection and what waits for it, has to go all the same.
+/// A long answer over a slow line was cut ten seconds after the connection had begun. A reader that
+/// takes almost nothing, only to keep the connection and what waits for it, has to go all the same.
 #[test]
 fn a_connection_that_ends_is_judged_by_what_its_client_takes() {
     for (bytes_per_second, gets_all) in [(1_000, true), (100, false), (0, false)] {

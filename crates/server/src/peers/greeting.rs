@@ -12,13 +12,15 @@
 //!  │ cluster     │ boot        │ engine │ verdict│ from         │ to           │
 //!  │ u64         │ u64         │ u8     │ u8     │ u32          │ u32          │
 //! ```
-//! The numbers of servers stand at the end of the body if one of them is above 255; then the first two
-//! are what of them fits, and otherwise the body ends before them.
+//! The numbers of servers stand at the end of the body if one of them is above 255; then the first
+//! two are what of them fits, and otherwise the body ends before them.
 //!
-//! Big-endian; the checksum is of everything before it. All but the body stays as it is in every version, so that servers of two
-//! versions can at least say so. The side that dialled speaks first, with verdict 0; the other answers with the same record about
-//! itself, with verdict 0 if it wants to go on (to what each can prove, see [`proof`](super::proof)), else with the number of its reason, and then closes. Since the answer tells everything the
-//! refusal rests on, both sides can log the same sentence.
+//! Big-endian; the checksum is of everything before it. All but the body stays as it is in every
+//! version, so that servers of two versions can at least say so. The side that dialled speaks
+//! first, with verdict 0; the other answers with the same record about itself, with verdict 0 if it
+//! wants to go on (to what each can prove, see [`proof`](super::proof)), else with the number of
+//! its reason, and then closes. Since the answer tells everything the refusal rests on, both sides
+//! can log the same sentence.
 
 use crate::config::{EngineKind, ServerId};
 

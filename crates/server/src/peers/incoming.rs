@@ -290,8 +290,8 @@ impl Arrivals {
         local.news.push(LinkNews::Refused { peer, reason, dialled: false });
     }
 
-    /// A stranger has said who it is. If it has proven that, another connection it has is one it has lost; if it has not, that is so
-    /// of another one that was not proven either.
+    /// A stranger has said who it is. If it has proven that, another connection it has is one it
+    /// has lost; if it has not, that is so of another one that was not proven either.
     fn open(&mut self, local: &mut Local, slot: usize, entrant: Entrant) -> Result<(), End> {
         let Greeting { from, hello, .. } = entrant.theirs;
         let sender = Sender { server: from, is_proven: entrant.is_proven };
@@ -351,7 +351,8 @@ impl Arrivals {
         }
     }
 
-    /// This server has become a member: whoever is one as well, or has become one meanwhile, has to prove it. Others come again.
+    /// This server has become a member: whoever is one as well, or has become one meanwhile, has to
+    /// prove it. Others come again.
     pub(super) fn ask_for_proofs(&mut self, local: &mut Local) {
         let is_to_go = |incoming: &Incoming| match &incoming.phase {
             Phase::Stranger { admission, .. } => matches!(admission, Admission::Proving(_)),

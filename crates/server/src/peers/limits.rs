@@ -1,7 +1,8 @@
 //! Every bound of the traffic between servers.
 
-/// Bytes of one frame's payload. A frame carries a batch of commands or a piece of a snapshot, with what goes around it.
-/// The longest holds a request that a server took while it was alone, before it got its first other member.
+/// Bytes of one frame's payload. A frame carries a batch of commands or a piece of a snapshot, with
+/// what goes around it. The longest holds a request that a server took while it was alone, before
+/// it got its first other member.
 pub const FRAME_BYTES_MAX: usize = (256 << 20) + (4 << 20);
 /// Bytes that wait for one peer; a frame that would go beyond is dropped and counted.
 pub const QUEUED_BYTES_MAX: usize = 64 << 20;
@@ -19,11 +20,11 @@ pub const IDLE_BUFFER_BYTES: usize = 1 << 20;
 
 /// How long dialling and the peer's greeting may take together, and how long a stranger may stay without a greeting.
 pub const GREETING_TIMEOUT_MS: i64 = 2_000;
-/// Incoming connections that have not said and proven who they are. One more closes the oldest, for refusing the new one would let
-/// anybody who opens connections keep the members out.
+/// Incoming connections that have not said and proven who they are. One more closes the oldest, for
+/// refusing the new one would let anybody who opens connections keep the members out.
 pub const HALF_OPEN_MAX: usize = 32;
-/// Incoming connections of servers that do not prove that they are members: they may be on their way to become some. One more closes
-/// the oldest.
+/// Incoming connections of servers that do not prove that they are members: they may be on their
+/// way to become some. One more closes the oldest.
 pub const UNPROVEN_MAX: usize = 64;
 /// Bytes of one frame of such a server.
 pub const UNPROVEN_FRAME_BYTES_MAX: usize = 512 << 10;

@@ -24,7 +24,8 @@ use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 const LISTENERS_MAX: usize = 64;
 /// Tokens set aside for outgoing connections: one for each number a server can have.
 const OUTGOING: usize = SERVER_ID_MAX as usize + 1;
-/// Tokens set aside for incoming connections: of members, of servers that have yet to become some, and of strangers.
+/// Tokens set aside for incoming connections: of members, of servers that have yet to become some,
+/// and of strangers.
 const INCOMING: usize = 4096 + UNPROVEN_MAX + HALF_OPEN_MAX;
 
 /// Who this server is for the others.
@@ -127,8 +128,9 @@ impl Links {
         (self.first_token..self.first_token + Self::TOKENS).contains(&token.0)
     }
 
-    /// A socket has something to tell. Whole frames that came are handed to `receive`, with who sent them, in
-    /// the order it sent them. What came may be read in part only; the poll then says so again.
+    /// A socket has something to tell. Whole frames that came are handed to `receive`, with who
+    /// sent them, in the order it sent them. What came may be read in part only; the poll then says
+    /// so again.
     pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(Sender, Bytes)) {
         let Some(number) = event.token().0.checked_sub(self.first_token) else { return };
         if number < LISTENERS_MAX {
@@ -180,7 +182,8 @@ impl Links {
         self.outgoing.get(&peer).is_some_and(Outgoing::is_up)
     }
 
-    /// Sends these frames to every member that is connected and for whom nothing waits: whoever has more to read does not miss them.
+    /// Sends these frames to every member that is connected and for whom nothing waits: whoever has
+    /// more to read does not miss them.
     pub fn send_to_idle(&mut self, frames: &[Vec<u8>]) {
         for link in self.outgoing.values_mut().filter(|link| link.is_proven() && link.queued() == 0) {
             frames.iter().for_each(|frame| link.send(&mut self.local, &[frame]));
@@ -195,8 +198,8 @@ impl Links {
 }
 
 impl Transport for Links {
-    /// This server has learnt which cluster it belongs to. Links to servers that said they belong to another one end, and those to
-    /// members of its own are made anew, so that both prove it.
+    /// This server has learnt which cluster it belongs to. Links to servers that said they belong
+    /// to another one end, and those to members of its own are made anew, so that both prove it.
     fn set_cluster(&mut self, cluster: u64, key: &PeerKey) {
         self.local.hello.cluster = cluster;
         self.local.keys.cluster = Some(*key);

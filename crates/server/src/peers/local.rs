@@ -14,22 +14,25 @@ use crate::config::ServerId;
 pub struct Sender {
     /// Its number, as far as it is proven that it has it.
     pub server: ServerId,
-    /// Whether it has proven that it is a member of this server's cluster. If not, it may be anybody.
+    /// Whether it has proven that it is a member of this server's cluster. If not, it may be
+    /// anybody.
     pub is_proven: bool,
 }
 
 /// What happened to the links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkNews {
-    /// Frames for this peer are carried from now on, if it has proven that it is a member; otherwise those for whoever has yet to
-    /// become one. Whatever was sent to it before may be lost.
+    /// Frames for this peer are carried from now on, if it has proven that it is a member;
+    /// otherwise those for whoever has yet to become one. Whatever was sent to it before may be
+    /// lost.
     Up {
         /// The peer.
         peer: ServerId,
         /// What it says of itself.
         hello: Hello,
     },
-    /// The connection on which this peer, which had proven that it is one, sends has ended, and there is no newer one: its process or the way to it is gone.
+    /// The connection on which this peer, which had proven that it is one, sends has ended, and
+    /// there is no newer one: its process or the way to it is gone.
     Down {
         /// The peer.
         peer: ServerId,

@@ -48,13 +48,14 @@ use crate::config::{ServerId, Servers};
 
 /// What carries frames to the other members. Sockets do in a server, a simulated network in the simulator.
 pub trait Transport: Send {
-    /// Sends `frame` to server `to`, after the frames sent to it before. It may be lost, and is if there is no such server, or if
-    /// that has not proven that it is a member.
+    /// Sends `frame` to server `to`, after the frames sent to it before. It may be lost, and is if
+    /// there is no such server, or if that has not proven that it is a member.
     ///
     /// `frame` has 1 to [`limits::FRAME_BYTES_MAX`] bytes; the first says what it is, for the receiver's caller.
     fn send(&mut self, to: ServerId, frame: &[u8]);
 
-    /// Sends `frame` whether or not the server has proven anything: it is for one that has yet to become a member.
+    /// Sends `frame` whether or not the server has proven anything: it is for one that has yet to
+    /// become a member.
     fn send_unproven(&mut self, to: ServerId, frame: &[u8]) {
         self.send(to, frame);
     }
@@ -62,10 +63,12 @@ pub trait Transport: Send {
     /// Offers everything sent to the network.
     fn flush(&mut self);
 
-    /// This server belongs to that cluster from now on, and proves it by that key. It has nothing to do with servers of others.
+    /// This server belongs to that cluster from now on, and proves it by that key. It has nothing
+    /// to do with servers of others.
     fn set_cluster(&mut self, _cluster: u64, _key: &PeerKey) {}
 
-    /// Whether the server at that server's address has proven that it is a member, or that its disk has that name.
+    /// Whether the server at that server's address has proven that it is a member, or that its disk
+    /// has that name.
     fn vouches(&self, _server: ServerId, _disk: u64) -> bool {
         true
     }

@@ -102,7 +102,8 @@ impl Outgoing {
         matches!(self.phase, Phase::Up { proof: Proof::Member, .. })
     }
 
-    /// Whether whoever is at the peer's address has proven that it is a member, or that its disk has that name.
+    /// Whether whoever is at the peer's address has proven that it is a member, or that its disk
+    /// has that name.
     pub(super) fn vouches(&self, disk: u64) -> bool {
         match &self.phase {
             Phase::Up { proof: Proof::Member, .. } => true,
@@ -292,7 +293,8 @@ impl Outgoing {
         }
     }
 
-    /// The peer's greeting is complete. The peer has checked the same; what it says is checked here once more, since it may be wrong.
+    /// The peer's greeting is complete. The peer has checked the same; what it says is checked here
+    /// once more, since it may be wrong.
     fn answered(&mut self, local: &mut Local, theirs: &Greeting) {
         let Phase::Greeting { until_ms, .. } = self.phase else { return };
         let ours = local.greeting(self.peer, None);

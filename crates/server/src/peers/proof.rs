@@ -9,24 +9,25 @@
 //! refusal     255 | reason u8                                    ← or this, instead of an answer
 //! confirm     proof [32]                                         who dialled →
 //! ```
-//! `keys` says which keys the sender has: 1 the secret of `ostler.quorumSecretFile`, 2 the key of its
-//! cluster, which every member has from the moment it becomes one. The proofs are by all keys that
-//! both have:
+//! `keys` says which keys the sender has: 1 the secret of `ostler.quorumSecretFile`, 2 the key of
+//! its cluster, which every member has from the moment it becomes one. The proofs are by all keys
+//! that both have:
 //!
 //! ```text
 //! key    = HMAC-SHA256(secret or nothing, "ostler quorum key" | cluster key or nothing)
 //! proof  = HMAC-SHA256(key, "answer" or "confirm" | both greetings | challenge | answer up to its random)
 //! disk   = HMAC-SHA256(name of the sender's disk, "disk" | the same)
 //! ```
-//! Both greetings and both random parts are in each proof, so none is of use on another connection, in
-//! another direction or for another server. Where both have the key of the cluster and prove it, they
-//! are members of one ensemble. Otherwise one of them may be a server that has yet to become a member,
-//! and the two exchange only what that takes ([`Sender`](super::Sender)). The name of a disk is known
-//! to those its server has told it to, at the addresses it knows them at; `disk` shows that what came
-//! on another connection in that name is of whoever is to be found at its server's address.
+//! Both greetings and both random parts are in each proof, so none is of use on another connection,
+//! in another direction or for another server. Where both have the key of the cluster and prove it,
+//! they are members of one ensemble. Otherwise one of them may be a server that has yet to become a
+//! member, and the two exchange only what that takes ([`Sender`](super::Sender)). The name of a
+//! disk is known to those its server has told it to, at the addresses it knows them at; `disk`
+//! shows that what came on another connection in that name is of whoever is to be found at its
+//! server's address.
 //!
-//! This keeps out whoever can reach a port. It does not keep out whoever can read or alter the bytes
-//! of a connection: there is no encryption.
+//! This keeps out whoever can reach a port. It does not keep out whoever can read or alter the
+//! bytes of a connection: there is no encryption.
 
 use std::fmt;
 

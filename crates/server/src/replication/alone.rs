@@ -1,8 +1,9 @@
 //! A server that its configuration names alone, on data that may be of an ensemble of several.
 //!
-//! The votes of the others cannot be dropped because one file does not name them: they may have agreed on what this server has not seen, and
-//! may go on without it. So it does not start, and says what to do. Data of a member that is the only voter, since a `reconfig` or
-//! `ostler recover` made it that, are served, whichever number and engine it had.
+//! The votes of the others cannot be dropped because one file does not name them: they may have
+//! agreed on what this server has not seen, and may go on without it. So it does not start, and
+//! says what to do. Data of a member that is the only voter, since a `reconfig` or `ostler recover`
+//! made it that, are served, whichever number and engine it had.
 
 use consensus::engine::Start;
 use consensus::entry::{EntryKind, MemberId};
@@ -15,7 +16,8 @@ use super::recovery::Opened;
 use super::recovery_error::RecoveryError;
 use crate::config::{Config, ServerId};
 
-/// The identity with which a server starts. One that has never had a part in a group, and is alone now, founds one of its own.
+/// The identity with which a server starts. One that has never had a part in a group, and is alone
+/// now, founds one of its own.
 pub(super) fn found(disk: &dyn Disk, config: &Config, identity: Identity) -> Result<Identity, IdentityError> {
     if config.ensemble.is_some() || identity.member.is_some() || identity.awaits_refill() {
         return Ok(identity);

@@ -35,8 +35,8 @@ pub(super) struct Chores {
 /// Containers and TTL nodes looked at in one cycle, so that a look through a million of them stalls nobody.
 const LOOKED_AT_MAX: usize = 10_000;
 
-/// After a look at this many nodes the next one is at least 1 ms away, so that a short `checkIntervalMs` costs a bounded
-/// share of the thread's time.
+/// After a look at this many nodes the next one is at least 1 ms away, so that a short
+/// `checkIntervalMs` costs a bounded share of the thread's time.
 const LOOKED_AT_PER_MS: usize = 1_000;
 
 /// How often the expiry queue is asked; it answers in whole ticks.
@@ -110,8 +110,8 @@ impl Chores {
         self.ending.clear();
     }
 
-    /// Adds whatever is due to what is gathered. `told_until` says until when another server has told who
-    /// was heard of there.
+    /// Adds whatever is due to what is gathered. `told_until` says until when another server has
+    /// told who was heard of there.
     pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica, told_until: &dyn Fn(u32) -> i64) {
         let now_ms = shared.clock.elapsed_ms();
         if now_ms >= self.sessions_due_ms {
@@ -123,8 +123,8 @@ impl Chores {
         }
     }
 
-    /// How long the thread may sleep before the next look at the containers, in ms, if looks are so frequent that it
-    /// must not sleep as usual. `None` while there is nothing to look at.
+    /// How long the thread may sleep before the next look at the containers, in ms, if looks are so
+    /// frequent that it must not sleep as usual. `None` while there is nothing to look at.
     pub(super) fn patience_ms(&self, shared: &Shared) -> Option<i64> {
         if !self.looks_often() || shared.machine.read().reapable_count() == 0 {
             return None;

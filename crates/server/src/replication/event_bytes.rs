@@ -1,8 +1,9 @@
 //! The events of one run of applying: how many bytes a connection may get.
 //!
-//! One command can change a million znodes, each deep down, and somebody who watches all of them is to be told of each by its path. What that
-//! comes to is known only while it is made, with the state held. A connection whose events are too long is closed instead: its
-//! client connects again, sets its watches again and looks.
+//! One command can change a million znodes, each deep down, and somebody who watches all of them is
+//! to be told of each by its path. What that comes to is known only while it is made, with the
+//! state held. A connection whose events are too long is closed instead: its client connects again,
+//! sets its watches again and looks.
 
 use hashbrown::HashMap;
 use replica::Token;

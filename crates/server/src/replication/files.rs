@@ -1,9 +1,10 @@
 //! Members by the configuration files, where `reconfig` is off.
 //!
-//! What is agreed on follows the files, one change at a time, by the leader. One file may be out of date, so who votes is changed
-//! only if a majority of those that vote before the change, and of those that vote after it, have files that say the same about the
-//! server concerned. Nobody's vote is taken while it is heard of and its own file says that it votes. Until then both differ, and the
-//! server says so ([decision 0024](../../../../docs/decisions/0024-members-by-the-files.md)).
+//! What is agreed on follows the files, one change at a time, by the leader. One file may be out of
+//! date, so who votes is changed only if a majority of those that vote before the change, and of
+//! those that vote after it, have files that say the same about the server concerned. Nobody's vote
+//! is taken while it is heard of and its own file says that it votes. Until then both differ, and
+//! the server says so ([decision 0024](../../../../docs/decisions/0024-members-by-the-files.md)).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,8 @@ pub(super) type Roles = BTreeMap<ServerId, bool>;
 /// What a server's file says counts for so long after the server has told it.
 const TOLD_MS_MAX: i64 = 2_000;
 
-/// What is agreed on is written down again only after so long: until then it may be on its way into the log.
+/// What is agreed on is written down again only after so long: until then it may be on its way into
+/// the log.
 const WRITTEN_MS_MAX: i64 = 1_000;
 
 /// What is known of the files of the servers.
@@ -38,7 +40,8 @@ pub(super) struct Files {
     warned: Vec<FileDifference>,
     /// When the members were written down last.
     written_ms: Option<i64>,
-    /// A file has said something new, or a change that the files allow has begun: there may be more to change.
+    /// A file has said something new, or a change that the files allow has begun: there may be more
+    /// to change.
     has_news: bool,
 }
 
@@ -115,7 +118,8 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Voters that are heard of, and are not known to have a file that takes their vote: they keep it.
+    /// Voters that are heard of, and are not known to have a file that takes their vote: they keep
+    /// it.
     pub(super) fn keeping(&self, status: &Status, heard: &BTreeSet<MemberId>) -> BTreeSet<ServerId> {
         if !self.goes_by_files() {
             return BTreeSet::new();
@@ -177,7 +181,8 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Where this server's file and what is agreed on differ, and where the files of others do from a leader's.
+    /// Where this server's file and what is agreed on differ, and where the files of others do from
+    /// a leader's.
     pub(super) fn file_differences(&mut self, status: &Status, role: MemberRole) -> Vec<FileDifference> {
         if !self.goes_by_files() || role == MemberRole::Newcomer {
             return Vec::new();

@@ -114,8 +114,9 @@ impl Look<'_> {
         learner || waiting.any(|server| !self.heard.iter().any(|member| self.is_member(*member, *server)))
     }
 
-    /// The next member to go: a voter that is not heard of, then one that is. The latter stays as a learner, and so goes on serving its
-    /// clients, one of which may have asked for this, until it is stopped.
+    /// The next member to go: a voter that is not heard of, then one that is. The latter stays as a
+    /// learner, and so goes on serving its clients, one of which may have asked for this, until it
+    /// is stopped.
     fn leaving(&self) -> Option<Step> {
         let unwanted = |member: &&MemberId| {
             let server = server_of(**member);

@@ -5,14 +5,18 @@
 //!                             log=8a…41 at=/var/lib/ostler\n"     (all in one line)
 //! ```
 //!
-//! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that was there before under the same number.
-//! `member=0` says that the directory has no part in a group yet; with a cluster, that it has none any more ([`refill`](super::refill)). `founders` are the voters a new group starts with and their disks;
-//! they are kept here because a log without a snapshot can only be read with the members it was written under, whatever the
-//! configuration says by then. A member that joined later has none. `log` names the log that belongs with the directory
-//! ([`log_owner`](super::log_owner)), and `at` the `dataLogDir` it was in at the last start; both are missing from what older versions wrote.
+//! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that was
+//! there before under the same number. `member=0` says that the directory has no part in a group
+//! yet; with a cluster, that it has none any more ([`refill`](super::refill)). `founders` are the
+//! voters a new group starts with and their disks; they are kept here because a log without a
+//! snapshot can only be read with the members it was written under, whatever the configuration says
+//! by then. A member that joined later has none. `log` names the log that belongs with the
+//! directory ([`log_owner`](super::log_owner)), and `at` the `dataLogDir` it was in at the last
+//! start; both are missing from what older versions wrote.
 //!
-//! `key` is by what members prove to each other that they are members: whoever founds the group draws it, and every member is told when
-//! it becomes one. So the file is a secret, which only its owner may read. Founders whose version knew no key make one of what they share.
+//! `key` is by what members prove to each other that they are members: whoever founds the group
+//! draws it, and every member is told when it becomes one. So the file is a secret, which only its
+//! owner may read. Founders whose version knew no key make one of what they share.
 
 use std::fmt;
 use std::io;
@@ -46,7 +50,8 @@ pub(crate) struct Identity {
     pub(crate) cluster: u64,
     /// Its id in its group, if it belongs to one.
     pub(crate) member: Option<MemberId>,
-    /// By what members of the group prove that they are members; there is one exactly if there is a cluster.
+    /// By what members of the group prove that they are members; there is one exactly if there is a
+    /// cluster.
     pub(crate) key: Option<PeerKey>,
     /// Voters of the new group, or nobody if it existed before this member.
     pub(crate) founders: Vec<Founder>,
@@ -133,7 +138,8 @@ impl Identity {
         Identity { server, nonce, engine, boot: 0, cluster, member, key, founders, log, log_dir }
     }
 
-    /// Reads who this member is, or makes it `new`; counts the start, durably. `log_dir` is where its log is this time.
+    /// Reads who this member is, or makes it `new`; counts the start, durably. `log_dir` is where
+    /// its log is this time.
     pub(crate) fn open(
         disk: &dyn Disk,
         dir: &Path,
@@ -207,7 +213,8 @@ pub(crate) fn cluster_of(founders: &[Founder]) -> u64 {
     if founders.is_empty() { 0 } else { hash.max(1) }
 }
 
-/// The key of a group whose founders were written down without one. They share nothing else that others do not know.
+/// The key of a group whose founders were written down without one. They share nothing else that
+/// others do not know.
 fn founders_key(founders: &[Founder]) -> Option<PeerKey> {
     let numbers = founders.iter().flat_map(|founder| [founder.member.0, founder.nonce]);
     let bytes = numbers.flat_map(u64::to_be_bytes).collect::<Vec<u8>>();

@@ -5,7 +5,8 @@
 //! majority. An election helps nobody then if all are on such a disk, and breaks off everything that is under way. So another thread says
 //! meanwhile that the member lives.
 //!
-//! It tells the leader as well which clients were heard of, for their server reads and answers them while its disk stands still.
+//! It tells the leader as well which clients were heard of, for their server reads and answers them
+//! while its disk stands still.
 //!
 //! It says so for as long only as clients are served without a leader. A disk that has not come back by then counts as lost, and
 //! somebody else is to lead.
@@ -41,7 +42,8 @@ impl LifeSigns {
         if is_borne(still_ms, ensemble) {
             messages.push(PeerMessage::Alive);
         }
-        // Who leads is not known to this thread, and nobody else minds. Clients are heard here until they are sent away.
+        // Who leads is not known to this thread, and nobody else minds. Clients are heard here
+        // until they are sent away.
         let now_ms = shared.clock.elapsed_ms();
         if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
             messages.push(touch::report(shared, now_ms, shared.hearing.until_ms()));

@@ -4,14 +4,16 @@
 //! LOG_DIR/log/ostler.owner   "log=8a…41 boot=17 begun=17 server=3 cluster=d2…70 data=/var/lib/ostler\n"
 //! ```
 //!
-//! `log` is a number that is drawn once for each server, and stands in its `ostler.member` too. The file lies in the
-//! folder that is moved when the log gets another disk, so a log that was moved is still known, and one that was
-//! left behind, swapped, emptied or restored alone is noticed before anything is served: a server that starts with
-//! its snapshots and without its log, or the other way round, has lost what it acknowledged.
+//! `log` is a number that is drawn once for each server, and stands in its `ostler.member` too. The
+//! file lies in the folder that is moved when the log gets another disk, so a log that was moved is
+//! still known, and one that was left behind, swapped, emptied or restored alone is noticed before
+//! anything is served: a server that starts with its snapshots and without its log, or the other
+//! way round, has lost what it acknowledged.
 //!
-//! It is written before `ostler.member` at every start ([`Identity::save`]), and once more when that is written and
-//! the log is open: `begun` is the last start that got so far. So after a crash between the first two `boot` is one
-//! ahead of `ostler.member`, and only then; and the log has a segment unless `begun` is 0.
+//! It is written before `ostler.member` at every start ([`Identity::save`]), and once more when
+//! that is written and the log is open: `begun` is the last start that got so far. So after a crash
+//! between the first two `boot` is one ahead of `ostler.member`, and only then; and the log has a
+//! segment unless `begun` is 0.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -277,7 +279,8 @@ impl Places<'_> {
         Err(LogPlaceError::NoData { log: self.log(), data_dir, owner }.into())
     }
 
-    /// There is no log that says whose it is. Only a server that has not started since logs say so may have one.
+    /// There is no log that says whose it is. Only a server that has not started since logs say so
+    /// may have one.
     fn check_without_log(&self, identity: &Identity) -> Result<(), RecoveryError> {
         if let Some(found) = self.find_elsewhere(identity)? {
             let (wanted, data_dir) = (self.log(), self.data_dir.to_owned());

@@ -1,10 +1,10 @@
 //! Whether this member's disk has lost what the others count on.
 //!
-//! A leader may count on entries this member does not have. Then they were flushed here once and are
-//! gone, and the member must not go on: its vote could elect somebody who lacks them as well. But a
-//! leader that has gone mad says the same, and nobody is to end because of one other's word. So the
-//! member asks all others, and ends when a majority of the voters says that it follows that leader
-//! and has agreed entries that far itself. Until then it takes nothing of such messages in.
+//! A leader may count on entries this member does not have. Then they were flushed here once and
+//! are gone, and the member must not go on: its vote could elect somebody who lacks them as well.
+//! But a leader that has gone mad says the same, and nobody is to end because of one other's word.
+//! So the member asks all others, and ends when a majority of the voters says that it follows that
+//! leader and has agreed entries that far itself. Until then it takes nothing of such messages in.
 
 use std::collections::BTreeSet;
 

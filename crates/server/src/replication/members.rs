@@ -118,8 +118,9 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// Whether a message is believed though its sender has not proven that it is a member. A server without data cannot tell; it believes
-    /// who knows the name of its disk, which it has told to the servers at the addresses it knows.
+    /// Whether a message is believed though its sender has not proven that it is a member. A server
+    /// without data cannot tell; it believes who knows the name of its disk, which it has told to
+    /// the servers at the addresses it knows.
     fn may_come_from_anybody(&self, message: &PeerMessage) -> bool {
         match message {
             PeerMessage::Newcomer { .. } => true,
@@ -252,7 +253,8 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// The server is to stop. A leader first takes the votes that the files take: the others may need that to do without it.
+    /// The server is to stop. A leader first takes the votes that the files take: the others may
+    /// need that to do without it.
     pub(super) fn begin_stop(&mut self) {
         if self.replica.leads() && self.files.has_news() {
             self.company.finish_by_ms = Some(self.shared.clock.elapsed_ms() + FINISH_MS);
@@ -383,7 +385,8 @@ impl<T: Transport> Driver<T> {
         self.wake_connection_threads();
     }
 
-    /// Tells all connections of clients to close. The machine may be held, so their threads are not woken.
+    /// Tells all connections of clients to close. The machine may be held, so their threads are not
+    /// woken.
     pub(super) fn post_closing(&mut self) {
         let mut deliveries: Vec<Delivery> =
             self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();

@@ -1,4 +1,5 @@
-//! Moments of the ensemble from which dashboards and alerts are made: elections, and how long the others take.
+//! Moments of the ensemble from which dashboards and alerts are made: elections, and how long the
+//! others take.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,7 +8,8 @@ use super::Driver;
 use crate::peers::Transport;
 use crate::shared::Shared;
 
-/// Entries of which the time of agreement is measured at once. A leader that is cut off proposes more than are agreed.
+/// Entries of which the time of agreement is measured at once. A leader that is cut off proposes
+/// more than are agreed.
 const PROPOSED_MAX: usize = 4096;
 
 /// What has begun and not ended.

@@ -208,8 +208,8 @@ impl<T: Transport> Driver<T> {
         driver
     }
 
-    /// The only member of a group leads from the start. A server that is alone by its configuration may have become that by what its log
-    /// holds, so it applies that first.
+    /// The only member of a group leads from the start. A server that is alone by its configuration
+    /// may have become that by what its log holds, so it applies that first.
     pub(crate) fn take_up(&mut self) -> Result<(), Fatal> {
         if self.is_single() {
             self.settle()?;

@@ -105,8 +105,8 @@ impl<T: Transport> Driver<T> {
 
     /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
     pub(super) fn hear_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64) -> Result<(), Fatal> {
-        // What anybody can say in a server's name counts if that server says so at its own address. A member that is to be added has
-        // none yet that is known here.
+        // What anybody can say in a server's name counts if that server says so at its own address.
+        // A member that is to be added has none yet that is known here.
         let is_known = self.reconfig.directory().contains_key(&from);
         if is_known && !self.transport.vouches(from, nonce) {
             return Ok(());

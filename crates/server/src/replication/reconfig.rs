@@ -7,9 +7,10 @@
 //!                          ├─ learners join, catch up, get votes; then others lose theirs, one at a time (goal)
 //!   client ◄── reply ───── └─ reconfig into the log: /zookeeper/config shows the new members
 //! ```
-//! A server that is removed stays as a learner until it is stopped: its clients, of which one may have asked for this, get their answers.
-//! A leader that is to go answers first, if the others are enough even while it still counts, and then hands over; otherwise it hands over
-//! first, and its successor finishes the work, when the client's server has passed the request on to it.
+//! A server that is removed stays as a learner until it is stopped: its clients, of which one may
+//! have asked for this, get their answers. A leader that is to go answers first, if the others are
+//! enough even while it still counts, and then hands over; otherwise it hands over first, and its
+//! successor finishes the work, when the client's server has passed the request on to it.
 
 use std::collections::BTreeSet;
 
@@ -40,8 +41,9 @@ const EPOCH_SHIFT: u32 = 32;
 /// A configuration of so many leaderships later is not believed.
 const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
 
-/// A leader that goes on with an aim waits so long, from its beginning, for the client's command to be passed on to it.
-/// Without it the change would be done by the leader's own, and the client's refused as if it had not been done.
+/// A leader that goes on with an aim waits so long, from its beginning, for the client's command to
+/// be passed on to it. Without it the change would be done by the leader's own, and the client's
+/// refused as if it had not been done.
 const REQUEST_MS_MAX: i64 = 1_000;
 
 /// Of commands nobody waits for. Clients count from 0 or 1.
@@ -441,8 +443,8 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-/// Takes over what another member says of the servers, and keeps the addresses that were known: if it
-/// is wrong, those still lead to them.
+/// Takes over what another member says of the servers, and keeps the addresses that were known: if
+/// it is wrong, those still lead to them.
 fn add_newer(directory: &mut Servers, told: &Servers) {
     for (server, newer) in told {
         let known = directory.insert(*server, newer.clone()).unwrap_or_default().addresses;

@@ -125,8 +125,8 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     Ok(Recovered { machine, rest })
 }
 
-/// Whether a server that would begin with nothing may do so under `db.autocreate=false`. An empty directory is what is to be seen of a disk
-/// that is not mounted, too.
+/// Whether a server that would begin with nothing may do so under `db.autocreate=false`. An empty
+/// directory is what is to be seen of a disk that is not mounted, too.
 fn check_wanted(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryError> {
     let dir = &storage.data_dir;
     if Identity::load(disk, dir)?.is_some() || log_owner::has_snapshots(disk, dir)? {
@@ -176,7 +176,8 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
         Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
     log_owner::begun(disk, &identity, &storage.data_dir)?;
     if !storage.create_data {
-        // It was meant for this start; one that stays would be taken for the word of somebody the next time.
+        // It was meant for this start; one that stays would be taken for the word of somebody the
+        // next time.
         let _ = disk.remove(&storage.data_dir.join(INITIALIZE));
     }
     if tail.contradicts(meta.position) {

@@ -1,10 +1,11 @@
-//! Whom the servers have heard of. Servers without the lead tell the leader, and the leader judges each
-//! session by the time until which the server that has its connection has listened.
+//! Whom the servers have heard of. Servers without the lead tell the leader, and the leader judges
+//! each session by the time until which the server that has its connection has listened.
 //!
-//! A session must not end because its server, or this one, could not listen for a while. So a leader
-//! judges nobody beyond what it was told, with two bounds: a server whose connection is lost tells nothing
-//! any more, and one that says nothing for as long as it would serve clients without a leader is taken for
-//! cut off. Time in which this server itself did nothing does not count at all.
+//! A session must not end because its server, or this one, could not listen for a while. So a
+//! leader judges nobody beyond what it was told, with two bounds: a server whose connection is lost
+//! tells nothing any more, and one that says nothing for as long as it would serve clients without
+//! a leader is taken for cut off. Time in which this server itself did nothing does not count at
+//! all.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,8 @@ const REPORTS_PER_TIMEOUT: i64 = 8;
 /// So long before a report the connection threads are asked to look at their sockets.
 const LOOK_AHEAD_MS: i64 = 20;
 
-/// A server that has begun no cycle for so long was not there: its process was stopped, or its disk did
-/// not come back. The longest wait between two cycles is a fifth of it.
+/// A server that has begun no cycle for so long was not there: its process was stopped, or its disk
+/// did not come back. The longest wait between two cycles is a fifth of it.
 const PAUSE_MS: i64 = 500;
 
 /// When to tell the leader who was heard of.
@@ -46,8 +47,8 @@ pub(crate) enum Step {
 }
 
 impl Reports {
-    /// What is due. Its interval goes by the shortest timeout there is, and by the few bytes that a report
-    /// of long ones is worth.
+    /// What is due. Its interval goes by the shortest timeout there is, and by the few bytes that a
+    /// report of long ones is worth.
     pub(crate) fn step(&mut self, now_ms: i64, sessions: &SessionTable) -> Step {
         let (min, max) = REPORT_MS;
         let every_ms = (i64::from(sessions.shortest_timeout_ms()) / REPORTS_PER_TIMEOUT).clamp(min, max);
@@ -108,15 +109,15 @@ impl Ears {
 }
 
 impl<T: Transport> Driver<T> {
-    /// What other members had said at `polled_ms` is about to be taken in. What they say while this thread
-    /// does something else waits for the next time, and whom they have heard of meanwhile is not known
-    /// before.
+    /// What other members had said at `polled_ms` is about to be taken in. What they say while this
+    /// thread does something else waits for the next time, and whom they have heard of meanwhile is
+    /// not known before.
     pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
         self.ears.taken_in_ms = polled_ms;
     }
 
-    /// A pause of this server is no silence of its clients: while it lasted nobody could be heard, and
-    /// nobody who lost a connection could come back.
+    /// A pause of this server is no silence of its clients: while it lasted nobody could be heard,
+    /// and nobody who lost a connection could come back.
     pub(super) fn forgive_pause(&mut self) {
         let now_ms = self.shared.clock.elapsed_ms();
         let Some(pause_ms) = self.ears.pause_before(now_ms) else { return };

@@ -198,9 +198,10 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// The fetched snapshot becomes the base of this member's log and state. Clients here have watches on nodes that may have changed
-    /// unseen, so their connections are closed, before anybody can read the new state: when they come back they say what they knew, and a
-    /// zxid behind a change that they were not told of would make them miss it for good.
+    /// The fetched snapshot becomes the base of this member's log and state. Clients here have
+    /// watches on nodes that may have changed unseen, so their connections are closed, before
+    /// anybody can read the new state: when they come back they say what they knew, and a zxid
+    /// behind a change that they were not told of would make them miss it for good.
     pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
         let position = meta.position;
         self.snapshots.give_up();

@@ -162,8 +162,9 @@ impl Machine {
         Ok(())
     }
 
-    /// Ends a session and deletes its ephemerals, those of one parent after the other in the order of their names (rule 33
-    /// leaves it open, but members must agree). A session that is not there any more is as good as closed.
+    /// Ends a session and deletes its ephemerals, those of one parent after the other in the order
+    /// of their names (rule 33 leaves it open, but members must agree). A session that is not there
+    /// any more is as good as closed.
     fn close_session(
         &mut self,
         session: i64,

@@ -1,7 +1,7 @@
 //! Chains of so many levels that whatever takes the square of their depth never ends.
 //!
-//! A client makes such a chain by one create a level, and a path has as many levels as half its bytes. All of this happens with
-//! the machine held, so nobody is served meanwhile.
+//! A client makes such a chain by one create a level, and a path has as many levels as half its
+//! bytes. All of this happens with the machine held, so nobody is served meanwhile.
 
 #![expect(clippy::disallowed_methods, reason = "a test reads the clock; the machine does not")]
 

@@ -54,7 +54,8 @@ pub struct Machine {
     pub(crate) quotas: Quotas,
     /// Invariant: exactly the containers and TTL nodes of the tree.
     pub(crate) reapable: Reapable,
-    /// When the leader gathered the last batch that was applied since the start. No part of the state.
+    /// When the leader gathered the last batch that was applied since the start. No part of the
+    /// state.
     pub(crate) last_batch_ms: Option<i64>,
     /// zxid of the last command applied, or of the start of the present leadership.
     pub(crate) last_zxid: i64,
@@ -143,8 +144,9 @@ impl Machine {
         }
     }
 
-    /// Tells the paths of a session's ephemeral nodes: those of at most `max` nodes behind `after`. Returns behind which to go
-    /// on, or `None` at the end. One path is made at a time: all of them together may be many times longer than the tree.
+    /// Tells the paths of a session's ephemeral nodes: those of at most `max` nodes behind `after`.
+    /// Returns behind which to go on, or `None` at the end. One path is made at a time: all of them
+    /// together may be many times longer than the tree.
     pub fn ephemerals_from(
         &self,
         session: i64,
@@ -188,7 +190,8 @@ impl Machine {
         self.last_batch_ms
     }
 
-    /// The data of the node at a path, if it is there and has some. Nobody's permission is asked for.
+    /// The data of the node at a path, if it is there and has some. Nobody's permission is asked
+    /// for.
     pub fn stored_data(&self, path: &str) -> Option<&[u8]> {
         self.find(path).and_then(|id| self.tree.node(id).data())
     }

@@ -61,9 +61,10 @@ impl Machine {
     }
 }
 
-/// Whether the operation is of the writing kind, switched on, and of a create mode that exists and needs no TTL: ZooKeeper looks at that when it
-/// reads the record, but not for `createTTL` (`MultiOperationRecord.deserialize`). A multi with any other is not understood at all, nor is one
-/// with a path of null (`getPendingChanges`).
+/// Whether the operation is of the writing kind, switched on, and of a create mode that exists and
+/// needs no TTL: ZooKeeper looks at that when it reads the record, but not for `createTTL`
+/// (`MultiOperationRecord.deserialize`). A multi with any other is not understood at all, nor is
+/// one with a path of null (`getPendingChanges`).
 fn may_stand_in_multi(operation: &Request<'_>, context: &Context<'_>) -> bool {
     if operation.path() == Some(NULL_PATH) {
         return false;
@@ -155,8 +156,9 @@ enum Place {
     New(usize),
 }
 
-/// The tree with the steps of a multi planned so far. What differs from the tree is kept by parent and name, as in the tree: a
-/// node that goes takes with it all that is below it, however much or deep that is.
+/// The tree with the steps of a multi planned so far. What differs from the tree is kept by parent
+/// and name, as in the tree: a node that goes takes with it all that is below it, however much or
+/// deep that is.
 struct Staging<'m, 'r> {
     machine: &'m Machine,
     /// Children that came or went, by parent; `None` for those that went.

@@ -109,13 +109,14 @@ impl Machine {
         }
     }
 
-    /// Deletes a node and its descendants, each after its children, in time in proportion to their number whatever their
-    /// depth: the path of one node is made of the path of the node before it.
+    /// Deletes a node and its descendants, each after its children, in time in proportion to their
+    /// number whatever their depth: the path of one node is made of the path of the node before it.
     fn delete_all(&mut self, top: &str, stamp: Stamp, path: &mut String, changes: &mut dyn ChangeSink) {
         let mut nodes = Vec::new();
         self.walk(self.planned(top), &mut |id| nodes.push(id));
         let parent_of = |machine: &Self, id| machine.tree.node(id).parent().expect("the root stays");
-        // The path as far as `above`, of which all nodes that are still to be deleted are descendants, or the node before.
+        // The path as far as `above`, of which all nodes that are still to be deleted are
+        // descendants, or the node before.
         let mut above = parent_of(self, nodes[0]);
         path.clear();
         path.push_str(wire::path::parent(top).trim_end_matches('/'));

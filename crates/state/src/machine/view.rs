@@ -51,9 +51,9 @@ impl Facts<'_> {
     }
 }
 
-/// The tree as the next step will find it. A node is found by its path once, and what is below it by going down from
-/// there: paths may have half as many levels as bytes, and to look up each node of a deep chain from the root takes the
-/// square of its depth.
+/// The tree as the next step will find it. A node is found by its path once, and what is below it
+/// by going down from there: paths may have half as many levels as bytes, and to look up each node
+/// of a deep chain from the root takes the square of its depth.
 pub(crate) trait View {
     /// A node of the view.
     type Place: Copy;

@@ -1,6 +1,7 @@
 //! The numbers of servers (`myid`, `server.N`), and the ids of the members they are.
 //!
-//! A server becomes another member with each disk: an id is never used again, since a member is known by what it promised.
+//! A server becomes another member with each disk: an id is never used again, since a member is
+//! known by what it promised.
 //!
 //! ```text
 //!   33 … 20 │ 19 … 0

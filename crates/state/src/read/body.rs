@@ -1,7 +1,9 @@
-//! The body of a reply in the making: as long as it may be and no longer, and long parts shared with the tree instead of copied.
+//! The body of a reply in the making: as long as it may be and no longer, and long parts shared
+//! with the tree instead of copied.
 //!
-//! Whoever makes a reply holds the machine, and all others wait for it. So data and listings that are long are not copied there:
-//! the reply gets a [`Piece`], which is a count more on what the tree has, and its bytes are copied when the client takes them.
+//! Whoever makes a reply holds the machine, and all others wait for it. So data and listings that
+//! are long are not copied there: the reply gets a [`Piece`], which is a count more on what the
+//! tree has, and its bytes are copied when the client takes them.
 
 use std::sync::Arc;
 
@@ -50,7 +52,8 @@ impl Piece {
         }
     }
 
-    /// Bytes of memory it takes: data may be gone from the tree meanwhile, while most of a listing is in the tree as well.
+    /// Bytes of memory it takes: data may be gone from the tree meanwhile, while most of a listing
+    /// is in the tree as well.
     pub fn held_bytes(&self) -> usize {
         match &self.0 {
             Content::Names(names) => names.own_bytes(),
@@ -94,7 +97,8 @@ impl<'o> Body<'o> {
         self.pieces
     }
 
-    /// Refuses what would make the body too long. To be asked before anything is added whose length has no bound of its own.
+    /// Refuses what would make the body too long. To be asked before anything is added whose length
+    /// has no bound of its own.
     pub(crate) fn make_room(&self, bytes: usize) -> Result<(), ErrorCode> {
         let len = self.out.len() - self.start + self.pieces_bytes;
         if bytes <= self.bytes_max.saturating_sub(len) { Ok(()) } else { Err(TOO_LONG) }
@@ -164,7 +168,8 @@ impl<'o> Body<'o> {
         Ok(())
     }
 
-    /// Begins a vector whose number of items is not known yet, which [`end_vector`](Self::end_vector) adds.
+    /// Begins a vector whose number of items is not known yet, which
+    /// [`end_vector`](Self::end_vector) adds.
     pub(crate) fn begin_vector(&mut self) -> usize {
         let at = self.out.len();
         self.out.put_len(0);

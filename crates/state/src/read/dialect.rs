@@ -6,8 +6,8 @@ use wire::record::Request;
 
 use super::virtual_nodes;
 
-/// Whose form of the protocol a client understands where ZooKeeper and ClickHouse Keeper encode the same
-/// answer differently: the failed parts of a multiRead.
+/// Whose form of the protocol a client understands where ZooKeeper and ClickHouse Keeper encode the
+/// same answer differently: the failed parts of a multiRead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// A failed part is -1 with its error twice (`MultiOperationRecord`).

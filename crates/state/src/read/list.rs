@@ -104,8 +104,8 @@ impl Machine {
     /// Paths of the descendants, level by level, up to a number of them; a node that the reader may not read is
     /// left out with all below it.
     ///
-    /// The nodes are found first and the paths made afterwards, each from its parent's: a chain that is too deep for a reply
-    /// is refused before much is made of it.
+    /// The nodes are found first and the paths made afterwards, each from its parent's: a chain
+    /// that is too deep for a reply is refused before much is made of it.
     pub(super) fn list_recursive(
         &self,
         list: &ListRecursive<'_>,
@@ -139,7 +139,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Appends the vector of the paths of these nodes but for the first, whose path is `top`. Each parent is before its children.
+    /// Appends the vector of the paths of these nodes but for the first, whose path is `top`. Each
+    /// parent is before its children.
     fn put_paths(&self, top: &str, all: &[Listed], out: &mut Vec<u8>) {
         out.put_len(all.len().saturating_sub(1));
         let mut starts = vec![0; all.len()];

@@ -117,10 +117,11 @@ impl Shown<'_> {
 }
 
 impl Machine {
-    /// Answers a read: exists, getData, getACL, getChildren(2), getAllChildrenNumber, getEphemerals, multiRead,
-    /// whoAmI, and with the extensions 500, 506 and 507. Appends the body of the reply, nothing when the code is not
-    /// `Ok`; that is `MarshallingError` when it would be too long. Anything else is `Unimplemented` here: writes go through
-    /// the log, watches live in the watch table.
+    /// Answers a read: exists, getData, getACL, getChildren(2), getAllChildrenNumber,
+    /// getEphemerals, multiRead, whoAmI, and with the extensions 500, 506 and 507. Appends the body
+    /// of the reply, nothing when the code is not `Ok`; that is `MarshallingError` when it would be
+    /// too long. Anything else is `Unimplemented` here: writes go through the log, watches live in
+    /// the watch table.
     ///
     /// The watches that the read asked for and may have go to `watch`; exists may have one though it is refused with
     /// `NoNode` (rule 6).
@@ -141,7 +142,8 @@ impl Machine {
         }
     }
 
-    /// [`read`](Self::read) without a bound and with nothing shared, for who wants to see the bytes of a reply.
+    /// [`read`](Self::read) without a bound and with nothing shared, for who wants to see the bytes
+    /// of a reply.
     pub fn read_whole(
         &self,
         request: &Request<'_>,

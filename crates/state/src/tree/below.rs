@@ -8,8 +8,9 @@ const FEW: usize = if cfg!(test) { 8 } else { 1000 };
 impl Tree {
     /// Shows the descendants of a znode to `visit`, parents before children.
     ///
-    /// Ids rise from parent to child, so one look at each id is enough to find many of them, in the order in which they lie in
-    /// memory: 15 ms for a million, where going from listing to listing takes twenty times as long, and everybody waits.
+    /// Ids rise from parent to child, so one look at each id is enough to find many of them, in the
+    /// order in which they lie in memory: 15 ms for a million, where going from listing to listing
+    /// takes twenty times as long, and everybody waits.
     pub fn visit_below(&self, top: NodeId, visit: &mut dyn FnMut(NodeId)) {
         match self.few_below(top) {
             Some(few) => few.into_iter().for_each(visit),

@@ -240,7 +240,8 @@ impl Listing {
         self.chunks.iter().map(|chunk| chunk.bytes.len()).sum()
     }
 
-    /// The bytes that [`Listing::write_names`] writes, in parts that are counted from 0; `None` behind the last one.
+    /// The bytes that [`Listing::write_names`] writes, in parts that are counted from 0; `None`
+    /// behind the last one.
     pub fn part(&self, number: usize) -> Option<&[u8]> {
         self.chunks.get(number).map(|chunk| &*chunk.bytes)
     }

@@ -284,7 +284,8 @@ impl Tree {
             .then(|| self.blobs[record.blob].as_ref().expect("a blob of a znode is there"))
     }
 
-    /// Puts the data of a new znode where they belong: into the text that is returned, or among the blobs.
+    /// Puts the data of a new znode where they belong: into the text that is returned, or among the
+    /// blobs.
     fn store(&mut self, name: &str, data: Option<&[u8]>) -> Text {
         match data {
             Some(long) if long.len() >= BLOB_BYTES_MIN => {

@@ -70,7 +70,8 @@ impl Owner {
 /// in [`Changes`] for those ever changed, in [`Directory`] for those that ever had a child. Most znodes are
 /// written once and have no children, so that a tree of them is a third smaller than with everything in place.
 pub(super) struct Record {
-    /// The name, then the data: one allocation for both. Data of [`BLOB_BYTES_MIN`] and more are elsewhere.
+    /// The name, then the data: one allocation for both. Data of [`BLOB_BYTES_MIN`] and more are
+    /// elsewhere.
     text: Box<[u8]>,
     pub(super) czxid: i64,
     pub(super) ctime: i64,
@@ -94,8 +95,9 @@ const _: () = assert!(size_of::<Record>() == 64);
 /// No position in a pool.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// Bytes of data from which on they are kept apart from the name and can be shared: a reply takes a count on them instead of a
-/// copy, so that nobody waits for the copy, however many ask for them. Few in tests, so that small trees have such data.
+/// Bytes of data from which on they are kept apart from the name and can be shared: a reply takes a
+/// count on them instead of a copy, so that nobody waits for the copy, however many ask for them.
+/// Few in tests, so that small trees have such data.
 pub(super) const BLOB_BYTES_MIN: usize = if cfg!(test) { 16 } else { 1024 };
 
 /// Parent of a slot without a znode. No id: ids end below it.
@@ -155,7 +157,8 @@ impl Record {
         name_str(self.name_bytes())
     }
 
-    /// The data that are in the record; empty when they are elsewhere. [`Tree::data`] has them in any case.
+    /// The data that are in the record; empty when they are elsewhere. [`Tree::data`] has them in
+    /// any case.
     pub(super) fn short_data(&self) -> Option<&[u8]> {
         data_of(&self.text, self.name_len)
     }
@@ -164,7 +167,8 @@ impl Record {
         TextRef { bytes: &self.text, name_len: self.name_len }
     }
 
-    /// Replaces the data that are in the record. Data of the same length is written in place: no allocation.
+    /// Replaces the data that are in the record. Data of the same length is written in place: no
+    /// allocation.
     pub(super) fn set_short_data(&mut self, data: Option<&[u8]>) {
         let name_len = (self.name_len & !NULL_DATA) as usize;
         let new = data.unwrap_or_default();

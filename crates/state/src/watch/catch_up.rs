@@ -76,7 +76,8 @@ impl WatchTable {
                 Some(_) => self.add(path, WatchMode::Children, watcher)?,
             }
         }
-        // A persistent watch on null is taken, as in ZooKeeper, where nothing looks it up in the tree.
+        // A persistent watch on null is taken, as in ZooKeeper, where nothing looks it up in the
+        // tree.
         for (list, mode) in [
             (watches.persistent, WatchMode::Persistent),
             (watches.persistent_recursive, WatchMode::PersistentRecursive),

@@ -70,7 +70,8 @@ pub(super) enum Holders {
 #[derive(Debug)]
 pub(super) struct Many {
     by_watcher: BTreeMap<WatcherId, Modes>,
-    /// Invariant: how many of them are in the data table. Few watchers are counted by looking at each.
+    /// Invariant: how many of them are in the data table. Few watchers are counted by looking at
+    /// each.
     in_data_table: usize,
 }
 

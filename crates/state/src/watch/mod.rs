@@ -112,7 +112,8 @@ pub struct WatchTable {
     shared_seed: SharedSeed,
     /// Places in `entries` by the hash of their path.
     index: HashTable<u32>,
-    /// Of all paths in `entries`: most changes are of paths whose length alone says that nobody watches them.
+    /// Of all paths in `entries`: most changes are of paths whose length alone says that nobody
+    /// watches them.
     lengths: PathLengths,
     /// A path is stored once, however many watch it. Invariant: a place is empty exactly when it is in `free`, and
     /// an entry has at least one watcher.

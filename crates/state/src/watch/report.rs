@@ -28,7 +28,8 @@ impl WatchTable {
         self.watchers.get(&watcher).map_or(0, |known| known.places.len())
     }
 
-    /// The figures of `wchs`. They are kept, so asking for them takes no time whatever the size of the table.
+    /// The figures of `wchs`. They are kept, so asking for them takes no time whatever the size of
+    /// the table.
     pub fn summary(&self) -> WatchSummary {
         WatchSummary {
             watchers: self.counts.data_watchers,
@@ -37,9 +38,10 @@ impl WatchTable {
         }
     }
 
-    /// Tells the pairs of path and watcher in the data table, in no particular order: those of at most `paths_max` paths from
-    /// `cursor` on, which is 0 at first. Returns where to go on, or `None` at the end. The table may change between two calls;
-    /// a pair that is there all the time is told once.
+    /// Tells the pairs of path and watcher in the data table, in no particular order: those of at
+    /// most `paths_max` paths from `cursor` on, which is 0 at first. Returns where to go on, or
+    /// `None` at the end. The table may change between two calls; a pair that is there all the time
+    /// is told once.
     pub fn pairs_from(
         &self,
         cursor: usize,

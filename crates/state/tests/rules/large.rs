@@ -1,4 +1,5 @@
-//! Replies that are large: bounded while they are made, and long parts of them shared with the tree.
+//! Replies that are large: bounded while they are made, and long parts of them shared with the
+//! tree.
 
 use crate::world::{World, parse};
 use state::auth::Identities;
@@ -87,8 +88,9 @@ fn long_parts_of_a_reply_are_shared_and_stay_as_they_were() {
     }
 }
 
-/// A reply that is made first and found to be too long afterwards has taken the memory already, and the time of all who wait for
-/// the machine. So the bound holds to the byte, and at it there is no reply and no watch.
+/// A reply that is made first and found to be too long afterwards has taken the memory already, and
+/// the time of all who wait for the machine. So the bound holds to the byte, and at it there is no
+/// reply and no watch.
 #[test]
 fn a_reply_ends_at_its_bound() {
     let world = furnished();

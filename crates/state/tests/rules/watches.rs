@@ -308,8 +308,9 @@ fn watches_are_listed_piece_by_piece() {
     assert_eq!(table.paths_of(WatcherId(3)), 1);
 }
 
-/// `srvr`, `mntr` and every scrape ask for these figures, and used to count and sort the whole table for them while
-/// nobody could be told of a change. They are kept now, so they must be right after any history.
+/// `srvr`, `mntr` and every scrape ask for these figures, and used to count and sort the whole
+/// table for them while nobody could be told of a change. They are kept now, so they must be right
+/// after any history.
 #[test]
 fn the_figures_of_the_table_are_right_after_any_history() {
     const MODES: [WatchMode; 4] =
@@ -348,8 +349,8 @@ fn the_figures_of_the_table_are_right_after_any_history() {
     assert!(summary.paths > 5 && summary.watchers > 20, "something was left to be counted");
 }
 
-/// A recursive watch anywhere made every change look up all ancestors of its path, each from the start of the path: the
-/// square of the depth, minutes for this one, while nobody was served.
+/// A recursive watch anywhere made every change look up all ancestors of its path, each from the
+/// start of the path: the square of the depth, minutes for this one, while nobody was served.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test reads the clock; the table does not")]
 fn a_change_deep_down_is_compared_with_recursive_watches_in_no_time() {

@@ -140,8 +140,9 @@ pub(crate) fn read_exact_at(file: &dyn DiskFile, buf: &mut [u8], offset: u64) ->
     Ok(())
 }
 
-/// Whether the error says that there is no room: the disk, or the owner's share of it, is full, or no file descriptor is left. That
-/// passes without anything having been written, so it can be tried again.
+/// Whether the error says that there is no room: the disk, or the owner's share of it, is full, or
+/// no file descriptor is left. That passes without anything having been written, so it can be tried
+/// again.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
         || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
@@ -151,7 +152,8 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// The log went on without its next segment only if the disk was full; without a descriptor for it the server ended.
+    /// The log went on without its next segment only if the disk was full; without a descriptor for
+    /// it the server ended.
     #[test]
     fn a_want_of_descriptors_is_a_want_of_room() {
         for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE] {

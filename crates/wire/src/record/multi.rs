@@ -203,8 +203,8 @@ impl<'a> MultiResult<'a> {
         }
     }
 
-    /// The error code of an operation that was not done, in either form; `Some(0)` for one that would
-    /// have succeeded in a multi that failed.
+    /// The error code of an operation that was not done, in either form; `Some(0)` for one that
+    /// would have succeeded in a multi that failed.
     pub fn error(&self) -> Option<i32> {
         match *self {
             Self::Error(err) | Self::Failed { err, .. } => Some(err),

@@ -8,7 +8,8 @@ use crate::jute::{Malformed, Put, Reader};
 pub struct Auth<'a> {
     /// Always 0 so far, and not looked at.
     pub auth_type: i32,
-    /// The scheme; empty for null and for what is not UTF-8, which is as unknown to the server as any wrong name.
+    /// The scheme; empty for null and for what is not UTF-8, which is as unknown to the server as
+    /// any wrong name.
     pub scheme: &'a str,
     /// What the scheme asks for.
     pub auth: Option<&'a [u8]>,

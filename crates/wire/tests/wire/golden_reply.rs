@@ -168,8 +168,9 @@ fn a_multi_read_has_an_error_for_each_operation() {
     check(Opcode::MultiRead, &golden, Reply::Multi(MultiReply::encode_into(results, &mut buffer)));
 }
 
-/// ClickHouse's client takes the type of a result from the number in its header, so a failed read must
-/// keep the number of its operation. A header of -1, as ZooKeeper has it, ends there in a bad cast.
+/// ClickHouse's client takes the type of a result from the number in its header, so a failed read
+/// must keep the number of its operation. A header of -1, as ZooKeeper has it, ends there in a bad
+/// cast.
 #[test]
 fn a_failed_read_in_the_form_of_keeper_names_the_operation_and_has_no_body() {
     let golden = "00000004 00 FFFFFF9B 00000003 00 FFFFFF9A FFFFFFFF 01 FFFFFFFF";

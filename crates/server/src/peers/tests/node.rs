@@ -31,7 +31,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Listens at its own place among the members. It has the key of the cluster that it says it belongs to.
+    /// Listens at its own place among the members. It has the key of the cluster that it says it
+    /// belongs to.
     pub(super) fn start(me: ServerId, hello: Hello, members: &BTreeMap<ServerId, Member>) -> Node {
         Node::with_keys(me, hello, keys_of(hello.cluster), members)
     }

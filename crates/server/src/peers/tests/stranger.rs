@@ -9,7 +9,8 @@ use super::super::proof::{Exchange, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
 use super::rough::answer;
 use super::*;
 
-/// A connection to `node`, whose number is 1, of somebody who greets as server 2 and was not refused; and both greetings.
+/// A connection to `node`, whose number is 1, of somebody who greets as server 2 and was not
+/// refused; and both greetings.
 pub(super) fn greet(node: &mut Node, port: u16, hello: Hello) -> (TcpStream, Vec<u8>) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let ours = Greeting { from: 2, to: 1, hello, verdict: None }.encode();
@@ -59,7 +60,8 @@ fn pair() -> (Node, Node, u16) {
     (a, b, one)
 }
 
-/// A greeting with a member's number once closed that member's connection, and with another boot counted as its end.
+/// A greeting with a member's number once closed that member's connection, and with another boot
+/// counted as its end.
 #[test]
 fn a_stranger_with_a_members_number_does_nothing_to_that_member() {
     let (mut a, mut b, port) = pair();

@@ -25,8 +25,8 @@ impl Trio {
     }
 }
 
-/// It said that it was ready, and `Mode: standalone`, and let every client hang: the others' votes are in the data, and cannot be dropped
-/// because one file does not name them.
+/// It said that it was ready, and `Mode: standalone`, and let every client hang: the others' votes
+/// are in the data, and cannot be dropped because one file does not name them.
 #[test]
 fn one_of_several_does_not_start_alone() {
     for engine in ENGINES {

@@ -26,8 +26,8 @@ impl Trio {
     }
 }
 
-/// Two of five are stopped, and their lines taken out of every zoo.cfg, one server after the other. Five still voted, without a word, and
-/// the loss of one more ended the service.
+/// Two of five are stopped, and their lines taken out of every zoo.cfg, one server after the other.
+/// Five still voted, without a word, and the loss of one more ended the service.
 #[test]
 fn lines_taken_out_of_every_file_take_votes() {
     for engine in ENGINES {
@@ -123,7 +123,8 @@ fn one_file_alone_takes_no_vote() {
     }
 }
 
-/// It is up, and by its own file it votes: the others keep listening to it, and what differs is told. Once it is stopped it goes.
+/// It is up, and by its own file it votes: the others keep listening to it, and what differs is
+/// told. Once it is stopped it goes.
 #[test]
 fn a_server_that_is_up_keeps_its_vote_until_it_is_stopped() {
     for engine in ENGINES {

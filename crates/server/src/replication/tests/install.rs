@@ -11,8 +11,9 @@ use super::super::GROUP;
 use super::{World, told};
 use crate::connections::Traffic;
 
-/// A member that installed a snapshot answered reads from the new state before it closed its clients' connections. They were shown changes
-/// whose watch events they had not got, and since they came back with the zxid of what they had seen they never got them.
+/// A member that installed a snapshot answered reads from the new state before it closed its
+/// clients' connections. They were shown changes whose watch events they had not got, and since
+/// they came back with the zxid of what they had seen they never got them.
 #[test]
 fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
     let mut world = World::new(1);

@@ -1,8 +1,9 @@
-//! Directories that do not belong together are refused, and nothing in them is changed; those that do are served.
+//! Directories that do not belong together are refused, and nothing in them is changed; those that
+//! do are served.
 //!
-//! Somebody gave the log a disk of its own: added `dataLogDir` to the configuration of a server that had data. It
-//! started with an empty log and served an empty tree. The same happened with the two directories swapped, with the
-//! log's disk lost or not mounted, and with the data's.
+//! Somebody gave the log a disk of its own: added `dataLogDir` to the configuration of a server
+//! that had data. It started with an empty log and served an empty tree. The same happened with the
+//! two directories swapped, with the log's disk lost or not mounted, and with the data's.
 
 use std::path::Path;
 
@@ -104,13 +105,14 @@ enum Then {
 
 use Then::{IsNew, Refuses, Serves};
 
-/// What happens; the directories before, what somebody does, the directories then; what comes of it.
+/// What happens; the directories before, what somebody does, the directories then; what comes of
+/// it.
 type Case = (&'static str, [&'static str; 2], Change, [&'static str; 2], Then);
 
 const NOTHING: Change = |_| {};
 
-/// The first server's directories (`dataDir`, `dataLogDir`), what happens, its directories then, and what comes of it. A second server
-/// has /c and /d.
+/// The first server's directories (`dataDir`, `dataLogDir`), what happens, its directories then,
+/// and what comes of it. A second server has /c and /d.
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     ("nothing changes", ["/a", "/a"], NOTHING, ["/a", "/a"], Serves),
@@ -191,7 +193,8 @@ fn directories_that_do_not_belong_together_are_refused() {
     }
 }
 
-/// What an older version wrote names no log: it is taken up where it is, and from then on belongs to its data.
+/// What an older version wrote names no log: it is taken up where it is, and from then on belongs
+/// to its data.
 #[test]
 fn directories_of_an_older_version_are_taken_up() {
     for [data, log] in [["/a", "/a"], ["/a", "/b"]] {
@@ -212,7 +215,8 @@ fn directories_of_an_older_version_are_taken_up() {
     }
 }
 
-/// A disk that is not mounted leaves an empty directory, like that of a new server. `db.autocreate=false` says that none is to be expected.
+/// A disk that is not mounted leaves an empty directory, like that of a new server.
+/// `db.autocreate=false` says that none is to be expected.
 #[test]
 fn a_server_begins_with_nothing_only_if_that_is_wanted() {
     let disk = SimDisk::new(1);
@@ -227,8 +231,9 @@ fn a_server_begins_with_nothing_only_if_that_is_wanted() {
     assert!(server.start().is_err(), "it was wanted once");
 }
 
-/// A member without its log must not go on under its id: it would vote twice in a term, and confirm what it does not have. The log may
-/// only be on a disk that is not mounted, so the member is not emptied for it either: the start says what to do.
+/// A member without its log must not go on under its id: it would vote twice in a term, and confirm
+/// what it does not have. The log may only be on a disk that is not mounted, so the member is not
+/// emptied for it either: the start says what to do.
 #[test]
 fn a_member_that_has_lost_its_log_does_not_start_until_it_is_empty() {
     for engine in [EngineKind::Raft, EngineKind::Paxos] {

@@ -1,5 +1,5 @@
-//! A member gone mad: it speaks with its own number and says what no correct member says. The others
-//! live on.
+//! A member gone mad: it speaks with its own number and says what no correct member says. The
+//! others live on.
 
 use bytes::Bytes;
 use consensus::entry::MemberId;
@@ -109,8 +109,8 @@ fn a_claim_is_upheld_by_who_has_the_entries() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// The short form of the fuzz target `mad_member`: frames as members send them, with fields that
-    /// are none of theirs.
+    /// The short form of the fuzz target `mad_member`: frames as members send them, with fields
+    /// that are none of theirs.
     #[test]
     fn frames_with_altered_fields_end_nobody(
         paxos in any::<bool>(),

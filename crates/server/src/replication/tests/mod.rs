@@ -205,7 +205,8 @@ impl World {
         self.histories = self.histories.iter().flat_map(cut).collect();
     }
 
-    /// Clients come back to their sessions after a start of the server. `false`: the server stopped.
+    /// Clients come back to their sessions after a start of the server. `false`: the server
+    /// stopped.
     fn come_back(&mut self, life: &mut Life, context: &str) -> bool {
         let mut submission = Submission::default();
         let mut expected = Vec::new();

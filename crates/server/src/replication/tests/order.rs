@@ -1,5 +1,5 @@
-//! Whatever a session sent, on any connection and to any server, is done or can never be done any more before anything that it asks for on
-//! a later connection is answered.
+//! Whatever a session sent, on any connection and to any server, is done or can never be done any
+//! more before anything that it asks for on a later connection is answered.
 
 use wire::ErrorCode;
 use wire::jute::Reader;
@@ -24,7 +24,8 @@ fn ensembles() -> Vec<Trio> {
     all
 }
 
-/// Lets the connection thread of a server read what the newest connection but `before` has, and nothing else happen.
+/// Lets the connection thread of a server read what the newest connection but `before` has, and
+/// nothing else happen.
 fn serve(trio: &mut Trio, before: usize) {
     let (server, slot, _) = trio.clients[trio.clients.len() - 1 - before];
     let readable = Readiness { readable: true, ..Readiness::default() };
@@ -40,8 +41,8 @@ fn code_of(frame: &[u8]) -> i32 {
     ReplyHeader::decode(&mut Reader::new(frame)).expect("a reply").err
 }
 
-/// Comes back to a session and looks at once whether a znode is there, without waiting for the handshake. Tries again while the server
-/// does not serve.
+/// Comes back to a session and looks at once whether a znode is there, without waiting for the
+/// handshake. Tries again while the server does not serve.
 fn come_back_and_look(trio: &mut Trio, server: ServerId, session: &Session, path: &str) -> (Wire, i32) {
     loop {
         let wire = trio.greet(server, Some(session.clone()), false);
@@ -58,8 +59,9 @@ fn come_back_and_look(trio: &mut Trio, server: ServerId, session: &Session, path
     }
 }
 
-/// A client whose connection broke came back to the same server, was shown a state without the write it had sent, and that was done
-/// afterwards: whoever creates a znode again if it is not there had two.
+/// A client whose connection broke came back to the same server, was shown a state without the
+/// write it had sent, and that was done afterwards: whoever creates a znode again if it is not
+/// there had two.
 #[test]
 fn a_client_that_comes_back_to_its_server_finds_what_it_sent() {
     for mut trio in ensembles() {
@@ -76,7 +78,8 @@ fn a_client_that_comes_back_to_its_server_finds_what_it_sent() {
     }
 }
 
-/// What the thread of the earlier connection reads only after the session has gone on with another one is never done.
+/// What the thread of the earlier connection reads only after the session has gone on with another
+/// one is never done.
 #[test]
 fn an_earlier_connection_writes_nothing_any_more() {
     for mut trio in ensembles() {
@@ -104,7 +107,8 @@ fn an_earlier_connection_writes_nothing_any_more() {
     }
 }
 
-/// A client hung up and has gone on with another connection, when the server it left comes to what it had sent behind the handshake.
+/// A client hung up and has gone on with another connection, when the server it left comes to what
+/// it had sent behind the handshake.
 #[test]
 fn what_was_sent_behind_the_handshake_of_a_client_that_has_gone_is_not_done() {
     for engine in ENGINES {
@@ -122,7 +126,8 @@ fn what_was_sent_behind_the_handshake_of_a_client_that_has_gone_is_not_done() {
     }
 }
 
-/// The leader dies at some step of a write of a follower's client. Whatever the client is shown when it comes back stays true.
+/// The leader dies at some step of a write of a follower's client. Whatever the client is shown
+/// when it comes back stays true.
 #[test]
 fn what_a_client_finds_after_a_change_of_leader_stays_true() {
     for engine in ENGINES {
@@ -144,7 +149,8 @@ fn what_a_client_finds_after_a_change_of_leader_stays_true() {
     }
 }
 
-/// Two servers that were asked for one session at the same time both kept it, and the writes of the loser were never answered.
+/// Two servers that were asked for one session at the same time both kept it, and the writes of the
+/// loser were never answered.
 #[test]
 fn of_two_connections_that_take_up_a_session_at_once_one_lives() {
     for engine in ENGINES {
@@ -170,8 +176,9 @@ fn of_two_connections_that_take_up_a_session_at_once_one_lives() {
     }
 }
 
-/// Servers whose ids of sessions begin with the same byte, and that start at the same moment, give out the same ids. A client was told that
-/// it had a session when the log had refused it, and got somebody else's.
+/// Servers whose ids of sessions begin with the same byte, and that start at the same moment, give
+/// out the same ids. A client was told that it had a session when the log had refused it, and got
+/// somebody else's.
 #[test]
 fn two_servers_that_draw_the_same_id_open_two_sessions() {
     for engine in ENGINES {
@@ -193,8 +200,8 @@ fn two_servers_that_draw_the_same_id_open_two_sessions() {
     }
 }
 
-/// A server that was started when its clock stood where it had stood at an earlier start gave a new client the session of another one, with
-/// its password.
+/// A server that was started when its clock stood where it had stood at an earlier start gave a new
+/// client the session of another one, with its password.
 #[test]
 fn two_starts_at_the_same_moment_give_out_different_ids() {
     let single = Config { ensemble: None, ..config_of(1, EngineKind::Raft) };

@@ -82,8 +82,9 @@ impl Trio {
     }
 }
 
-/// Counting roles and pod ordinals begin with 0, and others write a part of an address. The number stands in every session's home, in the
-/// greeting between servers and in the id of the member, where 0 would be nobody.
+/// Counting roles and pod ordinals begin with 0, and others write a part of an address. The number
+/// stands in every session's home, in the greeting between servers and in the id of the member,
+/// where 0 would be nobody.
 #[test]
 fn servers_may_have_the_number_zero_and_high_ones() {
     for engine in ENGINES {

@@ -7,8 +7,9 @@ use super::reconfig::changeable;
 use crate::config::ServerId;
 use crate::facts::{MemberRole, ServerState};
 
-/// A client asked for a change that removes the member it was connected to. The member was no longer told what is agreed, the client's own
-/// command among it: no answer came, and the others closed their connections to the member.
+/// A client asked for a change that removes the member it was connected to. The member was no
+/// longer told what is agreed, the client's own command among it: no answer came, and the others
+/// closed their connections to the member.
 #[test]
 fn a_client_that_removes_its_own_member_is_answered_and_served() {
     for engine in ENGINES {
@@ -41,7 +42,8 @@ fn a_client_that_removes_its_own_member_is_answered_and_served() {
     }
 }
 
-/// A change that removes one of three and adds one that does not run was refused until the new one ran. Two of the new three are there.
+/// A change that removes one of three and adds one that does not run was refused until the new one
+/// ran. Two of the new three are there.
 #[test]
 fn a_server_is_replaced_by_one_that_comes_later() {
     for engine in ENGINES {

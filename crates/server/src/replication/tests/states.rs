@@ -1,5 +1,5 @@
-//! What a server says of itself in each state, and what becomes of a client that comes to it then. The table is in
-//! `docs/operate/states.md`.
+//! What a server says of itself in each state, and what becomes of a client that comes to it then.
+//! The table is in `docs/operate/states.md`.
 
 use super::ensemble::{ENGINES, Trio, config_of};
 use super::reconfig::changeable;

@@ -38,8 +38,8 @@ fn a_session_that_was_heard_of_while_the_leaders_disk_stood_still_lives() {
     }
 }
 
-/// A follower whose disk stands still reads and answers its clients' pings. The leader did not hear of them before
-/// the disk was back, and ended their sessions.
+/// A follower whose disk stands still reads and answers its clients' pings. The leader did not hear
+/// of them before the disk was back, and ended their sessions.
 #[test]
 fn the_leader_hears_of_a_followers_clients_while_its_disk_stands_still() {
     for engine in ENGINES {

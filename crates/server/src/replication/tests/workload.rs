@@ -20,7 +20,8 @@ pub(super) struct Workload {
     random: u64,
     cxid: i32,
     sessions: Vec<i64>,
-    /// Sessions that are asked for in the present batch: nobody writes before he is told that he has one.
+    /// Sessions that are asked for in the present batch: nobody writes before he is told that he
+    /// has one.
     asked_for: Vec<i64>,
     next_session: i64,
 }
@@ -43,7 +44,8 @@ impl Workload {
         (self.random >> 33) % limit
     }
 
-    /// The next requests of clients whose sessions `is_living`. A session's end comes last, since nobody is answered behind it.
+    /// The next requests of clients whose sessions `is_living`. A session's end comes last, since
+    /// nobody is answered behind it.
     pub(super) fn batch(&mut self, is_living: impl Fn(i64) -> bool) -> Vec<Op> {
         self.sessions.append(&mut self.asked_for);
         self.sessions.retain(|session| is_living(*session));
