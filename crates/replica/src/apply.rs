@@ -211,7 +211,7 @@ impl Replica {
         outlet.session_moved(machine, session, owner);
     }
 
-    /// Forgets a session that is none, unless something still waits.
+    /// Forgets the line of a session that does not exist, unless something still waits in it.
     pub(crate) fn forget_ended(&mut self, session: i64, machine: &Machine) {
         if machine.session(session).is_none() && self.lines.get(&session).is_some_and(Line::is_empty) {
             self.lines.remove(&session);

@@ -1,7 +1,7 @@
 //! What a server says on standard output and standard error.
 //!
 //! Saying something never fails, never waits and never ends the server: a line goes into a
-//! [`Queue`], and a thread of its own writes it. Whoever reads the lines may go away, stop reading,
+//! [`Queue`], and a thread of its own writes it. The reader of the lines may go away, stop reading,
 //! or have a full disk; then lines are lost, and the server says how many once it can write again.
 //! Messages that repeat are summed up ([`Repeats`]).
 

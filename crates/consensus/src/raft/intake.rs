@@ -88,7 +88,7 @@ impl RaftEngine {
             // A follower would pass it on, in the name of the one who asked; that one will ask
             // again.
             Body::ReadAsk(_) => Ok(!self.leads() || raft.pending_read_count() >= OPEN_READS_MAX),
-            // The crate takes the index of an answer for agreed, whoever gives it.
+            // The crate takes the index in any answer for committed.
             Body::ReadAnswer { .. } => Ok(!is_of_leader),
             Body::CampaignNow => Ok(!is_of_leader || !self.may_campaign()),
             _ => Ok(false),
