@@ -287,3 +287,27 @@ pub(super) fn down_for_ever(make: &Make<'_>) {
         }
     }
 }
+
+/// A learner that was removed while it was cut off believes in its leader for ever. It took the
+/// answers to its reads for a sign that it still belonged to the group, and never asked to join
+/// anew.
+pub(super) fn removed_learner_gets_no_answer(make: &Make<'_>) {
+    let mut network = Network::new(make, 3, 89);
+    let learner = MemberId(4);
+    network.add(learner, Start::joining());
+    change(&mut network, MembershipChange::AddLearner(learner));
+    let members = network.up();
+    commit(&mut network, 5, &members);
+    network.ask_read(learner);
+    network.run(50);
+    network.isolate(learner, false);
+    change(&mut network, MembershipChange::Remove(learner));
+    let rest = others(&network, learner);
+    commit(&mut network, 5, &rest);
+    network.run(50);
+    network.heal();
+    let before = network.sent_bytes[&learner];
+    network.ask_read(learner);
+    network.run(200);
+    assert_eq!(network.sent_bytes[&learner], before, "nobody speaks to it");
+}

@@ -52,6 +52,7 @@ pub const CASES: &[Case] = &[
     Case { name: "a group grows to five and shrinks again", run: changes::grow_to_five },
     Case { name: "learners never lead", run: changes::learners_never_lead },
     Case { name: "an old membership decides nothing", run: changes::old_membership_decides_nothing },
+    Case { name: "a removed learner gets no answer", run: changes::removed_learner_gets_no_answer },
     Case { name: "a member is caught up while proposals go on", run: changes::catch_up_under_load },
     Case { name: "a member down for ever costs no memory", run: changes::down_for_ever },
     Case { name: "any single lost message is made up for", run: strict::any_lost_message },

@@ -326,8 +326,11 @@ impl PaxosEngine {
         }
     }
 
+    /// A removed member that does not know of its removal is not answered: any message of the
+    /// leader would count as a sign that it still belongs to the group.
     pub(super) fn on_read_ask(&mut self, from: MemberId, name: ReadName) {
-        if self.knows_commit() && name.member == from {
+        let is_member = self.members.shown().contains(from);
+        if self.knows_commit() && is_member && name.member == from {
             self.reads.ask(Asker::Follower(name), self.commit);
             self.answer_reads();
         }

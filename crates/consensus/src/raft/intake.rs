@@ -86,8 +86,12 @@ impl RaftEngine {
                 Ok(true)
             }
             // A follower would pass it on, in the name of the one who asked; that one will ask
-            // again.
-            Body::ReadAsk(_) => Ok(!self.leads() || raft.pending_read_count() >= OPEN_READS_MAX),
+            // again. A removed member that does not know of its removal is not answered: any
+            // message of the leader would count as a sign that it still belongs to the group.
+            Body::ReadAsk(_) => {
+                let is_member = self.members.latest().contains(message.from);
+                Ok(!self.leads() || !is_member || raft.pending_read_count() >= OPEN_READS_MAX)
+            }
             // The crate takes the index in any answer for committed.
             Body::ReadAnswer { .. } => Ok(!is_of_leader),
             Body::CampaignNow => Ok(!is_of_leader || !self.may_campaign()),
