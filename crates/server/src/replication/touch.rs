@@ -72,13 +72,22 @@ pub(crate) fn report(shared: &Shared, now_ms: i64, until_ms: i64) -> PeerMessage
     PeerMessage::Touched(Touched { lag_ms, sessions })
 }
 
+/// The latest report of one server.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// When it arrived.
+    told_ms: i64,
+    /// Until when the server had read its sockets then.
+    until_ms: i64,
+}
+
 /// What a leader knows of what the other servers have heard.
 #[derive(Debug, Default)]
 pub(super) struct Ears {
     /// What other members had said by then is taken in.
     taken_in_ms: i64,
-    /// Until when each server has told whom it heard of.
-    told_until_ms: BTreeMap<u32, i64>,
+    /// The latest report of each server.
+    told: BTreeMap<u32, Told>,
     reports: Reports,
     /// When the last cycle began.
     cycle_ms: i64,
@@ -87,18 +96,21 @@ pub(super) struct Ears {
 impl Ears {
     /// Another leadership begins, which was told nothing yet.
     pub(super) fn clear(&mut self) {
-        self.told_until_ms.clear();
+        self.told.clear();
     }
 
     /// The connection of a server is lost.
     pub(super) fn lose(&mut self, server: u32) {
-        self.told_until_ms.remove(&server);
+        self.told.remove(&server);
     }
 
-    /// Until when it is known who spoke to that server.
+    /// Until when it is known who spoke to that server. One that reports and does not get round to
+    /// its sockets is believed, however long that takes; one that reports nothing for
+    /// `silence_ms_max` counts as cut off.
     pub(super) fn until_ms(&self, server: u32, silence_ms_max: i64) -> i64 {
-        let told_ms = self.told_until_ms.get(&server).copied();
-        told_ms.map_or(self.taken_in_ms, |ms| ms.clamp(self.taken_in_ms - silence_ms_max, self.taken_in_ms))
+        let Some(told) = self.told.get(&server) else { return self.taken_in_ms };
+        let cut_off_ms = self.taken_in_ms - silence_ms_max;
+        if told.told_ms < cut_off_ms { cut_off_ms } else { told.until_ms.min(self.taken_in_ms) }
     }
 
     /// A cycle begins; how long this server did nothing before, if that is worth a word.
@@ -150,7 +162,8 @@ impl<T: Transport> Driver<T> {
         for (session, age_ms) in touched.sessions {
             self.shared.sessions.touch(session, now_ms - i64::from(age_ms));
         }
-        self.ears.told_until_ms.insert(from, now_ms - i64::from(touched.lag_ms));
+        let until_ms = now_ms - i64::from(touched.lag_ms);
+        self.ears.told.insert(from, Told { told_ms: now_ms, until_ms });
     }
 }
 
@@ -197,11 +210,22 @@ mod tests {
     fn a_server_is_believed_until_it_is_lost_or_silent_for_too_long() {
         let mut ears = Ears { taken_in_ms: 10_000, ..Ears::default() };
         assert_eq!(ears.until_ms(2, 1_500), 10_000, "it never said anything");
-        ears.told_until_ms.insert(2, 9_700);
-        assert_eq!(ears.until_ms(2, 1_500), 9_700);
+        ears.told.insert(2, Told { told_ms: 9_700, until_ms: 9_600 });
+        assert_eq!(ears.until_ms(2, 1_500), 9_600);
+        ears.taken_in_ms = 11_200;
+        assert_eq!(ears.until_ms(2, 1_500), 9_600);
         ears.taken_in_ms = 12_000;
         assert_eq!(ears.until_ms(2, 1_500), 10_500);
         ears.lose(2);
         assert_eq!(ears.until_ms(2, 1_500), 12_000);
+    }
+
+    /// Connection threads that were busy for longer than a server counts as cut off ended sessions
+    /// whose pings waited in their sockets, though the server reported that it had not read them.
+    #[test]
+    fn a_server_that_reports_and_cannot_read_its_sockets_is_believed() {
+        let mut ears = Ears { taken_in_ms: 20_000, ..Ears::default() };
+        ears.told.insert(2, Told { told_ms: 19_990, until_ms: 10_000 });
+        assert_eq!(ears.until_ms(2, 1_500), 10_000);
     }
 }
