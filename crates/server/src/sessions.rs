@@ -22,6 +22,9 @@ struct Entry {
     timeout_ms: i32,
     /// The connection it is on, if any.
     owner: Option<Token>,
+    /// Its connection here has ended, and the leader may not know when its client was last heard
+    /// of.
+    has_left: bool,
     /// Its end is on the way through the log: nobody may take it up again.
     closing: bool,
 }
@@ -106,7 +109,7 @@ impl SessionTable {
     pub fn opened(&self, session: i64, timeout_ms: i32, now_ms: i64) {
         let mut inner = self.inner.lock();
         let seen_ms = Arc::new(AtomicI64::new(now_ms));
-        let entry = Entry { seen_ms, timeout_ms, owner: None, closing: false };
+        let entry = Entry { seen_ms, timeout_ms, owner: None, has_left: false, closing: false };
         inner.entries.insert(session, entry);
         inner.expiry.add(session, timeout_ms, now_ms);
     }
@@ -140,6 +143,7 @@ impl SessionTable {
         match inner.entries.get_mut(&session) {
             Some(entry) if entry.owner == Some(token) => {
                 entry.owner = None;
+                entry.has_left = true;
                 true
             }
             _ => false,
@@ -160,22 +164,29 @@ impl SessionTable {
         }
     }
 
-    /// Sessions with a connection here that were heard of since the leader was last told.
+    /// Sessions that were heard of here since the leader was last told, over a connection that is
+    /// open or has ended since.
     pub fn touched(&self, now_ms: i64) -> Vec<Touch> {
-        let inner = self.inner.lock();
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
         let mut shortest_ms = i32::MAX;
         let mut touched = Vec::new();
-        for (session, entry) in inner.entries.iter().filter(|(_, entry)| entry.owner.is_some()) {
-            shortest_ms = shortest_ms.min(entry.timeout_ms);
+        let is_here = |entry: &Entry| entry.owner.is_some() || entry.has_left;
+        for (session, entry) in inner.entries.iter_mut().filter(|(_, entry)| is_here(entry)) {
+            if entry.owner.is_some() {
+                shortest_ms = shortest_ms.min(entry.timeout_ms);
+            }
             let seen_ms = entry.seen_ms.load(Ordering::Relaxed);
-            if seen_ms >= inner.told_until_ms {
+            let is_news = seen_ms >= inner.told_until_ms;
+            entry.has_left &= is_news;
+            if is_news {
                 let age_ms = u32::try_from((now_ms - seen_ms).max(0)).unwrap_or(u32::MAX);
                 touched.push(Touch { session: *session, age_ms });
             }
         }
         // Under the lock, so that no shorter one is missed that a connection takes up now.
         self.shortest_timeout_ms.store(shortest_ms, Ordering::Relaxed);
-        drop(inner);
+        drop(guard);
         touched.sort_unstable_by_key(|touch| touch.session);
         touched
     }
@@ -361,5 +372,24 @@ mod tests {
         assert!(table.left(2, Token(2)));
         table.touched(60);
         assert_eq!(table.shortest_timeout_ms(), 4000);
+    }
+
+    /// What a connection had read shortly before it ended was never told to the leader, which ended
+    /// the session by what it had been told before.
+    #[test]
+    fn what_a_connection_heard_before_it_ended_is_told_too() {
+        let table = SessionTable::new(0, 0, 1000);
+        table.opened(1, 500, 0);
+        table.set_owner(1, Some(Token(1)));
+        table.touch(1, 20);
+        table.told(10);
+        assert!(table.left(1, Token(1)));
+        assert_eq!(table.touched(50), [Touch { session: 1, age_ms: 30 }]);
+        table.told(i64::MIN);
+        assert_eq!(table.touched(60), [Touch { session: 1, age_ms: 40 }], "the first report was lost");
+        table.told(55);
+        assert_eq!(table.touched(70), []);
+        table.told(i64::MIN);
+        assert_eq!(table.touched(70), [], "it was told");
     }
 }

@@ -113,6 +113,11 @@ impl Ears {
         if told.told_ms < cut_off_ms { cut_off_ms } else { told.until_ms.min(self.taken_in_ms) }
     }
 
+    /// This server did nothing for so long: nobody could report to it meanwhile.
+    fn forgive(&mut self, pause_ms: i64) {
+        self.told.values_mut().for_each(|told| told.told_ms += pause_ms);
+    }
+
     /// A cycle begins; how long this server did nothing before, if that is worth a word.
     fn pause_before(&mut self, now_ms: i64) -> Option<i64> {
         let gap_ms = now_ms - std::mem::replace(&mut self.cycle_ms, now_ms);
@@ -133,6 +138,7 @@ impl<T: Transport> Driver<T> {
     pub(super) fn forgive_pause(&mut self) {
         let now_ms = self.shared.clock.elapsed_ms();
         let Some(pause_ms) = self.ears.pause_before(now_ms) else { return };
+        self.ears.forgive(pause_ms);
         if self.replica.leads() {
             self.shared.sessions.forgive(pause_ms, now_ms);
         }
@@ -218,6 +224,17 @@ mod tests {
         assert_eq!(ears.until_ms(2, 1_500), 10_500);
         ears.lose(2);
         assert_eq!(ears.until_ms(2, 1_500), 12_000);
+    }
+
+    /// After a pause of the whole ensemble a server counted as cut off before its first report
+    /// could arrive.
+    #[test]
+    fn a_pause_of_this_server_is_no_silence_of_another() {
+        let mut ears = Ears { taken_in_ms: 10_000, ..Ears::default() };
+        ears.told.insert(2, Told { told_ms: 9_990, until_ms: 9_500 });
+        ears.forgive(3_000);
+        ears.taken_in_ms = 13_000;
+        assert_eq!(ears.until_ms(2, 1_500), 9_500);
     }
 
     /// Connection threads that were busy for longer than a server counts as cut off ended sessions
