@@ -22,8 +22,7 @@ struct Entry {
     timeout_ms: i32,
     /// The connection it is on, if any.
     owner: Option<Token>,
-    /// Its connection here has ended, and the leader may not know when its client was last heard
-    /// of.
+    /// Its connection here has ended, and the leader may still judge it by what this server tells.
     has_left: bool,
     /// Its end is on the way through the log: nobody may take it up again.
     closing: bool,
@@ -36,8 +35,8 @@ pub struct SessionTable {
     top: i64,
     /// The rest of the next one. Only its low 56 bits count.
     next_id: AtomicI64,
-    /// The shortest timeout of a session with a connection here, or shorter: rises only when all
-    /// are looked at.
+    /// The shortest timeout of a session that this server reports on, or shorter: rises only when
+    /// all are looked at.
     shortest_timeout_ms: AtomicI32,
 }
 
@@ -45,6 +44,10 @@ const TOP_BYTE_SHIFT: u32 = 56;
 const LOW_BITS: i64 = (1 << TOP_BYTE_SHIFT) - 1;
 /// Greatest top byte of a session's id.
 const TOP_BYTE_MAX: ServerId = 0xFE;
+
+/// Timeouts after which the leader has judged a silent session, if it was told in time until when
+/// nothing was heard of it.
+const JUDGED_TIMEOUTS: i64 = 2;
 
 struct Inner {
     entries: HashMap<i64, Entry>,
@@ -173,13 +176,13 @@ impl SessionTable {
         let mut touched = Vec::new();
         let is_here = |entry: &Entry| entry.owner.is_some() || entry.has_left;
         for (session, entry) in inner.entries.iter_mut().filter(|(_, entry)| is_here(entry)) {
-            if entry.owner.is_some() {
+            let seen_ms = entry.seen_ms.load(Ordering::Relaxed);
+            let judged_by_ms = seen_ms + JUDGED_TIMEOUTS * i64::from(entry.timeout_ms);
+            entry.has_left &= inner.told_until_ms <= judged_by_ms;
+            if is_here(entry) {
                 shortest_ms = shortest_ms.min(entry.timeout_ms);
             }
-            let seen_ms = entry.seen_ms.load(Ordering::Relaxed);
-            let is_news = seen_ms >= inner.told_until_ms;
-            entry.has_left &= is_news;
-            if is_news {
+            if seen_ms >= inner.told_until_ms {
                 let age_ms = u32::try_from((now_ms - seen_ms).max(0)).unwrap_or(u32::MAX);
                 touched.push(Touch { session: *session, age_ms });
             }
@@ -198,8 +201,8 @@ impl SessionTable {
         self.inner.lock().told_until_ms = until_ms;
     }
 
-    /// The shortest timeout of the sessions with a connection here; `i32::MAX` without any. It may
-    /// be the timeout of a session that has just gone.
+    /// The shortest timeout of the sessions with a connection here, or with one that has just ended;
+    /// `i32::MAX` without any.
     pub fn shortest_timeout_ms(&self) -> i32 {
         self.shortest_timeout_ms.load(Ordering::Relaxed)
     }
@@ -371,6 +374,9 @@ mod tests {
         assert_eq!(table.touched(60), [touch(1, 25)]);
         assert!(table.left(2, Token(2)));
         table.touched(60);
+        assert_eq!(table.shortest_timeout_ms(), 200, "the leader waits for reports to end it");
+        table.told(421);
+        table.touched(430);
         assert_eq!(table.shortest_timeout_ms(), 4000);
     }
 
@@ -388,8 +394,6 @@ mod tests {
         table.told(i64::MIN);
         assert_eq!(table.touched(60), [Touch { session: 1, age_ms: 40 }], "the first report was lost");
         table.told(55);
-        assert_eq!(table.touched(70), []);
-        table.told(i64::MIN);
         assert_eq!(table.touched(70), [], "it was told");
     }
 }
