@@ -11,8 +11,8 @@ use wire::opcode::Opcode;
 use wire::record::{Auth, ConnectRequest, ConnectResponse, ReplyHeader, Request, RequestHeader};
 use wire::xid;
 
-use crate::book::Book;
 use crate::checkers::Violation;
+use crate::expected_watches::ExpectedWatches;
 use crate::history::{Call, History, Received, Reply};
 use crate::random::Random;
 use crate::workload::{self, Operator};
@@ -82,7 +82,7 @@ pub struct Client {
     operator: Option<Operator>,
     session: Option<Session>,
     connection: Option<Connection>,
-    book: Book,
+    book: ExpectedWatches,
     zxid: i64,
     next_xid: i32,
     /// It says nothing until then.
@@ -109,7 +109,7 @@ impl Client {
             operator: None,
             session: None,
             connection: None,
-            book: Book::default(),
+            book: ExpectedWatches::default(),
             zxid: 0,
             next_xid: 1,
             silent_until_us: 0,
@@ -266,7 +266,7 @@ impl Client {
                 self.give_up(now_us, history);
                 if self.session.take().is_some() {
                     history.received.push((self.number, number, Received::Forgotten));
-                    self.book = Book::default();
+                    self.book = ExpectedWatches::default();
                 }
                 vec![Wish::Close]
             }
@@ -340,7 +340,7 @@ impl Client {
             self.retry_at_us = now_us + self.random.below(100_000);
             if self.session.take_if(|session| session.local).is_some() {
                 history.received.push((self.number, connection.number, Received::Forgotten));
-                self.book = Book::default();
+                self.book = ExpectedWatches::default();
             }
         }
     }
@@ -437,7 +437,7 @@ impl Client {
             let refused = Received::Refused { session: before, at_us: now_us, member };
             history.received.push((self.number, number, refused));
             self.session = None;
-            self.book = Book::default();
+            self.book = ExpectedWatches::default();
             self.lost(now_us, history);
             wishes.push(Wish::Close);
             return Ok(());
@@ -549,7 +549,7 @@ impl Client {
         history.received.push((self.number, asked.connection, Received::Reply { call }));
         if opcode == Some(Opcode::CloseSession) && header.err == 0 {
             self.session = None;
-            self.book = Book::default();
+            self.book = ExpectedWatches::default();
         }
     }
 }

@@ -14,9 +14,9 @@
 
 #![forbid(unsafe_code)]
 
-pub mod book;
 pub mod checkers;
 pub mod client;
+pub mod expected_watches;
 pub mod faults;
 pub mod history;
 pub mod host;

@@ -9,8 +9,8 @@ use crate::generate::Random;
 use crate::jute::Record;
 use crate::load::TIMEOUT_MS;
 use crate::request::{Request, op};
+use crate::roaming_client::{Connected, RoamingClient};
 use crate::session::{Reply, Session, get_data};
-use crate::wanderer::{Connected, Wanderer};
 
 /// What a zoo.cfg needs for it; whoever says [`SUPER`] may do it.
 pub const SETTINGS: [&str; 2] =
@@ -142,8 +142,8 @@ pub struct Operator(JoinHandle<()>);
 impl Operator {
     /// Begins to ask, at whichever server takes clients.
     pub fn ask(addresses: Vec<SocketAddr>, change: Change) -> Operator {
-        let wanderer = Wanderer::new(addresses, 0, TIMEOUT_MS);
-        Operator(std::thread::spawn(move || pursue(wanderer, &change)))
+        let roaming_client = RoamingClient::new(addresses, 0, TIMEOUT_MS);
+        Operator(std::thread::spawn(move || pursue(roaming_client, &change)))
     }
 
     /// Whether the change is made, or the operator has given up because a promise was broken.
@@ -157,18 +157,18 @@ impl Operator {
     }
 }
 
-fn pursue(mut wanderer: Wanderer, change: &Change) {
+fn pursue(mut roaming_client: RoamingClient, change: &Change) {
     loop {
-        if !wanderer.is_connected() && wanderer.connect() == Connected::Nowhere {
+        if !roaming_client.is_connected() && roaming_client.connect() == Connected::Nowhere {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         }
-        let Some(config) = config_through(&mut wanderer) else { continue };
+        let Some(config) = config_through(&mut roaming_client) else { continue };
         if change.is_done_in(&config) {
             return;
         }
         // The version keeps a request that nobody waits for any more from undoing what comes after it.
-        if let Some(reply) = wanderer.ask(&[auth(), change.request(version_in(&config))]).remove(1) {
+        if let Some(reply) = roaming_client.ask(&[auth(), change.request(version_in(&config))]).remove(1) {
             let refusals = [0, NEW_CONFIG_NO_QUORUM, RECONFIG_IN_PROGRESS, BAD_VERSION];
             assert!(refusals.contains(&reply.err), "{:?} is answered {}", change.roles, reply.err);
         }
@@ -176,9 +176,9 @@ fn pursue(mut wanderer: Wanderer, change: &Change) {
     }
 }
 
-fn config_through(wanderer: &mut Wanderer) -> Option<String> {
+fn config_through(roaming_client: &mut RoamingClient) -> Option<String> {
     let sync = Request::Path { op: op::SYNC, path: CONFIG.to_owned() };
-    wanderer.ask(&[sync, get_data(CONFIG)]).remove(1).map(|reply| config_of(&reply))
+    roaming_client.ask(&[sync, get_data(CONFIG)]).remove(1).map(|reply| config_of(&reply))
 }
 
 /// The configuration in the reply to a read of it, or to a change.

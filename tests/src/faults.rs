@@ -289,7 +289,7 @@ fn begin_on_links(ensemble: &Ensemble, fault: Fault, leader: u8, victim: u8) {
         Fault::Flap => flap(ensemble, leader),
         Fault::SlowLeader => links.set_around(leader, Link::Slow(Duration::from_millis(20))),
         Fault::Lossy => links.set_all(Link::Lossy),
-        other => unreachable!("{other:?} does not befall links"),
+        other => unreachable!("{other:?} does not inject links"),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::generate::Random;
 use crate::history::{Act, Answer, Call, State};
 use crate::jute::Reader;
 use crate::request::{Request, op};
+use crate::roaming_client::{Connected, RoamingClient};
 use crate::session::{Reply, Session, create, get_data, set_data};
-use crate::wanderer::{Connected, Wanderer};
 use crate::watcher::Watcher;
 
 /// Where the clients write. The folders are made by [`prepare`].
@@ -101,7 +101,7 @@ pub fn prepare(address: SocketAddr) {
 pub struct Load {
     /// What they share with whoever watches them.
     pub shared: Arc<Shared>,
-    clients: Vec<JoinHandle<(Evidence, Wanderer)>>,
+    clients: Vec<JoinHandle<(Evidence, RoamingClient)>>,
     watchers: Vec<JoinHandle<u64>>,
 }
 
@@ -147,7 +147,7 @@ impl Load {
         self.shared.ended.store(true, Ordering::Relaxed);
         let join =
             |client: JoinHandle<_>| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (evidence, mut clients): (Vec<Evidence>, Vec<Wanderer>) =
+        let (evidence, mut clients): (Vec<Evidence>, Vec<RoamingClient>) =
             self.clients.into_iter().map(join).unzip();
         for watcher in self.watchers {
             let heard = watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -180,7 +180,7 @@ impl Drop for Rest {
     }
 }
 
-fn keep_alive(client: &mut Wanderer) {
+fn keep_alive(client: &mut RoamingClient) {
     if client.is_connected() || client.session() == 0 {
         client.ask_one(&get_data("/"));
     } else {
@@ -192,7 +192,7 @@ struct Client {
     number: usize,
     shared: Arc<Shared>,
     random: Random,
-    wanderer: Wanderer,
+    roaming_client: RoamingClient,
     evidence: Evidence,
     count: u64,
     /// The last state known of each register.
@@ -202,12 +202,12 @@ struct Client {
 
 impl Client {
     fn new(number: usize, shared: Arc<Shared>, seed: u64) -> Client {
-        let wanderer = Wanderer::new(shared.addresses.clone(), number, TIMEOUT_MS);
+        let roaming_client = RoamingClient::new(shared.addresses.clone(), number, TIMEOUT_MS);
         Client {
             number,
             shared,
             random: Random::new(seed.wrapping_add(number as u64)),
-            wanderer,
+            roaming_client,
             evidence: Evidence::default(),
             count: 0,
             known: BTreeMap::new(),
@@ -215,21 +215,21 @@ impl Client {
         }
     }
 
-    fn run(mut self) -> (Evidence, Wanderer) {
+    fn run(mut self) -> (Evidence, RoamingClient) {
         while !self.shared.ended.load(Ordering::Relaxed) {
-            if !self.wanderer.is_connected() && !self.connect() {
+            if !self.roaming_client.is_connected() && !self.connect() {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
             }
             self.work();
             std::thread::sleep(PAUSE);
         }
-        self.evidence.written = std::mem::take(&mut self.wanderer.written);
-        (self.evidence, self.wanderer)
+        self.evidence.written = std::mem::take(&mut self.roaming_client.written);
+        (self.evidence, self.roaming_client)
     }
 
     fn connect(&mut self) -> bool {
-        match self.wanderer.connect() {
+        match self.roaming_client.connect() {
             Connected::Nowhere => return false,
             Connected::Same => {}
             Connected::New => {
@@ -248,7 +248,7 @@ impl Client {
         let path = format!("/ephemerals/{}", self.unique_name('-'));
         let reply = self.ask(&create(&path, b"", EPHEMERAL));
         if reply.is_some_and(|reply| reply.err == OK) {
-            self.evidence.ephemerals.insert(path.clone(), (self.wanderer.session(), Ephemeral::Held));
+            self.evidence.ephemerals.insert(path.clone(), (self.roaming_client.session(), Ephemeral::Held));
             self.ephemeral = Some(path);
         }
         let own = create(&self.own(), b"0", 0);
@@ -271,11 +271,11 @@ impl Client {
             800..=879 => self.number_things(),
             880..=939 => self.keep_something(),
             940..=979 => self.delete_something(),
-            980..=989 => self.wanderer.leave(),
+            980..=989 => self.roaming_client.leave(),
             990..=994 => self.close_session(),
             _ => {
                 self.drop_ephemeral();
-                self.wanderer.forget();
+                self.roaming_client.forget();
             }
         }
     }
@@ -294,9 +294,9 @@ impl Client {
     }
 
     fn ask_all(&mut self, requests: &[Request]) -> Vec<Option<Reply>> {
-        let before = self.wanderer.written.len();
-        let replies = self.wanderer.ask(requests);
-        let written = self.wanderer.written.len() - before;
+        let before = self.roaming_client.written.len();
+        let replies = self.roaming_client.ask(requests);
+        let written = self.roaming_client.written.len() - before;
         self.shared.written.fetch_add(written as u64, Ordering::Relaxed);
         let count = replies.iter().flatten().count() as u64;
         self.shared.answered[self.number].fetch_add(count, Ordering::Relaxed);
@@ -454,7 +454,7 @@ impl Client {
         // Whether it is heard or not, the client does not come back to it: it is closed or expires.
         self.ask(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() });
         self.drop_ephemeral();
-        self.wanderer.forget();
+        self.roaming_client.forget();
     }
 }
 

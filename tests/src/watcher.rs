@@ -13,8 +13,8 @@ use crate::generate::Random;
 use crate::jute::Reader;
 use crate::load::{REGISTERS, Shared, TIMEOUT_MS};
 use crate::request::{Request, op};
+use crate::roaming_client::{Connected, RoamingClient};
 use crate::session::Reply;
-use crate::wanderer::{Connected, Wanderer};
 
 /// Between two requests.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -27,7 +27,7 @@ const CHILDREN_CHANGED: i32 = 4;
 
 /// One client that watches.
 pub(crate) struct Watcher {
-    wanderer: Wanderer,
+    roaming_client: RoamingClient,
     random: Random,
     /// What it waits for: the path, and the version it has seen.
     waits: BTreeMap<String, i32>,
@@ -37,7 +37,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     pub(crate) fn new(addresses: Vec<SocketAddr>, number: usize, seed: u64) -> Watcher {
         Watcher {
-            wanderer: Wanderer::new(addresses, number, TIMEOUT_MS),
+            roaming_client: RoamingClient::new(addresses, number, TIMEOUT_MS),
             random: Random::new(seed.wrapping_add(number as u64)),
             waits: BTreeMap::new(),
             heard: 0,
@@ -47,13 +47,13 @@ impl Watcher {
     /// Watches until the work has ended; answers how many events it was told.
     pub(crate) fn run(mut self, shared: &Shared) -> u64 {
         while !shared.ended.load(Ordering::Relaxed) {
-            if !self.wanderer.is_connected() && !self.connect() {
+            if !self.roaming_client.is_connected() && !self.connect() {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
             }
             let generation = shared.generation.load(Ordering::Relaxed);
             match self.random.below(100) {
-                0 => self.wanderer.leave(),
+                0 => self.roaming_client.leave(),
                 1..=30 => self.look(PARENT),
                 number => self.look(&format!("/registers/{generation}-{}", number % REGISTERS)),
             }
@@ -64,7 +64,7 @@ impl Watcher {
     }
 
     fn connect(&mut self) -> bool {
-        match self.wanderer.connect() {
+        match self.roaming_client.connect() {
             Connected::Nowhere => return false,
             // What a session waited for ends with it.
             Connected::New => self.waits.clear(),
@@ -76,8 +76,9 @@ impl Watcher {
     fn set_again(&mut self) {
         let (parents, registers) = self.waits.keys().cloned().partition(|path| path == PARENT);
         let lists = vec![registers, Vec::new(), parents];
-        let zxid = self.wanderer.last_zxid();
-        if let Some(reply) = self.wanderer.ask_one(&Request::SetWatches { op: op::SET_WATCHES, zxid, lists })
+        let zxid = self.roaming_client.last_zxid();
+        if let Some(reply) =
+            self.roaming_client.ask_one(&Request::SetWatches { op: op::SET_WATCHES, zxid, lists })
         {
             assert_eq!(reply.err, 0, "watches are set again");
         }
@@ -88,7 +89,7 @@ impl Watcher {
     fn look(&mut self, path: &str) {
         let watch = !self.waits.contains_key(path);
         let op = if path == PARENT { op::GET_CHILDREN2 } else { op::GET_DATA };
-        let reply = self.wanderer.ask_one(&Request::Read { op, path: path.to_owned(), watch });
+        let reply = self.roaming_client.ask_one(&Request::Read { op, path: path.to_owned(), watch });
         // Events came before the reply, or they would not have been read.
         self.hear();
         let Some(version) = reply.filter(|reply| reply.err == 0).map(|reply| version_of(&reply, path)) else {
@@ -103,7 +104,7 @@ impl Watcher {
     }
 
     fn hear(&mut self) {
-        for (kind, path) in std::mem::take(&mut self.wanderer.events) {
+        for (kind, path) in std::mem::take(&mut self.roaming_client.events) {
             let expected = if path == PARENT { CHILDREN_CHANGED } else { DATA_CHANGED };
             assert_eq!(kind, expected, "the event of {path}");
             assert!(self.waits.remove(&path).is_some(), "one watch, one event: {path} has another");
@@ -114,14 +115,14 @@ impl Watcher {
     /// When nothing changes any more, whatever did change was told.
     fn end(&mut self) {
         while !self.waits.is_empty() {
-            if !self.wanderer.is_connected() && !self.connect() {
+            if !self.roaming_client.is_connected() && !self.connect() {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
             }
-            self.wanderer.ask_one(&Request::Path { op: op::SYNC, path: "/".to_owned() });
+            self.roaming_client.ask_one(&Request::Path { op: op::SYNC, path: "/".to_owned() });
             let paths: Vec<String> = self.waits.keys().cloned().collect();
             paths.iter().for_each(|path| self.look(path));
-            if self.wanderer.is_connected() {
+            if self.roaming_client.is_connected() {
                 return;
             }
         }

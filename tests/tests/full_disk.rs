@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use ostler_tests::ensemble::{Engine, Ensemble, Layout, PATIENCE};
 use ostler_tests::process::Server;
 use ostler_tests::request::{Request, op};
+use ostler_tests::roaming_client::{Connected, RoamingClient};
 use ostler_tests::session::{Session, create, get_data};
-use ostler_tests::wanderer::{Connected, Wanderer};
 
 /// Where the file system is to be mounted; set for the copy of this test that may do so.
 const MOUNT_POINT: &str = "OSTLER_TEST_MOUNT_POINT";
@@ -140,7 +140,7 @@ fn beside_a_full_disk(engine: Engine, folder: &Path) {
     let mut ensemble = Ensemble::start_as(engine, layout, &settings.each_ref().map(String::as_str));
     let mut of_full = Session::open(ensemble.address(full), TIMEOUT_MS).expect("a session");
     let others: Vec<SocketAddr> = [1, 3].map(|server| ensemble.address(server)).to_vec();
-    let mut client = Wanderer::new(others, 0, TIMEOUT_MS);
+    let mut client = RoamingClient::new(others, 0, TIMEOUT_MS);
     let filler_path = folder.join("filler");
     let mut filler = Filler::new(filler_path);
     let (mut numbers, mut written) = (1.., Vec::new());
@@ -173,7 +173,7 @@ fn beside_a_full_disk(engine: Engine, folder: &Path) {
 }
 
 /// Creates some znodes and notes those that were acknowledged. While leadership changes, and on a leader without room, some are not.
-fn write_some(client: &mut Wanderer, numbers: &mut RangeFrom<u32>, written: &mut Vec<String>) {
+fn write_some(client: &mut RoamingClient, numbers: &mut RangeFrom<u32>, written: &mut Vec<String>) {
     if !client.is_connected() && client.connect() == Connected::Nowhere {
         return;
     }

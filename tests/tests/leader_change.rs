@@ -66,7 +66,7 @@ fn keeps_connections(engine: Engine) {
         let clients: Vec<_> =
             ensemble.servers().into_iter().map(|server| Client::start(&ensemble, server)).collect();
         await_writes(&mut ensemble, &clients, |_| true);
-        befall(&mut ensemble, leader, fault);
+        inject(&mut ensemble, leader, fault);
         // What a leader that stands still has in its sockets is served when it goes on.
         let lives = |client: &Client| client.server != leader || fault == Fault::Yields;
         await_writes(&mut ensemble, &clients, lives);
@@ -87,7 +87,7 @@ fn keeps_connections(engine: Engine) {
     }
 }
 
-fn befall(ensemble: &mut Ensemble, leader: u8, fault: Fault) {
+fn inject(ensemble: &mut Ensemble, leader: u8, fault: Fault) {
     match fault {
         Fault::Killed => ensemble.kill(leader),
         Fault::StandsStill => ensemble.pause(leader, true),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use server::config::{self, CommandLine, Loaded};
-use server::salvage::{self, Found, SalvageError};
+use server::force_new_cluster::{self, Found, SalvageError};
 
 use crate::serve::fail;
 
@@ -35,7 +35,7 @@ pub(crate) fn run(args: RecoverArgs) -> ExitCode {
         Err(e) => return fail(&e),
     };
     let done: Result<Found, SalvageError> =
-        if args.yes { salvage::found_anew(&config) } else { salvage::look(&config) };
+        if args.yes { force_new_cluster::found_anew(&config) } else { force_new_cluster::look(&config) };
     match done {
         Ok(found) => match std::io::stdout().write_all(report(&found, args.yes).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,

@@ -131,7 +131,7 @@ pub enum Role {
 
 /// The latest role, told whenever role, leader or term change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoleChange {
+pub struct Leadership {
     /// What this member is now.
     pub role: Role,
     /// Whom it believes to lead; itself when it leads.
@@ -191,7 +191,7 @@ pub struct Ready {
     /// Reads that may go on.
     pub barriers: Vec<ReadBarrier>,
     /// The newest role if it changed since the last `Ready`.
-    pub role: Option<RoleChange>,
+    pub role: Option<Leadership>,
     /// The host SHOULD fetch that snapshot, make it durable, and then call [`Engine::snapshot_fetched`].
     /// Repeated until it has happened; an offer at or below one being fetched is no news.
     pub snapshot_offer: Option<SnapshotOffer>,
@@ -221,7 +221,7 @@ impl Ready {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// What it is, whom it follows, in which term.
-    pub role: RoleChange,
+    pub role: Leadership,
     /// Agreed up to here, as far as this member knows.
     pub commit: u64,
     /// Flushed here up to here.
@@ -237,16 +237,16 @@ pub struct Status {
     /// The members in force.
     pub membership: Membership,
     /// Followers and learners as their leader sees them; empty on others.
-    pub followers: Vec<Follower>,
+    pub followers: Vec<Progress>,
 }
 
 /// A follower or learner as seen by the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Follower {
+pub struct Progress {
     /// Who.
     pub member: MemberId,
     /// Its log is known to agree with the leader's, flushed, up to here.
-    pub matched: u64,
+    pub match_index: u64,
     /// It was sent to a snapshot and has not come back.
     pub awaits_snapshot: bool,
 }
@@ -415,7 +415,7 @@ pub trait Engine: Send {
     fn status(&self) -> Status;
 
     /// Role, leader and term; cheap.
-    fn role(&self) -> RoleChange;
+    fn role(&self) -> Leadership;
 
     /// Agreed up to here, as far as this member knows; cheap.
     fn commit(&self) -> u64;

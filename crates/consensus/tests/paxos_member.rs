@@ -4,7 +4,7 @@ use bytes::Bytes;
 use consensus::engine::{ChangeError, Engine, Ready, Role, Settings, Start, StepError};
 use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
 use consensus::membership::{Membership, MembershipChange, SnapshotMeta};
-use consensus::paxos::message::{Body, Message, Standing};
+use consensus::paxos::message::{AcceptedLog, Body, Message};
 use consensus::paxos::{MEMBER_ID_LIMIT, PaxosEngine};
 use consensus::raft::RaftEngine;
 
@@ -73,7 +73,7 @@ fn it_promises_and_accepts_only_what_is_flushed() {
     let (said, number) = member.says();
     assert!(said.is_empty(), "a promise that a crash could undo is none");
     member.engine.persisted(number);
-    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
     assert_eq!(member.says_when_flushed(), [(1, Body::Promise { trial: false, standing })]);
 
     member.hears(1, first, accept(vec![leadership(first, 2), command(first, 3)]));
@@ -101,7 +101,7 @@ fn a_trial_changes_nothing() {
     let mut member = Member::new();
     member.says_when_flushed();
     member.hears(1, ballot(7, 1), Body::Prepare { trial: true, handover: false });
-    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
     let (said, number) = member.says();
     assert_eq!(said[0].1.body, Body::Promise { trial: true, standing });
     assert_eq!((number, member.engine.role().term), (0, 1));
@@ -135,7 +135,7 @@ fn a_proposer_takes_over_the_best_log() {
     member.says_when_flushed();
     let own = ballot(1, 3);
     let at = |index| Position { term: old, index };
-    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: at(4) };
+    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: at(4) };
     member.hears(2, own, Body::Promise { trial: true, standing });
     let asked = Body::Prepare { trial: false, handover: false };
     assert_eq!(member.says_when_flushed(), [(1, asked.clone()), (2, asked)]);
@@ -222,7 +222,7 @@ fn nobody_hears_of_a_ballot_that_a_crash_could_undo() {
     let mut member = Member::new();
     member.engine.campaign();
     member.says_when_flushed();
-    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
     member.hears(2, ballot(1, 3), Body::Promise { trial: true, standing });
     let (said, number) = member.says();
     assert!(said.is_empty() && number > 0, "it might use the ballot a second time: {said:?}");
@@ -245,7 +245,7 @@ fn a_proposer_counts_again_when_it_has_taken_over_a_log() {
     };
     let last = Position { term: old, index: 4 };
     for trial in [true, false] {
-        let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last };
+        let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last };
         member.hears(2, own, Body::Promise { trial, standing });
         member.says_when_flushed();
     }
@@ -261,7 +261,7 @@ fn a_proposer_counts_again_when_it_has_taken_over_a_log() {
         asked.contains(&4) && !asked.contains(&5),
         "the first change is agreed, the second may not be: {asked:?}"
     );
-    let standing = Standing { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
     member.hears(4, own, Body::Promise { trial: false, standing });
     assert_eq!(member.engine.role().role, Role::Leader);
 }

@@ -5,7 +5,7 @@ use consensus::engine::{Engine, Ready, Settings, Start, StepError};
 use consensus::entry::{Entry, EntryKind, MemberId, Position};
 use consensus::membership::{Membership, SnapshotMeta};
 use consensus::message::{POSITION_LIMIT, ReadName};
-use consensus::paxos::message::{Body, Message, Standing};
+use consensus::paxos::message::{AcceptedLog, Body, Message};
 use consensus::paxos::{MEMBER_ID_LIMIT, PaxosEngine};
 use consensus::raft::RaftEngine;
 
@@ -28,7 +28,7 @@ fn messages() -> Vec<Message> {
         leadership,
     ];
     let membership = Membership { voters: vec![MemberId(1), MemberId(2)], learners: vec![MemberId(7)] };
-    let standing = Standing { before: at(1, 1), commit: at(EARLIER, 7), last: at(EARLIER, 9) };
+    let standing = AcceptedLog { before: at(1, 1), commit: at(EARLIER, 7), last: at(EARLIER, 9) };
     let bodies = [
         Body::Accept { previous: at(EARLIER, 9), commit: 8, entries: entries.clone() },
         Body::Prepare { trial: true, handover: false },

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use group::Submission;
 use mio::Waker;
 use parking_lot::Mutex;
-use replica::Submission;
 
 /// What waits for the replication thread. Its size is bounded by the throttle of the connections (`globalOutstandingLimit`,
 /// `ostler.outstandingBytesMax`), not here.
@@ -28,12 +28,12 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct Contents {
     submission: Submission,
-    errands: Vec<Errand>,
+    control_requests: Vec<ControlRequest>,
 }
 
 /// What the replication thread is asked to do besides requests.
 #[derive(Debug)]
-pub enum Errand {
+pub enum ControlRequest {
     /// A background snapshot ended.
     SnapshotDone {
         /// Which, counted from the start.
@@ -73,8 +73,8 @@ impl Inbox {
     }
 
     /// Asks for something besides requests.
-    pub fn ask(&self, errand: Errand) {
-        self.waiting.lock().errands.push(errand);
+    pub fn ask(&self, errand: ControlRequest) {
+        self.waiting.lock().control_requests.push(errand);
         self.wake();
     }
 
@@ -104,16 +104,16 @@ impl Inbox {
     }
 
     /// Takes what is there. Both arguments are empty before.
-    pub fn take(&self, submission: &mut Submission, errands: &mut Vec<Errand>) {
+    pub fn take(&self, submission: &mut Submission, control_requests: &mut Vec<ControlRequest>) {
         let mut waiting = self.waiting.lock();
         std::mem::swap(&mut waiting.submission, submission);
-        std::mem::swap(&mut waiting.errands, errands);
+        std::mem::swap(&mut waiting.control_requests, control_requests);
     }
 
     /// Whether nothing waits. What waits is taken by a cycle that begins as soon as the present one ends.
     pub fn is_empty(&self) -> bool {
         let waiting = self.waiting.lock();
-        waiting.submission.is_empty() && waiting.errands.is_empty()
+        waiting.submission.is_empty() && waiting.control_requests.is_empty()
     }
 
     /// Counts requests as answered.

@@ -7,32 +7,18 @@
 
 pub mod config;
 
-pub mod admin;
-pub mod auth;
+pub mod client;
 pub mod clock;
-pub mod connections;
 mod descriptors;
-pub mod facts;
-pub mod hearing;
+pub mod force_new_cluster;
+mod host;
 pub mod inbox;
 pub mod mailbox;
-pub mod metrics;
-mod metrics_member;
-mod metrics_process;
-pub mod metrics_quorum;
-mod metrics_recorder;
+pub mod observe;
 pub mod peers;
-pub mod report;
-pub mod salvage;
+pub mod read_progress;
 pub mod serve;
 pub mod sessions;
 pub mod shared;
 pub mod simulation;
-pub mod throttle;
-pub mod words;
-
-mod answer;
-mod io;
-mod progress;
-mod pulse;
-mod replication;
+mod stall_detector;

@@ -3,13 +3,13 @@
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use group::Token;
 use mio::Waker;
 use parking_lot::Mutex;
-use replica::Token;
 use state::read::Piece;
 use wire::ErrorCode;
 
-use crate::answer::Answered;
+use crate::client::answer::Answered;
 
 /// One thing for one connection. The `len` bytes of a frame stand in [`Delivery::bytes`] in the order of the notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Delivery {
     }
 }
 
-/// The letterbox of one connection thread.
+/// The mailbox of one connection thread.
 pub struct Mailbox {
     delivery: Mutex<Delivery>,
     accepted: Mutex<Vec<TcpStream>>,
@@ -117,7 +117,7 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// A letterbox whose thread is woken through `waker`.
+    /// A mailbox whose thread is woken through `waker`.
     pub fn new(waker: Option<Waker>) -> Mailbox {
         Mailbox {
             delivery: Mutex::default(),

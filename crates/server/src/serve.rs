@@ -15,22 +15,22 @@ use state::watch::{WatchLimits, WatchTable};
 
 use storage::disk::{Disk as _, RealDisk};
 
-use crate::admin::{self, AdminServer};
+use crate::client::connections::ConnectionTable;
+use crate::client::throttle::TokenBucket;
+use crate::client::{IoThread, Relay, WAKER};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests, ServerId};
-use crate::connections::ConnectionTable;
 use crate::descriptors;
-use crate::hearing::Hearing;
-use crate::inbox::{Errand, Inbox};
-use crate::io::{IoThread, Relay, WAKER};
+use crate::host::recovery::{self, Files, RecoveryError};
+use crate::host::{Driver, Fatal, ReplicationLoop, keepalive};
+use crate::inbox::{ControlRequest, Inbox};
 use crate::mailbox::Mailbox;
+use crate::observe::admin::{self, AdminServer};
+use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
-use crate::replication::recovery::{self, Files, RecoveryError};
-use crate::replication::{Driver, Fatal, Wheel, life_signs};
-use crate::report::Report;
+use crate::read_progress::ReadProgress;
 use crate::sessions::SessionTable;
 use crate::shared::{Counts, Shared, ThreadCounts};
-use crate::throttle::TokenBucket;
 
 /// Why a server did not start. Nothing is left running or half-made.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
     replication: JoinHandle<Result<(), Fatal>>,
-    life_signs: Option<JoinHandle<()>>,
+    keepalive: Option<JoinHandle<()>>,
     io: Vec<JoinHandle<io::Result<()>>>,
     admin: AdminServer,
 }
@@ -103,7 +103,7 @@ impl Server {
         let mut driver = Driver::new(Arc::clone(&shared), rest, links.clone());
         driver.take_up()?;
         shared.counts.load_time.record(shared.clock.elapsed_us());
-        let wheel = Arc::new(Wheel::new(Arc::clone(&shared), driver));
+        let wheel = Arc::new(ReplicationLoop::new(Arc::clone(&shared), driver));
         let replication = spawn("replication", {
             let (shared, wheel) = (Arc::clone(&shared), Arc::clone(&wheel));
             move || {
@@ -113,8 +113,8 @@ impl Server {
             }
         })
         .map_err(system("start a thread"))?;
-        let life_signs = links.map(|links| watch_life(&shared, links)).transpose();
-        let life_signs = life_signs.map_err(system("start a thread"))?;
+        let keepalive = links.map(|links| watch_life(&shared, links)).transpose();
+        let keepalive = keepalive.map_err(system("start a thread"))?;
         let mut listener = Some(mio::net::TcpListener::from_std(listener));
         let mut io = Vec::new();
         let relay = Arc::new(Relay::new(&shared));
@@ -133,7 +133,7 @@ impl Server {
         for service in unavailable {
             tracing::warn!("{service}");
         }
-        Ok(Server { shared, address, replication, life_signs, io, admin })
+        Ok(Server { shared, address, replication, keepalive, io, admin })
     }
 
     /// Where clients connect.
@@ -163,7 +163,7 @@ impl Server {
     pub fn wait(self) -> Result<(), Fatal> {
         let ended = self.replication.join();
         drop(self.admin);
-        if let Some(thread) = self.life_signs {
+        if let Some(thread) = self.keepalive {
             thread.thread().unpark();
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
@@ -185,7 +185,7 @@ pub struct Stopper(Arc<Shared>);
 impl Stopper {
     /// What was accepted is finished and answered, then the server ends. Sessions are not closed: clients find them again.
     pub fn stop(&self) {
-        self.0.inbox.ask(Errand::Stop);
+        self.0.inbox.ask(ControlRequest::Stop);
     }
 }
 
@@ -203,7 +203,7 @@ impl Shared {
         Shared {
             machine: RwLock::new(machine),
             watches: Mutex::new(WatchTable::new(watch_limits(&config), place.hash_seed)),
-            hearing: Hearing::new(mailboxes.len()),
+            hearing: ReadProgress::new(mailboxes.len()),
             threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
             mailboxes,
             sessions,
@@ -216,7 +216,7 @@ impl Shared {
             config,
             clock,
             counts: Counts::default(),
-            standing: Mutex::new(None),
+            member_status: Mutex::new(None),
             serving: AtomicBool::new(false),
             cycles: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
@@ -296,7 +296,7 @@ fn watch_life(shared: &Arc<Shared>, links: SharedLinks) -> io::Result<JoinHandle
     let shared = Arc::clone(shared);
     spawn("life-signs", move || {
         if let Some(ensemble) = &shared.config.ensemble {
-            life_signs::watch(&shared, ensemble, &links);
+            keepalive::watch(&shared, ensemble, &links);
         }
     })
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
 use crate::config::ServerId;
+use group::Token;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use replica::Token;
 use state::expiry::{Due, ExpiryQueue, Heard};
 use state::session::Session;
 

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use group::Token;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use replica::Token;
 use state::command::Features;
 use state::machine::Machine;
 use state::watch::WatchTable;
 
+use crate::client::connections::{ConnectionTable, Latency};
+use crate::client::throttle::TokenBucket;
 use crate::clock::Clock;
 use crate::config::{Config, ServerId};
-use crate::connections::{ConnectionTable, Latency};
-use crate::facts::MemberFacts;
-use crate::hearing::Hearing;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
-use crate::metrics::Recorder;
-use crate::metrics_quorum::QuorumCounts;
+use crate::observe::metrics::Recorder;
+use crate::observe::metrics_quorum::QuorumCounts;
+use crate::observe::stats::MemberStatus;
+use crate::read_progress::ReadProgress;
 use crate::sessions::SessionTable;
-use crate::throttle::TokenBucket;
 
 /// What one connection thread counted. Its own thread writes, anybody reads.
 #[derive(Debug, Default)]
@@ -111,12 +111,12 @@ pub struct Shared {
     pub machine: RwLock<Machine>,
     /// Who waits for which change. Taken with the machine held, so that no change falls between reading and registering.
     pub watches: Mutex<WatchTable>,
-    /// Letterboxes of the connection threads, by the thread's number.
+    /// Mailboxes of the connection threads, by the thread's number.
     pub mailboxes: Vec<Mailbox>,
     /// Living sessions.
     pub sessions: SessionTable,
     /// Until when the connection threads have read.
-    pub hearing: Hearing,
+    pub hearing: ReadProgress,
     /// Living connections.
     pub connections: ConnectionTable,
     /// Work for the replication thread.
@@ -138,7 +138,7 @@ pub struct Shared {
     /// What the others counted.
     pub counts: Counts,
     /// A look at the ensemble, renewed by the replication thread; `None` for a server that is alone. Held for a copy only.
-    pub standing: Mutex<Option<MemberFacts>>,
+    pub member_status: Mutex<Option<MemberStatus>>,
     /// Clients are served: there is a leader, or was a moment ago, and this member has caught up with it.
     pub serving: AtomicBool,
     /// Cycles of the replication thread.
@@ -152,7 +152,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The letterbox of the thread that has this connection.
+    /// The mailbox of the thread that has this connection.
     pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
         self.mailboxes.get(thread_of(token))
     }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use consensus::engine::{RoleChange, Status};
+use consensus::engine::{Leadership, Status};
 use consensus::entry::Entry;
 use mio::Poll;
 pub use mio::Registry;
@@ -14,18 +14,18 @@ use parking_lot::RwLockReadGuard;
 use state::machine::Machine;
 use storage::disk::Disk;
 
+use crate::client::IoThread;
+pub use crate::client::{Readiness, Socket};
 use crate::clock::{Clock, ManualTime};
 use crate::config::{Config, ServerId, Servers};
-use crate::facts::{Facts, Source as _};
-use crate::inbox::Errand;
-use crate::io::IoThread;
-pub use crate::io::{Readiness, Socket};
+use crate::host::keepalive::LifeSigns;
+use crate::host::recovery::{self, Files, RecoveryError};
+use crate::host::{Driver, Fatal};
+use crate::inbox::ControlRequest;
 use crate::mailbox::Mailbox;
+use crate::observe::stats::{Facts, Source as _};
+use crate::observe::stats_source::Report;
 use crate::peers::{Sender, Transport};
-use crate::replication::life_signs::LifeSigns;
-use crate::replication::recovery::{self, Files, RecoveryError};
-use crate::replication::{Driver, Fatal};
-use crate::report::Report;
 use crate::serve::Place;
 pub use crate::serve::features;
 use crate::shared::Shared;
@@ -58,7 +58,7 @@ pub struct Member {
     shared: Arc<Shared>,
     driver: Driver<Outbox>,
     io: IoThread,
-    life_signs: LifeSigns,
+    keepalive: LifeSigns,
 }
 
 /// Why a member did not start, or cannot go on.
@@ -91,7 +91,7 @@ impl Member {
         driver.take_up()?;
         let poll = Poll::new().expect("a simulator has few polls");
         let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
-        Ok(Member { shared, driver, io, life_signs: LifeSigns::default() })
+        Ok(Member { shared, driver, io, keepalive: LifeSigns::default() })
     }
 
     /// What has arrived from other members is about to be taken in, before the next cycle.
@@ -161,9 +161,9 @@ impl Member {
     }
 
     /// Frames for other members while the latest cycle takes long; to be asked every `heartbeat_ms`.
-    pub fn life_signs(&mut self) -> Vec<(ServerId, Bytes)> {
+    pub fn keepalive(&mut self) -> Vec<(ServerId, Bytes)> {
         let Some(ensemble) = &self.shared.config.ensemble else { return Vec::new() };
-        let frames = self.life_signs.frames(&self.shared, ensemble);
+        let frames = self.keepalive.frames(&self.shared, ensemble);
         let frames: Vec<Bytes> = frames.into_iter().map(Bytes::from).collect();
         let peers = &self.driver.transport_mut().peers;
         peers.iter().flat_map(|peer| frames.iter().map(|frame| (*peer, frame.clone()))).collect()
@@ -181,17 +181,17 @@ impl Member {
 
     /// Asks for a snapshot at the next cycle.
     pub fn ask_snapshot(&self) {
-        self.shared.inbox.ask(Errand::TakeSnapshot);
+        self.shared.inbox.ask(ControlRequest::TakeSnapshot);
     }
 
     /// Asks for it to lead.
     pub fn ask_lead(&self) {
-        self.shared.inbox.ask(Errand::Lead);
+        self.shared.inbox.ask(ControlRequest::Lead);
     }
 
     /// Asks it to stop; [`may_end`](Self::may_end) says when it is ready for that.
     pub fn ask_stop(&self) {
-        self.shared.inbox.ask(Errand::Stop);
+        self.shared.inbox.ask(ControlRequest::Stop);
     }
 
     /// Whether it was asked to stop and has nothing left to do.
@@ -208,7 +208,7 @@ impl Member {
     }
 
     /// Role, leader and term.
-    pub fn role(&self) -> RoleChange {
+    pub fn role(&self) -> Leadership {
         self.driver.replica().role()
     }
 

@@ -14,7 +14,7 @@
 //!   initialize  INITIALIZE     cluster key, 32 bytes
 //!   moveSession MOVE_SESSION   timeout_ms i32 | home u32
 //!   setMembers  SET_MEMBERS    text ustring                   (the lines `server.N=…` of `/zookeeper/config`)
-//!   aimMembers  AIM_MEMBERS    session i64 | cxid i32 | text ustring, or nothing to give an aim up
+//!   aimMembers  PROPOSE_CONFIG    session i64 | cxid i32 | text ustring, or nothing to give an aim up
 //! ```
 //!
 //! All integers are big-endian, as everywhere in the protocol. The numbers here are on disk: they never change
@@ -37,7 +37,7 @@ pub const MOVE_SESSION: i32 = -1001;
 pub const SET_MEMBERS: i32 = -1002;
 
 /// Opcode of the command that says which configuration the leader is to work towards. It uses up no zxid, for clients cannot see it.
-pub const AIM_MEMBERS: i32 = -1003;
+pub const PROPOSE_CONFIG: i32 = -1003;
 
 /// Bytes of the cluster key.
 pub const CLUSTER_KEY_BYTES: usize = 32;

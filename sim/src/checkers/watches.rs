@@ -8,15 +8,15 @@ use wire::xid;
 
 use super::Violation;
 use super::agreement::{Agreement, ChangeSeen};
-use crate::book::{Book, Kind, parent};
+use crate::expected_watches::{ExpectedWatches, Kind, parent};
 use crate::history::{History, Received};
 
 /// What one client has been told so far.
 #[derive(Default)]
 struct Told {
-    book: Book,
+    book: ExpectedWatches,
     /// What was to be set again.
-    before: Book,
+    before: ExpectedWatches,
     /// On a new connection the watches hold from when they are set again.
     set_again: bool,
 }
@@ -87,7 +87,12 @@ fn happened(changes: &[ChangeSeen], zxid: i64, kind: i32, path: &str) -> Result<
 }
 
 /// A client that sees `zxid` has heard of every change up to it that it watches.
-fn nothing_is_untold(client: usize, book: &Book, changes: &[ChangeSeen], zxid: i64) -> Result<(), Violation> {
+fn nothing_is_untold(
+    client: usize,
+    book: &ExpectedWatches,
+    changes: &[ChangeSeen],
+    zxid: i64,
+) -> Result<(), Violation> {
     let end = changes.partition_point(|change| change.zxid <= zxid);
     for (kind, path, since) in book.all() {
         let begin = changes.partition_point(|change| change.zxid <= since);

@@ -118,7 +118,7 @@ impl World {
             return;
         }
         let Some(member) = &mut host.member else { return };
-        let frames = if host.paused_until_us <= now_us { member.life_signs() } else { Vec::new() };
+        let frames = if host.paused_until_us <= now_us { member.keepalive() } else { Vec::new() };
         for (to, frame) in frames {
             self.send(id, to, frame);
         }

@@ -12,7 +12,7 @@ use server::config::ServerId;
 const ROOM_BYTES: u64 = 1_000;
 
 impl World {
-    pub(super) fn befall(&mut self, number: usize) {
+    pub(super) fn inject(&mut self, number: usize) {
         let (_, fault) = self.plan.faults[number].clone();
         self.trace.tell(self.now_us, format_args!("fault {number}: {fault:?}"));
         match fault {

@@ -259,7 +259,7 @@ impl World {
             Event::HangUp(connection) => self.hang_up(connection),
             Event::ToClient { connection, bytes } => self.reach_client(connection, &bytes)?,
             Event::Ended(connection) => self.connection_ended(connection),
-            Event::Fault(fault) => self.befall(fault),
+            Event::Fault(fault) => self.inject(fault),
             Event::Start { host, life } => self.switch_on(host, life)?,
             Event::Heal { pair } => self.set_way(pair, Way::Clear),
             Event::LossEnds => self.set_loss(0),
@@ -359,7 +359,7 @@ impl World {
 
     /// Whether others vote than are to vote, or a change of them is not over.
     fn other_voters(&mut self, wanted: &Servers) -> Option<String> {
-        if self.agreement.machine().members().aim.is_some() {
+        if self.agreement.machine().members().proposed.is_some() {
             return Some("a change of the members is not over".to_owned());
         }
         let to_vote = wanted.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server);

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ostler_tests::request::{Request, op};
+use ostler_tests::roaming_client::{Connected, RoamingClient};
 use ostler_tests::session::{Session, create, set_data};
-use ostler_tests::wanderer::{Connected, Wanderer};
 
 /// What all of them write.
 const PATH: &str = "/failover";
@@ -69,9 +69,9 @@ impl Client {
     pub(crate) fn start(addresses: Vec<SocketAddr>) -> Client {
         let shared = Arc::new(Shared::default());
         let known = Arc::clone(&shared);
-        let mut wanderer = Wanderer::new(addresses, 0, TIMEOUT_MS);
-        wanderer.patience = PATIENCE;
-        let thread = std::thread::spawn(move || known.write(wanderer));
+        let mut roaming_client = RoamingClient::new(addresses, 0, TIMEOUT_MS);
+        roaming_client.patience = PATIENCE;
+        let thread = std::thread::spawn(move || known.write(roaming_client));
         Client { shared, thread }
     }
 
@@ -98,27 +98,27 @@ impl Client {
 }
 
 impl Shared {
-    fn write(&self, mut wanderer: Wanderer) {
+    fn write(&self, mut roaming_client: RoamingClient) {
         while !self.ended.load(Ordering::Relaxed) {
-            if !wanderer.is_connected() && !self.connect(&mut wanderer) {
+            if !roaming_client.is_connected() && !self.connect(&mut roaming_client) {
                 std::thread::sleep(REFUSED_PAUSE);
                 continue;
             }
             let sent = Instant::now();
             // Without a reply the connection has ended, and the next one cannot wait.
-            let Some(reply) = wanderer.ask_one(&set_data(PATH, b"one of many")) else { continue };
+            let Some(reply) = roaming_client.ask_one(&set_data(PATH, b"one of many")) else { continue };
             if reply.err == 0 {
                 let ack = Ack { sent, acked: Instant::now(), epoch: reply.zxid >> 32 };
                 self.acks.lock().unwrap_or_else(PoisonError::into_inner).push(ack);
             }
             std::thread::sleep(PAUSE);
         }
-        wanderer.ask_one(&close());
+        roaming_client.ask_one(&close());
     }
 
-    fn connect(&self, wanderer: &mut Wanderer) -> bool {
-        let had_session = wanderer.session() != 0;
-        let connected = wanderer.connect();
+    fn connect(&self, roaming_client: &mut RoamingClient) -> bool {
+        let had_session = roaming_client.session() != 0;
+        let connected = roaming_client.connect();
         if had_session && connected == Connected::New {
             self.lost_session.store(true, Ordering::Relaxed);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::engine::{ReadBarrier, Role, RoleChange};
+use crate::engine::{Leadership, ReadBarrier, Role};
 use crate::entry::{Entry, EntryKind, MemberId};
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Record {
         self.agreed.values().eq(history)
     }
 
-    pub(super) fn role(&mut self, member: MemberId, change: RoleChange) {
+    pub(super) fn role(&mut self, member: MemberId, change: Leadership) {
         if change.role == Role::Leader {
             assert_eq!(change.leader, Some(member), "a leader follows itself");
             let leader = *self.leaders.entry(change.term).or_insert(member);

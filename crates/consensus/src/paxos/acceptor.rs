@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::message::{Body, Message, Standing};
-use super::proposer::Candidacy;
+use super::message::{AcceptedLog, Body, Message};
+use super::proposer::CandidateState;
 use super::{PaxosEngine, Stage};
 use crate::engine::{SnapshotOffer, StepError};
 use crate::entry::{Entry, EntryKind, MemberId, Position};
@@ -94,7 +94,7 @@ impl PaxosEngine {
             return;
         }
         let (before, last) = (self.log.before(), self.log.last_position());
-        let standing = Standing { before, commit: self.commit_position(), last };
+        let standing = AcceptedLog { before, commit: self.commit_position(), last };
         let promise = Body::Promise { trial, standing };
         if trial {
             return self.outbox.send(from, ballot, promise);
@@ -295,7 +295,7 @@ impl PaxosEngine {
 
     fn campaign_by_handover(&mut self) {
         if self.may_campaign() {
-            self.begin(Candidacy::handover());
+            self.begin(CandidateState::handover());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::message::{Body, Standing};
+use super::message::{AcceptedLog, Body};
 use super::peer::{Addressee, Peer};
 use super::reads::Asker;
 use super::{PaxosEngine, Stage};
@@ -14,7 +14,7 @@ use crate::membership::SnapshotMeta;
 use crate::message::ReadName;
 
 /// What a leader has in hand.
-pub(super) struct Office {
+pub(super) struct LeaderState {
     ballot: u64,
     /// Index of the entry that starts the leadership. Nothing counts as chosen by it before that is accepted.
     first: u64,
@@ -35,14 +35,14 @@ struct Transfer {
     is_told: bool,
 }
 
-impl Office {
+impl LeaderState {
     /// These entries are chosen now.
     pub(super) fn committed<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
         let own = entries.filter(|entry| entry.term == self.ballot);
         self.uncommitted_bytes -= own.map(|entry| entry.data.len() as u64).sum::<u64>();
     }
 
-    pub(super) fn promised(&mut self, from: MemberId, standing: Standing, log: &Log) {
+    pub(super) fn promised(&mut self, from: MemberId, standing: AcceptedLog, log: &Log) {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.promised(standing, log);
         }
@@ -79,9 +79,9 @@ impl PaxosEngine {
     }
 
     /// Takes the lead in the ballot a majority has promised.
-    pub(super) fn lead(&mut self, promises: &BTreeMap<MemberId, Standing>) {
+    pub(super) fn lead(&mut self, promises: &BTreeMap<MemberId, AcceptedLog>) {
         let first = self.log.last_position().index + 1;
-        let mut office = Office {
+        let mut office = LeaderState {
             ballot: self.promised,
             first,
             peers: BTreeMap::new(),

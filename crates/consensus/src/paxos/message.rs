@@ -45,7 +45,7 @@ pub enum Body {
         /// As asked.
         trial: bool,
         /// What stands there.
-        standing: Standing,
+        standing: AcceptedLog,
     },
     /// …then give me those of your entries that I lack…
     Fetch {
@@ -124,7 +124,7 @@ pub enum Body {
 
 /// What an acceptor has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct AcceptedLog {
     /// Where its first entry is attached; chosen up to here.
     pub before: Position,
     /// Its commit.
@@ -245,7 +245,7 @@ impl Body {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Prepare { trial, handover } => out.extend([u8::from(*trial), u8::from(*handover)]),
-            Self::Promise { trial, standing: Standing { before, commit, last } } => {
+            Self::Promise { trial, standing: AcceptedLog { before, commit, last } } => {
                 out.push(u8::from(*trial));
                 [before, commit, last].into_iter().for_each(|position| put_position(out, *position));
             }
@@ -287,7 +287,7 @@ impl Body {
     fn decode(kind: u8, reader: &mut Reader) -> Result<Self, StepError> {
         Ok(match kind {
             1 => Self::Prepare { trial: reader.bool()?, handover: reader.bool()? },
-            2 => Self::Promise { trial: reader.bool()?, standing: Standing::read(reader)? },
+            2 => Self::Promise { trial: reader.bool()?, standing: AcceptedLog::read(reader)? },
             3 => Self::Fetch { after: reader.position()?, commit: reader.position()? },
             4 => {
                 let previous = reader.position()?;
@@ -321,7 +321,7 @@ impl Body {
     }
 }
 
-impl Standing {
+impl AcceptedLog {
     fn read(reader: &mut Reader) -> Result<Self, StepError> {
         Ok(Self { before: reader.position()?, commit: reader.position()?, last: reader.position()? })
     }

@@ -28,13 +28,13 @@ use bytes::Bytes;
 
 pub use self::ballot::MEMBER_ID_LIMIT;
 use self::flushes::{Flushes, Outbox};
-use self::leader::Office;
+use self::leader::LeaderState;
 use self::members::Members;
-use self::proposer::Candidacy;
+use self::proposer::CandidateState;
 use self::reads::Reads;
 use crate::barriers::Barriers;
 use crate::engine::{
-    ChangeError, Engine, Follower, ProposeError, ReadBarrier, Ready, Refused, Role, RoleChange, Settings,
+    ChangeError, Engine, Leadership, Progress, ProposeError, ReadBarrier, Ready, Refused, Role, Settings,
     SnapshotOffer, Start, Status, StepError, TooManyReads,
 };
 use crate::entry::{EntryKind, MemberId};
@@ -47,9 +47,9 @@ enum Stage {
     /// Accepts what the leader has it accept…
     Follower,
     /// …or, having heard of none for too long, asks for promises…
-    Candidate(Candidacy),
+    Candidate(CandidateState),
     /// …and with those of a majority orders the log.
-    Leader(Office),
+    Leader(LeaderState),
 }
 
 /// One member of a Paxos group.
@@ -91,8 +91,8 @@ pub struct PaxosEngine {
     installing: Option<(u64, u64)>,
     snapshot_wanted: bool,
     nearness: Nearness,
-    role_told: RoleChange,
-    role_seen: RoleChange,
+    role_told: Leadership,
+    role_seen: Leadership,
 }
 
 impl PaxosEngine {
@@ -139,8 +139,8 @@ impl PaxosEngine {
             installing: None,
             snapshot_wanted: false,
             nearness: Nearness::new(MEMBER_ID_LIMIT, settings.election_ticks),
-            role_told: RoleChange::default(),
-            role_seen: RoleChange::default(),
+            role_told: Leadership::default(),
+            role_seen: Leadership::default(),
             settings,
             log,
         };
@@ -159,7 +159,7 @@ impl PaxosEngine {
         }
     }
 
-    fn check_may_propose(&self) -> Result<&Office, ProposeError> {
+    fn check_may_propose(&self) -> Result<&LeaderState, ProposeError> {
         match &self.stage {
             Stage::Leader(office) if office.transfers() => Err(ProposeError::Transferring),
             Stage::Leader(office) => Ok(office),
@@ -298,7 +298,7 @@ impl Engine for PaxosEngine {
 
     fn campaign(&mut self) {
         if self.may_campaign() {
-            self.begin(Candidacy::trial());
+            self.begin(CandidateState::trial());
         }
         self.settle();
     }
@@ -306,9 +306,9 @@ impl Engine for PaxosEngine {
     fn status(&self) -> Status {
         let mut followers = Vec::new();
         if let Stage::Leader(office) = &self.stage {
-            followers.extend(office.peers().map(|(member, peer)| Follower {
+            followers.extend(office.peers().map(|(member, peer)| Progress {
                 member,
-                matched: peer.matched,
+                match_index: peer.matched,
                 awaits_snapshot: peer.awaits_snapshot(),
             }));
         }
@@ -325,13 +325,13 @@ impl Engine for PaxosEngine {
         }
     }
 
-    fn role(&self) -> RoleChange {
+    fn role(&self) -> Leadership {
         let role = match self.stage {
             Stage::Follower => Role::Follower,
             Stage::Candidate(_) => Role::Candidate,
             Stage::Leader(_) => Role::Leader,
         };
-        RoleChange { role, leader: self.leader, term: self.promised }
+        Leadership { role, leader: self.leader, term: self.promised }
     }
 
     fn commit(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::flushes::Outbox;
-use super::message::{Body, Standing};
+use super::message::{AcceptedLog, Body};
 use crate::engine::Settings;
 use crate::entry::{MemberId, Position};
 use crate::log::Log;
@@ -61,8 +61,8 @@ impl Peer {
     }
 
     /// Its promise told where it stands.
-    pub(super) fn promised(&mut self, standing: Standing, log: &Log) {
-        let Standing { last, .. } = standing;
+    pub(super) fn promised(&mut self, standing: AcceptedLog, log: &Log) {
+        let AcceptedLog { last, .. } = standing;
         if log.position(last.index) == Some(last) {
             self.accepted(last.index, log);
         } else if self.matched == 0 {

@@ -33,17 +33,17 @@
 
 use std::collections::BTreeMap;
 
-use super::message::{Body, Standing};
+use super::message::{AcceptedLog, Body};
 use super::{PaxosEngine, Stage, ballot};
 use crate::entry::{Entry, MemberId, Position};
 
 /// An attempt to lead.
-pub(super) struct Candidacy {
+pub(super) struct CandidateState {
     trial: bool,
     handover: bool,
     /// Of a trial, the ballot there would be.
     ballot: u64,
-    promises: BTreeMap<MemberId, Standing>,
+    promises: BTreeMap<MemberId, AcceptedLog>,
     fetch: Option<Fetch>,
     retry_ticks: u32,
 }
@@ -61,7 +61,7 @@ struct Fetch {
     quiet_ticks: u32,
 }
 
-impl Candidacy {
+impl CandidateState {
     fn new(trial: bool, handover: bool) -> Self {
         Self { trial, handover, ballot: 0, promises: BTreeMap::new(), fetch: None, retry_ticks: 0 }
     }
@@ -83,18 +83,18 @@ impl PaxosEngine {
 
     pub(super) fn campaign_if_alone(&mut self) {
         if self.may_campaign() && self.members.at(self.commit).voters.len() == 1 {
-            self.begin(Candidacy::new(false, false));
+            self.begin(CandidateState::new(false, false));
         }
     }
 
-    pub(super) fn begin(&mut self, candidacy: Candidacy) {
+    pub(super) fn begin(&mut self, candidacy: CandidateState) {
         let Some(ballot) = ballot::next(self.promised, self.settings.member) else { return };
         self.stand_down();
         if !candidacy.trial {
             self.promise(ballot);
             self.candidate = Some(self.settings.member);
         }
-        self.stage = Stage::Candidate(Candidacy { ballot, ..candidacy });
+        self.stage = Stage::Candidate(CandidateState { ballot, ..candidacy });
         self.ask_promises();
         self.pursue();
     }
@@ -114,21 +114,21 @@ impl PaxosEngine {
         let is_over = self.elapsed_ticks >= self.timeout_ticks;
         let Stage::Candidate(candidacy) = &mut self.stage else { return };
         if is_over && self.installing.is_none() {
-            return self.begin(Candidacy::trial());
+            return self.begin(CandidateState::trial());
         }
         candidacy.retry_ticks += 1;
         if candidacy.retry_ticks >= self.settings.heartbeat_ticks {
             candidacy.retry_ticks = 0;
             self.ask_promises();
         }
-        let Stage::Candidate(Candidacy { fetch: Some(fetch), .. }) = &mut self.stage else { return };
+        let Stage::Candidate(CandidateState { fetch: Some(fetch), .. }) = &mut self.stage else { return };
         fetch.quiet_ticks += 1;
         if fetch.quiet_ticks >= self.settings.heartbeat_ticks * 2 {
             self.ask_suffix();
         }
     }
 
-    pub(super) fn on_promise(&mut self, from: MemberId, ballot: u64, trial: bool, standing: Standing) {
+    pub(super) fn on_promise(&mut self, from: MemberId, ballot: u64, trial: bool, standing: AcceptedLog) {
         match &mut self.stage {
             Stage::Candidate(candidacy) if (candidacy.ballot, candidacy.trial) == (ballot, trial) => {
                 candidacy.promises.entry(from).or_insert(standing);
@@ -164,7 +164,7 @@ impl PaxosEngine {
             return;
         }
         if trial {
-            return self.begin(Candidacy::new(false, false));
+            return self.begin(CandidateState::new(false, false));
         }
         let highest = usable.into_iter().max_by_key(|(_, last)| *last).filter(|(_, last)| *last > own);
         let Some((from, last)) = highest else { return self.lead(&promises) };
@@ -176,7 +176,7 @@ impl PaxosEngine {
     }
 
     fn ask_suffix(&mut self) {
-        let Stage::Candidate(Candidacy { fetch: Some(fetch), .. }) = &mut self.stage else { return };
+        let Stage::Candidate(CandidateState { fetch: Some(fetch), .. }) = &mut self.stage else { return };
         (fetch.parts, fetch.quiet_ticks) = (0, 0);
         let after = fetch.after.unwrap_or(self.log.last_position());
         let from = fetch.from;
@@ -185,7 +185,7 @@ impl PaxosEngine {
     }
 
     pub(super) fn on_suffix(&mut self, from: MemberId, previous: Position, entries: Vec<Entry>) {
-        let Stage::Candidate(Candidacy { fetch: Some(fetch), .. }) = &self.stage else { return };
+        let Stage::Candidate(CandidateState { fetch: Some(fetch), .. }) = &self.stage else { return };
         let is_next = fetch.after.is_none_or(|after| after == previous);
         let is_attached = self.log.position(previous.index) == Some(previous);
         let Some(end) = entries.last().map(Entry::position) else { return };

@@ -29,7 +29,7 @@ use self::peers::SnapshotWaits;
 use self::store::Store;
 use crate::barriers::Barriers;
 use crate::engine::{
-    ChangeError, Engine, Outgoing, ProposeError, Ready, Refused, Role, RoleChange, Settings, SnapshotOffer,
+    ChangeError, Engine, Leadership, Outgoing, ProposeError, Ready, Refused, Role, Settings, SnapshotOffer,
     Start, Status, StepError, TooManyReads,
 };
 use crate::entry::MemberId;
@@ -72,8 +72,8 @@ pub struct RaftEngine {
     snapshot_waits: SnapshotWaits,
     confirmed: Confirmed,
     nearness: Nearness,
-    role_told: RoleChange,
-    role_seen: RoleChange,
+    role_told: Leadership,
+    role_seen: Leadership,
 }
 
 impl RaftEngine {
@@ -110,8 +110,8 @@ impl RaftEngine {
             fetched: None,
             installing: None,
             confirmed: Confirmed::default(),
-            role_told: RoleChange::default(),
-            role_seen: RoleChange::default(),
+            role_told: Leadership::default(),
+            role_seen: Leadership::default(),
         };
         engine.campaign_if_alone();
         engine.settle();
@@ -393,7 +393,7 @@ impl Engine for RaftEngine {
         }
     }
 
-    fn role(&self) -> RoleChange {
+    fn role(&self) -> Leadership {
         let raft = &self.raw.raft;
         let role = match raft.state {
             StateRole::Follower => Role::Follower,
@@ -401,7 +401,7 @@ impl Engine for RaftEngine {
             StateRole::Leader => Role::Leader,
         };
         let leader = (raft.leader_id != 0).then_some(MemberId(raft.leader_id));
-        RoleChange { role, leader, term: raft.term }
+        Leadership { role, leader, term: raft.term }
     }
 
     fn commit(&self) -> u64 {

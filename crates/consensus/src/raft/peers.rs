@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use ::raft::{ProgressState, RawNode, SnapshotStatus, StateRole};
 
 use super::store::Store;
-use crate::engine::Follower;
+use crate::engine::Progress;
 use crate::entry::MemberId;
 
-pub(super) fn followers(raw: &RawNode<Store>) -> Vec<Follower> {
+pub(super) fn followers(raw: &RawNode<Store>) -> Vec<Progress> {
     if raw.raft.state != StateRole::Leader {
         return Vec::new();
     }
     let peers = raw.raft.prs().iter().filter(|(id, _)| **id != raw.raft.id);
     let mut followers = peers
-        .map(|(id, progress)| Follower {
+        .map(|(id, progress)| Progress {
             member: MemberId(*id),
-            matched: progress.matched,
+            match_index: progress.matched,
             awaits_snapshot: progress.state == ProgressState::Snapshot,
         })
         .collect::<Vec<_>>();

@@ -1,7 +1,7 @@
 //! COMPATIBILITY.md promises what the tables here say; this holds the two together.
 
 use super::keys::{KEYS, Support};
-use crate::words::Word;
+use crate::observe::four_letter::Word;
 
 const TEXT: &str = include_str!("../../../../COMPATIBILITY.md");
 
@@ -43,17 +43,17 @@ fn tests_that_are_named_exist() {
     let sources = [
         include_str!("tests.rs"),
         include_str!("tests/ensemble.rs"),
-        include_str!("../words/tests.rs"),
-        include_str!("../words/ensemble_tests.rs"),
-        include_str!("../admin/tests.rs"),
-        include_str!("../admin/ensemble_tests.rs"),
-        include_str!("../admin/guard.rs"),
-        include_str!("../replication/chores.rs"),
-        include_str!("../replication/tests/alone.rs"),
-        include_str!("../replication/tests/ensemble.rs"),
-        include_str!("../replication/tests/files.rs"),
-        include_str!("../replication/tests/log_places.rs"),
-        include_str!("../replication/tests/reconfig.rs"),
+        include_str!("../observe/four_letter/tests.rs"),
+        include_str!("../observe/four_letter/ensemble_tests.rs"),
+        include_str!("../observe/admin/tests.rs"),
+        include_str!("../observe/admin/ensemble_tests.rs"),
+        include_str!("../observe/admin/guard.rs"),
+        include_str!("../host/leader_tasks.rs"),
+        include_str!("../host/tests/alone.rs"),
+        include_str!("../host/tests/ensemble.rs"),
+        include_str!("../host/tests/files.rs"),
+        include_str!("../host/tests/log_places.rs"),
+        include_str!("../host/tests/reconfig.rs"),
         include_str!("../../../../tests/tests/crash.rs"),
         include_str!("../../../../tests/tests/limits.rs"),
         include_str!("../../../../tests/tests/settings.rs"),

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use group::message::PeerKey;
 use mio::event::Event;
 use mio::{Registry, Token, Waker};
-use replica::peer::PeerKey;
 
 use super::Transport;
 use super::greeting::Hello;

@@ -38,10 +38,10 @@ mod socket;
 
 pub use frame::{BadFrame, FrameReader};
 pub use greeting::{BadGreeting, Greeting, Heard, Hello, Reason, VERSION};
+pub use group::message::PeerKey;
 pub use links::{Links, Me};
 pub use local::{LinkCounts, LinkNews, Sender};
 pub use proof::{Keys, QuorumSecret};
-pub use replica::peer::PeerKey;
 pub use shared::SharedLinks;
 
 use crate::config::{ServerId, Servers};

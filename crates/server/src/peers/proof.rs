@@ -31,8 +31,8 @@
 
 use std::fmt;
 
+use group::message::PeerKey;
 use hmac::{Hmac, Mac as _};
-use replica::peer::PeerKey;
 use sha2::Sha256;
 
 use super::greeting::Reason;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use group::message::PeerKey;
 use parking_lot::{Mutex, MutexGuard};
-use replica::peer::PeerKey;
 
 use super::{Links, Sender, Transport};
 use crate::config::{ServerId, Servers};

@@ -39,7 +39,7 @@ impl Machine {
         reply: &mut Vec<u8>,
         changes: &mut dyn ChangeSink,
     ) -> Applied {
-        if let command::MOVE_SESSION | command::AIM_MEMBERS = command.opcode {
+        if let command::MOVE_SESSION | command::PROPOSE_CONFIG = command.opcode {
             let result = match command.opcode {
                 command::MOVE_SESSION => self.move_session(command),
                 _ => self.aim_members(command.body),

@@ -10,7 +10,7 @@ use super::perform::Stamp;
 use super::view::Context;
 use crate::change::ChangeSink;
 use crate::command::{Command, Features};
-use crate::members::{self, Aim, Configuration, Members};
+use crate::members::{self, Configuration, Members, ProposedConfig};
 use crate::tree::NodeId;
 
 const CONFIG_PATH: &str = "/zookeeper/config";
@@ -31,7 +31,7 @@ impl Machine {
 
     /// The members of this state are those of another group from now on: the configuration stays as it was agreed on, and nothing else.
     pub fn leave_group(&mut self) {
-        self.members.aim = None;
+        self.members.proposed = None;
         self.members.ids.clear();
     }
 
@@ -70,7 +70,7 @@ impl Machine {
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
         let text = self.plan_members(command, context)?;
-        let aim = self.members.aim.as_ref().ok_or(ErrorCode::NewConfigNoQuorum)?;
+        let aim = self.members.proposed.as_ref().ok_or(ErrorCode::NewConfigNoQuorum)?;
         if (aim.session, aim.cxid) != (command.session, command.cxid) || aim.text != text {
             return Err(ErrorCode::ReconfigInProgress);
         }
@@ -96,12 +96,12 @@ impl Machine {
     /// From now on the leader works towards this, or towards nothing.
     pub(super) fn aim_members(&mut self, body: &[u8]) -> Result<(), ErrorCode> {
         if body.is_empty() {
-            self.members.aim = None;
+            self.members.proposed = None;
             return Ok(());
         }
-        let aim = Aim::take(&mut Reader::new(body)).map_err(|_| ErrorCode::MarshallingError)?;
+        let aim = ProposedConfig::take(&mut Reader::new(body)).map_err(|_| ErrorCode::MarshallingError)?;
         // The first aim stays: two leaders may both have begun something.
-        self.members.aim.get_or_insert(aim);
+        self.members.proposed.get_or_insert(aim);
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl Machine {
         self.set_data(id, CONFIG_PATH, Some(&data), stamp, changes);
         self.tree.set_version(id, CONFIG_VERSION);
         self.members.current = Some(current);
-        self.members.aim = None;
+        self.members.proposed = None;
     }
 
     fn config_node(&self) -> NodeId {

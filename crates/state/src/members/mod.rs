@@ -1,7 +1,7 @@
 //! Who is in the ensemble, as its members agree: what `/zookeeper/config` shows, and how `reconfig` changes it (reference 1.7).
 //!
 //! The engine changes its members one at a time and by ids; here is what an operator wants them to be, by the numbers and addresses of
-//! servers. A reconfiguration is agreed on twice. First the leader has the [`Aim`] written down, so that whoever leads next goes on with
+//! servers. A reconfiguration is agreed on twice. First the leader has the [`ProposedConfig`] written down, so that whoever leads next goes on with
 //! it; then it lets the engine change members until they are as meant; and then the client's command makes the aim the configuration.
 //! So a `reconfig` that was answered is in force, and one that was not is completed or given up by the leader there is.
 //! (ZooKeeper's two are the last seen and the current `QuorumVerifier`.)
@@ -55,7 +55,7 @@ impl Configuration {
 
 /// A configuration that is to come into force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Aim {
+pub struct ProposedConfig {
     /// Its lines `server.N=…`.
     pub text: String,
     /// The session that asked for it…
@@ -64,7 +64,7 @@ pub struct Aim {
     pub cxid: i32,
 }
 
-impl Aim {
+impl ProposedConfig {
     /// Appends it: `session i64 | cxid i32 | text ustring`.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_i64(self.session);
@@ -76,9 +76,9 @@ impl Aim {
     ///
     /// # Errors
     /// If it is something else.
-    pub fn take(input: &mut Reader<'_>) -> Result<Aim, Malformed> {
+    pub fn take(input: &mut Reader<'_>) -> Result<ProposedConfig, Malformed> {
         let (session, cxid) = (input.i64()?, input.i32()?);
-        Ok(Aim { text: input.str()?.to_owned(), session, cxid })
+        Ok(ProposedConfig { text: input.str()?.to_owned(), session, cxid })
     }
 }
 
@@ -88,7 +88,7 @@ pub struct Members {
     /// The configuration in force; `None` before the first leader of an ensemble has written it down, and in a server that is alone.
     pub current: Option<Configuration>,
     /// The one that the leader works towards, if there is one.
-    pub aim: Option<Aim>,
+    pub proposed: Option<ProposedConfig>,
     /// The highest id that a member of each server number has had. Ids are never used again: a member is known by what it promised.
     pub ids: BTreeMap<ServerId, u64>,
 }
@@ -116,8 +116,8 @@ impl Members {
             out.put_str(&current.text);
             out.put_i64(current.version);
         }
-        out.put_bool(self.aim.is_some());
-        if let Some(aim) = &self.aim {
+        out.put_bool(self.proposed.is_some());
+        if let Some(aim) = &self.proposed {
             aim.put(out);
         }
         for id in self.ids.values() {
@@ -132,7 +132,7 @@ impl Members {
             members.current = Some(Configuration { text: input.str()?.to_owned(), version: input.i64()? });
         }
         if input.bool()? {
-            members.aim = Some(Aim::take(input)?);
+            members.proposed = Some(ProposedConfig::take(input)?);
         }
         while !input.is_empty() {
             members.note_id(input.i64()?.cast_unsigned());
@@ -148,10 +148,10 @@ mod tests {
     #[test]
     fn members_read_back_as_written() {
         let text = "server.1=a:1:2:participant;0.0.0.0:3\n".to_owned();
-        let aim = Aim { text: "server.2=b:1:2:observer\n".to_owned(), session: -7, cxid: 9 };
+        let aim = ProposedConfig { text: "server.2=b:1:2:observer\n".to_owned(), session: -7, cxid: 9 };
         let mut members = Members {
             current: Some(Configuration { text: text.clone(), version: 1 << 32 }),
-            aim: Some(aim),
+            proposed: Some(aim),
             ids: BTreeMap::new(),
         };
         let disk = |server, disk: u64| first_member_id(server) + (disk - 1) * (1 << 20);

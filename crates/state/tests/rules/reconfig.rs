@@ -1,8 +1,8 @@
 //! Reference 1.7: who the members are. What the leader does between an aim and its end is not the machine's.
 
 use crate::world::{ALL_FEATURES, CXID, World};
-use state::command::{AIM_MEMBERS, Features, SET_MEMBERS};
-use state::members::Aim;
+use state::command::{Features, PROPOSE_CONFIG, SET_MEMBERS};
+use state::members::ProposedConfig;
 use wire::jute::Put as _;
 use wire::record::{Reconfig, Request};
 
@@ -34,8 +34,8 @@ fn add_third(world: &mut World, session: i64) -> String {
 
 fn aim(world: &mut World, session: i64, text: &str) {
     let mut body = Vec::new();
-    Aim { text: text.to_owned(), session, cxid: CXID }.put(&mut body);
-    assert_eq!(world.internal(0, AIM_MEMBERS, &body), "ok");
+    ProposedConfig { text: text.to_owned(), session, cxid: CXID }.put(&mut body);
+    assert_eq!(world.internal(0, PROPOSE_CONFIG, &body), "ok");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_configuration_is_aimed_at_before_it_is_in_force() {
     assert_eq!(add_third(&mut world, 2), "ReconfigInProgress", "that is the aim of another session");
     let done = format!("{all}version=7 z0/7/0 v-1/0/-1 o0 l120 n0");
     assert_eq!(add_third(&mut world, 1), done);
-    assert_eq!(world.machine.members().aim, None);
+    assert_eq!(world.machine.members().proposed, None);
     assert_eq!(add_third(&mut world, 1), "BadVersion", "the version is another now");
 }
 
@@ -66,16 +66,16 @@ fn an_aim_can_be_given_up_and_the_first_one_counts() {
     let mut world = of_two();
     aim(&mut world, 1, ONE);
     aim(&mut world, 2, TWO);
-    assert_eq!(world.machine.members().aim.as_ref().unwrap().text, ONE);
-    assert_eq!(world.internal(0, AIM_MEMBERS, b""), "ok");
-    assert_eq!(world.machine.members().aim, None);
+    assert_eq!(world.machine.members().proposed.as_ref().unwrap().text, ONE);
+    assert_eq!(world.internal(0, PROPOSE_CONFIG, b""), "ok");
+    assert_eq!(world.machine.members().proposed, None);
 }
 
 #[test]
 fn whether_a_client_may_is_asked_last() {
     let mut world = of_two();
     assert_eq!(add_third(&mut world, 1), "NoAuth");
-    assert_eq!(world.machine.members().aim, None);
+    assert_eq!(world.machine.members().proposed, None);
     world.play(
         "1: auth super:test => ok
          1: setacl /zookeeper/config world:anyone:rw => a0",

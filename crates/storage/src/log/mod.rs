@@ -9,14 +9,14 @@ mod needed;
 mod record;
 mod recover;
 mod reserve;
-mod room;
 mod segment;
+mod segment_pool;
 
 pub use error::{AppendError, CompactError, FlushError, OpenError, PrepareError};
 pub use record::{DATA_BYTES_MAX, Position, Record, Tag};
 pub use recover::{Recovered, Repaired};
-pub use reserve::StepError;
 pub use segment::{FORMAT_VERSION, HeaderError};
+pub use segment_pool::StepError;
 
 pub(crate) use record::HEAD_BYTES;
 pub(crate) use segment::{RECORDS_START, Scanner, Segment, file_name, parse_file_name};
@@ -25,7 +25,7 @@ use crate::disk::{Disk, DiskFile};
 use needed::Needed;
 use record::encode_empty;
 use recover::failed;
-use reserve::{Reserve, SharedReserve};
+use segment_pool::{SegmentPool, SharedReserve};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ impl Log {
         }
         let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
         let sequences = recover::sequences(dir, &names)?;
-        let mut reserve = Reserve::open(Arc::clone(&disk), dir, segment_bytes, recycle_max, &names)?;
+        let mut reserve = SegmentPool::open(Arc::clone(&disk), dir, segment_bytes, recycle_max, &names)?;
         let mut hard_states = BTreeMap::new();
         let mut remember = |record: Record<'_>| {
             if let Record::HardState { group, term, vote, commit } = record {
@@ -285,7 +285,7 @@ impl Log {
         while let Some(oldest) = self.needed.take_unneeded(self.free_limit) {
             self.reserve.with(|reserve| reserve.free(oldest.sequence, oldest.len));
         }
-        if self.reserve.has_worker() { Ok(()) } else { self.reserve.with(Reserve::free_all) }
+        if self.reserve.has_worker() { Ok(()) } else { self.reserve.with(SegmentPool::free_all) }
     }
 
     /// Does one piece of the work that is not urgent, zeroing at most about `budget_bytes` of the next segment. `true`: the next

@@ -15,8 +15,8 @@
 use super::error::OpenError;
 use super::needed::Needed;
 use super::record::{HEAD_BYTES, Position, Record, Tag};
-use super::reserve::Reserve;
 use super::segment::{RECORDS_START, Scanner, Segment, Stray, file_name, parse_file_name};
+use super::segment_pool::SegmentPool;
 use crate::disk::{Disk, Mode};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     sequences: &[u32],
-    reserve: &mut Reserve,
+    reserve: &mut SegmentPool,
     visit: &mut dyn FnMut(Record<'_>),
 ) -> Result<Found, OpenError> {
     let mut segments = Vec::new();
@@ -150,7 +150,7 @@ fn cut_tail(
     segment: &Segment,
     end: u32,
     later: Vec<Segment>,
-    reserve: &mut Reserve,
+    reserve: &mut SegmentPool,
 ) -> Result<Option<Repaired>, OpenError> {
     let here = strays(segment, end, segment.at(end), &segment.path)?;
     let mut dropped = here.count;

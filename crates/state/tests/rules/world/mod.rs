@@ -195,7 +195,7 @@ impl World {
         let batch = BatchHeader { time_ms: self.now_ms, zxid_floor: 0, features: self.features };
         let identities = self.identities.get(&session).cloned().unwrap_or_default();
         let command = Command { session, cxid: CXID, opcode, identities: identities.encoded(), body };
-        let zxids = if matches!(opcode, command::MOVE_SESSION | command::AIM_MEMBERS) { 0 } else { 1 };
+        let zxids = if matches!(opcode, command::MOVE_SESSION | command::PROPOSE_CONFIG) { 0 } else { 1 };
         let before = self.machine.last_zxid();
         let mut sink = Sink { watches: &mut self.watches, events: &mut self.events };
         self.last = self.machine.apply(&batch, &command, reply, &mut sink);

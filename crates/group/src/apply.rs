@@ -1,0 +1,287 @@
+//! What is agreed becomes state, replies and news.
+
+use consensus::entry::{Entry, EntryKind};
+use consensus::membership::MembershipChange;
+use state::command::{BatchHeader, Command, MOVE_SESSION, SessionTerms, commands};
+use state::machine::{Applied, Machine};
+use wire::ErrorCode;
+use wire::opcode::Opcode;
+
+use crate::replica::Replica;
+use crate::reply_sink::{ReplySink, Token};
+use crate::session_queue::{SessionQueue, Waiting};
+
+impl Replica {
+    /// Whether [`apply`](Self::apply) has anything to do.
+    pub fn has_work(&self) -> bool {
+        !self.committed.is_empty()
+            || !self.answerable.is_empty()
+            || !self.lost.is_empty()
+            || self.lost_requests > 0
+    }
+
+    /// Entries that are agreed and not applied in full.
+    pub fn entries_behind(&self) -> usize {
+        self.committed.len()
+    }
+
+    /// Whether a change of the members is among them.
+    pub fn is_to_change_members(&self) -> bool {
+        self.committed.iter().any(|entry| entry.kind == EntryKind::Membership)
+    }
+
+    /// Applies at most about `commands_max` agreed commands and answers what waited for them; `true` when all is done. The bound lets
+    /// the host release the machine for readers in between. `now_ms` becomes the time of commands that waited for this leadership.
+    pub fn apply(
+        &mut self,
+        now_ms: i64,
+        machine: &mut Machine,
+        outlet: &mut impl ReplySink,
+        commands_max: usize,
+    ) -> bool {
+        self.tell_lost(outlet);
+        self.answer_lines(machine, outlet);
+        let mut room = commands_max;
+        while let Some(entry) = self.committed.pop_front() {
+            let done = match entry.kind {
+                EntryKind::Leadership => {
+                    machine.begin_leadership();
+                    true
+                }
+                EntryKind::Membership => {
+                    let change = MembershipChange::from_bytes(&entry.data);
+                    let change = change.unwrap_or_else(|e| {
+                        panic!("entry {} is agreed and durable but changes no member: {e}", entry.index)
+                    });
+                    machine.member_changed(change.member().0);
+                    true
+                }
+                EntryKind::Command => self.apply_batch(&entry, machine, outlet, &mut room),
+            };
+            if !done {
+                self.committed.push_front(entry);
+                return false;
+            }
+            self.applied_bytes = 0;
+            self.applied_index = entry.index;
+            if entry.kind != EntryKind::Command {
+                self.engine.applied(entry.index);
+                self.look_who_is_there();
+            }
+            if entry.kind == EntryKind::Leadership {
+                self.leadership_began(now_ms, machine, entry.term);
+            }
+        }
+        self.engine.applied(self.applied_index);
+        self.reach_moments();
+        self.answer_lines(machine, outlet);
+        true
+    }
+
+    fn tell_lost(&mut self, outlet: &mut impl ReplySink) {
+        for token in self.lost.drain(..) {
+            outlet.lost(token);
+        }
+        if self.lost_requests > 0 {
+            outlet.abandoned(std::mem::take(&mut self.lost_requests));
+        }
+    }
+
+    fn apply_batch(
+        &mut self,
+        entry: &Entry,
+        machine: &mut Machine,
+        outlet: &mut impl ReplySink,
+        room: &mut usize,
+    ) -> bool {
+        let (header, rest) = BatchHeader::read(&entry.data)
+            .unwrap_or_else(|e| panic!("entry {} is agreed and durable but is no batch: {e}", entry.index));
+        let at = self.applied_bytes;
+        for command in commands(&rest[at..]) {
+            let command = command.unwrap_or_else(|e| {
+                panic!("entry {} is agreed and durable but holds no command: {e}", entry.index)
+            });
+            if self.barriers.is_anybody_waiting() {
+                self.answer_before(&command, machine, outlet);
+            }
+            self.reply.clear();
+            let applied = machine.apply(&header, &command, &mut self.reply, outlet);
+            self.complete(&command, &applied, machine, outlet);
+            self.applied_commands += 1;
+            self.applied_bytes += Command::OVERHEAD + command.identities.len() + command.body.len();
+            *room = room.saturating_sub(1);
+            if *room == 0 {
+                return self.applied_bytes == rest.len();
+            }
+        }
+        true
+    }
+
+    /// Tells whoever waits for this command, then whoever waited behind it.
+    fn complete(
+        &mut self,
+        command: &Command<'_>,
+        applied: &Applied,
+        machine: &Machine,
+        outlet: &mut impl ReplySink,
+    ) {
+        let session = command.session;
+        match Opcode::from_i32(command.opcode) {
+            _ if command.opcode == MOVE_SESSION => self.session_moved(command, applied, machine, outlet),
+            Some(Opcode::CreateSession) => self.session_created(command, applied, machine, outlet),
+            Some(Opcode::CloseSession) => {
+                let closing = self.take_command(command).map(|token| (token, command.cxid));
+                return self.session_closed(session, closing, applied, outlet);
+            }
+            _ => {
+                if let Some(token) = self.take_command(command) {
+                    outlet.reply(token, command.cxid, applied, &self.reply);
+                }
+            }
+        }
+        self.answer_line(session, machine, outlet);
+    }
+
+    /// The connection that waits for this command.
+    fn take_command(&mut self, command: &Command<'_>) -> Option<Token> {
+        let line = self.lines.get_mut(&command.session)?;
+        let waiting = line.take_command(command.cxid, command.opcode)?;
+        self.kept_bytes -= waiting.bytes.len();
+        Some(waiting.token)
+    }
+
+    /// Whether a command that gives its session a home comes from this server.
+    fn is_own(&self, command: &Command<'_>) -> bool {
+        SessionTerms::read(command.body).is_ok_and(|terms| terms.home == self.server())
+    }
+
+    fn session_created(
+        &mut self,
+        command: &Command<'_>,
+        applied: &Applied,
+        machine: &Machine,
+        outlet: &mut impl ReplySink,
+    ) {
+        let session = command.session;
+        self.homes.settled(session);
+        // Two servers may have given out the same id at the same time.
+        let token = if self.is_own(command) { self.take_command(command) } else { None };
+        if applied.code == ErrorCode::Ok {
+            if let Some(line) = self.lines.get_mut(&session)
+                && token.is_some()
+            {
+                line.set_owner(token);
+            }
+            outlet.session_opened(machine, session, token);
+        } else if let Some(token) = token {
+            self.forget_ended(session, machine);
+            outlet.session_refused(token, applied.code);
+        }
+    }
+
+    fn session_moved(
+        &mut self,
+        command: &Command<'_>,
+        applied: &Applied,
+        machine: &Machine,
+        outlet: &mut impl ReplySink,
+    ) {
+        let session = command.session;
+        self.homes.settled(session);
+        let is_own = self.is_own(command);
+        let line = self.lines.get_mut(&session);
+        let moved = line.filter(|_| is_own).and_then(|line| line.take_move(command.cxid));
+        let token = moved.map(|(token, gone)| {
+            self.drop_requests(&gone);
+            token
+        });
+        if applied.code != ErrorCode::Ok {
+            if let Some(token) = token {
+                self.forget_ended(session, machine);
+                outlet.session_refused(token, applied.code);
+            }
+            return;
+        }
+        if !is_own {
+            self.leave(session);
+        }
+        // Another connection may have taken its place since it asked.
+        let owner = token.filter(|token| self.is_on(session, *token));
+        self.lost_requests += usize::from(token != owner);
+        outlet.session_moved(machine, session, owner);
+    }
+
+    /// Forgets the line of a session that does not exist, unless something still waits in it.
+    pub(crate) fn forget_ended(&mut self, session: i64, machine: &Machine) {
+        if machine.session(session).is_none() && self.lines.get(&session).is_some_and(SessionQueue::is_empty)
+        {
+            self.lines.remove(&session);
+        }
+    }
+
+    /// The client of a session has gone to another server, unless it is on its way back already.
+    fn leave(&mut self, session: i64) {
+        let Some(line) = self.lines.get_mut(&session) else { return };
+        let gone = line.cut_before_move();
+        if line.is_empty() {
+            self.lost.extend(line.set_owner(None));
+            self.lines.remove(&session);
+        }
+        self.drop_requests(&gone);
+    }
+
+    fn session_closed(
+        &mut self,
+        session: i64,
+        closing: Option<(Token, i32)>,
+        applied: &Applied,
+        outlet: &mut impl ReplySink,
+    ) {
+        outlet.session_closed(session, closing, applied);
+        // What still waits was sent behind the close, or by a connection that goes with the session: nobody will hear an answer. Only
+        // those who wanted to take it up have to be told.
+        if let Some(line) = self.lines.remove(&session) {
+            let (resumes, gone) = line.end();
+            self.kept_bytes -= gone.bytes;
+            for token in resumes {
+                outlet.session_refused(token, ErrorCode::SessionExpired);
+            }
+            outlet.abandoned(gone.requests);
+        }
+    }
+
+    fn answer_lines(&mut self, machine: &Machine, outlet: &mut impl ReplySink) {
+        while let Some(session) = self.answerable.pop() {
+            self.answer_line(session, machine, outlet);
+        }
+    }
+
+    fn answer_line(&mut self, session: i64, machine: &Machine, outlet: &mut impl ReplySink) {
+        let reached = self.barriers.reached();
+        while let Some(line) = self.lines.get_mut(&session)
+            && !self.deferred.contains(&session)
+            && let Some(waiting) = line.take_ready(reached)
+        {
+            self.answer(waiting, session, machine, outlet);
+        }
+    }
+
+    /// Answers what this command's session asked before it. Whoever leads a group alone may have agreed on a command before it has applied
+    /// what an earlier read has to wait for.
+    fn answer_before(&mut self, command: &Command<'_>, machine: &Machine, outlet: &mut impl ReplySink) {
+        while let Some(line) = self.lines.get_mut(&command.session)
+            && let Some(waiting) = line.take_before(command.cxid, command.opcode)
+        {
+            self.answer(waiting, command.session, machine, outlet);
+        }
+    }
+
+    fn answer(&mut self, waiting: Waiting, session: i64, machine: &Machine, outlet: &mut impl ReplySink) {
+        match waiting {
+            Waiting::Local { token, request, .. } => outlet.local(machine, token, session, &request),
+            Waiting::Resume { token } => self.go_on_with(machine, session, token, outlet),
+            Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
+            Waiting::Command(_) => unreachable!("a command is never taken without its result"),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Leaders come and go: what becomes of commands on their way, and what members tell each other.
+
+use bytes::Bytes;
+use consensus::engine::{Leadership, StepError};
+use consensus::entry::MemberId;
+use state::machine::Machine;
+
+use crate::forward::{ForwardStream, ForwardedStreams};
+use crate::message::{PeerMessage, RefusedCommand};
+use crate::replica::{Duty, Replica};
+use crate::session_queue::LeaderSlot;
+use state::members::ServerId;
+
+/// Forwarded messages kept until a leadership is ready for them. What is beyond is sent again by itself.
+const EARLY_MAX: usize = 1024;
+
+/// Bytes of commands in them.
+const EARLY_BYTES_MAX: usize = 256 << 20;
+
+impl Replica {
+    /// The engine's news of role, leader and term.
+    ///
+    /// What was passed on to an earlier leader may have been agreed or not:
+    /// [`leadership_began`](Self::leadership_began) finds out, and passes on again what was not.
+    /// Later commands wait until then.
+    pub(crate) fn change_role(&mut self, role: Leadership) {
+        self.role = role;
+        self.look_who_is_there();
+        let Some(leader) = role.leader else {
+            self.duty = Duty::Wait;
+            return;
+        };
+        let leads = role.role == consensus::engine::Role::Leader;
+        if self.given_to == (Some(leader), role.term) {
+            self.duty = if leads { self.duty } else { Duty::Follow };
+            return;
+        }
+        self.given_to = (Some(leader), role.term);
+        // What this member took as a leader and did not propose has its server keep and pass on
+        // again, be it this one.
+        self.gathered.clear();
+        self.parked.clear();
+        self.homes.clear();
+        self.inlets = ForwardedStreams::default();
+        self.early.clear();
+        self.duty = if leads { Duty::Lead { ready: false } } else { Duty::Follow };
+        self.stream = (!leads).then(|| ForwardStream::new(role.term, self.settings.life()));
+        self.has_undecided = true;
+        self.take_back_undone();
+    }
+
+    /// This leadership has begun: the members' commands are taken, this server's first.
+    pub(crate) fn begin_leading(&mut self, now_ms: i64, machine: &Machine) {
+        self.duty = Duty::Lead { ready: true };
+        self.go_on(now_ms, machine);
+        for (from, message) in std::mem::take(&mut self.early) {
+            self.receive(now_ms, machine, from, message);
+        }
+    }
+
+    /// Takes in what the engine of another member sent.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub fn step(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
+        self.engine.step(from, bytes)
+    }
+
+    /// Takes in what another replica said about forwarded commands; the rest is for the host.
+    pub fn receive(&mut self, now_ms: i64, machine: &Machine, from: ServerId, message: PeerMessage) {
+        match message {
+            PeerMessage::Forward { term, life, number, commands } => {
+                if term != self.role.term {
+                    return;
+                }
+                match self.duty {
+                    Duty::Lead { ready: true } if self.inlets.take(from, life, number) => {
+                        self.take_in(now_ms, machine, from, &commands);
+                    }
+                    Duty::Lead { ready: false } if self.has_room_for_early(commands.len()) => {
+                        self.early.push((from, PeerMessage::Forward { term, life, number, commands }));
+                    }
+                    _ => {}
+                }
+            }
+            PeerMessage::Taken { term, life, next } => {
+                if let Some(stream) = &mut self.stream {
+                    stream.taken(term, life, next);
+                }
+            }
+            PeerMessage::NotTaken { term, life, first, mut refused } => {
+                let Some(stream) = &mut self.stream else { return };
+                if let Some(known) = stream.refused((term, life), first, &mut refused) {
+                    self.outgoing.push((from, known));
+                }
+                for RefusedCommand { session, place } in refused {
+                    self.was_refused(session, LeaderSlot { term, place });
+                }
+            }
+            PeerMessage::RefusalsKnown { term, life, next } if term == self.role.term => {
+                self.inlets.refusals_known(from, life, next);
+            }
+            _ => {}
+        }
+    }
+
+    fn has_room_for_early(&self, bytes: usize) -> bool {
+        let bytes_of = |message: &PeerMessage| match message {
+            PeerMessage::Forward { commands, .. } => commands.len(),
+            _ => 0,
+        };
+        let kept: usize = self.early.iter().map(|(_, message)| bytes_of(message)).sum();
+        self.early.len() < EARLY_MAX && kept + bytes <= EARLY_BYTES_MAX
+    }
+
+    /// A tick went by.
+    pub fn tick(&mut self) {
+        self.engine.tick();
+        self.barriers.ask(self.engine.as_mut());
+        self.repeat_forwarded(true);
+        self.inlets.tick();
+    }
+
+    /// The way to that server is open again; what was sent before may be lost.
+    pub fn reconnected(&mut self, server: ServerId) {
+        if self.given_to.0.is_some_and(|leader| crate::replica::server_of(leader) == server) {
+            self.repeat_forwarded(false);
+        }
+    }
+
+    /// The machine was replaced by a snapshot that ends at `index`. It does not say which of the
+    /// commands on their way it has in it.
+    pub fn installed(&mut self, index: u64) {
+        self.applied_index = index;
+        self.applied_bytes = 0;
+        self.begun_term = self.begun_term.max(self.engine.status().snapshot.term);
+        self.lose_passed();
+        // A session may have been elsewhere meanwhile, or have ended.
+        self.lines.retain(|_, line| !line.is_empty());
+        self.look_who_is_there();
+        self.reach_moments();
+    }
+
+    /// Asks for a moment of this member's own: [`has_reached`](Self::has_reached) says when everything agreed by now is applied.
+    pub fn ask_moment(&mut self) -> u64 {
+        let moment = self.barriers.now(0);
+        self.barriers.ask(self.engine.as_mut());
+        moment
+    }
+
+    /// Whether that moment is past.
+    pub fn has_reached(&self, moment: u64) -> bool {
+        self.barriers.reached() >= moment
+    }
+
+    pub(crate) fn reach_moments(&mut self) {
+        self.barriers.applied(self.applied_index, &mut self.answerable);
+    }
+
+    pub(crate) fn look_who_is_there(&mut self) {
+        let membership = self.engine.status().membership;
+        self.alone = membership.voters.len() == 1
+            && membership.learners.is_empty()
+            && membership.voters[0] == self.settings.member;
+    }
+}

@@ -1,0 +1,508 @@
+//! The loop's one state: what waits, what is agreed, what was applied. Here is how commands come in and get their place in the log.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use consensus::engine::{Engine, Leadership, Ready};
+use consensus::entry::{Entry, MemberId};
+use hashbrown::HashMap;
+use state::auth::IDENTITIES_BYTES_MAX;
+use state::command::{BatchHeader, Command, Features, MOVE_SESSION, SessionTerms};
+use state::machine::Machine;
+use wire::opcode::Opcode;
+
+use crate::forward::{ForwardStream, ForwardedStreams};
+use crate::message::{PeerMessage, RefusedCommand};
+use crate::parked::Parked;
+use crate::read_barrier::ReadBarriers;
+use crate::reply_sink::Token;
+use crate::session_homes::SessionHomes;
+use crate::session_queue::{LeaderSlot, SessionQueue, Waiting};
+use crate::submission::{Item, Submission};
+use state::members::{ServerId, disk_of_id, first_member_id, next_member_id, server_of_id};
+
+/// What a replica is told about itself when it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// This member; sessions of its clients have their home at its server.
+    pub member: MemberId,
+    /// Counts the starts on this server's disk: MUST rise with each.
+    pub boot: u64,
+    /// Switches stamped on every batch, so that all members apply it alike whatever their own configuration says.
+    pub features: Features,
+    /// An entry is closed once it holds this many bytes; one command larger than it gets an entry of its own.
+    pub entry_bytes_max: usize,
+    /// Whether every read waits until it is certain to see all that was acknowledged before it came, and not only `sync` does.
+    pub linearizable_reads: bool,
+    /// Whether another member may ever lead: commands are then kept until their outcome is known.
+    pub may_lose_lead: bool,
+}
+
+impl Settings {
+    /// Counts the lives of this server, over all its disks: rises with each. A new disk counts its starts from the beginning, but has a
+    /// higher id.
+    pub(crate) fn life(&self) -> u64 {
+        const BOOT_BITS: u32 = 32;
+        assert!(self.boot >> BOOT_BITS == 0, "nobody starts a server {} times", self.boot);
+        disk_of_id(self.member.0) << BOOT_BITS | self.boot
+    }
+
+    /// Where this run of the server begins to number moves: far from where earlier ones did, for
+    /// their moves may still be on their way.
+    fn first_move(&self) -> i32 {
+        (self.life() as i32).wrapping_mul(0x9E37_79B9_u32.cast_signed())
+    }
+}
+
+/// Which server's client waits for a command, and the command's place among those that the leader
+/// took from that server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) server: ServerId,
+    pub(crate) place: u64,
+}
+
+/// What a command is, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) session: i64,
+    pub(crate) cxid: i32,
+    pub(crate) opcode: i32,
+}
+
+impl Name {
+    /// Whether it gives a session a home.
+    pub(crate) fn gives_home(&self) -> bool {
+        self.opcode == MOVE_SESSION || self.opcode == Opcode::CreateSession as i32
+    }
+}
+
+/// A command that was not proposed yet and can still be refused.
+#[derive(Debug)]
+pub(crate) struct BatchedCommand {
+    origin: Origin,
+    name: Name,
+}
+
+/// An entry being gathered: a batch header and commands, or nothing yet.
+#[derive(Debug, Default)]
+pub(crate) struct OpenBatch {
+    bytes: Vec<u8>,
+    waiting: Vec<BatchedCommand>,
+}
+
+/// What this member does with commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// There is no leader: hold them.
+    Wait,
+    /// It leads. `ready` once the beginning of its leadership is applied, and with it everything before.
+    Lead { ready: bool },
+    /// Forward them.
+    Follow,
+}
+
+/// One member of one group.
+pub struct Replica {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) settings: Settings,
+    pub(crate) role: Leadership,
+    pub(crate) duty: Duty,
+    /// The leader and term that commands on their way were given to.
+    pub(crate) given_to: (Option<MemberId>, u64),
+    /// Whether it is the only member: then what it has applied is all there is.
+    pub(crate) alone: bool,
+    /// Entries to be proposed, oldest first; only the last may still grow.
+    pub(crate) gathered: VecDeque<OpenBatch>,
+    /// Commands taken since the start.
+    pub(crate) commands_taken: u64,
+    /// Commands that wait to be passed on to a leader, by their numbers, and their sessions. Some
+    /// may have left their lines since.
+    pub(crate) held: BTreeMap<u64, i64>,
+    /// Commands were passed on to an earlier leadership whose outcome is not known yet. Later ones
+    /// are held back behind them.
+    pub(crate) has_undecided: bool,
+    /// Term of the newest leadership whose beginning was applied.
+    pub(crate) begun_term: u64,
+    /// Bytes of the commands in all lines.
+    pub(crate) kept_bytes: usize,
+    /// Messages of members that came before this leadership was ready for them.
+    pub(crate) early: Vec<(ServerId, PeerMessage)>,
+    pub(crate) parked: Vec<Parked>,
+    pub(crate) stream: Option<ForwardStream>,
+    pub(crate) inlets: ForwardedStreams,
+    pub(crate) homes: SessionHomes,
+    pub(crate) outgoing: Vec<(ServerId, PeerMessage)>,
+    pub(crate) lines: HashMap<i64, SessionQueue>,
+    /// Sessions whose line may have something answerable at its head.
+    pub(crate) answerable: Vec<i64>,
+    pub(crate) barriers: ReadBarriers,
+    /// Sessions whose line begins with a client that goes on when this leader has not ended its
+    /// session after all.
+    pub(crate) deferred: Vec<i64>,
+    /// Number of the latest move of a session to this server.
+    pub(crate) moves: i32,
+    /// Connections that have to close: they wait for something nobody knows the outcome of, or
+    /// their session is on another one.
+    pub(crate) lost: Vec<Token>,
+    /// Requests of theirs that will never be answered.
+    pub(crate) lost_requests: usize,
+    /// Agreed entries not applied yet; the first is applied up to byte `applied_bytes`.
+    pub(crate) committed: VecDeque<Entry>,
+    pub(crate) applied_bytes: usize,
+    /// What was agreed, for somebody who listens.
+    heard: Option<Vec<Entry>>,
+    pub(crate) applied_index: u64,
+    /// Commands applied since the start.
+    pub(crate) applied_commands: u64,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) forwarding: Vec<PeerMessage>,
+}
+
+impl Replica {
+    /// A member whose machine has applied everything up to `applied_index`.
+    pub fn new(engine: Box<dyn Engine>, settings: Settings, applied_index: u64) -> Replica {
+        let mut replica = Replica {
+            engine,
+            settings,
+            role: Leadership::default(),
+            duty: Duty::Wait,
+            given_to: (None, 0),
+            alone: false,
+            gathered: VecDeque::new(),
+            commands_taken: 0,
+            held: BTreeMap::new(),
+            has_undecided: false,
+            begun_term: 0,
+            kept_bytes: 0,
+            early: Vec::new(),
+            parked: Vec::new(),
+            stream: None,
+            inlets: ForwardedStreams::default(),
+            homes: SessionHomes::default(),
+            outgoing: Vec::new(),
+            lines: HashMap::new(),
+            answerable: Vec::new(),
+            barriers: ReadBarriers::default(),
+            deferred: Vec::new(),
+            moves: settings.first_move(),
+            lost: Vec::new(),
+            lost_requests: 0,
+            committed: VecDeque::new(),
+            applied_bytes: 0,
+            heard: None,
+            applied_index,
+            applied_commands: 0,
+            reply: Vec::new(),
+            forwarding: Vec::new(),
+        };
+        replica.look_who_is_there();
+        replica
+    }
+
+    /// From now on keeps what is agreed for [`take_heard`](Self::take_heard) as well.
+    pub fn listen(&mut self) {
+        self.heard.get_or_insert_default();
+    }
+
+    /// Entries agreed since the last call, for who judges what members take for agreed.
+    pub fn take_heard(&mut self) -> Vec<Entry> {
+        self.heard.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The engine, for what concerns agreement alone (ticks, compaction, status).
+    pub fn engine(&mut self) -> &mut dyn Engine {
+        self.engine.as_mut()
+    }
+
+    /// This member.
+    pub fn member(&self) -> MemberId {
+        self.settings.member
+    }
+
+    /// The server it is.
+    pub fn server(&self) -> ServerId {
+        server_of(self.settings.member)
+    }
+
+    /// Index of the last entry applied in full.
+    pub fn applied_index(&self) -> u64 {
+        self.applied_index
+    }
+
+    /// Commands applied since this member started.
+    pub fn applied_commands(&self) -> u64 {
+        self.applied_commands
+    }
+
+    /// Bytes of commands that were submitted and have no known outcome.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Role, leader and term, as of the last [`ready`](Self::ready).
+    pub fn role(&self) -> Leadership {
+        self.role
+    }
+
+    /// Whether it leads and has applied everything that was agreed before.
+    pub fn leads(&self) -> bool {
+        self.duty == Duty::Lead { ready: true }
+    }
+
+    /// Whether it is the only member of its group.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Takes over everything in `submission`, leaving it empty for its next use. `now_ms` becomes the commands' time.
+    pub fn submit(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
+        // What was held came first.
+        self.go_on(now_ms, machine);
+        self.answerable.append(&mut self.deferred);
+        let mut at = 0;
+        for item in submission.items.drain(..) {
+            if !self.is_taken(&item) {
+                self.lost_requests += 1;
+                at += item.len();
+                continue;
+            }
+            match item {
+                Item::Resume { token, session, timeout_ms } => {
+                    self.resume(now_ms, machine, token, session, timeout_ms);
+                }
+                Item::Command { token, session, xid, opcode, len } => {
+                    let bytes = &submission.bytes[at..at + len];
+                    at += len;
+                    let name = Name { session, cxid: xid, opcode };
+                    self.submit_command(now_ms, machine, token, name, bytes);
+                }
+                Item::Local { token, session, request } => {
+                    let waits = !self.alone
+                        && (self.settings.linearizable_reads || request.opcode == Opcode::Sync as i32);
+                    let moment = if waits { self.barriers.now(session) } else { 0 };
+                    let line = self.lines.entry(session).or_default();
+                    if line.is_empty() {
+                        self.answerable.push(session);
+                    }
+                    line.push(Waiting::Local { token, request, moment });
+                }
+            }
+        }
+        assert_eq!(at, submission.bytes.len(), "every byte handed over belongs to a command");
+        submission.bytes.clear();
+        self.barriers.ask(self.engine.as_mut());
+        self.send_forwarded();
+    }
+
+    /// Whether it comes on the connection that its session is on, or is to bring a session there.
+    fn is_taken(&self, item: &Item) -> bool {
+        match item {
+            Item::Resume { .. } => true,
+            Item::Command { opcode, .. } if *opcode == Opcode::CreateSession as i32 => true,
+            Item::Command { token, session, .. } | Item::Local { token, session, .. } => {
+                self.is_on(*session, *token)
+            }
+        }
+    }
+
+    /// Puts commands of another server into the leader's order. What comes late from a server that
+    /// its session has left is dropped: its client has gone, and knows no outcome.
+    pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, server: ServerId, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((command, encoded)) = next_command(&mut rest) {
+            let name = Name { session: command.session, cxid: command.cxid, opcode: command.opcode };
+            let place = self.inlets.count_command(server);
+            if may_forward(&command, server) && self.may_write(machine, server, &name, encoded) {
+                self.put_in_order(now_ms, Origin { server, place }, name, encoded);
+            }
+        }
+    }
+
+    /// Whether this server may write for the session now. The order of a leader's acceptance is the order of the log, so what is agreed
+    /// and what is on the way to be agreed together say where a session is.
+    pub(crate) fn may_write(
+        &mut self,
+        machine: &Machine,
+        server: ServerId,
+        name: &Name,
+        bytes: &[u8],
+    ) -> bool {
+        let session = name.session;
+        let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
+        if name.gives_home() {
+            // A body that is no terms is refused when it is applied, and so is a new session under
+            // the id of a living one.
+            if let Some(terms) = read_terms(bytes) {
+                let moves = name.opcode == MOVE_SESSION;
+                self.homes.proposed(session, home.filter(|_| !moves).unwrap_or(terms.home));
+            }
+            return true;
+        }
+        // Where members come and go, others may have forwarded something before they went.
+        if self.alone && !self.settings.features.has(Features::RECONFIG) {
+            return true;
+        }
+        home.is_none_or(|home| home == server)
+    }
+
+    /// Adds a command of the member itself (session expiry, container removal), for which nobody waits.
+    pub fn submit_own(&mut self, now_ms: i64, command: &Command<'_>) {
+        let mut bytes = Vec::new();
+        command.put(&mut bytes);
+        self.gather(now_ms, &bytes, None);
+    }
+
+    pub(crate) fn gather(&mut self, now_ms: i64, command: &[u8], waiting: Option<(Origin, Name)>) {
+        let entry_bytes_max = self.settings.entry_bytes_max;
+        if self.gathered.back().is_none_or(|last| last.bytes.len() + command.len() > entry_bytes_max) {
+            let mut bytes = Vec::new();
+            let header = BatchHeader { time_ms: now_ms, zxid_floor: 0, features: self.settings.features };
+            header.put(&mut bytes);
+            self.gathered.push_back(OpenBatch { bytes, waiting: Vec::new() });
+        }
+        let gathering = self.gathered.back_mut().expect("one was just made sure of");
+        gathering.bytes.extend_from_slice(command);
+        gathering.waiting.extend(waiting.map(|(origin, name)| BatchedCommand { origin, name }));
+    }
+
+    /// Sizes in bytes of the entries that [`propose`](Self::propose) would add to the log: what it must have room for.
+    pub fn gathered_bytes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.gathered.iter().map(|g| g.bytes.len())
+    }
+
+    /// How many commands are gathered.
+    pub fn gathered_commands(&self) -> usize {
+        self.gathered.iter().map(|gathering| gathering.waiting.len()).sum()
+    }
+
+    /// Proposes everything gathered. What the engine has no room for, or not while it hands over, stays for the next time; nothing
+    /// overtakes it.
+    pub fn propose(&mut self) {
+        // What one leadership has taken is done by that one or never, for its server passes it on
+        // again under the next.
+        if self.engine.role().term != self.role.term {
+            return;
+        }
+        while let Some(mut gathering) = self.gathered.pop_front() {
+            if let Err(refused) = self.engine.propose(Bytes::from(std::mem::take(&mut gathering.bytes))) {
+                gathering.bytes = refused.data.into();
+                self.gathered.push_front(gathering);
+                return;
+            }
+        }
+    }
+
+    /// Refuses everything gathered and not proposed: the log has no room.
+    pub fn refuse_gathered(&mut self) {
+        let term = self.role.term;
+        let gathered = std::mem::take(&mut self.gathered);
+        for BatchedCommand { origin, name } in gathered.into_iter().flat_map(|gathering| gathering.waiting) {
+            if name.gives_home() {
+                self.homes.settled(name.session);
+            }
+            if origin.server == self.server() {
+                self.was_refused(name.session, LeaderSlot { term, place: origin.place });
+            } else {
+                let refused = RefusedCommand { session: name.session, place: origin.place };
+                self.inlets.refuse(origin.server, refused);
+            }
+        }
+    }
+
+    /// What the engine wants done next; `false` when there is nothing. Agreed entries are taken over, the rest is the host's to do.
+    pub fn ready(&mut self, ready: &mut Ready) -> bool {
+        if !self.engine.ready(ready) {
+            return false;
+        }
+        if ready.install_snapshot.is_some() {
+            self.committed.clear();
+            self.applied_bytes = 0;
+        }
+        if let Some(heard) = &mut self.heard {
+            heard.extend(ready.committed.iter().cloned());
+        }
+        self.committed.extend(ready.committed.drain(..));
+        for barrier in ready.barriers.drain(..) {
+            self.barriers.confirm(barrier);
+            self.reach_moments();
+        }
+        if let Some(role) = ready.role {
+            self.change_role(role);
+        }
+        true
+    }
+
+    /// Messages for other members, by their server ids.
+    pub fn take_outgoing(&mut self) -> impl Iterator<Item = (ServerId, PeerMessage)> + '_ {
+        self.inlets.answers(self.role.term, &mut self.outgoing);
+        self.outgoing.drain(..)
+    }
+
+    pub(crate) fn send_forwarded(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        stream.send(&mut self.forwarding);
+        if let (Some(leader), _) = self.given_to {
+            let leader = server_of(leader);
+            self.outgoing.extend(self.forwarding.drain(..).map(|message| (leader, message)));
+        }
+    }
+
+    /// Sends again what the leader may not have got.
+    pub(crate) fn repeat_forwarded(&mut self, overdue_only: bool) {
+        let Some(stream) = &mut self.stream else { return };
+        if overdue_only {
+            stream.tick(&mut self.forwarding);
+        } else {
+            stream.repeat(&mut self.forwarding);
+        }
+        self.send_forwarded();
+    }
+}
+
+/// The server a member is.
+pub fn server_of(member: MemberId) -> ServerId {
+    server_of_id(member.0)
+}
+
+/// The member that a server is with its first disk.
+pub fn first_member_of(server: ServerId) -> MemberId {
+    MemberId(first_member_id(server))
+}
+
+/// The member that the same server is with its next disk; none after the last one.
+pub fn next_member_of(member: MemberId) -> Option<MemberId> {
+    next_member_id(member.0).map(MemberId)
+}
+
+/// Whether a server may pass this on for a client: what clients can ask for, and that a session
+/// comes to this server. The other internal commands are the leader's own.
+fn may_forward(command: &Command<'_>, server: ServerId) -> bool {
+    if command.identities.len() > IDENTITIES_BYTES_MAX {
+        return false;
+    }
+    match Opcode::from_i32(command.opcode) {
+        _ if command.opcode == MOVE_SESSION => brings_home(command, server),
+        Some(Opcode::CreateSession) => brings_home(command, server),
+        Some(opcode) => opcode.is_write() && opcode != Opcode::DeleteContainer,
+        None => false,
+    }
+}
+
+fn brings_home(command: &Command<'_>, server: ServerId) -> bool {
+    SessionTerms::read(command.body).is_ok_and(|terms| terms.home == server)
+}
+
+/// Takes the first command off `rest`: what it says, and its bytes. Whatever follows something that is no command is left alone.
+pub(crate) fn next_command<'a>(rest: &mut &'a [u8]) -> Option<(Command<'a>, &'a [u8])> {
+    let command = state::command::commands(rest).next()?.ok()?;
+    let length = Command::OVERHEAD + command.identities.len() + command.body.len();
+    let (encoded, behind) = rest.split_at(length);
+    *rest = behind;
+    Some((command, encoded))
+}
+
+pub(crate) fn read_terms(encoded: &[u8]) -> Option<SessionTerms> {
+    let (command, _) = next_command(&mut &*encoded)?;
+    SessionTerms::read(command.body).ok()
+}

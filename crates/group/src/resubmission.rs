@@ -1,0 +1,168 @@
+//! Commands of this server's clients on their way to the log, through however many leaderships that
+//! takes.
+//!
+//! ```text
+//!   submit ──► held ──► passed on in term T ──► applied ──► answered
+//!               ▲              │
+//!               └── taken back ┘ when the beginning of a leadership later than T is applied here
+//! ```
+//!
+//! Every command is done once, or never and its client is told so. A command that was passed on in
+//! term T is in the log only in an entry of term T: a leader takes what is meant for its own term
+//! alone ([`receive`](Replica::receive)), and proposes what it took in that term alone
+//! ([`propose`](Replica::propose)). The first entry of a leadership stands behind all entries of
+//! earlier terms that will ever be agreed, whatever the engine. So when this member has applied it,
+//! what was passed on before and is still in a line was not done, and cannot be done any more by
+//! the way it went. It is passed on once more, in the order in which it came, and before anything
+//! that came later.
+
+use bytes::Bytes;
+use state::machine::Machine;
+
+use crate::replica::{Duty, Name, Origin, Replica};
+use crate::reply_sink::Token;
+use crate::session_queue::{Gone, LeaderSlot, SessionQueue, Waiting, WaitingCommand};
+
+impl Replica {
+    /// Takes a command of a client.
+    pub(crate) fn submit_command(
+        &mut self,
+        now_ms: i64,
+        machine: &Machine,
+        token: Token,
+        name: Name,
+        bytes: &[u8],
+    ) {
+        let Name { session, cxid: xid, opcode } = name;
+        let number = self.commands_taken;
+        self.commands_taken += 1;
+        let passed = if self.may_pass_on() {
+            if self.may_not_pass(machine, &name, bytes) {
+                self.lose(session);
+                self.lost_requests += 1;
+                return;
+            }
+            Some(self.pass_on(now_ms, number, name, bytes))
+        } else {
+            self.held.insert(number, session);
+            None
+        };
+        let bytes = match self.settings.may_lose_lead {
+            true => Bytes::copy_from_slice(bytes),
+            false => Bytes::new(),
+        };
+        self.kept_bytes += bytes.len();
+        let waiting = WaitingCommand { token, xid, opcode, number, bytes, passed };
+        self.lines.entry(session).or_default().push(Waiting::Command(waiting));
+    }
+
+    /// Whether there is somebody to pass commands on to, and nothing that has to be known before.
+    fn may_pass_on(&self) -> bool {
+        !self.has_undecided && matches!(self.duty, Duty::Follow | Duty::Lead { ready: true })
+    }
+
+    /// Passes on the commands that were held, in the order in which they came. The host calls it
+    /// once per cycle.
+    pub fn go_on(&mut self, now_ms: i64, machine: &Machine) {
+        if self.held.is_empty() || !self.may_pass_on() {
+            return;
+        }
+        for (number, session) in std::mem::take(&mut self.held) {
+            let waiting = self.lines.get_mut(&session).and_then(|line| line.unpassed(number));
+            let Some(WaitingCommand { xid, opcode, bytes, .. }) = waiting else { continue };
+            let name = Name { session, cxid: *xid, opcode: *opcode };
+            let bytes = bytes.clone();
+            if self.may_not_pass(machine, &name, &bytes) {
+                let gone = self.lines.get_mut(&session).map(|line| line.remove(number));
+                self.give_up(session, gone.unwrap_or_default());
+                continue;
+            }
+            let passage = self.pass_on(now_ms, number, name, &bytes);
+            if let Some(waiting) = self.lines.get_mut(&session).and_then(|line| line.unpassed(number)) {
+                waiting.passed = Some(passage);
+            }
+        }
+        self.send_forwarded();
+    }
+
+    /// Whether a leader finds that its own client's session is at another server, or on its way
+    /// there. A follower leaves that to the leader.
+    fn may_not_pass(&mut self, machine: &Machine, name: &Name, bytes: &[u8]) -> bool {
+        matches!(self.duty, Duty::Lead { .. }) && !self.may_write(machine, self.server(), name, bytes)
+    }
+
+    fn pass_on(&mut self, now_ms: i64, number: u64, name: Name, bytes: &[u8]) -> LeaderSlot {
+        let term = self.role.term;
+        match &mut self.stream {
+            Some(stream) => LeaderSlot { term, place: stream.add(bytes, &mut self.forwarding) },
+            None => {
+                let origin = Origin { server: self.server(), place: number };
+                self.put_in_order(now_ms, origin, name, bytes);
+                LeaderSlot { term, place: number }
+            }
+        }
+    }
+
+    /// The beginning of the leadership of `term` was applied.
+    pub(crate) fn leadership_began(&mut self, now_ms: i64, machine: &Machine, term: u64) {
+        self.begun_term = self.begun_term.max(term);
+        self.take_back_undone();
+        if self.duty == (Duty::Lead { ready: false }) && term == self.role.term {
+            self.begin_leading(now_ms, machine);
+        } else {
+            self.go_on(now_ms, machine);
+        }
+    }
+
+    /// Takes back what was passed on to leaderships before the newest one whose beginning was
+    /// applied: it was not done.
+    pub(crate) fn take_back_undone(&mut self) {
+        if !self.has_undecided {
+            return;
+        }
+        let mut is_open = false;
+        for (session, line) in &mut self.lines {
+            self.held.extend(line.take_back(self.begun_term).map(|number| (number, *session)));
+            is_open |= line.has_passed();
+        }
+        self.has_undecided = is_open;
+    }
+
+    /// A command that was passed on got no place in the log.
+    pub(crate) fn was_refused(&mut self, session: i64, passage: LeaderSlot) {
+        let line = self.lines.get_mut(&session);
+        if let Some(bytes) = line.and_then(|line| line.refuse(passage)) {
+            self.kept_bytes -= bytes;
+            self.answerable.push(session);
+        }
+    }
+
+    /// Gives up what was passed on: it may have been done, and nobody here will know.
+    pub(crate) fn lose_passed(&mut self) {
+        let mut sessions: Vec<i64> =
+            self.lines.iter().filter(|(_, line)| line.has_passed()).map(|(session, _)| *session).collect();
+        sessions.sort_unstable();
+        for session in sessions {
+            let gone = self.lines.get_mut(&session).map(SessionQueue::give_up);
+            self.give_up(session, gone.unwrap_or_default());
+        }
+        self.has_undecided = false;
+    }
+
+    /// These requests of the session will never be answered, and their connections have to close.
+    fn give_up(&mut self, session: i64, gone: Gone) {
+        self.drop_requests(&gone);
+        if let Some(line) = self.lines.get_mut(&session)
+            && line.owner().is_some_and(|owner| gone.tokens.contains(&owner))
+        {
+            line.set_owner(None);
+        }
+        self.lost.extend(gone.tokens);
+    }
+
+    /// These requests will never be answered; nobody waits for that.
+    pub(crate) fn drop_requests(&mut self, gone: &Gone) {
+        self.kept_bytes -= gone.bytes;
+        self.lost_requests += gone.requests;
+    }
+}

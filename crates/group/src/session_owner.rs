@@ -1,0 +1,112 @@
+//! Which connection a session is on, and what has to be over before it goes on with a new one.
+//!
+//! A client whose connection breaks comes back at once, often to the same server, while what it
+//! sent before is still on its way. Whatever a session sent on any connection is done, or can never
+//! be done any more, before it is told that it goes on with a new one:
+//!
+//! 1. When a resume is taken, the session is on the new connection. The thread of the earlier one may still read and hand over what
+//!    its client sent; from now on that is dropped, and so is everything that a connection sends
+//!    behind something lost.
+//! 2. A leader without others knows all there is. If nothing of the session is on its way there, the client goes on at once.
+//! 3. Otherwise the session moves to this server through the log, though it may be at home here already. The move gets its place behind
+//!    all that was passed on before, and nothing given to an earlier leader can be agreed behind an
+//!    entry of the present one. Nor does a server know without the log that the session has not
+//!    been elsewhere meanwhile.
+
+use state::command::{Command, MOVE_SESSION, SessionTerms};
+use state::machine::Machine;
+
+use crate::replica::{Name, Replica};
+use crate::reply_sink::{ReplySink, Token};
+use crate::session_queue::{SessionQueue, Waiting};
+
+impl Replica {
+    /// Whether requests of this connection are taken for the session.
+    pub(crate) fn is_on(&self, session: i64, token: Token) -> bool {
+        self.lines.get(&session).is_some_and(|line| line.owner() == Some(token))
+    }
+
+    /// A client comes back to its session on this connection.
+    pub(crate) fn resume(
+        &mut self,
+        now_ms: i64,
+        machine: &Machine,
+        token: Token,
+        session: i64,
+        timeout_ms: i32,
+    ) {
+        let leads_alone = self.alone && self.leads();
+        let terms = SessionTerms { timeout_ms, home: self.server() };
+        let stays = machine.session(session).is_none_or(|known| known.terms() == terms);
+        let line = self.lines.entry(session).or_default();
+        self.lost.extend(line.set_owner(Some(token)));
+        if leads_alone && stays && line.is_empty() {
+            line.push(Waiting::Resume { token });
+            self.answerable.push(session);
+        } else {
+            self.move_here(now_ms, machine, token, session, terms);
+        }
+    }
+
+    fn move_here(&mut self, now_ms: i64, machine: &Machine, token: Token, session: i64, terms: SessionTerms) {
+        // A number of its own: several moves of one session to this server may be on their way.
+        self.moves = self.moves.wrapping_add(1);
+        let (mut body, mut bytes) = (Vec::new(), Vec::new());
+        terms.put(&mut body);
+        let command =
+            Command { session, cxid: self.moves, opcode: MOVE_SESSION, identities: &[], body: &body };
+        command.put(&mut bytes);
+        let name = Name { session, cxid: self.moves, opcode: MOVE_SESSION };
+        self.submit_command(now_ms, machine, token, name, &bytes);
+    }
+
+    /// Tells a client that nothing of its session is on its way, so that it goes on.
+    pub(crate) fn go_on_with(
+        &mut self,
+        machine: &Machine,
+        session: i64,
+        token: Token,
+        outlet: &mut impl ReplySink,
+    ) {
+        if !self.is_on(session, token) {
+            // Another connection has taken its place.
+            self.lost_requests += 1;
+        } else if machine.session(session).is_none() {
+            self.forget_ended(session, machine);
+            outlet.session_refused(token, wire::ErrorCode::SessionExpired);
+        } else if !outlet.session_resumed(machine, session, token) {
+            // This leader is about to end the session. Whether it does, the log will show.
+            self.lines.entry(session).or_default().push(Waiting::Resume { token });
+            self.deferred.push(session);
+        }
+    }
+
+    /// Whether the session is about to go on here or elsewhere.
+    pub fn is_moving(&self, session: i64) -> bool {
+        self.homes.of(session).is_some() || self.lines.get(&session).is_some_and(SessionQueue::is_resuming)
+    }
+
+    /// Takes nothing more from the connection of this session, which has to close: nobody knows
+    /// what became of something it waits for.
+    pub(crate) fn lose(&mut self, session: i64) {
+        let line = self.lines.get_mut(&session);
+        self.lost.extend(line.and_then(|line| line.set_owner(None)));
+    }
+
+    /// Takes nothing more from any connection there is: the host is about to close them all.
+    pub fn lose_all(&mut self) {
+        self.lines.values_mut().for_each(|line| _ = line.set_owner(None));
+    }
+
+    /// Nobody is connected to this session here any more.
+    pub fn disconnected(&mut self, session: i64) {
+        if let Some(line) = self.lines.get_mut(&session) {
+            line.shrink();
+        }
+    }
+
+    /// How many requests have been taken, and neither answered nor given up.
+    pub fn unanswered(&self) -> usize {
+        self.lost_requests + self.lines.values().map(SessionQueue::len).sum::<usize>()
+    }
+}

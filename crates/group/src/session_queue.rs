@@ -1,0 +1,400 @@
+//! The order in which one session's requests are answered.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use state::command::MOVE_SESSION;
+
+use crate::read_barrier::ReadTicket;
+use crate::reply_sink::{LocalRequest, Token};
+
+/// Names a command among those that one server has passed on in one leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeaderSlot {
+    /// The leadership's term.
+    pub(crate) term: u64,
+    /// At a follower its place in the stream to the leader, at the leader its number.
+    pub(crate) place: u64,
+}
+
+/// One unanswered request.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// A command that goes through the log.
+    Command(WaitingCommand),
+    /// A request answered here, once everything before it was.
+    Local {
+        /// The connection that sent it.
+        token: Token,
+        /// What it asks.
+        request: LocalRequest,
+        /// It must not be answered before this moment is past.
+        moment: ReadTicket,
+    },
+    /// A client that comes back to a session of which nothing is on its way.
+    Resume {
+        /// Its new connection.
+        token: Token,
+    },
+    /// A command that never reached the log, waiting only for its turn to be told so.
+    Refused {
+        /// The connection that sent it.
+        token: Token,
+        /// The client's xid.
+        xid: i32,
+        /// Raw opcode as received.
+        opcode: i32,
+    },
+}
+
+/// A command without a known outcome.
+#[derive(Debug)]
+pub(crate) struct WaitingCommand {
+    /// The connection that sent it.
+    pub(crate) token: Token,
+    /// The client's xid (or the server's own number for session commands); the log carries it as
+    /// cxid.
+    pub(crate) xid: i32,
+    /// Raw opcode.
+    pub(crate) opcode: i32,
+    /// Counts the commands that this server has taken.
+    pub(crate) number: u64,
+    /// The encoded command, to be passed on again under another leader.
+    pub(crate) bytes: Bytes,
+    /// How it was passed on. `None`: only this server knows of it.
+    pub(crate) passed: Option<LeaderSlot>,
+}
+
+/// What left a line without an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    /// The connections of the requests, each once in a row.
+    pub(crate) tokens: Vec<Token>,
+    /// Number of requests.
+    pub(crate) requests: usize,
+    /// Bytes of the commands among them.
+    pub(crate) bytes: usize,
+}
+
+impl FromIterator<Waiting> for Gone {
+    fn from_iter<I: IntoIterator<Item = Waiting>>(requests: I) -> Gone {
+        let mut gone = Gone::default();
+        for waiting in requests {
+            gone.tokens.push(waiting.token());
+            gone.requests += 1;
+            gone.bytes += waiting.bytes();
+        }
+        gone.tokens.dedup();
+        gone
+    }
+}
+
+impl Waiting {
+    fn token(&self) -> Token {
+        match self {
+            Self::Command(WaitingCommand { token, .. })
+            | Self::Local { token, .. }
+            | Self::Resume { token }
+            | Self::Refused { token, .. } => *token,
+        }
+    }
+
+    /// Whether a client waits for it to go on with the session.
+    fn is_resume(&self) -> bool {
+        matches!(self, Self::Resume { .. }) || self.is_move()
+    }
+
+    fn is_move(&self) -> bool {
+        self.command().is_some_and(|command| command.opcode == MOVE_SESSION)
+    }
+
+    fn bytes(&self) -> usize {
+        self.command().map_or(0, |command| command.bytes.len())
+    }
+
+    fn command(&self) -> Option<&WaitingCommand> {
+        match self {
+            Self::Command(command) => Some(command),
+            _ => None,
+        }
+    }
+}
+
+/// All unanswered requests of one session that came through this server, oldest first.
+///
+/// A session that moved to another connection keeps its old entries: they are still in the log in this order, and skipping them would
+/// pair later commands with the wrong requests. Their replies go to a token nobody listens to.
+///
+/// The commands are passed on in this order, so those that were passed on stand before those that
+/// were not, and the log has them in this order. A command that is passed on and gets no place in
+/// the log leaves the line before a later one of its session comes out of the log: either its
+/// leader says that it refused it, or the session's move does that made the leader drop it.
+#[derive(Debug, Default)]
+pub(crate) struct SessionQueue {
+    queue: VecDeque<Waiting>,
+    /// The connection the session is on. Requests of any other are not taken.
+    owner: Option<Token>,
+}
+
+impl SessionQueue {
+    /// The connection whose requests are taken.
+    pub(crate) fn owner(&self) -> Option<Token> {
+        self.owner
+    }
+
+    /// From now on the session is on this connection, or on none; returns the one it was on before.
+    pub(crate) fn set_owner(&mut self, owner: Option<Token>) -> Option<Token> {
+        std::mem::replace(&mut self.owner, owner).filter(|previous| Some(*previous) != owner)
+    }
+
+    /// Gives back memory while nothing waits.
+    pub(crate) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
+    /// Adds a request behind all others.
+    pub(crate) fn push(&mut self, waiting: Waiting) {
+        self.queue.push_back(waiting);
+    }
+
+    fn commands(&mut self) -> impl Iterator<Item = &mut WaitingCommand> + '_ {
+        self.queue.iter_mut().filter_map(|waiting| match waiting {
+            Waiting::Command(command) => Some(command),
+            _ => None,
+        })
+    }
+
+    /// Takes the command at the head if it is the one that was applied; a command that came through another server is not.
+    pub(crate) fn take_command(&mut self, cxid: i32, applied: i32) -> Option<WaitingCommand> {
+        let is_it = |head: &mut Waiting| {
+            head.command().is_some_and(|command| (command.xid, command.opcode) == (cxid, applied))
+        };
+        match self.queue.pop_front_if(is_it)? {
+            Waiting::Command(command) => Some(command),
+            _ => None,
+        }
+    }
+
+    /// Takes the head if it waits for nothing any more, at a time when `reached` is past.
+    pub(crate) fn take_ready(&mut self, reached: ReadTicket) -> Option<Waiting> {
+        self.queue.pop_front_if(|head| match head {
+            Waiting::Local { moment, .. } => *moment <= reached,
+            Waiting::Refused { .. } | Waiting::Resume { .. } => true,
+            Waiting::Command(_) => false,
+        })
+    }
+
+    /// Takes the head if all that is before this command of the session, which is about to be applied, is waiting for a moment. The command
+    /// got its place after the moment, so the moment is past.
+    pub(crate) fn take_before(&mut self, cxid: i32, applied: i32) -> Option<Waiting> {
+        let first = self.queue.iter().find_map(Waiting::command);
+        let is_next = first.is_some_and(|command| (command.xid, command.opcode) == (cxid, applied));
+        self.queue.pop_front_if(|head| is_next && head.command().is_none())
+    }
+
+    /// Whether any command was passed on and has no known outcome.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.queue.iter().filter_map(Waiting::command).any(|command| command.passed.is_some())
+    }
+
+    /// Takes back the commands that were passed on to leaderships before `term`. Names their
+    /// numbers.
+    pub(crate) fn take_back(&mut self, term: u64) -> impl Iterator<Item = u64> + '_ {
+        self.commands().filter_map(move |command| {
+            command.passed.take_if(|passed| passed.term < term)?;
+            Some(command.number)
+        })
+    }
+
+    /// The command with that number, if it was not passed on.
+    pub(crate) fn unpassed(&mut self, number: u64) -> Option<&mut WaitingCommand> {
+        self.commands().find(|command| command.number == number && command.passed.is_none())
+    }
+
+    /// Lets go of the command with that number.
+    pub(crate) fn remove(&mut self, number: u64) -> Gone {
+        let is_it = |waiting: &Waiting| waiting.command().is_some_and(|command| command.number == number);
+        let at = self.queue.iter().position(is_it);
+        at.and_then(|at| self.queue.remove(at)).into_iter().collect()
+    }
+
+    /// Lets go of everything, though some of it may still be done; the connections are those that
+    /// wait, and the owner.
+    pub(crate) fn give_up(&mut self) -> Gone {
+        let mut gone: Gone = self.queue.drain(..).collect();
+        gone.tokens.extend(self.owner.take());
+        gone.tokens.dedup();
+        gone
+    }
+
+    /// Whether a client waits to go on with the session here.
+    pub(crate) fn is_resuming(&self) -> bool {
+        self.queue.iter().any(Waiting::is_resume)
+    }
+
+    /// The move of this number to this server is done, and with it all that was sent before it:
+    /// returns the connection that asked for the move, and what goes with it. `None` if nobody
+    /// waits for it.
+    pub(crate) fn take_move(&mut self, cxid: i32) -> Option<(Token, Gone)> {
+        let is_it = |waiting: &Waiting| {
+            waiting.command().is_some_and(|command| (command.xid, command.opcode) == (cxid, MOVE_SESSION))
+        };
+        let at = self.queue.iter().position(is_it)?;
+        let token = self.queue[at].token();
+        let mut gone: Gone = self.queue.drain(..=at).collect();
+        // The move itself has its result.
+        gone.requests -= 1;
+        Some((token, gone))
+    }
+
+    /// Lets go of everything before the first move of the session to this server, or of everything.
+    pub(crate) fn cut_before_move(&mut self) -> Gone {
+        let end = self.queue.iter().position(Waiting::is_move).unwrap_or(self.queue.len());
+        self.queue.drain(..end).collect()
+    }
+
+    /// Lets go of everything; names the connections that wait to go on with the session, whose
+    /// requests do not count as gone.
+    pub(crate) fn end(mut self) -> (Vec<Token>, Gone) {
+        let resumes: Vec<Token> =
+            self.queue.iter().filter(|waiting| waiting.is_resume()).map(Waiting::token).collect();
+        let mut gone: Gone = self.queue.drain(..).collect();
+        gone.requests -= resumes.len();
+        (resumes, gone)
+    }
+
+    /// Turns a command into a refusal, in its place; says how many bytes it had.
+    pub(crate) fn refuse(&mut self, passage: LeaderSlot) -> Option<usize> {
+        for waiting in &mut self.queue {
+            if let Waiting::Command(WaitingCommand { token, xid, opcode, bytes, passed, .. }) = waiting
+                && *passed == Some(passage)
+            {
+                let length = bytes.len();
+                *waiting = Waiting::Refused { token: *token, xid: *xid, opcode: *opcode };
+                return Some(length);
+            }
+        }
+        None
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use state::auth::Identities;
+    use state::read::Dialect;
+
+    use super::*;
+
+    const TERM: u64 = 3;
+
+    /// A command of connection 1 that was passed on, with its xid as its place.
+    fn command(xid: i32, opcode: i32) -> Waiting {
+        let place = xid.unsigned_abs().into();
+        let passed = Some(LeaderSlot { term: TERM, place });
+        let bytes = Bytes::from_static(b"command");
+        Waiting::Command(WaitingCommand { token: Token(1), xid, opcode, number: place, bytes, passed })
+    }
+
+    fn taken(line: &mut SessionQueue, cxid: i32, opcode: i32) -> Option<Token> {
+        line.take_command(cxid, opcode).map(|command| command.token)
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_place_behind_a_command_in_flight() {
+        let mut line = SessionQueue::default();
+        line.push(command(1, 5));
+        line.push(command(2, 5));
+        let passage = |place| LeaderSlot { term: TERM, place };
+        assert_eq!(line.refuse(passage(2)), Some(7));
+        assert_eq!(line.refuse(passage(3)), None);
+        assert!(line.take_ready(0).is_none());
+        assert_eq!(taken(&mut line, 1, 5), Some(Token(1)));
+        assert!(matches!(line.take_ready(0), Some(Waiting::Refused { xid: 2, .. })));
+        assert!(line.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_a_moment_is_answered_before_the_next_command() {
+        let mut line = SessionQueue::default();
+        let request = LocalRequest {
+            xid: 1,
+            opcode: 9,
+            body: Box::default(),
+            identities: Identities::from_ip("::1").into(),
+            dialect: Dialect::ZooKeeper,
+        };
+        line.push(Waiting::Local { token: Token(1), request, moment: 5 });
+        line.push(command(2, 5));
+        assert!(line.take_before(3, 5).is_none(), "another server's command says nothing");
+        assert!(matches!(line.take_before(2, 5), Some(Waiting::Local { .. })));
+        assert!(line.take_before(2, 5).is_none(), "the command stays");
+        assert_eq!(taken(&mut line, 2, 5), Some(Token(1)));
+    }
+
+    #[test]
+    fn a_command_of_another_server_takes_nobody_elses_place() {
+        let mut line = SessionQueue::default();
+        line.push(command(5, 1));
+        assert_eq!(taken(&mut line, 4, 1), None);
+        assert_eq!(taken(&mut line, 5, -11), None, "the server's own close of the session");
+        assert_eq!(taken(&mut line, 5, 1), Some(Token(1)));
+    }
+
+    #[test]
+    fn a_session_that_goes_leaves_only_its_way_back() {
+        let mut line = SessionQueue::default();
+        line.push(command(1, 5));
+        line.push(command(0, MOVE_SESSION));
+        line.push(command(2, 5));
+        assert_eq!(line.cut_before_move().requests, 1);
+        assert_eq!((line.cut_before_move().requests, line.len()), (0, 2));
+        assert!(line.is_resuming());
+        let (resumes, gone) = line.end();
+        assert_eq!((resumes, gone.requests, gone.bytes), (vec![Token(1)], 1, 14));
+    }
+
+    #[test]
+    fn a_move_that_is_done_ends_what_was_sent_before_it() {
+        let mut line = SessionQueue::default();
+        line.push(command(1, 5));
+        line.push(command(7, MOVE_SESSION));
+        line.push(command(2, 5));
+        assert!(line.take_move(8).is_none(), "that of another connection");
+        let (token, gone) = line.take_move(7).expect("it waits");
+        assert_eq!((token, gone.requests, gone.bytes), (Token(1), 1, 14));
+        assert_eq!(line.len(), 1);
+    }
+
+    #[test]
+    fn a_later_leadership_takes_back_what_an_earlier_one_was_given_and_nothing_else() {
+        let mut line = SessionQueue::default();
+        line.push(command(1, 5));
+        line.push(command(2, 5));
+        assert_eq!(line.take_back(TERM).count(), 0, "the leadership itself may still do it");
+        assert_eq!(line.take_back(TERM + 1).collect::<Vec<_>>(), [1, 2]);
+        assert!(!line.has_passed());
+        assert!(line.unpassed(2).is_some_and(|command| command.xid == 2));
+        assert_eq!(line.take_back(TERM + 1).count(), 0);
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_the_session_without_a_connection() {
+        let mut line = SessionQueue::default();
+        line.push(command(1, 5));
+        line.push(command(2, 5));
+        line.set_owner(Some(Token(3)));
+        let gone = line.give_up();
+        assert_eq!((gone.tokens, gone.requests), (vec![Token(1), Token(3)], 2));
+        assert!(line.is_empty() && line.owner().is_none());
+    }
+}

@@ -1,0 +1,138 @@
+//! New connections: who is admitted, and by which thread.
+
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use group::Token;
+use mio::Interest;
+use mio::net::TcpStream;
+use state::auth::Identities;
+
+use super::connection::Connection;
+use super::socket::Socket;
+use super::{HOUSEKEEPING, IoThread};
+use crate::client::connections::Traffic;
+use crate::descriptors::{self, Use};
+use crate::mailbox::{Delivery, Note};
+use crate::shared::token;
+
+/// Connections accepted at one wake-up before others are served again.
+const ACCEPTS_MAX: usize = 256;
+
+impl IoThread {
+    /// Takes waiting connections and deals them out to the threads in turn.
+    pub(super) fn accept(&mut self) {
+        if self.accepts_later {
+            return;
+        }
+        for _ in 0..ACCEPTS_MAX {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, peer)) if !self.has_descriptors_for(&stream) => {
+                    self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+                    tracing::warn!(
+                        %peer,
+                        "connection refused: file descriptors are running out (ulimit -n); the rest is for files and other servers"
+                    );
+                }
+                Ok((stream, _)) => {
+                    let thread = self.dealt % self.shared.mailboxes.len();
+                    self.dealt += 1;
+                    let stream = StdStream::from(stream);
+                    if thread == self.number {
+                        self.admit(stream);
+                    } else {
+                        self.shared.mailboxes[thread].hand_over(stream);
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(e) if descriptors::is_gone(&e) => {}
+                Err(e) => {
+                    tracing::warn!(
+                        "cannot accept connections for now: {e}; trying again every {HOUSEKEEPING:?}"
+                    );
+                    self.accepts_later = true;
+                    return;
+                }
+            }
+        }
+        self.listen_again();
+    }
+
+    /// Whether a new connection leaves the descriptors that others need. If it does not, an old one
+    /// without a session gives up its own for the next: it is closed only later, so that many at
+    /// once would use up what is left.
+    fn has_descriptors_for(&self, stream: &TcpStream) -> bool {
+        if descriptors::leaves_room(stream, Use::Client) {
+            return true;
+        }
+        let displaced = self.shared.connections.displace(self.shared.clock.wall_ms());
+        displaced.into_iter().for_each(|token| self.displace(token));
+        false
+    }
+
+    /// Closes a connection that gave up its place.
+    fn displace(&self, token: Token) {
+        self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
+        let Some(mailbox) = self.shared.mailbox(token) else { return };
+        let mut delivery = Delivery::default();
+        delivery.note(token, Note::Drop);
+        mailbox.post(&mut delivery);
+        mailbox.wake();
+    }
+
+    /// Tries once more after the system refused to accept a connection.
+    pub(super) fn accept_after_a_pause(&mut self) {
+        if std::mem::take(&mut self.accepts_later) {
+            self.listen_again();
+        }
+    }
+
+    /// Makes the edge-triggered poll report what still waits.
+    fn listen_again(&mut self) {
+        if let Some(listener) = &mut self.listener
+            && let Err(e) = self.poll.registry().reregister(listener, super::LISTENER, Interest::READABLE)
+        {
+            tracing::error!("cannot go on listening: {e}");
+        }
+    }
+
+    /// Admits a connection to this thread, or closes it at one of the limits, as ZooKeeper does without a word.
+    pub(super) fn admit(&mut self, stream: StdStream) {
+        let Ok(peer) = stream.peer_addr() else { return };
+        let _ = stream.set_nodelay(true);
+        self.take_on(Box::new(TcpStream::from_std(stream)), peer);
+    }
+
+    /// Puts a client's connection on this thread; its slot, unless a limit is reached.
+    pub(crate) fn take_on(&mut self, mut stream: Box<dyn Socket>, peer: SocketAddr) -> Option<usize> {
+        self.generation = self.generation.wrapping_add(1);
+        let slot = self.connections.vacant_key();
+        let token = token(self.number, slot, self.generation);
+        let traffic = Arc::new(Traffic::new(peer, self.shared.clock.wall_ms()));
+        let limits = &self.shared.config.connection;
+        let (per_address, total) = (limits.per_address_max as usize, limits.count_max as usize);
+        match self.shared.connections.admit(token, &traffic, per_address, total) {
+            Ok(None) => {}
+            Ok(Some(displaced)) => self.displace(displaced),
+            Err(refusal) => {
+                self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+                tracing::warn!(%peer, ?refusal, "connection refused");
+                return None;
+            }
+        }
+        if let Err(e) = stream.watch(self.poll.registry(), slot) {
+            tracing::warn!(%peer, "cannot watch a new connection: {e}");
+            self.shared.connections.left(token);
+            return None;
+        }
+        // An IPv4 client of a dual-stack socket is known by its IPv4 address.
+        let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
+        let pause_bytes = limits.output_pause_bytes;
+        let mut connection = Connection::new(stream, token, traffic, identities, pause_bytes);
+        connection.since_ms = self.shared.clock.elapsed_ms();
+        self.connections.insert(connection);
+        Some(slot)
+    }
+}

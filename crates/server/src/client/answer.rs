@@ -1,0 +1,252 @@
+//! Requests answered from this server's own state: reads, watches, and everything that is refused without a place in the log.
+//!
+//! One function serves both the connection threads, when nothing of the session is in flight, and the replication thread, when the
+//! request had to wait for its session's writes.
+
+use std::sync::Arc;
+
+use group::Token;
+use state::auth::Identities;
+use state::command::Features;
+use state::machine::Machine;
+use state::read::{Body, Dialect, Piece, Reader, WatchRequest};
+use state::watch::{CatchUpError, EventOut, WatchMode, WatchTable};
+use wire::ErrorCode;
+use wire::event::{AddWatchMode, WatcherType};
+use wire::frame;
+use wire::jute::Put;
+use wire::lenient;
+use wire::opcode::Opcode;
+use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, SetWatches, SyncReply};
+
+use crate::client::watcher;
+use crate::shared::Shared;
+
+/// Who asks.
+pub(crate) struct Asker<'a> {
+    pub(crate) token: Token,
+    pub(crate) session: i64,
+    pub(crate) identities: &'a Arc<Identities>,
+    pub(crate) dialect: Dialect,
+}
+
+impl Asker<'_> {
+    fn reader(&self, shared: &Shared) -> Reader<'_> {
+        Reader {
+            session: self.session,
+            identities: self.identities,
+            features: shared.features,
+            dialect: self.dialect,
+            request_bytes_max: shared.config.connection.request_bytes_max,
+        }
+    }
+}
+
+/// What [`answer`] has made besides what it has appended.
+pub(crate) struct Answered {
+    /// Where the frame of the reply begins; what is before it are events.
+    pub(crate) reply_at: usize,
+    /// Long parts of the reply, each with the position of the byte before which it belongs.
+    pub(crate) pieces: Vec<(usize, Piece)>,
+    /// Whether the connection ends with the reply.
+    pub(crate) closes: bool,
+}
+
+/// Whether a client of this server may ask for it at all. Others are answered `Unimplemented`, and the connection is closed, as ZooKeeper does.
+pub(crate) fn is_offered(op: Opcode, features: Features) -> bool {
+    match op {
+        // `check` exists inside a multi only; the others are for the log and the wire alone (reference 1.2).
+        Opcode::Check
+        | Opcode::CreateSession
+        | Opcode::DeleteContainer
+        | Opcode::Notification
+        | Opcode::Error => false,
+        op => (op as i32) < Opcode::FilteredList as i32 || features.has(Features::KEEPER_EXTENSIONS),
+    }
+}
+
+/// Appends the reply to `out`.
+pub(crate) fn answer(
+    shared: &Shared,
+    machine: &Machine,
+    asker: &Asker<'_>,
+    xid: i32,
+    opcode: i32,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Answered {
+    let mut rewritten = None;
+    let request = match Opcode::from_i32(opcode).filter(|op| is_offered(*op, shared.features)) {
+        None => Err(ErrorCode::Unimplemented),
+        Some(op) => match Request::decode(op, body) {
+            Ok(request) => Ok(request),
+            Err(_) => {
+                rewritten = lenient::understood(op, body);
+                let body = rewritten.as_ref().map_or(&[][..], |understood| &understood.body);
+                Request::decode(op, body).map_err(|_| ErrorCode::MarshallingError)
+            }
+        },
+    };
+    // Their events are frames of their own and come first.
+    let caught_up = match &request {
+        Ok(Request::SetWatches(wanted)) => set_watches(shared, machine, asker, wanted, out),
+        _ => Ok(()),
+    };
+    let odd = Quirks::of(&request);
+    let mark = frame::begin(out);
+    let header = ReplyHeader { xid, zxid: odd.zxid.unwrap_or(machine.last_zxid()), err: 0 };
+    let header_at = out.len();
+    header.encode(out);
+    let (mut pieces, mut closes) = (Vec::new(), false);
+    match caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out)) {
+        Ok(long) => {
+            pieces = long;
+            if rewritten.as_ref().is_some_and(|understood| understood.stumbles) {
+                let code = ErrorCode::MarshallingError as i32;
+                let mut refusal = Vec::with_capacity(ReplyHeader::ENCODED_LEN);
+                ReplyHeader { err: code, ..header }.encode(&mut refusal);
+                out[header_at..header_at + refusal.len()].copy_from_slice(&refusal);
+            }
+        }
+        Err(code) => {
+            out.truncate(header_at);
+            ReplyHeader { err: code as i32, ..header }.encode(out);
+            if let Some(body) = odd.refused_body {
+                body.encode(out);
+            }
+            closes = code == ErrorCode::Unimplemented;
+        }
+    }
+    frame::finish_around(out, mark, pieces.iter().map(|(_, piece)| piece.len()).sum());
+    Answered { reply_at: mark, pieces, closes }
+}
+
+/// What about ZooKeeper's reply does not follow from what the request did.
+#[derive(Default)]
+struct Quirks {
+    /// Told instead of the last zxid.
+    zxid: Option<i64>,
+    /// What stands behind the header of a refusal.
+    refused_body: Option<MultiHeader>,
+}
+
+impl Quirks {
+    fn of(request: &Result<Request<'_>, ErrorCode>) -> Quirks {
+        let none = Quirks::default();
+        match request {
+            // Answered outside the order of requests, where there is no zxid to tell.
+            Ok(Request::Sasl(_)) => Quirks { zxid: Some(0), ..none },
+            // An operation that does not exist has none either (`UnimplementedRequestProcessor`).
+            Err(ErrorCode::Unimplemented) => Quirks { zxid: Some(-1), ..none },
+            // A multiRead of writes alone is understood; only when the result is begun it turns out that they cannot be read, and the
+            // result goes out as it is. One with reads too is not understood at all.
+            Ok(Request::MultiRead(parts)) if parts.iter().all(|part| part.opcode().is_write()) => {
+                Quirks { refused_body: Some(MultiHeader::END), ..none }
+            }
+            _ => none,
+        }
+    }
+}
+
+fn decided(
+    shared: &Shared,
+    machine: &Machine,
+    asker: &Asker<'_>,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Vec<(usize, Piece)>, ErrorCode> {
+    match request {
+        Request::Ping | Request::SetWatches(_) => {}
+        // Whatever this session wrote before is applied by now, and alone there is nobody to be behind.
+        Request::Sync(sync) if sync.path == lenient::NULL_PATH => out.put_opt_str(None),
+        Request::Sync(sync) => SyncReply { path: sync.path }.encode(out),
+        // Only one that has no place in the log comes here: see `has_place_in_log`.
+        Request::Multi(_) => return Err(ErrorCode::MarshallingError),
+        // As a ZooKeeper without SASL: it has nothing to say.
+        Request::Sasl(_) => SaslReply { token: None }.encode(out),
+        Request::AddWatch(_) | Request::CheckWatches(_) | Request::RemoveWatches(_) => {
+            watching(shared, asker, request, out)?
+        }
+        _ => return read(shared, machine, asker, request, out),
+    }
+    Ok(Vec::new())
+}
+
+/// Reads, and registers the watch that was asked for while the machine is still held.
+fn read(
+    shared: &Shared,
+    machine: &Machine,
+    asker: &Asker<'_>,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Vec<(usize, Piece)>, ErrorCode> {
+    let mut added = Ok(());
+    let mut watch = |wanted: WatchRequest<'_>| {
+        added = add(&mut shared.watches.lock(), asker, wanted.path, wanted.part.into());
+    };
+    let mut body = Body::new(out, shared.config.connection.reply_bytes_max as usize);
+    let code = machine.read(request, &asker.reader(shared), &mut body, &mut watch);
+    // A watch that could not be had would leave the client waiting for ever, so it gets no answer that promises one.
+    added?;
+    if code == ErrorCode::Ok { Ok(body.finish()) } else { Err(code) }
+}
+
+/// Adds a watch, unless the connection is gone already or there are too many (`ostler.watchesMax`).
+fn add(watches: &mut WatchTable, asker: &Asker<'_>, path: &str, mode: WatchMode) -> Result<(), ErrorCode> {
+    let watcher = watcher(asker.token);
+    if !watches.is_registered(watcher) {
+        return Ok(());
+    }
+    watches.add(path, mode, watcher).map_err(|limit| {
+        tracing::warn!(session = format_args!("{:#x}", asker.session), "a watch is refused: {limit}");
+        ErrorCode::SystemError
+    })
+}
+
+/// The requests that are about watches alone.
+fn watching(
+    shared: &Shared,
+    asker: &Asker<'_>,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let mut watches = shared.watches.lock();
+    let watcher = watcher(asker.token);
+    let kind = |number| WatcherType::from_i32(number).ok_or(ErrorCode::MarshallingError);
+    let found = match request {
+        Request::AddWatch(wanted) => {
+            let mode = AddWatchMode::from_i32(wanted.mode).ok_or(ErrorCode::MarshallingError)?;
+            add(&mut watches, asker, wanted.path, mode.into())?;
+            ErrorReply { err: 0 }.encode(out);
+            true
+        }
+        Request::CheckWatches(asked) => watches.contains(asked.path, kind(asked.watcher_type)?, watcher),
+        Request::RemoveWatches(asked) => watches.remove(asked.path, kind(asked.watcher_type)?, watcher),
+        _ => unreachable!("decided sends only the requests about watches here"),
+    };
+    if found { Ok(()) } else { Err(ErrorCode::NoWatcher) }
+}
+
+/// A reconnected client sets its watches again. What it has missed goes out ahead of the reply.
+fn set_watches(
+    shared: &Shared,
+    machine: &Machine,
+    asker: &Asker<'_>,
+    wanted: &SetWatches<'_>,
+    events: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    let mut watches = shared.watches.lock();
+    let watcher = watcher(asker.token);
+    if !watches.is_registered(watcher) {
+        return Ok(());
+    }
+    let reader = asker.reader(shared);
+    let mut deliver = |_, event: &EventOut| events.extend_from_slice(&event.frame);
+    watches.set_watches(watcher, wanted, machine, &reader, &mut deliver).map_err(|why| match why {
+        CatchUpError::Null => ErrorCode::MarshallingError,
+        CatchUpError::Limit(limit) => {
+            tracing::warn!(session = format_args!("{:#x}", asker.session), "watches are refused: {limit}");
+            ErrorCode::SystemError
+        }
+    })
+}

@@ -1,0 +1,284 @@
+//! From the first bytes of a connection to a session on it (reference 1.1, rules 27 to 31).
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use state::command::{Command, MOVE_SESSION, SessionTerms};
+use state::machine::Machine;
+use state::session::{PASSWORD_BYTES, PasswordDerivation};
+use wire::ErrorCode;
+use wire::frame::{self, Split};
+use wire::jute::Reader;
+use wire::opcode::Opcode;
+use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
+
+use super::IoThread;
+use super::connection::{Connection, InFlight, Phase};
+use super::watcher;
+use crate::client::connections::Traffic;
+use crate::config::SessionPasswords;
+use crate::observe::four_letter::Word;
+use crate::shared::Shared;
+
+/// Versions by which ClickHouse asks for compression, 64-bit xids and tracing (reference 3). What follows would not be understood, so it is
+/// better said at once. ZooKeeper looks at no version, and so any other is taken.
+const COMPRESSED_OR_WIDE: std::ops::RangeInclusive<i32> = 10..=12;
+
+/// Ids under which a client asks for a new session before its connection is closed. Another server,
+/// or an earlier run of this one, may have begun to count at the same moment.
+const IDS_TRIED_MAX: u32 = 8;
+
+impl IoThread {
+    /// Understands the first bytes of a connection. Returns how many it took; 0 when more must come first.
+    pub(super) fn greet(&mut self, slot: usize, bytes: &[u8]) -> usize {
+        let Some(first) = bytes.first_chunk::<4>() else { return 0 };
+        if let Some(word) = Word::recognise(*first) {
+            return self.answer_word(slot, bytes, word);
+        }
+        match frame::split(bytes, self.shared.config.connection.request_bytes_max as usize) {
+            Split::Incomplete => 0,
+            Split::TooLong(length) => {
+                self.break_off(slot, &format!("a first frame of {length} bytes"));
+                0
+            }
+            Split::Frame { start, end } => {
+                self.connect(slot, &bytes[start..end]);
+                end
+            }
+        }
+    }
+
+    /// The client broke the protocol, or must try another server: no reply, as ZooKeeper does.
+    pub(super) fn break_off(&mut self, slot: usize, why: &str) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            tracing::info!(peer = %connection.traffic.peer, session = format_args!("{:#x}", connection.session), "closing a connection: {why}");
+            connection.phase = Phase::Closed;
+            self.list(slot);
+        }
+    }
+
+    fn connect(&mut self, slot: usize, frame: &[u8]) {
+        let Ok(request) = ConnectRequest::decode(&mut Reader::new(frame)) else {
+            return self.break_off(slot, "the handshake cannot be read");
+        };
+        Traffic::count(&self.shared.threads[self.number].received, 1);
+        self.shared.counts.connection_requests.fetch_add(1, Relaxed);
+        if self.shared.handshakes.as_ref().is_some_and(|bucket| !bucket.take(self.now_ms)) {
+            self.shared.counts.connections_dropped.fetch_add(1, Relaxed);
+            return self.break_off(slot, "handshakes come faster than connection_throttle_tokens allows");
+        }
+        if COMPRESSED_OR_WIDE.contains(&request.protocol_version) {
+            let why =
+                format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
+            return self.break_off(slot, &why);
+        }
+        let read_only = !self.shared.is_serving();
+        if read_only && !(self.shared.is_read_only() && request.read_only == Some(true)) {
+            return self.break_off(slot, "this server has no leader");
+        }
+        let last_zxid = self.shared.look().last_zxid();
+        if request.last_zxid_seen > last_zxid {
+            let why = format!("it has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
+            return self.break_off(slot, &why);
+        }
+        let limits = &self.shared.config.session;
+        let (min, max) = (limits.timeout_ms_min as i32, limits.timeout_ms_max as i32);
+        let count_max = limits.count_max;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        Traffic::count(&connection.traffic.received, 1);
+        connection.timeout_ms = request.timeout_ms.clamp(min, max);
+        connection.traffic.timeout_ms.store(connection.timeout_ms, Relaxed);
+        connection.read_only_known = request.read_only.is_some();
+        if read_only {
+            self.connect_read_only(slot, request.session_id, request.passwd);
+        } else if request.session_id != 0 {
+            self.shared.counts.quorum.resumed_here.fetch_add(1, Relaxed);
+            self.take_up(slot, request.session_id, request.passwd);
+        } else if self.shared.sessions.len() as u64 >= count_max {
+            self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+            self.break_off(slot, "there are as many sessions as ostler.sessionsMax allows");
+        } else {
+            self.ask_for_session(slot);
+        }
+    }
+
+    /// A new session goes through the log, so that it is there after a crash.
+    fn ask_for_session(&mut self, slot: usize) {
+        let session = self.shared.sessions.next_id();
+        let opcode = Opcode::CreateSession as i32;
+        let Some(connection) = self.await_session(slot, opcode) else { return };
+        connection.ids_tried += 1;
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        let mut body = Vec::with_capacity(8);
+        SessionTerms { timeout_ms, home: self.shared.me }.put(&mut body);
+        let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
+        self.submission.command(token, &command);
+    }
+
+    /// A client comes back to its session.
+    fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
+        match self.is_authentic(session, passwd) {
+            Some(true) => {}
+            Some(false) => return self.refuse(slot),
+            // Serving began before anything was agreed, and the session is newer than all that has
+            // come here since.
+            None => return self.break_off(slot, "the secret of the cluster is not known here yet"),
+        }
+        self.shared.sessions.touch(session, self.now_ms);
+        let Some(connection) = self.await_session(slot, MOVE_SESSION) else { return };
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        self.submission.resume(token, session, timeout_ms);
+    }
+
+    /// The replication thread is about to be asked for a session.
+    fn await_session(&mut self, slot: usize, opcode: i32) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(slot)?;
+        connection.phase = Phase::Opening;
+        connection.in_flight.push_back(InFlight {
+            opcode,
+            since_us: self.now_us,
+            large_bytes: 0,
+            turned_away: None,
+            is_own: false,
+        });
+        self.submitted += 1;
+        Some(connection)
+    }
+
+    /// The replication thread has put the session on this connection.
+    pub(super) fn opened(&mut self, slot: usize, session: i64) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.phase != Phase::Opening {
+            // It was told to go before it heard of this.
+            let token = connection.token;
+            return self.leave(session, token);
+        }
+        let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
+        connection.in_flight.clear();
+        if opcode == MOVE_SESSION && connection.hung_up {
+            // Its client may have gone on with another connection meanwhile: what it had sent here
+            // is not done any more.
+            let token = connection.token;
+            self.leave(session, token);
+            return self.break_off(slot, "its client has gone");
+        }
+        let answer = ReplyHeader { xid: 0, zxid: self.shared.look().last_zxid(), err: 0 };
+        connection.traffic.answered(opcode, &answer, self.now_ms);
+        match self.shared.sessions.seen_by(session, connection.token) {
+            Some(seen_ms) => {
+                seen_ms.store(self.now_ms, Relaxed);
+                connection.seen_ms = seen_ms;
+                self.open(slot, session);
+            }
+            // It ended, or went on with another connection, between being agreed and being
+            // delivered. Who asked for a new one never had it.
+            None if opcode == MOVE_SESSION && self.shared.look().session(session).is_none() => {
+                self.refuse(slot);
+            }
+            None => self.break_off(slot, "its session has ended, or went on with another connection"),
+        }
+    }
+
+    /// This connection does not get the session it asked for.
+    pub(super) fn turned_down(&mut self, slot: usize, code: ErrorCode) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.phase != Phase::Opening {
+            return;
+        }
+        let is_new = connection.in_flight.drain(..).all(|asked| asked.opcode != MOVE_SESSION);
+        match code {
+            ErrorCode::SessionExpired if !is_new => self.refuse(slot),
+            ErrorCode::NodeExists if is_new && connection.ids_tried < IDS_TRIED_MAX => {
+                self.ask_for_session(slot);
+            }
+            code => self.break_off(slot, &format!("it gets no session: {code}")),
+        }
+    }
+
+    /// `None` while nobody can say.
+    fn is_authentic(&self, session: i64, passwd: &[u8]) -> Option<bool> {
+        let expected = password(&self.shared, &self.shared.look(), session);
+        expected.map(|expected| same(passwd, &expected))
+    }
+
+    /// Whether this is the password of that session; `None` if no such session is known.
+    pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> Option<bool> {
+        self.shared.look().session(session)?;
+        self.is_authentic(session, passwd)
+    }
+
+    /// Begins to serve the session on this connection, and says so.
+    pub(super) fn open(&mut self, slot: usize, session: i64) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        self.shared.watches.lock().register(watcher(token), &connection.identities);
+        connection.session = session;
+        connection.traffic.session.store(session, Relaxed);
+        self.shared.connections.settled(token);
+        let passwd = password(&self.shared, &self.shared.look(), session).unwrap_or_default();
+        self.respond(slot, |read_only| ConnectResponse {
+            protocol_version: 0,
+            timeout_ms,
+            session_id: session,
+            passwd: &passwd,
+            read_only,
+        });
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.phase = Phase::Open;
+            // Clients send on without waiting for the response: what they sent is served next.
+            connection.paused = true;
+            self.resumed.push(slot);
+        }
+    }
+
+    /// There is no such session (any more), or the password is wrong (rule 29).
+    pub(super) fn refuse(&mut self, slot: usize) {
+        self.respond(slot, ConnectResponse::expired);
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.phase = Phase::Closing;
+        }
+    }
+
+    pub(super) fn respond<'p>(
+        &mut self,
+        slot: usize,
+        response: impl FnOnce(Option<bool>) -> ConnectResponse<'p>,
+    ) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let response = response(connection.read_only_known.then_some(connection.read_only));
+        let out = connection.output();
+        let mark = frame::begin(out);
+        response.encode(out);
+        frame::finish(out, mark);
+        self.count_sent(slot);
+        self.list(slot);
+    }
+}
+
+/// The password of a session, by the setting; `None` while this server knows of no secret of the cluster, and of no session either.
+fn password(shared: &Shared, machine: &Machine, session: i64) -> Option<[u8; PASSWORD_BYTES]> {
+    let derivation = match shared.config.session.passwords {
+        SessionPasswords::Secret => PasswordDerivation::Keyed,
+        SessionPasswords::ZooKeeper => PasswordDerivation::ZooKeeper,
+    };
+    machine.session_password(session, derivation)
+}
+
+/// Compares secrets in a time that does not depend on where they differ.
+fn same(given: &[u8], expected: &[u8; 16]) -> bool {
+    given.len() == expected.len() && given.iter().zip(expected).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn a_password_must_match_whole() {
+        assert!(same(&[7; 16], &[7; 16]));
+        assert!(!same(&[7; 15], &[7; 16]));
+        let mut other = [7; 16];
+        other[15] = 8;
+        assert!(!same(&other, &[7; 16]));
+        assert!(!same(&[], &[0; 16]));
+    }
+}

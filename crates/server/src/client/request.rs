@@ -1,0 +1,291 @@
+//! One request of an open session: answered here, or handed on in the session's order.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use group::{LocalRequest, Token};
+use parking_lot::RwLockReadGuard;
+use state::command::{Command, Features};
+use state::machine::Machine;
+use state::watch::WatcherId;
+use wire::ErrorCode;
+use wire::frame::{self, Split};
+use wire::jute::Reader;
+use wire::lenient;
+use wire::opcode::Opcode;
+use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
+
+use super::IoThread;
+use super::alone;
+use super::connection::{InFlight, Phase};
+use crate::client::answer::{self, Asker};
+use crate::client::auth::{self, Authenticated};
+use crate::client::connections::Traffic;
+use crate::shared::Shared;
+
+/// A connection as the watch table knows it.
+pub(crate) fn watcher(token: Token) -> WatcherId {
+    WatcherId(token.0)
+}
+
+/// Where a request goes.
+enum Way<'b> {
+    /// Through the log, with this body.
+    Replicated(Cow<'b, [u8]>),
+    /// Answered from this server's state, after the session's earlier requests.
+    Local,
+    /// Answered at once, whatever is in flight, as ZooKeeper does.
+    Auth,
+}
+
+/// The body of a write as it goes through the log. What cannot be decoded does not, with one
+/// exception: when a multi breaks off, ZooKeeper uses up a zxid to say so.
+fn logged_body(op: Opcode, body: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let has_place = |request: &Request<'_>| match request {
+        Request::Multi(parts) => parts.iter().find_map(|part| flaw(&part)) != Some(Flaw::NullAcl),
+        _ => true,
+    };
+    if let Ok(request) = Request::decode(op, body) {
+        return has_place(&request).then_some(Cow::Borrowed(body));
+    }
+    let rewritten = lenient::understood(op, body).map(|understood| understood.body).unwrap_or_default();
+    match Request::decode(op, &rewritten) {
+        Ok(request) => has_place(&request).then_some(Cow::Owned(rewritten)),
+        Err(_) => (op == Opcode::Multi).then_some(Cow::Borrowed(body)),
+    }
+}
+
+/// Why ZooKeeper cannot read a part of a multi that is well-formed (`MultiOperationRecord.deserialize`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// No such create mode, or one that needs a TTL: the multi's refusal uses up a zxid.
+    Mode,
+    /// A null ACL is followed without looking, which fails before a zxid is given.
+    NullAcl,
+}
+
+fn flaw(part: &Request<'_>) -> Option<Flaw> {
+    let Request::Create(create) = part else { return None };
+    if create.kind == Opcode::CreateTtl {
+        // Read without a look at either.
+        return None;
+    }
+    match (matches!(create.flags, 0..=4), create.acl.is_null()) {
+        (false, _) => Some(Flaw::Mode),
+        (true, true) => Some(Flaw::NullAcl),
+        (true, false) => None,
+    }
+}
+
+impl IoThread {
+    /// Serves the frame at the start of `bytes`; returns how many bytes it took, 0 when it is not complete or the connection ended.
+    pub(super) fn serve_frame<'s>(
+        &mut self,
+        slot: usize,
+        bytes: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) -> usize {
+        let (start, end) = match frame::split(bytes, shared.config.connection.request_bytes_max as usize) {
+            Split::Incomplete => return 0,
+            Split::TooLong(length) => {
+                self.break_off(slot, &format!("a frame of {length} bytes"));
+                return 0;
+            }
+            Split::Frame { start, end } => (start, end),
+        };
+        if self.must_pause(slot) {
+            self.pause(slot);
+            return 0;
+        }
+        if self.is_too_large(end - start) {
+            self.shared.counts.large_requests_rejected.fetch_add(1, Relaxed);
+            self.break_off(slot, "a large request while others fill largeRequestMaxBytes");
+            return 0;
+        }
+        let mut input = Reader::new(&bytes[start..end]);
+        let Ok(header) = RequestHeader::decode(&mut input) else {
+            self.break_off(slot, "a request without a header");
+            return 0;
+        };
+        let body = input.rest();
+        if self.waits_alone(slot, &header, body) {
+            return 0;
+        }
+        self.note_request(slot, header.opcode_raw, body);
+        let read_only = self.connections.get(slot).is_some_and(|c| c.read_only);
+        if read_only && self.refuse_read_only(slot, &header) {
+            return end;
+        }
+        if self.has_waited_too_long(slot, header.opcode_raw) {
+            self.turn_away(slot, &header, shared, held);
+            self.caught_up(slot, false);
+            return end;
+        }
+        if self.overtakes(slot, header.opcode_raw) {
+            self.answer_ping_ahead(slot, &header);
+            return end;
+        }
+        match self.way(header.opcode_raw, body) {
+            Way::Replicated(body) => self.replicate(slot, &header, &body),
+            Way::Local => self.local(slot, &header, body, shared, held),
+            Way::Auth => self.authenticate(slot, &header, body, shared, held),
+        }
+        self.caught_up(slot, false);
+        end
+    }
+
+    fn way<'b>(&self, opcode: i32, body: &'b [u8]) -> Way<'b> {
+        let Some(op) = Opcode::from_i32(opcode) else { return Way::Local };
+        match op {
+            Opcode::Auth => Way::Auth,
+            Opcode::CloseSession => Way::Replicated(Cow::Borrowed(body)),
+            // Never from a client: `answer` refuses them.
+            Opcode::CreateSession | Opcode::DeleteContainer | Opcode::Check => Way::Local,
+            op if op.is_write() && answer::is_offered(op, self.shared.features) => {
+                logged_body(op, body).map_or(Way::Local, Way::Replicated)
+            }
+            _ => Way::Local,
+        }
+    }
+
+    pub(super) fn note_request(&mut self, slot: usize, opcode: i32, body: &[u8]) {
+        Traffic::count(&self.shared.threads[self.number].received, 1);
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if self.shared.features.has(Features::KEEPER_EXTENSIONS) {
+            connection.dialect = connection.dialect.after(opcode, body);
+        }
+        Traffic::count(&connection.traffic.received, 1);
+    }
+
+    /// Whether a request of so many bytes counts as large, and how much.
+    fn large_bytes(&self, bytes: usize) -> u64 {
+        let min = self.shared.config.connection.large_request_bytes_min;
+        if min.is_some_and(|min| bytes > min as usize) { bytes as u64 } else { 0 }
+    }
+
+    /// Whether a large request has to go since others are in flight (`ZooKeeperServer.checkRequestSizeWhenReceivingMessage`).
+    fn is_too_large(&self, bytes: usize) -> bool {
+        let large_bytes = self.large_bytes(bytes);
+        let in_flight = self.shared.counts.large_request_bytes.load(Relaxed);
+        large_bytes > 0 && in_flight + large_bytes > self.shared.config.connection.large_requests_bytes_max
+    }
+
+    /// A request on its way to the replication thread.
+    pub(super) fn depart(&self, opcode: i32, body: &[u8]) -> InFlight {
+        let large_bytes = self.large_bytes(RequestHeader::ENCODED_LEN + body.len());
+        self.shared.counts.large_request_bytes.fetch_add(large_bytes, Relaxed);
+        InFlight { opcode, since_us: self.now_us, large_bytes, turned_away: None, is_own: false }
+    }
+
+    fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
+        let in_flight = self.depart(header.opcode_raw, body);
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let command = Command {
+            session: connection.session,
+            cxid: header.xid,
+            opcode: header.opcode_raw,
+            identities: connection.identities.encoded(),
+            body,
+        };
+        self.submission.command(connection.token, &command);
+        self.submitted += 1;
+        connection.in_flight.push_back(in_flight);
+    }
+
+    fn local<'s>(
+        &mut self,
+        slot: usize,
+        header: &RequestHeader,
+        body: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) {
+        if held.is_none() {
+            *held = Some(shared.machine.read());
+            // What was delivered before the machine could be held belongs in front of what is read from it now.
+            self.collect();
+        }
+        let machine = held.as_deref().expect("it was just taken");
+        if self.has_to_wait(slot, header.opcode_raw) {
+            let in_flight = self.depart(header.opcode_raw, body);
+            let Some(connection) = self.connections.get_mut(slot) else { return };
+            let (token, session) = (connection.token, connection.session);
+            let request = LocalRequest {
+                xid: header.xid,
+                opcode: header.opcode_raw,
+                body: body.into(),
+                identities: Arc::clone(&connection.identities),
+                dialect: connection.dialect,
+            };
+            self.submission.local(token, session, request);
+            self.submitted += 1;
+            connection.in_flight.push_back(in_flight);
+            connection.reads_waiting += alone::places(header.opcode_raw, body).unwrap_or(alone::PLACES);
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let identities = Arc::clone(&connection.identities);
+        let asker = Asker {
+            token: connection.token,
+            session: connection.session,
+            identities: &identities,
+            dialect: connection.dialect,
+        };
+        let out = connection.output();
+        let before = out.len();
+        let answered = answer::answer(shared, machine, &asker, header.xid, header.opcode_raw, body, out);
+        let reply = connection.queue(header.opcode_raw, before, answered.reply_at, answered.pieces);
+        if answered.closes {
+            connection.phase = Phase::Closing;
+        }
+        let latency_us = self.shared.clock.elapsed_us().saturating_sub(self.now_us);
+        self.shared.threads[self.number].read_latency.record(latency_us);
+        self.count_reply(slot, &reply, latency_us);
+        self.list(slot);
+    }
+
+    /// Adds an identity to the client, or ends the connection (rule 40).
+    fn authenticate<'s>(
+        &mut self,
+        slot: usize,
+        header: &RequestHeader,
+        body: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) {
+        let Ok(packet) = Auth::decode(&mut Reader::new(body)) else {
+            return self.break_off(slot, "an auth packet that cannot be read");
+        };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let client = auth::Client { before: &connection.identities, address: connection.traffic.peer.ip() };
+        let key = || {
+            let machine = held.get_or_insert_with(|| shared.machine.read());
+            machine.stored_data(auth::KEY_PATH).map(<[u8]>::to_vec)
+        };
+        let code = match auth::authenticate(&client, &packet, &shared.config.requests, key) {
+            Authenticated::WrongEnsemble => {
+                return self.break_off(slot, "the client expects another ensemble");
+            }
+            Authenticated::As(identities) => {
+                connection.identities = Arc::new(identities);
+                let asker = watcher(connection.token);
+                self.shared.watches.lock().register(asker, &connection.identities);
+                ErrorCode::Ok
+            }
+            Authenticated::Refused => {
+                tracing::warn!(peer = %connection.traffic.peer, scheme = packet.scheme, "authentication failed");
+                self.shared.counts.auth_failed.fetch_add(1, Relaxed);
+                connection.phase = Phase::Closing;
+                ErrorCode::AuthFailed
+            }
+        };
+        let out = connection.output();
+        let mark = frame::begin(out);
+        ReplyHeader { xid: header.xid, zxid: 0, err: code as i32 }.encode(out);
+        frame::finish(out, mark);
+        self.count_sent(slot);
+        self.list(slot);
+    }
+}

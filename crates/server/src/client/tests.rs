@@ -1,0 +1,393 @@
+//! What connection threads and the replication thread do to each other.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use mio::{Poll, Registry};
+use storage::disk::SimDisk;
+
+use super::connection::{InFlight, Phase};
+use super::{IoThread, Readiness, Socket};
+use crate::clock::{Clock, ManualTime};
+use crate::config::{self, CommandLine};
+use crate::host::recovery::{Files, recover};
+use crate::mailbox::Mailbox;
+use crate::serve::{Place, features};
+use crate::shared::Shared;
+
+/// A client that says nothing.
+struct Silent;
+
+impl Read for Silent {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Silent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Silent {
+    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &Registry) {}
+}
+
+fn server(clock: Clock) -> Arc<Shared> {
+    let command_line = CommandLine { data_dir: Some(PathBuf::from("/data")), ..CommandLine::default() };
+    let config = config::load(&command_line).expect("a valid configuration").config;
+    let files = Files { disk: Arc::new(SimDisk::new(1)), background: false };
+    let machine = recover(files, &config, features(&config.requests)).expect("an empty disk").machine;
+    let place = Place { me: 1, client_port: 0, hash_seed: 0, waker: None };
+    Arc::new(Shared::new(config, clock, machine, vec![Mailbox::new(None)], place))
+}
+
+/// A connection that was told to go while it waited for its session got it all the same, and lived
+/// on.
+#[test]
+fn a_connection_that_was_told_to_go_gets_no_session() {
+    let shared = server(Clock::start());
+    shared.sessions.opened(7, 10_000, 0);
+    let poll = Poll::new().expect("a poll");
+    let mut thread = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
+    for told in [Phase::Closing, Phase::Closed] {
+        let slot = thread.take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1))).expect("a slot");
+        thread.connections[slot].phase = told;
+        let token = thread.connections[slot].token;
+        shared.sessions.set_owner(7, Some(token));
+        thread.opened(slot, 7);
+        assert_eq!((thread.connections[slot].phase, thread.connections[slot].session), (told, 0));
+        assert!(shared.sessions.seen_by(7, token).is_none(), "nobody is on the session");
+    }
+}
+
+/// A connection thread that served a read held the machine, found in its mailbox that a session had been agreed, and asked for the
+/// machine again to answer its client. If the replication thread had come to write in between, each of the two waited for the other, and the
+/// server stood still for ever.
+#[test]
+fn a_session_is_opened_while_its_thread_holds_the_machine_and_a_writer_waits_for_it() {
+    let shared = server(Clock::start());
+    shared.sessions.opened(7, 10_000, 0);
+    let poll = Poll::new().expect("a poll");
+    let mut thread = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
+    let slot = thread.take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1))).expect("a slot");
+    thread.connections[slot].phase = Phase::Opening;
+    shared.sessions.set_owner(7, Some(thread.connections[slot].token));
+    let held = shared.machine.read();
+    let writer = std::thread::spawn({
+        let shared = Arc::clone(&shared);
+        move || drop(shared.machine.write())
+    });
+    while shared.machine.try_read().is_some() {
+        std::thread::yield_now();
+    }
+    let (done, opened) = mpsc::channel();
+    let opener = std::thread::spawn(move || {
+        thread.opened(slot, 7);
+        done.send(thread.connections[slot].session).expect("the test waits");
+    });
+    assert_eq!(opened.recv_timeout(Duration::from_secs(10)), Ok(7), "neither waits for the other");
+    drop(held);
+    opener.join().expect("it opens a session");
+    writer.join().expect("it writes");
+}
+
+/// A client that sends what a test puts in, and takes nothing.
+#[derive(Clone, Default)]
+struct Sender(Arc<Mutex<VecDeque<u8>>>);
+
+impl Sender {
+    fn send(&self, opcode: i32) {
+        let frame = [8_i32, -2, opcode].map(i32::to_be_bytes);
+        self.0.lock().unwrap().extend(frame.as_flattened());
+    }
+}
+
+impl Read for Sender {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.lock().unwrap().read(buffer)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            n => Ok(n),
+        }
+    }
+}
+
+impl Write for Sender {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Sender {
+    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &Registry) {}
+}
+
+const PING: i32 = 11;
+
+/// One client with session 7 and a timeout of 10 s, on a thread whose time a test tells.
+struct One {
+    time: Arc<ManualTime>,
+    shared: Arc<Shared>,
+    thread: IoThread,
+    slot: usize,
+    sender: Sender,
+}
+
+impl One {
+    fn new() -> One {
+        let time = ManualTime::new(0);
+        let shared = server(Clock::manual(Arc::clone(&time)));
+        shared.sessions.opened(7, 10_000, 0);
+        let poll = Poll::new().expect("a poll");
+        let thread = IoThread::new(0, Arc::clone(&shared), None, poll, None);
+        let mut thread = thread.expect("there is no listener");
+        let sender = Sender::default();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let slot = thread.take_on(Box::new(sender.clone()), address).expect("a slot");
+        thread.connections[slot].timeout_ms = 10_000;
+        thread.connections[slot].phase = Phase::Opening;
+        shared.sessions.set_owner(7, Some(thread.connections[slot].token));
+        thread.opened(slot, 7);
+        thread.turn(&[]);
+        One { time, shared, thread, slot, sender }
+    }
+
+    /// So much time goes by, and the thread looks at the client.
+    fn turn_after(&mut self, ms: u64) {
+        self.time.advance_us(ms * 1000);
+        self.thread.turn(&[(self.slot, Readiness { readable: true, writable: false, read_closed: false })]);
+    }
+
+    /// A request of the client is not answered.
+    fn in_flight(&mut self) {
+        let since_us = self.shared.clock.elapsed_us();
+        let request = InFlight { opcode: 5, since_us, large_bytes: 0, turned_away: None, is_own: false };
+        self.thread.connections[self.slot].in_flight.push_back(request);
+    }
+
+    fn seen_ms(&self) -> i64 {
+        self.thread.connections[self.slot].seen_ms.load(Relaxed)
+    }
+
+    fn backlog(&self) -> usize {
+        self.thread.connections[self.slot].backlog()
+    }
+}
+
+/// Above 1 MiB of replies nothing more was read, so a client behind a slow line that pinged all the
+/// time fell silent for the server. What is read of it meanwhile is bounded.
+#[test]
+fn a_client_that_has_to_read_first_is_heard_all_the_time() {
+    let mut one = One::new();
+    one.thread.connections[one.slot].output().resize(2 << 20, 0);
+    for second in 1..=3 {
+        one.sender.send(PING);
+        one.turn_after(1_000);
+        assert_eq!(one.seen_ms(), second * 1000);
+    }
+    assert!(one.thread.connections[one.slot].paused, "it is not served");
+    for second in 4..=6 {
+        (0..10_000).for_each(|_| one.sender.send(PING));
+        one.turn_after(1_000);
+        assert_eq!(one.seen_ms(), second * 1000, "more has arrived, though nobody has room for it");
+        assert!(one.thread.connections[one.slot].input.len() <= 17 << 10);
+    }
+    one.time.advance_us(1_000_000);
+    one.thread.turn(&[]);
+    assert_eq!(one.seen_ms(), 6_000, "it neither sends nor reads");
+}
+
+/// The same for a client whose requests wait for the server: once it can send nothing more its
+/// silence is the server's doing.
+#[test]
+fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
+    let mut one = One::new();
+    one.in_flight();
+    one.thread.connections[one.slot].reads_waiting = 1_000;
+    (0..10_000).for_each(|_| one.sender.send(5));
+    one.turn_after(10);
+    one.time.advance_us(20_000_000);
+    one.shared.ask_to_look();
+    assert!(one.thread.is_busy());
+    one.thread.turn(&[]);
+    assert_eq!((one.seen_ms(), one.shared.hearing.until_ms()), (20_010, 20_010));
+    one.thread.connections[one.slot].output().resize(2 << 20, 0);
+    one.time.advance_us(20_000_000);
+    one.thread.turn(&[]);
+    assert_eq!((one.seen_ms(), one.shared.hearing.until_ms()), (20_010, 40_010), "it has to read first");
+}
+
+/// A client whose write hangs with the disk doubts whether its server lives: pings are answered all
+/// the same, also those that came behind requests which have to wait. As long as the server is
+/// quick they have their turn.
+#[test]
+fn pings_overtake_what_has_waited_for_long() {
+    let mut one = One::new();
+    one.in_flight();
+    let before = one.backlog();
+    one.sender.send(PING);
+    one.turn_after(249);
+    assert_eq!(one.backlog(), before, "it has its turn");
+    assert!(!one.shared.inbox.is_empty());
+    one.sender.send(PING);
+    one.turn_after(1);
+    assert_eq!(one.backlog(), before + 20, "a header is the whole answer");
+    let output = one.thread.connections[one.slot].output();
+    assert_eq!(output[output.len() - 12..], [0; 12], "its client may be setting its watches again");
+
+    one.thread.connections[one.slot].reads_waiting = 1_000;
+    [4, PING, 4, PING].into_iter().for_each(|opcode| one.sender.send(opcode));
+    one.turn_after(10);
+    assert_eq!(one.backlog(), before + 3 * 20);
+    assert_eq!(one.thread.connections[one.slot].input.len(), 2 * 12, "the reads wait");
+}
+
+/// Nobody ends a session on a server that only reads, and a client that has gone on elsewhere may
+/// say no word.
+#[test]
+fn a_silent_client_of_a_server_that_only_reads_is_disconnected() {
+    let mut one = One::new();
+    one.thread.connections[one.slot].read_only = true;
+    one.thread.connections[one.slot].seen_ms.store(1_000, Relaxed);
+    one.time.advance_us(11_000_000);
+    one.thread.turn(&[]);
+    assert!(one.thread.connections.contains(one.slot));
+    one.time.advance_us(1_000_000);
+    one.thread.turn(&[]);
+    assert!(!one.thread.connections.contains(one.slot));
+}
+
+/// The end of the stream has its turn behind the requests before it.
+#[test]
+fn what_a_client_sent_before_it_closed_is_served() {
+    /// Ends after what is in it.
+    struct Ending(Sender);
+
+    impl Read for Ending {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.0.lock().unwrap().read(buffer)
+        }
+    }
+
+    impl Write for Ending {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Socket for Ending {
+        fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn close(&mut self, _: &Registry) {}
+    }
+
+    let mut one = One::new();
+    one.thread.connections[one.slot].stream = Box::new(Ending(one.sender.clone()));
+    one.in_flight();
+    one.thread.connections[one.slot].reads_waiting = 1_000;
+    one.sender.send(5);
+    one.turn_after(1);
+    one.turn_after(1);
+    let connection = &mut one.thread.connections[one.slot];
+    assert_eq!((connection.phase, connection.input.len()), (Phase::Open, 12), "its request waits");
+    connection.in_flight.clear();
+    connection.reads_waiting = 0;
+    one.thread.resumed.push(one.slot);
+    one.thread.turn(&[]);
+    assert!(one.thread.connections.is_empty(), "it was served, and then it closed");
+    assert_eq!(one.thread.shared.threads[0].received.load(Relaxed), 1);
+}
+
+/// A client that sends nothing, and takes as many bytes as a test lets it.
+#[derive(Clone, Default)]
+struct Reader(Arc<AtomicUsize>);
+
+impl Read for Reader {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match bytes.len().min(self.0.load(Relaxed)) {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            taken => {
+                self.0.fetch_sub(taken, Relaxed);
+                Ok(taken)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Reader {
+    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &Registry) {}
+}
+
+/// A long answer over a slow line was cut ten seconds after the connection had begun. A reader that
+/// takes almost nothing, only to keep the connection and what waits for it, has to go all the same.
+#[test]
+fn a_connection_that_ends_is_judged_by_what_its_client_takes() {
+    for (bytes_per_second, gets_all) in [(1_000, true), (100, false), (0, false)] {
+        let time = ManualTime::new(0);
+        let shared = server(Clock::manual(Arc::clone(&time)));
+        let poll = Poll::new().expect("a poll");
+        let mut thread = IoThread::new(0, shared, None, poll, None).expect("there is no listener");
+        let reader = Reader::default();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let slot = thread.take_on(Box::new(reader.clone()), peer).expect("a slot");
+        thread.connections[slot].output().extend_from_slice(&[b'x'; 200_000]);
+        thread.connections[slot].phase = Phase::Closing;
+        thread.list(slot);
+        for _ in 0..100 {
+            reader.0.store(bytes_per_second, Relaxed);
+            time.advance_us(1_000_000);
+            thread.turn(&[]);
+        }
+        assert_eq!(thread.connections.contains(slot), gets_all, "{bytes_per_second} bytes a second");
+        if gets_all {
+            assert_eq!(thread.connections[slot].backlog(), 100_000);
+            reader.0.store(100_000, Relaxed);
+            time.advance_us(1_000_000);
+            thread.turn(&[]);
+            assert!(!thread.connections.contains(slot), "it has got all");
+        }
+    }
+}

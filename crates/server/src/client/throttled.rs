@@ -1,0 +1,98 @@
+//! Requests that the server's throttle held back for too long (`throttled_op_wait_time`).
+//!
+//! The throttle stops reading from connections while too much is outstanding (`Shared::is_throttled`). What had been read by then waits in the
+//! connection's input. If its turn comes too late the client has probably given up, and is told so instead of being served: the same answer,
+//! at the same place in the order, as from ZooKeeper's `RequestThrottler`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use parking_lot::RwLockReadGuard;
+use state::machine::Machine;
+use wire::ErrorCode;
+use wire::frame;
+use wire::opcode::Opcode;
+use wire::record::{ReplyHeader, RequestHeader};
+
+use super::IoThread;
+use super::connection::InFlight;
+use crate::client::answer;
+use crate::shared::Shared;
+
+impl IoThread {
+    /// Reads no more requests from a connection for now.
+    pub(super) fn pause(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.paused = true;
+        // The time in which the client itself has to read first is not the throttle's.
+        let is_held = !connection.is_behind() && !connection.waits_alone;
+        connection.held_since_us = is_held.then(|| connection.held_since_us.unwrap_or(self.now_us));
+        self.shared.counts.throttle_waits.fetch_add(1, Relaxed);
+    }
+
+    /// Whether the next request of a connection is to be turned away.
+    pub(super) fn has_waited_too_long(&self, slot: usize, opcode: i32) -> bool {
+        let Some(wait_ms_max) = self.shared.config.connection.throttled_wait_ms_max else { return false };
+        let held_since_us = self.connections.get(slot).and_then(|connection| connection.held_since_us);
+        let is_late = |since_us: u64| self.now_us.saturating_sub(since_us) > u64::from(wait_ms_max) * 1000;
+        held_since_us.is_some_and(is_late) && self.may_be_turned_away(opcode)
+    }
+
+    /// Those that keep or end the session, or do not stand in line at all, are always served; what does not exist is told so.
+    fn may_be_turned_away(&self, opcode: i32) -> bool {
+        match Opcode::from_i32(opcode) {
+            None | Some(Opcode::Ping | Opcode::CloseSession | Opcode::Auth | Opcode::Sasl) => false,
+            Some(op) => answer::is_offered(op, self.shared.features),
+        }
+    }
+
+    /// Answers ThrottledOp, after the connection's earlier requests.
+    pub(super) fn turn_away<'s>(
+        &mut self,
+        slot: usize,
+        header: &RequestHeader,
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) {
+        self.shared.counts.throttled_requests.fetch_add(1, Relaxed);
+        if held.is_none() {
+            *held = Some(shared.machine.read());
+            // As in `local`: no reply may show a zxid ahead of the events up to it.
+            self.collect();
+        }
+        let zxid = held.as_deref().expect("it was just taken").last_zxid();
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let request = InFlight {
+            opcode: header.opcode_raw,
+            since_us: self.now_us,
+            large_bytes: 0,
+            turned_away: Some(header.xid),
+            is_own: false,
+        };
+        connection.in_flight.push_back(request);
+        if connection.in_flight.len() == 1 {
+            self.tell_turned_away(slot, zxid);
+        }
+    }
+
+    /// Answers those whose turn it is, with the zxid of the answer before them.
+    pub(super) fn tell_turned_away(&mut self, slot: usize, zxid: i64) {
+        while let Some(connection) = self.connections.get_mut(slot)
+            && let Some(request) = connection.in_flight.front().copied()
+            && let Some(xid) = request.turned_away
+        {
+            connection.in_flight.pop_front();
+            if connection.in_flight.is_empty() {
+                connection.reads_waiting = 0;
+            }
+            let out = connection.output();
+            let mark = frame::begin(out);
+            ReplyHeader { xid, zxid, err: ErrorCode::ThrottledOp as i32 }.encode(out);
+            frame::finish(out, mark);
+            // Not processed, so `cons` shows no operation, as in ZooKeeper.
+            let reply = connection.queue(0, mark, mark, Vec::new());
+            self.count_reply(slot, &reply, self.now_us.saturating_sub(request.since_us));
+            self.list(slot);
+        }
+    }
+}

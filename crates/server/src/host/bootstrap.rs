@@ -1,0 +1,257 @@
+//! A server without data: is it there to found the ensemble, or has its disk been lost?
+//!
+//! Nobody can tell from an empty disk. A member that had promised and flushed things would break its word if it began anew, so an empty
+//! one neither votes nor stores anything until it knows:
+//!
+//! - Every directory has a nonce, drawn when it is first used. Newcomers tell theirs to all, and each whose nonce they have heard. The
+//!   voter with the lowest number, once every other voter has answered it as a newcomer, knows that the ensemble is new: it writes down
+//!   all of them as its founders, tells them, and begins. Whose nonce stands among the founders is a founder too. Nobody else founds: one
+//!   that was cut off while the others did would found another ensemble with the next disk that is lost.
+//! - Whose number stands there under another nonce is a founder that has lost its disk. It waits for the leader, which puts a member of
+//!   a new id in the place of the old one ([`roster`](super::join)), and begins with a snapshot.
+//!
+//! So a new ensemble begins when all its voters have been started once, and a lost disk costs its vote until it is filled again.
+//!
+//! A server that has data can have lost its place too: to another disk with its number, or because a leader that had not heard of it took
+//! its request of long ago for a new one. Nobody speaks to it then. It says who it was, and the leader has a place for it under a new id.
+//! It keeps its state: all it has applied is agreed, whoever applied it.
+
+use std::collections::BTreeMap;
+
+use consensus::engine::Start;
+use consensus::entry::{HardState, MemberId};
+use consensus::membership::SnapshotMeta;
+use group::message::{Founder, PeerKey, PeerMessage};
+
+use super::identity::{Identity, cluster_of, new_key};
+use super::{Driver, Fatal, recovery};
+use crate::config::ServerId;
+use crate::peers::Transport;
+
+/// A server that does not belong to a group yet.
+#[derive(Debug, Default)]
+pub(super) struct Newcomer {
+    /// The newcomers heard of, by their numbers.
+    heard: BTreeMap<ServerId, Heard>,
+    said: bool,
+    /// When a message of a leader to the member it is came last, in ms of the server's clock.
+    pub(super) spoken_to_ms: i64,
+}
+
+#[derive(Debug)]
+struct Heard {
+    nonce: u64,
+    /// It was a newcomer after it had heard of this server's disk, so nobody founded anything with it before that disk was there.
+    answered: bool,
+}
+
+/// A server that was taken in and that no leader speaks to for this long may be no member any more.
+const FORGOTTEN_MS: i64 = 2_000;
+
+impl<T: Transport> Driver<T> {
+    /// Whether this server has no part in the group yet.
+    pub(super) fn is_newcomer(&self) -> bool {
+        self.identity.member.is_none()
+    }
+
+    /// Whether this server was taken in and has got nothing yet: then it may as well be taken in under another id.
+    fn is_blank(&mut self) -> bool {
+        let status = self.replica.engine().status();
+        self.identity.founders.is_empty() && (status.last_index, status.snapshot.index) == (0, 0)
+    }
+
+    /// Whether no leader speaks to it: another one may have given its number another id, and its welcome may be lost.
+    pub(super) fn is_forgotten(&mut self) -> bool {
+        let now_ms = self.shared.clock.elapsed_ms();
+        let leads = self.replica.role().leader == Some(self.replica.member());
+        !leads && now_ms - self.bootstrap.spoken_to_ms > FORGOTTEN_MS
+    }
+
+    /// Tells everybody, again and again.
+    pub(super) fn announce(&mut self) {
+        if self.is_newcomer() && !std::mem::replace(&mut self.bootstrap.said, true) {
+            tracing::info!(
+                "this server has no data: waiting for {}its leader",
+                if self.identity.awaits_refill() {
+                    ""
+                } else {
+                    "the others to found the ensemble with, or for "
+                }
+            );
+        }
+        for server in self.others() {
+            self.announce_to(server);
+        }
+    }
+
+    pub(super) fn others(&self) -> Vec<ServerId> {
+        self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect()
+    }
+
+    fn announce_to(&mut self, server: ServerId) {
+        let nonce = self.identity.nonce;
+        let blank = self.is_blank();
+        let message = match self.identity.member.filter(|_| !blank) {
+            Some(member) => PeerMessage::Forgotten { nonce, member },
+            None => {
+                // Nobody founds with one that does not answer.
+                let heard = self.bootstrap.heard.get(&server).filter(|_| !self.identity.awaits_refill());
+                let heard = heard.map_or(0, |heard| heard.nonce);
+                PeerMessage::Newcomer { nonce, heard }
+            }
+        };
+        self.send(server, &message);
+    }
+
+    /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
+    pub(super) fn hear_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64) -> Result<(), Fatal> {
+        // What anybody can say in a server's name counts if that server says so at its own address.
+        // A member that is to be added has none yet that is known here.
+        let is_known = self.reconfig.directory().contains_key(&from);
+        if is_known && !self.transport.vouches(from, nonce) {
+            return Ok(());
+        }
+        if !self.is_newcomer() {
+            let founder = Founder { member: group::first_member_of(from), nonce };
+            if self.identity.founders.contains(&founder) {
+                self.tell_founders(from);
+            }
+            let now_ms = self.shared.clock.elapsed_ms();
+            self.join_requests.newcomer(from, nonce, None, now_ms);
+            self.tell_servers(from);
+            return Ok(());
+        }
+        let answered = heard == self.identity.nonce;
+        let known = self.bootstrap.heard.insert(from, Heard { nonce, answered });
+        if known.is_none_or(|known| known.nonce != nonce) {
+            self.announce_to(from);
+        }
+        match self.founders() {
+            Some(founders) => {
+                let key = new_key(self.snapshots.disk().as_ref());
+                self.found(founders, key)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// All voters, if it is for this server to found the ensemble and they are there to found it.
+    fn founders(&self) -> Option<Vec<Founder>> {
+        let ensemble = self.shared.config.ensemble.as_ref()?;
+        if ensemble.voters().min() != Some(self.me) || self.identity.awaits_refill() {
+            return None;
+        }
+        let founder = |server: ServerId| {
+            let nonce = match self.bootstrap.heard.get(&server) {
+                _ if server == self.me => self.identity.nonce,
+                heard => heard.filter(|heard| heard.answered)?.nonce,
+            };
+            Some(Founder { member: group::first_member_of(server), nonce })
+        };
+        ensemble.voters().map(founder).collect()
+    }
+
+    fn tell_founders(&mut self, server: ServerId) {
+        let Some(key) = self.identity.key else { return };
+        let founders = PeerMessage::Founders { key, founders: self.identity.founders.clone() };
+        self.send(server, &founders);
+    }
+
+    /// Another server was a member, and does not know whether it still is one.
+    pub(super) fn hear_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
+        // Every id that was ever given is in the log, but for the founders'.
+        let given = self.shared.machine.read().members().ids.get(&from).map(|id| MemberId(*id));
+        let highest = given.max(Some(group::first_member_of(from)));
+        if group::server_of(member) == from && Some(member) <= highest {
+            let now_ms = self.shared.clock.elapsed_ms();
+            self.join_requests.newcomer(from, nonce, Some(member), now_ms);
+        }
+    }
+
+    /// A member of the group says who founded it.
+    pub(super) fn hear_founders(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
+        let me = Founder { member: group::first_member_of(self.me), nonce: self.identity.nonce };
+        if self.is_newcomer() && founders.contains(&me) { self.found(founders, key) } else { Ok(()) }
+    }
+
+    /// The leader has a place for this server.
+    pub(super) fn hear_welcome(
+        &mut self,
+        nonce: u64,
+        member: MemberId,
+        cluster: u64,
+        key: PeerKey,
+    ) -> Result<(), Fatal> {
+        if nonce != self.identity.nonce || group::server_of(member) != self.me {
+            return Ok(());
+        }
+        if self.identity.awaits_refill() && cluster != self.identity.cluster {
+            return Ok(());
+        }
+        // Ids only rise: of two welcomes the one with the higher id counts, whichever comes first.
+        if self.identity.member.is_some_and(|known| known >= member) {
+            return Ok(());
+        }
+        let Some(start) = self.start_under_another_id() else { return Ok(()) };
+        tracing::info!("this server joins the ensemble as member {}", member.0);
+        // What this member has said so far must not be taken for something the new one says.
+        let boot = self.identity.boot + 1;
+        let key = Some(key);
+        self.begin(Identity { member: Some(member), cluster, boot, key, ..self.identity.clone() }, start)
+    }
+
+    /// What it goes on from: nothing, or what it has applied. Its former id has promised things, and it is nobody's any more. `None`: it
+    /// cannot be said now, and will be asked for again.
+    fn start_under_another_id(&mut self) -> Option<Start> {
+        if self.is_newcomer() || self.is_blank() {
+            return Some(Start::joining());
+        }
+        let index = self.replica.applied_index();
+        let snapshot = self.replica.engine().snapshot_meta(index)?;
+        self.leave_company();
+        self.snapshots.begin_anew();
+        self.fetching = None;
+        self.fetched = None;
+        let hard_state = HardState { term: self.replica.engine().role().term, vote: None, commit: index };
+        Some(Start { hard_state, snapshot, entries: Vec::new() })
+    }
+
+    fn found(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
+        tracing::info!("a new ensemble of {} voters begins", founders.len());
+        let member = Some(group::first_member_of(self.me));
+        let cluster = cluster_of(&founders);
+        let identity = Identity { member, cluster, founders, key: Some(key), ..self.identity.clone() };
+        let start = Start::bootstrap(&identity.founding_members());
+        self.begin(identity, start)?;
+        for server in self.others() {
+            self.tell_founders(server);
+        }
+        Ok(())
+    }
+
+    /// Becomes a member, durably, before it says anything as one.
+    fn begin(&mut self, identity: Identity, start: Start) -> Result<(), Fatal> {
+        identity
+            .save(self.snapshots.disk().as_ref(), &self.shared.config.storage.data_dir)
+            .map_err(|e| Fatal::Identity(Box::new(e)))?;
+        let seed = self.snapshots.disk().entropy();
+        self.bootstrap.spoken_to_ms = self.shared.clock.elapsed_ms();
+        let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
+        let old = std::mem::replace(&mut self.replica, new);
+        self.shared.inbox.answered(old.unanswered());
+        if let Some(key) = &identity.key {
+            self.transport.set_cluster(identity.cluster, key);
+        }
+        self.identity = identity;
+        Ok(())
+    }
+}
+
+/// What a member without a snapshot starts from: the founders, or nothing.
+pub(super) fn founding_meta(identity: &Identity) -> SnapshotMeta {
+    if identity.founders.is_empty() {
+        SnapshotMeta::default()
+    } else {
+        SnapshotMeta::bootstrap(&identity.founding_members())
+    }
+}

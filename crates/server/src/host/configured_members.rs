@@ -1,0 +1,262 @@
+//! Members by the configuration files, where `reconfig` is off.
+//!
+//! What is agreed on follows the files, one change at a time, by the leader. One file may be out of
+//! date, so who votes is changed only if a majority of those that vote before the change, and of
+//! those that vote after it, have files that say the same about the server concerned. Nobody's vote
+//! is taken while it is heard of and its own file says that it votes. Until then both differ, and
+//! the server says so ([decision 0024](../../../../docs/decisions/0024-members-by-the-files.md)).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consensus::engine::Status;
+use consensus::entry::MemberId;
+use consensus::membership::{Membership, MembershipChange};
+use group::message::PeerMessage;
+use group::server_of;
+use state::members::text_of;
+
+use super::Driver;
+use super::plan::is_majority;
+use crate::config::{ServerId, Servers};
+use crate::observe::stats::{FileDifference, MemberRole};
+use crate::peers::Transport;
+
+/// What a file says of each server: whether it is an observer.
+pub(super) type Roles = BTreeMap<ServerId, bool>;
+
+/// What a server's file says counts for so long after the server has told it.
+const TOLD_MS_MAX: i64 = 2_000;
+
+/// What is agreed on is written down again only after so long: until then it may be on its way into
+/// the log.
+const WRITTEN_MS_MAX: i64 = 1_000;
+
+/// What is known of the files of the servers.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// What each server has said of its file, and when, in ms of this server's clock.
+    told: BTreeMap<ServerId, (i64, Roles)>,
+    /// The differences that the log was told last.
+    warned: Vec<FileDifference>,
+    /// When the members were written down last.
+    written_ms: Option<i64>,
+    /// A file has said something new, or a change that the files allow has begun: there may be more
+    /// to change.
+    has_news: bool,
+}
+
+impl Files {
+    /// A server says what its file says.
+    pub(super) fn told(&mut self, server: ServerId, roles: Roles, now_ms: i64) {
+        let known = self.told.insert(server, (now_ms, roles));
+        self.has_news |=
+            known.map(|(_, roles)| roles).as_ref() != self.told.get(&server).map(|(_, roles)| roles);
+    }
+
+    /// A server may come back with another file.
+    pub(super) fn lose(&mut self, server: ServerId) {
+        self.told.remove(&server);
+    }
+
+    /// Whether there may be something to change.
+    pub(super) fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// A leader has looked at what there is to change, and whether it has begun something.
+    pub(super) fn looked(&mut self, has_begun: bool) {
+        self.has_news = has_begun;
+    }
+
+    fn known(&self, now_ms: i64) -> BTreeMap<ServerId, &Roles> {
+        let fresh = self.told.iter().filter(|(_, (told_ms, _))| now_ms - told_ms <= TOLD_MS_MAX);
+        fresh.map(|(server, (_, roles))| (*server, roles)).collect()
+    }
+}
+
+fn roles_of(servers: &Servers) -> Roles {
+    servers.iter().map(|(server, member)| (*server, member.observer)).collect()
+}
+
+fn votes_by(roles: &Roles, server: ServerId) -> bool {
+    roles.get(&server) == Some(&false)
+}
+
+/// Whether the files that are known allow a change of these members.
+fn allow(members: &Membership, change: MembershipChange, files: &BTreeMap<ServerId, &Roles>) -> bool {
+    let (member, server) = (change.member(), server_of(change.member()));
+    let takes_vote = members.voters.contains(&member);
+    let says_so = |roles: &Roles| match change {
+        MembershipChange::AddVoter(_) => votes_by(roles, server),
+        MembershipChange::AddLearner(_) | MembershipChange::Remove(_) if takes_vote => {
+            !votes_by(roles, server)
+        }
+        MembershipChange::AddLearner(_) => true,
+        MembershipChange::Remove(_) => !roles.contains_key(&server),
+    };
+    let agrees = |voter: &&MemberId| files.get(&server_of(**voter)).is_some_and(|roles| says_so(roles));
+    let is_agreed = |m: &Membership| is_majority(m.voters.iter().filter(agrees).count(), m.voters.len());
+    is_agreed(members) && members.with(change).is_some_and(|after| is_agreed(&after))
+}
+
+impl<T: Transport> Driver<T> {
+    /// Whether the configuration files decide who the members are.
+    pub(super) fn goes_by_files(&self) -> bool {
+        self.shared.config.ensemble.is_some() && !self.shared.config.requests.reconfig
+    }
+
+    fn own_roles(&self) -> Roles {
+        self.shared.config.ensemble.as_ref().map(|e| roles_of(&e.members)).unwrap_or_default()
+    }
+
+    /// Tells the leader what this server's file says.
+    pub(super) fn tell_file(&mut self) {
+        let leader = self.replica.role().leader.map(server_of).filter(|leader| *leader != self.me);
+        if let Some(leader) = leader.filter(|_| self.goes_by_files()) {
+            let roles = self.own_roles().into_iter().collect();
+            self.send(leader, &PeerMessage::File(roles));
+        }
+    }
+
+    /// Voters that are heard of, and are not known to have a file that takes their vote: they keep
+    /// it.
+    pub(super) fn keeping(&self, status: &Status, heard: &BTreeSet<MemberId>) -> BTreeSet<ServerId> {
+        if !self.goes_by_files() {
+            return BTreeSet::new();
+        }
+        let files = self.files.known(self.shared.clock.elapsed_ms());
+        let keeps = |server: &ServerId| files.get(server).is_none_or(|roles| votes_by(roles, *server));
+        let voters = status.membership.voters.iter().filter(|voter| heard.contains(voter));
+        voters.map(|voter| server_of(*voter)).filter(keeps).collect()
+    }
+
+    /// Whether a change may be made now, as far as the files are concerned.
+    pub(super) fn files_allow(&self, members: &Membership, change: MembershipChange) -> bool {
+        if !self.goes_by_files() {
+            return true;
+        }
+        let own = self.own_roles();
+        let mut files = self.files.known(self.shared.clock.elapsed_ms());
+        files.insert(self.me, &own);
+        allow(members, change, &files)
+    }
+
+    /// The servers of the file, and those that vote without being in it.
+    pub(super) fn servers_by_file(&mut self) -> Servers {
+        let Some(ensemble) = &self.shared.config.ensemble else { return Servers::new() };
+        let mut servers = ensemble.members.clone();
+        let agreed = self
+            .shared
+            .machine
+            .read()
+            .members()
+            .current
+            .as_ref()
+            .map(|current| state::members::servers_of(&current.text));
+        for voter in self.replica.engine().status().membership.voters {
+            let server = server_of(voter);
+            let known = self.reconfig.directory().get(&server);
+            let known = known.or_else(|| agreed.as_ref().and_then(|agreed| agreed.get(&server)));
+            // One that has just started may not have seen what is agreed.
+            let known = known.or_else(|| self.reconfig.told_of(server));
+            if let Some(known) = known {
+                servers.entry(server).or_insert_with(|| known.clone());
+            }
+        }
+        servers
+    }
+
+    /// Has what is agreed on written down where it is not what it says.
+    pub(super) fn write_down_members(&mut self) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        if !self.goes_by_files() || self.files.written_ms.is_some_and(|ms| now_ms - ms < WRITTEN_MS_MAX) {
+            return;
+        }
+        let text = text_of(&self.servers_by_file());
+        let is_written =
+            self.shared.machine.read().members().current.as_ref().is_some_and(|current| current.text == text);
+        if !is_written {
+            self.files.written_ms = Some(now_ms);
+            self.set_members(&text);
+        }
+    }
+
+    /// Where this server's file and what is agreed on differ, and where the files of others do from
+    /// a leader's.
+    pub(super) fn file_differences(&mut self, status: &Status, role: MemberRole) -> Vec<FileDifference> {
+        if !self.goes_by_files() || role == MemberRole::Newcomer {
+            return Vec::new();
+        }
+        let own = self.own_roles();
+        let voters = status.membership.voters.iter().map(|voter| server_of(*voter));
+        let mut differences: Vec<_> =
+            voters.filter(|server| !votes_by(&own, *server)).map(FileDifference::Votes).collect();
+        if role == MemberRole::Leader {
+            let files = self.files.known(self.shared.clock.elapsed_ms());
+            let others = files.iter().filter(|(_, roles)| ***roles != own);
+            differences.extend(others.map(|(server, _)| FileDifference::OtherFile(*server)));
+        }
+        for difference in &differences {
+            if !self.files.warned.contains(difference) {
+                tracing::warn!("{difference}. {}", difference.advice());
+            }
+        }
+        self.files.warned.clone_from(&differences);
+        differences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use MembershipChange::{AddLearner, AddVoter, Remove};
+
+    use super::*;
+
+    /// Files as lists of voters; observers have a minus before the number.
+    fn check(voters: &[u32], change: MembershipChange, files: &[(ServerId, &[i32])]) -> bool {
+        let voters: Vec<_> = voters.iter().map(|server| group::first_member_of(*server)).collect();
+        let files: BTreeMap<ServerId, Roles> = files
+            .iter()
+            .map(|(server, said)| (*server, said.iter().map(|n| (n.unsigned_abs(), *n < 0)).collect()))
+            .collect();
+        let files = files.iter().map(|(server, roles)| (*server, roles)).collect();
+        allow(&Membership::of_voters(&voters), change, &files)
+    }
+
+    #[test]
+    fn a_majority_of_the_old_and_of_the_new_voters_must_say_so() {
+        let id = group::first_member_of;
+        let (five, three): (&[i32], &[i32]) = (&[1, 2, 3, 4, 5], &[1, 2, 3]);
+        for (what, voters, change, files, expected) in [
+            ("one file of five", &[1, 2, 3, 4, 5][..], Remove(id(5)), &[(1, three)][..], false),
+            ("two", &[1, 2, 3, 4, 5], Remove(id(5)), &[(1, three), (2, three)], false),
+            ("three", &[1, 2, 3, 4, 5], Remove(id(5)), &[(1, three), (2, three), (3, three)], true),
+            ("the next", &[1, 2, 3, 4], Remove(id(4)), &[(1, three), (2, three), (3, three)], true),
+            ("two of four", &[1, 2, 3, 4], Remove(id(4)), &[(1, three), (2, three), (3, five)], false),
+            ("one of two", &[1, 2], Remove(id(2)), &[(1, &[1])], false),
+            (
+                "files of those that do not vote",
+                &[1, 2, 3],
+                Remove(id(3)),
+                &[(1, &[1, 2]), (8, &[1, 2])],
+                false,
+            ),
+            ("a replacement comes", &[1, 2, 3], AddVoter(id(4)), &[(1, &[1, 2, 4]), (2, &[1, 2, 4])], false),
+            (
+                "with its own file",
+                &[1, 2, 3],
+                AddVoter(id(4)),
+                &[(1, &[1, 2, 4]), (2, &[1, 2, 4]), (4, &[1, 2, 4])],
+                true,
+            ),
+            ("by a stale file", &[1, 2, 3], AddVoter(id(4)), &[(1, &[1, 2, 3, 4]), (2, three)], false),
+            ("from one to two", &[1], AddVoter(id(2)), &[(1, &[1, 2]), (2, &[1, 2])], true),
+            ("an observer", &[1, 2, 3], AddLearner(id(3)), &[(1, &[1, 2, -3]), (2, &[1, 2, -3])], true),
+            ("for one of three", &[1, 2, 3], AddLearner(id(3)), &[(1, &[1, 2, -3]), (2, three)], false),
+            ("a learner goes", &[1, 2, 3], Remove(id(4)), &[(1, three), (2, three)], true),
+            ("not an observer", &[1, 2, 3], Remove(id(4)), &[(1, three), (2, &[1, 2, 3, -4])], false),
+        ] {
+            assert_eq!(check(voters, change, files), expected, "{what}");
+        }
+    }
+}

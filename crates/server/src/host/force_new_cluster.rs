@@ -1,0 +1,179 @@
+//! A new ensemble out of what one member of a lost one has.
+//!
+//! Everything in its log becomes state, agreed or not: what was acknowledged is on a majority of disks, and if this one was among them and
+//! the others are gone, nobody can tell it from what was not. Then the state is written as a snapshot whose only member is this server, the
+//! log begins behind it, and the directory belongs to a new cluster, so that members of the old one are refused.
+
+use std::sync::Arc;
+
+use consensus::engine::Start;
+use consensus::entry::{Entry, EntryKind, Position};
+use consensus::membership::{MembershipChange, SnapshotMeta};
+use group::message::Founder;
+use state::change::Ignore;
+use state::command::{BatchHeader, commands};
+use state::machine::Machine;
+use storage::log::{AppendError, FlushError, Record};
+use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
+
+use super::GROUP;
+use super::identity::{Identity, IdentityError, cluster_of, new_key};
+use super::recovery::{self, Files, Opened, RecoveryError, put_meta};
+use crate::config::{Config, ServerId};
+
+/// Znodes written at once.
+const SLICE_NODES: usize = 10_000;
+
+/// What a member of a lost ensemble has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its number.
+    pub server: ServerId,
+    /// Names the cluster its data belong to.
+    pub cluster: u64,
+    /// Its last entry, agreed or not: of several servers that are left, the one where (`term`, `index`) is highest has all that was
+    /// acknowledged, if any of them has.
+    pub term: u64,
+    /// See `term`.
+    pub index: u64,
+    /// zxid of its state with that entry.
+    pub zxid: i64,
+    /// Znodes of that state.
+    pub znodes: usize,
+    /// Sessions of that state.
+    pub sessions: usize,
+}
+
+/// Why there will be no new ensemble.
+#[derive(Debug, thiserror::Error)]
+pub enum SalvageError {
+    /// The data cannot be used.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The directory is empty, or was never taken into an ensemble.
+    #[error("this server has no part in an ensemble: there is nothing to go on from")]
+    Empty,
+    /// An entry of the log makes no sense.
+    #[error("entry {index} of the log cannot be read: {why}")]
+    Entry {
+        /// Where.
+        index: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The snapshot cannot be written.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Who the server is cannot be written.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The log has no room.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log fails.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+}
+
+/// What there is.
+pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, SalvageError> {
+    let mut opened = recovery::open(files, config)?;
+    let found = take_in(&mut opened)?;
+    opened.log.close()?;
+    Ok(found)
+}
+
+/// Makes it a group of one.
+pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, SalvageError> {
+    let mut opened = recovery::open(files, config)?;
+    let found = take_in(&mut opened)?;
+    let Opened { mut machine, start, identity, mut log, snapshot_dir, data_dir, loading: _ } = opened;
+    let disk = &files.disk;
+    let founder = Founder { member: group::first_member_of(identity.server), nonce: disk.entropy() };
+    // A position that no entry has had: nothing of the old log can be taken for what follows.
+    let term = found.term.max(start.hard_state.term);
+    let position = Position { term, index: found.index + 1 };
+    let meta = SnapshotMeta { position, ..SnapshotMeta::bootstrap(&[founder.member]) };
+    machine.leave_group();
+    write_snapshot(files, &snapshot_dir, &meta, &mut machine)?;
+    let founders = vec![founder];
+    let cluster = cluster_of(&founders);
+    let member = Some(founder.member);
+    let key = Some(new_key(disk.as_ref()));
+    let identity = Identity { nonce: founder.nonce, cluster, member, founders, key, ..identity };
+    identity.save(disk.as_ref(), &config.storage.data_dir)?;
+    log.reserve([0, 0].into_iter())?;
+    log.reset(GROUP, position.index, position.term)?;
+    log.append(&Record::HardState { group: GROUP, term, vote: 0, commit: position.index })?;
+    log.flush()?;
+    // Older ones are of the old group.
+    snapshot::purge(disk.as_ref(), &snapshot_dir, GROUP, 1, &|_| false)?;
+    log.close()?;
+    drop(data_dir);
+    Ok(Found { cluster, ..found })
+}
+
+/// Applies the whole log.
+fn take_in(opened: &mut Opened) -> Result<Found, SalvageError> {
+    let Opened { machine, start: Start { snapshot, entries, .. }, identity, .. } = opened;
+    if identity.member.is_none() || snapshot.position.index == 0 {
+        return Err(SalvageError::Empty);
+    }
+    for entry in entries.iter().filter(|entry| entry.index > snapshot.position.index) {
+        apply(machine, entry).map_err(|why| SalvageError::Entry { index: entry.index, why })?;
+    }
+    let last =
+        entries.last().map_or(snapshot.position, |entry| Position { index: entry.index, term: entry.term });
+    Ok(Found {
+        server: identity.server,
+        cluster: identity.cluster,
+        term: last.term,
+        index: last.index.max(snapshot.position.index),
+        zxid: machine.last_zxid(),
+        znodes: machine.znode_count(),
+        sessions: machine.sessions_count(),
+    })
+}
+
+fn apply(machine: &mut Machine, entry: &Entry) -> Result<(), String> {
+    match entry.kind {
+        EntryKind::Leadership => machine.begin_leadership(),
+        EntryKind::Membership => {
+            let change = MembershipChange::from_bytes(&entry.data).map_err(|e| e.to_string())?;
+            machine.member_changed(change.member().0);
+        }
+        EntryKind::Command => {
+            let (header, rest) = BatchHeader::read(&entry.data).map_err(|e| e.to_string())?;
+            let mut reply = Vec::new();
+            for command in commands(rest) {
+                let command = command.map_err(|e| e.to_string())?;
+                machine.apply(&header, &command, &mut reply, &mut Ignore);
+                reply.clear();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_snapshot(
+    files: &Files,
+    dir: &std::path::Path,
+    meta: &SnapshotMeta,
+    machine: &mut Machine,
+) -> Result<(), SnapshotError> {
+    let Position { index, term } = meta.position;
+    let name = SnapshotName { group: GROUP, index, term, zxid: machine.last_zxid() };
+    let mut writer = SnapshotWriter::create(Arc::clone(&files.disk), dir, name)?;
+    let mut bytes = Vec::new();
+    put_meta(meta, &mut bytes);
+    let mut cursor = machine.begin_snapshot();
+    let mut done = false;
+    while !done {
+        done = machine.snapshot_slice(&mut cursor, SLICE_NODES, &mut bytes);
+        writer.write(&bytes)?;
+        bytes.clear();
+    }
+    drop(machine.end_snapshot());
+    writer.finish()?;
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! How a leader takes in servers that have no data, or whose place was given away: under an id that was never used, as learners. One
+//! change at a time; each look does the next. What becomes of them then is [`goal`](super::plan)'s.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use consensus::engine::Status;
+use consensus::entry::MemberId;
+use consensus::membership::{MEMBERS_MAX, MembershipChange};
+use group::message::PeerMessage;
+
+use super::Driver;
+use crate::config::{ServerId, Servers};
+use crate::peers::Transport;
+
+/// A server that was heard of so recently under its old id is not replaced: somebody has started another one with its number.
+const ALIVE_MS: i64 = 2_000;
+
+/// Servers that asked to be taken in.
+#[derive(Debug, Default)]
+pub(super) struct JoinRequests {
+    newcomers: BTreeMap<ServerId, Request>,
+    /// When each member was last heard of, in ms of the server's clock. One that was replaced may go on speaking under its old id.
+    heard_ms: BTreeMap<MemberId, i64>,
+    /// When the connection of each server was last lost, by the same clock.
+    lost_ms: BTreeMap<ServerId, i64>,
+}
+
+#[derive(Debug)]
+struct Request {
+    nonce: u64,
+    /// The id it had, if it has data.
+    was: Option<MemberId>,
+    /// When it asked last, in ms of the server's clock.
+    asked_ms: i64,
+    /// The id meant for it.
+    member: Option<MemberId>,
+}
+
+impl JoinRequests {
+    /// A server has asked: one without data, or one that was that member.
+    pub(super) fn newcomer(&mut self, server: ServerId, nonce: u64, was: Option<MemberId>, now_ms: i64) {
+        let lately = |request: &Request| now_ms - request.asked_ms <= ALIVE_MS;
+        if self.newcomers.len() >= MEMBERS_MAX && !self.newcomers.contains_key(&server) {
+            self.newcomers.retain(|_, request| lately(request));
+            if self.newcomers.len() >= MEMBERS_MAX {
+                return;
+            }
+        }
+        let new = Request { nonce, was, asked_ms: now_ms, member: None };
+        let request = self.newcomers.entry(server).or_insert(new);
+        request.asked_ms = now_ms;
+        if (request.nonce, request.was) != (nonce, was) {
+            (request.nonce, request.was, request.member) = (nonce, was, None);
+        }
+    }
+
+    /// The disk of a server that has asked and has no data; 0 for others.
+    pub(super) fn disk_of(&self, server: ServerId) -> u64 {
+        self.newcomers.get(&server).filter(|request| request.was.is_none()).map_or(0, |request| request.nonce)
+    }
+
+    /// Servers that have asked lately.
+    pub(super) fn waiting(&self, now_ms: i64) -> BTreeSet<ServerId> {
+        let lately = self.newcomers.iter().filter(|(_, request)| now_ms - request.asked_ms <= ALIVE_MS);
+        lately.map(|(server, _)| *server).collect()
+    }
+
+    /// Members that were heard of within that time, and whose connections have not ended since.
+    pub(super) fn heard_within(&self, now_ms: i64, within_ms: i64) -> BTreeSet<MemberId> {
+        let is_up = |member: MemberId, heard_ms: i64| {
+            let lost_ms = self.lost_ms.get(&group::server_of(member));
+            now_ms - heard_ms <= within_ms && lost_ms.is_none_or(|lost_ms| heard_ms > *lost_ms)
+        };
+        self.heard_ms.iter().filter(|(member, ms)| is_up(**member, **ms)).map(|(member, _)| *member).collect()
+    }
+
+    /// The connection of a server has ended.
+    pub(super) fn lose(&mut self, server: ServerId, now_ms: i64) {
+        self.lost_ms.insert(server, now_ms);
+    }
+
+    /// A member was heard of.
+    pub(super) fn heard(&mut self, member: MemberId, now_ms: i64) {
+        self.heard_ms.insert(member, now_ms);
+        // Its welcome has arrived. A request that stayed could cost a member its place once it is silent.
+        if let Entry::Occupied(request) = self.newcomers.entry(group::server_of(member))
+            && request.get().member == Some(member)
+        {
+            request.remove();
+        }
+    }
+
+    /// When a member was last heard of, in ms of the server's clock.
+    pub(super) fn heard_ms(&self, member: MemberId) -> Option<i64> {
+        self.heard_ms.get(&member).copied()
+    }
+
+    /// Which member this server was when it was last heard of.
+    pub(super) fn last_heard(&self, server: ServerId) -> Option<MemberId> {
+        let of_server = self.heard_ms.iter().filter(|(member, _)| group::server_of(**member) == server);
+        of_server.max_by_key(|(_, ms)| **ms).map(|(member, _)| *member)
+    }
+
+    /// Leadership has gone: whoever still waits asks again.
+    pub(super) fn clear(&mut self) {
+        self.newcomers.clear();
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    /// Does the next step for whoever has asked and has a place.
+    pub(super) fn take_in_newcomers(&mut self, status: &Status, wanted: &Servers) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        for server in self.join_requests.waiting(now_ms) {
+            if wanted.contains_key(&server) && server != self.me {
+                self.take_in_newcomer(server, status);
+            }
+        }
+    }
+
+    fn take_in_newcomer(&mut self, server: ServerId, status: &Status) {
+        let members = status.membership.voters.iter().chain(&status.membership.learners).copied();
+        let present = members.filter(|member| group::server_of(*member) == server).max();
+        let founder = self.identity.founders.iter().find(|founder| {
+            Some(founder.member) == present
+                && self
+                    .join_requests
+                    .newcomers
+                    .get(&server)
+                    .is_some_and(|request| request.nonce == founder.nonce)
+        });
+        let Some(Request { nonce, was, .. }) = self.join_requests.newcomers.get(&server) else { return };
+        let (nonce, was) = (*nonce, *was);
+        // It may have asked before its address was known here.
+        if was.is_none() && !self.transport.vouches(server, nonce) {
+            return;
+        }
+        let Some(next) = self.next_id(server, present.max(was)) else {
+            tracing::warn!(
+                "server.{server} is not taken in: it has had as many disks as one server can have; give it another number (myid)"
+            );
+            return;
+        };
+        let Some(request) = self.join_requests.newcomers.get_mut(&server) else { return };
+        let is_present = request.was.is_some() && request.was == present;
+        if founder.is_some() || is_present {
+            // A founder that has only just begun, or one that nobody spoke to for a while.
+            self.join_requests.newcomers.remove(&server);
+            return;
+        }
+        let change = match (request.member, present) {
+            (Some(meant), Some(present)) if meant == present => {
+                let Some(key) = self.identity.key else { return };
+                let welcome = PeerMessage::Welcome {
+                    nonce: request.nonce,
+                    member: meant,
+                    cluster: self.identity.cluster,
+                    key,
+                };
+                // It may be lost: it is said again while the server asks.
+                return self.send(server, &welcome);
+            }
+            (_, Some(old)) => {
+                let now_ms = self.shared.clock.elapsed_ms();
+                if self.join_requests.heard_ms.get(&old).is_some_and(|ms| now_ms - ms <= ALIVE_MS) {
+                    tracing::warn!(
+                        "server.{server} is here already and there is another one with its number and {}: \
+                         it is not taken in while the first one lives",
+                        if request.was.is_some() { "a disk that was replaced" } else { "an empty disk" }
+                    );
+                    // Whoever still waits asks again.
+                    self.join_requests.newcomers.remove(&server);
+                    return;
+                }
+                request.member = Some(next);
+                MembershipChange::Remove(old)
+            }
+            (Some(meant), None) => MembershipChange::AddLearner(meant),
+            (None, None) => {
+                request.member = Some(next);
+                MembershipChange::AddLearner(next)
+            }
+        };
+        self.change_members(change);
+    }
+
+    /// An id that no member has had; none if the server has had all of its ids.
+    fn next_id(&self, server: ServerId, used: Option<MemberId>) -> Option<MemberId> {
+        let known = self.shared.machine.read().members().ids.get(&server).map(|id| MemberId(*id));
+        let founders = self.identity.founders.iter().map(|founder| founder.member);
+        let of_server = founders.filter(|member| group::server_of(*member) == server);
+        let highest = of_server.chain(known).chain(used).max();
+        highest.map_or(Some(group::first_member_of(server)), group::next_member_of)
+    }
+
+    /// A server that is alone by its configuration has no place for those that only listen.
+    pub(super) fn forget_learners(&mut self) {
+        if self.replica.is_alone() || !self.replica.leads() {
+            return;
+        }
+        if let Some(learner) = self.replica.engine().status().membership.learners.first() {
+            self.change_members(MembershipChange::Remove(*learner));
+        }
+    }
+
+    /// Begins a change; if another one is under way it is tried again at the next look.
+    pub(super) fn change_members(&mut self, change: MembershipChange) {
+        match self.replica.engine().propose_membership(change) {
+            Ok(()) => tracing::info!("a change of the members: {change:?}"),
+            Err(e) => tracing::debug!("{change:?} has to wait: {e}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_silent_or_has_lost_its_connection_is_not_there() {
+        let mut roster = JoinRequests::default();
+        roster.heard(MemberId(2), 100);
+        roster.heard(MemberId(3), 300);
+        assert_eq!(roster.heard_within(400, 300), [MemberId(2), MemberId(3)].into());
+        assert_eq!(roster.heard_within(401, 300), [MemberId(3)].into(), "the other one is silent");
+        roster.lose(3, 350);
+        assert_eq!(roster.heard_within(400, 300), [MemberId(2)].into(), "its connection has ended");
+        roster.heard(MemberId(3), 360);
+        assert_eq!(roster.heard_within(400, 300), [MemberId(2), MemberId(3)].into(), "it is back");
+    }
+
+    #[test]
+    fn another_disk_of_a_server_asks_anew() {
+        let mut roster = JoinRequests::default();
+        roster.newcomer(2, 10, None, 0);
+        roster.newcomers.get_mut(&2).unwrap().member = Some(group::first_member_of(2));
+        roster.newcomer(2, 10, None, 0);
+        assert_eq!(roster.newcomers[&2].member, Some(group::first_member_of(2)));
+        roster.newcomer(2, 11, None, 0);
+        assert_eq!(roster.newcomers[&2].member, None);
+    }
+}

@@ -1,0 +1,281 @@
+//! What the leader does of its own accord: ending sessions, removing containers, telling of a full disk.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use group::Replica;
+use state::command::{Command, DeleteContainer};
+use state::containers::{RemovalScan, RemovalTerms};
+use storage::log::AppendError;
+use wire::opcode::Opcode;
+
+use crate::config::Config;
+use crate::shared::Shared;
+
+/// Of commands nobody waits for. Clients count from 0 or 1.
+const OWN_CXID: i32 = i32::MIN;
+
+/// While the disk is full, one line in this time.
+const FULL_DISK_LOG_MS: i64 = 10_000;
+
+/// The clockwork of one leader.
+pub(super) struct LeaderTasks {
+    containers_due_ms: i64,
+    check_interval_ms: i64,
+    allowance: Allowance,
+    never_used_ms_max: i64,
+    /// How far the present look through the containers has come.
+    scan: RemovalScan,
+    sessions_due_ms: i64,
+    /// Set while the disk is full: when that was last said.
+    full_said_ms: Option<i64>,
+    /// Sessions whose end was proposed in this cycle, with their timeouts: if the disk has no room they stay.
+    ending: Vec<(i64, i32)>,
+}
+
+/// Containers and TTL nodes looked at in one cycle, so that a look through a million of them stalls nobody.
+const LOOKED_AT_MAX: usize = 10_000;
+
+/// After a look at this many nodes the next one is at least 1 ms away, so that a short
+/// `checkIntervalMs` costs a bounded share of the thread's time.
+const LOOKED_AT_PER_MS: usize = 1_000;
+
+/// How often the expiry queue is asked; it answers in whole ticks.
+const SESSION_CHECK_MS: i64 = 100;
+
+/// The same while sessions are at their end at servers that have not read everything yet.
+const UNDECIDED_CHECK_MS: i64 = 10;
+
+const MINUTE_MS: u64 = 60_000;
+
+/// How many containers and TTL nodes may be removed now (`znode.container.maxPerMinute`).
+struct Allowance {
+    per_minute: u64,
+    /// What was not used so far, in removals times [`MINUTE_MS`].
+    saved: u64,
+    /// One removal more than what one interval between two looks adds.
+    saved_max: u64,
+    counted_ms: i64,
+}
+
+impl Allowance {
+    fn new(per_minute: u32, check_interval_ms: i64) -> Allowance {
+        let per_minute = u64::from(per_minute);
+        let saved_max = match per_minute {
+            0 => 0,
+            _ => per_minute.saturating_mul(check_interval_ms.unsigned_abs()).saturating_add(MINUTE_MS),
+        };
+        Allowance { per_minute, saved: saved_max, saved_max, counted_ms: 0 }
+    }
+
+    /// Removals that are allowed at this moment.
+    fn removals(&mut self, now_ms: i64) -> usize {
+        let passed_ms = u64::try_from(now_ms - self.counted_ms).unwrap_or(0);
+        self.counted_ms = now_ms;
+        let added = self.per_minute.saturating_mul(passed_ms);
+        self.saved = self.saved.saturating_add(added).min(self.saved_max);
+        usize::try_from(self.saved / MINUTE_MS).unwrap_or(usize::MAX)
+    }
+
+    fn use_up(&mut self, removals: usize) {
+        self.saved = self.saved.saturating_sub((removals as u64).saturating_mul(MINUTE_MS));
+    }
+
+    /// How long until one more is allowed, in ms; `None` = for ever.
+    fn wait_ms(&self) -> Option<i64> {
+        let lacking = MINUTE_MS.saturating_sub(self.saved);
+        (self.per_minute > 0).then(|| lacking.div_ceil(self.per_minute) as i64)
+    }
+}
+
+impl LeaderTasks {
+    pub(super) fn new(config: &Config) -> LeaderTasks {
+        let containers = &config.containers;
+        let check_interval_ms = i64::from(containers.check_interval_ms.max(1));
+        LeaderTasks {
+            containers_due_ms: check_interval_ms,
+            check_interval_ms,
+            allowance: Allowance::new(containers.per_minute_max, check_interval_ms),
+            never_used_ms_max: containers
+                .never_used_ms_max
+                .map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            scan: RemovalScan::default(),
+            sessions_due_ms: 0,
+            full_said_ms: None,
+            ending: Vec::new(),
+        }
+    }
+
+    /// Another cycle begins.
+    pub(super) fn begin(&mut self) {
+        self.ending.clear();
+    }
+
+    /// Adds whatever is due to what is gathered. `told_until` says until when another server has
+    /// told who was heard of there.
+    pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica, told_until: &dyn Fn(u32) -> i64) {
+        let now_ms = shared.clock.elapsed_ms();
+        if now_ms >= self.sessions_due_ms {
+            self.sessions_due_ms = now_ms + SESSION_CHECK_MS;
+            self.end_sessions(shared, replica, now_ms, told_until);
+        }
+        if now_ms >= self.containers_due_ms {
+            self.remove_containers(shared, replica);
+        }
+    }
+
+    /// How long the thread may sleep before the next look at the containers, in ms, if looks are so
+    /// frequent that it must not sleep as usual. `None` while there is nothing to look at.
+    pub(super) fn patience_ms(&self, shared: &Shared) -> Option<i64> {
+        if !self.looks_often() || shared.machine.read().reapable_count() == 0 {
+            return None;
+        }
+        Some((self.containers_due_ms - shared.clock.elapsed_ms()).max(0))
+    }
+
+    /// Whether containers are looked at more often than the sessions.
+    pub(super) fn looks_often(&self) -> bool {
+        self.check_interval_ms < SESSION_CHECK_MS
+    }
+
+    fn end_sessions(
+        &mut self,
+        shared: &Shared,
+        replica: &mut Replica,
+        now_ms: i64,
+        told_until: &dyn Fn(u32) -> i64,
+    ) {
+        let machine = shared.machine.read();
+        let (me, here_ms) = (shared.me, shared.hearing.until_ms());
+        let is_single = shared.config.ensemble.is_none();
+        let due = shared.sessions.expired(now_ms, |session| match machine.session(session) {
+            Some(known) if known.home != me && !is_single => told_until(known.home),
+            _ => here_ms,
+        });
+        if due.undecided > 0 {
+            self.sessions_due_ms = now_ms + UNDECIDED_CHECK_MS;
+            if here_ms < now_ms - SESSION_CHECK_MS / 2 {
+                shared.ask_to_look();
+            }
+        }
+        for session in due.expired {
+            let Some(known) = machine.session(session) else { continue };
+            if replica.is_moving(session) {
+                // Its client has come back at the last moment, and is about to be told that all is well.
+                shared.sessions.renew(session, known.timeout_ms, now_ms);
+                continue;
+            }
+            tracing::info!(
+                "session {session:#x} expired after {} ms without a sign of life",
+                known.timeout_ms
+            );
+            shared.counts.sessions_expired.fetch_add(1, Relaxed);
+            self.ending.push((session, known.timeout_ms));
+            let opcode = Opcode::CloseSession as i32;
+            replica.submit_own(
+                shared.clock.wall_ms(),
+                &Command { session, cxid: OWN_CXID, opcode, identities: &[], body: &[] },
+            );
+        }
+    }
+
+    fn remove_containers(&mut self, shared: &Shared, replica: &mut Replica) {
+        let elapsed_ms = shared.clock.elapsed_ms();
+        let removals_max = self.allowance.removals(elapsed_ms);
+        if removals_max == 0 {
+            let wait_ms = self.allowance.wait_ms().unwrap_or(i64::MAX);
+            self.containers_due_ms = elapsed_ms.saturating_add(wait_ms);
+            return;
+        }
+        let now_ms = shared.clock.wall_ms();
+        let terms = RemovalTerms {
+            now_ms,
+            never_used_ms_max: self.never_used_ms_max,
+            looked_at_max: LOOKED_AT_MAX,
+            found_max: removals_max,
+        };
+        let machine = shared.machine.read();
+        let candidates = machine.removal_candidates(&terms, &mut self.scan);
+        self.allowance.use_up(candidates.len());
+        for candidate in candidates {
+            let mut body = Vec::new();
+            let guarded =
+                DeleteContainer { path: &candidate.path, czxid: candidate.czxid, mzxid: candidate.mzxid };
+            guarded.put(&mut body);
+            let opcode = Opcode::DeleteContainer as i32;
+            replica
+                .submit_own(now_ms, &Command { session: 0, cxid: 0, opcode, identities: &[], body: &body });
+        }
+        let looked_at = machine.reapable_count().min(LOOKED_AT_MAX);
+        let mut rest_ms = (looked_at / LOOKED_AT_PER_MS) as i64;
+        if self.scan.is_done() {
+            self.scan = RemovalScan::default();
+            rest_ms = rest_ms.max(self.check_interval_ms);
+        }
+        self.containers_due_ms = elapsed_ms + rest_ms;
+    }
+
+    /// Sessions whose end was proposed in this cycle.
+    pub(super) fn ending(&self) -> impl Iterator<Item = i64> + '_ {
+        self.ending.iter().map(|(session, _)| *session)
+    }
+
+    /// The log took what was gathered.
+    pub(super) fn disk_has_room(&mut self) {
+        if self.full_said_ms.take().is_some() {
+            tracing::warn!("the disk has room again: writes are served");
+        }
+    }
+
+    /// The log had no room; everything gathered is refused. Sessions that were to end live on until there is room to write that down.
+    pub(super) fn disk_is_full(&mut self, shared: &Shared, why: &AppendError) {
+        let now_ms = shared.clock.elapsed_ms();
+        shared.sessions.reprieve(&std::mem::take(&mut self.ending), now_ms);
+        if self.full_said_ms.is_none_or(|said_ms| now_ms - said_ms >= FULL_DISK_LOG_MS) {
+            self.full_said_ms = Some(now_ms);
+            tracing::error!(
+                "writes are refused (SystemError): {why}. Reads go on, nothing acknowledged is lost, and writes resume by themselves once there is space"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_keep_to_their_number_per_minute_however_often_they_are_looked_for() {
+        for (interval_ms, per_minute, at_once) in
+            [(1, 10_000, 1), (1_000, 60, 2), (60_000, 10_000, 10_001), (1, u32::MAX, 71_583)]
+        {
+            let mut allowance = Allowance::new(per_minute, interval_ms);
+            let mut removed = 0;
+            for now_ms in (0..=120_000).step_by(interval_ms as usize) {
+                let allowed = allowance.removals(now_ms);
+                assert!(allowed <= at_once, "{allowed} at once");
+                allowance.use_up(allowed);
+                removed += allowed as u64;
+            }
+            let expected = 2 * u64::from(per_minute);
+            let difference = removed.abs_diff(expected);
+            assert!(difference <= at_once as u64, "{removed} of {expected} every {interval_ms} ms");
+        }
+    }
+
+    #[test]
+    fn nothing_is_removed_where_none_per_minute_is_allowed() {
+        let mut allowance = Allowance::new(0, 1);
+        assert_eq!((allowance.removals(0), allowance.removals(i64::MAX)), (0, 0));
+        assert_eq!(allowance.wait_ms(), None);
+    }
+
+    #[test]
+    fn the_wait_for_one_more_removal_is_enough_and_not_too_long() {
+        let mut allowance = Allowance::new(10_000, 1);
+        assert_eq!(allowance.removals(0), 1);
+        allowance.use_up(1);
+        let wait_ms = allowance.wait_ms().unwrap();
+        assert_eq!(wait_ms, 5);
+        assert_eq!((allowance.removals(wait_ms - 1), allowance.removals(wait_ms)), (0, 1));
+    }
+}

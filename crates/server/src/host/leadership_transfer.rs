@@ -1,0 +1,124 @@
+//! A leader whose disk holds the group up gives its place to another.
+
+use std::cmp::Reverse;
+use std::sync::atomic::Ordering::Relaxed;
+
+use consensus::engine::Progress;
+use consensus::entry::MemberId;
+use group::message::PeerMessage;
+
+use super::Driver;
+use super::flush_latency::SlowLeader;
+use super::plan::BEHIND_MAX;
+use crate::config::ServerId;
+use crate::peers::Transport;
+
+impl<T: Transport> Driver<T> {
+    /// Compares this member's disk with the others', or tells the leader of it.
+    pub(super) fn mind_pace(&mut self, now_ms: i64) {
+        if !self.flush_latency.is_due(now_ms) {
+            return;
+        }
+        if self.replica.leads() {
+            let others: Vec<ServerId> =
+                self.successors().iter().map(|follower| group::server_of(follower.member)).collect();
+            if let Some(drag) = self.flush_latency.lead(now_ms, &others) {
+                self.give_way(&drag, now_ms);
+            }
+        } else if let Some(leader) =
+            self.replica.role().leader.map(group::server_of).filter(|s| *s != self.me)
+            && let Some(mean_us) = self.flush_latency.follow(now_ms)
+        {
+            self.send(leader, &PeerMessage::FlushLatency { mean_us });
+        }
+    }
+
+    /// The other voters, as their leader sees them.
+    pub(super) fn successors(&mut self) -> Vec<Progress> {
+        let me = self.replica.member();
+        let status = self.replica.engine().status();
+        let voters = status.membership.voters;
+        status.followers.into_iter().filter(|f| f.member != me && voters.contains(&f.member)).collect()
+    }
+
+    /// Hands over to the quickest of those that keep up.
+    fn give_way(&mut self, drag: &SlowLeader, now_ms: i64) {
+        let commit = self.replica.engine().status().commit;
+        let place = |follower: &Progress| {
+            drag.quick.iter().position(|server| *server == group::server_of(follower.member))
+        };
+        let keeps_up = |follower: &Progress| follower.match_index + BEHIND_MAX >= commit;
+        let successors = self.successors();
+        let candidates = successors.iter().filter(|follower| keeps_up(follower));
+        let best = candidates.filter_map(|follower| Some((Reverse(place(follower)?), follower.member))).max();
+        if let Some((_, successor)) = best
+            && self.hand_over(successor, now_ms)
+        {
+            tracing::warn!(
+                "flushing the log takes {} ms here and at most {} ms on a majority of the others: this disk holds everybody up, so server.{} is asked to lead",
+                drag.own_us / 1_000,
+                drag.others_us.div_ceil(1_000),
+                group::server_of(successor)
+            );
+        }
+    }
+
+    /// The disk has no room for what clients want written; that of another may have. Not asked again and again, for all may be full.
+    pub(super) fn give_way_to_room(&mut self) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        if self.replica.is_alone() || !self.flush_latency.may_hand_over(now_ms) {
+            return;
+        }
+        let best =
+            self.successors().into_iter().max_by_key(|follower| (follower.match_index, follower.member));
+        if let Some(successor) = best
+            && self.hand_over(successor.member, now_ms)
+        {
+            tracing::warn!(
+                "the disk of the leader is full: server.{} is asked to lead",
+                group::server_of(successor.member)
+            );
+        }
+    }
+
+    /// A client has asked this member to lead (`rqld`).
+    pub(super) fn claim(&mut self) {
+        let leader = self.replica.role().leader.map(group::server_of);
+        if let Some(leader) = leader.filter(|leader| *leader != self.me) {
+            self.send(leader, &PeerMessage::Claim);
+        }
+    }
+
+    /// A server wants to lead.
+    pub(super) fn hear_claim(&mut self, server: ServerId) {
+        let mut successors = self.successors().into_iter();
+        if let Some(successor) = successors.find(|follower| group::server_of(follower.member) == server) {
+            self.yield_to(successor.member);
+        }
+    }
+
+    /// A client has asked this member not to lead any more (`ydld`).
+    pub(super) fn step_down(&mut self) {
+        let best =
+            self.successors().into_iter().max_by_key(|follower| (follower.match_index, follower.member));
+        if let Some(successor) = best {
+            self.yield_to(successor.member);
+        }
+    }
+
+    fn yield_to(&mut self, successor: MemberId) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        if self.replica.leads() && self.hand_over(successor, now_ms) {
+            tracing::info!("server.{} is asked to lead, on request", group::server_of(successor));
+        }
+    }
+
+    fn hand_over(&mut self, successor: MemberId, now_ms: i64) -> bool {
+        self.flush_latency.handed_over(now_ms);
+        let asked = self.replica.engine().transfer_leadership(successor).is_ok();
+        if asked {
+            self.shared.counts.handovers.fetch_add(1, Relaxed);
+        }
+        asked
+    }
+}

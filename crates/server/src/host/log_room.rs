@@ -1,0 +1,64 @@
+//! A member whose disk has no room for what the others agree on.
+//!
+//! What the log cannot take does not reach the engine, so such a member falls behind, and what it shows gets older and older. It does not
+//! serve clients meanwhile: they find another server. There is room again as soon as the log can take what it refused.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use storage::log::AppendError;
+
+use super::{Driver, Fatal};
+use crate::peers::Transport;
+
+/// What was refused last, until there is room for it.
+#[derive(Debug, Default)]
+pub(super) struct LogRoom {
+    refused_bytes: Option<usize>,
+}
+
+impl LogRoom {
+    /// Whether this member cannot take what the others agree on.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.refused_bytes.is_some()
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    /// Makes room in the log for a message of an engine; says whether there is.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn make_room(&mut self, bytes: usize) -> Result<bool, Fatal> {
+        match self.log.reserve(std::iter::once(bytes)) {
+            Ok(()) => Ok(true),
+            Err(AppendError::Failed(e)) => Err(e.into()),
+            Err(why) => {
+                self.shared.counts.messages_refused.fetch_add(1, Relaxed);
+                let before = self.log_room.refused_bytes;
+                self.log_room.refused_bytes = before.max(Some(bytes));
+                if before.is_none() {
+                    tracing::error!(
+                        "{why}. This server falls behind the others and serves nobody until there is space; nothing acknowledged is lost"
+                    );
+                    self.stop_serving("the disk is full");
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Looks whether there is room again.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn look_for_room(&mut self) -> Result<(), Fatal> {
+        let Some(bytes) = self.log_room.refused_bytes else { return Ok(()) };
+        if self.make_room(bytes)? {
+            self.log_room.refused_bytes = None;
+            tracing::warn!(
+                "the disk has room again: this server catches up with the others, then serves clients"
+            );
+        }
+        Ok(())
+    }
+}

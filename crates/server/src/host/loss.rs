@@ -1,0 +1,95 @@
+//! Whether this member's disk has lost what the others count on.
+//!
+//! A leader may count on entries this member does not have. Then they were flushed here once and
+//! are gone, and the member must not go on: its vote could elect somebody who lacks them as well.
+//! But a leader that has gone mad says the same, and nobody is to end because of one other's word.
+//! So the member asks all others, and ends when a majority of the voters says that it follows that
+//! leader and has agreed entries that far itself. Until then it takes nothing of such messages in.
+
+use std::collections::BTreeSet;
+
+use consensus::entry::MemberId;
+use group::message::{Claimed, PeerMessage};
+
+use super::{Driver, Fatal};
+use crate::config::ServerId;
+use crate::peers::Transport;
+
+/// How often the others are asked.
+const ASK_MS: i64 = 100;
+
+/// A suspicion that nobody repeats is dropped after this time.
+const FORGET_MS: i64 = 10_000;
+
+/// A leader's claim that is looked into.
+#[derive(Debug)]
+pub(super) struct Suspicion {
+    claimed: Claimed,
+    /// When it was heard last, in ms of the server's clock.
+    heard_ms: i64,
+    /// When the others are to be asked again, by the same clock.
+    ask_due_ms: i64,
+    upheld: BTreeSet<MemberId>,
+}
+
+impl<T: Transport> Driver<T> {
+    /// A member says that it leads, and counts on entries that are not here.
+    pub(super) fn suspect_loss(&mut self, claimed: Claimed) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        let open = self.loss.take().filter(|open| now_ms - open.heard_ms <= FORGET_MS);
+        // A leader's later claims reach further; the first one is as good a reason.
+        let open = open.filter(|open| {
+            (open.claimed.leader, open.claimed.term) == (claimed.leader, claimed.term)
+                || open.claimed.term > claimed.term
+        });
+        let mut suspicion = open.unwrap_or_else(|| {
+            tracing::error!(
+                "server.{} leads term {} and counts on entries up to {} of this server, which has none after {}: asking the others \
+                 whether this disk has lost them",
+                group::server_of(claimed.leader),
+                claimed.term,
+                claimed.index,
+                self.replica.engine().status().last_index
+            );
+            Suspicion { claimed, heard_ms: now_ms, ask_due_ms: now_ms, upheld: BTreeSet::new() }
+        });
+        suspicion.heard_ms = now_ms;
+        let claimed = suspicion.claimed;
+        if now_ms >= suspicion.ask_due_ms {
+            suspicion.ask_due_ms = now_ms + ASK_MS;
+            for server in self.others() {
+                self.send(server, &PeerMessage::Missing(claimed));
+            }
+        }
+        self.loss = Some(suspicion);
+    }
+
+    /// Another member asks whether its disk has lost something.
+    pub(super) fn hear_missing(&mut self, from: ServerId, claimed: Claimed) {
+        let role = self.replica.role();
+        let is_so = (role.leader, role.term) == (Some(claimed.leader), claimed.term)
+            && self.replica.engine().commit() >= claimed.index;
+        if is_so {
+            self.send(from, &PeerMessage::Upheld(claimed));
+        }
+    }
+
+    /// Another member says that it is so.
+    pub(super) fn hear_upheld(&mut self, from: ServerId, claimed: Claimed) -> Result<(), Fatal> {
+        let me = self.replica.member();
+        let status = self.replica.engine().status();
+        let voters = status.membership.voters;
+        let voter = voters.iter().find(|voter| group::server_of(**voter) == from && **voter != me);
+        let (Some(suspicion), Some(voter)) = (&mut self.loss, voter) else { return Ok(()) };
+        if suspicion.claimed != claimed {
+            return Ok(());
+        }
+        if status.last_index >= claimed.index {
+            self.loss = None;
+            return Ok(());
+        }
+        suspicion.upheld.insert(*voter);
+        let is_majority = suspicion.upheld.len() > voters.len() / 2;
+        if is_majority && suspicion.upheld.contains(&claimed.leader) { Err(Fatal::LostLog) } else { Ok(()) }
+    }
+}

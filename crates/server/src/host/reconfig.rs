@@ -1,0 +1,477 @@
+//! Changing the members while the ensemble works: what the leader does about a client's `reconfig`, and which servers there are.
+//!
+//! ```text
+//!   client ── reconfig ──► waits with the leader          srvr: Reconfiguration: server.4 joining
+//!                          ├─ impossible, or no quorum of the new ones: into the log at once, which refuses it
+//!                          ├─ PROPOSE_CONFIG into the log: whoever leads next goes on with it
+//!                          ├─ learners join, catch up, get votes; then others lose theirs, one at a time (goal)
+//!   client ◄── reply ───── └─ reconfig into the log: /zookeeper/config shows the new members
+//! ```
+//! A server that is removed stays as a learner until it is stopped: its clients, of which one may
+//! have asked for this, get their answers. A leader that is to go answers first, if the others are
+//! enough even while it still counts, and then hands over; otherwise it hands over first, and its
+//! successor finishes the work, when the client's server has passed the request on to it.
+
+use std::collections::BTreeSet;
+
+use consensus::engine::Status;
+use consensus::entry::MemberId;
+use consensus::membership::{MEMBERS_MAX, Membership};
+use group::message::PeerMessage;
+use state::command::{Command, PROPOSE_CONFIG, SET_MEMBERS};
+use state::members::{ProposedConfig, servers_of, text_of};
+use wire::jute::Put as _;
+
+use super::members::TICK_MS;
+use super::plan::{Look, Step};
+use super::{Driver, Fatal};
+use crate::config::{Member, ServerId, Servers};
+use crate::observe::stats::MemberChange;
+use crate::peers::Transport;
+
+/// An proposed is given up when too few of those that are to vote have been there for so long, although nobody has lost a vote for it.
+const SHORT_MS_MAX: i64 = 5_000;
+
+/// What ends an proposed is sent into the log again if it has not come out of it for so long. Once more would do no harm but to the version.
+const ENDING_MS_MAX: i64 = 30_000;
+
+/// The number of the leadership in a zxid stands above these bits.
+const EPOCH_SHIFT: u32 = 32;
+
+/// A configuration of so many leaderships later is not believed.
+const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
+
+/// A leader that goes on with an proposed waits so long, from its beginning, for the client's command to
+/// be passed on to it. Without it the change would be done by the leader's own, and the client's
+/// refused as if it had not been done.
+const REQUEST_MS_MAX: i64 = 1_000;
+
+/// Of commands nobody waits for. Clients count from 0 or 1.
+const OWN_CXID: i32 = i32::MIN;
+
+/// What is known of the members besides the engine's part.
+#[derive(Default)]
+pub(super) struct Reconfig {
+    /// The servers this one talks to.
+    directory: Servers,
+    /// What the directory was made from.
+    made_from: Option<Origin>,
+    /// A configuration that another member has told of, and its version. It says where servers are and decides nothing.
+    told: Option<(i64, Servers)>,
+    /// That was since the directory was made.
+    has_news: bool,
+    /// The configuration does not name this server (any more).
+    is_removed: bool,
+    /// The request whose proposed is on its way into the log.
+    aiming: Option<(i64, i32)>,
+    /// When leadership changed last, in ms of the server's clock.
+    changed_ms: i64,
+    /// Since when too few are there, in ms of the server's clock.
+    short_since_ms: Option<i64>,
+    /// Since when that is on its way into the log which ends the proposed there is.
+    ending_since_ms: Option<i64>,
+}
+
+/// What says which servers there are.
+#[derive(PartialEq, Eq)]
+struct Origin {
+    /// The version of the agreed configuration; 0 if there is none.
+    version: i64,
+    proposed: Option<ProposedConfig>,
+    /// The engine's members: one that was removed stays until it is stopped.
+    membership: Membership,
+}
+
+impl Reconfig {
+    /// The servers this one talks to.
+    pub(super) fn directory(&self) -> &Servers {
+        &self.directory
+    }
+
+    /// Where a server is, as another member has told.
+    pub(super) fn told_of(&self, server: ServerId) -> Option<&Member> {
+        self.told.as_ref().and_then(|(_, servers)| servers.get(&server))
+    }
+
+    /// Whether the configuration does not name this server.
+    pub(super) fn is_removed(&self) -> bool {
+        self.is_removed
+    }
+
+    /// Leadership has changed.
+    pub(super) fn clear(&mut self, now_ms: i64) {
+        self.changed_ms = now_ms;
+        (self.aiming, self.short_since_ms, self.ending_since_ms) = (None, None, None);
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    fn is_reconfigurable(&self) -> bool {
+        self.shared.config.requests.reconfig && self.shared.config.ensemble.is_some()
+    }
+
+    /// The servers there are to be, and whether others have to go.
+    pub(super) fn wanted(&self) -> (Servers, bool) {
+        let Some(ensemble) = &self.shared.config.ensemble else { return (Servers::new(), false) };
+        let machine = self.shared.machine.read();
+        let members = machine.members();
+        let agreed = members.proposed.as_ref().map(|proposed| &proposed.text);
+        let agreed = agreed.or(members.current.as_ref().map(|current| &current.text));
+        match agreed {
+            Some(text) if self.is_reconfigurable() => (servers_of(text), true),
+            _ => (ensemble.members.clone(), false),
+        }
+    }
+
+    /// Makes links to the servers that are agreed on, and ends those to others. A server without any data goes by its configuration file.
+    pub(super) fn keep_directory(&mut self) {
+        let Some(configured) = self.shared.config.ensemble.as_ref().map(|ensemble| ensemble.members.clone())
+        else {
+            return;
+        };
+        let (version, proposed) = {
+            let machine = self.shared.machine.read();
+            let members = machine.members();
+            (members.current.as_ref().map_or(0, |current| current.version), members.proposed.clone())
+        };
+        let membership = self.replica.engine().status().membership;
+        let made_from = Some(Origin { version, proposed, membership });
+        if !std::mem::take(&mut self.reconfig.has_news) && self.reconfig.made_from == made_from {
+            return;
+        }
+        let mut directory = match self.is_reconfigurable() && version != 0 {
+            true => self.agreed_servers(&configured),
+            false if self.goes_by_files() => self.servers_by_file(),
+            false => configured,
+        };
+        match self.reconfig.told.as_ref().filter(|_| !self.goes_by_files()) {
+            Some((later, told)) if *later > version => add_newer(&mut directory, told),
+            Some((same, told)) if *same == version => {
+                for (server, member) in told {
+                    directory.entry(*server).or_insert_with(|| member.clone());
+                }
+            }
+            _ => {}
+        }
+        let is_removed = !self.wanted().0.contains_key(&self.me);
+        if !std::mem::replace(&mut self.reconfig.is_removed, is_removed) && is_removed {
+            self.tell_removed();
+        }
+        self.transport.set_peers(&directory);
+        (self.reconfig.directory, self.reconfig.made_from) = (directory, made_from);
+    }
+
+    fn tell_removed(&self) {
+        let until = if self.shared.is_serving() { "it is stopped" } else { "a reconfig adds it again" };
+        let whom = if self.shared.is_serving() { "goes on for its clients" } else { "serves nobody" };
+        tracing::warn!("this server was removed from the ensemble: it {whom} until {until}");
+    }
+
+    /// Those that are, those that are to be, and members that have yet to go. Of the last ones the agreed configuration says nothing any
+    /// more; a server that has started since knows at least its own address by its file, and tells the others.
+    fn agreed_servers(&mut self, configured: &Servers) -> Servers {
+        let mut servers = {
+            let machine = self.shared.machine.read();
+            let members = machine.members();
+            let texts = members.current.iter().map(|current| &current.text);
+            texts
+                .chain(members.proposed.iter().map(|proposed| &proposed.text))
+                .flat_map(|text| servers_of(text))
+                .collect::<Servers>()
+        };
+        let membership = self.replica.engine().status().membership;
+        for member in membership.voters.iter().chain(&membership.learners) {
+            let server = group::server_of(*member);
+            let known = self.reconfig.directory.get(&server).or_else(|| configured.get(&server));
+            if let Some(known) = known {
+                servers.entry(server).or_insert_with(|| known.clone());
+            }
+        }
+        servers
+    }
+
+    /// Tells another member who the members are.
+    pub(super) fn tell_servers(&mut self, server: ServerId) {
+        if let Some(Origin { version: version @ 1.., .. }) = self.reconfig.made_from {
+            let text = text_of(&self.reconfig.directory);
+            let nonce = self.join_requests.disk_of(server);
+            self.send(server, &PeerMessage::Servers { version, nonce, text });
+        }
+    }
+
+    /// Tells those that are to be members and are not heard of as such: they may know nobody of those there are now.
+    pub(super) fn tell_absent(&mut self) {
+        let (wanted, _) = self.wanted();
+        let membership = self.replica.engine().status().membership;
+        let (heard, _) = self.who_is_there();
+        let is_here = |member: &MemberId| membership.contains(*member);
+        let here: BTreeSet<ServerId> = heard.into_iter().filter(is_here).map(group::server_of).collect();
+        for server in wanted.keys().filter(|server| !here.contains(server)) {
+            self.tell_servers(*server);
+        }
+    }
+
+    /// Whether this member follows a leader and has seen everything agreed, the members included.
+    fn knows_members(&self) -> bool {
+        self.shared.is_serving() && self.replica.role().leader.is_some()
+    }
+
+    /// Another member says who the members are. That counts only for one that cannot know better.
+    pub(super) fn hear_servers(&mut self, version: i64, text: &str) {
+        let is_news = self.reconfig.told.as_ref().is_none_or(|(known, _)| *known <= version);
+        let servers = servers_of(text);
+        let own_epoch = self.shared.machine.read().last_zxid() >> EPOCH_SHIFT;
+        let is_near = version >> EPOCH_SHIFT <= own_epoch + EPOCHS_AHEAD_MAX;
+        let is_possible = servers.len() <= MEMBERS_MAX && is_near;
+        if is_news && is_possible && !self.knows_members() {
+            self.reconfig.told = Some((version, servers));
+            self.reconfig.has_news = true;
+        }
+    }
+
+    /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.
+    pub(super) fn establish_members(&mut self) -> Result<(), Fatal> {
+        let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
+        if self.goes_by_files() {
+            self.write_down_members();
+            self.propose()?;
+            return self.settle();
+        }
+        let text = text_of(&ensemble.members);
+        let is_established = self.shared.machine.read().members().current.is_some();
+        if is_established {
+            return Ok(());
+        }
+        self.set_members(&text);
+        self.propose()?;
+        self.settle()
+    }
+
+    pub(super) fn set_members(&mut self, text: &str) {
+        let mut body = Vec::new();
+        body.put_str(text);
+        self.submit_for_itself(SET_MEMBERS, &body);
+    }
+
+    fn submit_for_itself(&mut self, opcode: i32, body: &[u8]) {
+        let command = Command { session: 0, cxid: OWN_CXID, opcode, identities: &[], body };
+        self.replica.submit_own(self.shared.clock.wall_ms(), &command);
+    }
+
+    /// Whether a change is being worked on.
+    pub(super) fn is_reconfiguring(&self) -> bool {
+        self.replica.waiting_reconfigs().next().is_some()
+            || self.shared.machine.read().members().proposed.is_some()
+    }
+
+    /// Does the next step for whoever is not yet what the configuration wants it to be.
+    pub(super) fn tend_members(&mut self) {
+        let (wanted, strict) = self.wanted();
+        let status = self.replica.engine().status();
+        self.take_in_newcomers(&status, &wanted);
+        let (heard, waiting) = self.who_is_there();
+        let me = self.replica.member();
+        let keeping = self.keeping(&status, &heard);
+        let look = Look {
+            me,
+            status: &status,
+            wanted: &wanted,
+            heard: &heard,
+            waiting: &waiting,
+            keeping: &keeping,
+        };
+        let proposed = self.shared.machine.read().members().proposed.clone();
+        match proposed {
+            Some(proposed) => {
+                self.reconfig.aiming = None;
+                self.pursue(&proposed, &look);
+            }
+            None => {
+                self.reconfig.ending_since_ms = None;
+                self.maintain(&look, strict);
+            }
+        }
+        self.consider_reconfigs(&status, &heard, &waiting);
+    }
+
+    fn who_is_there(&self) -> (BTreeSet<MemberId>, BTreeSet<ServerId>) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        // Whoever is silent for longer may be gone, and a vote must not be taken from another for its sake.
+        let silence_ms = 2 * i64::from(self.election_ticks) * TICK_MS;
+        (self.join_requests.heard_within(now_ms, silence_ms), self.join_requests.waiting(now_ms))
+    }
+
+    /// Nothing is to change: those who are not there yet come in, and a leader that has no place any more goes.
+    fn maintain(&mut self, look: &Look<'_>, strict: bool) {
+        self.write_down_members();
+        let strict = strict || self.goes_by_files();
+        let step = look.step(strict);
+        let is_allowed = |change| self.files_allow(&look.status.membership, change);
+        let begins = matches!(step, Step::Change(change) if is_allowed(change));
+        self.files.looked(begins);
+        match step {
+            Step::Change(change) if begins => self.change_members(change),
+            Step::Change(change) => tracing::debug!("{change:?} waits until more files say so"),
+            Step::Done if strict && look.is_leader_leaving() => self.make_way(look),
+            _ => {}
+        }
+    }
+
+    fn make_way(&mut self, look: &Look<'_>) {
+        if let Some(successor) = look.successor()
+            && self.replica.engine().transfer_leadership(successor).is_ok()
+        {
+            tracing::info!(
+                "this server leaves the ensemble: server.{} is to lead",
+                group::server_of(successor)
+            );
+        }
+    }
+
+    /// Works towards an proposed.
+    fn pursue(&mut self, proposed: &ProposedConfig, look: &Look<'_>) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        if self.reconfig.ending_since_ms.is_some_and(|since_ms| now_ms - since_ms < ENDING_MS_MAX) {
+            return;
+        }
+        let step = look.step(true);
+        if step != Step::Short {
+            self.reconfig.short_since_ms = None;
+        }
+        match step {
+            Step::Change(change) => self.change_members(change),
+            Step::Done if look.is_leader_leaving() && !look.is_leader_spare() => self.make_way(look),
+            Step::Done if self.awaits_request(proposed, now_ms) => {}
+            Step::Done => {
+                self.reconfig.ending_since_ms = Some(now_ms);
+                tracing::info!("the members are as they were asked to be");
+                self.finish(proposed);
+            }
+            Step::Short => {
+                let since_ms = *self.reconfig.short_since_ms.get_or_insert(now_ms);
+                if now_ms - since_ms > SHORT_MS_MAX {
+                    self.reconfig.ending_since_ms = Some(now_ms);
+                    tracing::warn!(
+                        "too few of the servers that are to vote are there: the members stay as they are"
+                    );
+                    self.submit_for_itself(PROPOSE_CONFIG, &[]);
+                    self.let_go(proposed.session, proposed.cxid);
+                }
+            }
+            Step::Wait | Step::Blocked => {}
+        }
+    }
+
+    /// Whether the command that the proposed comes from may still be passed on to this leader.
+    fn awaits_request(&self, proposed: &ProposedConfig, now_ms: i64) -> bool {
+        let request = (proposed.session, proposed.cxid);
+        let is_open = || self.shared.machine.read().session(proposed.session).is_some();
+        let is_here = || self.replica.waiting_reconfigs().any(|c| (c.session, c.cxid) == request);
+        now_ms - self.reconfig.changed_ms < REQUEST_MS_MAX && is_open() && !is_here()
+    }
+
+    /// The proposed becomes the configuration: by the client's command if it waits here, else by the leader's own. That of a session which has
+    /// ended is refused.
+    fn finish(&mut self, proposed: &ProposedConfig) {
+        let is_open = self.shared.machine.read().session(proposed.session).is_some();
+        if !self.let_go(proposed.session, proposed.cxid) || !is_open {
+            self.set_members(&proposed.text);
+        }
+    }
+
+    /// Lets a request go on to the log, if it waits here and its session has not gone elsewhere; says whether it does.
+    fn let_go(&mut self, session: i64, cxid: i32) -> bool {
+        let waits = self.replica.waiting_reconfigs().any(|c| (c.session, c.cxid) == (session, cxid));
+        let now_ms = self.shared.clock.wall_ms();
+        waits && self.replica.let_go(now_ms, &self.shared.machine.read(), session)
+    }
+
+    /// Looks at requests that wait: one at most becomes the proposed, and the log refuses the others.
+    fn consider_reconfigs(
+        &mut self,
+        status: &Status,
+        heard: &BTreeSet<MemberId>,
+        waiting: &BTreeSet<ServerId>,
+    ) {
+        let features = self.shared.features;
+        let (mut proposed, mut refused) = (None, Vec::new());
+        {
+            let machine = self.shared.machine.read();
+            let pursued =
+                machine.members().proposed.as_ref().map(|proposed| (proposed.session, proposed.cxid));
+            let busy_with = pursued.or(self.reconfig.aiming);
+            for command in self.replica.waiting_reconfigs() {
+                let request = (command.session, command.cxid);
+                let planned = machine.plan_reconfig(&command, features);
+                match planned {
+                    _ if busy_with == Some(request) => {}
+                    Ok(text) if busy_with.is_none() && proposed.is_none() => {
+                        let wanted = servers_of(&text);
+                        let me = self.replica.member();
+                        let keeping = BTreeSet::new();
+                        let look = Look { me, status, wanted: &wanted, heard, waiting, keeping: &keeping };
+                        if look.can_begin() {
+                            proposed = Some(ProposedConfig { text, session: request.0, cxid: request.1 });
+                        } else {
+                            refused.push(request);
+                        }
+                    }
+                    // An proposed that is only on its way would not refuse what comes before it in the log.
+                    Ok(_) if pursued.is_none() => {}
+                    _ => refused.push(request),
+                }
+            }
+        }
+        for (session, cxid) in refused {
+            self.let_go(session, cxid);
+        }
+        if let Some(proposed) = proposed {
+            let mut body = Vec::new();
+            proposed.put(&mut body);
+            self.submit_for_itself(PROPOSE_CONFIG, &body);
+            self.reconfig.aiming = Some((proposed.session, proposed.cxid));
+        }
+    }
+
+    /// Who is not yet what it is to be, for who asks.
+    pub(super) fn changes(&self, status: &Status) -> Vec<(ServerId, MemberChange)> {
+        let (wanted, strict) = self.wanted();
+        let (heard, waiting) = self.who_is_there();
+        let me = self.replica.member();
+        let keeping = BTreeSet::new();
+        Look { me, status, wanted: &wanted, heard: &heard, waiting: &waiting, keeping: &keeping }
+            .changes(strict)
+    }
+}
+
+/// Takes over what another member says of the servers, and keeps the addresses that were known: if
+/// it is wrong, those still lead to them.
+fn add_newer(directory: &mut Servers, told: &Servers) {
+    for (server, newer) in told {
+        let known = directory.insert(*server, newer.clone()).unwrap_or_default().addresses;
+        let addresses = &mut directory.entry(*server).or_default().addresses;
+        for address in known {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use state::members::Member;
+
+    use super::*;
+
+    /// A member may be told wrong addresses, and must find the others all the same.
+    #[test]
+    fn addresses_that_were_known_are_kept_beside_those_that_are_told() {
+        let at = |host: &str| Member { addresses: vec![(host.to_owned(), 1)], ..Member::default() };
+        let mut directory = Servers::from([(1, at("old")), (2, at("same"))]);
+        add_newer(&mut directory, &Servers::from([(1, at("new")), (2, at("same")), (3, at("more"))]));
+        let hosts =
+            |server| directory[&server].addresses.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>();
+        assert_eq!([hosts(1), hosts(2), hosts(3)], [vec!["new", "old"], vec!["same"], vec!["more"]]);
+    }
+}

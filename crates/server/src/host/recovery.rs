@@ -1,0 +1,519 @@
+//! From the files to a machine and an engine that remember everything that was acknowledged.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use consensus::engine::{Engine, Settings, Start};
+use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
+use consensus::membership::SnapshotMeta;
+use consensus::paxos::PaxosEngine;
+use consensus::raft::RaftEngine;
+use group::Replica;
+use group::message::FORWARD_BYTES_MAX;
+use state::command::{BatchHeader, CLUSTER_KEY_BYTES, Features, is_batch};
+use state::machine::Machine;
+use state::snapshot::Loader;
+use storage::data_dir::DataDir;
+use storage::disk::{Disk, Mode, RealDisk};
+use storage::log::{Log, LogOptions, Record};
+use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
+
+use super::bootstrap::founding_meta;
+use super::identity::{Identity, IdentityError};
+use super::log_owner;
+use super::members::TICK_MS;
+pub(crate) use super::recovery_error::RecoveryError;
+use super::reseed;
+use super::{GROUP, standalone};
+use crate::config::limits::ENTRY_BYTES_MAX;
+use crate::config::{Config, EngineKind, ServerId, Storage};
+
+/// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
+const SERVER_ALONE: ServerId = 1;
+
+/// The file by which somebody says that a server is to begin with nothing; ZooKeeper's name.
+const INITIALIZE: &str = "initialize";
+
+/// Loading says how far it is once it has taken this long, and then as often.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Bytes of the length in front of the engine's part of a snapshot.
+const META_LENGTH_BYTES: usize = 4;
+
+/// Where the files are, and who does the work on them that is not urgent.
+#[derive(Clone)]
+pub(crate) struct Files {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Whether threads of their own write snapshots and make log segments ready. Without them it is done within the cycle that needs
+    /// it, so that a test can stop the world at any operation of the disk.
+    pub(crate) background: bool,
+}
+
+impl Files {
+    /// The file system of this machine.
+    pub(crate) fn real() -> Files {
+        Files { disk: Arc::new(RealDisk), background: true }
+    }
+
+    /// Bytes for the secret of a new cluster: unpredictable, but where a simulation must be able to go the same way again.
+    pub(super) fn secret(&self) -> Result<[u8; CLUSTER_KEY_BYTES], getrandom::Error> {
+        let mut key = [0; CLUSTER_KEY_BYTES];
+        if self.background {
+            getrandom::fill(&mut key)?;
+        } else {
+            key.chunks_mut(8).for_each(|part| part.copy_from_slice(&self.disk.entropy().to_be_bytes()));
+        }
+        Ok(key)
+    }
+}
+
+/// What was found on the disk.
+pub(crate) struct Recovered {
+    pub(crate) machine: Machine,
+    pub(crate) rest: Rest,
+}
+
+/// All of it but the machine.
+pub(crate) struct Rest {
+    pub(crate) replica: Replica,
+    /// Who this server is.
+    pub(crate) identity: Identity,
+    pub(crate) log: Log,
+    pub(crate) files: Files,
+    pub(crate) snapshot_dir: PathBuf,
+    /// Holds the locks on the directories.
+    pub(crate) data_dir: DataDir,
+    /// What reading them took.
+    pub(crate) loading: Loading,
+}
+
+/// What reading the files at the start took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Loading {
+    /// The snapshot, in µs.
+    pub(crate) snapshot_us: u64,
+    /// The log behind it, in µs.
+    pub(crate) log_us: u64,
+    /// Entries of that log.
+    pub(crate) entries: u64,
+}
+
+/// What is in a data directory, before an engine has it.
+pub(super) struct Opened {
+    pub(super) machine: Machine,
+    /// What the machine does not have yet.
+    pub(super) start: Start,
+    pub(super) identity: Identity,
+    pub(super) log: Log,
+    pub(super) snapshot_dir: PathBuf,
+    pub(super) data_dir: DataDir,
+    pub(super) loading: Loading,
+}
+
+/// Opens the data directory and reads what is there. A member of several whose data are damaged begins without them.
+pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Result<Recovered, RecoveryError> {
+    let opened = open(&files, config).or_else(|why| {
+        reseed::set_aside(files.disk.as_ref(), config, why)?;
+        open(&files, config)
+    })?;
+    standalone::check(config, &opened)?;
+    let Opened { machine, start, identity, log, snapshot_dir, data_dir, loading } = opened;
+    let replica = replica(config, &identity, features, start, files.disk.entropy());
+    let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir, loading };
+    Ok(Recovered { machine, rest })
+}
+
+/// Whether a server that would begin with nothing may do so under `db.autocreate=false`. An empty
+/// directory is what is to be seen of a disk that is not mounted, too.
+fn check_wanted(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryError> {
+    let dir = &storage.data_dir;
+    if Identity::load(disk, dir)?.is_some() || log_owner::has_snapshots(disk, dir)? {
+        return Ok(());
+    }
+    match disk.open(&dir.join(INITIALIZE), Mode::Read) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(RecoveryError::Empty { dir: dir.clone(), marker: dir.join(INITIALIZE) }),
+    }
+}
+
+/// The same for who needs no engine.
+pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryError> {
+    let disk = files.disk.as_ref();
+    let storage = &config.storage;
+    let log_dir = (storage.log_dir != storage.data_dir).then_some(storage.log_dir.as_path());
+    if !storage.create_dirs {
+        for dir in [&storage.data_dir, &storage.log_dir] {
+            disk.list(dir).map_err(|source| RecoveryError::NoDirectory { dir: dir.clone(), source })?;
+        }
+    }
+    let data_dir = DataDir::open(disk, &storage.data_dir, log_dir)?;
+    log_owner::check(disk, storage)?;
+    let new = newcomer(disk, config)?;
+    if new.member.is_some() && !storage.create_data {
+        check_wanted(disk, storage)?;
+    }
+    data_dir.create(disk)?;
+    let snapshot_dir = data_dir.snapshot().to_owned();
+    snapshot::remove_unfinished(disk, &snapshot_dir)?;
+    let identity = Identity::open(disk, &storage.data_dir, &storage.log_dir, new)?;
+    let identity = standalone::found(disk, config, identity)?;
+    let begun = Instant::now();
+    let Newest { meta, machine, unread } = newest_snapshot(disk, &snapshot_dir, &identity)?;
+    let snapshot_us = begun.elapsed().as_micros() as u64;
+    if !storage.force_sync {
+        tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
+    }
+    let options = LogOptions {
+        segment_bytes: storage.segment_bytes,
+        fsync: storage.force_sync,
+        background: files.background,
+        ..LogOptions::default()
+    };
+    let mut tail = Tail { after: meta.position.index, ..Tail::default() };
+    let mut log =
+        Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
+    log_owner::begun(disk, &identity, &storage.data_dir)?;
+    if !storage.create_data {
+        // It was meant for this start; one that stays would be taken for the word of somebody the
+        // next time.
+        let _ = disk.remove(&storage.data_dir.join(INITIALIZE));
+    }
+    if tail.contradicts(meta.position) {
+        tail.entries.clear();
+        log.reserve(std::iter::once(0))?;
+        log.reset(GROUP, meta.position.index, meta.position.term)?;
+        log.flush()?;
+    }
+    if let Some(repaired) = &log.recovered().repaired {
+        tracing::warn!(
+            "{}: the log ends at byte {}; {} records of an interrupted flush were cut off, none of them acknowledged",
+            repaired.path.display(),
+            repaired.offset,
+            repaired.dropped
+        );
+    }
+    // What a snapshot that the disk would not give just now leaves open is no damage.
+    let start = tail.start(meta, data_dir.log()).map_err(|why| unread.unwrap_or(why))?;
+    let has_data = start.hard_state != HardState::default() || !start.entries.is_empty();
+    if identity.awaits_refill() && (has_data || start.snapshot.position.index > 0) {
+        return Err(RecoveryError::Leftover { dir: data_dir.log().to_owned() });
+    }
+    let log_us = (begun.elapsed().as_micros() as u64).saturating_sub(snapshot_us);
+    let loading = Loading { snapshot_us, log_us, entries: start.entries.len() as u64 };
+    Ok(Opened { machine, start, identity, log, snapshot_dir, data_dir, loading })
+}
+
+/// The member of that identity. Without one it is an engine that does nothing, to which nothing may be said.
+pub(super) fn replica(
+    config: &Config,
+    identity: &Identity,
+    features: Features,
+    start: Start,
+    seed: u64,
+) -> Replica {
+    let applied = start.snapshot.position.index;
+    let settings = engine_settings(config, identity, seed);
+    let member = settings.member;
+    let engine: Box<dyn Engine> = if identity.engine == EngineKind::Paxos.to_string() {
+        Box::new(PaxosEngine::new(settings, start))
+    } else {
+        Box::new(RaftEngine::new(settings, start))
+    };
+    let settings = group::Settings {
+        member,
+        boot: identity.boot,
+        features,
+        entry_bytes_max: ENTRY_BYTES_MAX,
+        linearizable_reads: config.ensemble.as_ref().is_some_and(|ensemble| ensemble.linearizable_reads),
+        may_lose_lead: config.ensemble.is_some(),
+    };
+    Replica::new(engine, settings, applied)
+}
+
+/// Who a server with this configuration is. One that is alone goes on as whoever its data are of.
+fn newcomer(disk: &dyn Disk, config: &Config) -> Result<Identity, IdentityError> {
+    let Some(ensemble) = &config.ensemble else {
+        let known = Identity::find(disk, &config.storage.data_dir)?;
+        let known = known.map(|known| (known.server, known.engine));
+        let (server, engine) = known.unwrap_or_else(|| (SERVER_ALONE, EngineKind::Raft.to_string()));
+        return Ok(Identity::new(disk, server, &engine, true));
+    };
+    let alone = ensemble.voters().eq([config.server_id]);
+    Ok(Identity::new(disk, config.server_id, &ensemble.engine.to_string(), alone))
+}
+
+/// Ticks of silence after which an election is due.
+pub(super) fn election_ticks(config: &Config) -> u32 {
+    config.ensemble.as_ref().map_or(1, |ensemble| ticks(ensemble.election_timeout_ms))
+}
+
+fn ticks(ms: u32) -> u32 {
+    (ms / TICK_MS as u32).max(1)
+}
+
+fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings {
+    let member = identity.member.unwrap_or(group::first_member_of(identity.server));
+    let mut settings = Settings::new(GROUP, member, identity.boot, seed);
+    settings.is_command = is_entry;
+    match &config.ensemble {
+        None => settings.uncommitted_bytes_max = u64::MAX,
+        Some(ensemble) => {
+            settings.election_ticks = ticks(ensemble.election_timeout_ms);
+            settings.heartbeat_ticks = ticks(ensemble.heartbeat_ms);
+        }
+    }
+    settings
+}
+
+/// Whether another member's entry can be applied here, and be passed on in a frame.
+fn is_entry(data: &[u8]) -> bool {
+    data.len() <= FORWARD_BYTES_MAX + BatchHeader::ENCODED_LEN && is_batch(data)
+}
+
+/// What recovery begins with.
+struct Newest {
+    meta: SnapshotMeta,
+    machine: Machine,
+    /// Why a newer snapshot could not be read, if the disk is to blame and not what is in the file: another time it may be there.
+    unread: Option<RecoveryError>,
+}
+
+/// The newest snapshot that can be read, or the state of a new cluster. A damaged one is passed over: the log is kept as far back as the
+/// oldest snapshot, so nothing is lost by that.
+fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<Newest, RecoveryError> {
+    let names = snapshot::list(disk, dir, GROUP)?;
+    let (mut unread, mut damaged) = (None, None);
+    for name in &names {
+        match load(disk, dir, *name) {
+            Ok((meta, machine)) => return Ok(Newest { meta, machine, unread }),
+            Err(e) => {
+                tracing::error!("{e}; trying the next older snapshot");
+                let is_of_the_disk = matches!(e, RecoveryError::Snapshot(SnapshotError::Io { .. }));
+                let first = if is_of_the_disk { &mut unread } else { &mut damaged };
+                first.get_or_insert(e);
+            }
+        }
+    }
+    match unread.or(damaged) {
+        Some(e) => Err(e),
+        None => {
+            let (meta, machine) = (founding_meta(identity), Machine::new(disk.entropy()));
+            Ok(Newest { meta, machine, unread: None })
+        }
+    }
+}
+
+/// The machine of the newest snapshot that ends there.
+pub(super) fn load_snapshot_at(
+    disk: &dyn Disk,
+    dir: &Path,
+    position: Position,
+) -> Result<Machine, RecoveryError> {
+    let names = snapshot::list(disk, dir, GROUP)?;
+    let name = names.into_iter().find(|name| (name.index, name.term) == (position.index, position.term));
+    let name = name.ok_or(RecoveryError::NoSnapshot { dir: dir.to_owned(), index: position.index })?;
+    load(disk, dir, name).map(|(_, machine)| machine)
+}
+
+/// The engine's part of a snapshot, and the machine.
+pub(super) fn load(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: SnapshotName,
+) -> Result<(SnapshotMeta, Machine), RecoveryError> {
+    let path = name.path(dir);
+    let mut reader = SnapshotReader::open(disk, dir, name)?;
+    let mut progress = Progress::new();
+    let mut loader = Loader::new(disk.entropy());
+    let mut meta = None;
+    let mut head = Vec::new();
+    loop {
+        progress.say(&reader);
+        let Some(block) = reader.next_block()? else { break };
+        let fed = if meta.is_some() {
+            loader.feed(block)
+        } else {
+            head.extend_from_slice(block);
+            let (found, rest) = take_meta(&head).ok_or_else(|| RecoveryError::Meta { path: path.clone() })?;
+            meta = Some(found);
+            loader.feed(rest)
+        };
+        fed.map_err(|source| RecoveryError::Load { path: path.clone(), source })?;
+    }
+    let meta = meta.ok_or_else(|| RecoveryError::Meta { path: path.clone() })?;
+    let machine = loader.finish().map_err(|source| RecoveryError::Load { path, source })?;
+    Ok((meta, machine))
+}
+
+/// Writes what the engine needs to know of a snapshot: length and bytes, ahead of the machine's.
+pub(super) fn put_meta(meta: &SnapshotMeta, out: &mut Vec<u8>) {
+    let start = out.len() + META_LENGTH_BYTES;
+    out.extend_from_slice(&[0; META_LENGTH_BYTES]);
+    meta.encode(out);
+    let length = u32::try_from(out.len() - start).expect("a membership is small");
+    out[start - META_LENGTH_BYTES..start].copy_from_slice(&length.to_be_bytes());
+}
+
+/// The other way round; `None` if it is not all there or no membership.
+fn take_meta(bytes: &[u8]) -> Option<(SnapshotMeta, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<META_LENGTH_BYTES>()?;
+    let (meta, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((SnapshotMeta::decode(Bytes::copy_from_slice(meta)).ok()?, rest))
+}
+
+/// The end of the log, behind the snapshot.
+#[derive(Default)]
+struct Tail {
+    after: u64,
+    /// All up to here is void or was in a snapshot that was fetched from another member; 0 if there was none.
+    reset_to: u64,
+    entries: Vec<Entry>,
+    hard_state: Option<HardState>,
+}
+
+impl Tail {
+    fn take(&mut self, record: Record<'_>) {
+        match record {
+            // A later record replaces everything from its index on.
+            Record::Entry { group: GROUP, index, .. } if index < self.after => self.entries.clear(),
+            Record::Entry { group: GROUP, index, term, kind, data } => {
+                let first = self.entries.first().map_or(index, |e| e.index);
+                self.entries.truncate(index.saturating_sub(first) as usize);
+                let kind = EntryKind::from_u8(kind).unwrap_or(EntryKind::Command);
+                self.entries.push(Entry { index, term, kind, data: Bytes::copy_from_slice(data) });
+            }
+            Record::HardState { group: GROUP, term, vote, commit } => {
+                let vote = (vote != 0).then_some(MemberId(vote));
+                self.hard_state = Some(HardState { term, vote, commit });
+            }
+            Record::Reset { group: GROUP, index, .. } => {
+                self.entries.clear();
+                self.reset_to = index;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the log is of another past than a snapshot that ends at `position`: one that came from another member, when the power
+    /// failed before the log was reset. Nothing in it counts then.
+    fn contradicts(&self, position: Position) -> bool {
+        self.entries.first().is_some_and(|entry| entry.index == position.index && entry.term != position.term)
+    }
+
+    fn start(self, snapshot: SnapshotMeta, dir: &Path) -> Result<Start, RecoveryError> {
+        // Without entries too: what a reset made void was acknowledged as part of the snapshot that came for it.
+        let first = self.entries.first().map_or(self.reset_to.saturating_add(1), |entry| entry.index);
+        if first > self.after + 1 {
+            return Err(RecoveryError::Gap { dir: dir.to_owned(), first, snapshot: self.after });
+        }
+        if let Some([before, behind]) = self.entries.array_windows().find(|[a, b]| b.index != a.index + 1) {
+            return Err(RecoveryError::Hole { dir: dir.to_owned(), last: before.index, next: behind.index });
+        }
+        let position = snapshot.position;
+        let founding = HardState { term: position.term, vote: None, commit: position.index };
+        Ok(Start { hard_state: self.hard_state.unwrap_or(founding), snapshot, entries: self.entries })
+    }
+}
+
+/// Tells how far a long load is.
+struct Progress {
+    next: Instant,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { next: Instant::now() + PROGRESS }
+    }
+
+    fn say(&mut self, reader: &SnapshotReader) {
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + PROGRESS;
+            let (read, all) = reader.progress();
+            tracing::info!("loading the snapshot: {} of {} MiB", read >> 20, all >> 20);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail(after: u64, entries: &[(u64, u64)]) -> Tail {
+        let mut tail = Tail { after, ..Tail::default() };
+        for &(index, term) in entries {
+            tail.take(Record::Entry { group: GROUP, index, term, kind: EntryKind::Command as u8, data: &[] });
+        }
+        tail
+    }
+
+    fn started(tail: Tail) -> Result<Vec<(u64, u64)>, RecoveryError> {
+        let start = tail.start(SnapshotMeta::bootstrap(&[MemberId(1)]), Path::new("/log"))?;
+        Ok(start.entries.iter().map(|entry| (entry.index, entry.term)).collect())
+    }
+
+    #[test]
+    fn a_later_entry_replaces_those_from_its_index_on() {
+        let tail = tail(1, &[(1, 1), (2, 1), (3, 1), (4, 1), (3, 2)]);
+        assert_eq!(started(tail).expect("a whole log"), [(1, 1), (2, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn an_entry_before_the_snapshot_replaces_those_behind_it_too() {
+        let tail = tail(3, &[(2, 1), (3, 1), (4, 1), (2, 2)]);
+        assert_eq!(started(tail).expect("the snapshot has all"), []);
+    }
+
+    #[test]
+    fn a_log_of_another_past_than_the_snapshot_is_noticed() {
+        let position = |term| Position { index: 3, term };
+        assert!(tail(3, &[(2, 1), (3, 1), (4, 1)]).contradicts(position(2)));
+        assert!(!tail(3, &[(2, 1), (3, 2), (4, 2)]).contradicts(position(2)));
+        assert!(!tail(3, &[(2, 1)]).contradicts(position(2)));
+    }
+
+    #[test]
+    fn a_log_that_does_not_reach_back_to_the_snapshot_is_refused() {
+        let refused = started(tail(3, &[(5, 1), (6, 1)]));
+        assert!(matches!(refused, Err(RecoveryError::Gap { first: 5, snapshot: 3, .. })), "{refused:?}");
+    }
+
+    fn reset(tail: &mut Tail, group: u64, index: u64) {
+        tail.take(Record::Reset { group, index, term: 2 });
+    }
+
+    #[test]
+    fn a_reset_drops_the_entries_before_it() {
+        let mut behind = tail(4, &[(3, 1), (4, 1), (5, 1), (6, 1)]);
+        reset(&mut behind, GROUP, 4);
+        let entry = |index, term| Record::Entry { group: GROUP, index, term, kind: 0, data: &[] };
+        behind.take(entry(5, 2));
+        assert_eq!(started(behind).expect("a whole log"), [(5, 2)]);
+
+        let mut newer_snapshot = tail(8, &[(8, 1), (9, 1)]);
+        reset(&mut newer_snapshot, GROUP, 4);
+        assert_eq!(started(newer_snapshot).expect("the snapshot has all"), []);
+
+        let mut other = tail(4, &[(5, 1)]);
+        reset(&mut other, GROUP + 1, 9);
+        assert_eq!(started(other).expect("another group's reset is none of ours"), [(5, 1)]);
+    }
+
+    #[test]
+    fn a_log_reset_beyond_the_snapshot_is_refused() {
+        for entries in [&[][..], &[(4, 1), (5, 1)]] {
+            let mut lost = tail(3, entries);
+            reset(&mut lost, GROUP, 7);
+            let refused = started(lost);
+            assert!(matches!(refused, Err(RecoveryError::Gap { first: 8, snapshot: 3, .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_with_a_hole_is_refused() {
+        let refused = started(tail(0, &[(1, 1), (2, 1), (9, 2), (10, 2)]));
+        assert!(matches!(refused, Err(RecoveryError::Hole { last: 2, next: 9, .. })), "{refused:?}");
+    }
+}

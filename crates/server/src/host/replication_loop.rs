@@ -1,0 +1,123 @@
+//! Who runs the cycle.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll};
+use parking_lot::Mutex;
+
+use super::{Driver, Fatal};
+use crate::peers::{LinkNews, SharedLinks};
+use crate::shared::Shared;
+
+/// The longest wait for work before looking at sessions and containers.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A connection thread does not run a cycle if the latest flush took longer: whoever connects to it meanwhile waits that long.
+const FLUSH_MAX: Duration = Duration::from_millis(2);
+
+/// The driver, and whoever drives.
+pub(crate) struct ReplicationLoop {
+    shared: Arc<Shared>,
+    seat: Mutex<LoopState>,
+}
+
+/// What there is behind the wheel.
+enum LoopState {
+    Driving(Box<Driver<Option<SharedLinks>>>),
+    /// A connection thread's cycle failed; the replication thread will find out why.
+    Failed(Fatal),
+    /// The server has stopped.
+    Empty,
+}
+
+impl ReplicationLoop {
+    /// `driver` leads already, or is one of several.
+    pub(crate) fn new(shared: Arc<Shared>, driver: Driver<Option<SharedLinks>>) -> ReplicationLoop {
+        ReplicationLoop { shared, seat: Mutex::new(LoopState::Driving(Box::new(driver))) }
+    }
+
+    /// Drives until the server stops or cannot go on. `poll` has the waker of the inbox and the sockets of the links.
+    pub(crate) fn run(&self, mut poll: Poll) -> Result<(), Fatal> {
+        let mut events = Events::with_capacity(256);
+        let mut patience = Duration::ZERO;
+        loop {
+            let polled_ms = self.shared.clock.elapsed_ms();
+            let may_sleep = self.shared.inbox.fall_asleep();
+            let polled = poll.poll(&mut events, Some(if may_sleep { patience } else { Duration::ZERO }));
+            self.shared.inbox.awake();
+            if let Err(e) = polled
+                && e.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(Fatal::Poll(e));
+            }
+            let mut seat = self.seat.lock();
+            if let LoopState::Driving(driver) = &mut *seat {
+                match driver.hear(&events, polled_ms).and_then(|()| driver.cycle()) {
+                    Ok(()) if !driver.stop => {
+                        let left_ms = driver.patience_ms().map(|ms| Duration::from_millis(ms as u64));
+                        patience = left_ms.map_or(PATIENCE, |left| left.min(PATIENCE));
+                        continue;
+                    }
+                    Ok(()) => {}
+                    Err(why) => *seat = LoopState::Failed(why),
+                }
+            }
+            return match std::mem::replace(&mut *seat, LoopState::Empty) {
+                LoopState::Driving(driver) => driver.end(),
+                LoopState::Failed(why) => Err(why),
+                LoopState::Empty => Ok(()),
+            };
+        }
+    }
+
+    /// Runs `hand_over` and then one cycle on the caller's thread, if nobody else drives and the disk is quick; says whether it did.
+    pub(crate) fn try_run_inline(&self, hand_over: &mut dyn FnMut()) -> bool {
+        let Some(mut seat) = self.seat.try_lock() else { return false };
+        let LoopState::Driving(driver) = &mut *seat else { return false };
+        if driver.flush_took > FLUSH_MAX {
+            return false;
+        }
+        hand_over();
+        match driver.cycle() {
+            // It has to be gone on with soon, and the caller will not.
+            Ok(()) if driver.is_holding() || driver.leader_tasks.looks_often() => {}
+            Ok(()) => return true,
+            Err(why) => *seat = LoopState::Failed(why),
+        }
+        drop(seat);
+        self.shared.inbox.wake();
+        true
+    }
+}
+
+impl Driver<Option<SharedLinks>> {
+    /// Takes in what the sockets of other members have, by a poll that began at `polled_ms`.
+    fn hear(&mut self, events: &Events, polled_ms: i64) -> Result<(), Fatal> {
+        self.begin_hearing(polled_ms);
+        let Some(links) = &self.transport else { return Ok(()) };
+        let mut links = links.lock();
+        let mut frames = std::mem::take(&mut self.frames);
+        for event in events {
+            if links.owns(event.token()) {
+                links.ready(event, &mut |sender, frame| frames.push((sender, frame)));
+            }
+        }
+        links.tick(self.shared.clock.elapsed_ms());
+        let news: Vec<_> = links.news().collect();
+        drop(links);
+        for (sender, frame) in frames.drain(..) {
+            self.receive(sender, frame)?;
+        }
+        self.frames = frames;
+        for news in news {
+            match news {
+                LinkNews::Up { peer, .. } => self.reached(peer),
+                LinkNews::Down { peer } => self.lost_sight(peer),
+                LinkNews::Refused { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}

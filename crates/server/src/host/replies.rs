@@ -1,0 +1,172 @@
+//! From applying to the connections: replies, events and session news, sorted by connection thread.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use group::{LocalRequest, ReplySink, Token};
+use state::change::{Change, ChangeSink};
+use state::command::MOVE_SESSION;
+use state::machine::{Applied, Machine};
+use state::watch::WatcherId;
+use wire::ErrorCode;
+use wire::frame;
+use wire::opcode::Opcode;
+use wire::record::ReplyHeader;
+
+use super::event_bytes::{EventBytes, Told};
+use crate::client::answer::{self, Asker};
+use crate::mailbox::{Delivery, Note};
+use crate::shared::{Shared, thread_of};
+
+/// Gathers what one run of applying has to say. Posted before the machine is released, so that nobody reads a change ahead of its events.
+pub(super) struct Replies<'s> {
+    shared: &'s Shared,
+    deliveries: Vec<Delivery>,
+    event_bytes: EventBytes,
+}
+
+impl<'s> Replies<'s> {
+    pub(super) fn new(shared: &'s Shared) -> Replies<'s> {
+        let deliveries = shared.mailboxes.iter().map(|_| Delivery::default()).collect();
+        let limits = &shared.config.connection;
+        let event_bytes = EventBytes::new(limits.output_bytes_max, limits.total_output_bytes_max / 4);
+        Replies { shared, deliveries, event_bytes }
+    }
+
+    /// Puts all of it into the mailboxes. The machine is still held.
+    pub(super) fn post(&mut self) {
+        self.event_bytes.clear();
+        for (delivery, mailbox) in self.deliveries.iter_mut().zip(&self.shared.mailboxes) {
+            if !delivery.is_empty() {
+                mailbox.post(delivery);
+            }
+        }
+    }
+
+    /// Wakes the threads that have post. The machine is released.
+    pub(super) fn wake(&self) {
+        for mailbox in &self.shared.mailboxes {
+            if mailbox.is_full() {
+                mailbox.wake();
+            }
+        }
+    }
+
+    fn delivery(&mut self, token: Token) -> &mut Delivery {
+        &mut self.deliveries[thread_of(token)]
+    }
+
+    /// Puts the session on this connection, or on none, before any later news of it can come.
+    fn give_session(&mut self, session: i64, owner: Option<Token>) {
+        self.shared.sessions.set_owner(session, owner);
+        if let Some(token) = owner {
+            self.delivery(token).note(token, Note::SessionOpened { session });
+        }
+    }
+
+    fn answer(&mut self, token: Token, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
+        self.delivery(token).frame(
+            token,
+            |len| Note::Reply { len, events: 0 },
+            |out| {
+                let mark = frame::begin(out);
+                ReplyHeader { xid, zxid, err: code as i32 }.encode(out);
+                out.extend_from_slice(body);
+                frame::finish(out, mark);
+            },
+        );
+    }
+}
+
+impl ChangeSink for Replies<'_> {
+    fn is_interested(&self) -> bool {
+        !self.shared.watches.lock().is_empty()
+    }
+
+    fn change(&mut self, change: &Change<'_>) {
+        let Replies { shared, deliveries, event_bytes } = self;
+        shared.watches.lock().change(change, &mut |watcher: WatcherId, event| {
+            let token = Token(watcher.0);
+            let delivery = &mut deliveries[thread_of(token)];
+            match event_bytes.add(token, event.frame.len()) {
+                Told::Yes => delivery.frame(
+                    token,
+                    |len| Note::Event { len },
+                    |out| out.extend_from_slice(&event.frame),
+                ),
+                Told::Close => delivery.note(token, Note::Drop),
+                Told::No => {}
+            }
+        });
+    }
+}
+
+impl ReplySink for Replies<'_> {
+    fn reply(&mut self, token: Token, xid: i32, applied: &Applied, body: &[u8]) {
+        self.answer(token, xid, applied.zxid, applied.code, body);
+    }
+
+    fn local(&mut self, machine: &Machine, token: Token, session: i64, request: &LocalRequest) {
+        let LocalRequest { identities, dialect, .. } = request;
+        let asker = Asker { token, session, identities, dialect: *dialect };
+        let shared = self.shared;
+        self.delivery(token).reply(token, |out| {
+            answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out)
+        });
+    }
+
+    fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32) {
+        if opcode == Opcode::CreateSession as i32 || opcode == MOVE_SESSION {
+            // Its client is still in the handshake, and a reply would be none to it: it tries again, here or elsewhere.
+            self.shared.inbox.answered(1);
+            self.delivery(token).note(token, Note::Drop);
+        } else {
+            self.answer(token, xid, machine.last_zxid(), ErrorCode::SystemError, &[]);
+        }
+    }
+
+    fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>) {
+        let timeout_ms = machine.session(session).map_or(0, |s| s.timeout_ms);
+        self.shared.sessions.opened(session, timeout_ms, self.shared.clock.elapsed_ms());
+        self.give_session(session, token);
+    }
+
+    fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>) {
+        self.shared.counts.quorum.moved.fetch_add(1, Relaxed);
+        // Wherever it goes on: its client was heard of just now, and the leader must know before the other server reports it.
+        if let Some(known) = machine.session(session) {
+            self.shared.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());
+        }
+        self.give_session(session, owner);
+    }
+
+    fn session_resumed(&mut self, machine: &Machine, session: i64, owner: Token) -> bool {
+        if self.shared.sessions.is_ending(session) {
+            return false;
+        }
+        self.session_moved(machine, session, Some(owner));
+        true
+    }
+
+    fn session_refused(&mut self, token: Token, code: ErrorCode) {
+        self.delivery(token).note(token, Note::SessionRefused { code });
+    }
+
+    fn lost(&mut self, token: Token) {
+        self.delivery(token).note(token, Note::Drop);
+    }
+
+    fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied) {
+        let owner = self.shared.sessions.closed(session);
+        if let Some((token, xid)) = closing {
+            self.answer(token, xid, applied.zxid, applied.code, &[]);
+            self.delivery(token).note(token, Note::SessionClosed);
+        }
+        if let Some(owner) = owner.filter(|owner| closing.is_none_or(|(token, _)| token != *owner)) {
+            self.delivery(owner).note(owner, Note::SessionClosed);
+        }
+    }
+
+    fn abandoned(&mut self, requests: usize) {
+        self.shared.inbox.answered(requests);
+    }
+}

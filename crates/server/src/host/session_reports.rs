@@ -1,0 +1,248 @@
+//! Whom the servers have heard of. Servers without the lead tell the leader, and the leader judges
+//! each session by the time until which the server that has its connection has listened.
+//!
+//! A session must not end because its server, or this one, could not listen for a while. So a
+//! leader judges nobody beyond what it was told, with two bounds: a server whose connection is lost
+//! tells nothing any more, and one that says nothing for as long as it would serve clients without
+//! a leader is taken for cut off. Time in which this server itself did nothing does not count at
+//! all.
+
+use std::collections::BTreeMap;
+
+use group::message::{PeerMessage, Touched};
+
+use super::Driver;
+use crate::peers::Transport;
+use crate::sessions::SessionTable;
+use crate::shared::Shared;
+
+/// How often the leader is told which sessions were heard of, at least and at most.
+const REPORT_MS: (i64, i64) = (10, 400);
+
+/// Reports in the time of the shortest timeout.
+const REPORTS_PER_TIMEOUT: i64 = 8;
+
+/// So long before a report the connection threads are asked to look at their sockets.
+const LOOK_AHEAD_MS: i64 = 20;
+
+/// A server that has begun no cycle for so long was not there: its process was stopped, or its disk
+/// did not come back. The longest wait between two cycles is a fifth of it.
+const PAUSE_MS: i64 = 500;
+
+/// When to tell the leader who was heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    asked_ms: i64,
+    told_ms: i64,
+}
+
+/// What a report is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Nothing,
+    /// Ask the connection threads to look at their sockets,
+    Ask,
+    /// and tell what they have read.
+    Tell,
+}
+
+impl Reports {
+    /// What is due. Its interval goes by the shortest timeout there is, and by the few bytes that a
+    /// report of long ones is worth.
+    pub(crate) fn step(&mut self, now_ms: i64, sessions: &SessionTable) -> Step {
+        let (min, max) = REPORT_MS;
+        let every_ms = (i64::from(sessions.shortest_timeout_ms()) / REPORTS_PER_TIMEOUT).clamp(min, max);
+        if now_ms >= self.told_ms + every_ms {
+            self.told_ms = now_ms;
+            return Step::Tell;
+        }
+        if self.asked_ms <= self.told_ms && now_ms >= self.told_ms + every_ms - LOOK_AHEAD_MS {
+            self.asked_ms = now_ms;
+            return Step::Ask;
+        }
+        Step::Nothing
+    }
+}
+
+/// Who was heard of here since the leader was last told, and until when this server has listened.
+pub(crate) fn report(shared: &Shared, now_ms: i64, until_ms: i64) -> PeerMessage {
+    let lag_ms = u32::try_from((now_ms - until_ms).max(0)).unwrap_or(u32::MAX);
+    let touched = shared.sessions.touched(now_ms);
+    let sessions = touched.into_iter().map(|touch| (touch.session, touch.age_ms)).collect();
+    PeerMessage::Touched(Touched { lag_ms, sessions })
+}
+
+/// The latest report of one server.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// When it arrived.
+    told_ms: i64,
+    /// Until when the server had read its sockets then.
+    until_ms: i64,
+}
+
+/// What a leader knows of what the other servers have heard.
+#[derive(Debug, Default)]
+pub(super) struct ReportedSessions {
+    /// What other members had said by then is taken in.
+    taken_in_ms: i64,
+    /// The latest report of each server.
+    told: BTreeMap<u32, Told>,
+    reports: Reports,
+    /// When the last cycle began.
+    cycle_ms: i64,
+}
+
+impl ReportedSessions {
+    /// Another leadership begins, which was told nothing yet.
+    pub(super) fn clear(&mut self) {
+        self.told.clear();
+    }
+
+    /// The connection of a server is lost.
+    pub(super) fn lose(&mut self, server: u32) {
+        self.told.remove(&server);
+    }
+
+    /// Until when it is known who spoke to that server. One that reports and does not get round to
+    /// its sockets is believed, however long that takes; one that reports nothing for
+    /// `silence_ms_max` counts as cut off.
+    pub(super) fn until_ms(&self, server: u32, silence_ms_max: i64) -> i64 {
+        let Some(told) = self.told.get(&server) else { return self.taken_in_ms };
+        let cut_off_ms = self.taken_in_ms - silence_ms_max;
+        if told.told_ms < cut_off_ms { cut_off_ms } else { told.until_ms.min(self.taken_in_ms) }
+    }
+
+    /// This server did nothing for so long: nobody could report to it meanwhile.
+    fn forgive(&mut self, pause_ms: i64) {
+        self.told.values_mut().for_each(|told| told.told_ms += pause_ms);
+    }
+
+    /// A cycle begins; how long this server did nothing before, if that is worth a word.
+    fn pause_before(&mut self, now_ms: i64) -> Option<i64> {
+        let gap_ms = now_ms - std::mem::replace(&mut self.cycle_ms, now_ms);
+        (gap_ms > PAUSE_MS).then_some(gap_ms)
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    /// What other members had said at `polled_ms` is about to be taken in. What they say while this
+    /// thread does something else waits for the next time, and whom they have heard of meanwhile is
+    /// not known before.
+    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
+        self.reported.taken_in_ms = polled_ms;
+    }
+
+    /// A pause of this server is no silence of its clients: while it lasted nobody could be heard,
+    /// and nobody who lost a connection could come back.
+    pub(super) fn forgive_pause(&mut self) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        let Some(pause_ms) = self.reported.pause_before(now_ms) else { return };
+        self.reported.forgive(pause_ms);
+        if self.replica.leads() {
+            self.shared.sessions.forgive(pause_ms, now_ms);
+        }
+    }
+
+    /// Tells the leader who was heard of here, often enough for the shortest timeout.
+    pub(super) fn report_touched(&mut self, now_ms: i64) {
+        let Some(leader) = self.replica.role().leader.map(group::server_of) else { return };
+        if leader == self.me {
+            return;
+        }
+        match self.reported.reports.step(now_ms, &self.shared.sessions) {
+            Step::Nothing => {}
+            Step::Ask => self.shared.ask_to_look(),
+            Step::Tell => {
+                let until_ms = self.shared.hearing.until_ms();
+                let report = report(&self.shared, now_ms, until_ms);
+                self.send(leader, &report);
+                self.shared.sessions.told(until_ms);
+            }
+        }
+    }
+
+    /// Another server tells whom it has heard of.
+    pub(super) fn hear_touched(&mut self, from: u32, touched: Touched) {
+        let now_ms = self.shared.clock.elapsed_ms();
+        for (session, age_ms) in touched.sessions {
+            self.shared.sessions.touch(session, now_ms - i64::from(age_ms));
+        }
+        let until_ms = now_ms - i64::from(touched.lag_ms);
+        self.reported.told.insert(from, Told { told_ms: now_ms, until_ms });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use group::Token;
+
+    use super::*;
+
+    #[test]
+    fn the_shortest_timeout_decides_how_often_the_leader_is_told() {
+        let sessions = SessionTable::new(1, 0, 100);
+        let mut reports = Reports::default();
+        let mut told = |from_ms: i64, sessions: &SessionTable| {
+            (from_ms..from_ms + 4_000).filter(|ms| reports.step(*ms, sessions) == Step::Tell).count()
+        };
+        assert_eq!(told(1, &sessions), 10);
+        sessions.opened(1, 10_000, 0);
+        sessions.set_owner(1, Some(Token(1)));
+        assert_eq!(told(4_001, &sessions), 10);
+        sessions.opened(2, 200, 0);
+        sessions.set_owner(2, Some(Token(2)));
+        assert_eq!(told(8_001, &sessions), 160, "each 25 ms");
+    }
+
+    #[test]
+    fn the_connection_threads_are_asked_before_each_report() {
+        let sessions = SessionTable::new(1, 0, 100);
+        let mut reports = Reports::default();
+        let steps: Vec<_> = (1..=1_200).map(|ms| (ms, reports.step(ms, &sessions))).collect();
+        let steps: Vec<_> = steps.into_iter().filter(|(_, step)| *step != Step::Nothing).collect();
+        let expected = [
+            (380, Step::Ask),
+            (400, Step::Tell),
+            (780, Step::Ask),
+            (800, Step::Tell),
+            (1180, Step::Ask),
+            (1200, Step::Tell),
+        ];
+        assert_eq!(steps, expected);
+    }
+
+    #[test]
+    fn a_server_is_believed_until_it_is_lost_or_silent_for_too_long() {
+        let mut ears = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
+        assert_eq!(ears.until_ms(2, 1_500), 10_000, "it never said anything");
+        ears.told.insert(2, Told { told_ms: 9_700, until_ms: 9_600 });
+        assert_eq!(ears.until_ms(2, 1_500), 9_600);
+        ears.taken_in_ms = 11_200;
+        assert_eq!(ears.until_ms(2, 1_500), 9_600);
+        ears.taken_in_ms = 12_000;
+        assert_eq!(ears.until_ms(2, 1_500), 10_500);
+        ears.lose(2);
+        assert_eq!(ears.until_ms(2, 1_500), 12_000);
+    }
+
+    /// After a pause of the whole ensemble a server counted as cut off before its first report
+    /// could arrive.
+    #[test]
+    fn a_pause_of_this_server_is_no_silence_of_another() {
+        let mut ears = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
+        ears.told.insert(2, Told { told_ms: 9_990, until_ms: 9_500 });
+        ears.forgive(3_000);
+        ears.taken_in_ms = 13_000;
+        assert_eq!(ears.until_ms(2, 1_500), 9_500);
+    }
+
+    /// Connection threads that were busy for longer than a server counts as cut off ended sessions
+    /// whose pings waited in their sockets, though the server reported that it had not read them.
+    #[test]
+    fn a_server_that_reports_and_cannot_read_its_sockets_is_believed() {
+        let mut ears = ReportedSessions { taken_in_ms: 20_000, ..ReportedSessions::default() };
+        ears.told.insert(2, Told { told_ms: 19_990, until_ms: 10_000 });
+        assert_eq!(ears.until_ms(2, 1_500), 10_000);
+    }
+}

@@ -1,0 +1,417 @@
+//! When a snapshot is taken, and how it is written beside the work.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use consensus::membership::SnapshotMeta;
+use group::Replica;
+use state::snapshot::SnapshotCursor;
+use storage::disk::Disk;
+use storage::log::Log;
+use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
+
+use super::GROUP;
+use super::recovery::{Files, put_meta};
+use super::snapshot_leases::{LEASED_BYTES_MAX, SnapshotLeases};
+use crate::config::{ServerId, limits};
+use crate::inbox::ControlRequest;
+use crate::shared::Shared;
+
+/// Znodes written while the machine is held for reading: about a tenth of a millisecond.
+const SLICE_NODES: usize = 500;
+
+/// The writer rests this many times as long as it worked. At full speed it would take one of two cores, and every client would feel it.
+const REST: u32 = 1;
+
+/// Log that a start may have to read and hold in memory, whatever larger limit ZooKeeper's keys name: it is also the memory that
+/// entries take until they are applied.
+const LOG_BYTES_MAX: u64 = 256 << 20;
+
+/// Entries kept in memory behind the last applied one for followers that were away, in bytes.
+const RETAINED_BYTES_MAX: u64 = 64 << 20;
+
+/// How often the engine's memory is looked at, in bytes of log. A group of one keeps no more than this.
+const RETAINED_STEP_BYTES: u64 = 1 << 20;
+
+/// Time between the beginnings of two snapshots, unless there is much log.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Log that calls for a snapshot within the pause.
+const LOG_BYTES_IN_PAUSE_MAX: u64 = 128 << 20;
+
+/// After a snapshot failed, the next attempt waits this long.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Decides when, and keeps what runs.
+pub(super) struct Snapshots {
+    files: Files,
+    dir: PathBuf,
+    commands_max: u64,
+    bytes_max: u64,
+    /// Bytes of log since the last snapshot began.
+    bytes: u64,
+    /// Bytes of log since the engine's memory was last trimmed.
+    retained_bytes: u64,
+    /// The replica's count of commands when the last snapshot began.
+    begun_at: u64,
+    begun_when: Instant,
+    /// Where between half of `snapCount` and all of it the next one is due, so that members do not all take theirs at once.
+    due_after: u64,
+    /// In ms of the server's clock.
+    retry_at_ms: Option<i64>,
+    asked: bool,
+    running: Option<Running>,
+    /// Snapshots begun since the start.
+    begun: u64,
+    /// Bytes of log between the marks of [`trim`](Self::trim), oldest first, with the last index of each.
+    retained: VecDeque<(u64, u64)>,
+    purged_at: Instant,
+    leases: SnapshotLeases,
+    /// Tells the writer that nobody wants its snapshot any more.
+    given_up: Arc<AtomicBool>,
+}
+
+struct Running {
+    number: u64,
+    meta: SnapshotMeta,
+    /// `None` where there are no threads: then it has ended already, and the errand that says so waits.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Snapshots {
+    pub(super) fn new(shared: &Shared, files: Files, dir: PathBuf) -> Snapshots {
+        let storage = &shared.config.storage;
+        let mut snapshots = Snapshots {
+            files,
+            dir,
+            commands_max: storage.snapshot_commands.max(2),
+            bytes_max: storage.snapshot_log_bytes.unwrap_or(LOG_BYTES_MAX).min(LOG_BYTES_MAX),
+            bytes: 0,
+            retained_bytes: 0,
+            begun_at: 0,
+            begun_when: Instant::now(),
+            due_after: 0,
+            retry_at_ms: None,
+            asked: false,
+            running: None,
+            begun: 0,
+            retained: VecDeque::new(),
+            purged_at: Instant::now(),
+            leases: SnapshotLeases::default(),
+            given_up: Arc::default(),
+        };
+        snapshots.draw();
+        snapshots
+    }
+
+    fn draw(&mut self) {
+        let half = self.commands_max / 2;
+        let entropy = self.files.disk.entropy();
+        self.due_after = half + entropy % (self.commands_max - half) + 1;
+    }
+
+    /// Counts an entry of the log.
+    pub(super) fn count_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.retained_bytes += bytes as u64;
+    }
+
+    /// Another member fetches one.
+    pub(super) fn lend(&mut self, server: ServerId, name: SnapshotName, now_ms: i64) {
+        self.leases.extend(server, name, now_ms);
+    }
+
+    /// From which entry on the engine keeps its memory, if nobody needs more than `first_index`.
+    fn first_kept(&self, first_index: u64, replica: &mut Replica) -> u64 {
+        let bytes = replica.engine().status().retained_bytes;
+        let needed = self.leases.first_needed().filter(|_| bytes <= RETAINED_BYTES_MAX + LEASED_BYTES_MAX);
+        needed.map_or(first_index, |needed| needed.min(first_index))
+    }
+
+    /// Takes one as soon as none is running.
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
+    }
+
+    /// Takes one unless that is being done.
+    pub(super) fn replace(&mut self) {
+        self.asked |= self.running.is_none();
+    }
+
+    /// Trims the engine's memory and begins a snapshot if one is due.
+    pub(super) fn consider(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
+        self.leases.expire(shared.clock.elapsed_ms());
+        self.trim(replica);
+        self.purge_hourly(shared);
+        let commands = replica.applied_commands() - self.begun_at;
+        // A hundred thousand writes are a fraction of a second. One snapshot after the other would keep the disk busy under every flush,
+        // so within the pause only so much log calls for one as a start can read in a moment. Who sets a lower count wants them often.
+        let rested = self.commands_max < limits::SNAPSHOT_COMMANDS
+            || self.begun_when.elapsed() >= PAUSE
+            || self.bytes >= LOG_BYTES_IN_PAUSE_MAX;
+        let due = self.asked || (commands >= self.due_after && rested) || self.bytes >= self.bytes_max;
+        let held_back = self.retry_at_ms.is_some_and(|at_ms| shared.clock.elapsed_ms() < at_ms);
+        if due && self.running.is_none() && !held_back && !replica.has_work() {
+            self.begin(shared, replica);
+        }
+    }
+
+    /// Drops applied entries from the engine's memory. Nobody but a follower would ask for them: for those that were away for a while
+    /// some are kept, and who needs older ones is offered a snapshot at least this new, which this member can take at any time.
+    fn trim(&mut self, replica: &mut Replica) {
+        if self.retained_bytes < RETAINED_STEP_BYTES {
+            return;
+        }
+        let index = replica.applied_index();
+        self.retained.push_back((index, std::mem::take(&mut self.retained_bytes)));
+        let retained_bytes_max = if replica.is_alone() { 0 } else { RETAINED_BYTES_MAX };
+        let mut retained_bytes: u64 = self.retained.iter().map(|(_, bytes)| bytes).sum();
+        let mut dropped = None;
+        while retained_bytes > retained_bytes_max
+            && let Some((index, bytes)) = self.retained.pop_front()
+        {
+            retained_bytes -= bytes;
+            dropped = Some(index);
+        }
+        if let Some(dropped) = dropped
+            && let Some(meta) = replica.engine().snapshot_meta(index)
+        {
+            let first_index_kept = self.first_kept(dropped + 1, replica);
+            replica.engine().compact(&meta, first_index_kept);
+        }
+    }
+
+    fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
+        let index = replica.applied_index();
+        if index == 0 {
+            // A server that belongs to no ensemble yet has nothing to keep, and a snapshot without members could not be read again.
+            self.asked = false;
+            return;
+        }
+        let Some(meta) = replica.engine().snapshot_meta(index) else { return };
+        let (cursor, zxid) = {
+            let mut machine = shared.machine.write();
+            (machine.begin_snapshot(), machine.last_zxid())
+        };
+        self.asked = false;
+        self.bytes = 0;
+        self.begun += 1;
+        self.begun_at = replica.applied_commands();
+        self.begun_when = Instant::now();
+        self.draw();
+        let name = SnapshotName { group: GROUP, index: meta.position.index, term: meta.position.term, zxid };
+        let job = Job {
+            shared: Arc::clone(shared),
+            disk: Arc::clone(&self.files.disk),
+            dir: self.dir.clone(),
+            name,
+            meta: meta.clone(),
+            number: self.begun,
+            given_up: Arc::clone(&self.given_up),
+            rests: self.files.background,
+        };
+        if !self.files.background {
+            job.run(cursor);
+            self.running = Some(Running { number: self.begun, meta, thread: None });
+            return;
+        }
+        let run = move || {
+            lower_priority();
+            job.run(cursor);
+        };
+        match std::thread::Builder::new().name("snapshot".into()).spawn(run) {
+            Ok(thread) => self.running = Some(Running { number: self.begun, meta, thread: Some(thread) }),
+            Err(e) => {
+                tracing::error!("no snapshot: cannot start a thread: {e}");
+                shared.machine.write().end_snapshot();
+                self.retry_at_ms = Some(shared.clock.elapsed_ms() + RETRY.as_millis() as i64);
+            }
+        }
+    }
+
+    /// The writer has ended.
+    pub(super) fn done(
+        &mut self,
+        shared: &Shared,
+        number: u64,
+        result: Result<u64, String>,
+        replica: &mut Replica,
+        log: &mut Log,
+    ) {
+        let Some(Running { meta, thread, .. }) = self.running.take_if(|running| running.number == number)
+        else {
+            return;
+        };
+        let _ = thread.map(JoinHandle::join);
+        if let Err(why) = result {
+            tracing::error!(
+                "no snapshot: {why}. The log keeps everything; the next attempt is in {} s",
+                RETRY.as_secs()
+            );
+            self.retry_at_ms = Some(shared.clock.elapsed_ms() + RETRY.as_millis() as i64);
+            self.asked = true;
+            return;
+        }
+        self.retry_at_ms = None;
+        let first_index_kept =
+            if replica.is_alone() { meta.position.index + 1 } else { replica.engine().status().first_index };
+        replica.engine().compact(&meta, first_index_kept);
+        if shared.config.storage.purge_interval_hours.is_none() {
+            self.purge(shared);
+        }
+        self.forget_log(shared, log);
+    }
+
+    /// `autopurge.purgeInterval`: old snapshots go by the clock. Without the key they go with each new one.
+    fn purge_hourly(&mut self, shared: &Shared) {
+        let Some(hours) = shared.config.storage.purge_interval_hours else { return };
+        if self.purged_at.elapsed() >= Duration::from_secs(u64::from(hours) * 3600) {
+            self.purged_at = Instant::now();
+            self.purge(shared);
+        }
+    }
+
+    fn purge(&self, shared: &Shared) {
+        let kept = shared.config.storage.snapshots_kept as usize;
+        let lent = |name: &SnapshotName| self.leases.holds(name);
+        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, GROUP, kept, &lent) {
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// Lets go of the log that even the oldest snapshot still there does not need: should the newest be damaged, an older one and the
+    /// log together still give the whole state.
+    fn forget_log(&self, shared: &Shared, log: &mut Log) {
+        let kept = shared.config.storage.snapshots_kept as usize;
+        let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, GROUP) {
+            // One that is there only because it is lent is none to start from.
+            Ok(names) => {
+                let mut own =
+                    names.iter().enumerate().filter(|(n, name)| *n < kept || !self.leases.holds(name));
+                own.next_back().map(|(_, name)| name.index)
+            }
+            Err(e) => return tracing::warn!("{e}"),
+        };
+        if let Some(index) = oldest
+            && let Err(e) = log.compact(GROUP, index + 1)
+        {
+            tracing::warn!("{e}");
+        }
+        if let Some(index) = oldest {
+            shared.counts.first_index.store(index + 1, Relaxed);
+        }
+    }
+
+    /// A snapshot under way is given up, which costs nothing but its work: the server stops, or its state is about to be replaced.
+    pub(super) fn give_up(&mut self) {
+        self.given_up.store(true, Relaxed);
+        if let Some(running) = self.running.take() {
+            let _ = running.thread.map(JoinHandle::join);
+        }
+        self.given_up.store(false, Relaxed);
+    }
+
+    /// A new replica counts its commands and bytes from the beginning.
+    pub(super) fn begin_anew(&mut self) {
+        self.give_up();
+        (self.begun_at, self.retained_bytes) = (0, 0);
+        self.retained.clear();
+    }
+
+    /// Removes one that came from another member and is of no use.
+    pub(super) fn discard(&self, name: &SnapshotName) {
+        let path = name.path(&self.dir);
+        let removed = self.disk().remove(&path).and_then(|()| self.disk().sync_dir(&self.dir));
+        if let Err(e) = removed {
+            tracing::warn!("{}: cannot remove it: {e}", path.display());
+        }
+    }
+
+    /// Where snapshots are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The files, and who works on them.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// On which disk.
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.files.disk
+    }
+}
+
+/// One snapshot being written.
+struct Job {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    name: SnapshotName,
+    meta: SnapshotMeta,
+    number: u64,
+    given_up: Arc<AtomicBool>,
+    /// Whether it has a thread of its own, which must leave the processor to others.
+    rests: bool,
+}
+
+impl Job {
+    fn run(self, cursor: SnapshotCursor) {
+        let begun = Instant::now();
+        let written = self.write(cursor);
+        // What was kept for it is dropped after the machine is released.
+        let kept = self.shared.machine.write().end_snapshot();
+        drop(kept);
+        let result = match written {
+            Ok(true) => {
+                let counts = &self.shared.counts;
+                counts.snapshot_time.record(begun.elapsed().as_micros() as u64);
+                counts.snapshot_zxid.store(self.name.zxid, Relaxed);
+                counts.snapshot_index.store(self.name.index, Relaxed);
+                counts.snapshot_finished_ms.store(self.shared.clock.wall_ms(), Relaxed);
+                tracing::info!(
+                    zxid = format_args!("{:#x}", self.name.zxid),
+                    ms = begun.elapsed().as_millis() as u64,
+                    "snapshot written"
+                );
+                Ok(self.name.index)
+            }
+            Ok(false) => Err("the server stops".to_owned()),
+            Err(e) => Err(e.to_string()),
+        };
+        self.shared.inbox.ask(ControlRequest::SnapshotDone { number: self.number, result });
+    }
+
+    /// Writes it in slices; `false` if the server stops first.
+    fn write(&self, mut cursor: SnapshotCursor) -> Result<bool, SnapshotError> {
+        let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), &self.dir, self.name)?;
+        let mut bytes = Vec::new();
+        put_meta(&self.meta, &mut bytes);
+        let mut done = false;
+        while !done {
+            if self.given_up.load(Relaxed) || self.shared.is_stopping() {
+                return Ok(false);
+            }
+            let begun = Instant::now();
+            done = self.shared.machine.read().snapshot_slice(&mut cursor, SLICE_NODES, &mut bytes);
+            writer.write(&bytes)?;
+            bytes.clear();
+            if self.rests {
+                std::thread::sleep(begun.elapsed() * REST);
+            }
+        }
+        writer.finish()?;
+        Ok(true)
+    }
+}
+
+/// Gives the calling thread the lowest share of the processor: when clients want it, they have it.
+fn lower_priority() {
+    // On Linux the value belongs to the thread, whatever POSIX says. If it is refused the snapshot is only less polite.
+    let _ = rustix::process::setpriority_process(None, 19);
+}

@@ -1,0 +1,311 @@
+//! The replication thread's own code, on a simulated disk, one operation at a time.
+//!
+//! Nothing here is a stand-in but the disk and the clients: start-up, log, snapshots, engine and machine are those of the server. What
+//! clients were told is read from the mailbox in which their connections would find it.
+
+mod alone;
+mod bad_disk;
+mod crash;
+mod ensemble;
+mod failing_disk;
+mod files;
+mod force_new_cluster;
+mod install;
+mod listening;
+mod log_places;
+mod mad;
+mod model;
+mod order;
+mod reconfig;
+mod removal;
+mod reseed;
+mod returns;
+mod states;
+mod still_disk;
+mod workload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use group::{Submission, Token};
+use state::command::Command;
+use state::session::PasswordDerivation;
+use storage::disk::{Fault, SimDisk};
+use wire::jute::Reader;
+use wire::record::ReplyHeader;
+
+use self::model::{Entry, History, Op, Picture, Replay};
+use self::workload::Workload;
+use super::recovery::{Files, Rest, recover};
+use super::{Driver, Fatal};
+use crate::clock::Clock;
+use crate::config::{self, CommandLine, Config, ServerId};
+use crate::mailbox::{Delivery, Mailbox, Note};
+use crate::peers::Links;
+use crate::serve::{Place, features};
+use crate::shared::Shared;
+
+const DATA_DIR: &str = "/data";
+
+/// The server it is.
+const SERVER: ServerId = 1;
+
+/// So small that a few writes fill one; not allowed in a configuration.
+const SEGMENT_BYTES: u64 = 4 << 10;
+
+/// A server's disk, the clients' view of what they did on it, and what they will do next.
+struct World {
+    disk: SimDisk,
+    config: Config,
+    workload: Workload,
+    /// What the log may hold. More than one after a crash, until a start shows which.
+    histories: Vec<History>,
+    /// Entries at the beginning of every history that clients know to be durable.
+    durable: usize,
+    /// The operation of the disk that the power fails at.
+    crash_at: Option<u64>,
+    /// Of session 1: a cluster never changes its secret.
+    password: Option<[u8; 16]>,
+}
+
+/// One run of the server.
+struct Life {
+    driver: Driver<Option<Links>>,
+    shared: Arc<Shared>,
+    /// The same commands applied to a machine that has never been on a disk.
+    replay: Replay,
+}
+
+/// What the clients heard of one cycle.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Reply { xid: i32, zxid: i64, code: i32 },
+    Session(i64),
+    Dropped,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let definitions = ["snapCount=24", "extendedTypesEnabled=true"].map(str::to_owned).to_vec();
+        let command_line =
+            CommandLine { data_dir: Some(PathBuf::from(DATA_DIR)), definitions, ..CommandLine::default() };
+        let mut config = config::load(&command_line).expect("a valid configuration").config;
+        config.storage.segment_bytes = SEGMENT_BYTES;
+        World {
+            disk: SimDisk::new(seed),
+            config,
+            workload: Workload::new(seed),
+            histories: vec![History::default()],
+            durable: 0,
+            crash_at: None,
+            password: None,
+        }
+    }
+
+    /// The same world once more, whose disk has another fate.
+    fn fork(&self, fate: u64) -> World {
+        World {
+            disk: self.disk.fork(fate),
+            config: self.config.clone(),
+            workload: self.workload.clone(),
+            histories: self.histories.clone(),
+            ..*self
+        }
+    }
+
+    /// Starts the server. `None` if the power fails meanwhile; any other failure is one of the server's. Its state must be that of one
+    /// of the possible histories, whole.
+    fn launch(&mut self, context: &str) -> Option<Life> {
+        let files = Files { disk: Arc::new(self.disk.clone()), background: false };
+        let recovered = match recover(files, &self.config, features(&self.config.requests)) {
+            Ok(recovered) => recovered,
+            Err(e) => {
+                assert!(self.disk.is_off(), "{context}: the server does not start: {e}");
+                return None;
+            }
+        };
+        let shared = self.share(recovered.machine);
+        match self.lead(&shared, recovered.rest) {
+            Ok(driver) => {
+                let replay = self.recognise(&shared, context);
+                Some(Life { driver, shared, replay })
+            }
+            Err(e) => {
+                assert!(self.disk.is_off(), "{context}: the server does not lead: {e}");
+                // Whether the beginning of this leadership is in the log, nobody knows.
+                let begun: Vec<History> = self.histories.iter().map(History::led).collect();
+                let initialized: Vec<History> = begun.iter().map(History::initialized).collect();
+                self.histories.extend(begun.into_iter().chain(initialized));
+                None
+            }
+        }
+    }
+
+    fn share(&self, machine: state::machine::Machine) -> Arc<Shared> {
+        let mailboxes = vec![Mailbox::new(None)];
+        let place = Place { me: SERVER, client_port: 0, hash_seed: 0, waker: None };
+        Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, place))
+    }
+
+    fn lead(&self, shared: &Arc<Shared>, rest: Rest) -> Result<Driver<Option<Links>>, Fatal> {
+        let mut driver = Driver::new(Arc::clone(shared), rest, None);
+        driver.lead()?;
+        assert_eq!(told(shared), [], "nobody asked for anything yet");
+        Ok(driver)
+    }
+
+    /// Finds the history that the machine shows; from now on there is no other.
+    fn recognise(&mut self, shared: &Shared, context: &str) -> Replay {
+        let machine = shared.machine.read();
+        machine.check().unwrap_or_else(|e| panic!("{context}: {e}"));
+        let password = machine.session_password(1, PasswordDerivation::Keyed);
+        drop(machine);
+        assert!(
+            password.is_some() && self.password.is_none_or(|p| Some(p) == password),
+            "{context}: a new secret"
+        );
+        self.password = password;
+        let shown = Picture::of(shared, &shared.machine.read());
+        for history in &self.histories {
+            let history = history.led().initialized();
+            let replay = Replay::of(&history);
+            if Picture::of(shared, &replay.machine) == shown {
+                self.durable = history.len();
+                self.histories = vec![history];
+                return replay;
+            }
+        }
+        let newest = self.histories.iter().max_by_key(|h| h.len()).expect("there is a history");
+        let expected = Replay::of(&newest.led().initialized());
+        panic!(
+            "{context}: after {} durable entries of {}, no history explains\n{shown:#?}\nthe longest gives\n{:#?}",
+            self.durable,
+            newest.len(),
+            Picture::of(shared, &expected.machine)
+        );
+    }
+
+    /// Lets the power fail at that operation of the disk.
+    fn crash_at(&mut self, operation: u64) {
+        self.crash_at = Some(operation);
+        self.disk.fault_at(operation, Fault::Crash);
+    }
+
+    /// The power fails, or has failed, and comes back: what was not durable may have been lost from the end.
+    fn lose_power(&mut self) {
+        self.disk.crash();
+        if let Some(later) = self.crash_at.filter(|at| *at >= self.disk.operations()) {
+            self.disk.fault_at(later, Fault::Crash);
+        }
+        if !self.config.storage.force_sync {
+            (self.durable, self.password) = (0, None);
+        }
+        let durable = self.durable;
+        let cut = |h: &History| -> Vec<History> { (durable..=h.len()).map(|len| h.prefix(len)).collect() };
+        self.histories = self.histories.iter().flat_map(cut).collect();
+    }
+
+    /// Clients come back to their sessions after a start of the server. `false`: the server
+    /// stopped.
+    fn come_back(&mut self, life: &mut Life, context: &str) -> bool {
+        let mut submission = Submission::default();
+        let mut expected = Vec::new();
+        for session in life.shared.machine.read().sessions() {
+            if life.shared.sessions.seen_by(session.id, Token(0)).is_none() {
+                submission.resume(Token(0), session.id, session.timeout_ms);
+                expected.push(session.id);
+            }
+        }
+        if expected.is_empty() {
+            return true;
+        }
+        life.shared.inbox.submit(&mut submission, expected.len());
+        if life.driver.cycle().is_err() {
+            return false;
+        }
+        let mut resumed: Vec<i64> = told(&life.shared)
+            .into_iter()
+            .map(|told| match told {
+                Told::Session(session) => session,
+                other => panic!("{context}: {other:?}"),
+            })
+            .collect();
+        resumed.sort_unstable();
+        assert_eq!(resumed, expected, "{context}: sessions live on");
+        true
+    }
+
+    /// Clients send a bundle of commands and the server works on it once. `false`: the server stopped.
+    fn cycle(&mut self, life: &mut Life, context: &str) -> bool {
+        if !self.come_back(life, context) {
+            return false;
+        }
+        let batch = {
+            let machine = life.shared.machine.read();
+            Arc::new(self.workload.batch(|session| machine.session(session).is_some()))
+        };
+        submit(&life.shared, &batch);
+        let before = self.histories[0].clone();
+        self.histories[0].push(Entry::Batch(Arc::clone(&batch)));
+        if life.driver.cycle().is_err() {
+            assert_eq!(told(&life.shared), [], "{context}: the server answered what it could not keep");
+            return false;
+        }
+        let told = told(&life.shared);
+        if told.iter().all(was_refused) {
+            // Nothing of it may ever be seen.
+            self.histories = vec![before];
+        } else {
+            assert_eq!(told, life.replay.apply(&batch), "{context}: wrong answers");
+            self.durable = self.histories[0].len();
+        }
+        true
+    }
+}
+
+impl Life {
+    /// Does a piece of what a thread of the log does otherwise.
+    fn prepare_log(&mut self) {
+        // What fails here fails again, and then counts, where it is needed.
+        let _ = self.driver.log.prepare(SEGMENT_BYTES as usize / 2);
+    }
+}
+
+fn was_refused(told: &Told) -> bool {
+    matches!(told, Told::Dropped)
+        || matches!(told, Told::Reply { code, .. } if *code == wire::ErrorCode::SystemError as i32)
+}
+
+fn submit(shared: &Shared, batch: &[Op]) {
+    let mut submission = Submission::default();
+    for op in batch {
+        let Op { session, cxid, opcode, body } = op;
+        let command = Command { session: *session, cxid: *cxid, opcode: *opcode, identities: &[], body };
+        submission.command(Token(0), &command);
+    }
+    shared.inbox.submit(&mut submission, batch.len());
+}
+
+/// Empties the mailbox.
+fn told(shared: &Shared) -> Vec<Told> {
+    let mut delivery = Delivery::default();
+    shared.mailboxes[0].collect(&mut delivery, &mut Vec::new());
+    let mut told = Vec::new();
+    let mut at = 0;
+    for (_, note) in delivery.notes {
+        match note {
+            Note::Reply { len, .. } => {
+                let header = ReplyHeader::decode(&mut Reader::new(&delivery.bytes[at + 4..at + len]));
+                let ReplyHeader { xid, zxid, err } = header.expect("a reply begins with its header");
+                told.push(Told::Reply { xid, zxid, code: err });
+                at += len;
+            }
+            Note::SessionOpened { session } => told.push(Told::Session(session)),
+            Note::SessionRefused { code } => panic!("no session was to be refused: {code}"),
+            Note::Drop => told.push(Told::Dropped),
+            Note::SessionClosed => {}
+            other => panic!("nobody asked for {other:?}"),
+        }
+    }
+    told
+}

@@ -1,0 +1,267 @@
+//! Snapshots on their way from one member to another: asked for piece by piece, so that the asker sets the pace.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use consensus::engine::SnapshotOffer;
+use consensus::entry::Position;
+use consensus::membership::SnapshotMeta;
+use group::message::{PeerMessage, SnapshotId};
+use state::machine::Machine;
+use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
+
+use super::{Driver, Fatal, GROUP, recovery};
+use crate::config::ServerId;
+use crate::peers::Transport;
+
+/// A snapshot this much newer than the one that was offered is not believed.
+const ENTRIES_AHEAD_MAX: u64 = 1 << 40;
+
+/// A snapshot being fetched.
+pub(super) struct Fetching {
+    from: ServerId,
+    /// The least index worth fetching.
+    index_min: u64,
+    /// What has come, once something has.
+    incoming: Option<(SnapshotId, Incoming)>,
+    /// Something came since the last time this was looked at.
+    moved: bool,
+}
+
+impl Fetching {
+    /// Bytes that have come.
+    pub(super) fn fetched_bytes(&self) -> u64 {
+        self.incoming.as_ref().map_or(0, |(_, incoming)| incoming.written())
+    }
+}
+
+/// A snapshot of another member that was loaded, and waits for the engine to go on from it.
+pub(super) struct Fetched {
+    position: Position,
+    machine: Machine,
+}
+
+impl<T: Transport> Driver<T> {
+    /// A leader does not have the entries this member lacks: its snapshot is fetched instead.
+    pub(super) fn consider_offer(&mut self, offer: &SnapshotOffer) {
+        let (from, index_min) = (group::server_of(offer.from), offer.meta.position.index);
+        let is_news = self.fetching.as_ref().is_none_or(|f| f.from != from || f.index_min < index_min);
+        if !is_news {
+            return;
+        }
+        if self.fetching.is_none() {
+            tracing::info!(
+                "server.{from} has dropped the entries that are missing here: fetching its snapshot"
+            );
+        }
+        match &mut self.fetching {
+            // What is under way may be new enough in the end.
+            Some(fetching) if fetching.from == from && fetching.incoming.is_some() => {
+                fetching.index_min = index_min;
+            }
+            _ => {
+                self.fetching = Some(Fetching { from, index_min, incoming: None, moved: false });
+                self.ask_chunk();
+            }
+        }
+    }
+
+    fn ask_chunk(&mut self) {
+        let Some(fetching) = &self.fetching else { return };
+        let (snapshot, offset) = match &fetching.incoming {
+            Some((id, incoming)) => (*id, incoming.written()),
+            None => (SnapshotId { index: fetching.index_min, ..SnapshotId::default() }, 0),
+        };
+        let from = fetching.from;
+        self.send(from, &PeerMessage::Fetch { snapshot, offset });
+    }
+
+    /// Asks again if nothing came.
+    pub(super) fn fetch_on(&mut self) {
+        let Some(fetching) = &mut self.fetching else { return };
+        if !std::mem::take(&mut fetching.moved) {
+            self.ask_chunk();
+        }
+    }
+
+    /// Another member wants a piece of a snapshot: of the one named if it is still there, else of the newest, if that is new enough.
+    pub(super) fn give_chunk(&mut self, to: ServerId, wanted: SnapshotId, offset: u64) {
+        let chunk = self.read_chunk(to, wanted, offset).unwrap_or_else(|e| {
+            tracing::warn!("a snapshot for server.{to}: {e}");
+            None
+        });
+        match chunk {
+            Some(chunk) => self.send(to, &chunk),
+            // The next one will be new enough; it is asked for again then.
+            None if wanted.index <= self.replica.applied_index() => self.snapshots.ask(),
+            None => {}
+        }
+    }
+
+    fn read_chunk(
+        &mut self,
+        to: ServerId,
+        wanted: SnapshotId,
+        offset: u64,
+    ) -> Result<Option<PeerMessage>, SnapshotError> {
+        let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
+        let names = snapshot::list(disk.as_ref(), dir, GROUP)?;
+        let named = names.iter().find(|name| id(name) == wanted);
+        let newest = names.first().filter(|name| name.index >= wanted.index);
+        let (name, offset) = match (named, newest) {
+            (Some(name), _) => (*name, offset),
+            (None, Some(name)) => (*name, 0),
+            (None, None) => return Ok(None),
+        };
+        let file = SnapshotFile::open(disk.as_ref(), dir, name)?;
+        let mut bytes = vec![0; self.shared.config.storage.snapshot_piece_bytes];
+        let read = file.read_chunk(offset, &mut bytes)?;
+        bytes.truncate(read);
+        let bytes = Bytes::from(bytes);
+        if offset == 0 {
+            self.shared.counts.quorum.snapshots_given.fetch_add(1, Relaxed);
+        }
+        self.snapshots.lend(to, name, self.shared.clock.elapsed_ms());
+        Ok(Some(PeerMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
+    }
+
+    /// A piece has come.
+    pub(super) fn take_chunk(
+        &mut self,
+        from: ServerId,
+        snapshot: SnapshotId,
+        length: u64,
+        offset: u64,
+        bytes: &[u8],
+    ) {
+        let Some(fetching) = self.fetching.as_mut().filter(|fetching| fetching.from == from) else { return };
+        match self.snapshots.write_chunk(fetching, snapshot, length, offset, bytes) {
+            Ok(false) => {}
+            Ok(true) => return self.finish_fetch(),
+            Err(e) => {
+                tracing::warn!("the snapshot of server.{from} cannot be taken: {e}");
+                fetching.incoming = None;
+                return;
+            }
+        }
+        self.ask_chunk();
+    }
+
+    fn finish_fetch(&mut self) {
+        let Some(Fetching { from, incoming: Some((id, incoming)), .. }) = self.fetching.take() else {
+            return;
+        };
+        if let Err(e) = incoming.finish() {
+            tracing::warn!("the snapshot of server.{from} is of no use: {e}");
+            if matches!(e, IncomingError::Damaged { .. }) {
+                self.send(from, &PeerMessage::Damaged(id));
+            }
+            return;
+        }
+        let name = SnapshotName { group: GROUP, index: id.index, term: id.term, zxid: id.zxid };
+        if let Err(why) = self.take_fetched(name) {
+            tracing::warn!("the snapshot of server.{from} is of no use: {why}");
+            self.snapshots.discard(&name);
+        }
+    }
+
+    /// Loads a snapshot that has come, so that nothing is given up for one that cannot be loaded.
+    fn take_fetched(&mut self, name: SnapshotName) -> Result<(), String> {
+        let position = Position { term: name.term, index: name.index };
+        // What it holds is agreed, so its leader's term is known here.
+        if position.term > self.replica.role().term {
+            return Err(format!("it is of term {}, which nobody has led in", position.term));
+        }
+        let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
+        let (meta, machine) = recovery::load(disk.as_ref(), dir, name).map_err(|e| e.to_string())?;
+        if meta.position != position {
+            return Err("it is not what its name says".to_owned());
+        }
+        tracing::info!("the snapshot at entry {} is here", position.index);
+        self.fetched = Some(Fetched { position, machine });
+        self.replica.engine().snapshot_fetched(meta);
+        Ok(())
+    }
+
+    /// Another member got a damaged snapshot from here. If that is the newest there is, it would get it again and again.
+    pub(super) fn hear_damaged(&mut self, from: ServerId, damaged: SnapshotId) {
+        let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), GROUP)
+            .ok()
+            .and_then(|names| names.first().map(id));
+        if newest == Some(damaged) {
+            tracing::warn!(
+                "server.{from} says that the snapshot at entry {} of this disk is damaged: a new one is written",
+                damaged.index
+            );
+            self.snapshots.replace();
+        }
+    }
+
+    /// The fetched snapshot becomes the base of this member's log and state. Clients here have
+    /// watches on nodes that may have changed unseen, so their connections are closed, before
+    /// anybody can read the new state: when they come back they say what they knew, and a zxid
+    /// behind a change that they were not told of would make them miss it for good.
+    pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
+        let position = meta.position;
+        self.snapshots.give_up();
+        let machine = match self.fetched.take().filter(|fetched| fetched.position == position) {
+            Some(fetched) => fetched.machine,
+            None => {
+                recovery::load_snapshot_at(self.snapshots.disk().as_ref(), self.snapshots.dir(), position)
+                    .map_err(|e| Fatal::Install(Box::new(e)))?
+            }
+        };
+        self.log.reserve(std::iter::once(0))?;
+        self.log.reset(GROUP, position.index, position.term)?;
+        self.flush()?;
+        let shared = Arc::clone(&self.shared);
+        let now_ms = shared.clock.elapsed_ms();
+        let mut held = shared.machine.write();
+        let old = std::mem::replace(&mut *held, machine);
+        shared.sessions.replace(held.sessions().map(|s| (s.id, s.timeout_ms)), now_ms);
+        shared.counts.snapshot_index.store(position.index, Relaxed);
+        shared.counts.last_index.store(position.index, Relaxed);
+        self.replica.installed(position.index);
+        self.post_closing();
+        drop(held);
+        self.wake_connection_threads();
+        drop(old);
+        tracing::info!("this member goes on from the snapshot at entry {}", position.index);
+        Ok(())
+    }
+}
+
+impl super::snapshots::Snapshots {
+    /// Writes the piece if it is the next one, beginning anew if it belongs to another snapshot; `true` if it was the last.
+    fn write_chunk(
+        &self,
+        fetching: &mut Fetching,
+        snapshot: SnapshotId,
+        length: u64,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<bool, IncomingError> {
+        if fetching.incoming.as_ref().is_none_or(|(id, _)| *id != snapshot) {
+            let expected = fetching.index_min..=fetching.index_min.saturating_add(ENTRIES_AHEAD_MAX);
+            if offset != 0 || !expected.contains(&snapshot.index) {
+                return Ok(false);
+            }
+            let SnapshotId { index, term, zxid } = snapshot;
+            let name = SnapshotName { group: GROUP, index, term, zxid };
+            fetching.incoming = None;
+            let incoming = Incoming::create(Arc::clone(self.disk()), self.dir(), name, length)?;
+            fetching.incoming = Some((snapshot, incoming));
+        }
+        let Some((_, incoming)) = &mut fetching.incoming else { return Ok(false) };
+        if offset == incoming.written() {
+            fetching.moved = true;
+            incoming.write_chunk(offset, bytes)?;
+        }
+        Ok(incoming.written() == length)
+    }
+}
+
+fn id(name: &SnapshotName) -> SnapshotId {
+    SnapshotId { index: name.index, term: name.term, zxid: name.zxid }
+}

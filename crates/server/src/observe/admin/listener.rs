@@ -1,0 +1,265 @@
+//! Serves HTTP so that nobody can keep others out.
+//!
+//! A connection has a time for each request and for the rest between two ([`Bounds`]), and has to
+//! take its reply ([`Progress`]). Whoever sends or reads slowly within these bounds leaves when its
+//! place is needed ([`Crowd`]).
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Sleep};
+
+use super::crowd::{Crowd, Place};
+use crate::client::progress::{Progress, WINDOW_MS};
+use crate::descriptors::{self, Use};
+
+/// How long a connection has for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// From the first byte of a request to its last; also from the connection's beginning to its
+    /// first byte.
+    request: Duration,
+    /// Between two requests.
+    idle: Duration,
+}
+
+/// ZooKeeper's `admin.idleTimeout` has this default too.
+pub(super) const BOUNDS: Bounds = Bounds { request: Duration::from_secs(10), idle: Duration::from_secs(30) };
+
+/// Pause after the system refused to accept.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Connections accepted before those that are there have their turn: fewer than there are places,
+/// so that a request which comes with its connection is served before the place is needed.
+const ACCEPTS_IN_A_ROW: usize = 32;
+
+/// Bytes of a reply that the system holds. Small, so that it shows early what the other side takes.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// Serves all who connect, for ever.
+pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds) {
+    let crowd = Crowd::default();
+    let routes = routes.layer(axum::middleware::from_fn(take_turns));
+    for accepted in 1.. {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                if !descriptors::is_gone(&e) {
+                    tracing::warn!("the AdminServer cannot accept a connection for now: {e}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                continue;
+            }
+        };
+        if !descriptors::leaves_room(&stream, Use::Operator) {
+            tracing::warn!(
+                "the AdminServer refused a connection: file descriptors are running out (ulimit -n)"
+            );
+            continue;
+        }
+        // Without it replies are served all the same, and slow readers are noticed later.
+        let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
+        let place = crowd.enter(peer.ip());
+        let number = place.number;
+        let connection = TokioIo::new(Connection::new(stream, place, bounds));
+        let service = TowerToHyperService::new(routes.clone());
+        let task = tokio::spawn(async move {
+            // What goes wrong with one connection is the affair of its other side.
+            let _ = http1::Builder::new().serve_connection(connection, service).await;
+        });
+        crowd.attach(number, task.abort_handle());
+        if accepted % ACCEPTS_IN_A_ROW == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Lets other connections go first: one that sends a hundred requests at once is answered once in
+/// each round.
+async fn take_turns(request: Request, next: Next) -> Response {
+    tokio::task::yield_now().await;
+    next.run(request).await
+}
+
+/// What a connection does, and the bound in time that goes with it.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing of a request has come.
+    Rest,
+    /// A part of a request has come.
+    Request,
+    /// A reply is being written, in which the other side has got on so far.
+    Reply(Progress),
+}
+
+/// A connection with its bounds.
+struct Connection {
+    stream: TcpStream,
+    place: Place,
+    bounds: Bounds,
+    phase: Phase,
+    /// Goes off at the end of the present bound.
+    timer: Pin<Box<Sleep>>,
+    begun: Instant,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, place: Place, bounds: Bounds) -> Connection {
+        let timer = Box::pin(tokio::time::sleep(bounds.request));
+        Connection { stream, place, bounds, phase: Phase::Rest, timer, begun: Instant::now() }
+    }
+
+    fn enter(&mut self, phase: Phase, bound: Duration) {
+        self.phase = phase;
+        self.timer.as_mut().reset(Instant::now() + bound);
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.begun.elapsed().as_millis() as i64
+    }
+
+    fn reply_window() -> Duration {
+        Duration::from_millis(WINDOW_MS as u64)
+    }
+
+    /// The other side takes nothing just now: waits for it, within bounds.
+    fn wait_for_reader(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now_ms = self.now_ms();
+            let Phase::Reply(progress) = &mut self.phase else { break };
+            if progress.has_ceased(now_ms) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.timer.as_mut().reset(Instant::now() + Connection::reply_window());
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let is_replying = matches!(self.phase, Phase::Reply(_));
+        if !is_replying && self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if matches!(self.phase, Phase::Rest) {
+            let bound = self.bounds.request;
+            self.enter(Phase::Request, bound);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !matches!(self.phase, Phase::Reply(_)) {
+            self.place.is_answered();
+            let progress = Progress::begin(self.now_ms());
+            self.enter(Phase::Reply(progress), Connection::reply_window());
+        }
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Pending => self.wait_for_reader(cx),
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Ready(Ok(taken)) => {
+                if let Phase::Reply(progress) = &mut self.phase {
+                    progress.add(taken as u64);
+                }
+                Poll::Ready(Ok(taken))
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // All that was to be written is written.
+        if matches!(self.phase, Phase::Reply(_)) {
+            self.place.may_ask();
+            let bound = self.bounds.idle;
+            self.enter(Phase::Rest, bound);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use axum::routing::get;
+
+    use super::*;
+    use crate::observe::admin::tests::free_address;
+
+    /// Each byte began the time anew, so that a connection could stay for as long as it sent one
+    /// now and then.
+    #[test]
+    fn a_request_has_its_time_however_slowly_it_comes() {
+        let address = free_address();
+        let bounds = Bounds { request: Duration::from_millis(500), idle: Duration::from_secs(60) };
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let routes = Router::new().route("/", get(|| async { "here" }));
+        runtime.spawn(async move {
+            serve(TcpListener::from_std(listener).unwrap(), routes, bounds).await;
+        });
+
+        let mut slow = std::net::TcpStream::connect(address).unwrap();
+        slow.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let begun = std::time::Instant::now();
+        let ended = loop {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it is never closed");
+            let sent = slow.write_all(if begun.elapsed().as_millis() < 60 {
+                b"GET / HTTP/1.1\r\nX: "
+            } else {
+                b"x"
+            });
+            match slow.read(&mut [0; 16]) {
+                Err(e)
+                    if sent.is_ok()
+                        && matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                other => break other,
+            }
+        };
+        assert!(ended.map_or(true, |bytes| bytes == 0), "it gets no reply");
+
+        // The time for a request is not the time for a connection: between two of them it may rest
+        // for longer.
+        let mut patient = std::net::TcpStream::connect(address).unwrap();
+        patient.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        for _ in 0..2 {
+            patient.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"here") {
+                let mut part = [0; 512];
+                let n = patient.read(&mut part).unwrap();
+                assert!(n > 0, "closed after {}", String::from_utf8_lossy(&answer));
+                answer.extend_from_slice(&part[..n]);
+            }
+            std::thread::sleep(Duration::from_millis(700));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The AdminServer: ZooKeeper's commands as JSON over HTTP, and `/metrics` for Prometheus.
+//!
+//! It runs on a thread of its own and asks the server through [`Source`] only, so that whatever happens to it, clients are served. It has no
+//! password, as ZooKeeper's has none; therefore it is on loopback unless `admin.serverAddress` says otherwise.
+
+mod commands;
+mod crowd;
+mod guard;
+mod listener;
+mod member;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::observe::metrics;
+use crate::observe::stats::Source;
+use guard::Hosts;
+use listener::BOUNDS;
+
+/// The running AdminServer. It stops when this is dropped.
+#[derive(Debug)]
+pub struct AdminServer {
+    /// Where the commands are; `None` when they are switched off or their port was taken.
+    pub address: Option<SocketAddr>,
+    /// Where Prometheus' own port is; `None` when it is not configured or was taken.
+    pub metrics_address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A port that could not be opened. The server serves its clients without it: an operator is better off with that and a warning than
+/// with no service because 8080 is popular.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot open {address} for {what}: {source}; continuing without it (set {key} to another port, or {off})"
+)]
+pub struct Unavailable {
+    /// `the AdminServer` or `Prometheus metrics`.
+    pub what: &'static str,
+    /// Where it should have been.
+    pub address: SocketAddr,
+    /// The key that moves it.
+    pub key: &'static str,
+    /// The setting that switches it off.
+    pub off: &'static str,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Starts what the configuration of `source` asks for. What is unavailable is returned for the log. Fails only when the system has no
+/// thread or event queue to give.
+pub fn start(source: Arc<dyn Source>) -> io::Result<(AdminServer, Vec<Unavailable>)> {
+    let mut unavailable = Vec::new();
+    let mut open = |address: SocketAddr, what, key, off| match listen(address) {
+        Ok(listener) => Some(listener),
+        Err(source) => {
+            unavailable.push(Unavailable { what, address, key, off, source });
+            None
+        }
+    };
+    let config = source.config();
+    let commands = config.admin.as_ref().and_then(|admin| {
+        open(admin.address, "the AdminServer", "admin.serverPort", "admin.enableServer=false")
+    });
+    let metrics = config.metrics.and_then(|address| {
+        open(address, "Prometheus metrics", "metricsProvider.httpPort", "remove metricsProvider.className")
+    });
+    let address = commands.as_ref().and_then(|listener| listener.local_addr().ok());
+    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+    let url = config.admin.as_ref().map(|admin| admin.command_url.clone()).unwrap_or_default();
+    let hosts = Hosts::new(&names(config));
+    let services = [
+        commands.map(|listener| (listener, command_routes(&url, Arc::clone(&source), hosts))),
+        metrics.map(|listener| (listener, metrics_routes(Arc::clone(&source)))),
+    ];
+    let (stop, stopped) = watch::channel(false);
+    let thread = spawn(services.into_iter().flatten().collect(), &stopped)?;
+    Ok((AdminServer { address, metrics_address, stop, thread }, unavailable))
+}
+
+/// What the configuration calls this server.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
+    if let Some(me) = config.ensemble.as_ref().and_then(|all| all.members.get(&config.server_id)) {
+        names.extend(me.addresses.iter().map(|(host, _)| host.clone()));
+    }
+    names
+}
+
+/// Opened before the thread starts, so that a port in use is known at once. The unspecified IPv6 address falls back to that of IPv4, where
+/// the system has no IPv6.
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address).or_else(|error| match address.ip() {
+        IpAddr::V6(ip) if ip.is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
+            std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port()))
+        }
+        _ => Err(error),
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn spawn(
+    services: Vec<(std::net::TcpListener, Router)>,
+    stopped: &watch::Receiver<bool>,
+) -> io::Result<Option<JoinHandle<()>>> {
+    if services.is_empty() {
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let tasks = {
+        let _guard = runtime.enter();
+        let task = |(listener, routes): (std::net::TcpListener, Router)| {
+            let mut stopped = stopped.clone();
+            let listener = TcpListener::from_std(listener)?;
+            // Open connections are dropped with the runtime: nothing here is worth delaying a stop.
+            Ok(async move {
+                tokio::select! {
+                    () = listener::serve(listener, routes, BOUNDS) => {}
+                    _ = stopped.wait_for(|&stopped| stopped) => {}
+                }
+            })
+        };
+        services.into_iter().map(task).collect::<io::Result<Vec<_>>>()?
+    };
+    let run = move || {
+        runtime.block_on(async {
+            let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+            for task in running {
+                if let Err(error) = task.await {
+                    tracing::warn!(%error, "the AdminServer stopped");
+                }
+            }
+        });
+    };
+    thread::Builder::new().name("admin".to_owned()).spawn(run).map(Some)
+}
+
+impl Drop for AdminServer {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::warn!("the AdminServer's thread panicked");
+        }
+    }
+}
+
+fn command_routes(url: &str, source: Arc<dyn Source>, hosts: Hosts) -> Router {
+    let list = Html(commands::links(url));
+    Router::new()
+        .route(url, get(list.clone()))
+        .route(&format!("{url}/"), get(list))
+        .route(&format!("{url}/{{name}}"), get(run).post(run))
+        .with_state(Arc::clone(&source))
+        .merge(metrics_routes(source))
+        .layer(DefaultBodyLimit::max(0))
+        .layer(axum::middleware::from_fn_with_state(hosts, guard::check_host))
+}
+
+fn metrics_routes(source: Arc<dyn Source>) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(source)
+}
+
+async fn scrape(State(source): State<Arc<dyn Source>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::PROMETHEUS_CONTENT_TYPE)], metrics::prometheus(&source.facts()))
+}
+
+async fn run(
+    State(source): State<Arc<dyn Source>>,
+    Path(name): Path<String>,
+    Query(arguments): Query<Vec<(String, String)>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let objection = guard::objection(&method, &headers);
+    let reply = commands::run(&name, &arguments, method == Method::POST, objection, &*source);
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_string_pretty(&reply.fields).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod ensemble_tests;
+#[cfg(test)]
+mod tests;

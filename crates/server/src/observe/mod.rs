@@ -1,0 +1,11 @@
+//! What operators see: counters, metrics, four-letter words and the AdminServer.
+
+pub mod admin;
+pub mod four_letter;
+pub mod metrics;
+mod metrics_member;
+mod metrics_process;
+pub mod metrics_quorum;
+mod metrics_recorder;
+pub mod stats;
+pub mod stats_source;

@@ -1,0 +1,503 @@
+//! What an operator may ask about a running server, as plain values.
+//!
+//! The four-letter words, the AdminServer and the metrics print these and know nothing of connections, trees or logs; the server
+//! supplies them through [`Source`]. All times of day are ms since 1970, all durations are in the unit their name says.
+
+pub(crate) mod member;
+
+use std::net::SocketAddr;
+
+use state::watch::WatchSummary;
+
+pub use self::member::{
+    FileDifference, FollowerFacts, FollowerState, LeadingFacts, MemberChange, MemberLog, MemberRole,
+    MemberStatus,
+};
+use crate::config::{Config, Servers};
+use crate::observe::metrics::Summary;
+use crate::observe::metrics_quorum::QuorumFacts;
+
+/// Who answers the questions. Every method may be called from any thread at any time and describes one moment; two calls may describe two.
+pub trait Source: Send + Sync {
+    /// The configuration the server was started with.
+    fn config(&self) -> &Config;
+    /// The servers of the ensemble as they are agreed on, and the version of that; nobody for a server that is alone.
+    fn members(&self) -> (Servers, i64);
+    /// Whether requests are served: started, not stopping, and with a leader.
+    fn is_serving(&self) -> bool;
+    /// The counts; cheap enough for one call a second.
+    fn facts(&self) -> Facts;
+    /// Every open client connection, in no particular order.
+    fn connections(&self) -> Vec<ConnectionFacts>;
+    /// Every session, connected or not, in no particular order.
+    fn sessions(&self) -> SessionList;
+    /// Watches in numbers.
+    fn watch_summary(&self) -> WatchSummary;
+    /// Every watch. May be large: it is as long as there are watches.
+    fn watches(&self) -> WatchFacts;
+    /// Bytes of the files in the data directory and in the log directory. Walks both.
+    fn directory_bytes(&self) -> DirectoryBytes;
+    /// Digests of the tree at recent zxids, oldest first: (zxid, digest). Empty when none are kept.
+    fn digests(&self) -> Vec<(i64, u64)>;
+    /// Sets latencies, packet counts and the other statistics of [`Facts`] to zero (`srst`).
+    fn reset_statistics(&self);
+    /// Sets the statistics of every connection to zero (`crst`).
+    fn reset_connection_statistics(&self);
+    /// Asks for a snapshot now (`csnp`): the index of the last log entry it will hold, or `None` when it could not be asked for.
+    fn request_snapshot(&self) -> Option<u64>;
+    /// Asks for this server to lead (`rqld`), or for another one to (`ydld`). Whether it comes to that shows in the role.
+    fn request_leadership(&self, leads: bool);
+}
+
+/// The role of this server, in ZooKeeper's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerState {
+    /// Alone.
+    Standalone,
+    /// Of several, the one that orders.
+    Leader,
+    /// Of several, one that votes.
+    Follower,
+    /// Of several, one that listens.
+    Observer,
+    /// Cut off from the others, serving reads only.
+    ReadOnly,
+}
+
+impl ServerState {
+    /// As `srvr` prints it after `Mode:`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ServerState::Standalone => "standalone",
+            ServerState::Leader => "leader",
+            ServerState::Follower => "follower",
+            ServerState::Observer => "observer",
+            ServerState::ReadOnly => "read-only",
+        }
+    }
+}
+
+/// Counts of the whole server. "Since the reset" means since the start or the last `srst`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The role.
+    pub state: ServerState,
+    /// Whether clients of every kind are served, and not only those that are content with reading.
+    pub serving: bool,
+    /// The ensemble; `None` for a server that is alone by its configuration.
+    pub member: Option<MemberStatus>,
+    /// Bytes of entries proposed to the log since the start; `None` when there was none.
+    pub proposal_bytes: Option<SizeBytes>,
+    /// Time since the start, in ms.
+    pub uptime_ms: u64,
+    /// The last zxid that was applied.
+    pub last_zxid: i64,
+    /// The port clients connect to, as it was given by the system if 0 was asked for.
+    pub client_port: u16,
+    /// Open client connections.
+    pub connections: u64,
+    /// Requests received and not yet answered.
+    pub outstanding_requests: u64,
+    /// Packets received since the reset.
+    pub packets_received: u64,
+    /// Packets sent since the reset, events included.
+    pub packets_sent: u64,
+    /// Sizes in bytes of replies sent since the reset; `None` when there was none.
+    pub response_bytes: Option<SizeBytes>,
+    /// Bytes received from clients since the reset.
+    pub bytes_received: u64,
+    /// Bytes sent to clients since the reset.
+    pub bytes_sent: u64,
+    /// Znodes, `/` included.
+    pub znodes: u64,
+    /// Ephemeral znodes.
+    pub ephemerals: u64,
+    /// Bytes of all paths and data, as ZooKeeper estimates it.
+    pub data_bytes: u64,
+    /// Watches.
+    pub watches: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Failed authentications.
+    pub auth_failed: u64,
+    /// Handshakes, successful or not.
+    pub connection_requests: u64,
+    /// Connections closed at `maxCnxns` or `maxClientCnxns`.
+    pub connections_rejected: u64,
+    /// Connections closed for want of a token (`connection_throttle_tokens`).
+    pub connections_dropped: u64,
+    /// Connections closed because they had no session in time.
+    pub handshakes_timed_out: u64,
+    /// Sessions that expired.
+    pub sessions_expired: u64,
+    /// Requests refused at `largeRequestMaxBytes`.
+    pub large_requests_rejected: u64,
+    /// Times that reading from clients stopped at a bound on what is outstanding.
+    pub throttle_waits: u64,
+    /// Requests answered ThrottledOp.
+    pub throttled_requests: u64,
+    /// Writes refused because the disk was full.
+    pub writes_refused: u64,
+    /// Messages of other members left out because the disk was full.
+    pub messages_refused: u64,
+    /// Times leadership was handed over because of this server's disk.
+    pub handovers: u64,
+    /// Flushes that took longer than `fsync.warningthresholdms`.
+    pub flushes_slow: u64,
+    /// µs from reading a read request to queueing its reply.
+    pub read_latency: Summary,
+    /// µs from reading a write request to queueing its reply.
+    pub update_latency: Summary,
+    /// µs of a flush of the log.
+    pub flush_time: Summary,
+    /// Commands that one flush made durable.
+    pub batch_size: Summary,
+    /// µs of writing a snapshot.
+    pub snapshot_time: Summary,
+    /// µs that the start took to read and apply snapshot and log.
+    pub load_time: Summary,
+    /// Elections, agreement and the start.
+    pub quorum: QuorumFacts,
+    /// The last snapshot; `None` before the first.
+    pub snapshot: Option<SnapshotFacts>,
+    /// The log.
+    pub log: LogFacts,
+    /// What `/keeper/api_version` says; 0 without the extensions.
+    pub keeper_api_version: u32,
+}
+
+/// Sizes of replies or of proposals, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeBytes {
+    /// Of the last one.
+    pub last: u64,
+    /// Of the smallest.
+    pub min: u64,
+    /// Of the largest.
+    pub max: u64,
+}
+
+/// A finished snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotFacts {
+    /// The zxid it stands at.
+    pub zxid: i64,
+    /// The index of the last log entry it holds.
+    pub log_index: u64,
+    /// When it was finished, ms since 1970.
+    pub finished_ms: i64,
+}
+
+/// Positions in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogFacts {
+    /// Index of the oldest entry that is kept.
+    pub first_index: u64,
+    /// Its term.
+    pub first_term: u64,
+    /// Index of the newest entry.
+    pub last_index: u64,
+    /// Its term.
+    pub last_term: u64,
+    /// Index of the newest entry that is agreed on.
+    pub committed_index: u64,
+}
+
+/// Bytes on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DirectoryBytes {
+    /// Of `dataDir`.
+    pub data: u64,
+    /// Of `dataLogDir`.
+    pub log: u64,
+}
+
+/// One client connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionFacts {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Requests received and not yet answered.
+    pub outstanding: u64,
+    /// Packets received since the reset.
+    pub received: u64,
+    /// Packets sent since the reset.
+    pub sent: u64,
+    /// When it was accepted, ms since 1970.
+    pub established_ms: i64,
+    /// The session on it; `None` before there is one.
+    pub session: Option<ConnectionSession>,
+}
+
+/// What is known of a connection with a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionSession {
+    /// The session's id.
+    pub id: i64,
+    /// Its timeout in ms.
+    pub timeout_ms: u32,
+    /// Number of the last answered opcode; `None` when nothing was answered since the reset.
+    pub last_opcode: Option<i32>,
+    /// xid of the last answered request; below 0 for none, and for pings and the like, which have no number of their own.
+    pub last_xid: i64,
+    /// zxid in the last reply, -1 for none.
+    pub last_zxid: i64,
+    /// When the last reply was queued, in ms of a clock that only rises and began with the server; 0 for never.
+    pub last_response_ms: i64,
+    /// Latency of the last request in ms.
+    pub last_latency_ms: u64,
+    /// The smallest, average and largest latency since the reset, in ms.
+    pub latency_ms: (u64, u64, u64),
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// Its id.
+    pub id: i64,
+    /// When it expires unless it is heard of before, ms since 1970; sessions of one expiry bucket have the same.
+    pub expires_ms: i64,
+    /// Paths of its ephemeral znodes.
+    pub ephemerals: Vec<String>,
+}
+
+/// All watches: pairs of a path and the id of a session that watches it, no pair twice, in no particular order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WatchFacts {
+    /// (path, session id).
+    pub pairs: Vec<(String, i64)>,
+    /// There are more, and some are missing.
+    pub is_cut_short: bool,
+}
+
+/// All sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionList {
+    /// Each once.
+    pub sessions: Vec<SessionFacts>,
+    /// Some have more ephemeral znodes than they are shown with.
+    pub is_cut_short: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! A source with something of everything, for tests.
+
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    use super::*;
+    use crate::config::{self, CommandLine, Ensemble, Member};
+
+    /// Answers the same each time.
+    pub(crate) struct Fake {
+        pub(crate) config: Config,
+        pub(crate) facts: Facts,
+        pub(crate) serving: AtomicBool,
+        pub(crate) resets: AtomicU32,
+        pub(crate) connection_resets: AtomicU32,
+        pub(crate) is_cut_short: bool,
+    }
+
+    /// The session of every fake.
+    pub(crate) const SESSION: i64 = 0x0100_0019_1f00_0000;
+
+    impl Fake {
+        pub(crate) fn new() -> Fake {
+            let command_line = CommandLine {
+                data_dir: Some("/var/lib/ostler".into()),
+                definitions: vec!["4lw.commands.whitelist=*".into(), "tickTime=2000".into()],
+                ..CommandLine::default()
+            };
+            let config = config::load(&command_line).unwrap().config;
+            let (serving, resets, connection_resets) =
+                (AtomicBool::new(true), AtomicU32::new(0), AtomicU32::new(0));
+            Fake { config, facts: facts(), serving, resets, connection_resets, is_cut_short: false }
+        }
+    }
+
+    impl Fake {
+        /// The same server as one of an ensemble.
+        pub(crate) fn of_ensemble(member: MemberStatus) -> Fake {
+            let mut fake = Fake::new();
+            let servers = [1, 2, 3, 4].map(|n| {
+                let observer = if n == 4 { ":observer" } else { "" };
+                let line = format!("127.0.0.1:2430{n}:2430{n}{observer}");
+                (n, line.parse::<Member>().unwrap())
+            });
+            fake.config.server_id = member.server;
+            fake.config.ensemble = Some(Ensemble {
+                members: BTreeMap::from(servers),
+                engine: member.engine,
+                election_timeout_ms: 300,
+                heartbeat_ms: 50,
+                linearizable_reads: false,
+                listen_on_all_ips: false,
+                secret: None,
+                is_secret_required: true,
+            });
+            fake.facts.state = member.state();
+            fake.facts.proposal_bytes = Some(SizeBytes { last: 48, min: 32, max: 110 });
+            fake.facts.member = Some(member);
+            fake
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            state: ServerState::Standalone,
+            serving: true,
+            member: None,
+            proposal_bytes: None,
+            uptime_ms: 55_046,
+            last_zxid: 8,
+            client_port: 2181,
+            connections: 2,
+            outstanding_requests: 3,
+            packets_received: 24,
+            packets_sent: 25,
+            response_bytes: Some(SizeBytes { last: 26, min: 16, max: 109 }),
+            bytes_received: 614,
+            bytes_sent: 444,
+            znodes: 12,
+            ephemerals: 2,
+            data_bytes: 246,
+            watches: 3,
+            sessions: 1,
+            auth_failed: 0,
+            connection_requests: 4,
+            connections_rejected: 0,
+            connections_dropped: 0,
+            handshakes_timed_out: 0,
+            sessions_expired: 0,
+            large_requests_rejected: 0,
+            throttle_waits: 0,
+            throttled_requests: 0,
+            writes_refused: 0,
+            messages_refused: 0,
+            handovers: 0,
+            flushes_slow: 0,
+            read_latency: Summary {
+                count: 12,
+                sum: 14_000,
+                min: 900,
+                max: 2_100,
+                quantiles: [1_000, 2_000, 2_000, 2_100],
+            },
+            update_latency: Summary {
+                count: 9,
+                sum: 90_000,
+                min: 3_000,
+                max: 61_900,
+                quantiles: [8_000, 20_000, 60_000, 61_900],
+            },
+            flush_time: Summary {
+                count: 5,
+                sum: 24_000,
+                min: 3_000,
+                max: 8_000,
+                quantiles: [5_000, 8_000, 8_000, 8_000],
+            },
+            batch_size: Summary { count: 5, sum: 8, min: 1, max: 3, quantiles: [1, 3, 3, 3] },
+            snapshot_time: Summary::default(),
+            load_time: Summary::default(),
+            quorum: QuorumFacts::default(),
+            snapshot: Some(SnapshotFacts { zxid: 7, log_index: 9, finished_ms: 1_795_408_467_123 }),
+            log: LogFacts {
+                first_index: 1,
+                first_term: 1,
+                last_index: 12,
+                last_term: 2,
+                committed_index: 11,
+            },
+            keeper_api_version: 2,
+        }
+    }
+
+    impl Source for Fake {
+        fn config(&self) -> &Config {
+            &self.config
+        }
+
+        fn members(&self) -> (Servers, i64) {
+            (self.config.ensemble.as_ref().map(|ensemble| ensemble.members.clone()).unwrap_or_default(), 0)
+        }
+
+        fn is_serving(&self) -> bool {
+            self.serving.load(Ordering::Relaxed)
+        }
+
+        fn facts(&self) -> Facts {
+            self.facts.clone()
+        }
+
+        fn connections(&self) -> Vec<ConnectionFacts> {
+            let session = ConnectionSession {
+                id: SESSION,
+                timeout_ms: 30_000,
+                last_opcode: Some(11),
+                last_xid: 0x13,
+                last_zxid: 8,
+                last_response_ms: 1_732_948,
+                last_latency_ms: 0,
+                latency_ms: (0, 4, 61),
+            };
+            vec![
+                ConnectionFacts {
+                    peer: "127.0.0.1:60976".parse().unwrap(),
+                    outstanding: 0,
+                    received: 21,
+                    sent: 23,
+                    established_ms: 1_795_408_509_153,
+                    session: Some(session),
+                },
+                ConnectionFacts {
+                    peer: "[::1]:50644".parse().unwrap(),
+                    outstanding: 0,
+                    received: 1,
+                    sent: 0,
+                    established_ms: 1_795_408_530_999,
+                    session: None,
+                },
+            ]
+        }
+
+        fn sessions(&self) -> SessionList {
+            let ephemerals = vec!["/app/worker2".into(), "/app/worker".into()];
+            let sessions = vec![SessionFacts { id: SESSION, expires_ms: 1_795_408_551_000, ephemerals }];
+            SessionList { sessions, is_cut_short: self.is_cut_short }
+        }
+
+        fn watch_summary(&self) -> WatchSummary {
+            WatchSummary { watchers: 2, paths: 2, watches: 3 }
+        }
+
+        fn watches(&self) -> WatchFacts {
+            let other = SESSION + 1;
+            let pairs = vec![("/app".into(), SESSION), ("/app/none".into(), SESSION), ("/app".into(), other)];
+            WatchFacts { pairs, is_cut_short: self.is_cut_short }
+        }
+
+        fn directory_bytes(&self) -> DirectoryBytes {
+            DirectoryBytes { data: 457, log: 67_109_358 }
+        }
+
+        fn digests(&self) -> Vec<(i64, u64)> {
+            vec![(0x80, 1_371_985_504)]
+        }
+
+        fn reset_statistics(&self) {
+            self.resets.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn reset_connection_statistics(&self) {
+            self.connection_resets.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn request_leadership(&self, _leads: bool) {}
+
+        fn request_snapshot(&self) -> Option<u64> {
+            Some(self.facts.log.committed_index)
+        }
+    }
+}
