@@ -101,6 +101,13 @@ pub enum PeerMessage {
     },
     /// Whom the sender has heard of.
     Touched(Touched),
+    /// The leader of that term tells what its clock shows, for the next report.
+    LeaderTime {
+        /// The leadership.
+        term: u64,
+        /// Its clock, in ms.
+        ms: i64,
+    },
     /// Asks for a piece of a snapshot.
     Fetch {
         /// The snapshot; one with an index of 0 stands for the newest.
@@ -284,6 +291,7 @@ const MISSING: u8 = 17;
 const UPHELD: u8 = 18;
 const REFUSALS_KNOWN: u8 = 19;
 const FILE: u8 = 20;
+const LEADER_TIME: u8 = 21;
 
 /// Bytes of a chunk besides its piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -331,13 +339,19 @@ impl PeerMessage {
                 head(REFUSALS_KNOWN, out);
                 [term, life, next].into_iter().for_each(|n| out.put_u64(*n));
             }
-            Self::Touched(Touched { lag_ms, sessions }) => {
+            Self::Touched(Touched { term, read_until_ms, sessions }) => {
                 head(TOUCHED, out);
-                out.put_u32(*lag_ms);
+                out.put_u64(*term);
+                out.put_i64(*read_until_ms);
                 for (session, age_ms) in sessions {
                     out.put_i64(*session);
                     out.put_u32(*age_ms);
                 }
+            }
+            Self::LeaderTime { term, ms } => {
+                head(LEADER_TIME, out);
+                out.put_u64(*term);
+                out.put_i64(*ms);
             }
             Self::Fetch { snapshot, offset } => {
                 head(FETCH, out);
@@ -443,13 +457,14 @@ impl PeerMessage {
                 Self::RefusalsKnown { term, life, next }
             }
             TOUCHED => {
-                let lag_ms = bytes.try_get_u32()?;
+                let (term, read_until_ms) = (read_position(&mut bytes)?, bytes.try_get_i64()?);
                 let mut sessions = Vec::with_capacity(bytes.len() / 12);
                 while !bytes.is_empty() {
                     sessions.push((bytes.try_get_i64()?, bytes.try_get_u32()?));
                 }
-                Self::Touched(Touched { lag_ms, sessions })
+                Self::Touched(Touched { term, read_until_ms, sessions })
             }
+            LEADER_TIME => Self::LeaderTime { term: read_position(&mut bytes)?, ms: bytes.try_get_i64()? },
             FETCH => {
                 let (snapshot, offset) = (SnapshotId::read(&mut bytes)?, bytes.try_get_u64()?);
                 check(offset <= SNAPSHOT_BYTES_MAX, "place in a snapshot")?;
@@ -499,8 +514,11 @@ impl PeerMessage {
 /// The sessions of a server's clients that were heard of lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// How long ago, in ms, the moment is until which the server has read what its clients sent.
-    pub lag_ms: u32,
+    /// The leadership whose clock `read_until_ms` is of; 0 if the server does not know it yet.
+    pub term: u64,
+    /// Until when the server has read what its clients sent, by the leader's clock, in ms. It may
+    /// have been later, and never was earlier.
+    pub read_until_ms: i64,
     /// Sessions, and how long ago each was heard of, in ms.
     pub sessions: Vec<(i64, u32)>,
 }
@@ -613,9 +631,11 @@ mod tests {
             },
             PeerMessage::RefusalsKnown { term: 4, life: 2, next: 12 },
             PeerMessage::Touched(Touched {
-                lag_ms: 7,
+                term: 4,
+                read_until_ms: -7,
                 sessions: vec![(1, 0), (i64::MIN, u32::MAX), (i64::MAX, 400)],
             }),
+            PeerMessage::LeaderTime { term: 4, ms: i64::MIN },
             PeerMessage::Fetch { snapshot, offset: 9 },
             PeerMessage::Chunk { snapshot, length: 100, offset: 9, bytes: Bytes::from_static(b"piece") },
             PeerMessage::Newcomer { nonce: u64::MAX, heard: 5 },

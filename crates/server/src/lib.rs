@@ -13,6 +13,7 @@ mod descriptors;
 pub mod force_new_cluster;
 mod host;
 pub mod inbox;
+pub mod leader_time;
 pub mod mailbox;
 pub mod observe;
 pub mod peers;

@@ -204,6 +204,7 @@ impl Shared {
             machine: RwLock::new(machine),
             watches: Mutex::new(WatchTable::new(watch_limits(&config), place.hash_seed)),
             hearing: ReadProgress::new(mailboxes.len()),
+            leader_time: Mutex::new(None),
             threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
             mailboxes,
             sessions,

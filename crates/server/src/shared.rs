@@ -14,6 +14,7 @@ use crate::client::throttle::TokenBucket;
 use crate::clock::Clock;
 use crate::config::{Config, ServerId};
 use crate::inbox::Inbox;
+use crate::leader_time::LeaderTime;
 use crate::mailbox::Mailbox;
 use crate::observe::metrics::Recorder;
 use crate::observe::metrics_quorum::QuorumCounts;
@@ -117,6 +118,8 @@ pub struct Shared {
     pub sessions: SessionTable,
     /// Until when the connection threads have read.
     pub hearing: ReadProgress,
+    /// What the leader's clock showed. Held for a copy only.
+    pub leader_time: Mutex<Option<LeaderTime>>,
     /// Living connections.
     pub connections: ConnectionTable,
     /// Work for the replication thread.

@@ -120,11 +120,13 @@ impl World {
         }
     }
 
-    /// Whether all that is agreed is known to others, and they can go on: two voters, which there may be while members come and go,
-    /// cannot do without either.
+    /// Whether all that is committed is known to others, and they can go on: two voters, which there
+    /// may be while members come and go, cannot do without either. A change of the members that is
+    /// under way may end with two.
     fn bears_damage(&self, target: Target) -> bool {
         let id = self.aim(target);
-        self.hosts.iter().all(|host| host.voters.len() > 2 || !host.voters.contains(&id))
+        let is_changing = self.agreement.machine().members().proposed.is_some();
+        !is_changing && self.hosts.iter().all(|host| host.voters.len() > 2 || !host.voters.contains(&id))
     }
 
     /// Whom a fault befalls.

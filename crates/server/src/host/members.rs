@@ -100,6 +100,7 @@ impl<T: Transport> Driver<T> {
             }
             PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,
             PeerMessage::Touched(touched) => self.hear_touched(from, touched),
+            PeerMessage::LeaderTime { term, ms } => self.hear_leader_time(from, term, ms),
             PeerMessage::FlushLatency { mean_us } => {
                 self.flush_latency.reported(from, mean_us, self.shared.clock.elapsed_ms());
             }
@@ -435,7 +436,7 @@ impl<T: Transport> Driver<T> {
         }
         self.company.led_before = leads;
         self.join_requests.clear();
-        self.reported.clear();
+        self.reported.begin(self.shared.clock.elapsed_ms());
         self.reconfig.clear(self.shared.clock.elapsed_ms());
         if !leads {
             // The sessions this leadership was about to end may live on under the next one.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use group::message::{PeerMessage, Touched};
 
 use super::Driver;
+use crate::leader_time::LeaderTime;
 use crate::peers::Transport;
 use crate::sessions::SessionTable;
 use crate::shared::Shared;
@@ -66,10 +67,11 @@ impl Reports {
 
 /// Who was heard of here since the leader was last told, and until when this server has listened.
 pub(crate) fn report(shared: &Shared, now_ms: i64, until_ms: i64) -> PeerMessage {
-    let lag_ms = u32::try_from((now_ms - until_ms).max(0)).unwrap_or(u32::MAX);
+    let time = *shared.leader_time.lock();
+    let (term, read_until_ms) = time.map_or((0, 0), |time| (time.term, time.by_leader(until_ms)));
     let touched = shared.sessions.touched(now_ms);
     let sessions = touched.into_iter().map(|touch| (touch.session, touch.age_ms)).collect();
-    PeerMessage::Touched(Touched { lag_ms, sessions })
+    PeerMessage::Touched(Touched { term, read_until_ms, sessions })
 }
 
 /// The latest report of one server.
@@ -86,8 +88,10 @@ struct Told {
 pub(super) struct ReportedSessions {
     /// What other members had said by then is taken in.
     taken_in_ms: i64,
-    /// The latest report of each server.
-    told: BTreeMap<u32, Told>,
+    /// When this leadership began: no server can have reported to it before.
+    began_ms: i64,
+    /// The latest report of each server that has reported; none if its connection is lost.
+    told: BTreeMap<u32, Option<Told>>,
     reports: Reports,
     /// When the last cycle began.
     cycle_ms: i64,
@@ -95,27 +99,40 @@ pub(super) struct ReportedSessions {
 
 impl ReportedSessions {
     /// Another leadership begins, which was told nothing yet.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn begin(&mut self, now_ms: i64) {
+        self.began_ms = now_ms;
         self.told.clear();
+    }
+
+    /// A server has reported that it has read its sockets until that time; `None`: it does not know
+    /// the time here yet.
+    fn report(&mut self, server: u32, now_ms: i64, until_ms: Option<i64>) {
+        let known_ms = self.told.get(&server).copied().flatten().map_or(self.began_ms, |told| told.until_ms);
+        let until_ms = until_ms.map_or(known_ms, |until_ms| until_ms.clamp(known_ms, now_ms.max(known_ms)));
+        self.told.insert(server, Some(Told { told_ms: now_ms, until_ms }));
     }
 
     /// The connection of a server is lost.
     pub(super) fn lose(&mut self, server: u32) {
-        self.told.remove(&server);
+        self.told.insert(server, None);
     }
 
     /// Until when it is known who spoke to that server. One that reports and does not get round to
     /// its sockets is believed, however long that takes; one that reports nothing for
     /// `silence_ms_max` counts as cut off.
     pub(super) fn until_ms(&self, server: u32, silence_ms_max: i64) -> i64 {
-        let Some(told) = self.told.get(&server) else { return self.taken_in_ms };
+        let began = Told { told_ms: self.began_ms, until_ms: self.began_ms };
+        let Some(told) = self.told.get(&server).copied().unwrap_or(Some(began)) else {
+            return self.taken_in_ms;
+        };
         let cut_off_ms = self.taken_in_ms - silence_ms_max;
         if told.told_ms < cut_off_ms { cut_off_ms } else { told.until_ms.min(self.taken_in_ms) }
     }
 
     /// This server did nothing for so long: nobody could report to it meanwhile.
     fn forgive(&mut self, pause_ms: i64) {
-        self.told.values_mut().for_each(|told| told.told_ms += pause_ms);
+        self.began_ms += pause_ms;
+        self.told.values_mut().flatten().for_each(|told| told.told_ms += pause_ms);
     }
 
     /// A cycle begins; how long this server did nothing before, if that is worth a word.
@@ -168,8 +185,21 @@ impl<T: Transport> Driver<T> {
         for (session, age_ms) in touched.sessions {
             self.shared.sessions.touch(session, now_ms - i64::from(age_ms));
         }
-        let until_ms = now_ms - i64::from(touched.lag_ms);
-        self.reported.told.insert(from, Told { told_ms: now_ms, until_ms });
+        let term = self.replica.role().term;
+        let until_ms = (touched.term == term).then_some(touched.read_until_ms);
+        self.reported.report(from, now_ms, until_ms);
+        if self.replica.leads() {
+            self.send(from, &PeerMessage::LeaderTime { term, ms: now_ms });
+        }
+    }
+
+    /// The leader answers a report with the time, for the next one.
+    pub(super) fn hear_leader_time(&mut self, from: u32, term: u64, leader_ms: i64) {
+        let role = self.replica.role();
+        if role.term == term && role.leader.map(group::server_of) == Some(from) {
+            let heard_ms = self.shared.clock.elapsed_ms();
+            *self.shared.leader_time.lock() = Some(LeaderTime { term, leader_ms, heard_ms });
+        }
     }
 }
 
@@ -214,35 +244,52 @@ mod tests {
 
     #[test]
     fn a_server_is_believed_until_it_is_lost_or_silent_for_too_long() {
-        let mut ears = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
-        assert_eq!(ears.until_ms(2, 1_500), 10_000, "it never said anything");
-        ears.told.insert(2, Told { told_ms: 9_700, until_ms: 9_600 });
-        assert_eq!(ears.until_ms(2, 1_500), 9_600);
-        ears.taken_in_ms = 11_200;
-        assert_eq!(ears.until_ms(2, 1_500), 9_600);
-        ears.taken_in_ms = 12_000;
-        assert_eq!(ears.until_ms(2, 1_500), 10_500);
-        ears.lose(2);
-        assert_eq!(ears.until_ms(2, 1_500), 12_000);
+        let mut reported = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
+        assert_eq!(reported.until_ms(2, 1_500), 8_500, "it never said anything");
+        reported.begin(9_000);
+        assert_eq!(reported.until_ms(2, 1_500), 9_000, "it could say nothing before");
+        reported.told.insert(2, Some(Told { told_ms: 9_700, until_ms: 9_600 }));
+        assert_eq!(reported.until_ms(2, 1_500), 9_600);
+        reported.taken_in_ms = 11_200;
+        assert_eq!(reported.until_ms(2, 1_500), 9_600);
+        reported.taken_in_ms = 12_000;
+        assert_eq!(reported.until_ms(2, 1_500), 10_500);
+        reported.lose(2);
+        assert_eq!(reported.until_ms(2, 1_500), 12_000);
+    }
+
+    /// A report that had waited in a stopped process told of a moment until which nobody had read.
+    #[test]
+    fn a_report_counts_by_the_time_of_the_leader_that_it_knows() {
+        let mut reported = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
+        reported.begin(9_000);
+        reported.report(2, 9_100, None);
+        assert_eq!(reported.until_ms(2, 1_500), 9_000, "it does not know the time yet");
+        reported.report(2, 9_900, Some(9_200));
+        assert_eq!(reported.until_ms(2, 1_500), 9_200, "whenever it arrives");
+        reported.report(2, 9_950, Some(9_100));
+        assert_eq!(reported.until_ms(2, 1_500), 9_200, "what was read stays read");
+        reported.report(2, 9_960, Some(20_000));
+        assert_eq!(reported.until_ms(2, 1_500), 9_960, "nobody has read what is yet to come");
     }
 
     /// After a pause of the whole ensemble a server counted as cut off before its first report
     /// could arrive.
     #[test]
     fn a_pause_of_this_server_is_no_silence_of_another() {
-        let mut ears = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
-        ears.told.insert(2, Told { told_ms: 9_990, until_ms: 9_500 });
-        ears.forgive(3_000);
-        ears.taken_in_ms = 13_000;
-        assert_eq!(ears.until_ms(2, 1_500), 9_500);
+        let mut reported = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
+        reported.told.insert(2, Some(Told { told_ms: 9_990, until_ms: 9_500 }));
+        reported.forgive(3_000);
+        reported.taken_in_ms = 13_000;
+        assert_eq!(reported.until_ms(2, 1_500), 9_500);
     }
 
     /// Connection threads that were busy for longer than a server counts as cut off ended sessions
     /// whose pings waited in their sockets, though the server reported that it had not read them.
     #[test]
     fn a_server_that_reports_and_cannot_read_its_sockets_is_believed() {
-        let mut ears = ReportedSessions { taken_in_ms: 20_000, ..ReportedSessions::default() };
-        ears.told.insert(2, Told { told_ms: 19_990, until_ms: 10_000 });
-        assert_eq!(ears.until_ms(2, 1_500), 10_000);
+        let mut reported = ReportedSessions { taken_in_ms: 20_000, ..ReportedSessions::default() };
+        reported.told.insert(2, Some(Told { told_ms: 19_990, until_ms: 10_000 }));
+        assert_eq!(reported.until_ms(2, 1_500), 10_000);
     }
 }
