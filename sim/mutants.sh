@@ -10,17 +10,23 @@ root=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/mutants
+mkdir -p "$CARGO_TARGET_DIR"
+# The files that a patch changed in what was built last.
+patched=$CARGO_TARGET_DIR/patched
 missed=0
 for patch in "$root"/sim/mutants/*.patch; do
     name=$(basename "$patch" .patch)
     [ -z "$only" ] || [ "$only" = "$name" ] || continue
-    # The working tree, not the last commit: a mistake is judged by the checkers as they are now. Files keep their times, so that only
-    # what a patch touches is built again; what another one has touched before is as good as changed.
+    # The working tree, not the last commit: a mistake is judged by the checkers as they are now.
+    # Files keep their times, so that only what changes is built again: what this patch touches, and
+    # what was built with an earlier one.
     rm -rf "$copy/tree"
     mkdir "$copy/tree"
     (cd "$root" && git ls-files -z | tar --null -T - -cf -) | tar -C "$copy/tree" -xf -
-    (cd "$copy/tree" && sed -n 's|^+++ b/||p' "$root"/sim/mutants/*.patch | xargs touch && patch -s -p1 <"$patch")
+    sed -n 's|^+++ b/||p' "$patch" >>"$patched"
+    (cd "$copy/tree" && xargs touch <"$patched" && patch -s -p1 <"$patch")
     (cd "$copy/tree" && cargo build -q -p ostler-sim)
+    sed -n 's|^+++ b/||p' "$patch" >"$patched"
     if found=$("$CARGO_TARGET_DIR/debug/sim" --seconds "$seconds" 2>/dev/null); then
         missed=$((missed + 1))
         echo "MISSED $name: $found"
