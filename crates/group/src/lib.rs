@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod engine;
 mod forward;
 mod leadership;
 pub mod message;

@@ -210,11 +210,6 @@ impl Replica {
         self.heard.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The engine, for what concerns agreement alone (ticks, compaction, status).
-    pub fn engine(&mut self) -> &mut dyn Engine {
-        self.engine.as_mut()
-    }
-
     /// This member.
     pub fn member(&self) -> MemberId {
         self.settings.member

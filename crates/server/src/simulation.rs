@@ -219,7 +219,7 @@ impl Member {
 
     /// A look at its engine.
     pub fn status(&mut self) -> Status {
-        self.driver.replica_mut().engine().status()
+        self.driver.replica_mut().status()
     }
 
     /// Index of the last entry applied in full.

@@ -112,7 +112,7 @@ fn what_was_meant_for_an_earlier_leadership_of_the_same_member_is_not_taken() {
         let second = group.elect(Some(leader));
         group.isolate(leader, false);
         (0..50).for_each(|_| group.tick());
-        group.node(second).replica.engine().transfer_leadership(MemberId(leader.into())).unwrap();
+        group.node(second).replica.transfer_to(MemberId(leader.into())).unwrap();
         group.turn(second);
         (0..50).for_each(|_| group.tick());
         assert_eq!(group.leader(), Some(leader), "{engine}");
@@ -276,7 +276,7 @@ fn a_leadership_that_is_over_proposes_nothing() {
         group.settle();
         let node = group.node(leader);
         assert_eq!(node.replica.gathered_bytes().count(), 1, "{engine}");
-        assert_eq!(node.replica.engine().status().last_index, node.replica.applied_index(), "{engine}");
+        assert_eq!(node.replica.status().last_index, node.replica.applied_index(), "{engine}");
     }
 }
 

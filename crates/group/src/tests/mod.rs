@@ -201,7 +201,7 @@ impl Group {
                 let engine = PeerMessage::Engine { from: node.replica.member(), bytes: message.bytes };
                 sent.push((crate::replica::server_of(message.to), engine));
             }
-            node.replica.engine().persisted(ready.number);
+            node.replica.persisted(ready.number);
             while node.replica.has_work() {
                 node.replica.apply(0, &mut node.machine, &mut node.seen, 1);
             }
@@ -276,7 +276,7 @@ impl Group {
         self.closed = [1, 2, 3].into_iter().flat_map(|from| [1, 2, 3].map(|to| (from, to))).collect();
         (0..100).for_each(|_| self.tick());
         self.closed = ways;
-        self.node(id).replica.engine().campaign();
+        self.node(id).replica.campaign();
         self.turn(id);
         self.settle();
         assert_eq!(self.leader(), Some(id), "it stood first");

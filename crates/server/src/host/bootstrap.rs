@@ -56,7 +56,7 @@ impl<T: Transport> Driver<T> {
 
     /// Whether this server was taken in and has got nothing yet: then it may as well be taken in under another id.
     fn is_blank(&mut self) -> bool {
-        let status = self.replica.engine().status();
+        let status = self.replica.status();
         self.identity.founders.is_empty() && (status.last_index, status.snapshot.index) == (0, 0)
     }
 
@@ -207,12 +207,12 @@ impl<T: Transport> Driver<T> {
             return Some(Start::joining());
         }
         let index = self.replica.applied_index();
-        let snapshot = self.replica.engine().snapshot_meta(index)?;
+        let snapshot = self.replica.snapshot_meta(index)?;
         self.leave_company();
         self.snapshots.begin_anew();
         self.fetching = None;
         self.fetched = None;
-        let hard_state = HardState { term: self.replica.engine().role().term, vote: None, commit: index };
+        let hard_state = HardState { term: self.replica.role_in_engine().term, vote: None, commit: index };
         Some(Start { hard_state, snapshot, entries: Vec::new() })
     }
 

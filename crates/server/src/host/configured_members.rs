@@ -153,7 +153,7 @@ impl<T: Transport> Driver<T> {
             .current
             .as_ref()
             .map(|current| state::members::servers_of(&current.text));
-        for voter in self.replica.engine().status().membership.voters {
+        for voter in self.replica.status().membership.voters {
             let server = server_of(voter);
             let known = self.reconfig.directory().get(&server);
             let known = known.or_else(|| agreed.as_ref().and_then(|agreed| agreed.get(&server)));

@@ -199,14 +199,14 @@ impl<T: Transport> Driver<T> {
         if self.replica.is_alone() || !self.replica.leads() {
             return;
         }
-        if let Some(learner) = self.replica.engine().status().membership.learners.first() {
+        if let Some(learner) = self.replica.status().membership.learners.first() {
             self.change_members(MembershipChange::Remove(*learner));
         }
     }
 
     /// Begins a change; if another one is under way it is tried again at the next look.
     pub(super) fn change_members(&mut self, change: MembershipChange) {
-        match self.replica.engine().propose_membership(change) {
+        match self.replica.propose_membership(change) {
             Ok(()) => tracing::info!("a change of the members: {change:?}"),
             Err(e) => tracing::debug!("{change:?} has to wait: {e}"),
         }

@@ -36,14 +36,14 @@ impl<T: Transport> Driver<T> {
     /// The other voters, as their leader sees them.
     pub(super) fn successors(&mut self) -> Vec<Progress> {
         let me = self.replica.member();
-        let status = self.replica.engine().status();
+        let status = self.replica.status();
         let voters = status.membership.voters;
         status.followers.into_iter().filter(|f| f.member != me && voters.contains(&f.member)).collect()
     }
 
     /// Hands over to the quickest of those that keep up.
     fn give_way(&mut self, drag: &SlowLeader, now_ms: i64) {
-        let commit = self.replica.engine().status().commit;
+        let commit = self.replica.status().commit;
         let place = |follower: &Progress| {
             drag.quick.iter().position(|server| *server == group::server_of(follower.member))
         };
@@ -115,7 +115,7 @@ impl<T: Transport> Driver<T> {
 
     fn hand_over(&mut self, successor: MemberId, now_ms: i64) -> bool {
         self.flush_latency.handed_over(now_ms);
-        let asked = self.replica.engine().transfer_leadership(successor).is_ok();
+        let asked = self.replica.transfer_to(successor).is_ok();
         if asked {
             self.shared.counts.handovers.fetch_add(1, Relaxed);
         }

@@ -49,7 +49,7 @@ impl<T: Transport> Driver<T> {
                 group::server_of(claimed.leader),
                 claimed.term,
                 claimed.index,
-                self.replica.engine().status().last_index
+                self.replica.status().last_index
             );
             Suspicion { claimed, heard_ms: now_ms, ask_due_ms: now_ms, upheld: BTreeSet::new() }
         });
@@ -68,7 +68,7 @@ impl<T: Transport> Driver<T> {
     pub(super) fn hear_missing(&mut self, from: ServerId, claimed: Claimed) {
         let role = self.replica.role();
         let is_so = (role.leader, role.term) == (Some(claimed.leader), claimed.term)
-            && self.replica.engine().commit() >= claimed.index;
+            && self.replica.commit() >= claimed.index;
         if is_so {
             self.send(from, &PeerMessage::Upheld(claimed));
         }
@@ -77,7 +77,7 @@ impl<T: Transport> Driver<T> {
     /// Another member says that it is so.
     pub(super) fn hear_upheld(&mut self, from: ServerId, claimed: Claimed) -> Result<(), Fatal> {
         let me = self.replica.member();
-        let status = self.replica.engine().status();
+        let status = self.replica.status();
         let voters = status.membership.voters;
         let voter = voters.iter().find(|voter| group::server_of(**voter) == from && **voter != me);
         let (Some(suspicion), Some(voter)) = (&mut self.loss, voter) else { return Ok(()) };

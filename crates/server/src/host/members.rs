@@ -168,7 +168,7 @@ impl<T: Transport> Driver<T> {
     fn hear_alive(&mut self, from: ServerId) {
         if let Some(member) = self.join_requests.last_heard(from) {
             self.join_requests.heard(member, self.shared.clock.elapsed_ms());
-            self.replica.engine().heard_of(member);
+            self.replica.heard_from(member);
         }
     }
 
@@ -270,7 +270,7 @@ impl<T: Transport> Driver<T> {
         let successor = candidates.max_by_key(|follower| (follower.match_index, follower.member));
         let handed_over = successor
             .filter(|_| self.replica.leads())
-            .is_some_and(|successor| self.replica.engine().transfer_leadership(successor.member).is_ok());
+            .is_some_and(|successor| self.replica.transfer_to(successor.member).is_ok());
         if handed_over {
             let patience_ms = i64::from(self.election_ticks) * TICK_MS;
             self.company.stop_by_ms = Some(self.shared.clock.elapsed_ms() + patience_ms);

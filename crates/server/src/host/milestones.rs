@@ -97,7 +97,7 @@ impl<T: Transport> Driver<T> {
         }
         if self.replica.leads() {
             counts.commits.fetch_add(commands, Relaxed);
-            let commit = self.replica.engine().commit();
+            let commit = self.replica.commit();
             self.milestones.agreed(&self.shared, commit);
         } else {
             self.milestones.proposed.clear();

@@ -220,7 +220,7 @@ impl<T: Transport> Driver<T> {
     /// The only member of a group begins to lead at once, which applies the log behind the snapshot. Before that the machine shows a
     /// past that clients have seen changed, so they are served afterwards only.
     fn lead(&mut self) -> Result<(), Fatal> {
-        self.replica.engine().campaign();
+        self.replica.campaign();
         self.settle()?;
         self.pass_time()
     }
@@ -311,7 +311,7 @@ impl<T: Transport> Driver<T> {
 
     /// Whether what is gathered stays so until the others have confirmed the last entry.
     fn waits_for_others(&mut self) -> bool {
-        self.commit_wait.waits(self.replica.engine().commit(), self.shared.clock.elapsed_us())
+        self.commit_wait.waits(self.replica.commit(), self.shared.clock.elapsed_us())
     }
 
     /// Gives what is gathered to the engine if the log has room for it, and refuses it if the disk is full.
@@ -358,7 +358,7 @@ impl<T: Transport> Driver<T> {
                 self.install(&meta)?;
             }
             self.persist(&ready)?;
-            self.replica.engine().persisted(ready.number);
+            self.replica.persisted(ready.number);
             if let Some(offer) = ready.snapshot_offer.take() {
                 self.consider_offer(&offer);
             }

@@ -134,7 +134,7 @@ impl<T: Transport> Driver<T> {
             let members = machine.members();
             (members.current.as_ref().map_or(0, |current| current.version), members.proposed.clone())
         };
-        let membership = self.replica.engine().status().membership;
+        let membership = self.replica.status().membership;
         let made_from = Some(Origin { version, proposed, membership });
         if !std::mem::take(&mut self.reconfig.has_news) && self.reconfig.made_from == made_from {
             return;
@@ -179,7 +179,7 @@ impl<T: Transport> Driver<T> {
                 .flat_map(|text| servers_of(text))
                 .collect::<Servers>()
         };
-        let membership = self.replica.engine().status().membership;
+        let membership = self.replica.status().membership;
         for member in membership.voters.iter().chain(&membership.learners) {
             let server = group::server_of(*member);
             let known = self.reconfig.directory.get(&server).or_else(|| configured.get(&server));
@@ -202,7 +202,7 @@ impl<T: Transport> Driver<T> {
     /// Tells those that are to be members and are not heard of as such: they may know nobody of those there are now.
     pub(super) fn tell_absent(&mut self) {
         let (wanted, _) = self.wanted();
-        let membership = self.replica.engine().status().membership;
+        let membership = self.replica.status().membership;
         let (heard, _) = self.who_is_there();
         let is_here = |member: &MemberId| membership.contains(*member);
         let here: BTreeSet<ServerId> = heard.into_iter().filter(is_here).map(group::server_of).collect();
@@ -267,7 +267,7 @@ impl<T: Transport> Driver<T> {
     /// Does the next step for whoever is not yet what the configuration wants it to be.
     pub(super) fn tend_members(&mut self) {
         let (wanted, strict) = self.wanted();
-        let status = self.replica.engine().status();
+        let status = self.replica.status();
         self.take_in_newcomers(&status, &wanted);
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();
@@ -319,7 +319,7 @@ impl<T: Transport> Driver<T> {
 
     fn make_way(&mut self, look: &Look<'_>) {
         if let Some(successor) = look.successor()
-            && self.replica.engine().transfer_leadership(successor).is_ok()
+            && self.replica.transfer_to(successor).is_ok()
         {
             tracing::info!(
                 "this server leaves the ensemble: server.{} is to lead",

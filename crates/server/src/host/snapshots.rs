@@ -127,7 +127,7 @@ impl Snapshots {
 
     /// From which entry on the engine keeps its memory, if nobody needs more than `first_index`.
     fn first_kept(&self, first_index: u64, replica: &mut Replica) -> u64 {
-        let bytes = replica.engine().status().retained_bytes;
+        let bytes = replica.status().retained_bytes;
         let needed = self.leases.first_needed().filter(|_| bytes <= RETAINED_BYTES_MAX + LEASED_BYTES_MAX);
         needed.map_or(first_index, |needed| needed.min(first_index))
     }
@@ -178,10 +178,10 @@ impl Snapshots {
             dropped = Some(index);
         }
         if let Some(dropped) = dropped
-            && let Some(meta) = replica.engine().snapshot_meta(index)
+            && let Some(meta) = replica.snapshot_meta(index)
         {
             let first_index_kept = self.first_kept(dropped + 1, replica);
-            replica.engine().compact(&meta, first_index_kept);
+            replica.compact(&meta, first_index_kept);
         }
     }
 
@@ -192,7 +192,7 @@ impl Snapshots {
             self.asked = false;
             return;
         }
-        let Some(meta) = replica.engine().snapshot_meta(index) else { return };
+        let Some(meta) = replica.snapshot_meta(index) else { return };
         let (cursor, zxid) = {
             let mut machine = shared.machine.write();
             (machine.begin_snapshot(), machine.last_zxid())
@@ -258,8 +258,8 @@ impl Snapshots {
         }
         self.retry_at_ms = None;
         let first_index_kept =
-            if replica.is_alone() { meta.position.index + 1 } else { replica.engine().status().first_index };
-        replica.engine().compact(&meta, first_index_kept);
+            if replica.is_alone() { meta.position.index + 1 } else { replica.status().first_index };
+        replica.compact(&meta, first_index_kept);
         if shared.config.storage.purge_interval_hours.is_none() {
             self.purge(shared);
         }

@@ -61,7 +61,7 @@ impl<T: Transport> Driver<T> {
         self.status.ledger.mark();
         let silence_ms = SILENCE_MS.max(3 * i64::from(ensemble.heartbeat_ms));
         let engine = ensemble.engine;
-        let status = self.replica.engine().status();
+        let status = self.replica.status();
         let servers = |members: &[_]| members.iter().map(|member| group::server_of(*member)).collect();
         let member_role = self.member_role(&status);
         let facts = MemberStatus {

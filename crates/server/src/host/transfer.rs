@@ -180,7 +180,7 @@ impl<T: Transport> Driver<T> {
         }
         tracing::info!("the snapshot at entry {} is here", position.index);
         self.fetched = Some(Fetched { position, machine });
-        self.replica.engine().snapshot_fetched(meta);
+        self.replica.snapshot_fetched(meta);
         Ok(())
     }
 

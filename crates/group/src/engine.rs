@@ -1,0 +1,73 @@
+//! What a host asks of a group's engine. The group alone owns it.
+
+use consensus::engine::{ChangeError, Leadership, Status};
+use consensus::entry::MemberId;
+use consensus::membership::{MembershipChange, SnapshotMeta};
+
+use crate::replica::Replica;
+
+impl Replica {
+    /// What the engine knows of the log, the members and their progress.
+    pub fn status(&self) -> Status {
+        self.engine.status()
+    }
+
+    /// Index of the last committed entry that the engine knows of.
+    pub fn commit(&self) -> u64 {
+        self.engine.commit()
+    }
+
+    /// Role, leader and term as the engine has them now; [`role`](Self::role) is what it had at the
+    /// last [`ready`](Self::ready).
+    pub fn role_in_engine(&self) -> Leadership {
+        self.engine.role()
+    }
+
+    /// Stands for election at once.
+    pub fn campaign(&mut self) {
+        self.engine.campaign();
+    }
+
+    /// What the [`Ready`](consensus::engine::Ready) of that number and all before it wanted on the
+    /// disk is flushed.
+    pub fn persisted(&mut self, number: u64) {
+        self.engine.persisted(number);
+    }
+
+    /// A member says by other means than the engine's that it is alive.
+    pub fn heard_from(&mut self, member: MemberId) {
+        self.engine.heard_of(member);
+    }
+
+    /// Hands leadership to a voter.
+    ///
+    /// # Errors
+    /// This member does not lead, or the other one cannot.
+    pub fn transfer_to(&mut self, member: MemberId) -> Result<(), ChangeError> {
+        self.engine.transfer_leadership(member)
+    }
+
+    /// Proposes a change of the members.
+    ///
+    /// # Errors
+    /// This member does not lead, another change is pending, or the change is not possible.
+    pub fn propose_membership(&mut self, change: MembershipChange) -> Result<(), ChangeError> {
+        self.engine.propose_membership(change)
+    }
+
+    /// What a snapshot at this index has to say of the log and the members; none if the index is not
+    /// applied, or not in the log any more.
+    pub fn snapshot_meta(&self, index: u64) -> Option<SnapshotMeta> {
+        self.engine.snapshot_meta(index)
+    }
+
+    /// There is a snapshot; entries before `first_index_kept` are not needed in memory any more.
+    pub fn compact(&mut self, snapshot: &SnapshotMeta, first_index_kept: u64) {
+        self.engine.compact(snapshot, first_index_kept);
+    }
+
+    /// A snapshot that the engine offered has been fetched from another member.
+    pub fn snapshot_fetched(&mut self, snapshot: SnapshotMeta) {
+        self.engine.snapshot_fetched(snapshot);
+    }
+}
