@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-use crate::message::{PeerMessage, RefusedCommand};
+use crate::message::{GroupMessage, RefusedCommand};
 use state::members::ServerId;
 
 /// Ticks after which what the leader has not taken is sent again.
@@ -51,7 +51,7 @@ impl ForwardStream {
     }
 
     /// Adds an encoded command behind all others; says which place it has.
-    pub(crate) fn add(&mut self, command: &[u8], out: &mut Vec<PeerMessage>) -> u64 {
+    pub(crate) fn add(&mut self, command: &[u8], out: &mut Vec<GroupMessage>) -> u64 {
         self.gathered.extend_from_slice(command);
         if self.gathered.len() >= MESSAGE_BYTES {
             self.send(out);
@@ -61,7 +61,7 @@ impl ForwardStream {
     }
 
     /// Sends what was added.
-    pub(crate) fn send(&mut self, out: &mut Vec<PeerMessage>) {
+    pub(crate) fn send(&mut self, out: &mut Vec<GroupMessage>) {
         if self.gathered.is_empty() {
             return;
         }
@@ -75,13 +75,13 @@ impl ForwardStream {
     }
 
     /// Sends everything again that was not taken.
-    pub(crate) fn repeat(&mut self, out: &mut Vec<PeerMessage>) {
+    pub(crate) fn repeat(&mut self, out: &mut Vec<GroupMessage>) {
         self.waited_ticks = 0;
         out.extend(self.untaken.iter().map(|(number, commands)| self.message(*number, commands.clone())));
     }
 
     /// A tick went by.
-    pub(crate) fn tick(&mut self, out: &mut Vec<PeerMessage>) {
+    pub(crate) fn tick(&mut self, out: &mut Vec<GroupMessage>) {
         self.waited_ticks += u32::from(!self.untaken.is_empty());
         if self.waited_ticks >= REPEAT_TICKS {
             self.repeat(out);
@@ -106,7 +106,7 @@ impl ForwardStream {
         (term, life): (u64, u64),
         first: u64,
         refused: &mut Vec<RefusedCommand>,
-    ) -> Option<PeerMessage> {
+    ) -> Option<GroupMessage> {
         if (term, life) != (self.term, self.life) || first > self.refusals {
             refused.clear();
             return None;
@@ -114,11 +114,11 @@ impl ForwardStream {
         let known = usize::try_from(self.refusals - first).unwrap_or(usize::MAX).min(refused.len());
         refused.drain(..known);
         self.refusals += refused.len() as u64;
-        Some(PeerMessage::RefusalsKnown { term, life, next: self.refusals })
+        Some(GroupMessage::RefusalsKnown { term, life, next: self.refusals })
     }
 
-    fn message(&self, number: u64, commands: Bytes) -> PeerMessage {
-        PeerMessage::Forward { term: self.term, life: self.life, number, commands }
+    fn message(&self, number: u64, commands: Bytes) -> GroupMessage {
+        GroupMessage::Forward { term: self.term, life: self.life, number, commands }
     }
 }
 
@@ -196,17 +196,17 @@ impl ForwardedStreams {
     }
 
     /// What to tell whom.
-    pub(crate) fn answers(&mut self, term: u64, out: &mut Vec<(ServerId, PeerMessage)>) {
+    pub(crate) fn answers(&mut self, term: u64, out: &mut Vec<(ServerId, GroupMessage)>) {
         for member in self.unheard.drain(..) {
             let inlet = &self.ends[&member];
-            out.push((member, PeerMessage::Taken { term, life: inlet.life, next: inlet.next }));
+            out.push((member, GroupMessage::Taken { term, life: inlet.life, next: inlet.next }));
         }
         while let Some(member) = self.untold.pop_first() {
             let inlet = &self.ends[&member];
             let refused: Vec<_> = inlet.refused.iter().copied().take(REFUSALS_TOLD_MAX).collect();
             if !refused.is_empty() {
                 let (life, first) = (inlet.life, inlet.refusals_known);
-                out.push((member, PeerMessage::NotTaken { term, life, first, refused }));
+                out.push((member, GroupMessage::NotTaken { term, life, first, refused }));
             }
         }
     }
@@ -216,14 +216,14 @@ impl ForwardedStreams {
 mod tests {
     use super::*;
 
-    fn number(message: &PeerMessage) -> u64 {
+    fn number(message: &GroupMessage) -> u64 {
         match message {
-            PeerMessage::Forward { number, .. } => *number,
+            GroupMessage::Forward { number, .. } => *number,
             other => panic!("{other:?}"),
         }
     }
 
-    fn answers(inlets: &mut ForwardedStreams) -> Vec<(ServerId, PeerMessage)> {
+    fn answers(inlets: &mut ForwardedStreams) -> Vec<(ServerId, GroupMessage)> {
         let mut out = Vec::new();
         inlets.answers(5, &mut out);
         out
@@ -241,7 +241,7 @@ mod tests {
         assert!(inlets.take(2, 1, number(&sent[0])));
         assert!(!inlets.take(2, 1, number(&sent[2])), "one is missing");
         assert!(!inlets.take(2, 1, number(&sent[0])), "it has its place already");
-        assert_eq!(answers(&mut inlets), [(2, PeerMessage::Taken { term: 5, life: 1, next: 1 })]);
+        assert_eq!(answers(&mut inlets), [(2, GroupMessage::Taken { term: 5, life: 1, next: 1 })]);
         stream.taken(5, 1, 1);
         let mut again = Vec::new();
         (0..REPEAT_TICKS).for_each(|_| stream.tick(&mut again));
@@ -259,7 +259,7 @@ mod tests {
         assert!(inlets.take(2, 7, 0));
         assert!(inlets.take(2, 8, 0), "a new start counts from 0");
         assert!(!inlets.take(2, 7, 1));
-        assert_eq!(answers(&mut inlets), [(2, PeerMessage::Taken { term: 5, life: 8, next: 1 })]);
+        assert_eq!(answers(&mut inlets), [(2, GroupMessage::Taken { term: 5, life: 8, next: 1 })]);
     }
 
     #[test]
@@ -291,14 +291,14 @@ mod tests {
         assert_eq!(answers(&mut inlets).len(), 0);
         (0..REPEAT_TICKS).for_each(|_| inlets.tick());
         inlets.refuse(2, RefusedCommand { session: 8, place: 2 });
-        let Some((2, PeerMessage::NotTaken { term, life, first, refused })) = answers(&mut inlets).pop()
+        let Some((2, GroupMessage::NotTaken { term, life, first, refused })) = answers(&mut inlets).pop()
         else {
             panic!("a refusal is told again");
         };
         let mut news = refused.clone();
         let known = stream.refused((term, life), first, &mut news);
         assert_eq!(news.iter().map(|refused| refused.place).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(known, Some(PeerMessage::RefusalsKnown { term: 5, life: 1, next: 2 }));
+        assert_eq!(known, Some(GroupMessage::RefusalsKnown { term: 5, life: 1, next: 2 }));
         let mut doubled = refused.clone();
         assert!(stream.refused((term, life), first, &mut doubled).is_some() && doubled.is_empty());
         let mut gap = refused.clone();

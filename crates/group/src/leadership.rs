@@ -6,7 +6,7 @@ use consensus::entry::MemberId;
 use state::machine::Machine;
 
 use crate::forward::{ForwardStream, ForwardedStreams};
-use crate::message::{PeerMessage, RefusedCommand};
+use crate::message::{GroupMessage, RefusedCommand};
 use crate::replica::{Duty, Replica};
 use crate::session_queue::LeaderSlot;
 use state::members::ServerId;
@@ -67,9 +67,9 @@ impl Replica {
     }
 
     /// Takes in what another replica said about forwarded commands; the rest is for the host.
-    pub fn receive(&mut self, now_ms: i64, machine: &Machine, from: ServerId, message: PeerMessage) {
+    pub fn receive(&mut self, now_ms: i64, machine: &Machine, from: ServerId, message: GroupMessage) {
         match message {
-            PeerMessage::Forward { term, life, number, commands } => {
+            GroupMessage::Forward { term, life, number, commands } => {
                 if term != self.role.term {
                     return;
                 }
@@ -78,17 +78,17 @@ impl Replica {
                         self.take_in(now_ms, machine, from, &commands);
                     }
                     Duty::Lead { ready: false } if self.has_room_for_early(commands.len()) => {
-                        self.early.push((from, PeerMessage::Forward { term, life, number, commands }));
+                        self.early.push((from, GroupMessage::Forward { term, life, number, commands }));
                     }
                     _ => {}
                 }
             }
-            PeerMessage::Taken { term, life, next } => {
+            GroupMessage::Taken { term, life, next } => {
                 if let Some(stream) = &mut self.stream {
                     stream.taken(term, life, next);
                 }
             }
-            PeerMessage::NotTaken { term, life, first, mut refused } => {
+            GroupMessage::NotTaken { term, life, first, mut refused } => {
                 let Some(stream) = &mut self.stream else { return };
                 if let Some(known) = stream.refused((term, life), first, &mut refused) {
                     self.outgoing.push((from, known));
@@ -97,7 +97,7 @@ impl Replica {
                     self.was_refused(session, LeaderSlot { term, place });
                 }
             }
-            PeerMessage::RefusalsKnown { term, life, next } if term == self.role.term => {
+            GroupMessage::RefusalsKnown { term, life, next } if term == self.role.term => {
                 self.inlets.refusals_known(from, life, next);
             }
             _ => {}
@@ -105,8 +105,8 @@ impl Replica {
     }
 
     fn has_room_for_early(&self, bytes: usize) -> bool {
-        let bytes_of = |message: &PeerMessage| match message {
-            PeerMessage::Forward { commands, .. } => commands.len(),
+        let bytes_of = |message: &GroupMessage| match message {
+            GroupMessage::Forward { commands, .. } => commands.len(),
             _ => 0,
         };
         let kept: usize = self.early.iter().map(|(_, message)| bytes_of(message)).sum();

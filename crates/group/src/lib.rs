@@ -14,6 +14,7 @@
 mod apply;
 mod engine;
 mod forward;
+pub mod id;
 mod leadership;
 pub mod message;
 mod parked;
@@ -32,5 +33,6 @@ pub use reply_sink::{LocalRequest, ReplySink, Token};
 /// A Paxos ballot has room for the id of every member.
 const _: () = assert!(state::members::MEMBER_ID_LIMIT <= consensus::paxos::MEMBER_ID_LIMIT);
 
+pub use id::GroupId;
 pub use replica::{Replica, Settings, first_member_of, next_member_of, server_of};
 pub use submission::Submission;

@@ -12,7 +12,7 @@ use state::machine::Machine;
 use wire::opcode::Opcode;
 
 use crate::forward::{ForwardStream, ForwardedStreams};
-use crate::message::{PeerMessage, RefusedCommand};
+use crate::message::{GroupMessage, RefusedCommand};
 use crate::parked::Parked;
 use crate::read_barrier::ReadBarriers;
 use crate::reply_sink::Token;
@@ -127,12 +127,12 @@ pub struct Replica {
     /// Bytes of the commands in all lines.
     pub(crate) kept_bytes: usize,
     /// Messages of members that came before this leadership was ready for them.
-    pub(crate) early: Vec<(ServerId, PeerMessage)>,
+    pub(crate) early: Vec<(ServerId, GroupMessage)>,
     pub(crate) parked: Vec<Parked>,
     pub(crate) stream: Option<ForwardStream>,
     pub(crate) inlets: ForwardedStreams,
     pub(crate) homes: SessionHomes,
-    pub(crate) outgoing: Vec<(ServerId, PeerMessage)>,
+    pub(crate) outgoing: Vec<(ServerId, GroupMessage)>,
     pub(crate) lines: HashMap<i64, SessionQueue>,
     /// Sessions whose line may have something answerable at its head.
     pub(crate) answerable: Vec<i64>,
@@ -156,7 +156,7 @@ pub struct Replica {
     /// Commands applied since the start.
     pub(crate) applied_commands: u64,
     pub(crate) reply: Vec<u8>,
-    pub(crate) forwarding: Vec<PeerMessage>,
+    pub(crate) forwarding: Vec<GroupMessage>,
 }
 
 impl Replica {
@@ -429,7 +429,7 @@ impl Replica {
     }
 
     /// Messages for other members, by their server ids.
-    pub fn take_outgoing(&mut self) -> impl Iterator<Item = (ServerId, PeerMessage)> + '_ {
+    pub fn take_outgoing(&mut self) -> impl Iterator<Item = (ServerId, GroupMessage)> + '_ {
         self.inlets.answers(self.role.term, &mut self.outgoing);
         self.outgoing.drain(..)
     }

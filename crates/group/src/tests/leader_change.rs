@@ -25,7 +25,7 @@ fn what_died_with_the_leader_is_passed_on_again() {
         let leader = group.elect(None);
         let [home, other] = followers(leader);
         group.open(home, &[5]);
-        group.keeps = |message| matches!(message, PeerMessage::Forward { .. });
+        group.keeps = |message| matches!(message, GroupMessage::Forward { .. });
         group.submit(home, 5, 5, 1, CREATE);
         group.submit(home, 5, 5, 2, CREATE);
         group.kill(leader);
@@ -55,7 +55,7 @@ fn what_is_in_the_new_leaders_log_is_not_passed_on_again() {
         group.closed.push((other, leader));
         group.submit(home, 5, 5, 1, CREATE);
         while let Some((from, to, message)) = group.on_way.pop_front() {
-            let is_answer = from == home && to == leader && matches!(message, PeerMessage::Engine { .. });
+            let is_answer = from == home && to == leader && matches!(message, GroupMessage::Engine { .. });
             if !is_answer {
                 group.deliver(from, to, message);
             }
@@ -104,7 +104,7 @@ fn what_was_meant_for_an_earlier_leadership_of_the_same_member_is_not_taken() {
         let leader = group.elect(None);
         let [home, _] = followers(leader);
         group.open(home, &[5]);
-        group.keeps = |message| matches!(message, PeerMessage::Forward { .. });
+        group.keeps = |message| matches!(message, GroupMessage::Forward { .. });
         group.submit(home, 5, 5, 1, CREATE);
         group.keeps = |_| false;
         let late = std::mem::take(&mut group.kept);
@@ -158,7 +158,7 @@ fn a_session_that_goes_elsewhere_leaves_nothing_behind_that_comes_later() {
         let leader = group.elect(None);
         let [home, other] = followers(leader);
         group.open(home, &[5]);
-        group.keeps = |message| matches!(message, PeerMessage::Forward { .. });
+        group.keeps = |message| matches!(message, GroupMessage::Forward { .. });
         group.submit(home, 5, 5, 1, CREATE);
         group.kill(leader);
         group.keeps = |_| false;
@@ -189,7 +189,7 @@ fn a_session_that_comes_back_goes_behind_what_it_sent_under_an_earlier_leader() 
         let leader = group.elect(None);
         let [home, _] = followers(leader);
         group.open(home, &[5]);
-        group.keeps = |message| matches!(message, PeerMessage::Forward { .. });
+        group.keeps = |message| matches!(message, GroupMessage::Forward { .. });
         group.submit(home, 5, 5, 1, CREATE);
         group.kill(leader);
         group.keeps = |_| false;

@@ -19,12 +19,13 @@ use wire::acl::Acl;
 use wire::jute::Put as _;
 use wire::opcode::Opcode;
 
-use crate::message::PeerMessage;
+use crate::id::GroupId;
+use crate::message::{GroupMessage, PeerMessage};
 use crate::replica::{Replica, Settings};
 use crate::reply_sink::{LocalRequest, ReplySink, Token};
 use crate::submission::Submission;
 
-const GROUP: u64 = 0;
+const GROUP: GroupId = GroupId(0);
 const OPEN_ACL: i32 = 31;
 const SEQUENTIAL: i32 = 2;
 
@@ -107,11 +108,11 @@ struct Node {
 /// them.
 struct Group {
     nodes: BTreeMap<ServerId, Node>,
-    on_way: VecDeque<(ServerId, ServerId, PeerMessage)>,
+    on_way: VecDeque<(ServerId, ServerId, GroupMessage)>,
     closed: Vec<(ServerId, ServerId)>,
     /// Messages to replicas that are kept back, for the test to deliver when it likes.
-    keeps: fn(&PeerMessage) -> bool,
-    kept: Vec<(ServerId, ServerId, PeerMessage)>,
+    keeps: fn(&GroupMessage) -> bool,
+    kept: Vec<(ServerId, ServerId, GroupMessage)>,
 }
 
 impl Group {
@@ -123,7 +124,7 @@ impl Group {
         let voters = [1, 2, 3].map(MemberId);
         let node = |id: ServerId| {
             let member = MemberId(id.into());
-            let settings = EngineSettings::new(GROUP, member, id.into(), 7);
+            let settings = EngineSettings::new(GROUP.0, member, id.into(), 7);
             let replica = Replica::new(
                 engine(settings, Start::bootstrap(&voters)),
                 Settings {
@@ -198,7 +199,7 @@ impl Group {
         }
         while node.replica.ready(&mut ready) {
             for message in ready.messages.drain(..) {
-                let engine = PeerMessage::Engine { from: node.replica.member(), bytes: message.bytes };
+                let engine = GroupMessage::Engine { from: node.replica.member(), bytes: message.bytes };
                 sent.push((crate::replica::server_of(message.to), engine));
             }
             node.replica.persisted(ready.number);
@@ -216,16 +217,18 @@ impl Group {
         }
     }
 
-    fn deliver(&mut self, from: ServerId, to: ServerId, message: PeerMessage) {
+    fn deliver(&mut self, from: ServerId, to: ServerId, message: GroupMessage) {
         if self.closed.contains(&(from, to)) {
             return;
         }
         let Some(node) = self.nodes.get_mut(&to) else { return };
         // As bytes, as between processes.
         let mut frame = Vec::new();
-        message.put(GROUP, &mut frame);
-        match PeerMessage::read(GROUP, Bytes::from(frame)).expect("what a member sends can be read") {
-            PeerMessage::Engine { from, bytes } => {
+        PeerMessage::Group(GROUP, message).put(&mut frame);
+        let read = PeerMessage::read(Bytes::from(frame)).expect("what a member sends can be read");
+        let PeerMessage::Group(GROUP, message) = read else { panic!("a message of the group") };
+        match message {
+            GroupMessage::Engine { from, bytes } => {
                 node.replica.step(from, bytes).expect("members understand each other");
             }
             message => node.replica.receive(0, &node.machine, from, message),

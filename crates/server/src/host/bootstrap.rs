@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use consensus::engine::Start;
 use consensus::entry::{HardState, MemberId};
 use consensus::membership::SnapshotMeta;
-use group::message::{Founder, PeerKey, PeerMessage};
+use group::message::{Founder, PeerKey, ServerMessage};
 
 use super::identity::{Identity, cluster_of, new_key};
 use super::{Driver, Fatal, recovery};
@@ -92,19 +92,19 @@ impl<T: Transport> Driver<T> {
         let nonce = self.identity.nonce;
         let blank = self.is_blank();
         let message = match self.identity.member.filter(|_| !blank) {
-            Some(member) => PeerMessage::Forgotten { nonce, member },
+            Some(member) => ServerMessage::Forgotten { nonce, member },
             None => {
                 // Nobody founds with one that does not answer.
                 let heard = self.bootstrap.heard.get(&server).filter(|_| !self.identity.awaits_refill());
                 let heard = heard.map_or(0, |heard| heard.nonce);
-                PeerMessage::Newcomer { nonce, heard }
+                ServerMessage::Newcomer { nonce, heard }
             }
         };
-        self.send(server, &message);
+        self.send(server, message);
     }
 
     /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
-    pub(super) fn hear_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64) -> Result<(), Fatal> {
+    pub(super) fn on_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64) -> Result<(), Fatal> {
         // What anybody can say in a server's name counts if that server says so at its own address.
         // A member that is to be added has none yet that is known here.
         let is_known = self.reconfig.directory().contains_key(&from);
@@ -153,12 +153,12 @@ impl<T: Transport> Driver<T> {
 
     fn tell_founders(&mut self, server: ServerId) {
         let Some(key) = self.identity.key else { return };
-        let founders = PeerMessage::Founders { key, founders: self.identity.founders.clone() };
-        self.send(server, &founders);
+        let founders = ServerMessage::Founders { key, founders: self.identity.founders.clone() };
+        self.send(server, founders);
     }
 
     /// Another server was a member, and does not know whether it still is one.
-    pub(super) fn hear_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
+    pub(super) fn on_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
         // Every id that was ever given is in the log, but for the founders'.
         let given = self.shared.machine.read().members().ids.get(&from).map(|id| MemberId(*id));
         let highest = given.max(Some(group::first_member_of(from)));
@@ -169,13 +169,13 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A member of the group says who founded it.
-    pub(super) fn hear_founders(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
+    pub(super) fn on_founders(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
         let me = Founder { member: group::first_member_of(self.me), nonce: self.identity.nonce };
         if self.is_newcomer() && founders.contains(&me) { self.found(founders, key) } else { Ok(()) }
     }
 
     /// The leader has a place for this server.
-    pub(super) fn hear_welcome(
+    pub(super) fn on_welcome(
         &mut self,
         nonce: u64,
         member: MemberId,

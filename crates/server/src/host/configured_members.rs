@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use consensus::engine::Status;
 use consensus::entry::MemberId;
 use consensus::membership::{Membership, MembershipChange};
-use group::message::PeerMessage;
+use group::message::ServerMessage;
 use group::server_of;
 use state::members::text_of;
 
@@ -114,7 +114,7 @@ impl<T: Transport> Driver<T> {
         let leader = self.replica.role().leader.map(server_of).filter(|leader| *leader != self.me);
         if let Some(leader) = leader.filter(|_| self.goes_by_files()) {
             let roles = self.own_roles().into_iter().collect();
-            self.send(leader, &PeerMessage::File(roles));
+            self.send(leader, ServerMessage::File(roles));
         }
     }
 

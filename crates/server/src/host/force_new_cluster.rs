@@ -103,11 +103,11 @@ pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, Salvag
     let identity = Identity { nonce: founder.nonce, cluster, member, founders, key, ..identity };
     identity.save(disk.as_ref(), &config.storage.data_dir)?;
     log.reserve([0, 0].into_iter())?;
-    log.reset(GROUP, position.index, position.term)?;
-    log.append(&Record::HardState { group: GROUP, term, vote: 0, commit: position.index })?;
+    log.reset(GROUP.0, position.index, position.term)?;
+    log.append(&Record::HardState { group: GROUP.0, term, vote: 0, commit: position.index })?;
     log.flush()?;
     // Older ones are of the old group.
-    snapshot::purge(disk.as_ref(), &snapshot_dir, GROUP, 1, &|_| false)?;
+    snapshot::purge(disk.as_ref(), &snapshot_dir, GROUP.0, 1, &|_| false)?;
     log.close()?;
     drop(data_dir);
     Ok(Found { cluster, ..found })
@@ -162,7 +162,7 @@ fn write_snapshot(
     machine: &mut Machine,
 ) -> Result<(), SnapshotError> {
     let Position { index, term } = meta.position;
-    let name = SnapshotName { group: GROUP, index, term, zxid: machine.last_zxid() };
+    let name = SnapshotName { group: GROUP.0, index, term, zxid: machine.last_zxid() };
     let mut writer = SnapshotWriter::create(Arc::clone(&files.disk), dir, name)?;
     let mut bytes = Vec::new();
     put_meta(meta, &mut bytes);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use consensus::engine::Status;
 use consensus::entry::MemberId;
 use consensus::membership::{MEMBERS_MAX, MembershipChange};
-use group::message::PeerMessage;
+use group::message::ServerMessage;
 
 use super::Driver;
 use crate::config::{ServerId, Servers};
@@ -152,14 +152,14 @@ impl<T: Transport> Driver<T> {
         let change = match (request.member, present) {
             (Some(meant), Some(present)) if meant == present => {
                 let Some(key) = self.identity.key else { return };
-                let welcome = PeerMessage::Welcome {
+                let welcome = ServerMessage::Welcome {
                     nonce: request.nonce,
                     member: meant,
                     cluster: self.identity.cluster,
                     key,
                 };
                 // It may be lost: it is said again while the server asks.
-                return self.send(server, &welcome);
+                return self.send(server, welcome);
             }
             (_, Some(old)) => {
                 let now_ms = self.shared.clock.elapsed_ms();

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use group::message::PeerMessage;
+use group::message::{PeerMessage, ServerMessage};
 
 use super::GROUP;
 use super::session_reports::{self, Reports, Step};
@@ -40,19 +40,20 @@ impl LifeSigns {
         }
         let mut messages = Vec::new();
         if is_borne(still_ms, ensemble) {
-            messages.push(PeerMessage::Alive);
+            messages.push(PeerMessage::Server(ServerMessage::Alive));
         }
         // Who leads is not known to this thread, and nobody else minds. Clients are heard here
         // until they are sent away.
         let now_ms = shared.clock.elapsed_ms();
         if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
-            messages.push(session_reports::report(shared, now_ms, shared.hearing.until_ms()));
+            let report = session_reports::report(shared, now_ms, shared.hearing.until_ms());
+            messages.push(PeerMessage::Group(GROUP, report));
         }
         // For the next report.
         shared.ask_to_look();
         let frame = |message: PeerMessage| {
             let mut frame = Vec::new();
-            message.put(GROUP, &mut frame);
+            message.put(&mut frame);
             frame
         };
         messages.into_iter().map(frame).collect()

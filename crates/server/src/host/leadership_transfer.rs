@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use consensus::engine::Progress;
 use consensus::entry::MemberId;
-use group::message::PeerMessage;
+use group::message::{GroupMessage, ServerMessage};
 
 use super::Driver;
 use super::flush_latency::SlowLeader;
@@ -29,7 +29,7 @@ impl<T: Transport> Driver<T> {
             self.replica.role().leader.map(group::server_of).filter(|s| *s != self.me)
             && let Some(mean_us) = self.flush_latency.follow(now_ms)
         {
-            self.send(leader, &PeerMessage::FlushLatency { mean_us });
+            self.send(leader, ServerMessage::FlushLatency { mean_us });
         }
     }
 
@@ -85,12 +85,12 @@ impl<T: Transport> Driver<T> {
     pub(super) fn claim(&mut self) {
         let leader = self.replica.role().leader.map(group::server_of);
         if let Some(leader) = leader.filter(|leader| *leader != self.me) {
-            self.send(leader, &PeerMessage::Claim);
+            self.send_group(leader, GroupMessage::Claim);
         }
     }
 
     /// A server wants to lead.
-    pub(super) fn hear_claim(&mut self, server: ServerId) {
+    pub(super) fn on_claim(&mut self, server: ServerId) {
         let mut successors = self.successors().into_iter();
         if let Some(successor) = successors.find(|follower| group::server_of(follower.member) == server) {
             self.yield_to(successor.member);

@@ -226,7 +226,7 @@ pub(super) fn check(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryEr
 
 /// Whether there are snapshots in that `dataDir`.
 pub(super) fn has_snapshots(disk: &dyn Disk, data_dir: &Path) -> Result<bool, RecoveryError> {
-    match snapshot::list(disk, &DataDir::snapshot_in(data_dir), GROUP) {
+    match snapshot::list(disk, &DataDir::snapshot_in(data_dir), GROUP.0) {
         Ok(names) => Ok(!names.is_empty()),
         Err(SnapshotError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e.into()),

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use consensus::entry::MemberId;
-use group::message::{Claimed, PeerMessage};
+use group::message::{Claimed, GroupMessage};
 
 use super::{Driver, Fatal};
 use crate::config::ServerId;
@@ -58,24 +58,24 @@ impl<T: Transport> Driver<T> {
         if now_ms >= suspicion.ask_due_ms {
             suspicion.ask_due_ms = now_ms + ASK_MS;
             for server in self.others() {
-                self.send(server, &PeerMessage::Missing(claimed));
+                self.send_group(server, GroupMessage::Missing(claimed));
             }
         }
         self.loss = Some(suspicion);
     }
 
     /// Another member asks whether its disk has lost something.
-    pub(super) fn hear_missing(&mut self, from: ServerId, claimed: Claimed) {
+    pub(super) fn on_missing(&mut self, from: ServerId, claimed: Claimed) {
         let role = self.replica.role();
         let is_so = (role.leader, role.term) == (Some(claimed.leader), claimed.term)
             && self.replica.commit() >= claimed.index;
         if is_so {
-            self.send(from, &PeerMessage::Upheld(claimed));
+            self.send_group(from, GroupMessage::Upheld(claimed));
         }
     }
 
     /// Another member says that it is so.
-    pub(super) fn hear_upheld(&mut self, from: ServerId, claimed: Claimed) -> Result<(), Fatal> {
+    pub(super) fn on_upheld(&mut self, from: ServerId, claimed: Claimed) -> Result<(), Fatal> {
         let me = self.replica.member();
         let status = self.replica.status();
         let voters = status.membership.voters;

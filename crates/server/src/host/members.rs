@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
-use group::message::{Claimed, PeerMessage};
+use group::message::{Claimed, GroupMessage, PeerMessage, ServerMessage};
 
 use super::{Driver, Fatal, GROUP};
 use crate::config::ServerId;
@@ -60,7 +60,12 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn receive(&mut self, sender: Sender, frame: Bytes) -> Result<(), Fatal> {
         let from = sender.server;
         let length = frame.len();
-        let message = match PeerMessage::read(GROUP, frame) {
+        let message = match PeerMessage::read(frame) {
+            Ok(PeerMessage::Group(group, _)) if group != GROUP => {
+                tracing::warn!("server.{from}: a message for group {group}, which is not here");
+                self.transport.hang_up(sender);
+                return Ok(());
+            }
             Ok(message) => message,
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
@@ -75,42 +80,62 @@ impl<T: Transport> Driver<T> {
             }
             return Ok(());
         }
+        let is_known = self.reconfig.directory().contains_key(&from);
         match message {
-            // Of a server that is not known nothing else is of interest.
-            message if !self.reconfig.directory().contains_key(&from) => match message {
-                PeerMessage::Newcomer { nonce, heard } => self.hear_newcomer(from, nonce, heard)?,
-                PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
-                PeerMessage::Servers { version, text, .. } => self.hear_servers(version, &text),
-                _ => {}
-            },
-            PeerMessage::Servers { version, text, .. } => self.hear_servers(version, &text),
-            PeerMessage::Claim => self.hear_claim(from),
-            PeerMessage::Newcomer { nonce, heard } => self.hear_newcomer(from, nonce, heard)?,
-            PeerMessage::Founders { key, founders } => self.hear_founders(founders, key)?,
-            PeerMessage::Welcome { nonce, member, cluster, key } => {
-                self.hear_welcome(nonce, member, cluster, key)?;
+            PeerMessage::Server(message) => self.on_server_message(from, is_known, message),
+            // A group message is meant for a member that was here before.
+            PeerMessage::Group(..) if !is_known || self.is_newcomer() => Ok(()),
+            PeerMessage::Group(_, message) => self.on_group_message(from, message, length),
+        }
+    }
+
+    fn on_server_message(
+        &mut self,
+        from: ServerId,
+        is_known: bool,
+        message: ServerMessage,
+    ) -> Result<(), Fatal> {
+        match message {
+            ServerMessage::Newcomer { nonce, heard } => return self.on_newcomer(from, nonce, heard),
+            ServerMessage::Forgotten { nonce, member } => self.on_forgotten(from, nonce, member),
+            ServerMessage::Servers { version, text, .. } => self.on_servers(version, &text),
+            // A server that is not known can say nothing else.
+            _ if !is_known => {}
+            ServerMessage::Founders { key, founders } => return self.on_founders(founders, key),
+            ServerMessage::Welcome { nonce, member, cluster, key } => {
+                return self.on_welcome(nonce, member, cluster, key);
             }
-            PeerMessage::Forgotten { nonce, member } => self.hear_forgotten(from, nonce, member),
-            // Whatever else is meant for a member that was here before.
             _ if self.is_newcomer() => {}
-            PeerMessage::Alive => self.hear_alive(from),
-            PeerMessage::File(roles) => {
+            ServerMessage::Alive => self.on_alive(from),
+            ServerMessage::File(roles) => {
                 let now_ms = self.shared.clock.elapsed_ms();
                 self.files.told(from, roles.into_iter().collect(), now_ms);
             }
-            PeerMessage::Engine { from: member, bytes } => self.step(from, member, bytes, length)?,
-            PeerMessage::Touched(touched) => self.hear_touched(from, touched),
-            PeerMessage::LeaderTime { term, ms } => self.hear_leader_time(from, term, ms),
-            PeerMessage::FlushLatency { mean_us } => {
+            ServerMessage::FlushLatency { mean_us } => {
                 self.flush_latency.reported(from, mean_us, self.shared.clock.elapsed_ms());
             }
-            PeerMessage::Fetch { snapshot, offset } => self.give_chunk(from, snapshot, offset),
-            PeerMessage::Chunk { snapshot, length, offset, bytes } => {
-                self.take_chunk(from, snapshot, length, offset, &bytes);
+        }
+        Ok(())
+    }
+
+    fn on_group_message(
+        &mut self,
+        from: ServerId,
+        message: GroupMessage,
+        length: usize,
+    ) -> Result<(), Fatal> {
+        match message {
+            GroupMessage::Engine { from: member, bytes } => return self.step(from, member, bytes, length),
+            GroupMessage::Claim => self.on_claim(from),
+            GroupMessage::Touched(touched) => self.on_touched(from, touched),
+            GroupMessage::LeaderTime { term, ms } => self.on_leader_time(from, term, ms),
+            GroupMessage::Fetch { snapshot, offset } => self.on_fetch(from, snapshot, offset),
+            GroupMessage::Chunk { snapshot, length, offset, bytes } => {
+                self.on_chunk(from, snapshot, length, offset, &bytes);
             }
-            PeerMessage::Damaged(snapshot) => self.hear_damaged(from, snapshot),
-            PeerMessage::Missing(claimed) => self.hear_missing(from, claimed),
-            PeerMessage::Upheld(claimed) => self.hear_upheld(from, claimed)?,
+            GroupMessage::Damaged(snapshot) => self.on_damaged(from, snapshot),
+            GroupMessage::Missing(claimed) => self.on_missing(from, claimed),
+            GroupMessage::Upheld(claimed) => return self.on_upheld(from, claimed),
             message => {
                 let now_ms = self.shared.clock.wall_ms();
                 self.replica.receive(now_ms, &self.shared.machine.read(), from, message);
@@ -120,14 +145,15 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Whether a message is believed though its sender has not proven that it is a member. A server
-    /// without data cannot tell; it believes who knows the name of its disk, which it has told to
-    /// the servers at the addresses it knows.
+    /// without data cannot tell; it believes a server that knows the name of its disk, which it has
+    /// told to the servers at the addresses it knows.
     fn may_come_from_anybody(&self, message: &PeerMessage) -> bool {
+        let PeerMessage::Server(message) = message else { return false };
         match message {
-            PeerMessage::Newcomer { .. } => true,
+            ServerMessage::Newcomer { .. } => true,
             // They name the disk they are meant for, which is compared where they are taken in.
-            PeerMessage::Founders { .. } | PeerMessage::Welcome { .. } => self.is_newcomer(),
-            PeerMessage::Servers { nonce, .. } => self.is_newcomer() && *nonce == self.identity.nonce,
+            ServerMessage::Founders { .. } | ServerMessage::Welcome { .. } => self.is_newcomer(),
+            ServerMessage::Servers { nonce, .. } => self.is_newcomer() && *nonce == self.identity.nonce,
             _ => false,
         }
     }
@@ -165,7 +191,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A server's disk stands still, but it lives.
-    fn hear_alive(&mut self, from: ServerId) {
+    fn on_alive(&mut self, from: ServerId) {
         if let Some(member) = self.join_requests.last_heard(from) {
             self.join_requests.heard(member, self.shared.clock.elapsed_ms());
             self.replica.heard_from(member);
@@ -456,14 +482,20 @@ impl<T: Transport> Driver<T> {
     pub(super) fn send_outgoing(&mut self) {
         let messages: Vec<_> = self.replica.take_outgoing().collect();
         for (to, message) in messages {
-            self.send(to, &message);
+            self.send_group(to, message);
         }
     }
 
+    /// Sends one message of the group; it may be lost.
+    pub(super) fn send_group(&mut self, to: ServerId, message: GroupMessage) {
+        self.send(to, PeerMessage::Group(GROUP, message));
+    }
+
     /// Sends one message; it may be lost.
-    pub(super) fn send(&mut self, to: ServerId, message: &PeerMessage) {
+    pub(super) fn send(&mut self, to: ServerId, message: impl Into<PeerMessage>) {
+        let message = message.into();
         self.company.frame.clear();
-        message.put(GROUP, &mut self.company.frame);
+        message.put(&mut self.company.frame);
         if message.is_of_joining() {
             self.transport.send_unproven(to, &self.company.frame);
         } else {

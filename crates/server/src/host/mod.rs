@@ -45,7 +45,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::engine::Ready;
-use group::message::PeerMessage;
+use group::GroupId;
+use group::message::GroupMessage;
 use group::{Replica, Submission};
 use state::command::{Command, INITIALIZE};
 use storage::data_dir::DataDir;
@@ -75,7 +76,7 @@ use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
 
 /// The one group there is so far. Its number is in the log and in peer messages, so that others can come (DESIGN rule 12).
-pub(crate) const GROUP: u64 = 0;
+pub(crate) const GROUP: GroupId = GroupId::ROOT;
 
 /// Commands applied before waiting readers get the machine.
 const APPLY_RUN: usize = 256;
@@ -382,14 +383,17 @@ impl<T: Transport> Driver<T> {
     fn send_engine(&mut self, ready: &mut Ready) {
         for message in ready.messages.drain(..) {
             let from = self.replica.member();
-            self.send(group::server_of(message.to), &PeerMessage::Engine { from, bytes: message.bytes });
+            self.send_group(
+                group::server_of(message.to),
+                GroupMessage::Engine { from, bytes: message.bytes },
+            );
         }
     }
 
     fn persist(&mut self, ready: &Ready) -> Result<(), Fatal> {
         for entry in &ready.entries {
             self.log.append(&Record::Entry {
-                group: GROUP,
+                group: GROUP.0,
                 index: entry.index,
                 term: entry.term,
                 kind: entry.kind as u8,
@@ -404,7 +408,7 @@ impl<T: Transport> Driver<T> {
         if let Some(state) = ready.hard_state {
             let vote = state.vote.map_or(0, |member| member.0);
             self.log.append(&Record::HardState {
-                group: GROUP,
+                group: GROUP.0,
                 term: state.term,
                 vote,
                 commit: state.commit,

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use consensus::engine::Status;
 use consensus::entry::MemberId;
 use consensus::membership::{MEMBERS_MAX, Membership};
-use group::message::PeerMessage;
+use group::message::ServerMessage;
 use state::command::{Command, PROPOSE_CONFIG, SET_MEMBERS};
 use state::members::{ProposedConfig, servers_of, text_of};
 use wire::jute::Put as _;
@@ -195,7 +195,7 @@ impl<T: Transport> Driver<T> {
         if let Some(Origin { version: version @ 1.., .. }) = self.reconfig.made_from {
             let text = text_of(&self.reconfig.directory);
             let nonce = self.join_requests.disk_of(server);
-            self.send(server, &PeerMessage::Servers { version, nonce, text });
+            self.send(server, ServerMessage::Servers { version, nonce, text });
         }
     }
 
@@ -217,7 +217,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another member says who the members are. That counts only for one that cannot know better.
-    pub(super) fn hear_servers(&mut self, version: i64, text: &str) {
+    pub(super) fn on_servers(&mut self, version: i64, text: &str) {
         let is_news = self.reconfig.told.as_ref().is_none_or(|(known, _)| *known <= version);
         let servers = servers_of(text);
         let own_epoch = self.shared.machine.read().last_zxid() >> EPOCH_SHIFT;

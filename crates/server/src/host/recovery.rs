@@ -30,6 +30,9 @@ use super::{GROUP, standalone};
 use crate::config::limits::ENTRY_BYTES_MAX;
 use crate::config::{Config, EngineKind, ServerId, Storage};
 
+/// The group whose records are read.
+const ROOT: u64 = GROUP.0;
+
 /// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
 const SERVER_ALONE: ServerId = 1;
 
@@ -183,7 +186,7 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     if tail.contradicts(meta.position) {
         tail.entries.clear();
         log.reserve(std::iter::once(0))?;
-        log.reset(GROUP, meta.position.index, meta.position.term)?;
+        log.reset(GROUP.0, meta.position.index, meta.position.term)?;
         log.flush()?;
     }
     if let Some(repaired) = &log.recovered().repaired {
@@ -255,7 +258,7 @@ fn ticks(ms: u32) -> u32 {
 
 fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings {
     let member = identity.member.unwrap_or(group::first_member_of(identity.server));
-    let mut settings = Settings::new(GROUP, member, identity.boot, seed);
+    let mut settings = Settings::new(GROUP.0, member, identity.boot, seed);
     settings.is_command = is_entry;
     match &config.ensemble {
         None => settings.uncommitted_bytes_max = u64::MAX,
@@ -283,7 +286,7 @@ struct Newest {
 /// The newest snapshot that can be read, or the state of a new cluster. A damaged one is passed over: the log is kept as far back as the
 /// oldest snapshot, so nothing is lost by that.
 fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<Newest, RecoveryError> {
-    let names = snapshot::list(disk, dir, GROUP)?;
+    let names = snapshot::list(disk, dir, GROUP.0)?;
     let (mut unread, mut damaged) = (None, None);
     for name in &names {
         match load(disk, dir, *name) {
@@ -311,7 +314,7 @@ pub(super) fn load_snapshot_at(
     dir: &Path,
     position: Position,
 ) -> Result<Machine, RecoveryError> {
-    let names = snapshot::list(disk, dir, GROUP)?;
+    let names = snapshot::list(disk, dir, GROUP.0)?;
     let name = names.into_iter().find(|name| (name.index, name.term) == (position.index, position.term));
     let name = name.ok_or(RecoveryError::NoSnapshot { dir: dir.to_owned(), index: position.index })?;
     load(disk, dir, name).map(|(_, machine)| machine)
@@ -377,18 +380,18 @@ impl Tail {
     fn take(&mut self, record: Record<'_>) {
         match record {
             // A later record replaces everything from its index on.
-            Record::Entry { group: GROUP, index, .. } if index < self.after => self.entries.clear(),
-            Record::Entry { group: GROUP, index, term, kind, data } => {
+            Record::Entry { group: ROOT, index, .. } if index < self.after => self.entries.clear(),
+            Record::Entry { group: ROOT, index, term, kind, data } => {
                 let first = self.entries.first().map_or(index, |e| e.index);
                 self.entries.truncate(index.saturating_sub(first) as usize);
                 let kind = EntryKind::from_u8(kind).unwrap_or(EntryKind::Command);
                 self.entries.push(Entry { index, term, kind, data: Bytes::copy_from_slice(data) });
             }
-            Record::HardState { group: GROUP, term, vote, commit } => {
+            Record::HardState { group: ROOT, term, vote, commit } => {
                 let vote = (vote != 0).then_some(MemberId(vote));
                 self.hard_state = Some(HardState { term, vote, commit });
             }
-            Record::Reset { group: GROUP, index, .. } => {
+            Record::Reset { group: ROOT, index, .. } => {
                 self.entries.clear();
                 self.reset_to = index;
             }
@@ -444,7 +447,7 @@ mod tests {
     fn tail(after: u64, entries: &[(u64, u64)]) -> Tail {
         let mut tail = Tail { after, ..Tail::default() };
         for &(index, term) in entries {
-            tail.take(Record::Entry { group: GROUP, index, term, kind: EntryKind::Command as u8, data: &[] });
+            tail.take(Record::Entry { group: ROOT, index, term, kind: EntryKind::Command as u8, data: &[] });
         }
         tail
     }
@@ -487,17 +490,17 @@ mod tests {
     #[test]
     fn a_reset_drops_the_entries_before_it() {
         let mut behind = tail(4, &[(3, 1), (4, 1), (5, 1), (6, 1)]);
-        reset(&mut behind, GROUP, 4);
-        let entry = |index, term| Record::Entry { group: GROUP, index, term, kind: 0, data: &[] };
+        reset(&mut behind, GROUP.0, 4);
+        let entry = |index, term| Record::Entry { group: ROOT, index, term, kind: 0, data: &[] };
         behind.take(entry(5, 2));
         assert_eq!(started(behind).expect("a whole log"), [(5, 2)]);
 
         let mut newer_snapshot = tail(8, &[(8, 1), (9, 1)]);
-        reset(&mut newer_snapshot, GROUP, 4);
+        reset(&mut newer_snapshot, GROUP.0, 4);
         assert_eq!(started(newer_snapshot).expect("the snapshot has all"), []);
 
         let mut other = tail(4, &[(5, 1)]);
-        reset(&mut other, GROUP + 1, 9);
+        reset(&mut other, GROUP.0 + 1, 9);
         assert_eq!(started(other).expect("another group's reset is none of ours"), [(5, 1)]);
     }
 
@@ -505,7 +508,7 @@ mod tests {
     fn a_log_reset_beyond_the_snapshot_is_refused() {
         for entries in [&[][..], &[(4, 1), (5, 1)]] {
             let mut lost = tail(3, entries);
-            reset(&mut lost, GROUP, 7);
+            reset(&mut lost, GROUP.0, 7);
             let refused = started(lost);
             assert!(matches!(refused, Err(RecoveryError::Gap { first: 8, snapshot: 3, .. })), "{refused:?}");
         }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use group::message::{PeerMessage, Touched};
+use group::message::{GroupMessage, Touched};
 
 use super::Driver;
 use crate::leader_time::LeaderTime;
@@ -66,12 +66,12 @@ impl Reports {
 }
 
 /// Who was heard of here since the leader was last told, and until when this server has listened.
-pub(crate) fn report(shared: &Shared, now_ms: i64, until_ms: i64) -> PeerMessage {
+pub(crate) fn report(shared: &Shared, now_ms: i64, until_ms: i64) -> GroupMessage {
     let time = *shared.leader_time.lock();
     let (term, read_until_ms) = time.map_or((0, 0), |time| (time.term, time.by_leader(until_ms)));
     let touched = shared.sessions.touched(now_ms);
     let sessions = touched.into_iter().map(|touch| (touch.session, touch.age_ms)).collect();
-    PeerMessage::Touched(Touched { term, read_until_ms, sessions })
+    GroupMessage::Touched(Touched { term, read_until_ms, sessions })
 }
 
 /// The latest report of one server.
@@ -173,14 +173,14 @@ impl<T: Transport> Driver<T> {
             Step::Tell => {
                 let until_ms = self.shared.hearing.until_ms();
                 let report = report(&self.shared, now_ms, until_ms);
-                self.send(leader, &report);
+                self.send_group(leader, report);
                 self.shared.sessions.told(until_ms);
             }
         }
     }
 
     /// Another server tells whom it has heard of.
-    pub(super) fn hear_touched(&mut self, from: u32, touched: Touched) {
+    pub(super) fn on_touched(&mut self, from: u32, touched: Touched) {
         let now_ms = self.shared.clock.elapsed_ms();
         for (session, age_ms) in touched.sessions {
             self.shared.sessions.touch(session, now_ms - i64::from(age_ms));
@@ -189,12 +189,12 @@ impl<T: Transport> Driver<T> {
         let until_ms = (touched.term == term).then_some(touched.read_until_ms);
         self.reported.report(from, now_ms, until_ms);
         if self.replica.leads() {
-            self.send(from, &PeerMessage::LeaderTime { term, ms: now_ms });
+            self.send_group(from, GroupMessage::LeaderTime { term, ms: now_ms });
         }
     }
 
     /// The leader answers a report with the time, for the next one.
-    pub(super) fn hear_leader_time(&mut self, from: u32, term: u64, leader_ms: i64) {
+    pub(super) fn on_leader_time(&mut self, from: u32, term: u64, leader_ms: i64) {
         let role = self.replica.role();
         if role.term == term && role.leader.map(group::server_of) == Some(from) {
             let heard_ms = self.shared.clock.elapsed_ms();

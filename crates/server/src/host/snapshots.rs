@@ -203,7 +203,8 @@ impl Snapshots {
         self.begun_at = replica.applied_commands();
         self.begun_when = Instant::now();
         self.draw();
-        let name = SnapshotName { group: GROUP, index: meta.position.index, term: meta.position.term, zxid };
+        let name =
+            SnapshotName { group: GROUP.0, index: meta.position.index, term: meta.position.term, zxid };
         let job = Job {
             shared: Arc::clone(shared),
             disk: Arc::clone(&self.files.disk),
@@ -278,7 +279,7 @@ impl Snapshots {
     fn purge(&self, shared: &Shared) {
         let kept = shared.config.storage.snapshots_kept as usize;
         let lent = |name: &SnapshotName| self.leases.holds(name);
-        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, GROUP, kept, &lent) {
+        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, GROUP.0, kept, &lent) {
             tracing::warn!("{e}");
         }
     }
@@ -287,7 +288,7 @@ impl Snapshots {
     /// log together still give the whole state.
     fn forget_log(&self, shared: &Shared, log: &mut Log) {
         let kept = shared.config.storage.snapshots_kept as usize;
-        let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, GROUP) {
+        let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, GROUP.0) {
             // One that is there only because it is lent is none to start from.
             Ok(names) => {
                 let mut own =
@@ -297,7 +298,7 @@ impl Snapshots {
             Err(e) => return tracing::warn!("{e}"),
         };
         if let Some(index) = oldest
-            && let Err(e) = log.compact(GROUP, index + 1)
+            && let Err(e) = log.compact(GROUP.0, index + 1)
         {
             tracing::warn!("{e}");
         }

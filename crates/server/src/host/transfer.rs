@@ -7,7 +7,7 @@ use bytes::Bytes;
 use consensus::engine::SnapshotOffer;
 use consensus::entry::Position;
 use consensus::membership::SnapshotMeta;
-use group::message::{PeerMessage, SnapshotId};
+use group::message::{GroupMessage, SnapshotId};
 use state::machine::Machine;
 use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
 
@@ -74,7 +74,7 @@ impl<T: Transport> Driver<T> {
             None => (SnapshotId { index: fetching.index_min, ..SnapshotId::default() }, 0),
         };
         let from = fetching.from;
-        self.send(from, &PeerMessage::Fetch { snapshot, offset });
+        self.send_group(from, GroupMessage::Fetch { snapshot, offset });
     }
 
     /// Asks again if nothing came.
@@ -86,13 +86,13 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another member wants a piece of a snapshot: of the one named if it is still there, else of the newest, if that is new enough.
-    pub(super) fn give_chunk(&mut self, to: ServerId, wanted: SnapshotId, offset: u64) {
+    pub(super) fn on_fetch(&mut self, to: ServerId, wanted: SnapshotId, offset: u64) {
         let chunk = self.read_chunk(to, wanted, offset).unwrap_or_else(|e| {
             tracing::warn!("a snapshot for server.{to}: {e}");
             None
         });
         match chunk {
-            Some(chunk) => self.send(to, &chunk),
+            Some(chunk) => self.send_group(to, chunk),
             // The next one will be new enough; it is asked for again then.
             None if wanted.index <= self.replica.applied_index() => self.snapshots.ask(),
             None => {}
@@ -104,9 +104,9 @@ impl<T: Transport> Driver<T> {
         to: ServerId,
         wanted: SnapshotId,
         offset: u64,
-    ) -> Result<Option<PeerMessage>, SnapshotError> {
+    ) -> Result<Option<GroupMessage>, SnapshotError> {
         let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
-        let names = snapshot::list(disk.as_ref(), dir, GROUP)?;
+        let names = snapshot::list(disk.as_ref(), dir, GROUP.0)?;
         let named = names.iter().find(|name| id(name) == wanted);
         let newest = names.first().filter(|name| name.index >= wanted.index);
         let (name, offset) = match (named, newest) {
@@ -123,11 +123,11 @@ impl<T: Transport> Driver<T> {
             self.shared.counts.quorum.snapshots_given.fetch_add(1, Relaxed);
         }
         self.snapshots.lend(to, name, self.shared.clock.elapsed_ms());
-        Ok(Some(PeerMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
+        Ok(Some(GroupMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
     }
 
     /// A piece has come.
-    pub(super) fn take_chunk(
+    pub(super) fn on_chunk(
         &mut self,
         from: ServerId,
         snapshot: SnapshotId,
@@ -155,11 +155,11 @@ impl<T: Transport> Driver<T> {
         if let Err(e) = incoming.finish() {
             tracing::warn!("the snapshot of server.{from} is of no use: {e}");
             if matches!(e, IncomingError::Damaged { .. }) {
-                self.send(from, &PeerMessage::Damaged(id));
+                self.send_group(from, GroupMessage::Damaged(id));
             }
             return;
         }
-        let name = SnapshotName { group: GROUP, index: id.index, term: id.term, zxid: id.zxid };
+        let name = SnapshotName { group: GROUP.0, index: id.index, term: id.term, zxid: id.zxid };
         if let Err(why) = self.take_fetched(name) {
             tracing::warn!("the snapshot of server.{from} is of no use: {why}");
             self.snapshots.discard(&name);
@@ -185,8 +185,8 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another member got a damaged snapshot from here. If that is the newest there is, it would get it again and again.
-    pub(super) fn hear_damaged(&mut self, from: ServerId, damaged: SnapshotId) {
-        let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), GROUP)
+    pub(super) fn on_damaged(&mut self, from: ServerId, damaged: SnapshotId) {
+        let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), GROUP.0)
             .ok()
             .and_then(|names| names.first().map(id));
         if newest == Some(damaged) {
@@ -213,7 +213,7 @@ impl<T: Transport> Driver<T> {
             }
         };
         self.log.reserve(std::iter::once(0))?;
-        self.log.reset(GROUP, position.index, position.term)?;
+        self.log.reset(GROUP.0, position.index, position.term)?;
         self.flush()?;
         let shared = Arc::clone(&self.shared);
         let now_ms = shared.clock.elapsed_ms();
@@ -248,7 +248,7 @@ impl super::snapshots::Snapshots {
                 return Ok(false);
             }
             let SnapshotId { index, term, zxid } = snapshot;
-            let name = SnapshotName { group: GROUP, index, term, zxid };
+            let name = SnapshotName { group: GROUP.0, index, term, zxid };
             fetching.incoming = None;
             let incoming = Incoming::create(Arc::clone(self.disk()), self.dir(), name, length)?;
             fetching.incoming = Some((snapshot, incoming));

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use consensus::entry::MemberId;
 use consensus::{message, paxos};
-use group::message::{Claimed, PeerMessage};
+use group::message::{Claimed, GroupMessage, PeerMessage};
 use proptest::prelude::*;
 
 use super::super::{Fatal, GROUP};
@@ -14,9 +14,9 @@ use crate::simulation::Ended;
 
 const ENGINES: [EngineKind; 2] = [EngineKind::Raft, EngineKind::Paxos];
 
-fn frame(message: &PeerMessage) -> Bytes {
+fn frame(message: GroupMessage) -> Bytes {
     let mut out = Vec::new();
-    message.put(GROUP, &mut out);
+    PeerMessage::Group(GROUP, message).put(&mut out);
     out.into()
 }
 
@@ -26,14 +26,14 @@ fn heartbeat(engine: EngineKind, from: MemberId, to: MemberId, term: u64) -> Byt
     let bytes = match engine {
         EngineKind::Raft => {
             let body = message::Body::Heartbeat { commit, read: None };
-            message::Message { group: GROUP, from, to, term, body }.encode()
+            message::Message { group: GROUP.0, from, to, term, body }.encode()
         }
         EngineKind::Paxos => {
             let body = paxos::message::Body::Heartbeat { commit, matched: commit, read: None };
-            paxos::message::Message { group: GROUP, from, to, ballot: term, body }.encode()
+            paxos::message::Message { group: GROUP.0, from, to, ballot: term, body }.encode()
         }
     };
-    frame(&PeerMessage::Engine { from, bytes })
+    frame(GroupMessage::Engine { from, bytes })
 }
 
 /// An ensemble, its leader, and two that follow.
@@ -73,11 +73,11 @@ fn a_member_whose_disk_has_lost_something_ends_when_a_majority_says_so() {
         let ids = [leader, lost].map(group::first_member_of);
         let claimed = Claimed { leader: ids[0], term, index: 1 << 50 };
         let member = ensemble.members.get_mut(&lost).unwrap();
-        let upheld = frame(&PeerMessage::Upheld(claimed));
+        let upheld = frame(GroupMessage::Upheld(claimed));
         assert!(member.receive(other, upheld.clone()).is_ok(), "nobody has claimed it");
         assert!(member.receive(leader, heartbeat(engine, ids[0], ids[1], term)).is_ok());
         let asked = member.take_frames();
-        assert!(asked.contains(&(other, frame(&PeerMessage::Missing(claimed)))), "the others are asked");
+        assert!(asked.contains(&(other, frame(GroupMessage::Missing(claimed)))), "the others are asked");
         for _ in 0..3 {
             assert!(member.receive(leader, upheld.clone()).is_ok(), "one says so, however often");
         }
@@ -98,8 +98,8 @@ fn a_claim_is_upheld_by_who_has_the_entries() {
             let claimed = Claimed { leader: group::first_member_of(leader), term, index };
             for server in [leader, other] {
                 let member = ensemble.members.get_mut(&server).unwrap();
-                member.receive(asks, frame(&PeerMessage::Missing(claimed))).unwrap();
-                let said = member.take_frames().contains(&(asks, frame(&PeerMessage::Upheld(claimed))));
+                member.receive(asks, frame(GroupMessage::Missing(claimed))).unwrap();
+                let said = member.take_frames().contains(&(asks, frame(GroupMessage::Upheld(claimed))));
                 assert_eq!(said, is_so, "{engine}: {claimed:?}");
             }
         }

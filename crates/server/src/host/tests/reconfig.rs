@@ -1,6 +1,6 @@
 //! Members come and go while the ensemble works.
 
-use group::message::PeerMessage;
+use group::message::{GroupMessage, PeerMessage, ServerMessage};
 use state::command::Command;
 use state::members::text_of;
 use storage::disk::SimDisk;
@@ -356,9 +356,9 @@ fn the_version_in_the_answer_is_the_version_in_force() {
 }
 
 /// Says something to the server as another one.
-fn tell(ensemble: &mut Trio, to: ServerId, from: ServerId, message: &PeerMessage) {
+fn tell(ensemble: &mut Trio, to: ServerId, from: ServerId, message: impl Into<PeerMessage>) {
     let mut frame = Vec::new();
-    message.put(GROUP, &mut frame);
+    message.into().put(&mut frame);
     ensemble.members.get_mut(&to).unwrap().receive(from, frame.into()).expect("it goes on");
 }
 
@@ -373,8 +373,8 @@ fn what_a_removed_server_forwards_late_is_not_done() {
         let (wire, session, _) = ensemble.connect(1, None);
         // It is one of those the leader hears, as while it is taken in again.
         let servers =
-            PeerMessage::Servers { version: 1 << 40, nonce: 0, text: text_of(&servers_of(&[1, 2])) };
-        tell(&mut ensemble, 1, 2, &servers);
+            ServerMessage::Servers { version: 1 << 40, nonce: 0, text: text_of(&servers_of(&[1, 2])) };
+        tell(&mut ensemble, 1, 2, servers);
         for _ in 0..20 {
             ensemble.step();
         }
@@ -386,7 +386,10 @@ fn what_a_removed_server_forwards_late_is_not_done() {
             &mut ensemble,
             1,
             2,
-            &PeerMessage::Forward { term, life: 1, number: 0, commands: commands.into() },
+            PeerMessage::Group(
+                GROUP,
+                GroupMessage::Forward { term, life: 1, number: 0, commands: commands.into() },
+            ),
         );
         for _ in 0..20 {
             ensemble.step();

@@ -149,7 +149,7 @@ fn a_damaged_snapshot_is_replaced_when_another_member_finds_it_so() {
         let dir = PathBuf::from("/data/snapshot");
         for server in [1, 2] {
             let disk = trio.disks[&server].clone();
-            let newest = storage::snapshot::list(&disk, &dir, GROUP).expect("its snapshots")[0];
+            let newest = storage::snapshot::list(&disk, &dir, GROUP.0).expect("its snapshots")[0];
             assert!(disk.flip_bit(&newest.path(&dir), 60, 3), "{engine}");
         }
         trio.start(3);

@@ -1,0 +1,20 @@
+//! Names of groups.
+
+use std::fmt;
+
+/// Names a consensus group of an ensemble: it stands in each message of the group, in its log
+/// records and in its snapshots. Groups are numbered from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+impl GroupId {
+    /// The root group. Besides its part of the tree it has what the whole ensemble agrees on:
+    /// sessions, members and the cluster's key.
+    pub const ROOT: GroupId = GroupId(0);
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
