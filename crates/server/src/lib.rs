@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 mod descriptors;
 pub mod force_new_cluster;
+mod groups;
 mod host;
 pub mod inbox;
 pub mod leader_time;

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests, ServerId};
 use crate::descriptors;
 use crate::host::recovery::{self, Files, RecoveryError};
-use crate::host::{Driver, Fatal, ReplicationLoop, keepalive};
+use crate::host::{Fatal, Host, ReplicationLoop, keepalive};
 use crate::inbox::{ControlRequest, Inbox};
 use crate::mailbox::Mailbox;
 use crate::observe::admin::{self, AdminServer};
@@ -100,7 +100,7 @@ impl Server {
             waker: Some(waker),
         };
         let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, place));
-        let mut driver = Driver::new(Arc::clone(&shared), rest, links.clone());
+        let mut driver = Host::new(Arc::clone(&shared), rest, links.clone());
         driver.take_up()?;
         shared.counts.load_time.record(shared.clock.elapsed_us());
         let wheel = Arc::new(ReplicationLoop::new(Arc::clone(&shared), driver));

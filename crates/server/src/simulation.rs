@@ -20,7 +20,7 @@ use crate::clock::{Clock, ManualTime};
 use crate::config::{Config, ServerId, Servers};
 use crate::host::keepalive::LifeSigns;
 use crate::host::recovery::{self, Files, RecoveryError};
-use crate::host::{Driver, Fatal};
+use crate::host::{Fatal, Host};
 use crate::inbox::ControlRequest;
 use crate::mailbox::Mailbox;
 use crate::observe::stats::{Facts, Source as _};
@@ -56,7 +56,7 @@ impl Transport for Outbox {
 /// One server, from a start to a crash or a stop.
 pub struct Member {
     shared: Arc<Shared>,
-    driver: Driver<Outbox>,
+    host: Host<Outbox>,
     io: IoThread,
     keepalive: LifeSigns,
 }
@@ -86,17 +86,17 @@ impl Member {
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
         let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, place));
-        let mut driver = Driver::new(Arc::clone(&shared), recovered.rest, Outbox::default());
-        driver.replica_mut().listen();
-        driver.take_up()?;
+        let mut host = Host::new(Arc::clone(&shared), recovered.rest, Outbox::default());
+        host.replica_mut().listen();
+        host.take_up()?;
         let poll = Poll::new().expect("a simulator has few polls");
         let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
-        Ok(Member { shared, driver, io, keepalive: LifeSigns::default() })
+        Ok(Member { shared, host, io, keepalive: LifeSigns::default() })
     }
 
     /// What has arrived from other members is about to be taken in, before the next cycle.
     pub fn begin_hearing(&mut self) {
-        self.driver.begin_hearing(self.shared.clock.elapsed_ms());
+        self.host.begin_hearing(self.shared.clock.elapsed_ms());
     }
 
     /// Takes in a frame of that member.
@@ -104,7 +104,7 @@ impl Member {
     /// # Errors
     /// Why the member cannot go on.
     pub fn receive(&mut self, from: ServerId, frame: Bytes) -> Result<(), Ended> {
-        Ok(self.driver.receive(Sender { server: from, is_proven: true }, frame)?)
+        Ok(self.host.receive(Sender { server: from, is_proven: true }, frame)?)
     }
 
     /// Takes in a frame of somebody who says that it is that member and has not proven it.
@@ -112,17 +112,17 @@ impl Member {
     /// # Errors
     /// Why the member cannot go on.
     pub fn receive_unproven(&mut self, from: ServerId, frame: Bytes) -> Result<(), Ended> {
-        Ok(self.driver.receive(Sender { server: from, is_proven: false }, frame)?)
+        Ok(self.host.receive(Sender { server: from, is_proven: false }, frame)?)
     }
 
     /// The way to that member is open (again).
     pub fn linked(&mut self, to: ServerId) {
-        self.driver.reached(to);
+        self.host.reached(to);
     }
 
     /// The connection on which that member sends has ended.
     pub fn unlinked(&mut self, from: ServerId) {
-        self.driver.lost_sight(from);
+        self.host.lost_sight(from);
     }
 
     /// Does all there is to do: what the clients have sent, what other members have sent, what time brings.
@@ -131,13 +131,13 @@ impl Member {
     /// Why the member cannot go on.
     pub fn cycle(&mut self) -> Result<(), Ended> {
         // A member that has just found its ensemble has a new replica.
-        self.driver.replica_mut().listen();
-        Ok(self.driver.cycle()?)
+        self.host.replica_mut().listen();
+        Ok(self.host.cycle()?)
     }
 
     /// Whether it has to be asked for another cycle soon, though nothing new may come.
     pub fn is_holding(&self) -> bool {
-        self.driver.is_holding()
+        self.host.group().is_holding()
     }
 
     /// Lets the connection thread look at these connections of clients.
@@ -157,7 +157,7 @@ impl Member {
 
     /// Frames for other members since the last call.
     pub fn take_frames(&mut self) -> Vec<(ServerId, Bytes)> {
-        std::mem::take(&mut self.driver.transport_mut().frames)
+        std::mem::take(&mut self.host.transport_mut().frames)
     }
 
     /// Frames for other members while the latest cycle takes long; to be asked every `heartbeat_ms`.
@@ -165,18 +165,18 @@ impl Member {
         let Some(ensemble) = &self.shared.config.ensemble else { return Vec::new() };
         let frames = self.keepalive.frames(&self.shared, ensemble);
         let frames: Vec<Bytes> = frames.into_iter().map(Bytes::from).collect();
-        let peers = &self.driver.transport_mut().peers;
+        let peers = &self.host.transport_mut().peers;
         peers.iter().flat_map(|peer| frames.iter().map(|frame| (*peer, frame.clone()))).collect()
     }
 
     /// Sessions that it began to end in the latest cycle.
     pub fn ending(&self) -> impl Iterator<Item = i64> + '_ {
-        self.driver.ending()
+        self.host.group().ending()
     }
 
     /// Entries this member has taken for agreed since the last call, in its order.
     pub fn take_agreed(&mut self) -> Vec<Entry> {
-        self.driver.replica_mut().take_heard()
+        self.host.replica_mut().take_heard()
     }
 
     /// Asks for a snapshot at the next cycle.
@@ -196,7 +196,7 @@ impl Member {
 
     /// Whether it was asked to stop and has nothing left to do.
     pub fn may_end(&self) -> bool {
-        self.driver.may_end()
+        self.host.group().may_end()
     }
 
     /// Stops it.
@@ -204,27 +204,27 @@ impl Member {
     /// # Errors
     /// The disk failed.
     pub fn end(self) -> Result<(), Ended> {
-        Ok(self.driver.end()?)
+        Ok(self.host.end()?)
     }
 
     /// Role, leader and term.
     pub fn role(&self) -> Leadership {
-        self.driver.replica().role()
+        self.host.replica().role()
     }
 
     /// Whether the session is about to go on here or elsewhere, as far as this member knows.
     pub fn is_moving(&self, session: i64) -> bool {
-        self.driver.replica().is_moving(session)
+        self.host.replica().is_moving(session)
     }
 
     /// A look at its engine.
     pub fn status(&mut self) -> Status {
-        self.driver.replica_mut().status()
+        self.host.replica_mut().status()
     }
 
     /// Index of the last entry applied in full.
     pub fn applied_index(&self) -> u64 {
-        self.driver.replica().applied_index()
+        self.host.replica().applied_index()
     }
 
     /// What it says of itself.

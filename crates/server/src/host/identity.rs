@@ -127,6 +127,21 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
+    /// The same directory, that of this member of this cluster from now on.
+    pub(crate) fn as_member(&self, member: MemberId, cluster: u64, key: PeerKey) -> Identity {
+        Identity { member: Some(member), cluster, key: Some(key), ..self.clone() }
+    }
+
+    /// The same start, as another member than so far.
+    pub(crate) fn renamed(self) -> Identity {
+        Identity { boot: self.boot + 1, ..self }
+    }
+
+    /// The same, as one of those that found the ensemble.
+    pub(crate) fn with_founders(self, founders: Vec<Founder>) -> Identity {
+        Identity { founders, ..self }
+    }
+
     /// Of a server without data. One that is alone founds a group of one at once.
     pub(crate) fn new(disk: &dyn Disk, server: ServerId, engine: &str, alone: bool) -> Identity {
         let (member, nonce) = (group::first_member_of(server), disk.entropy());

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use group::message::{PeerMessage, ServerMessage};
 
-use super::GROUP;
-use super::session_reports::{self, Reports, Step};
 use crate::config::Ensemble;
+use crate::groups::GROUP;
+use crate::groups::session_reports::{self, Reports, Step};
 use crate::peers::SharedLinks;
 use crate::shared::Shared;
 use crate::stall_detector::Pulse;

@@ -23,10 +23,10 @@ use storage::disk::Disk;
 use storage::log;
 use storage::snapshot::{self, SnapshotError};
 
-use super::GROUP;
 use super::identity::{self, Identity, IdentityError};
 use super::recovery_error::RecoveryError;
 use crate::config::Storage;
+use crate::groups::GROUP;
 
 /// The name of the file. Nothing else in the folder of the log may be taken for a part of it.
 pub(super) const NAME: &str = "ostler.owner";

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use storage::log::AppendError;
 
-use super::{Driver, Fatal};
+use super::{Fatal, Host};
 use crate::peers::Transport;
 
 /// What was refused last, until there is room for it.
@@ -16,14 +16,7 @@ pub(super) struct LogRoom {
     refused_bytes: Option<usize>,
 }
 
-impl LogRoom {
-    /// Whether this member cannot take what the others agree on.
-    pub(super) fn is_wanting(&self) -> bool {
-        self.refused_bytes.is_some()
-    }
-}
-
-impl<T: Transport> Driver<T> {
+impl<T: Transport> Host<T> {
     /// Makes room in the log for a message of an engine; says whether there is.
     ///
     /// # Errors
@@ -40,7 +33,8 @@ impl<T: Transport> Driver<T> {
                     tracing::error!(
                         "{why}. This server falls behind the others and serves nobody until there is space; nothing acknowledged is lost"
                     );
-                    self.stop_serving("the disk is full");
+                    self.group.set_log_is_full(true);
+                    self.group.stop_serving("the disk is full");
                 }
                 Ok(false)
             }
@@ -55,6 +49,7 @@ impl<T: Transport> Driver<T> {
         let Some(bytes) = self.log_room.refused_bytes else { return Ok(()) };
         if self.make_room(bytes)? {
             self.log_room.refused_bytes = None;
+            self.group.set_log_is_full(false);
             tracing::warn!(
                 "the disk has room again: this server catches up with the others, then serves clients"
             );

@@ -7,34 +7,21 @@
 //! Whoever holds the [`ReplicationLoop`] may run a cycle. That is this thread, unless a connection thread with a single busy client finds nobody
 //! at it: handing one command over and its reply back costs two more wake-ups, a third of what such a client waits for besides the disk.
 
-mod bootstrap;
-mod commit_wait;
-mod configured_members;
+mod connections;
 mod event_bytes;
-mod flush_latency;
 pub(crate) mod force_new_cluster;
 pub(crate) mod identity;
-mod join;
 pub(crate) mod keepalive;
-mod leader_tasks;
-mod leadership_transfer;
 pub(crate) mod log_owner;
 mod log_room;
-mod loss;
-mod members;
-mod milestones;
-mod plan;
-mod reconfig;
 pub(crate) mod recovery;
 mod recovery_error;
 mod replication_loop;
 mod replies;
 mod reseed;
-pub(crate) mod session_reports;
 mod snapshot_leases;
 mod snapshots;
 mod standalone;
-mod status;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -45,38 +32,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::engine::Ready;
-use group::GroupId;
-use group::message::GroupMessage;
+use group::message::{GroupMessage, PeerMessage, ServerMessage};
 use group::{Replica, Submission};
-use state::command::{Command, INITIALIZE};
 use storage::data_dir::DataDir;
 use storage::log::{AppendError, FlushError, Log, Record};
 
-use self::bootstrap::Newcomer;
-use self::commit_wait::CommitWait;
-use self::configured_members::Files;
-use self::flush_latency::FlushLatency;
-use self::identity::Identity;
-use self::join::JoinRequests;
-use self::leader_tasks::LeaderTasks;
 use self::log_room::LogRoom;
-use self::loss::Suspicion;
-use self::members::Company;
-use self::milestones::Milestones;
-use self::reconfig::Reconfig;
 pub(crate) use self::replication_loop::ReplicationLoop;
 use self::replies::Replies;
-use self::session_reports::ReportedSessions;
 use self::snapshots::Snapshots;
-use self::status::StatusPublisher;
 use self::transfer::{Fetched, Fetching};
-use crate::config::{Ensemble, ServerId};
+use crate::config::ServerId;
+use crate::groups::timers::Passed;
+use crate::groups::{Action, Begin, GROUP, Group, Now};
 use crate::inbox::ControlRequest;
 use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
-
-/// The one group there is so far. Its number is in the log and in peer messages, so that others can come (DESIGN rule 12).
-pub(crate) const GROUP: GroupId = GroupId::ROOT;
 
 /// Commands applied before waiting readers get the machine.
 const APPLY_RUN: usize = 256;
@@ -88,46 +59,31 @@ const BEHIND: usize = 8;
 /// Commands in such a piece.
 const BEHIND_RUN: usize = 64;
 
-/// Everything ordering, flushing and applying needs.
-pub(crate) struct Driver<T: Transport> {
+/// Room made in the log for an engine message besides its entries.
+const MESSAGE_SLACK_BYTES: usize = 4 << 10;
+
+/// What there is one of in a process for all groups: log, flush, snapshots, and the connections to
+/// other servers. It carries out what the group decides.
+pub(crate) struct Host<T: Transport> {
     shared: Arc<Shared>,
-    /// This server's id in its group.
-    me: ServerId,
     transport: T,
-    company: Company,
-    reported: ReportedSessions,
-    status: StatusPublisher,
-    identity: Identity,
-    bootstrap: Newcomer,
-    join_requests: JoinRequests,
-    flush_latency: FlushLatency,
-    log_room: LogRoom,
-    reconfig: Reconfig,
-    files: Files,
-    fetching: Option<Fetching>,
-    fetched: Option<Fetched>,
-    /// A leader counts on entries that are not here.
-    loss: Option<Suspicion>,
-    /// Ticks of silence after which an election is due.
-    election_ticks: u32,
-    /// How long clients are served without a leader, in ms.
-    leaderless_ms_max: i64,
-    replica: Replica,
+    group: Group,
     log: Log,
+    log_room: LogRoom,
     /// Keeps other servers off the files.
     data_dir: DataDir,
     snapshots: Snapshots,
-    leader_tasks: LeaderTasks,
+    fetching: Option<Fetching>,
+    fetched: Option<Fetched>,
     submission: Submission,
     control_requests: Vec<ControlRequest>,
     /// Frames of other members, between reading and looking at them.
     frames: Vec<(Sender, Bytes)>,
+    /// A message on its way to the transport.
+    frame: Vec<u8>,
     ready: Ready,
     /// How long the latest flush took.
     flush_took: Duration,
-    commit_wait: CommitWait,
-    milestones: Milestones,
-    stop: bool,
 }
 
 /// Why the server cannot go on. The process ends with it; nothing that was not flushed has been acknowledged.
@@ -159,10 +115,9 @@ pub enum Fatal {
     Secret(#[from] getrandom::Error),
 }
 
-impl<T: Transport> Driver<T> {
-    pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest, transport: T) -> Driver<T> {
+impl<T: Transport> Host<T> {
+    pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest, transport: T) -> Host<T> {
         let snapshots = Snapshots::new(&shared, rest.files, rest.snapshot_dir);
-        let election_ticks = recovery::election_ticks(&shared.config);
         let now_ms = shared.clock.elapsed_ms();
         for session in shared.machine.read().sessions() {
             shared.sessions.opened(session.id, session.timeout_ms, now_ms);
@@ -172,56 +127,44 @@ impl<T: Transport> Driver<T> {
         counts.snapshot_load_time.record(loading.snapshot_us);
         counts.log_load_time.record(loading.log_us);
         counts.log_loaded.record(loading.entries);
-        let mut driver = Driver {
-            leader_tasks: LeaderTasks::new(&shared.config),
-            me: rest.identity.server,
-            transport,
-            company: Company::default(),
-            reported: ReportedSessions::default(),
-            status: StatusPublisher::default(),
-            identity: rest.identity,
-            bootstrap: Newcomer::default(),
-            join_requests: JoinRequests::default(),
-            flush_latency: FlushLatency::default(),
-            log_room: LogRoom::default(),
-            reconfig: Reconfig::default(),
-            files: Files::default(),
-            fetching: None,
-            fetched: None,
-            loss: None,
-            election_ticks,
-            leaderless_ms_max: shared.config.ensemble.as_ref().map_or(0, Ensemble::leaderless_ms_max),
+        let election_ticks = recovery::election_ticks(&shared.config);
+        let group = Group::new(&shared, rest.identity, rest.replica, election_ticks);
+        let mut host = Host {
             shared,
-            replica: rest.replica,
+            transport,
+            group,
             log: rest.log,
+            log_room: LogRoom::default(),
             data_dir: rest.data_dir,
             snapshots,
+            fetching: None,
+            fetched: None,
             submission: Submission::default(),
             control_requests: Vec::new(),
             frames: Vec::new(),
+            frame: Vec::new(),
             ready: Ready::default(),
             flush_took: Duration::ZERO,
-            commit_wait: CommitWait::default(),
-            milestones: Milestones::default(),
-            stop: false,
         };
-        driver.keep_directory();
-        driver
+        host.send_actions();
+        host
     }
 
     /// The only member of a group leads from the start. A server that is alone by its configuration
     /// may have become that by what its log holds, so it applies that first.
     pub(crate) fn take_up(&mut self) -> Result<(), Fatal> {
-        if self.is_single() {
+        self.tell_time();
+        if self.group.is_single() {
             self.settle()?;
         }
-        if self.is_single() || self.replica.is_alone() { self.lead() } else { Ok(()) }
+        if self.group.is_single() || self.group.replica.is_alone() { self.lead() } else { Ok(()) }
     }
 
-    /// The only member of a group begins to lead at once, which applies the log behind the snapshot. Before that the machine shows a
-    /// past that clients have seen changed, so they are served afterwards only.
+    /// The only member of a group begins to lead at once, which applies the log behind the snapshot.
+    /// Before that the machine shows a past that clients have seen changed, so they are served
+    /// afterwards only.
     fn lead(&mut self) -> Result<(), Fatal> {
-        self.replica.campaign();
+        self.group.replica.campaign();
         self.settle()?;
         self.pass_time()
     }
@@ -231,63 +174,221 @@ impl<T: Transport> Driver<T> {
         &mut self.transport
     }
 
+    /// What it decides.
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// Its part in the group.
     pub(crate) fn replica(&self) -> &Replica {
-        &self.replica
+        &self.group.replica
     }
 
-    /// The same, for its engine.
+    /// The same, to change what it records.
     pub(crate) fn replica_mut(&mut self) -> &mut Replica {
-        &mut self.replica
+        &mut self.group.replica
     }
 
-    /// Whether it was asked to stop and has nothing left to do.
-    pub(crate) fn may_end(&self) -> bool {
-        self.stop
+    fn tell_time(&mut self) {
+        self.group.tell_time(Now::of(&self.shared.clock));
     }
 
-    /// Whether commands wait that no event may come for. Only a leader's do: one that loses the lead while it waits is not asked again.
-    pub(crate) fn is_holding(&self) -> bool {
-        self.replica.leads() && self.commit_wait.is_waiting()
+    /// Milliseconds until time has to pass again.
+    pub(crate) fn patience_ms(&mut self) -> Option<i64> {
+        self.tell_time();
+        self.group.patience_ms()
     }
 
-    /// Sessions whose end was proposed in the latest cycle.
-    pub(crate) fn ending(&self) -> impl Iterator<Item = i64> + '_ {
-        self.leader_tasks.ending()
+    /// Takes in a frame of that sender.
+    ///
+    /// # Errors
+    /// If this member has lost what others count on, or the disk failed.
+    pub(crate) fn receive(&mut self, sender: Sender, frame: Bytes) -> Result<(), Fatal> {
+        self.tell_time();
+        let from = sender.server;
+        let length = frame.len();
+        let message = match PeerMessage::read(frame) {
+            Ok(PeerMessage::Group(group, _)) if group != GROUP => {
+                tracing::warn!("server.{from}: a message for group {group}, which is not here");
+                self.transport.hang_up(sender);
+                return Ok(());
+            }
+            Ok(message) => message,
+            Err(e) => {
+                tracing::warn!("server.{from}: {e}");
+                self.transport.hang_up(sender);
+                return Ok(());
+            }
+        };
+        if !self.group.admits(sender, &message) {
+            if !message.is_of_joining() {
+                tracing::warn!("a peer that has not proven to be a member speaks as server.{from}");
+                self.transport.hang_up(sender);
+            }
+            return Ok(());
+        }
+        match message {
+            PeerMessage::Server(message) => {
+                let is_vouched_for = match &message {
+                    ServerMessage::Newcomer { nonce, .. } => self.transport.vouches(from, *nonce),
+                    _ => false,
+                };
+                self.group.on_server_message(from, is_vouched_for, message);
+            }
+            PeerMessage::Group(..) if !self.group.hears(from) => {}
+            PeerMessage::Group(_, message) => self.on_group_message(from, message, length)?,
+        }
+        self.act()
+    }
+
+    fn on_group_message(
+        &mut self,
+        from: ServerId,
+        message: GroupMessage,
+        length: usize,
+    ) -> Result<(), Fatal> {
+        match message {
+            // An engine cannot be told to leave entries out, so what the log has no room for does
+            // not reach it: for the others the message is lost, and will come again.
+            GroupMessage::Engine { from: member, bytes } => {
+                if self.group.speaks_as(from, member) && self.make_room(length + MESSAGE_SLACK_BYTES)? {
+                    self.group.step(from, member, bytes);
+                }
+            }
+            GroupMessage::Fetch { snapshot, offset } => self.on_fetch(from, snapshot, offset),
+            GroupMessage::Chunk { snapshot, length, offset, bytes } => {
+                self.on_chunk(from, snapshot, length, offset, &bytes);
+            }
+            GroupMessage::Damaged(snapshot) => self.on_damaged(from, snapshot),
+            message => self.group.on_group_message(from, message),
+        }
+        Ok(())
+    }
+
+    /// The connection to a server is open (again).
+    pub(crate) fn reached(&mut self, server: ServerId) {
+        self.tell_time();
+        self.group.reached(server);
+        self.send_actions();
+    }
+
+    /// A server has closed its connection.
+    pub(crate) fn lost_sight(&mut self, server: ServerId) {
+        self.tell_time();
+        self.group.lost_sight(server);
+        self.send_actions();
+    }
+
+    /// Carries out what the group wants.
+    fn act(&mut self) -> Result<(), Fatal> {
+        loop {
+            let actions = self.group.take_actions();
+            if actions.is_empty() {
+                return Ok(());
+            }
+            for action in actions {
+                match action {
+                    Action::Found(founders) => {
+                        let key = identity::new_key(self.snapshots.disk().as_ref());
+                        self.group.found(founders, key);
+                    }
+                    Action::Begin(begin) => self.begin(*begin)?,
+                    Action::EndForLostLog => return Err(Fatal::LostLog),
+                    action => self.send_action(action),
+                }
+            }
+        }
+    }
+
+    /// Carries out what the group wants where it can want nothing that may fail.
+    fn send_actions(&mut self) {
+        for action in self.group.take_actions() {
+            self.send_action(action);
+        }
+    }
+
+    fn send_action(&mut self, action: Action) {
+        match action {
+            Action::Send(to, message) => {
+                self.frame.clear();
+                message.put(&mut self.frame);
+                if message.is_of_joining() {
+                    self.transport.send_unproven(to, &self.frame);
+                } else {
+                    self.transport.send(to, &self.frame);
+                }
+            }
+            Action::HangUp(sender) => self.transport.hang_up(sender),
+            Action::SetPeers(peers) => self.transport.set_peers(&peers),
+            Action::CloseConnections => self.close_connections(),
+            Action::Found(_) | Action::Begin(_) | Action::EndForLostLog => {
+                unreachable!("only what another server says, or time, leads to {action:?}")
+            }
+        }
+    }
+
+    /// Becomes a member, durably, before it says anything as one.
+    fn begin(&mut self, begin: Begin) -> Result<(), Fatal> {
+        let Begin { identity, start, rejoins } = begin;
+        let disk = self.snapshots.disk();
+        identity
+            .save(disk.as_ref(), &self.shared.config.storage.data_dir)
+            .map_err(|e| Fatal::Identity(Box::new(e)))?;
+        let seed = disk.entropy();
+        if rejoins {
+            self.snapshots.begin_anew();
+            (self.fetching, self.fetched) = (None, None);
+        }
+        let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
+        if let Some(key) = &identity.key {
+            self.transport.set_cluster(identity.cluster, key);
+        }
+        let old = self.group.begun(identity, new);
+        self.shared.inbox.answered(old.unanswered());
+        Ok(())
     }
 
     /// Does what there is, and posts the results.
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
-        self.beat();
-        self.forgive_pause();
-        self.leader_tasks.begin();
-        if self.is_single() {
+        self.tell_time();
+        self.group.begin_cycle();
+        if self.group.is_single() {
             self.begin_hearing(self.shared.clock.elapsed_ms());
         }
         self.shared.inbox.take(&mut self.submission, &mut self.control_requests);
         let bytes = self.submission.len_bytes();
-        self.take_in();
-        self.run_errands();
+        self.group.submit(&mut self.submission);
+        self.run_control_requests();
         self.pass_time()?;
-        if self.replica.leads() && !self.waits_for_others() {
-            let silence_ms_max = self.leaderless_ms_max;
-            let ears = &self.reported;
-            let read_until = |server| ears.until_ms(server, silence_ms_max);
-            self.leader_tasks.run(&self.shared, &mut self.replica, &read_until);
+        if self.group.replica.leads() && !self.group.waits_for_others() {
+            self.group.run_leader_tasks();
             self.propose()?;
         }
         self.settle()?;
-        self.shared.inbox.end_cycle(bytes, self.replica.kept_bytes());
-        self.snapshots.consider(&self.shared, &mut self.replica);
-        self.publish();
+        self.shared.inbox.end_cycle(bytes, self.group.replica.kept_bytes());
+        self.snapshots.consider(&self.shared, &mut self.group.replica);
+        self.group.set_fetched_bytes(self.fetching.as_ref().map(Fetching::fetched_bytes));
+        self.group.publish();
         Ok(())
     }
 
-    fn take_in(&mut self) {
-        let now_ms = self.shared.clock.wall_ms();
-        let machine = self.shared.machine.read();
-        self.replica.submit(now_ms, &machine, &mut self.submission);
-        self.replica.go_on(now_ms, &machine);
+    /// What other members had said at `polled_ms` is about to be taken in.
+    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
+        self.group.begin_hearing(polled_ms);
+    }
+
+    fn pass_time(&mut self) -> Result<(), Fatal> {
+        match self.group.pass_time() {
+            Passed::Done => return self.act(),
+            Passed::Tick => {}
+            Passed::Care => {
+                self.fetch_on();
+                self.look_for_room()?;
+                self.group.care();
+            }
+        }
+        self.group.watch();
+        self.act()
     }
 
     /// Leaves everything durable and the directories free.
@@ -298,59 +399,44 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// A new cluster gets the secret its session passwords are made from.
-    fn initialize(&mut self) -> Result<(), Fatal> {
-        if self.shared.machine.read().is_initialized() {
-            return Ok(());
-        }
-        let key = self.snapshots.files().secret()?;
-        let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: &key };
-        self.replica.submit_own(self.shared.clock.wall_ms(), &command);
-        self.propose()?;
-        self.settle()
-    }
-
-    /// Whether what is gathered stays so until the others have confirmed the last entry.
-    fn waits_for_others(&mut self) -> bool {
-        self.commit_wait.waits(self.replica.commit(), self.shared.clock.elapsed_us())
-    }
-
-    /// Gives what is gathered to the engine if the log has room for it, and refuses it if the disk is full.
+    /// Gives what is gathered to the engine if the log has room for it, and refuses it if the disk
+    /// is full.
     fn propose(&mut self) -> Result<(), Fatal> {
-        match self.log.reserve(self.replica.gathered_bytes()) {
-            Ok(()) => {
-                if self.replica.gathered_bytes().next().is_some() {
-                    self.leader_tasks.disk_has_room();
-                }
-                for bytes in self.replica.gathered_bytes() {
-                    self.shared.counts.proposal_bytes.add(bytes as u64, 1);
-                }
-                self.count_proposals();
-                self.replica.propose();
-            }
+        match self.log.reserve(self.group.replica.gathered_bytes()) {
+            Ok(()) => self.group.log_has_room(),
             Err(AppendError::Failed(e)) => return Err(e.into()),
-            Err(why) => {
-                let refused = self.replica.gathered_bytes().count() as u64;
-                self.shared.counts.writes_refused.fetch_add(refused, Relaxed);
-                self.leader_tasks.disk_is_full(&self.shared, &why);
-                self.replica.refuse_gathered();
-                self.give_way_to_room();
-            }
+            Err(why) => self.group.log_has_no_room(&why),
         }
         Ok(())
+    }
+
+    /// A leader that begins writes down what a new cluster needs.
+    fn begin_leading(&mut self) -> Result<(), Fatal> {
+        if self.group.begin_leading() {
+            if !self.shared.machine.read().is_initialized() {
+                let secret = self.snapshots.files().secret()?;
+                self.group.initialize(&secret);
+            }
+            self.group.establish_members();
+            self.propose()?;
+        }
+        self.act()
     }
 
     /// Does what the engine wants until it wants nothing more and all that is agreed is applied.
     fn settle(&mut self) -> Result<(), Fatal> {
         let mut ready = std::mem::take(&mut self.ready);
-        while self.replica.ready(&mut ready) {
+        while self.group.replica.ready(&mut ready) {
             self.send_engine(&mut ready);
             if ready.must_sync || ready.install_snapshot.is_some() {
                 // The others flush while this member does, and the leader orders what clients want meanwhile.
                 self.send_outgoing();
                 self.transport.flush();
             }
-            if ready.must_sync && ready.install_snapshot.is_none() && !self.replica.is_to_change_members() {
+            if ready.must_sync
+                && ready.install_snapshot.is_none()
+                && !self.group.replica.is_to_change_members()
+            {
                 // Flushed before, so the clients that wait for it need not wait for this flush as well. But for a change of the members:
                 // the engine acts on it only when this flush is done, and who applies it asks the engine who is there.
                 self.apply();
@@ -359,7 +445,7 @@ impl<T: Transport> Driver<T> {
                 self.install(&meta)?;
             }
             self.persist(&ready)?;
-            self.replica.persisted(ready.number);
+            self.group.replica.persisted(ready.number);
             if let Some(offer) = ready.snapshot_offer.take() {
                 self.consider_offer(&offer);
             }
@@ -373,7 +459,7 @@ impl<T: Transport> Driver<T> {
         self.send_outgoing();
         // What waits already makes the next cycle, and that one's messages go out with these: a member that would be woken twice within
         // microseconds is woken once.
-        if self.stop || self.shared.inbox.is_empty() {
+        if self.group.may_end() || self.shared.inbox.is_empty() {
             self.transport.flush();
         }
         self.ready = ready;
@@ -381,13 +467,20 @@ impl<T: Transport> Driver<T> {
     }
 
     fn send_engine(&mut self, ready: &mut Ready) {
+        let from = self.group.replica.member();
         for message in ready.messages.drain(..) {
-            let from = self.replica.member();
-            self.send_group(
-                group::server_of(message.to),
-                GroupMessage::Engine { from, bytes: message.bytes },
-            );
+            let to = group::server_of(message.to);
+            self.group.send_group(to, GroupMessage::Engine { from, bytes: message.bytes });
         }
+    }
+
+    /// Sends what the group has to say to other servers.
+    fn send_outgoing(&mut self) {
+        let messages: Vec<_> = self.group.replica.take_outgoing().collect();
+        for (to, message) in messages {
+            self.group.send_group(to, message);
+        }
+        self.send_actions();
     }
 
     fn persist(&mut self, ready: &Ready) -> Result<(), Fatal> {
@@ -400,8 +493,7 @@ impl<T: Transport> Driver<T> {
                 data: &entry.data,
             })?;
             self.snapshots.count_bytes(entry.data.len());
-            self.status.count(entry.index, entry.data.len());
-            self.count_written(entry.index);
+            self.group.written(entry.index, entry.data.len());
             self.shared.counts.last_index.store(entry.index, Relaxed);
             self.shared.counts.last_term.store(entry.term, Relaxed);
         }
@@ -425,10 +517,10 @@ impl<T: Transport> Driver<T> {
         self.log.flush()?;
         let now_us = self.shared.clock.elapsed_us();
         let took_us = now_us - begun_us;
-        self.commit_wait.flushed(self.shared.counts.last_index.load(Relaxed), took_us, now_us);
+        self.tell_time();
+        self.group.flushed(self.shared.counts.last_index.load(Relaxed), took_us);
         let took = Duration::from_micros(took_us);
         self.flush_took = took;
-        self.flush_latency.flushed(took_us);
         let counts = &self.shared.counts;
         counts.flush_time.record(took_us);
         let warning_ms = u128::from(self.shared.config.storage.flush_warning_ms);
@@ -446,13 +538,13 @@ impl<T: Transport> Driver<T> {
     fn apply(&mut self) {
         let shared = Arc::clone(&self.shared);
         let mut gathered = Replies::new(&shared);
-        let before = self.replica.applied_commands();
+        let before = self.group.replica.applied_commands();
         let now_ms = shared.clock.wall_ms();
-        while self.replica.has_work() {
-            let is_behind = self.replica.entries_behind() > BEHIND;
+        while self.group.replica.has_work() {
+            let is_behind = self.group.replica.entries_behind() > BEHIND;
             let run = if is_behind { BEHIND_RUN } else { APPLY_RUN };
             let mut machine = shared.machine.write();
-            self.replica.apply(now_ms, &mut machine, &mut gathered, run);
+            self.group.replica.apply(now_ms, &mut machine, &mut gathered, run);
             gathered.post();
             drop(machine);
             gathered.wake();
@@ -460,24 +552,25 @@ impl<T: Transport> Driver<T> {
                 std::thread::yield_now();
             }
         }
-        let applied = self.replica.applied_commands() - before;
+        let applied = self.group.replica.applied_commands() - before;
         if applied > 0 {
             shared.counts.batch_size.record(applied);
-            self.count_applied(applied);
+            self.group.count_applied(applied);
         }
     }
 
-    fn run_errands(&mut self) {
-        for errand in std::mem::take(&mut self.control_requests) {
-            match errand {
+    fn run_control_requests(&mut self) {
+        for request in std::mem::take(&mut self.control_requests) {
+            match request {
                 ControlRequest::SnapshotDone { number, result } => {
-                    self.snapshots.done(&self.shared, number, result, &mut self.replica, &mut self.log);
+                    let replica = &mut self.group.replica;
+                    self.snapshots.done(&self.shared, number, result, replica, &mut self.log);
                 }
                 ControlRequest::TakeSnapshot => self.snapshots.ask(),
-                ControlRequest::Disconnected(session) => self.replica.disconnected(session),
-                ControlRequest::Lead => self.claim(),
-                ControlRequest::StepDown => self.step_down(),
-                ControlRequest::Stop => self.begin_stop(),
+                ControlRequest::Disconnected(session) => self.group.replica.disconnected(session),
+                ControlRequest::Lead => self.group.claim(),
+                ControlRequest::StepDown => self.group.step_down(),
+                ControlRequest::Stop => self.group.begin_stop(),
             }
         }
     }

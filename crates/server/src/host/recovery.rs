@@ -20,15 +20,16 @@ use storage::disk::{Disk, Mode, RealDisk};
 use storage::log::{Log, LogOptions, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
-use super::bootstrap::founding_meta;
 use super::identity::{Identity, IdentityError};
 use super::log_owner;
-use super::members::TICK_MS;
 pub(crate) use super::recovery_error::RecoveryError;
 use super::reseed;
-use super::{GROUP, standalone};
+use super::standalone;
 use crate::config::limits::ENTRY_BYTES_MAX;
 use crate::config::{Config, EngineKind, ServerId, Storage};
+use crate::groups::GROUP;
+use crate::groups::founding_meta;
+use crate::groups::timers::TICK_MS;
 
 /// The group whose records are read.
 const ROOT: u64 = GROUP.0;

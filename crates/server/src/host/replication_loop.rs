@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::{Events, Poll};
 use parking_lot::Mutex;
 
-use super::{Driver, Fatal};
+use super::{Fatal, Host};
 use crate::peers::{LinkNews, SharedLinks};
 use crate::shared::Shared;
 
@@ -25,7 +25,7 @@ pub(crate) struct ReplicationLoop {
 
 /// What there is behind the wheel.
 enum LoopState {
-    Driving(Box<Driver<Option<SharedLinks>>>),
+    Driving(Box<Host<Option<SharedLinks>>>),
     /// A connection thread's cycle failed; the replication thread will find out why.
     Failed(Fatal),
     /// The server has stopped.
@@ -34,7 +34,7 @@ enum LoopState {
 
 impl ReplicationLoop {
     /// `driver` leads already, or is one of several.
-    pub(crate) fn new(shared: Arc<Shared>, driver: Driver<Option<SharedLinks>>) -> ReplicationLoop {
+    pub(crate) fn new(shared: Arc<Shared>, driver: Host<Option<SharedLinks>>) -> ReplicationLoop {
         ReplicationLoop { shared, seat: Mutex::new(LoopState::Driving(Box::new(driver))) }
     }
 
@@ -55,7 +55,7 @@ impl ReplicationLoop {
             let mut seat = self.seat.lock();
             if let LoopState::Driving(driver) = &mut *seat {
                 match driver.hear(&events, polled_ms).and_then(|()| driver.cycle()) {
-                    Ok(()) if !driver.stop => {
+                    Ok(()) if !driver.group.may_end() => {
                         let left_ms = driver.patience_ms().map(|ms| Duration::from_millis(ms as u64));
                         patience = left_ms.map_or(PATIENCE, |left| left.min(PATIENCE));
                         continue;
@@ -82,7 +82,7 @@ impl ReplicationLoop {
         hand_over();
         match driver.cycle() {
             // It has to be gone on with soon, and the caller will not.
-            Ok(()) if driver.is_holding() || driver.leader_tasks.looks_often() => {}
+            Ok(()) if driver.group.is_holding() || driver.group.looks_often() => {}
             Ok(()) => return true,
             Err(why) => *seat = LoopState::Failed(why),
         }
@@ -92,7 +92,7 @@ impl ReplicationLoop {
     }
 }
 
-impl Driver<Option<SharedLinks>> {
+impl Host<Option<SharedLinks>> {
     /// Takes in what the sockets of other members have, by a poll that began at `polled_ms`.
     fn hear(&mut self, events: &Events, polled_ms: i64) -> Result<(), Fatal> {
         self.begin_hearing(polled_ms);

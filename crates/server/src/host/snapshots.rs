@@ -14,10 +14,10 @@ use storage::disk::Disk;
 use storage::log::Log;
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 
-use super::GROUP;
 use super::recovery::{Files, put_meta};
 use super::snapshot_leases::{LEASED_BYTES_MAX, SnapshotLeases};
 use crate::config::{ServerId, limits};
+use crate::groups::GROUP;
 use crate::inbox::ControlRequest;
 use crate::shared::Shared;
 

@@ -11,8 +11,9 @@ use group::message::{GroupMessage, SnapshotId};
 use state::machine::Machine;
 use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
 
-use super::{Driver, Fatal, GROUP, recovery};
+use super::{Fatal, Host, recovery};
 use crate::config::ServerId;
+use crate::groups::GROUP;
 use crate::peers::Transport;
 
 /// A snapshot this much newer than the one that was offered is not believed.
@@ -42,7 +43,7 @@ pub(super) struct Fetched {
     machine: Machine,
 }
 
-impl<T: Transport> Driver<T> {
+impl<T: Transport> Host<T> {
     /// A leader does not have the entries this member lacks: its snapshot is fetched instead.
     pub(super) fn consider_offer(&mut self, offer: &SnapshotOffer) {
         let (from, index_min) = (group::server_of(offer.from), offer.meta.position.index);
@@ -74,7 +75,7 @@ impl<T: Transport> Driver<T> {
             None => (SnapshotId { index: fetching.index_min, ..SnapshotId::default() }, 0),
         };
         let from = fetching.from;
-        self.send_group(from, GroupMessage::Fetch { snapshot, offset });
+        self.group.send_group(from, GroupMessage::Fetch { snapshot, offset });
     }
 
     /// Asks again if nothing came.
@@ -92,9 +93,9 @@ impl<T: Transport> Driver<T> {
             None
         });
         match chunk {
-            Some(chunk) => self.send_group(to, chunk),
+            Some(chunk) => self.group.send_group(to, chunk),
             // The next one will be new enough; it is asked for again then.
-            None if wanted.index <= self.replica.applied_index() => self.snapshots.ask(),
+            None if wanted.index <= self.group.replica.applied_index() => self.snapshots.ask(),
             None => {}
         }
     }
@@ -155,7 +156,7 @@ impl<T: Transport> Driver<T> {
         if let Err(e) = incoming.finish() {
             tracing::warn!("the snapshot of server.{from} is of no use: {e}");
             if matches!(e, IncomingError::Damaged { .. }) {
-                self.send_group(from, GroupMessage::Damaged(id));
+                self.group.send_group(from, GroupMessage::Damaged(id));
             }
             return;
         }
@@ -170,7 +171,7 @@ impl<T: Transport> Driver<T> {
     fn take_fetched(&mut self, name: SnapshotName) -> Result<(), String> {
         let position = Position { term: name.term, index: name.index };
         // What it holds is agreed, so its leader's term is known here.
-        if position.term > self.replica.role().term {
+        if position.term > self.group.replica.role().term {
             return Err(format!("it is of term {}, which nobody has led in", position.term));
         }
         let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
@@ -180,7 +181,7 @@ impl<T: Transport> Driver<T> {
         }
         tracing::info!("the snapshot at entry {} is here", position.index);
         self.fetched = Some(Fetched { position, machine });
-        self.replica.snapshot_fetched(meta);
+        self.group.replica.snapshot_fetched(meta);
         Ok(())
     }
 
@@ -222,7 +223,7 @@ impl<T: Transport> Driver<T> {
         shared.sessions.replace(held.sessions().map(|s| (s.id, s.timeout_ms)), now_ms);
         shared.counts.snapshot_index.store(position.index, Relaxed);
         shared.counts.last_index.store(position.index, Relaxed);
-        self.replica.installed(position.index);
+        self.group.replica.installed(position.index);
         self.post_closing();
         drop(held);
         self.wake_connection_threads();

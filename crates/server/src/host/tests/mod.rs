@@ -37,7 +37,7 @@ use wire::record::ReplyHeader;
 use self::model::{Entry, History, Op, Picture, Replay};
 use self::workload::Workload;
 use super::recovery::{Files, Rest, recover};
-use super::{Driver, Fatal};
+use super::{Fatal, Host};
 use crate::clock::Clock;
 use crate::config::{self, CommandLine, Config, ServerId};
 use crate::mailbox::{Delivery, Mailbox, Note};
@@ -70,7 +70,7 @@ struct World {
 
 /// One run of the server.
 struct Life {
-    driver: Driver<Option<Links>>,
+    driver: Host<Option<Links>>,
     shared: Arc<Shared>,
     /// The same commands applied to a machine that has never been on a disk.
     replay: Replay,
@@ -147,8 +147,8 @@ impl World {
         Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, place))
     }
 
-    fn lead(&self, shared: &Arc<Shared>, rest: Rest) -> Result<Driver<Option<Links>>, Fatal> {
-        let mut driver = Driver::new(Arc::clone(shared), rest, None);
+    fn lead(&self, shared: &Arc<Shared>, rest: Rest) -> Result<Host<Option<Links>>, Fatal> {
+        let mut driver = Host::new(Arc::clone(shared), rest, None);
         driver.lead()?;
         assert_eq!(told(shared), [], "nobody asked for anything yet");
         Ok(driver)

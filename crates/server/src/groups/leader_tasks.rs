@@ -1,13 +1,14 @@
 //! What the leader does of its own accord: ending sessions, removing containers, telling of a full disk.
 
+use std::fmt::Display;
 use std::sync::atomic::Ordering::Relaxed;
 
 use group::Replica;
 use state::command::{Command, DeleteContainer};
 use state::containers::{RemovalScan, RemovalTerms};
-use storage::log::AppendError;
 use wire::opcode::Opcode;
 
+use super::Now;
 use crate::config::Config;
 use crate::shared::Shared;
 
@@ -112,24 +113,30 @@ impl LeaderTasks {
 
     /// Adds whatever is due to what is gathered. `told_until` says until when another server has
     /// told who was heard of there.
-    pub(super) fn run(&mut self, shared: &Shared, replica: &mut Replica, told_until: &dyn Fn(u32) -> i64) {
-        let now_ms = shared.clock.elapsed_ms();
+    pub(super) fn run(
+        &mut self,
+        now: Now,
+        shared: &Shared,
+        replica: &mut Replica,
+        told_until: &dyn Fn(u32) -> i64,
+    ) {
+        let now_ms = now.ms;
         if now_ms >= self.sessions_due_ms {
             self.sessions_due_ms = now_ms + SESSION_CHECK_MS;
-            self.end_sessions(shared, replica, now_ms, told_until);
+            self.end_sessions(now, shared, replica, told_until);
         }
         if now_ms >= self.containers_due_ms {
-            self.remove_containers(shared, replica);
+            self.remove_containers(now, shared, replica);
         }
     }
 
     /// How long the thread may sleep before the next look at the containers, in ms, if looks are so
     /// frequent that it must not sleep as usual. `None` while there is nothing to look at.
-    pub(super) fn patience_ms(&self, shared: &Shared) -> Option<i64> {
+    pub(super) fn patience_ms(&self, now: Now, shared: &Shared) -> Option<i64> {
         if !self.looks_often() || shared.machine.read().reapable_count() == 0 {
             return None;
         }
-        Some((self.containers_due_ms - shared.clock.elapsed_ms()).max(0))
+        Some((self.containers_due_ms - now.ms).max(0))
     }
 
     /// Whether containers are looked at more often than the sessions.
@@ -139,11 +146,12 @@ impl LeaderTasks {
 
     fn end_sessions(
         &mut self,
+        now: Now,
         shared: &Shared,
         replica: &mut Replica,
-        now_ms: i64,
         told_until: &dyn Fn(u32) -> i64,
     ) {
+        let now_ms = now.ms;
         let machine = shared.machine.read();
         let (me, here_ms) = (shared.me, shared.hearing.until_ms());
         let is_single = shared.config.ensemble.is_none();
@@ -172,21 +180,21 @@ impl LeaderTasks {
             self.ending.push((session, known.timeout_ms));
             let opcode = Opcode::CloseSession as i32;
             replica.submit_own(
-                shared.clock.wall_ms(),
+                now.wall_ms,
                 &Command { session, cxid: OWN_CXID, opcode, identities: &[], body: &[] },
             );
         }
     }
 
-    fn remove_containers(&mut self, shared: &Shared, replica: &mut Replica) {
-        let elapsed_ms = shared.clock.elapsed_ms();
+    fn remove_containers(&mut self, now: Now, shared: &Shared, replica: &mut Replica) {
+        let elapsed_ms = now.ms;
         let removals_max = self.allowance.removals(elapsed_ms);
         if removals_max == 0 {
             let wait_ms = self.allowance.wait_ms().unwrap_or(i64::MAX);
             self.containers_due_ms = elapsed_ms.saturating_add(wait_ms);
             return;
         }
-        let now_ms = shared.clock.wall_ms();
+        let now_ms = now.wall_ms;
         let terms = RemovalTerms {
             now_ms,
             never_used_ms_max: self.never_used_ms_max,
@@ -227,8 +235,8 @@ impl LeaderTasks {
     }
 
     /// The log had no room; everything gathered is refused. Sessions that were to end live on until there is room to write that down.
-    pub(super) fn disk_is_full(&mut self, shared: &Shared, why: &AppendError) {
-        let now_ms = shared.clock.elapsed_ms();
+    pub(super) fn disk_is_full(&mut self, now: Now, shared: &Shared, why: &dyn Display) {
+        let now_ms = now.ms;
         shared.sessions.reprieve(&std::mem::take(&mut self.ending), now_ms);
         if self.full_said_ms.is_none_or(|said_ms| now_ms - said_ms >= FULL_DISK_LOG_MS) {
             self.full_said_ms = Some(now_ms);

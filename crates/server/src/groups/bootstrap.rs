@@ -23,10 +23,10 @@ use consensus::entry::{HardState, MemberId};
 use consensus::membership::SnapshotMeta;
 use group::message::{Founder, PeerKey, ServerMessage};
 
-use super::identity::{Identity, cluster_of, new_key};
-use super::{Driver, Fatal, recovery};
+use super::{Action, Begin, Group};
 use crate::config::ServerId;
-use crate::peers::Transport;
+use crate::host::identity::{Identity, cluster_of};
+use group::Replica;
 
 /// A server that does not belong to a group yet.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ struct Heard {
 /// A server that was taken in and that no leader speaks to for this long may be no member any more.
 const FORGOTTEN_MS: i64 = 2_000;
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// Whether this server has no part in the group yet.
     pub(super) fn is_newcomer(&self) -> bool {
         self.identity.member.is_none()
@@ -62,7 +62,7 @@ impl<T: Transport> Driver<T> {
 
     /// Whether no leader speaks to it: another one may have given its number another id, and its welcome may be lost.
     pub(super) fn is_forgotten(&mut self) -> bool {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         let leads = self.replica.role().leader == Some(self.replica.member());
         !leads && now_ms - self.bootstrap.spoken_to_ms > FORGOTTEN_MS
     }
@@ -104,34 +104,31 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
-    pub(super) fn on_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64) -> Result<(), Fatal> {
+    /// `is_vouched_for`: the server at its address says so.
+    pub(super) fn on_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64, is_vouched_for: bool) {
         // What anybody can say in a server's name counts if that server says so at its own address.
         // A member that is to be added has none yet that is known here.
         let is_known = self.reconfig.directory().contains_key(&from);
-        if is_known && !self.transport.vouches(from, nonce) {
-            return Ok(());
+        if is_known && !is_vouched_for {
+            return;
         }
         if !self.is_newcomer() {
             let founder = Founder { member: group::first_member_of(from), nonce };
             if self.identity.founders.contains(&founder) {
                 self.tell_founders(from);
             }
-            let now_ms = self.shared.clock.elapsed_ms();
-            self.join_requests.newcomer(from, nonce, None, now_ms);
+            let now_ms = self.now.ms;
+            self.join_requests.newcomer(from, nonce, None, is_vouched_for, now_ms);
             self.tell_servers(from);
-            return Ok(());
+            return;
         }
         let answered = heard == self.identity.nonce;
         let known = self.bootstrap.heard.insert(from, Heard { nonce, answered });
         if known.is_none_or(|known| known.nonce != nonce) {
             self.announce_to(from);
         }
-        match self.founders() {
-            Some(founders) => {
-                let key = new_key(self.snapshots.disk().as_ref());
-                self.found(founders, key)
-            }
-            None => Ok(()),
+        if let Some(founders) = self.founders() {
+            self.act(Action::Found(founders));
         }
     }
 
@@ -163,92 +160,77 @@ impl<T: Transport> Driver<T> {
         let given = self.shared.machine.read().members().ids.get(&from).map(|id| MemberId(*id));
         let highest = given.max(Some(group::first_member_of(from)));
         if group::server_of(member) == from && Some(member) <= highest {
-            let now_ms = self.shared.clock.elapsed_ms();
-            self.join_requests.newcomer(from, nonce, Some(member), now_ms);
+            let now_ms = self.now.ms;
+            self.join_requests.newcomer(from, nonce, Some(member), true, now_ms);
         }
     }
 
     /// A member of the group says who founded it.
-    pub(super) fn on_founders(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
+    pub(super) fn on_founders(&mut self, founders: Vec<Founder>, key: PeerKey) {
         let me = Founder { member: group::first_member_of(self.me), nonce: self.identity.nonce };
-        if self.is_newcomer() && founders.contains(&me) { self.found(founders, key) } else { Ok(()) }
+        if self.is_newcomer() && founders.contains(&me) {
+            self.found(founders, key);
+        }
     }
 
     /// The leader has a place for this server.
-    pub(super) fn on_welcome(
-        &mut self,
-        nonce: u64,
-        member: MemberId,
-        cluster: u64,
-        key: PeerKey,
-    ) -> Result<(), Fatal> {
+    pub(super) fn on_welcome(&mut self, nonce: u64, member: MemberId, cluster: u64, key: PeerKey) {
         if nonce != self.identity.nonce || group::server_of(member) != self.me {
-            return Ok(());
+            return;
         }
         if self.identity.awaits_refill() && cluster != self.identity.cluster {
-            return Ok(());
+            return;
         }
         // Ids only rise: of two welcomes the one with the higher id counts, whichever comes first.
         if self.identity.member.is_some_and(|known| known >= member) {
-            return Ok(());
+            return;
         }
-        let Some(start) = self.start_under_another_id() else { return Ok(()) };
+        let Some((start, rejoins)) = self.start_under_another_id() else { return };
         tracing::info!("this server joins the ensemble as member {}", member.0);
         // What this member has said so far must not be taken for something the new one says.
-        let boot = self.identity.boot + 1;
-        let key = Some(key);
-        self.begin(Identity { member: Some(member), cluster, boot, key, ..self.identity.clone() }, start)
+        let identity = self.identity.as_member(member, cluster, key).renamed();
+        self.act(Action::Begin(Box::new(Begin { identity, start, rejoins })));
     }
 
-    /// What it goes on from: nothing, or what it has applied. Its former id has promised things, and it is nobody's any more. `None`: it
-    /// cannot be said now, and will be asked for again.
-    fn start_under_another_id(&mut self) -> Option<Start> {
+    /// What it goes on from, nothing or what it has applied, and whether it was a member before. Its
+    /// former id has promised things and is not used any more. `None`: the engine cannot tell now;
+    /// the leader sends its welcome again.
+    fn start_under_another_id(&mut self) -> Option<(Start, bool)> {
         if self.is_newcomer() || self.is_blank() {
-            return Some(Start::joining());
+            return Some((Start::joining(), false));
         }
         let index = self.replica.applied_index();
         let snapshot = self.replica.snapshot_meta(index)?;
         self.leave_company();
-        self.snapshots.begin_anew();
-        self.fetching = None;
-        self.fetched = None;
         let hard_state = HardState { term: self.replica.role_in_engine().term, vote: None, commit: index };
-        Some(Start { hard_state, snapshot, entries: Vec::new() })
+        Some((Start { hard_state, snapshot, entries: Vec::new() }, true))
     }
 
-    fn found(&mut self, founders: Vec<Founder>, key: PeerKey) -> Result<(), Fatal> {
+    /// Founds the ensemble together with the others.
+    pub(crate) fn found(&mut self, founders: Vec<Founder>, key: PeerKey) {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
-        let member = Some(group::first_member_of(self.me));
-        let cluster = cluster_of(&founders);
-        let identity = Identity { member, cluster, founders, key: Some(key), ..self.identity.clone() };
+        let member = group::first_member_of(self.me);
+        let identity = self.identity.as_member(member, cluster_of(&founders), key).with_founders(founders);
         let start = Start::bootstrap(&identity.founding_members());
-        self.begin(identity, start)?;
-        for server in self.others() {
-            self.tell_founders(server);
-        }
-        Ok(())
+        self.act(Action::Begin(Box::new(Begin { identity, start, rejoins: false })));
     }
 
-    /// Becomes a member, durably, before it says anything as one.
-    fn begin(&mut self, identity: Identity, start: Start) -> Result<(), Fatal> {
-        identity
-            .save(self.snapshots.disk().as_ref(), &self.shared.config.storage.data_dir)
-            .map_err(|e| Fatal::Identity(Box::new(e)))?;
-        let seed = self.snapshots.disk().entropy();
-        self.bootstrap.spoken_to_ms = self.shared.clock.elapsed_ms();
-        let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
-        let old = std::mem::replace(&mut self.replica, new);
-        self.shared.inbox.answered(old.unanswered());
-        if let Some(key) = &identity.key {
-            self.transport.set_cluster(identity.cluster, key);
-        }
+    /// This server is that member from now on, which is on its disk; returns what it was before.
+    pub(crate) fn begun(&mut self, identity: Identity, replica: Replica) -> Replica {
+        self.bootstrap.spoken_to_ms = self.now.ms;
+        let was_newcomer = self.is_newcomer();
         self.identity = identity;
-        Ok(())
+        if was_newcomer && !self.identity.founders.is_empty() {
+            for server in self.others() {
+                self.tell_founders(server);
+            }
+        }
+        std::mem::replace(&mut self.replica, replica)
     }
 }
 
 /// What a member without a snapshot starts from: the founders, or nothing.
-pub(super) fn founding_meta(identity: &Identity) -> SnapshotMeta {
+pub(crate) fn founding_meta(identity: &Identity) -> SnapshotMeta {
     if identity.founders.is_empty() {
         SnapshotMeta::default()
     } else {

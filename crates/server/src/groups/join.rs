@@ -9,9 +9,8 @@ use consensus::entry::MemberId;
 use consensus::membership::{MEMBERS_MAX, MembershipChange};
 use group::message::ServerMessage;
 
-use super::Driver;
+use super::Group;
 use crate::config::{ServerId, Servers};
-use crate::peers::Transport;
 
 /// A server that was heard of so recently under its old id is not replaced: somebody has started another one with its number.
 const ALIVE_MS: i64 = 2_000;
@@ -35,11 +34,20 @@ struct Request {
     asked_ms: i64,
     /// The id meant for it.
     member: Option<MemberId>,
+    /// The server at its address has said so when it asked last.
+    is_vouched_for: bool,
 }
 
 impl JoinRequests {
     /// A server has asked: one without data, or one that was that member.
-    pub(super) fn newcomer(&mut self, server: ServerId, nonce: u64, was: Option<MemberId>, now_ms: i64) {
+    pub(super) fn newcomer(
+        &mut self,
+        server: ServerId,
+        nonce: u64,
+        was: Option<MemberId>,
+        is_vouched_for: bool,
+        now_ms: i64,
+    ) {
         let lately = |request: &Request| now_ms - request.asked_ms <= ALIVE_MS;
         if self.newcomers.len() >= MEMBERS_MAX && !self.newcomers.contains_key(&server) {
             self.newcomers.retain(|_, request| lately(request));
@@ -47,9 +55,9 @@ impl JoinRequests {
                 return;
             }
         }
-        let new = Request { nonce, was, asked_ms: now_ms, member: None };
+        let new = Request { nonce, was, asked_ms: now_ms, member: None, is_vouched_for };
         let request = self.newcomers.entry(server).or_insert(new);
-        request.asked_ms = now_ms;
+        (request.asked_ms, request.is_vouched_for) = (now_ms, is_vouched_for);
         if (request.nonce, request.was) != (nonce, was) {
             (request.nonce, request.was, request.member) = (nonce, was, None);
         }
@@ -108,10 +116,10 @@ impl JoinRequests {
     }
 }
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// Does the next step for whoever has asked and has a place.
     pub(super) fn take_in_newcomers(&mut self, status: &Status, wanted: &Servers) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         for server in self.join_requests.waiting(now_ms) {
             if wanted.contains_key(&server) && server != self.me {
                 self.take_in_newcomer(server, status);
@@ -130,10 +138,10 @@ impl<T: Transport> Driver<T> {
                     .get(&server)
                     .is_some_and(|request| request.nonce == founder.nonce)
         });
-        let Some(Request { nonce, was, .. }) = self.join_requests.newcomers.get(&server) else { return };
-        let (nonce, was) = (*nonce, *was);
+        let Some(request) = self.join_requests.newcomers.get(&server) else { return };
+        let (was, is_vouched_for) = (request.was, request.is_vouched_for);
         // It may have asked before its address was known here.
-        if was.is_none() && !self.transport.vouches(server, nonce) {
+        if was.is_none() && !is_vouched_for {
             return;
         }
         let Some(next) = self.next_id(server, present.max(was)) else {
@@ -162,7 +170,7 @@ impl<T: Transport> Driver<T> {
                 return self.send(server, welcome);
             }
             (_, Some(old)) => {
-                let now_ms = self.shared.clock.elapsed_ms();
+                let now_ms = self.now.ms;
                 if self.join_requests.heard_ms.get(&old).is_some_and(|ms| now_ms - ms <= ALIVE_MS) {
                     tracing::warn!(
                         "server.{server} is here already and there is another one with its number and {}: \
@@ -233,11 +241,11 @@ mod tests {
     #[test]
     fn another_disk_of_a_server_asks_anew() {
         let mut roster = JoinRequests::default();
-        roster.newcomer(2, 10, None, 0);
+        roster.newcomer(2, 10, None, true, 0);
         roster.newcomers.get_mut(&2).unwrap().member = Some(group::first_member_of(2));
-        roster.newcomer(2, 10, None, 0);
+        roster.newcomer(2, 10, None, true, 0);
         assert_eq!(roster.newcomers[&2].member, Some(group::first_member_of(2)));
-        roster.newcomer(2, 11, None, 0);
+        roster.newcomer(2, 11, None, true, 0);
         assert_eq!(roster.newcomers[&2].member, None);
     }
 }

@@ -22,12 +22,11 @@ use state::command::{Command, PROPOSE_CONFIG, SET_MEMBERS};
 use state::members::{ProposedConfig, servers_of, text_of};
 use wire::jute::Put as _;
 
-use super::members::TICK_MS;
 use super::plan::{Look, Step};
-use super::{Driver, Fatal};
+use super::timers::TICK_MS;
+use super::{Action, Group};
 use crate::config::{Member, ServerId, Servers};
 use crate::observe::stats::MemberChange;
-use crate::peers::Transport;
 
 /// An proposed is given up when too few of those that are to vote have been there for so long, although nobody has lost a vote for it.
 const SHORT_MS_MAX: i64 = 5_000;
@@ -105,7 +104,7 @@ impl Reconfig {
     }
 }
 
-impl<T: Transport> Driver<T> {
+impl Group {
     fn is_reconfigurable(&self) -> bool {
         self.shared.config.requests.reconfig && self.shared.config.ensemble.is_some()
     }
@@ -157,7 +156,7 @@ impl<T: Transport> Driver<T> {
         if !std::mem::replace(&mut self.reconfig.is_removed, is_removed) && is_removed {
             self.tell_removed();
         }
-        self.transport.set_peers(&directory);
+        self.act(Action::SetPeers(directory.clone()));
         (self.reconfig.directory, self.reconfig.made_from) = (directory, made_from);
     }
 
@@ -230,21 +229,16 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.
-    pub(super) fn establish_members(&mut self) -> Result<(), Fatal> {
-        let Some(ensemble) = &self.shared.config.ensemble else { return Ok(()) };
+    pub(crate) fn establish_members(&mut self) {
+        let Some(ensemble) = &self.shared.config.ensemble else { return };
         if self.goes_by_files() {
-            self.write_down_members();
-            self.propose()?;
-            return self.settle();
+            return self.write_down_members();
         }
         let text = text_of(&ensemble.members);
         let is_established = self.shared.machine.read().members().current.is_some();
-        if is_established {
-            return Ok(());
+        if !is_established {
+            self.set_members(&text);
         }
-        self.set_members(&text);
-        self.propose()?;
-        self.settle()
     }
 
     pub(super) fn set_members(&mut self, text: &str) {
@@ -255,7 +249,7 @@ impl<T: Transport> Driver<T> {
 
     fn submit_for_itself(&mut self, opcode: i32, body: &[u8]) {
         let command = Command { session: 0, cxid: OWN_CXID, opcode, identities: &[], body };
-        self.replica.submit_own(self.shared.clock.wall_ms(), &command);
+        self.replica.submit_own(self.now.wall_ms, &command);
     }
 
     /// Whether a change is being worked on.
@@ -295,7 +289,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn who_is_there(&self) -> (BTreeSet<MemberId>, BTreeSet<ServerId>) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         // Whoever is silent for longer may be gone, and a vote must not be taken from another for its sake.
         let silence_ms = 2 * i64::from(self.election_ticks) * TICK_MS;
         (self.join_requests.heard_within(now_ms, silence_ms), self.join_requests.waiting(now_ms))
@@ -330,7 +324,7 @@ impl<T: Transport> Driver<T> {
 
     /// Works towards an proposed.
     fn pursue(&mut self, proposed: &ProposedConfig, look: &Look<'_>) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         if self.reconfig.ending_since_ms.is_some_and(|since_ms| now_ms - since_ms < ENDING_MS_MAX) {
             return;
         }
@@ -382,7 +376,7 @@ impl<T: Transport> Driver<T> {
     /// Lets a request go on to the log, if it waits here and its session has not gone elsewhere; says whether it does.
     fn let_go(&mut self, session: i64, cxid: i32) -> bool {
         let waits = self.replica.waiting_reconfigs().any(|c| (c.session, c.cxid) == (session, cxid));
-        let now_ms = self.shared.clock.wall_ms();
+        let now_ms = self.now.wall_ms;
         waits && self.replica.let_go(now_ms, &self.shared.machine.read(), session)
     }
 

@@ -11,9 +11,8 @@ use std::collections::BTreeSet;
 use consensus::entry::MemberId;
 use group::message::{Claimed, GroupMessage};
 
-use super::{Driver, Fatal};
+use super::{Action, Group};
 use crate::config::ServerId;
-use crate::peers::Transport;
 
 /// How often the others are asked.
 const ASK_MS: i64 = 100;
@@ -32,10 +31,10 @@ pub(super) struct Suspicion {
     upheld: BTreeSet<MemberId>,
 }
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// A member says that it leads, and counts on entries that are not here.
     pub(super) fn suspect_loss(&mut self, claimed: Claimed) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         let open = self.loss.take().filter(|open| now_ms - open.heard_ms <= FORGET_MS);
         // A leader's later claims reach further; the first one is as good a reason.
         let open = open.filter(|open| {
@@ -75,21 +74,23 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Another member says that it is so.
-    pub(super) fn on_upheld(&mut self, from: ServerId, claimed: Claimed) -> Result<(), Fatal> {
+    pub(super) fn on_upheld(&mut self, from: ServerId, claimed: Claimed) {
         let me = self.replica.member();
         let status = self.replica.status();
         let voters = status.membership.voters;
         let voter = voters.iter().find(|voter| group::server_of(**voter) == from && **voter != me);
-        let (Some(suspicion), Some(voter)) = (&mut self.loss, voter) else { return Ok(()) };
+        let (Some(suspicion), Some(voter)) = (&mut self.loss, voter) else { return };
         if suspicion.claimed != claimed {
-            return Ok(());
+            return;
         }
         if status.last_index >= claimed.index {
             self.loss = None;
-            return Ok(());
+            return;
         }
         suspicion.upheld.insert(*voter);
         let is_majority = suspicion.upheld.len() > voters.len() / 2;
-        if is_majority && suspicion.upheld.contains(&claimed.leader) { Err(Fatal::LostLog) } else { Ok(()) }
+        if is_majority && suspicion.upheld.contains(&claimed.leader) {
+            self.act(Action::EndForLostLog);
+        }
     }
 }

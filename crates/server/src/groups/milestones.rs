@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Driver;
-use crate::peers::Transport;
+use super::Group;
 use crate::shared::Shared;
 
 /// Entries of which the time of agreement is measured at once. A leader that is cut off proposes
@@ -27,8 +26,7 @@ pub(super) struct Milestones {
 
 impl Milestones {
     /// Looks whether there is a leader, and whether clients are served.
-    fn watch(&mut self, shared: &Shared, is_led: bool, serves: bool, leads: bool) {
-        let now_us = shared.clock.elapsed_us();
+    fn watch(&mut self, now_us: u64, shared: &Shared, is_led: bool, serves: bool, leads: bool) {
         let counts = &shared.counts.quorum;
         if !is_led && self.leaderless_since_us.is_none() {
             counts.looking.fetch_add(1, Relaxed);
@@ -49,8 +47,7 @@ impl Milestones {
         }
     }
 
-    fn agreed(&mut self, shared: &Shared, commit: u64) {
-        let now_us = shared.clock.elapsed_us();
+    fn agreed(&mut self, now_us: u64, shared: &Shared, commit: u64) {
         while self.proposed.front().is_some_and(|(index, _)| *index <= commit) {
             let (_, since_us) = self.proposed.pop_front().unwrap_or_default();
             shared.counts.quorum.ack_latency.record(now_us.saturating_sub(since_us));
@@ -58,19 +55,19 @@ impl Milestones {
     }
 }
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// To be called as time passes.
     pub(super) fn watch_milestones(&mut self, is_led: bool) {
         let serves = self.shared.is_serving();
-        self.milestones.watch(&self.shared, is_led, serves, self.replica.leads());
+        self.milestones.watch(self.now.us, &self.shared, is_led, serves, self.replica.leads());
     }
 
     /// What is gathered is about to be proposed.
-    pub(super) fn count_proposals(&mut self) {
+    pub(crate) fn count_proposals(&mut self) {
         if self.is_single() {
             return;
         }
-        self.milestones.proposed_us = self.shared.clock.elapsed_us();
+        self.milestones.proposed_us = self.now.us;
         let commands = self.replica.gathered_commands() as u64;
         self.shared.counts.quorum.proposals.fetch_add(commands, Relaxed);
     }
@@ -87,10 +84,10 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Entries are applied, so many commands of them.
-    pub(super) fn count_applied(&mut self, commands: u64) {
+    pub(crate) fn count_applied(&mut self, commands: u64) {
         let counts = &self.shared.counts.quorum;
         let time_ms = self.shared.machine.read().last_batch_ms();
-        let passed_ms = time_ms.map_or(0, |time_ms| self.shared.clock.wall_ms() - time_ms);
+        let passed_ms = time_ms.map_or(0, |time_ms| self.now.wall_ms - time_ms);
         counts.propagation_latency.record(passed_ms.max(0).unsigned_abs() * 1_000);
         if self.is_single() {
             return;
@@ -98,7 +95,7 @@ impl<T: Transport> Driver<T> {
         if self.replica.leads() {
             counts.commits.fetch_add(commands, Relaxed);
             let commit = self.replica.commit();
-            self.milestones.agreed(&self.shared, commit);
+            self.milestones.agreed(self.now.us, &self.shared, commit);
         } else {
             self.milestones.proposed.clear();
         }

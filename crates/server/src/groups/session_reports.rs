@@ -11,9 +11,8 @@ use std::collections::BTreeMap;
 
 use group::message::{GroupMessage, Touched};
 
-use super::Driver;
+use super::Group;
 use crate::leader_time::LeaderTime;
-use crate::peers::Transport;
 use crate::sessions::SessionTable;
 use crate::shared::Shared;
 
@@ -142,7 +141,7 @@ impl ReportedSessions {
     }
 }
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// What other members had said at `polled_ms` is about to be taken in. What they say while this
     /// thread does something else waits for the next time, and whom they have heard of meanwhile is
     /// not known before.
@@ -153,7 +152,7 @@ impl<T: Transport> Driver<T> {
     /// A pause of this server is no silence of its clients: while it lasted nobody could be heard,
     /// and nobody who lost a connection could come back.
     pub(super) fn forgive_pause(&mut self) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         let Some(pause_ms) = self.reported.pause_before(now_ms) else { return };
         self.reported.forgive(pause_ms);
         if self.replica.leads() {
@@ -181,7 +180,7 @@ impl<T: Transport> Driver<T> {
 
     /// Another server tells whom it has heard of.
     pub(super) fn on_touched(&mut self, from: u32, touched: Touched) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         for (session, age_ms) in touched.sessions {
             self.shared.sessions.touch(session, now_ms - i64::from(age_ms));
         }
@@ -197,7 +196,7 @@ impl<T: Transport> Driver<T> {
     pub(super) fn on_leader_time(&mut self, from: u32, term: u64, leader_ms: i64) {
         let role = self.replica.role();
         if role.term == term && role.leader.map(group::server_of) == Some(from) {
-            let heard_ms = self.shared.clock.elapsed_ms();
+            let heard_ms = self.now.ms;
             *self.shared.leader_time.lock() = Some(LeaderTime { term, leader_ms, heard_ms });
         }
     }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use consensus::engine::{Leadership, Progress, Role, Status};
 
-use super::Driver;
+use super::Group;
 use super::plan::BEHIND_MAX;
 use crate::config::ServerId;
 use crate::observe::stats::{
     FollowerFacts, FollowerState, LeadingFacts, MemberLog, MemberRole, MemberStatus,
 };
-use crate::peers::Transport;
 
 /// How long a look is good for, unless the role changes: an engine's status is copied together, and nobody reads faster.
 const PERIOD_MS: i64 = 100;
@@ -45,11 +44,11 @@ impl StatusPublisher {
     }
 }
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// Renews what others can see, if it is time.
-    pub(super) fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         let Some(ensemble) = &self.shared.config.ensemble else { return };
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         let role = self.replica.role();
         if now_ms < self.status.due_ms && role == self.status.role {
             return;
@@ -79,7 +78,7 @@ impl<T: Transport> Driver<T> {
             },
             voters: servers(&status.membership.voters),
             learners: servers(&status.membership.learners),
-            fetched_bytes: self.fetching.as_ref().map(super::transfer::Fetching::fetched_bytes),
+            fetched_bytes: self.fetched_bytes,
             leading: (role.role == Role::Leader).then(|| self.leading(&status, now_ms, silence_ms)),
             file_differences: self.file_differences(&status, member_role),
         };

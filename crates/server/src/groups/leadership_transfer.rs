@@ -7,13 +7,12 @@ use consensus::engine::Progress;
 use consensus::entry::MemberId;
 use group::message::{GroupMessage, ServerMessage};
 
-use super::Driver;
+use super::Group;
 use super::flush_latency::SlowLeader;
 use super::plan::BEHIND_MAX;
 use crate::config::ServerId;
-use crate::peers::Transport;
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// Compares this member's disk with the others', or tells the leader of it.
     pub(super) fn mind_pace(&mut self, now_ms: i64) {
         if !self.flush_latency.is_due(now_ms) {
@@ -65,7 +64,7 @@ impl<T: Transport> Driver<T> {
 
     /// The disk has no room for what clients want written; that of another may have. Not asked again and again, for all may be full.
     pub(super) fn give_way_to_room(&mut self) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         if self.replica.is_alone() || !self.flush_latency.may_hand_over(now_ms) {
             return;
         }
@@ -82,7 +81,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A client has asked this member to lead (`rqld`).
-    pub(super) fn claim(&mut self) {
+    pub(crate) fn claim(&mut self) {
         let leader = self.replica.role().leader.map(group::server_of);
         if let Some(leader) = leader.filter(|leader| *leader != self.me) {
             self.send_group(leader, GroupMessage::Claim);
@@ -98,7 +97,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// A client has asked this member not to lead any more (`ydld`).
-    pub(super) fn step_down(&mut self) {
+    pub(crate) fn step_down(&mut self) {
         let best =
             self.successors().into_iter().max_by_key(|follower| (follower.match_index, follower.member));
         if let Some(successor) = best {
@@ -107,7 +106,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn yield_to(&mut self, successor: MemberId) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         if self.replica.leads() && self.hand_over(successor, now_ms) {
             tracing::info!("server.{} is asked to lead, on request", group::server_of(successor));
         }

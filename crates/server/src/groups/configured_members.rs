@@ -15,11 +15,10 @@ use group::message::ServerMessage;
 use group::server_of;
 use state::members::text_of;
 
-use super::Driver;
+use super::Group;
 use super::plan::is_majority;
 use crate::config::{ServerId, Servers};
 use crate::observe::stats::{FileDifference, MemberRole};
-use crate::peers::Transport;
 
 /// What a file says of each server: whether it is an observer.
 pub(super) type Roles = BTreeMap<ServerId, bool>;
@@ -99,7 +98,7 @@ fn allow(members: &Membership, change: MembershipChange, files: &BTreeMap<Server
     is_agreed(members) && members.with(change).is_some_and(|after| is_agreed(&after))
 }
 
-impl<T: Transport> Driver<T> {
+impl Group {
     /// Whether the configuration files decide who the members are.
     pub(super) fn goes_by_files(&self) -> bool {
         self.shared.config.ensemble.is_some() && !self.shared.config.requests.reconfig
@@ -124,7 +123,7 @@ impl<T: Transport> Driver<T> {
         if !self.goes_by_files() {
             return BTreeSet::new();
         }
-        let files = self.files.known(self.shared.clock.elapsed_ms());
+        let files = self.files.known(self.now.ms);
         let keeps = |server: &ServerId| files.get(server).is_none_or(|roles| votes_by(roles, *server));
         let voters = status.membership.voters.iter().filter(|voter| heard.contains(voter));
         voters.map(|voter| server_of(*voter)).filter(keeps).collect()
@@ -136,7 +135,7 @@ impl<T: Transport> Driver<T> {
             return true;
         }
         let own = self.own_roles();
-        let mut files = self.files.known(self.shared.clock.elapsed_ms());
+        let mut files = self.files.known(self.now.ms);
         files.insert(self.me, &own);
         allow(members, change, &files)
     }
@@ -168,7 +167,7 @@ impl<T: Transport> Driver<T> {
 
     /// Has what is agreed on written down where it is not what it says.
     pub(super) fn write_down_members(&mut self) {
-        let now_ms = self.shared.clock.elapsed_ms();
+        let now_ms = self.now.ms;
         if !self.goes_by_files() || self.files.written_ms.is_some_and(|ms| now_ms - ms < WRITTEN_MS_MAX) {
             return;
         }
@@ -192,7 +191,7 @@ impl<T: Transport> Driver<T> {
         let mut differences: Vec<_> =
             voters.filter(|server| !votes_by(&own, *server)).map(FileDifference::Votes).collect();
         if role == MemberRole::Leader {
-            let files = self.files.known(self.shared.clock.elapsed_ms());
+            let files = self.files.known(self.now.ms);
             let others = files.iter().filter(|(_, roles)| ***roles != own);
             differences.extend(others.map(|(server, _)| FileDifference::OtherFile(*server)));
         }

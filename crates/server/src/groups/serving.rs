@@ -1,0 +1,147 @@
+//! Whether clients are served, and what a leadership begins with.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use consensus::entry::MemberId;
+use state::command::{Command, INITIALIZE};
+
+use super::{Action, Group};
+
+/// What decides whether clients are served.
+#[derive(Default)]
+pub(super) struct Serving {
+    /// When there was a leader last, in ms of the server's clock.
+    led_ms: i64,
+    /// Clients are served once this read ticket is reached; asked for when a leader is first heard
+    /// of.
+    serve_from: Option<u64>,
+    led_before: bool,
+    /// Clients have been served since the start.
+    has_served: bool,
+    /// The leader and term last told to the operator.
+    told: (Option<MemberId>, u64),
+}
+
+impl Group {
+    /// Clients are served from when this member has seen everything agreed before it heard of its first leader, until it has had none
+    /// for too long: then others may be electing one that it cannot hear of.
+    pub(super) fn watch_leader(&mut self) {
+        let now_ms = self.now.ms;
+        let leader = self.replica.role().leader;
+        // A member without a vote never stands for election, so its engine takes the last leader for the leader for ever.
+        let heard_ms = leader.and_then(|leader| match leader == self.replica.member() {
+            true => Some(now_ms),
+            false => self.join_requests.heard_ms(leader),
+        });
+        self.serving.led_ms = self.serving.led_ms.max(heard_ms.unwrap_or(0));
+        let is_led = now_ms - self.serving.led_ms <= self.leaderless_ms_max;
+        self.watch_milestones(is_led && leader.is_some());
+        if self.log_is_full {
+            // What is agreed meanwhile does not get here.
+        } else if is_led && leader.is_some() {
+            let moment = match self.serving.serve_from {
+                Some(moment) => moment,
+                None => {
+                    self.tell_file();
+                    *self.serving.serve_from.insert(self.replica.ask_moment())
+                }
+            };
+            let is_current = self.replica.leads() || self.replica.has_reached(moment);
+            // One that was removed goes on for those it serves, and does not begin again.
+            if is_current && (self.serving.has_served || !self.reconfig.is_removed()) {
+                self.serve();
+            }
+        } else if !is_led {
+            self.stop_serving("there is no leader");
+        }
+    }
+
+    /// Says that this thread goes on. If it has stood still for so long that clients were sent away, much may have happened meanwhile.
+    pub(crate) fn beat(&mut self) {
+        self.shared.cycles.fetch_add(1, Relaxed);
+        if self.shared.stalled.load(Relaxed) {
+            self.stop_serving("the disk stood still");
+            self.shared.stalled.store(false, Relaxed);
+        }
+    }
+
+    pub(super) fn serve(&mut self) {
+        self.serving.has_served = true;
+        if !self.shared.serving.swap(true, Relaxed) {
+            tracing::info!("clients are served");
+            if self.shared.read_only.swap(false, Relaxed) {
+                self.act(Action::CloseConnections);
+            }
+        }
+    }
+
+    /// Closes all connections of clients; they find another server, or come back. Nobody is served before this member has seen everything
+    /// agreed until then.
+    pub(crate) fn stop_serving(&mut self, why: &str) {
+        self.serving.serve_from = None;
+        let served = self.shared.serving.swap(false, Relaxed);
+        if served {
+            tracing::warn!("{why}: clients are not served");
+            self.act(Action::CloseConnections);
+        }
+        if self.shared.config.requests.read_only_mode && !self.shared.read_only.swap(true, Relaxed) {
+            tracing::warn!("cut off from the others: clients that are content with reading are served");
+        }
+    }
+
+    /// What was under way as the member it has been is over, and its clients can wait for it in vain.
+    pub(super) fn leave_company(&mut self) {
+        self.serving.serve_from = None;
+        self.shared.serving.store(false, Relaxed);
+        self.act(Action::CloseConnections);
+    }
+
+    /// Tells the operator who leads.
+    fn tell_leader(&mut self) {
+        let role = self.replica.role();
+        if self.is_single()
+            || std::mem::replace(&mut self.serving.told, (role.leader, role.term)).0 == role.leader
+        {
+            return;
+        }
+        match role.leader {
+            Some(leader) if leader == self.replica.member() => {
+                tracing::info!("this server leads (term {})", role.term);
+            }
+            Some(leader) => {
+                tracing::info!("server.{} leads (term {})", group::server_of(leader), role.term);
+            }
+            None => tracing::warn!("nobody leads (term {})", role.term),
+        }
+    }
+
+    /// What a leader has to do when it begins; says whether it has just begun.
+    pub(crate) fn begin_leading(&mut self) -> bool {
+        self.tell_leader();
+        let leads = self.replica.leads();
+        if leads == self.serving.led_before {
+            return false;
+        }
+        self.serving.led_before = leads;
+        self.join_requests.clear();
+        self.reported.begin(self.now.ms);
+        self.reconfig.clear(self.now.ms);
+        if !leads {
+            // The sessions that this leadership was about to end may live on under the next one.
+            self.shared.sessions.spare();
+            return false;
+        }
+        // The new leader does not know when clients were heard of: each session has its whole
+        // timeout from now on.
+        for session in self.shared.machine.read().sessions() {
+            self.shared.sessions.renew(session.id, session.timeout_ms, self.now.ms);
+        }
+        true
+    }
+
+    /// A new cluster gets the secret that its session passwords are made from.
+    pub(crate) fn initialize(&mut self, secret: &[u8]) {
+        let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: secret };
+        self.replica.submit_own(self.now.wall_ms, &command);
+    }
+}

@@ -1,0 +1,189 @@
+//! What time brings: ticks of the engine, reports, the tasks of a leader, and the end.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Group;
+use crate::config::ServerId;
+
+/// Length of an engine's tick.
+pub(crate) const TICK_MS: i64 = 10;
+
+/// Most ticks delivered at once after the process was descheduled. It received nothing meanwhile, so
+/// those ticks must not count as leader silence.
+const TICKS_AT_ONCE_MAX: i64 = 3;
+
+/// How often a member does what is not urgent.
+const CARE_MS: i64 = 400;
+
+/// A leader that stops works on what the configuration files want for at most this long.
+const FINISH_MS: i64 = 1_000;
+
+/// How often a server without data says that it has none.
+const ANNOUNCE_MS: i64 = 100;
+
+/// When time is to pass again.
+#[derive(Default)]
+pub(super) struct Timers {
+    tick_due_ms: i64,
+    care_due_ms: i64,
+    /// When to begin to stop, if the members are not as the files want them before.
+    finish_by_ms: Option<i64>,
+    /// When to stop, if a successor has not taken over before.
+    stop_by_ms: Option<i64>,
+}
+
+/// What has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// Nothing more is to be done about it.
+    Done,
+    /// [`Group::watch`] is next.
+    Tick,
+    /// [`Group::care`] is next, then [`Group::watch`].
+    Care,
+}
+
+impl Group {
+    /// Lets time pass.
+    pub(crate) fn pass_time(&mut self) -> Passed {
+        if self.is_single() {
+            self.serve();
+            self.forget_learners();
+            if self.replica.waiting_reconfigs().next().is_some() {
+                self.tend_members();
+            }
+            return Passed::Done;
+        }
+        let now_ms = self.now.ms;
+        if self.is_newcomer() {
+            if now_ms >= self.timers.care_due_ms {
+                self.timers.care_due_ms = now_ms + ANNOUNCE_MS;
+                self.keep_directory();
+                self.announce();
+            }
+            self.timers.tick_due_ms = now_ms + TICK_MS;
+            return Passed::Done;
+        }
+        let missed = (now_ms - self.timers.tick_due_ms).div_euclid(TICK_MS) + 1;
+        if missed > 0 {
+            (0..missed.min(TICKS_AT_ONCE_MAX)).for_each(|_| self.replica.tick());
+            self.timers.tick_due_ms += missed * TICK_MS;
+            self.keep_directory();
+            if self.replica.leads() && (self.is_reconfiguring() || self.files.has_news()) {
+                self.tend_members();
+            }
+        }
+        self.report_touched(now_ms);
+        if now_ms < self.timers.care_due_ms {
+            return Passed::Tick;
+        }
+        self.timers.care_due_ms = now_ms + CARE_MS;
+        Passed::Care
+    }
+
+    /// Does what is not urgent.
+    pub(crate) fn care(&mut self) {
+        self.tell_file();
+        if self.is_forgotten() {
+            self.announce();
+        }
+        if self.replica.leads() {
+            self.tend_members();
+        }
+        // While there is no leader, servers that know of no member may need to be told.
+        if self.replica.leads() || self.replica.role().leader.is_none() {
+            self.tell_absent();
+        }
+    }
+
+    /// Watches this disk and the leader, and stops if it is time to.
+    pub(crate) fn watch(&mut self) {
+        self.mind_pace(self.now.ms);
+        self.watch_leader();
+        self.consider_stop(self.now.ms);
+    }
+
+    /// The server is to stop. A leader first takes the votes that the files take: the others may
+    /// need that to do without it.
+    pub(crate) fn begin_stop(&mut self) {
+        if self.replica.leads() && self.files.has_news() {
+            self.timers.finish_by_ms = Some(self.now.ms + FINISH_MS);
+        } else {
+            self.hand_over_to_stop();
+        }
+    }
+
+    /// A leader hands over, so that the others need no silence to notice that it has gone.
+    fn hand_over_to_stop(&mut self) {
+        let candidates = self.successors().into_iter();
+        let successor = candidates.max_by_key(|follower| (follower.match_index, follower.member));
+        let handed_over = successor
+            .filter(|_| self.replica.leads())
+            .is_some_and(|successor| self.replica.transfer_to(successor.member).is_ok());
+        if handed_over {
+            let patience_ms = i64::from(self.election_ticks) * TICK_MS;
+            self.timers.stop_by_ms = Some(self.now.ms + patience_ms);
+        } else {
+            self.stop = true;
+        }
+    }
+
+    /// Stops once somebody else leads, or nobody does in time.
+    fn consider_stop(&mut self, now_ms: i64) {
+        if let Some(by_ms) = self.timers.finish_by_ms
+            && !(self.replica.leads() && self.files.has_news() && now_ms < by_ms)
+        {
+            self.timers.finish_by_ms = None;
+            self.hand_over_to_stop();
+        }
+        let Some(by_ms) = self.timers.stop_by_ms else { return };
+        let role = self.replica.role();
+        let succeeded = role.leader.is_some_and(|leader| leader != self.replica.member());
+        self.stop |= succeeded || now_ms >= by_ms;
+    }
+
+    /// Milliseconds until time has to pass again.
+    pub(crate) fn patience_ms(&self) -> Option<i64> {
+        if self.is_single() {
+            return self.leader_tasks.patience_ms(self.now, &self.shared);
+        }
+        let left_ms = self.timers.tick_due_ms - self.now.ms;
+        let left_ms = if self.is_holding() { left_ms.min(1) } else { left_ms };
+        Some(left_ms.max(0))
+    }
+
+    /// Whether this server is alone by its configuration.
+    pub(crate) fn is_single(&self) -> bool {
+        self.shared.config.ensemble.is_none()
+    }
+
+    /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
+    /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
+    pub(crate) fn lost_sight(&mut self, server: ServerId) {
+        let now_ms = self.now.ms;
+        self.status.lose(server, now_ms);
+        self.join_requests.lose(server, now_ms);
+        self.files.lose(server);
+        self.reported.lose(server);
+        let role = self.replica.role();
+        if role.leader.is_some_and(|leader| group::server_of(leader) == server) {
+            for _ in 0..self.election_ticks {
+                self.replica.tick();
+            }
+        }
+    }
+
+    /// The way to a server is open (again).
+    pub(crate) fn reached(&mut self, server: ServerId) {
+        self.replica.reconnected(server);
+        if self.replica.leads() {
+            self.shared.counts.quorum.diffs.fetch_add(1, Relaxed);
+        }
+        self.tell_servers(server);
+        if self.replica.role().leader.map(group::server_of) == Some(server) {
+            // What it was told last may have been lost with the connection.
+            self.shared.sessions.told(i64::MIN);
+            self.tell_file();
+        }
+    }
+}
