@@ -50,7 +50,7 @@ impl Replica {
     }
 
     /// This leadership has begun: the members' commands are taken, this server's first.
-    pub(crate) fn begin_leading(&mut self, now_ms: i64, machine: &Machine) {
+    pub fn begin_leading(&mut self, now_ms: i64, machine: &Machine) {
         self.duty = Duty::Lead { ready: true };
         self.go_on(now_ms, machine);
         for (from, message) in std::mem::take(&mut self.early) {

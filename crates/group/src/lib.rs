@@ -12,27 +12,51 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod bootstrap;
+mod commit_wait;
+mod configured_members;
 mod engine;
+mod flush_latency;
 mod forward;
+pub mod group;
 pub mod id;
+mod incoming;
+mod join;
+mod leader_tasks;
+pub mod leader_time;
 mod leadership;
+mod leadership_transfer;
+mod loss;
+pub mod member_status;
 pub mod message;
+mod milestones;
 mod parked;
+mod plan;
+mod publishing;
 mod read_barrier;
+pub mod read_progress;
+mod reconfig;
 pub mod replica;
 pub mod reply_sink;
 mod resubmission;
+mod serving;
 mod session_homes;
 mod session_owner;
 mod session_queue;
+pub mod session_reports;
+pub mod sessions;
+pub mod settings;
+pub mod shared;
 pub mod submission;
 #[cfg(test)]
 mod tests;
+pub mod timers;
 
 pub use reply_sink::{LocalRequest, ReplySink, Token};
 /// A Paxos ballot has room for the id of every member.
 const _: () = assert!(state::members::MEMBER_ID_LIMIT <= consensus::paxos::MEMBER_ID_LIMIT);
 
+pub use bootstrap::founding_meta;
 pub use id::GroupId;
 pub use replica::{Replica, Settings, first_member_of, next_member_of, server_of};
 pub use submission::Submission;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
@@ -28,9 +28,9 @@ use crate::mailbox::Mailbox;
 use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
-use crate::read_progress::ReadProgress;
-use crate::sessions::SessionTable;
-use crate::shared::{Counts, Shared, ThreadCounts};
+use crate::shared::{Shared, ThreadCounts};
+use group::read_progress::ReadProgress;
+use group::sessions::SessionTable;
 
 /// Why a server did not start. Nothing is left running or half-made.
 #[derive(Debug, thiserror::Error)]
@@ -201,13 +201,13 @@ impl Shared {
         let tick_ms = i64::from(config.tick_time_ms);
         let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
         Shared {
-            machine: RwLock::new(machine),
+            machine: Arc::new(RwLock::new(machine)),
             watches: Mutex::new(WatchTable::new(watch_limits(&config), place.hash_seed)),
-            hearing: ReadProgress::new(mailboxes.len()),
-            leader_time: Mutex::new(None),
+            hearing: Arc::new(ReadProgress::new(mailboxes.len())),
+            leader_time: Arc::default(),
             threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
             mailboxes,
-            sessions,
+            sessions: Arc::new(sessions),
             connections: ConnectionTable::default(),
             handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
             inbox: Inbox::new(place.waker),
@@ -216,12 +216,9 @@ impl Shared {
             features: features(&config.requests),
             config,
             clock,
-            counts: Counts::default(),
+            counts: Arc::default(),
             member_status: Mutex::new(None),
-            serving: AtomicBool::new(false),
-            cycles: AtomicU64::new(0),
-            stalled: AtomicBool::new(false),
-            read_only: AtomicBool::new(false),
+            flags: Arc::default(),
             stopping: AtomicBool::new(false),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use group::Token;
+use group::shared::{Counted, GroupShared, Observer, Recorded, ServingFlags};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use state::command::Features;
 use state::machine::Machine;
@@ -14,13 +15,13 @@ use crate::client::throttle::TokenBucket;
 use crate::clock::Clock;
 use crate::config::{Config, ServerId};
 use crate::inbox::Inbox;
-use crate::leader_time::LeaderTime;
 use crate::mailbox::Mailbox;
 use crate::observe::metrics::Recorder;
 use crate::observe::metrics_quorum::QuorumCounts;
 use crate::observe::stats::MemberStatus;
-use crate::read_progress::ReadProgress;
-use crate::sessions::SessionTable;
+use group::leader_time::LeaderTime;
+use group::read_progress::ReadProgress;
+use group::sessions::SessionTable;
 
 /// What one connection thread counted. Its own thread writes, anybody reads.
 #[derive(Debug, Default)]
@@ -109,17 +110,17 @@ pub struct Counts {
 /// Locks are taken in the order of the fields; a thread holding a later one never waits for an earlier one.
 pub struct Shared {
     /// The replicated state. Connection threads read it, the replication thread writes.
-    pub machine: RwLock<Machine>,
+    pub machine: Arc<RwLock<Machine>>,
     /// Who waits for which change. Taken with the machine held, so that no change falls between reading and registering.
     pub watches: Mutex<WatchTable>,
     /// Mailboxes of the connection threads, by the thread's number.
     pub mailboxes: Vec<Mailbox>,
     /// Living sessions.
-    pub sessions: SessionTable,
+    pub sessions: Arc<SessionTable>,
     /// Until when the connection threads have read.
-    pub hearing: ReadProgress,
+    pub hearing: Arc<ReadProgress>,
     /// What the leader's clock showed. Held for a copy only.
-    pub leader_time: Mutex<Option<LeaderTime>>,
+    pub leader_time: Arc<Mutex<Option<LeaderTime>>>,
     /// Living connections.
     pub connections: ConnectionTable,
     /// Work for the replication thread.
@@ -139,22 +140,55 @@ pub struct Shared {
     /// What each connection thread counted.
     pub threads: Vec<Arc<ThreadCounts>>,
     /// What the others counted.
-    pub counts: Counts,
+    pub counts: Arc<Counts>,
     /// A look at the ensemble, renewed by the replication thread; `None` for a server that is alone. Held for a copy only.
     pub member_status: Mutex<Option<MemberStatus>>,
-    /// Clients are served: there is a leader, or was a moment ago, and this member has caught up with it.
-    pub serving: AtomicBool,
-    /// Cycles of the replication thread.
-    pub cycles: AtomicU64,
-    /// There was none for so long that clients are not served.
-    pub stalled: AtomicBool,
-    /// This member has lost sight of the others, and serves clients that are content with reading.
-    pub read_only: AtomicBool,
+    /// Whether clients are served, as the group says.
+    pub flags: Arc<ServingFlags>,
     /// The process is going down.
     pub stopping: AtomicBool,
 }
 
+impl Observer for Counts {
+    fn count(&self, event: Counted, times: u64) {
+        let counter = match event {
+            Counted::LookingForLeader => &self.quorum.looking,
+            Counted::Proposals => &self.quorum.proposals,
+            Counted::Commits => &self.quorum.commits,
+            Counted::FollowerConnected => &self.quorum.diffs,
+            Counted::SessionsExpired => &self.sessions_expired,
+            Counted::WritesRefused => &self.writes_refused,
+            Counted::LeadershipTransfers => &self.handovers,
+        };
+        counter.fetch_add(times, Relaxed);
+    }
+
+    fn record(&self, event: Recorded, value: u64) {
+        let recorder = match event {
+            Recorded::ElectionTime => &self.quorum.election_time,
+            Recorded::UnavailableTime => &self.quorum.unavailable_time,
+            Recorded::LeaderUnavailableTime => &self.quorum.leader_unavailable_time,
+            Recorded::CommitLatency => &self.quorum.ack_latency,
+            Recorded::PropagationLatency => &self.quorum.propagation_latency,
+            Recorded::ProposalBytes => return self.proposal_bytes.add(value, 1),
+        };
+        recorder.record(value);
+    }
+}
+
 impl Shared {
+    /// What the group needs of it.
+    pub(crate) fn of_group(&self) -> GroupShared {
+        GroupShared {
+            machine: Arc::clone(&self.machine),
+            sessions: Arc::clone(&self.sessions),
+            read_progress: Arc::clone(&self.hearing),
+            leader_time: Arc::clone(&self.leader_time),
+            flags: Arc::clone(&self.flags),
+            observer: Arc::clone(&self.counts) as Arc<dyn Observer>,
+        }
+    }
+
     /// The mailbox of the thread that has this connection.
     pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
         self.mailboxes.get(thread_of(token))
@@ -173,12 +207,12 @@ impl Shared {
 
     /// Whether clients are served.
     pub fn is_serving(&self) -> bool {
-        self.serving.load(Relaxed) && !self.stalled.load(Relaxed) && !self.is_stopping()
+        self.flags.is_serving() && !self.is_stopping()
     }
 
     /// Whether clients are served that are content with reading, and no others.
     pub fn is_read_only(&self) -> bool {
-        self.read_only.load(Relaxed) && !self.is_serving()
+        self.flags.read_only.load(Relaxed) && !self.is_serving()
     }
 
     /// Whether a request has to wait, even if nothing of its session is on the way, until this member has caught up with the others.

@@ -25,9 +25,13 @@ impl IoThread {
         self.close_overdue();
         self.close_silent_readers();
         if let Some(ensemble) = &self.shared.config.ensemble
-            && is_missing(&mut self.pulse, self.shared.cycles.load(Relaxed), ensemble.leaderless_ms_max())
+            && is_missing(
+                &mut self.pulse,
+                self.shared.flags.cycles.load(Relaxed),
+                ensemble.leaderless_ms_max(),
+            )
         {
-            if !self.shared.stalled.swap(true, Relaxed) {
+            if !self.shared.flags.stalled.swap(true, Relaxed) {
                 tracing::error!(
                     "the thread that orders and flushes stands still, most likely because the disk does: clients are not served"
                 );

@@ -21,6 +21,7 @@ mod housekeeping;
 mod liveness;
 mod memory;
 mod output;
+mod poll_round;
 pub mod progress;
 mod read_only;
 mod relay;
@@ -51,12 +52,12 @@ use state::read::Piece;
 
 use self::connection::{Connection, Phase};
 use self::output::Flushed;
+use self::poll_round::Round;
 use self::sole_client::SoleClient;
 use crate::client::connections::Traffic;
 use crate::host::ReplicationLoop;
 use crate::inbox::ControlRequest;
 use crate::mailbox::{Delivery, Note};
-use crate::read_progress::Round;
 use crate::shared::{Shared, slot_of};
 use crate::stall_detector::Pulse;
 

@@ -48,7 +48,7 @@ fn tests_that_are_named_exist() {
         include_str!("../observe/admin/tests.rs"),
         include_str!("../observe/admin/ensemble_tests.rs"),
         include_str!("../observe/admin/guard.rs"),
-        include_str!("../groups/leader_tasks.rs"),
+        include_str!("../../../group/src/leader_tasks.rs"),
         include_str!("../host/tests/alone.rs"),
         include_str!("../host/tests/ensemble.rs"),
         include_str!("../host/tests/files.rs"),

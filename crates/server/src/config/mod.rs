@@ -16,11 +16,11 @@ mod problem;
 mod properties;
 mod settings;
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 pub use ensemble::Ensemble;
+pub use group::settings::EngineKind;
 pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
 pub use problem::{ConfigError, Problem, Warning};
 pub use state::members::{Member, SERVER_ID_MAX, ServerId, Servers};
@@ -60,24 +60,6 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Threads that serve connections (`ostler.ioThreads`); 0 = half as many as there are processors.
     pub io_threads: u16,
-}
-
-/// How the servers of an ensemble agree (`ostler.consensus`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineKind {
-    /// Raft.
-    Raft,
-    /// Multi-Paxos.
-    Paxos,
-}
-
-impl fmt::Display for EngineKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EngineKind::Raft => "raft",
-            EngineKind::Paxos => "paxos",
-        })
-    }
 }
 
 /// Where clients connect.

@@ -16,10 +16,11 @@ use state::machine::Machine;
 use storage::log::{AppendError, FlushError, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 
-use super::identity::{Identity, IdentityError, cluster_of, new_key};
+use super::identity::{Identity, IdentityError, new_key};
 use super::recovery::{self, Files, Opened, RecoveryError, put_meta};
 use crate::config::{Config, ServerId};
-use crate::groups::GROUP;
+use group::group::GROUP;
+use group::group::cluster_of;
 
 /// Znodes written at once.
 const SLICE_NODES: usize = 10_000;

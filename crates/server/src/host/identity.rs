@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::ServerId;
 use consensus::entry::MemberId;
+use group::group::{MemberIdentity, cluster_of};
 use group::message::{Founder, PeerKey};
 use sha2::{Digest as _, Sha256};
 use storage::disk::{Disk, Mode};
@@ -127,19 +128,16 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// The same directory, that of this member of this cluster from now on.
-    pub(crate) fn as_member(&self, member: MemberId, cluster: u64, key: PeerKey) -> Identity {
-        Identity { member: Some(member), cluster, key: Some(key), ..self.clone() }
+    /// What the group has to know of it.
+    pub(crate) fn of_member(&self) -> MemberIdentity {
+        let Identity { server, nonce, boot, cluster, member, key, founders, .. } = self.clone();
+        MemberIdentity { server, nonce, boot, cluster, member, key, founders }
     }
 
-    /// The same start, as another member than so far.
-    pub(crate) fn renamed(self) -> Identity {
-        Identity { boot: self.boot + 1, ..self }
-    }
-
-    /// The same, as one of those that found the ensemble.
-    pub(crate) fn with_founders(self, founders: Vec<Founder>) -> Identity {
-        Identity { founders, ..self }
+    /// The same directory, as that of another member.
+    pub(crate) fn with_member(&self, known: &MemberIdentity) -> Identity {
+        let MemberIdentity { server, nonce, boot, cluster, member, key, founders } = known.clone();
+        Identity { server, nonce, boot, cluster, member, key, founders, ..self.clone() }
     }
 
     /// Of a server without data. One that is alone founds a group of one at once.
@@ -210,22 +208,6 @@ impl Identity {
         log_owner::sign(disk, self, dir)?;
         write(disk, dir, NAME, &self.to_string())
     }
-
-    /// The voters a new group starts with.
-    pub(crate) fn founding_members(&self) -> Vec<MemberId> {
-        self.founders.iter().map(|founder| founder.member).collect()
-    }
-}
-
-/// The name of the group that these founded; 0 for nobody. FNV-1a over their ids and disks: two groups that share a disk share its history
-/// too, and otherwise the nonces differ.
-pub(crate) fn cluster_of(founders: &[Founder]) -> u64 {
-    const OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01B3;
-    let numbers = founders.iter().flat_map(|founder| [founder.member.0, founder.nonce]);
-    let bytes = numbers.flat_map(u64::to_be_bytes);
-    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-    if founders.is_empty() { 0 } else { hash.max(1) }
 }
 
 /// The key of a group whose founders were written down without one. They share nothing else that

@@ -18,11 +18,11 @@ use std::time::Duration;
 use group::message::{PeerMessage, ServerMessage};
 
 use crate::config::Ensemble;
-use crate::groups::GROUP;
-use crate::groups::session_reports::{self, Reports, Step};
 use crate::peers::SharedLinks;
 use crate::shared::Shared;
 use crate::stall_detector::Pulse;
+use group::group::GROUP;
+use group::session_reports::{self, Reports, Step};
 
 /// Decides when to give them.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(crate) struct LifeSigns {
 impl LifeSigns {
     /// What to send now. To be asked every `Ensemble::heartbeat_ms`.
     pub(crate) fn frames(&mut self, shared: &Shared, ensemble: &Ensemble) -> Vec<Vec<u8>> {
-        let still_ms = self.still_ms(shared.cycles.load(Relaxed), ensemble);
+        let still_ms = self.still_ms(shared.flags.cycles.load(Relaxed), ensemble);
         if still_ms == 0 {
             return Vec::new();
         }
@@ -46,7 +46,7 @@ impl LifeSigns {
         // until they are sent away.
         let now_ms = shared.clock.elapsed_ms();
         if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
-            let report = session_reports::report(shared, now_ms, shared.hearing.until_ms());
+            let report = session_reports::report(&shared.of_group(), now_ms, shared.hearing.until_ms());
             messages.push(PeerMessage::Group(GROUP, report));
         }
         // For the next report.

@@ -26,7 +26,7 @@ use storage::snapshot::{self, SnapshotError};
 use super::identity::{self, Identity, IdentityError};
 use super::recovery_error::RecoveryError;
 use crate::config::Storage;
-use crate::groups::GROUP;
+use group::group::GROUP;
 
 /// The name of the file. Nothing else in the folder of the log may be taken for a part of it.
 pub(super) const NAME: &str = "ostler.owner";

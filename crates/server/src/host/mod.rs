@@ -33,21 +33,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus::engine::Ready;
 use group::message::{GroupMessage, PeerMessage, ServerMessage};
+use group::settings::{ContainerSettings, EnsembleSettings, GroupSettings};
 use group::{Replica, Submission};
 use storage::data_dir::DataDir;
 use storage::log::{AppendError, FlushError, Log, Record};
 
+use self::identity::Identity;
 use self::log_room::LogRoom;
 pub(crate) use self::replication_loop::ReplicationLoop;
 use self::replies::Replies;
 use self::snapshots::Snapshots;
 use self::transfer::{Fetched, Fetching};
 use crate::config::ServerId;
-use crate::groups::timers::Passed;
-use crate::groups::{Action, Begin, GROUP, Group, Now};
 use crate::inbox::ControlRequest;
 use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
+use group::group::{Action, Begin, GROUP, Group, Now};
+use group::timers::Passed;
 
 /// Commands applied before waiting readers get the machine.
 const APPLY_RUN: usize = 256;
@@ -68,6 +70,7 @@ pub(crate) struct Host<T: Transport> {
     shared: Arc<Shared>,
     transport: T,
     group: Group,
+    identity: Identity,
     log: Log,
     log_room: LogRoom,
     /// Keeps other servers off the files.
@@ -127,12 +130,14 @@ impl<T: Transport> Host<T> {
         counts.snapshot_load_time.record(loading.snapshot_us);
         counts.log_load_time.record(loading.log_us);
         counts.log_loaded.record(loading.entries);
-        let election_ticks = recovery::election_ticks(&shared.config);
-        let group = Group::new(&shared, rest.identity, rest.replica, election_ticks);
+        let settings = settings(&shared);
+        let (identity, now) = (rest.identity.of_member(), now(&shared));
+        let group = Group::new(shared.of_group(), settings, identity, rest.replica, now);
         let mut host = Host {
             shared,
             transport,
             group,
+            identity: rest.identity,
             log: rest.log,
             log_room: LogRoom::default(),
             data_dir: rest.data_dir,
@@ -190,7 +195,7 @@ impl<T: Transport> Host<T> {
     }
 
     fn tell_time(&mut self) {
-        self.group.tell_time(Now::of(&self.shared.clock));
+        self.group.tell_time(now(&self.shared));
     }
 
     /// Milliseconds until time has to pass again.
@@ -220,7 +225,7 @@ impl<T: Transport> Host<T> {
                 return Ok(());
             }
         };
-        if !self.group.admits(sender, &message) {
+        if !self.group.admits(sender.is_proven, &message) {
             if !message.is_of_joining() {
                 tracing::warn!("a peer that has not proven to be a member speaks as server.{from}");
                 self.transport.hang_up(sender);
@@ -318,9 +323,10 @@ impl<T: Transport> Host<T> {
                     self.transport.send(to, &self.frame);
                 }
             }
-            Action::HangUp(sender) => self.transport.hang_up(sender),
+            Action::HangUp(server) => self.transport.hang_up(Sender { server, is_proven: true }),
             Action::SetPeers(peers) => self.transport.set_peers(&peers),
             Action::CloseConnections => self.close_connections(),
+            Action::AskToLook => self.shared.ask_to_look(),
             Action::Found(_) | Action::Begin(_) | Action::EndForLostLog => {
                 unreachable!("only what another server says, or time, leads to {action:?}")
             }
@@ -329,7 +335,8 @@ impl<T: Transport> Host<T> {
 
     /// Becomes a member, durably, before it says anything as one.
     fn begin(&mut self, begin: Begin) -> Result<(), Fatal> {
-        let Begin { identity, start, rejoins } = begin;
+        let Begin { identity: member, start, rejoins } = begin;
+        let identity = self.identity.with_member(&member);
         let disk = self.snapshots.disk();
         identity
             .save(disk.as_ref(), &self.shared.config.storage.data_dir)
@@ -343,7 +350,8 @@ impl<T: Transport> Host<T> {
         if let Some(key) = &identity.key {
             self.transport.set_cluster(identity.cluster, key);
         }
-        let old = self.group.begun(identity, new);
+        self.identity = identity;
+        let old = self.group.begun(member, new);
         self.shared.inbox.answered(old.unanswered());
         Ok(())
     }
@@ -369,6 +377,9 @@ impl<T: Transport> Host<T> {
         self.snapshots.consider(&self.shared, &mut self.group.replica);
         self.group.set_fetched_bytes(self.fetching.as_ref().map(Fetching::fetched_bytes));
         self.group.publish();
+        if let Some(status) = self.group.take_status() {
+            *self.shared.member_status.lock() = Some(status);
+        }
         Ok(())
     }
 
@@ -573,5 +584,36 @@ impl<T: Transport> Host<T> {
                 ControlRequest::Stop => self.group.begin_stop(),
             }
         }
+    }
+}
+
+fn now(shared: &Shared) -> Now {
+    let clock = &shared.clock;
+    Now { us: clock.elapsed_us(), ms: clock.elapsed_ms(), wall_ms: clock.wall_ms() }
+}
+
+/// What the group is told of the configuration.
+fn settings(shared: &Shared) -> GroupSettings {
+    let config = &shared.config;
+    let ensemble = config.ensemble.as_ref().map(|ensemble| EnsembleSettings {
+        members: ensemble.members.clone(),
+        engine: ensemble.engine,
+        heartbeat_ms: ensemble.heartbeat_ms,
+        leaderless_ms_max: ensemble.leaderless_ms_max(),
+    });
+    let containers = &config.containers;
+    let never_used_ms_max =
+        containers.never_used_ms_max.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    GroupSettings {
+        ensemble,
+        reconfig: config.requests.reconfig,
+        read_only_mode: config.requests.read_only_mode,
+        features: shared.features,
+        containers: ContainerSettings {
+            check_interval_ms: i64::from(containers.check_interval_ms),
+            per_minute_max: containers.per_minute_max,
+            never_used_ms_max,
+        },
+        election_ticks: recovery::election_ticks(config),
     }
 }

@@ -27,9 +27,9 @@ use super::reseed;
 use super::standalone;
 use crate::config::limits::ENTRY_BYTES_MAX;
 use crate::config::{Config, EngineKind, ServerId, Storage};
-use crate::groups::GROUP;
-use crate::groups::founding_meta;
-use crate::groups::timers::TICK_MS;
+use group::founding_meta;
+use group::group::GROUP;
+use group::timers::TICK_MS;
 
 /// The group whose records are read.
 const ROOT: u64 = GROUP.0;
@@ -303,7 +303,7 @@ fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<N
     match unread.or(damaged) {
         Some(e) => Err(e),
         None => {
-            let (meta, machine) = (founding_meta(identity), Machine::new(disk.entropy()));
+            let (meta, machine) = (founding_meta(&identity.of_member()), Machine::new(disk.entropy()));
             Ok(Newest { meta, machine, unread: None })
         }
     }

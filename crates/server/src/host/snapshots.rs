@@ -17,9 +17,9 @@ use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 use super::recovery::{Files, put_meta};
 use super::snapshot_leases::{LEASED_BYTES_MAX, SnapshotLeases};
 use crate::config::{ServerId, limits};
-use crate::groups::GROUP;
 use crate::inbox::ControlRequest;
 use crate::shared::Shared;
+use group::group::GROUP;
 
 /// Znodes written while the machine is held for reading: about a tenth of a millisecond.
 const SLICE_NODES: usize = 500;

@@ -13,8 +13,8 @@ use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFi
 
 use super::{Fatal, Host, recovery};
 use crate::config::ServerId;
-use crate::groups::GROUP;
 use crate::peers::Transport;
+use group::group::GROUP;
 
 /// A snapshot this much newer than the one that was offered is not believed.
 const ENTRIES_AHEAD_MAX: u64 = 1 << 40;

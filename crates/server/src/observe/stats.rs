@@ -336,7 +336,7 @@ pub(crate) mod fake {
                 secret: None,
                 is_secret_required: true,
             });
-            fake.facts.state = member.state();
+            fake.facts.state = ServerState::from(&member);
             fake.facts.proposal_bytes = Some(SizeBytes { last: 48, min: 32, max: 110 });
             fake.facts.member = Some(member);
             fake

@@ -11,8 +11,8 @@ use crate::config::{Config, Servers};
 use crate::inbox::ControlRequest;
 use crate::observe::metrics::{Recorder, Summary};
 use crate::observe::stats::{
-    ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, MemberStatus, ServerState,
-    SessionFacts, SessionList, SizeBytes, SnapshotFacts, Source, WatchFacts,
+    ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, ServerState, SessionFacts,
+    SessionList, SizeBytes, SnapshotFacts, Source, WatchFacts,
 };
 use crate::shared::{Shared, ThreadCounts};
 use group::Token;
@@ -144,7 +144,7 @@ impl Source for Report {
             state: if shared.is_read_only() {
                 ServerState::ReadOnly
             } else {
-                member.as_ref().map_or(ServerState::Standalone, MemberStatus::state)
+                member.as_ref().map_or(ServerState::Standalone, ServerState::from)
             },
             serving: shared.is_serving(),
             proposal_bytes: self.proposal_bytes(),

@@ -8,20 +8,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::message::ServerMessage;
+use crate::server_of;
 use consensus::engine::Status;
 use consensus::entry::MemberId;
 use consensus::membership::{Membership, MembershipChange};
-use group::message::ServerMessage;
-use group::server_of;
 use state::members::text_of;
 
-use super::Group;
-use super::plan::is_majority;
-use crate::config::{ServerId, Servers};
-use crate::observe::stats::{FileDifference, MemberRole};
+use crate::group::Group;
+use crate::member_status::{FileDifference, MemberRole};
+use crate::plan::is_majority;
+use state::members::{ServerId, Servers};
 
 /// What a file says of each server: whether it is an observer.
-pub(super) type Roles = BTreeMap<ServerId, bool>;
+pub(crate) type Roles = BTreeMap<ServerId, bool>;
 
 /// What a server's file says counts for so long after the server has told it.
 const TOLD_MS_MAX: i64 = 2_000;
@@ -32,7 +32,7 @@ const WRITTEN_MS_MAX: i64 = 1_000;
 
 /// What is known of the files of the servers.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// What each server has said of its file, and when, in ms of this server's clock.
     told: BTreeMap<ServerId, (i64, Roles)>,
     /// The differences that the log was told last.
@@ -46,24 +46,24 @@ pub(super) struct Files {
 
 impl Files {
     /// A server says what its file says.
-    pub(super) fn told(&mut self, server: ServerId, roles: Roles, now_ms: i64) {
+    pub(crate) fn told(&mut self, server: ServerId, roles: Roles, now_ms: i64) {
         let known = self.told.insert(server, (now_ms, roles));
         self.has_news |=
             known.map(|(_, roles)| roles).as_ref() != self.told.get(&server).map(|(_, roles)| roles);
     }
 
     /// A server may come back with another file.
-    pub(super) fn lose(&mut self, server: ServerId) {
+    pub(crate) fn lose(&mut self, server: ServerId) {
         self.told.remove(&server);
     }
 
     /// Whether there may be something to change.
-    pub(super) fn has_news(&self) -> bool {
+    pub(crate) fn has_news(&self) -> bool {
         self.has_news
     }
 
     /// A leader has looked at what there is to change, and whether it has begun something.
-    pub(super) fn looked(&mut self, has_begun: bool) {
+    pub(crate) fn looked(&mut self, has_begun: bool) {
         self.has_news = has_begun;
     }
 
@@ -100,16 +100,16 @@ fn allow(members: &Membership, change: MembershipChange, files: &BTreeMap<Server
 
 impl Group {
     /// Whether the configuration files decide who the members are.
-    pub(super) fn goes_by_files(&self) -> bool {
-        self.shared.config.ensemble.is_some() && !self.shared.config.requests.reconfig
+    pub(crate) fn goes_by_files(&self) -> bool {
+        self.settings.ensemble.is_some() && !self.settings.reconfig
     }
 
     fn own_roles(&self) -> Roles {
-        self.shared.config.ensemble.as_ref().map(|e| roles_of(&e.members)).unwrap_or_default()
+        self.settings.ensemble.as_ref().map(|e| roles_of(&e.members)).unwrap_or_default()
     }
 
     /// Tells the leader what this server's file says.
-    pub(super) fn tell_file(&mut self) {
+    pub(crate) fn tell_file(&mut self) {
         let leader = self.replica.role().leader.map(server_of).filter(|leader| *leader != self.me);
         if let Some(leader) = leader.filter(|_| self.goes_by_files()) {
             let roles = self.own_roles().into_iter().collect();
@@ -119,7 +119,7 @@ impl Group {
 
     /// Voters that are heard of, and are not known to have a file that takes their vote: they keep
     /// it.
-    pub(super) fn keeping(&self, status: &Status, heard: &BTreeSet<MemberId>) -> BTreeSet<ServerId> {
+    pub(crate) fn keeping(&self, status: &Status, heard: &BTreeSet<MemberId>) -> BTreeSet<ServerId> {
         if !self.goes_by_files() {
             return BTreeSet::new();
         }
@@ -130,7 +130,7 @@ impl Group {
     }
 
     /// Whether a change may be made now, as far as the files are concerned.
-    pub(super) fn files_allow(&self, members: &Membership, change: MembershipChange) -> bool {
+    pub(crate) fn files_allow(&self, members: &Membership, change: MembershipChange) -> bool {
         if !self.goes_by_files() {
             return true;
         }
@@ -141,8 +141,8 @@ impl Group {
     }
 
     /// The servers of the file, and those that vote without being in it.
-    pub(super) fn servers_by_file(&mut self) -> Servers {
-        let Some(ensemble) = &self.shared.config.ensemble else { return Servers::new() };
+    pub(crate) fn servers_by_file(&mut self) -> Servers {
+        let Some(ensemble) = &self.settings.ensemble else { return Servers::new() };
         let mut servers = ensemble.members.clone();
         let agreed = self
             .shared
@@ -166,7 +166,7 @@ impl Group {
     }
 
     /// Has what is agreed on written down where it is not what it says.
-    pub(super) fn write_down_members(&mut self) {
+    pub(crate) fn write_down_members(&mut self) {
         let now_ms = self.now.ms;
         if !self.goes_by_files() || self.files.written_ms.is_some_and(|ms| now_ms - ms < WRITTEN_MS_MAX) {
             return;
@@ -182,7 +182,7 @@ impl Group {
 
     /// Where this server's file and what is agreed on differ, and where the files of others do from
     /// a leader's.
-    pub(super) fn file_differences(&mut self, status: &Status, role: MemberRole) -> Vec<FileDifference> {
+    pub(crate) fn file_differences(&mut self, status: &Status, role: MemberRole) -> Vec<FileDifference> {
         if !self.goes_by_files() || role == MemberRole::Newcomer {
             return Vec::new();
         }
@@ -213,7 +213,7 @@ mod tests {
 
     /// Files as lists of voters; observers have a minus before the number.
     fn check(voters: &[u32], change: MembershipChange, files: &[(ServerId, &[i32])]) -> bool {
-        let voters: Vec<_> = voters.iter().map(|server| group::first_member_of(*server)).collect();
+        let voters: Vec<_> = voters.iter().map(|server| crate::first_member_of(*server)).collect();
         let files: BTreeMap<ServerId, Roles> = files
             .iter()
             .map(|(server, said)| (*server, said.iter().map(|n| (n.unsigned_abs(), *n < 0)).collect()))
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_majority_of_the_old_and_of_the_new_voters_must_say_so() {
-        let id = group::first_member_of;
+        let id = crate::first_member_of;
         let (five, three): (&[i32], &[i32]) = (&[1, 2, 3, 4, 5], &[1, 2, 3]);
         for (what, voters, change, files, expected) in [
             ("one file of five", &[1, 2, 3, 4, 5][..], Remove(id(5)), &[(1, three)][..], false),

@@ -8,7 +8,7 @@
 //!   all of them as its founders, tells them, and begins. Whose nonce stands among the founders is a founder too. Nobody else founds: one
 //!   that was cut off while the others did would found another ensemble with the next disk that is lost.
 //! - Whose number stands there under another nonce is a founder that has lost its disk. It waits for the leader, which puts a member of
-//!   a new id in the place of the old one ([`roster`](super::join)), and begins with a snapshot.
+//!   a new id in the place of the old one ([`roster`](crate::join)), and begins with a snapshot.
 //!
 //! So a new ensemble begins when all its voters have been started once, and a lost disk costs its vote until it is filled again.
 //!
@@ -18,24 +18,23 @@
 
 use std::collections::BTreeMap;
 
+use crate::message::{Founder, PeerKey, ServerMessage};
 use consensus::engine::Start;
 use consensus::entry::{HardState, MemberId};
 use consensus::membership::SnapshotMeta;
-use group::message::{Founder, PeerKey, ServerMessage};
 
-use super::{Action, Begin, Group};
-use crate::config::ServerId;
-use crate::host::identity::{Identity, cluster_of};
-use group::Replica;
+use crate::group::{Action, Begin, Group, MemberIdentity, cluster_of};
+use crate::replica::Replica;
+use state::members::ServerId;
 
 /// A server that does not belong to a group yet.
 #[derive(Debug, Default)]
-pub(super) struct Newcomer {
+pub(crate) struct Newcomer {
     /// The newcomers heard of, by their numbers.
     heard: BTreeMap<ServerId, Heard>,
     said: bool,
     /// When a message of a leader to the member it is came last, in ms of the server's clock.
-    pub(super) spoken_to_ms: i64,
+    pub(crate) spoken_to_ms: i64,
 }
 
 #[derive(Debug)]
@@ -50,7 +49,7 @@ const FORGOTTEN_MS: i64 = 2_000;
 
 impl Group {
     /// Whether this server has no part in the group yet.
-    pub(super) fn is_newcomer(&self) -> bool {
+    pub fn is_newcomer(&self) -> bool {
         self.identity.member.is_none()
     }
 
@@ -61,18 +60,18 @@ impl Group {
     }
 
     /// Whether no leader speaks to it: another one may have given its number another id, and its welcome may be lost.
-    pub(super) fn is_forgotten(&mut self) -> bool {
+    pub(crate) fn is_forgotten(&mut self) -> bool {
         let now_ms = self.now.ms;
         let leads = self.replica.role().leader == Some(self.replica.member());
         !leads && now_ms - self.bootstrap.spoken_to_ms > FORGOTTEN_MS
     }
 
     /// Tells everybody, again and again.
-    pub(super) fn announce(&mut self) {
+    pub(crate) fn announce(&mut self) {
         if self.is_newcomer() && !std::mem::replace(&mut self.bootstrap.said, true) {
             tracing::info!(
                 "this server has no data: waiting for {}its leader",
-                if self.identity.awaits_refill() {
+                if self.identity.awaits_reseed() {
                     ""
                 } else {
                     "the others to found the ensemble with, or for "
@@ -84,7 +83,7 @@ impl Group {
         }
     }
 
-    pub(super) fn others(&self) -> Vec<ServerId> {
+    pub(crate) fn others(&self) -> Vec<ServerId> {
         self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect()
     }
 
@@ -95,7 +94,7 @@ impl Group {
             Some(member) => ServerMessage::Forgotten { nonce, member },
             None => {
                 // Nobody founds with one that does not answer.
-                let heard = self.bootstrap.heard.get(&server).filter(|_| !self.identity.awaits_refill());
+                let heard = self.bootstrap.heard.get(&server).filter(|_| !self.identity.awaits_reseed());
                 let heard = heard.map_or(0, |heard| heard.nonce);
                 ServerMessage::Newcomer { nonce, heard }
             }
@@ -105,7 +104,7 @@ impl Group {
 
     /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
     /// `is_vouched_for`: the server at its address says so.
-    pub(super) fn on_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64, is_vouched_for: bool) {
+    pub(crate) fn on_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64, is_vouched_for: bool) {
         // What anybody can say in a server's name counts if that server says so at its own address.
         // A member that is to be added has none yet that is known here.
         let is_known = self.reconfig.directory().contains_key(&from);
@@ -113,7 +112,7 @@ impl Group {
             return;
         }
         if !self.is_newcomer() {
-            let founder = Founder { member: group::first_member_of(from), nonce };
+            let founder = Founder { member: crate::first_member_of(from), nonce };
             if self.identity.founders.contains(&founder) {
                 self.tell_founders(from);
             }
@@ -134,8 +133,8 @@ impl Group {
 
     /// All voters, if it is for this server to found the ensemble and they are there to found it.
     fn founders(&self) -> Option<Vec<Founder>> {
-        let ensemble = self.shared.config.ensemble.as_ref()?;
-        if ensemble.voters().min() != Some(self.me) || self.identity.awaits_refill() {
+        let ensemble = self.settings.ensemble.as_ref()?;
+        if ensemble.voters().min() != Some(self.me) || self.identity.awaits_reseed() {
             return None;
         }
         let founder = |server: ServerId| {
@@ -143,7 +142,7 @@ impl Group {
                 _ if server == self.me => self.identity.nonce,
                 heard => heard.filter(|heard| heard.answered)?.nonce,
             };
-            Some(Founder { member: group::first_member_of(server), nonce })
+            Some(Founder { member: crate::first_member_of(server), nonce })
         };
         ensemble.voters().map(founder).collect()
     }
@@ -155,30 +154,30 @@ impl Group {
     }
 
     /// Another server was a member, and does not know whether it still is one.
-    pub(super) fn on_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
+    pub(crate) fn on_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
         // Every id that was ever given is in the log, but for the founders'.
         let given = self.shared.machine.read().members().ids.get(&from).map(|id| MemberId(*id));
-        let highest = given.max(Some(group::first_member_of(from)));
-        if group::server_of(member) == from && Some(member) <= highest {
+        let highest = given.max(Some(crate::first_member_of(from)));
+        if crate::server_of(member) == from && Some(member) <= highest {
             let now_ms = self.now.ms;
             self.join_requests.newcomer(from, nonce, Some(member), true, now_ms);
         }
     }
 
     /// A member of the group says who founded it.
-    pub(super) fn on_founders(&mut self, founders: Vec<Founder>, key: PeerKey) {
-        let me = Founder { member: group::first_member_of(self.me), nonce: self.identity.nonce };
+    pub(crate) fn on_founders(&mut self, founders: Vec<Founder>, key: PeerKey) {
+        let me = Founder { member: crate::first_member_of(self.me), nonce: self.identity.nonce };
         if self.is_newcomer() && founders.contains(&me) {
             self.found(founders, key);
         }
     }
 
     /// The leader has a place for this server.
-    pub(super) fn on_welcome(&mut self, nonce: u64, member: MemberId, cluster: u64, key: PeerKey) {
-        if nonce != self.identity.nonce || group::server_of(member) != self.me {
+    pub(crate) fn on_welcome(&mut self, nonce: u64, member: MemberId, cluster: u64, key: PeerKey) {
+        if nonce != self.identity.nonce || crate::server_of(member) != self.me {
             return;
         }
-        if self.identity.awaits_refill() && cluster != self.identity.cluster {
+        if self.identity.awaits_reseed() && cluster != self.identity.cluster {
             return;
         }
         // Ids only rise: of two welcomes the one with the higher id counts, whichever comes first.
@@ -188,7 +187,13 @@ impl Group {
         let Some((start, rejoins)) = self.start_under_another_id() else { return };
         tracing::info!("this server joins the ensemble as member {}", member.0);
         // What this member has said so far must not be taken for something the new one says.
-        let identity = self.identity.as_member(member, cluster, key).renamed();
+        let identity = MemberIdentity {
+            member: Some(member),
+            cluster,
+            key: Some(key),
+            boot: self.identity.boot + 1,
+            ..self.identity.clone()
+        };
         self.act(Action::Begin(Box::new(Begin { identity, start, rejoins })));
     }
 
@@ -207,16 +212,22 @@ impl Group {
     }
 
     /// Founds the ensemble together with the others.
-    pub(crate) fn found(&mut self, founders: Vec<Founder>, key: PeerKey) {
+    pub fn found(&mut self, founders: Vec<Founder>, key: PeerKey) {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
-        let member = group::first_member_of(self.me);
-        let identity = self.identity.as_member(member, cluster_of(&founders), key).with_founders(founders);
+        let member = crate::first_member_of(self.me);
+        let identity = MemberIdentity {
+            member: Some(member),
+            cluster: cluster_of(&founders),
+            key: Some(key),
+            founders,
+            ..self.identity.clone()
+        };
         let start = Start::bootstrap(&identity.founding_members());
         self.act(Action::Begin(Box::new(Begin { identity, start, rejoins: false })));
     }
 
     /// This server is that member from now on, which is on its disk; returns what it was before.
-    pub(crate) fn begun(&mut self, identity: Identity, replica: Replica) -> Replica {
+    pub fn begun(&mut self, identity: MemberIdentity, replica: Replica) -> Replica {
         self.bootstrap.spoken_to_ms = self.now.ms;
         let was_newcomer = self.is_newcomer();
         self.identity = identity;
@@ -230,7 +241,7 @@ impl Group {
 }
 
 /// What a member without a snapshot starts from: the founders, or nothing.
-pub(crate) fn founding_meta(identity: &Identity) -> SnapshotMeta {
+pub fn founding_meta(identity: &MemberIdentity) -> SnapshotMeta {
     if identity.founders.is_empty() {
         SnapshotMeta::default()
     } else {

@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use group::message::{GroupMessage, Touched};
+use crate::message::{GroupMessage, Touched};
 
-use super::Group;
+use crate::group::{Action, Group};
 use crate::leader_time::LeaderTime;
 use crate::sessions::SessionTable;
-use crate::shared::Shared;
+use crate::shared::GroupShared;
 
 /// How often the leader is told which sessions were heard of, at least and at most.
 const REPORT_MS: (i64, i64) = (10, 400);
@@ -31,14 +31,15 @@ const PAUSE_MS: i64 = 500;
 
 /// When to tell the leader who was heard of.
 #[derive(Debug, Default)]
-pub(crate) struct Reports {
+pub struct Reports {
     asked_ms: i64,
     told_ms: i64,
 }
 
 /// What a report is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
+    /// Nothing.
     Nothing,
     /// Ask the connection threads to look at their sockets,
     Ask,
@@ -49,7 +50,7 @@ pub(crate) enum Step {
 impl Reports {
     /// What is due. Its interval goes by the shortest timeout there is, and by the few bytes that a
     /// report of long ones is worth.
-    pub(crate) fn step(&mut self, now_ms: i64, sessions: &SessionTable) -> Step {
+    pub fn step(&mut self, now_ms: i64, sessions: &SessionTable) -> Step {
         let (min, max) = REPORT_MS;
         let every_ms = (i64::from(sessions.shortest_timeout_ms()) / REPORTS_PER_TIMEOUT).clamp(min, max);
         if now_ms >= self.told_ms + every_ms {
@@ -65,7 +66,7 @@ impl Reports {
 }
 
 /// Who was heard of here since the leader was last told, and until when this server has listened.
-pub(crate) fn report(shared: &Shared, now_ms: i64, until_ms: i64) -> GroupMessage {
+pub fn report(shared: &GroupShared, now_ms: i64, until_ms: i64) -> GroupMessage {
     let time = *shared.leader_time.lock();
     let (term, read_until_ms) = time.map_or((0, 0), |time| (time.term, time.by_leader(until_ms)));
     let touched = shared.sessions.touched(now_ms);
@@ -84,7 +85,7 @@ struct Told {
 
 /// What a leader knows of what the other servers have heard.
 #[derive(Debug, Default)]
-pub(super) struct ReportedSessions {
+pub(crate) struct ReportedSessions {
     /// What other members had said by then is taken in.
     taken_in_ms: i64,
     /// When this leadership began: no server can have reported to it before.
@@ -98,7 +99,7 @@ pub(super) struct ReportedSessions {
 
 impl ReportedSessions {
     /// Another leadership begins, which was told nothing yet.
-    pub(super) fn begin(&mut self, now_ms: i64) {
+    pub(crate) fn begin(&mut self, now_ms: i64) {
         self.began_ms = now_ms;
         self.told.clear();
     }
@@ -112,14 +113,14 @@ impl ReportedSessions {
     }
 
     /// The connection of a server is lost.
-    pub(super) fn lose(&mut self, server: u32) {
+    pub(crate) fn lose(&mut self, server: u32) {
         self.told.insert(server, None);
     }
 
     /// Until when it is known who spoke to that server. One that reports and does not get round to
     /// its sockets is believed, however long that takes; one that reports nothing for
     /// `silence_ms_max` counts as cut off.
-    pub(super) fn until_ms(&self, server: u32, silence_ms_max: i64) -> i64 {
+    pub(crate) fn until_ms(&self, server: u32, silence_ms_max: i64) -> i64 {
         let began = Told { told_ms: self.began_ms, until_ms: self.began_ms };
         let Some(told) = self.told.get(&server).copied().unwrap_or(Some(began)) else {
             return self.taken_in_ms;
@@ -145,13 +146,13 @@ impl Group {
     /// What other members had said at `polled_ms` is about to be taken in. What they say while this
     /// thread does something else waits for the next time, and whom they have heard of meanwhile is
     /// not known before.
-    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
+    pub fn begin_hearing(&mut self, polled_ms: i64) {
         self.reported.taken_in_ms = polled_ms;
     }
 
     /// A pause of this server is no silence of its clients: while it lasted nobody could be heard,
     /// and nobody who lost a connection could come back.
-    pub(super) fn forgive_pause(&mut self) {
+    pub(crate) fn forgive_pause(&mut self) {
         let now_ms = self.now.ms;
         let Some(pause_ms) = self.reported.pause_before(now_ms) else { return };
         self.reported.forgive(pause_ms);
@@ -161,16 +162,16 @@ impl Group {
     }
 
     /// Tells the leader who was heard of here, often enough for the shortest timeout.
-    pub(super) fn report_touched(&mut self, now_ms: i64) {
-        let Some(leader) = self.replica.role().leader.map(group::server_of) else { return };
+    pub fn report_touched(&mut self, now_ms: i64) {
+        let Some(leader) = self.replica.role().leader.map(crate::server_of) else { return };
         if leader == self.me {
             return;
         }
         match self.reported.reports.step(now_ms, &self.shared.sessions) {
             Step::Nothing => {}
-            Step::Ask => self.shared.ask_to_look(),
+            Step::Ask => self.act(Action::AskToLook),
             Step::Tell => {
-                let until_ms = self.shared.hearing.until_ms();
+                let until_ms = self.shared.read_progress.until_ms();
                 let report = report(&self.shared, now_ms, until_ms);
                 self.send_group(leader, report);
                 self.shared.sessions.told(until_ms);
@@ -179,7 +180,7 @@ impl Group {
     }
 
     /// Another server tells whom it has heard of.
-    pub(super) fn on_touched(&mut self, from: u32, touched: Touched) {
+    pub(crate) fn on_touched(&mut self, from: u32, touched: Touched) {
         let now_ms = self.now.ms;
         for (session, age_ms) in touched.sessions {
             self.shared.sessions.touch(session, now_ms - i64::from(age_ms));
@@ -193,9 +194,9 @@ impl Group {
     }
 
     /// The leader answers a report with the time, for the next one.
-    pub(super) fn on_leader_time(&mut self, from: u32, term: u64, leader_ms: i64) {
+    pub(crate) fn on_leader_time(&mut self, from: u32, term: u64, leader_ms: i64) {
         let role = self.replica.role();
-        if role.term == term && role.leader.map(group::server_of) == Some(from) {
+        if role.term == term && role.leader.map(crate::server_of) == Some(from) {
             let heard_ms = self.now.ms;
             *self.shared.leader_time.lock() = Some(LeaderTime { term, leader_ms, heard_ms });
         }
@@ -204,7 +205,7 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use group::Token;
+    use crate::Token;
 
     use super::*;
 

@@ -1,31 +1,31 @@
 //! A leader whose disk holds the group up gives its place to another.
 
 use std::cmp::Reverse;
-use std::sync::atomic::Ordering::Relaxed;
 
+use crate::message::{GroupMessage, ServerMessage};
 use consensus::engine::Progress;
 use consensus::entry::MemberId;
-use group::message::{GroupMessage, ServerMessage};
 
-use super::Group;
-use super::flush_latency::SlowLeader;
-use super::plan::BEHIND_MAX;
-use crate::config::ServerId;
+use crate::flush_latency::SlowLeader;
+use crate::group::Group;
+use crate::plan::BEHIND_MAX;
+use crate::shared::Counted;
+use state::members::ServerId;
 
 impl Group {
     /// Compares this member's disk with the others', or tells the leader of it.
-    pub(super) fn mind_pace(&mut self, now_ms: i64) {
+    pub(crate) fn mind_pace(&mut self, now_ms: i64) {
         if !self.flush_latency.is_due(now_ms) {
             return;
         }
         if self.replica.leads() {
             let others: Vec<ServerId> =
-                self.successors().iter().map(|follower| group::server_of(follower.member)).collect();
+                self.successors().iter().map(|follower| crate::server_of(follower.member)).collect();
             if let Some(drag) = self.flush_latency.lead(now_ms, &others) {
                 self.give_way(&drag, now_ms);
             }
         } else if let Some(leader) =
-            self.replica.role().leader.map(group::server_of).filter(|s| *s != self.me)
+            self.replica.role().leader.map(crate::server_of).filter(|s| *s != self.me)
             && let Some(mean_us) = self.flush_latency.follow(now_ms)
         {
             self.send(leader, ServerMessage::FlushLatency { mean_us });
@@ -33,7 +33,7 @@ impl Group {
     }
 
     /// The other voters, as their leader sees them.
-    pub(super) fn successors(&mut self) -> Vec<Progress> {
+    pub(crate) fn successors(&mut self) -> Vec<Progress> {
         let me = self.replica.member();
         let status = self.replica.status();
         let voters = status.membership.voters;
@@ -44,7 +44,7 @@ impl Group {
     fn give_way(&mut self, drag: &SlowLeader, now_ms: i64) {
         let commit = self.replica.status().commit;
         let place = |follower: &Progress| {
-            drag.quick.iter().position(|server| *server == group::server_of(follower.member))
+            drag.quick.iter().position(|server| *server == crate::server_of(follower.member))
         };
         let keeps_up = |follower: &Progress| follower.match_index + BEHIND_MAX >= commit;
         let successors = self.successors();
@@ -57,13 +57,13 @@ impl Group {
                 "flushing the log takes {} ms here and at most {} ms on a majority of the others: this disk holds everybody up, so server.{} is asked to lead",
                 drag.own_us / 1_000,
                 drag.others_us.div_ceil(1_000),
-                group::server_of(successor)
+                crate::server_of(successor)
             );
         }
     }
 
     /// The disk has no room for what clients want written; that of another may have. Not asked again and again, for all may be full.
-    pub(super) fn give_way_to_room(&mut self) {
+    pub(crate) fn give_way_to_room(&mut self) {
         let now_ms = self.now.ms;
         if self.replica.is_alone() || !self.flush_latency.may_hand_over(now_ms) {
             return;
@@ -75,29 +75,29 @@ impl Group {
         {
             tracing::warn!(
                 "the disk of the leader is full: server.{} is asked to lead",
-                group::server_of(successor.member)
+                crate::server_of(successor.member)
             );
         }
     }
 
     /// A client has asked this member to lead (`rqld`).
-    pub(crate) fn claim(&mut self) {
-        let leader = self.replica.role().leader.map(group::server_of);
+    pub fn claim(&mut self) {
+        let leader = self.replica.role().leader.map(crate::server_of);
         if let Some(leader) = leader.filter(|leader| *leader != self.me) {
             self.send_group(leader, GroupMessage::Claim);
         }
     }
 
     /// A server wants to lead.
-    pub(super) fn on_claim(&mut self, server: ServerId) {
+    pub(crate) fn on_claim(&mut self, server: ServerId) {
         let mut successors = self.successors().into_iter();
-        if let Some(successor) = successors.find(|follower| group::server_of(follower.member) == server) {
+        if let Some(successor) = successors.find(|follower| crate::server_of(follower.member) == server) {
             self.yield_to(successor.member);
         }
     }
 
     /// A client has asked this member not to lead any more (`ydld`).
-    pub(crate) fn step_down(&mut self) {
+    pub fn step_down(&mut self) {
         let best =
             self.successors().into_iter().max_by_key(|follower| (follower.match_index, follower.member));
         if let Some(successor) = best {
@@ -108,7 +108,7 @@ impl Group {
     fn yield_to(&mut self, successor: MemberId) {
         let now_ms = self.now.ms;
         if self.replica.leads() && self.hand_over(successor, now_ms) {
-            tracing::info!("server.{} is asked to lead, on request", group::server_of(successor));
+            tracing::info!("server.{} is asked to lead, on request", crate::server_of(successor));
         }
     }
 
@@ -116,7 +116,7 @@ impl Group {
         self.flush_latency.handed_over(now_ms);
         let asked = self.replica.transfer_to(successor).is_ok();
         if asked {
-            self.shared.counts.handovers.fetch_add(1, Relaxed);
+            self.shared.observer.count(Counted::LeadershipTransfers, 1);
         }
         asked
     }

@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use consensus::engine::{Leadership, Progress, Role, Status};
 
-use super::Group;
-use super::plan::BEHIND_MAX;
-use crate::config::ServerId;
-use crate::observe::stats::{
-    FollowerFacts, FollowerState, LeadingFacts, MemberLog, MemberRole, MemberStatus,
-};
+use crate::group::Group;
+use crate::member_status::{FollowerFacts, FollowerState, LeadingFacts, MemberLog, MemberRole, MemberStatus};
+use crate::plan::BEHIND_MAX;
+use state::members::ServerId;
 
 /// How long a look is good for, unless the role changes: an engine's status is copied together, and nobody reads faster.
 const PERIOD_MS: i64 = 100;
@@ -22,7 +20,7 @@ const MARKS_MAX: usize = 1_024;
 
 /// When to look again, and what engines do not know.
 #[derive(Default)]
-pub(super) struct StatusPublisher {
+pub(crate) struct StatusPublisher {
     due_ms: i64,
     role: Leadership,
     /// Since when this member leads, in ms of the server's clock.
@@ -34,20 +32,20 @@ pub(super) struct StatusPublisher {
 
 impl StatusPublisher {
     /// An entry was written.
-    pub(super) fn count(&mut self, index: u64, bytes: usize) {
+    pub(crate) fn count(&mut self, index: u64, bytes: usize) {
         self.ledger.count(index, bytes as u64);
     }
 
     /// A server has closed its connection.
-    pub(super) fn lose(&mut self, server: ServerId, now_ms: i64) {
+    pub(crate) fn lose(&mut self, server: ServerId, now_ms: i64) {
         self.lost_ms.insert(server, now_ms);
     }
 }
 
 impl Group {
     /// Renews what others can see, if it is time.
-    pub(crate) fn publish(&mut self) {
-        let Some(ensemble) = &self.shared.config.ensemble else { return };
+    pub fn publish(&mut self) {
+        let Some(ensemble) = &self.settings.ensemble else { return };
         let now_ms = self.now.ms;
         let role = self.replica.role();
         if now_ms < self.status.due_ms && role == self.status.role {
@@ -61,7 +59,7 @@ impl Group {
         let silence_ms = SILENCE_MS.max(3 * i64::from(ensemble.heartbeat_ms));
         let engine = ensemble.engine;
         let status = self.replica.status();
-        let servers = |members: &[_]| members.iter().map(|member| group::server_of(*member)).collect();
+        let servers = |members: &[_]| members.iter().map(|member| crate::server_of(*member)).collect();
         let member_role = self.member_role(&status);
         let facts = MemberStatus {
             server: self.me,
@@ -69,7 +67,7 @@ impl Group {
             engine,
             role: member_role,
             term: role.term,
-            leader: role.leader.map(group::server_of),
+            leader: role.leader.map(crate::server_of),
             starts: self.identity.boot,
             log: MemberLog {
                 applied: self.replica.applied_index(),
@@ -82,7 +80,7 @@ impl Group {
             leading: (role.role == Role::Leader).then(|| self.leading(&status, now_ms, silence_ms)),
             file_differences: self.file_differences(&status, member_role),
         };
-        *self.shared.member_status.lock() = Some(facts);
+        self.published = Some(facts);
     }
 
     fn member_role(&self, status: &Status) -> MemberRole {
@@ -104,9 +102,9 @@ impl Group {
         let mut followers: Vec<FollowerFacts> = status
             .followers
             .iter()
-            .filter(|follower| group::server_of(follower.member) != self.me)
+            .filter(|follower| crate::server_of(follower.member) != self.me)
             .map(|follower| {
-                let server = group::server_of(follower.member);
+                let server = crate::server_of(follower.member);
                 let heard_ms = self.join_requests.heard_ms(follower.member);
                 let lost_ms = self.status.lost_ms.get(&server).copied();
                 let silent = heard_ms.is_none_or(|ms| now_ms - ms > silence_ms) || heard_ms < lost_ms;

@@ -1,12 +1,11 @@
 //! What time brings: ticks of the engine, reports, the tasks of a leader, and the end.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use super::Group;
-use crate::config::ServerId;
+use crate::group::Group;
+use crate::shared::Counted;
+use state::members::ServerId;
 
 /// Length of an engine's tick.
-pub(crate) const TICK_MS: i64 = 10;
+pub const TICK_MS: i64 = 10;
 
 /// Most ticks delivered at once after the process was descheduled. It received nothing meanwhile, so
 /// those ticks must not count as leader silence.
@@ -23,7 +22,7 @@ const ANNOUNCE_MS: i64 = 100;
 
 /// When time is to pass again.
 #[derive(Default)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     tick_due_ms: i64,
     care_due_ms: i64,
     /// When to begin to stop, if the members are not as the files want them before.
@@ -34,7 +33,7 @@ pub(super) struct Timers {
 
 /// What has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passed {
+pub enum Passed {
     /// Nothing more is to be done about it.
     Done,
     /// [`Group::watch`] is next.
@@ -45,7 +44,7 @@ pub(crate) enum Passed {
 
 impl Group {
     /// Lets time pass.
-    pub(crate) fn pass_time(&mut self) -> Passed {
+    pub fn pass_time(&mut self) -> Passed {
         if self.is_single() {
             self.serve();
             self.forget_learners();
@@ -82,7 +81,7 @@ impl Group {
     }
 
     /// Does what is not urgent.
-    pub(crate) fn care(&mut self) {
+    pub fn care(&mut self) {
         self.tell_file();
         if self.is_forgotten() {
             self.announce();
@@ -97,7 +96,7 @@ impl Group {
     }
 
     /// Watches this disk and the leader, and stops if it is time to.
-    pub(crate) fn watch(&mut self) {
+    pub fn watch(&mut self) {
         self.mind_pace(self.now.ms);
         self.watch_leader();
         self.consider_stop(self.now.ms);
@@ -105,7 +104,7 @@ impl Group {
 
     /// The server is to stop. A leader first takes the votes that the files take: the others may
     /// need that to do without it.
-    pub(crate) fn begin_stop(&mut self) {
+    pub fn begin_stop(&mut self) {
         if self.replica.leads() && self.files.has_news() {
             self.timers.finish_by_ms = Some(self.now.ms + FINISH_MS);
         } else {
@@ -143,7 +142,7 @@ impl Group {
     }
 
     /// Milliseconds until time has to pass again.
-    pub(crate) fn patience_ms(&self) -> Option<i64> {
+    pub fn patience_ms(&self) -> Option<i64> {
         if self.is_single() {
             return self.leader_tasks.patience_ms(self.now, &self.shared);
         }
@@ -153,20 +152,20 @@ impl Group {
     }
 
     /// Whether this server is alone by its configuration.
-    pub(crate) fn is_single(&self) -> bool {
-        self.shared.config.ensemble.is_none()
+    pub fn is_single(&self) -> bool {
+        self.settings.ensemble.is_none()
     }
 
     /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
     /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
-    pub(crate) fn lost_sight(&mut self, server: ServerId) {
+    pub fn lost_sight(&mut self, server: ServerId) {
         let now_ms = self.now.ms;
         self.status.lose(server, now_ms);
         self.join_requests.lose(server, now_ms);
         self.files.lose(server);
         self.reported.lose(server);
         let role = self.replica.role();
-        if role.leader.is_some_and(|leader| group::server_of(leader) == server) {
+        if role.leader.is_some_and(|leader| crate::server_of(leader) == server) {
             for _ in 0..self.election_ticks {
                 self.replica.tick();
             }
@@ -174,13 +173,13 @@ impl Group {
     }
 
     /// The way to a server is open (again).
-    pub(crate) fn reached(&mut self, server: ServerId) {
+    pub fn reached(&mut self, server: ServerId) {
         self.replica.reconnected(server);
         if self.replica.leads() {
-            self.shared.counts.quorum.diffs.fetch_add(1, Relaxed);
+            self.shared.observer.count(Counted::FollowerConnected, 1);
         }
         self.tell_servers(server);
-        if self.replica.role().leader.map(group::server_of) == Some(server) {
+        if self.replica.role().leader.map(crate::server_of) == Some(server) {
             // What it was told last may have been lost with the connection.
             self.shared.sessions.told(i64::MIN);
             self.tell_file();

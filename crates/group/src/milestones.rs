@@ -2,10 +2,9 @@
 //! others take.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
 
-use super::Group;
-use crate::shared::Shared;
+use crate::group::Group;
+use crate::shared::{Counted, Observer, Recorded};
 
 /// Entries of which the time of agreement is measured at once. A leader that is cut off proposes
 /// more than are agreed.
@@ -13,7 +12,7 @@ const PROPOSED_MAX: usize = 4096;
 
 /// What has begun and not ended.
 #[derive(Debug, Default)]
-pub(super) struct Milestones {
+pub(crate) struct Milestones {
     /// Since when no leader is known, in µs of the server's clock.
     leaderless_since_us: Option<u64>,
     /// Since when this server cannot serve for want of one.
@@ -26,40 +25,39 @@ pub(super) struct Milestones {
 
 impl Milestones {
     /// Looks whether there is a leader, and whether clients are served.
-    fn watch(&mut self, now_us: u64, shared: &Shared, is_led: bool, serves: bool, leads: bool) {
-        let counts = &shared.counts.quorum;
+    fn watch(&mut self, now_us: u64, observer: &dyn Observer, is_led: bool, serves: bool, leads: bool) {
         if !is_led && self.leaderless_since_us.is_none() {
-            counts.looking.fetch_add(1, Relaxed);
+            observer.count(Counted::LookingForLeader, 1);
             self.leaderless_since_us = Some(now_us);
             self.unavailable_since_us.get_or_insert(now_us);
         }
         if is_led && let Some(since_us) = self.leaderless_since_us.take() {
-            counts.election_time.record(now_us.saturating_sub(since_us));
+            observer.record(Recorded::ElectionTime, now_us.saturating_sub(since_us));
         }
         if is_led
             && serves
             && let Some(since_us) = self.unavailable_since_us.take()
         {
-            counts.unavailable_time.record(now_us.saturating_sub(since_us));
+            observer.record(Recorded::UnavailableTime, now_us.saturating_sub(since_us));
             if leads {
-                counts.leader_unavailable_time.record(now_us.saturating_sub(since_us));
+                observer.record(Recorded::LeaderUnavailableTime, now_us.saturating_sub(since_us));
             }
         }
     }
 
-    fn agreed(&mut self, now_us: u64, shared: &Shared, commit: u64) {
+    fn agreed(&mut self, now_us: u64, observer: &dyn Observer, commit: u64) {
         while self.proposed.front().is_some_and(|(index, _)| *index <= commit) {
             let (_, since_us) = self.proposed.pop_front().unwrap_or_default();
-            shared.counts.quorum.ack_latency.record(now_us.saturating_sub(since_us));
+            observer.record(Recorded::CommitLatency, now_us.saturating_sub(since_us));
         }
     }
 }
 
 impl Group {
     /// To be called as time passes.
-    pub(super) fn watch_milestones(&mut self, is_led: bool) {
-        let serves = self.shared.is_serving();
-        self.milestones.watch(self.now.us, &self.shared, is_led, serves, self.replica.leads());
+    pub(crate) fn watch_milestones(&mut self, is_led: bool) {
+        let serves = self.shared.flags.is_serving();
+        self.milestones.watch(self.now.us, &*self.shared.observer, is_led, serves, self.replica.leads());
     }
 
     /// What is gathered is about to be proposed.
@@ -69,13 +67,13 @@ impl Group {
         }
         self.milestones.proposed_us = self.now.us;
         let commands = self.replica.gathered_commands() as u64;
-        self.shared.counts.quorum.proposals.fetch_add(commands, Relaxed);
+        self.shared.observer.count(Counted::Proposals, commands);
     }
 
     /// An entry is written to this member's log.
-    pub(super) fn count_written(&mut self, index: u64) {
+    pub(crate) fn count_written(&mut self, index: u64) {
         let milestones = &mut self.milestones;
-        if self.shared.config.ensemble.is_some()
+        if self.settings.ensemble.is_some()
             && self.replica.leads()
             && milestones.proposed.len() < PROPOSED_MAX
         {
@@ -84,18 +82,18 @@ impl Group {
     }
 
     /// Entries are applied, so many commands of them.
-    pub(crate) fn count_applied(&mut self, commands: u64) {
-        let counts = &self.shared.counts.quorum;
+    pub fn count_applied(&mut self, commands: u64) {
+        let observer = &self.shared.observer;
         let time_ms = self.shared.machine.read().last_batch_ms();
         let passed_ms = time_ms.map_or(0, |time_ms| self.now.wall_ms - time_ms);
-        counts.propagation_latency.record(passed_ms.max(0).unsigned_abs() * 1_000);
+        observer.record(Recorded::PropagationLatency, passed_ms.max(0).unsigned_abs() * 1_000);
         if self.is_single() {
             return;
         }
         if self.replica.leads() {
-            counts.commits.fetch_add(commands, Relaxed);
+            observer.count(Counted::Commits, commands);
             let commit = self.replica.commit();
-            self.milestones.agreed(self.now.us, &self.shared, commit);
+            self.milestones.agreed(self.now.us, &*self.shared.observer, commit);
         } else {
             self.milestones.proposed.clear();
         }

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
-use crate::config::ServerId;
-use group::Token;
+use crate::Token;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use state::expiry::{Due, ExpiryQueue, Heard};
+use state::members::ServerId;
 use state::session::Session;
 
 /// One living session as this server sees it.

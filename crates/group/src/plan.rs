@@ -2,35 +2,35 @@
 
 use std::collections::BTreeSet;
 
+use crate::server_of;
 use consensus::engine::{Progress, Status};
 use consensus::entry::MemberId;
 use consensus::membership::MembershipChange;
-use group::server_of;
 
-use crate::config::{ServerId, Servers};
-use crate::observe::stats::MemberChange;
+use crate::member_status::MemberChange;
+use state::members::{ServerId, Servers};
 
 /// Entries that a learner may be behind and still be given a vote.
-pub(super) const BEHIND_MAX: u64 = 1_000;
+pub(crate) const BEHIND_MAX: u64 = 1_000;
 
 /// One look at the ensemble, by its leader.
-pub(super) struct Look<'l> {
+pub(crate) struct Look<'l> {
     /// The leader.
-    pub(super) me: MemberId,
-    pub(super) status: &'l Status,
+    pub(crate) me: MemberId,
+    pub(crate) status: &'l Status,
     /// The servers there are to be.
-    pub(super) wanted: &'l Servers,
+    pub(crate) wanted: &'l Servers,
     /// Members that were heard of lately.
-    pub(super) heard: &'l BTreeSet<MemberId>,
+    pub(crate) heard: &'l BTreeSet<MemberId>,
     /// Servers that are no members and have asked lately to be taken in.
-    pub(super) waiting: &'l BTreeSet<ServerId>,
+    pub(crate) waiting: &'l BTreeSet<ServerId>,
     /// Servers whose vote is not to be taken now, whatever is wanted.
-    pub(super) keeping: &'l BTreeSet<ServerId>,
+    pub(crate) keeping: &'l BTreeSet<ServerId>,
 }
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Change one member.
     Change(MembershipChange),
     /// Somebody is on his way.
@@ -79,7 +79,7 @@ impl Look<'_> {
     }
 
     /// Whether a majority of those that are to vote is there or stands at the door (ZooKeeper's `Leader.isQuorumSynced`).
-    pub(super) fn can_begin(&self) -> bool {
+    pub(crate) fn can_begin(&self) -> bool {
         let members = || self.voters().iter().chain(self.learners()).filter(|member| self.is_up(**member));
         let present: BTreeSet<ServerId> = members().map(|member| server_of(*member)).collect();
         let is_there = |server: &ServerId| present.contains(server) || self.waiting.contains(server);
@@ -87,7 +87,7 @@ impl Look<'_> {
     }
 
     /// The next step. Servers that are not `wanted` leave only if `strict`.
-    pub(super) fn step(&self, strict: bool) -> Step {
+    pub(crate) fn step(&self, strict: bool) -> Step {
         let promoted = self.learners().iter().find(|learner| {
             self.is_to_vote(server_of(**learner)) && self.is_up(**learner) && self.has_caught_up(**learner)
         });
@@ -143,18 +143,18 @@ impl Look<'_> {
     }
 
     /// Whether the leader itself is to go.
-    pub(super) fn is_leader_leaving(&self) -> bool {
+    pub(crate) fn is_leader_leaving(&self) -> bool {
         !self.is_to_vote(server_of(self.me))
     }
 
     /// Whether the others are enough even while the leader, which is to go, still counts.
-    pub(super) fn is_leader_spare(&self) -> bool {
+    pub(crate) fn is_leader_spare(&self) -> bool {
         let others = self.voters().iter().filter(|member| **member != self.me && self.is_up(**member));
         is_majority(others.count(), self.voters().len())
     }
 
     /// Who is to lead instead: the one that has most, of those that stay.
-    pub(super) fn successor(&self) -> Option<MemberId> {
+    pub(crate) fn successor(&self) -> Option<MemberId> {
         let followers = self.status.followers.iter().filter(|follower| {
             let member = follower.member;
             self.voters().contains(&member) && self.is_to_vote(server_of(member)) && self.is_up(member)
@@ -165,7 +165,7 @@ impl Look<'_> {
     }
 
     /// Who is not yet what he is to be. Without an aim, servers that are only waited for are not worth telling of.
-    pub(super) fn changes(&self, strict: bool) -> Vec<(ServerId, MemberChange)> {
+    pub(crate) fn changes(&self, strict: bool) -> Vec<(ServerId, MemberChange)> {
         let mut changes = Vec::new();
         for (server, member) in self.wanted {
             let of_server = |members: &[MemberId]| members.iter().copied().find(|m| server_of(*m) == *server);
@@ -187,7 +187,7 @@ impl Look<'_> {
     }
 }
 
-pub(super) fn is_majority(count: usize, of: usize) -> bool {
+pub(crate) fn is_majority(count: usize, of: usize) -> bool {
     count > of / 2
 }
 

@@ -8,11 +8,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::message::{Claimed, GroupMessage};
 use consensus::entry::MemberId;
-use group::message::{Claimed, GroupMessage};
 
-use super::{Action, Group};
-use crate::config::ServerId;
+use crate::group::{Action, Group};
+use state::members::ServerId;
 
 /// How often the others are asked.
 const ASK_MS: i64 = 100;
@@ -22,7 +22,7 @@ const FORGET_MS: i64 = 10_000;
 
 /// A leader's claim that is looked into.
 #[derive(Debug)]
-pub(super) struct Suspicion {
+pub(crate) struct Suspicion {
     claimed: Claimed,
     /// When it was heard last, in ms of the server's clock.
     heard_ms: i64,
@@ -33,7 +33,7 @@ pub(super) struct Suspicion {
 
 impl Group {
     /// A member says that it leads, and counts on entries that are not here.
-    pub(super) fn suspect_loss(&mut self, claimed: Claimed) {
+    pub(crate) fn suspect_loss(&mut self, claimed: Claimed) {
         let now_ms = self.now.ms;
         let open = self.loss.take().filter(|open| now_ms - open.heard_ms <= FORGET_MS);
         // A leader's later claims reach further; the first one is as good a reason.
@@ -45,7 +45,7 @@ impl Group {
             tracing::error!(
                 "server.{} leads term {} and counts on entries up to {} of this server, which has none after {}: asking the others \
                  whether this disk has lost them",
-                group::server_of(claimed.leader),
+                crate::server_of(claimed.leader),
                 claimed.term,
                 claimed.index,
                 self.replica.status().last_index
@@ -64,7 +64,7 @@ impl Group {
     }
 
     /// Another member asks whether its disk has lost something.
-    pub(super) fn on_missing(&mut self, from: ServerId, claimed: Claimed) {
+    pub(crate) fn on_missing(&mut self, from: ServerId, claimed: Claimed) {
         let role = self.replica.role();
         let is_so = (role.leader, role.term) == (Some(claimed.leader), claimed.term)
             && self.replica.commit() >= claimed.index;
@@ -74,11 +74,11 @@ impl Group {
     }
 
     /// Another member says that it is so.
-    pub(super) fn on_upheld(&mut self, from: ServerId, claimed: Claimed) {
+    pub(crate) fn on_upheld(&mut self, from: ServerId, claimed: Claimed) {
         let me = self.replica.member();
         let status = self.replica.status();
         let voters = status.membership.voters;
-        let voter = voters.iter().find(|voter| group::server_of(**voter) == from && **voter != me);
+        let voter = voters.iter().find(|voter| crate::server_of(**voter) == from && **voter != me);
         let (Some(suspicion), Some(voter)) = (&mut self.loss, voter) else { return };
         if suspicion.claimed != claimed {
             return;

@@ -1,30 +1,29 @@
 //! What other servers say.
 
+use crate::message::{Claimed, GroupMessage, PeerMessage, ServerMessage};
 use bytes::Bytes;
 use consensus::engine::StepError;
 use consensus::entry::MemberId;
-use group::message::{Claimed, GroupMessage, PeerMessage, ServerMessage};
 
-use super::Group;
-use crate::config::ServerId;
-use crate::peers::Sender;
+use crate::group::Group;
+use state::members::ServerId;
 
 impl Group {
     /// Whether a message is taken in: of one that has not proven that it is a member only what may
     /// come from anybody.
-    pub(crate) fn admits(&self, sender: Sender, message: &PeerMessage) -> bool {
-        sender.is_proven || self.may_come_from_anybody(message)
+    pub fn admits(&self, is_proven: bool, message: &PeerMessage) -> bool {
+        is_proven || self.may_come_from_anybody(message)
     }
 
     /// Whether messages of the group are heard from that server. They are meant for a member that
     /// was here before.
-    pub(crate) fn hears(&self, from: ServerId) -> bool {
+    pub fn hears(&self, from: ServerId) -> bool {
         self.reconfig.directory().contains_key(&from) && !self.is_newcomer()
     }
 
     /// Another server says something about itself. `is_vouched_for`: the server at its address has
     /// proven that it is a member, or that its disk has the name that it tells.
-    pub(crate) fn on_server_message(&mut self, from: ServerId, is_vouched_for: bool, message: ServerMessage) {
+    pub fn on_server_message(&mut self, from: ServerId, is_vouched_for: bool, message: ServerMessage) {
         let is_known = self.reconfig.directory().contains_key(&from);
         match message {
             ServerMessage::Newcomer { nonce, heard } => {
@@ -48,7 +47,7 @@ impl Group {
     }
 
     /// Another member says something, other than what concerns its engine or snapshots.
-    pub(crate) fn on_group_message(&mut self, from: ServerId, message: GroupMessage) {
+    pub fn on_group_message(&mut self, from: ServerId, message: GroupMessage) {
         match message {
             GroupMessage::Claim => self.on_claim(from),
             GroupMessage::Touched(touched) => self.on_touched(from, touched),
@@ -77,8 +76,8 @@ impl Group {
     }
 
     /// Whether the engine hears of a message that this server sends as that member.
-    pub(crate) fn speaks_as(&mut self, from: ServerId, member: MemberId) -> bool {
-        if group::server_of(member) != from {
+    pub fn speaks_as(&mut self, from: ServerId, member: MemberId) -> bool {
+        if crate::server_of(member) != from {
             tracing::warn!("server.{from} speaks as member {}", member.0);
             return false;
         }
@@ -87,7 +86,7 @@ impl Group {
     }
 
     /// Takes in what the engine of another member sent. The log has room for it.
-    pub(crate) fn step(&mut self, from: ServerId, member: MemberId, bytes: Bytes) {
+    pub fn step(&mut self, from: ServerId, member: MemberId, bytes: Bytes) {
         match self.replica.step(member, bytes) {
             Ok(()) => {
                 if self.replica.role().leader == Some(member) {
@@ -100,7 +99,7 @@ impl Group {
             Err(e) => {
                 tracing::warn!("server.{from}: {e}");
                 if let StepError::Malformed(_) | StepError::Version(_) | StepError::OtherEngine = e {
-                    self.hang_up(Sender { server: from, is_proven: true });
+                    self.hang_up(from);
                 }
             }
         }

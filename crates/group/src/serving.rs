@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use consensus::entry::MemberId;
 use state::command::{Command, INITIALIZE};
 
-use super::{Action, Group};
+use crate::group::{Action, Group};
 
 /// What decides whether clients are served.
 #[derive(Default)]
-pub(super) struct Serving {
+pub(crate) struct Serving {
     /// When there was a leader last, in ms of the server's clock.
     led_ms: i64,
     /// Clients are served once this read ticket is reached; asked for when a leader is first heard
@@ -25,7 +25,7 @@ pub(super) struct Serving {
 impl Group {
     /// Clients are served from when this member has seen everything agreed before it heard of its first leader, until it has had none
     /// for too long: then others may be electing one that it cannot hear of.
-    pub(super) fn watch_leader(&mut self) {
+    pub fn watch_leader(&mut self) {
         let now_ms = self.now.ms;
         let leader = self.replica.role().leader;
         // A member without a vote never stands for election, so its engine takes the last leader for the leader for ever.
@@ -57,19 +57,19 @@ impl Group {
     }
 
     /// Says that this thread goes on. If it has stood still for so long that clients were sent away, much may have happened meanwhile.
-    pub(crate) fn beat(&mut self) {
-        self.shared.cycles.fetch_add(1, Relaxed);
-        if self.shared.stalled.load(Relaxed) {
+    pub fn beat(&mut self) {
+        self.shared.flags.cycles.fetch_add(1, Relaxed);
+        if self.shared.flags.stalled.load(Relaxed) {
             self.stop_serving("the disk stood still");
-            self.shared.stalled.store(false, Relaxed);
+            self.shared.flags.stalled.store(false, Relaxed);
         }
     }
 
-    pub(super) fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         self.serving.has_served = true;
-        if !self.shared.serving.swap(true, Relaxed) {
+        if !self.shared.flags.serving.swap(true, Relaxed) {
             tracing::info!("clients are served");
-            if self.shared.read_only.swap(false, Relaxed) {
+            if self.shared.flags.read_only.swap(false, Relaxed) {
                 self.act(Action::CloseConnections);
             }
         }
@@ -77,22 +77,22 @@ impl Group {
 
     /// Closes all connections of clients; they find another server, or come back. Nobody is served before this member has seen everything
     /// agreed until then.
-    pub(crate) fn stop_serving(&mut self, why: &str) {
+    pub fn stop_serving(&mut self, why: &str) {
         self.serving.serve_from = None;
-        let served = self.shared.serving.swap(false, Relaxed);
+        let served = self.shared.flags.serving.swap(false, Relaxed);
         if served {
             tracing::warn!("{why}: clients are not served");
             self.act(Action::CloseConnections);
         }
-        if self.shared.config.requests.read_only_mode && !self.shared.read_only.swap(true, Relaxed) {
+        if self.settings.read_only_mode && !self.shared.flags.read_only.swap(true, Relaxed) {
             tracing::warn!("cut off from the others: clients that are content with reading are served");
         }
     }
 
     /// What was under way as the member it has been is over, and its clients can wait for it in vain.
-    pub(super) fn leave_company(&mut self) {
+    pub(crate) fn leave_company(&mut self) {
         self.serving.serve_from = None;
-        self.shared.serving.store(false, Relaxed);
+        self.shared.flags.serving.store(false, Relaxed);
         self.act(Action::CloseConnections);
     }
 
@@ -109,14 +109,14 @@ impl Group {
                 tracing::info!("this server leads (term {})", role.term);
             }
             Some(leader) => {
-                tracing::info!("server.{} leads (term {})", group::server_of(leader), role.term);
+                tracing::info!("server.{} leads (term {})", crate::server_of(leader), role.term);
             }
             None => tracing::warn!("nobody leads (term {})", role.term),
         }
     }
 
     /// What a leader has to do when it begins; says whether it has just begun.
-    pub(crate) fn begin_leading(&mut self) -> bool {
+    pub fn begin_leading(&mut self) -> bool {
         self.tell_leader();
         let leads = self.replica.leads();
         if leads == self.serving.led_before {
@@ -140,7 +140,7 @@ impl Group {
     }
 
     /// A new cluster gets the secret that its session passwords are made from.
-    pub(crate) fn initialize(&mut self, secret: &[u8]) {
+    pub fn initialize(&mut self, secret: &[u8]) {
         let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: secret };
         self.replica.submit_own(self.now.wall_ms, &command);
     }

@@ -14,19 +14,19 @@
 
 use std::collections::BTreeSet;
 
+use crate::message::ServerMessage;
 use consensus::engine::Status;
 use consensus::entry::MemberId;
 use consensus::membership::{MEMBERS_MAX, Membership};
-use group::message::ServerMessage;
 use state::command::{Command, PROPOSE_CONFIG, SET_MEMBERS};
 use state::members::{ProposedConfig, servers_of, text_of};
 use wire::jute::Put as _;
 
-use super::plan::{Look, Step};
-use super::timers::TICK_MS;
-use super::{Action, Group};
-use crate::config::{Member, ServerId, Servers};
-use crate::observe::stats::MemberChange;
+use crate::group::{Action, Group};
+use crate::member_status::MemberChange;
+use crate::plan::{Look, Step};
+use crate::timers::TICK_MS;
+use state::members::{Member, ServerId, Servers};
 
 /// An proposed is given up when too few of those that are to vote have been there for so long, although nobody has lost a vote for it.
 const SHORT_MS_MAX: i64 = 5_000;
@@ -50,7 +50,7 @@ const OWN_CXID: i32 = i32::MIN;
 
 /// What is known of the members besides the engine's part.
 #[derive(Default)]
-pub(super) struct Reconfig {
+pub(crate) struct Reconfig {
     /// The servers this one talks to.
     directory: Servers,
     /// What the directory was made from.
@@ -83,22 +83,22 @@ struct Origin {
 
 impl Reconfig {
     /// The servers this one talks to.
-    pub(super) fn directory(&self) -> &Servers {
+    pub(crate) fn directory(&self) -> &Servers {
         &self.directory
     }
 
     /// Where a server is, as another member has told.
-    pub(super) fn told_of(&self, server: ServerId) -> Option<&Member> {
+    pub(crate) fn told_of(&self, server: ServerId) -> Option<&Member> {
         self.told.as_ref().and_then(|(_, servers)| servers.get(&server))
     }
 
     /// Whether the configuration does not name this server.
-    pub(super) fn is_removed(&self) -> bool {
+    pub(crate) fn is_removed(&self) -> bool {
         self.is_removed
     }
 
     /// Leadership has changed.
-    pub(super) fn clear(&mut self, now_ms: i64) {
+    pub(crate) fn clear(&mut self, now_ms: i64) {
         self.changed_ms = now_ms;
         (self.aiming, self.short_since_ms, self.ending_since_ms) = (None, None, None);
     }
@@ -106,12 +106,12 @@ impl Reconfig {
 
 impl Group {
     fn is_reconfigurable(&self) -> bool {
-        self.shared.config.requests.reconfig && self.shared.config.ensemble.is_some()
+        self.settings.reconfig && self.settings.ensemble.is_some()
     }
 
     /// The servers there are to be, and whether others have to go.
-    pub(super) fn wanted(&self) -> (Servers, bool) {
-        let Some(ensemble) = &self.shared.config.ensemble else { return (Servers::new(), false) };
+    pub(crate) fn wanted(&self) -> (Servers, bool) {
+        let Some(ensemble) = &self.settings.ensemble else { return (Servers::new(), false) };
         let machine = self.shared.machine.read();
         let members = machine.members();
         let agreed = members.proposed.as_ref().map(|proposed| &proposed.text);
@@ -123,8 +123,8 @@ impl Group {
     }
 
     /// Makes links to the servers that are agreed on, and ends those to others. A server without any data goes by its configuration file.
-    pub(super) fn keep_directory(&mut self) {
-        let Some(configured) = self.shared.config.ensemble.as_ref().map(|ensemble| ensemble.members.clone())
+    pub(crate) fn keep_directory(&mut self) {
+        let Some(configured) = self.settings.ensemble.as_ref().map(|ensemble| ensemble.members.clone())
         else {
             return;
         };
@@ -161,8 +161,8 @@ impl Group {
     }
 
     fn tell_removed(&self) {
-        let until = if self.shared.is_serving() { "it is stopped" } else { "a reconfig adds it again" };
-        let whom = if self.shared.is_serving() { "goes on for its clients" } else { "serves nobody" };
+        let until = if self.shared.flags.is_serving() { "it is stopped" } else { "a reconfig adds it again" };
+        let whom = if self.shared.flags.is_serving() { "goes on for its clients" } else { "serves nobody" };
         tracing::warn!("this server was removed from the ensemble: it {whom} until {until}");
     }
 
@@ -180,7 +180,7 @@ impl Group {
         };
         let membership = self.replica.status().membership;
         for member in membership.voters.iter().chain(&membership.learners) {
-            let server = group::server_of(*member);
+            let server = crate::server_of(*member);
             let known = self.reconfig.directory.get(&server).or_else(|| configured.get(&server));
             if let Some(known) = known {
                 servers.entry(server).or_insert_with(|| known.clone());
@@ -190,7 +190,7 @@ impl Group {
     }
 
     /// Tells another member who the members are.
-    pub(super) fn tell_servers(&mut self, server: ServerId) {
+    pub(crate) fn tell_servers(&mut self, server: ServerId) {
         if let Some(Origin { version: version @ 1.., .. }) = self.reconfig.made_from {
             let text = text_of(&self.reconfig.directory);
             let nonce = self.join_requests.disk_of(server);
@@ -199,12 +199,12 @@ impl Group {
     }
 
     /// Tells those that are to be members and are not heard of as such: they may know nobody of those there are now.
-    pub(super) fn tell_absent(&mut self) {
+    pub(crate) fn tell_absent(&mut self) {
         let (wanted, _) = self.wanted();
         let membership = self.replica.status().membership;
         let (heard, _) = self.who_is_there();
         let is_here = |member: &MemberId| membership.contains(*member);
-        let here: BTreeSet<ServerId> = heard.into_iter().filter(is_here).map(group::server_of).collect();
+        let here: BTreeSet<ServerId> = heard.into_iter().filter(is_here).map(crate::server_of).collect();
         for server in wanted.keys().filter(|server| !here.contains(server)) {
             self.tell_servers(*server);
         }
@@ -212,11 +212,11 @@ impl Group {
 
     /// Whether this member follows a leader and has seen everything agreed, the members included.
     fn knows_members(&self) -> bool {
-        self.shared.is_serving() && self.replica.role().leader.is_some()
+        self.shared.flags.is_serving() && self.replica.role().leader.is_some()
     }
 
     /// Another member says who the members are. That counts only for one that cannot know better.
-    pub(super) fn on_servers(&mut self, version: i64, text: &str) {
+    pub(crate) fn on_servers(&mut self, version: i64, text: &str) {
         let is_news = self.reconfig.told.as_ref().is_none_or(|(known, _)| *known <= version);
         let servers = servers_of(text);
         let own_epoch = self.shared.machine.read().last_zxid() >> EPOCH_SHIFT;
@@ -229,8 +229,8 @@ impl Group {
     }
 
     /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.
-    pub(crate) fn establish_members(&mut self) {
-        let Some(ensemble) = &self.shared.config.ensemble else { return };
+    pub fn establish_members(&mut self) {
+        let Some(ensemble) = &self.settings.ensemble else { return };
         if self.goes_by_files() {
             return self.write_down_members();
         }
@@ -241,7 +241,7 @@ impl Group {
         }
     }
 
-    pub(super) fn set_members(&mut self, text: &str) {
+    pub(crate) fn set_members(&mut self, text: &str) {
         let mut body = Vec::new();
         body.put_str(text);
         self.submit_for_itself(SET_MEMBERS, &body);
@@ -253,13 +253,13 @@ impl Group {
     }
 
     /// Whether a change is being worked on.
-    pub(super) fn is_reconfiguring(&self) -> bool {
+    pub(crate) fn is_reconfiguring(&self) -> bool {
         self.replica.waiting_reconfigs().next().is_some()
             || self.shared.machine.read().members().proposed.is_some()
     }
 
     /// Does the next step for whoever is not yet what the configuration wants it to be.
-    pub(super) fn tend_members(&mut self) {
+    pub(crate) fn tend_members(&mut self) {
         let (wanted, strict) = self.wanted();
         let status = self.replica.status();
         self.take_in_newcomers(&status, &wanted);
@@ -317,7 +317,7 @@ impl Group {
         {
             tracing::info!(
                 "this server leaves the ensemble: server.{} is to lead",
-                group::server_of(successor)
+                crate::server_of(successor)
             );
         }
     }
@@ -387,7 +387,7 @@ impl Group {
         heard: &BTreeSet<MemberId>,
         waiting: &BTreeSet<ServerId>,
     ) {
-        let features = self.shared.features;
+        let features = self.settings.features;
         let (mut proposed, mut refused) = (None, Vec::new());
         {
             let machine = self.shared.machine.read();
@@ -428,7 +428,7 @@ impl Group {
     }
 
     /// Who is not yet what it is to be, for who asks.
-    pub(super) fn changes(&self, status: &Status) -> Vec<(ServerId, MemberChange)> {
+    pub(crate) fn changes(&self, status: &Status) -> Vec<(ServerId, MemberChange)> {
         let (wanted, strict) = self.wanted();
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();

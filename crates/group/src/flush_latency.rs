@@ -7,7 +7,7 @@
 //! measures its own flushes, a follower reports the mean of each second in which it had some, and disks are compared with disks. Load is
 //! alike on all of them, for all flush the same entries; what makes all disks slow changes no ratio.
 
-use crate::config::ServerId;
+use state::members::ServerId;
 use std::collections::BTreeMap;
 
 /// Flushes are averaged over this time. Reports come as often.
@@ -29,11 +29,11 @@ const FRESH_MS: i64 = 5_000;
 
 /// After somebody else has led, or this member has handed over, it bears its disk for so long. So leadership goes round at most so often
 /// even where disks are slow by turns.
-pub(super) const REST_MS: i64 = 60_000;
+pub(crate) const REST_MS: i64 = 60_000;
 
 /// The flushes of this member, and what the others say of theirs.
 #[derive(Debug, Default)]
-pub(super) struct FlushLatency {
+pub(crate) struct FlushLatency {
     due_ms: i64,
     window: Window,
     reports: BTreeMap<ServerId, Report>,
@@ -63,41 +63,41 @@ struct Slow {
 
 /// The group would be quicker under another leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SlowLeader {
+pub(crate) struct SlowLeader {
     /// What a flush takes here.
-    pub(super) own_us: u64,
+    pub(crate) own_us: u64,
     /// What it takes at the slowest of the quickest others that could agree without this member.
-    pub(super) others_us: u64,
+    pub(crate) others_us: u64,
     /// Those that are quick enough to lead, the quickest first.
-    pub(super) quick: Vec<ServerId>,
+    pub(crate) quick: Vec<ServerId>,
 }
 
 impl FlushLatency {
     /// A flush of this member took so long.
-    pub(super) fn flushed(&mut self, took_us: u64) {
+    pub(crate) fn flushed(&mut self, took_us: u64) {
         self.window.flushes += 1;
         self.window.total_us += took_us;
     }
 
     /// A server says what its flushes take.
-    pub(super) fn reported(&mut self, server: ServerId, mean_us: u64, now_ms: i64) {
+    pub(crate) fn reported(&mut self, server: ServerId, mean_us: u64, now_ms: i64) {
         self.reports.insert(server, Report { mean_us, at_ms: now_ms });
     }
 
     /// Whether it is time to look at a window.
-    pub(super) fn is_due(&self, now_ms: i64) -> bool {
+    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
         now_ms >= self.due_ms
     }
 
     /// Somebody else leads. The mean of the window that ends now is to be told to it, if there was a flush.
-    pub(super) fn follow(&mut self, now_ms: i64) -> Option<u64> {
+    pub(crate) fn follow(&mut self, now_ms: i64) -> Option<u64> {
         self.rest_from_ms = Some(now_ms);
         self.slow = Slow::default();
         self.close_window(now_ms).map(|(mean_us, _)| mean_us)
     }
 
     /// This member leads, and these are the other voters: whether they wait for it. Ends the window.
-    pub(super) fn lead(&mut self, now_ms: i64, others: &[ServerId]) -> Option<SlowLeader> {
+    pub(crate) fn lead(&mut self, now_ms: i64, others: &[ServerId]) -> Option<SlowLeader> {
         // A window without flushes says nothing, neither for nor against.
         let (own_us, flushes) = self.close_window(now_ms)?;
         let Some(drag) = self.compare(now_ms, own_us, others) else {
@@ -111,12 +111,12 @@ impl FlushLatency {
     }
 
     /// Whether leadership has stayed where it is for long enough.
-    pub(super) fn may_hand_over(&self, now_ms: i64) -> bool {
+    pub(crate) fn may_hand_over(&self, now_ms: i64) -> bool {
         self.rest_from_ms.is_none_or(|from_ms| now_ms - from_ms >= REST_MS)
     }
 
     /// Leadership is being handed over.
-    pub(super) fn handed_over(&mut self, now_ms: i64) {
+    pub(crate) fn handed_over(&mut self, now_ms: i64) {
         self.rest_from_ms = Some(now_ms);
         self.slow = Slow::default();
     }

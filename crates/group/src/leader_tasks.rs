@@ -1,16 +1,16 @@
 //! What the leader does of its own accord: ending sessions, removing containers, telling of a full disk.
 
 use std::fmt::Display;
-use std::sync::atomic::Ordering::Relaxed;
 
-use group::Replica;
+use crate::replica::Replica;
 use state::command::{Command, DeleteContainer};
 use state::containers::{RemovalScan, RemovalTerms};
+use state::members::ServerId;
 use wire::opcode::Opcode;
 
-use super::Now;
-use crate::config::Config;
-use crate::shared::Shared;
+use crate::group::Now;
+use crate::settings::ContainerSettings;
+use crate::shared::{Counted, GroupShared};
 
 /// Of commands nobody waits for. Clients count from 0 or 1.
 const OWN_CXID: i32 = i32::MIN;
@@ -18,8 +18,17 @@ const OWN_CXID: i32 = i32::MIN;
 /// While the disk is full, one line in this time.
 const FULL_DISK_LOG_MS: i64 = 10_000;
 
+/// The server on which the leader runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Here {
+    /// Its number.
+    pub(crate) server: ServerId,
+    /// It is alone by its configuration.
+    pub(crate) is_single: bool,
+}
+
 /// The clockwork of one leader.
-pub(super) struct LeaderTasks {
+pub(crate) struct LeaderTasks {
     containers_due_ms: i64,
     check_interval_ms: i64,
     allowance: Allowance,
@@ -89,16 +98,13 @@ impl Allowance {
 }
 
 impl LeaderTasks {
-    pub(super) fn new(config: &Config) -> LeaderTasks {
-        let containers = &config.containers;
-        let check_interval_ms = i64::from(containers.check_interval_ms.max(1));
+    pub(crate) fn new(containers: &ContainerSettings) -> LeaderTasks {
+        let check_interval_ms = containers.check_interval_ms.max(1);
         LeaderTasks {
             containers_due_ms: check_interval_ms,
             check_interval_ms,
             allowance: Allowance::new(containers.per_minute_max, check_interval_ms),
-            never_used_ms_max: containers
-                .never_used_ms_max
-                .map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            never_used_ms_max: containers.never_used_ms_max,
             scan: RemovalScan::default(),
             sessions_due_ms: 0,
             full_said_ms: None,
@@ -107,32 +113,35 @@ impl LeaderTasks {
     }
 
     /// Another cycle begins.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.ending.clear();
     }
 
     /// Adds whatever is due to what is gathered. `told_until` says until when another server has
     /// told who was heard of there.
-    pub(super) fn run(
+    pub(crate) fn run(
         &mut self,
         now: Now,
-        shared: &Shared,
+        here: Here,
+        shared: &GroupShared,
         replica: &mut Replica,
         told_until: &dyn Fn(u32) -> i64,
-    ) {
+    ) -> bool {
         let now_ms = now.ms;
+        let mut wants_look = false;
         if now_ms >= self.sessions_due_ms {
             self.sessions_due_ms = now_ms + SESSION_CHECK_MS;
-            self.end_sessions(now, shared, replica, told_until);
+            wants_look = self.end_sessions(now, here, shared, replica, told_until);
         }
         if now_ms >= self.containers_due_ms {
             self.remove_containers(now, shared, replica);
         }
+        wants_look
     }
 
     /// How long the thread may sleep before the next look at the containers, in ms, if looks are so
     /// frequent that it must not sleep as usual. `None` while there is nothing to look at.
-    pub(super) fn patience_ms(&self, now: Now, shared: &Shared) -> Option<i64> {
+    pub(crate) fn patience_ms(&self, now: Now, shared: &GroupShared) -> Option<i64> {
         if !self.looks_often() || shared.machine.read().reapable_count() == 0 {
             return None;
         }
@@ -140,29 +149,31 @@ impl LeaderTasks {
     }
 
     /// Whether containers are looked at more often than the sessions.
-    pub(super) fn looks_often(&self) -> bool {
+    pub(crate) fn looks_often(&self) -> bool {
         self.check_interval_ms < SESSION_CHECK_MS
     }
 
     fn end_sessions(
         &mut self,
         now: Now,
-        shared: &Shared,
+        here: Here,
+        shared: &GroupShared,
         replica: &mut Replica,
         told_until: &dyn Fn(u32) -> i64,
-    ) {
+    ) -> bool {
         let now_ms = now.ms;
         let machine = shared.machine.read();
-        let (me, here_ms) = (shared.me, shared.hearing.until_ms());
-        let is_single = shared.config.ensemble.is_none();
+        let here_ms = shared.read_progress.until_ms();
+        let Here { server: me, is_single } = here;
         let due = shared.sessions.expired(now_ms, |session| match machine.session(session) {
             Some(known) if known.home != me && !is_single => told_until(known.home),
             _ => here_ms,
         });
+        let mut wants_look = false;
         if due.undecided > 0 {
             self.sessions_due_ms = now_ms + UNDECIDED_CHECK_MS;
             if here_ms < now_ms - SESSION_CHECK_MS / 2 {
-                shared.ask_to_look();
+                wants_look = true;
             }
         }
         for session in due.expired {
@@ -176,7 +187,7 @@ impl LeaderTasks {
                 "session {session:#x} expired after {} ms without a sign of life",
                 known.timeout_ms
             );
-            shared.counts.sessions_expired.fetch_add(1, Relaxed);
+            shared.observer.count(Counted::SessionsExpired, 1);
             self.ending.push((session, known.timeout_ms));
             let opcode = Opcode::CloseSession as i32;
             replica.submit_own(
@@ -184,9 +195,10 @@ impl LeaderTasks {
                 &Command { session, cxid: OWN_CXID, opcode, identities: &[], body: &[] },
             );
         }
+        wants_look
     }
 
-    fn remove_containers(&mut self, now: Now, shared: &Shared, replica: &mut Replica) {
+    fn remove_containers(&mut self, now: Now, shared: &GroupShared, replica: &mut Replica) {
         let elapsed_ms = now.ms;
         let removals_max = self.allowance.removals(elapsed_ms);
         if removals_max == 0 {
@@ -223,19 +235,19 @@ impl LeaderTasks {
     }
 
     /// Sessions whose end was proposed in this cycle.
-    pub(super) fn ending(&self) -> impl Iterator<Item = i64> + '_ {
+    pub(crate) fn ending(&self) -> impl Iterator<Item = i64> + '_ {
         self.ending.iter().map(|(session, _)| *session)
     }
 
     /// The log took what was gathered.
-    pub(super) fn disk_has_room(&mut self) {
+    pub(crate) fn disk_has_room(&mut self) {
         if self.full_said_ms.take().is_some() {
             tracing::warn!("the disk has room again: writes are served");
         }
     }
 
     /// The log had no room; everything gathered is refused. Sessions that were to end live on until there is room to write that down.
-    pub(super) fn disk_is_full(&mut self, now: Now, shared: &Shared, why: &dyn Display) {
+    pub(crate) fn disk_is_full(&mut self, now: Now, shared: &GroupShared, why: &dyn Display) {
         let now_ms = now.ms;
         shared.sessions.reprieve(&std::mem::take(&mut self.ending), now_ms);
         if self.full_said_ms.is_none_or(|said_ms| now_ms - said_ms >= FULL_DISK_LOG_MS) {

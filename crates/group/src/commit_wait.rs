@@ -20,7 +20,7 @@ const WEIGHT: u64 = 8;
 
 /// See the module. All times are in µs of the server's clock.
 #[derive(Debug, Default)]
-pub(super) struct CommitWait {
+pub(crate) struct CommitWait {
     /// The newest entry flushed here, and when that was done.
     flushed: u64,
     flushed_us: u64,
@@ -35,14 +35,14 @@ pub(super) struct CommitWait {
 
 impl CommitWait {
     /// Everything up to `index` was flushed here by a flush that took so long.
-    pub(super) fn flushed(&mut self, index: u64, took_us: u64, now_us: u64) {
+    pub(crate) fn flushed(&mut self, index: u64, took_us: u64, now_us: u64) {
         self.flushed = index;
         self.flushed_us = now_us;
         self.flush_us = mean(self.flush_us, took_us);
     }
 
     /// Whether the leader is to wait, everything up to `agreed` being agreed.
-    pub(super) fn waits(&mut self, agreed: u64, now_us: u64) -> bool {
+    pub(crate) fn waits(&mut self, agreed: u64, now_us: u64) -> bool {
         let waited_us = now_us - self.flushed_us;
         let is_open = agreed < self.flushed;
         if self.waits {
@@ -61,7 +61,7 @@ impl CommitWait {
     }
 
     /// The answer to the last question.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.waits
     }
 }

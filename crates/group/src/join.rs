@@ -1,23 +1,23 @@
 //! How a leader takes in servers that have no data, or whose place was given away: under an id that was never used, as learners. One
-//! change at a time; each look does the next. What becomes of them then is [`goal`](super::plan)'s.
+//! change at a time; each look does the next. What becomes of them then is [`goal`](crate::plan)'s.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::message::ServerMessage;
 use consensus::engine::Status;
 use consensus::entry::MemberId;
 use consensus::membership::{MEMBERS_MAX, MembershipChange};
-use group::message::ServerMessage;
 
-use super::Group;
-use crate::config::{ServerId, Servers};
+use crate::group::Group;
+use state::members::{ServerId, Servers};
 
 /// A server that was heard of so recently under its old id is not replaced: somebody has started another one with its number.
 const ALIVE_MS: i64 = 2_000;
 
 /// Servers that asked to be taken in.
 #[derive(Debug, Default)]
-pub(super) struct JoinRequests {
+pub(crate) struct JoinRequests {
     newcomers: BTreeMap<ServerId, Request>,
     /// When each member was last heard of, in ms of the server's clock. One that was replaced may go on speaking under its old id.
     heard_ms: BTreeMap<MemberId, i64>,
@@ -40,7 +40,7 @@ struct Request {
 
 impl JoinRequests {
     /// A server has asked: one without data, or one that was that member.
-    pub(super) fn newcomer(
+    pub(crate) fn newcomer(
         &mut self,
         server: ServerId,
         nonce: u64,
@@ -64,35 +64,35 @@ impl JoinRequests {
     }
 
     /// The disk of a server that has asked and has no data; 0 for others.
-    pub(super) fn disk_of(&self, server: ServerId) -> u64 {
+    pub(crate) fn disk_of(&self, server: ServerId) -> u64 {
         self.newcomers.get(&server).filter(|request| request.was.is_none()).map_or(0, |request| request.nonce)
     }
 
     /// Servers that have asked lately.
-    pub(super) fn waiting(&self, now_ms: i64) -> BTreeSet<ServerId> {
+    pub(crate) fn waiting(&self, now_ms: i64) -> BTreeSet<ServerId> {
         let lately = self.newcomers.iter().filter(|(_, request)| now_ms - request.asked_ms <= ALIVE_MS);
         lately.map(|(server, _)| *server).collect()
     }
 
     /// Members that were heard of within that time, and whose connections have not ended since.
-    pub(super) fn heard_within(&self, now_ms: i64, within_ms: i64) -> BTreeSet<MemberId> {
+    pub(crate) fn heard_within(&self, now_ms: i64, within_ms: i64) -> BTreeSet<MemberId> {
         let is_up = |member: MemberId, heard_ms: i64| {
-            let lost_ms = self.lost_ms.get(&group::server_of(member));
+            let lost_ms = self.lost_ms.get(&crate::server_of(member));
             now_ms - heard_ms <= within_ms && lost_ms.is_none_or(|lost_ms| heard_ms > *lost_ms)
         };
         self.heard_ms.iter().filter(|(member, ms)| is_up(**member, **ms)).map(|(member, _)| *member).collect()
     }
 
     /// The connection of a server has ended.
-    pub(super) fn lose(&mut self, server: ServerId, now_ms: i64) {
+    pub(crate) fn lose(&mut self, server: ServerId, now_ms: i64) {
         self.lost_ms.insert(server, now_ms);
     }
 
     /// A member was heard of.
-    pub(super) fn heard(&mut self, member: MemberId, now_ms: i64) {
+    pub(crate) fn heard(&mut self, member: MemberId, now_ms: i64) {
         self.heard_ms.insert(member, now_ms);
         // Its welcome has arrived. A request that stayed could cost a member its place once it is silent.
-        if let Entry::Occupied(request) = self.newcomers.entry(group::server_of(member))
+        if let Entry::Occupied(request) = self.newcomers.entry(crate::server_of(member))
             && request.get().member == Some(member)
         {
             request.remove();
@@ -100,25 +100,25 @@ impl JoinRequests {
     }
 
     /// When a member was last heard of, in ms of the server's clock.
-    pub(super) fn heard_ms(&self, member: MemberId) -> Option<i64> {
+    pub(crate) fn heard_ms(&self, member: MemberId) -> Option<i64> {
         self.heard_ms.get(&member).copied()
     }
 
     /// Which member this server was when it was last heard of.
-    pub(super) fn last_heard(&self, server: ServerId) -> Option<MemberId> {
-        let of_server = self.heard_ms.iter().filter(|(member, _)| group::server_of(**member) == server);
+    pub(crate) fn last_heard(&self, server: ServerId) -> Option<MemberId> {
+        let of_server = self.heard_ms.iter().filter(|(member, _)| crate::server_of(**member) == server);
         of_server.max_by_key(|(_, ms)| **ms).map(|(member, _)| *member)
     }
 
     /// Leadership has gone: whoever still waits asks again.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.newcomers.clear();
     }
 }
 
 impl Group {
     /// Does the next step for whoever has asked and has a place.
-    pub(super) fn take_in_newcomers(&mut self, status: &Status, wanted: &Servers) {
+    pub(crate) fn take_in_newcomers(&mut self, status: &Status, wanted: &Servers) {
         let now_ms = self.now.ms;
         for server in self.join_requests.waiting(now_ms) {
             if wanted.contains_key(&server) && server != self.me {
@@ -129,7 +129,7 @@ impl Group {
 
     fn take_in_newcomer(&mut self, server: ServerId, status: &Status) {
         let members = status.membership.voters.iter().chain(&status.membership.learners).copied();
-        let present = members.filter(|member| group::server_of(*member) == server).max();
+        let present = members.filter(|member| crate::server_of(*member) == server).max();
         let founder = self.identity.founders.iter().find(|founder| {
             Some(founder.member) == present
                 && self
@@ -197,13 +197,13 @@ impl Group {
     fn next_id(&self, server: ServerId, used: Option<MemberId>) -> Option<MemberId> {
         let known = self.shared.machine.read().members().ids.get(&server).map(|id| MemberId(*id));
         let founders = self.identity.founders.iter().map(|founder| founder.member);
-        let of_server = founders.filter(|member| group::server_of(*member) == server);
+        let of_server = founders.filter(|member| crate::server_of(*member) == server);
         let highest = of_server.chain(known).chain(used).max();
-        highest.map_or(Some(group::first_member_of(server)), group::next_member_of)
+        highest.map_or(Some(crate::first_member_of(server)), crate::next_member_of)
     }
 
     /// A server that is alone by its configuration has no place for those that only listen.
-    pub(super) fn forget_learners(&mut self) {
+    pub(crate) fn forget_learners(&mut self) {
         if self.replica.is_alone() || !self.replica.leads() {
             return;
         }
@@ -213,7 +213,7 @@ impl Group {
     }
 
     /// Begins a change; if another one is under way it is tried again at the next look.
-    pub(super) fn change_members(&mut self, change: MembershipChange) {
+    pub(crate) fn change_members(&mut self, change: MembershipChange) {
         match self.replica.propose_membership(change) {
             Ok(()) => tracing::info!("a change of the members: {change:?}"),
             Err(e) => tracing::debug!("{change:?} has to wait: {e}"),
@@ -242,9 +242,9 @@ mod tests {
     fn another_disk_of_a_server_asks_anew() {
         let mut roster = JoinRequests::default();
         roster.newcomer(2, 10, None, true, 0);
-        roster.newcomers.get_mut(&2).unwrap().member = Some(group::first_member_of(2));
+        roster.newcomers.get_mut(&2).unwrap().member = Some(crate::first_member_of(2));
         roster.newcomer(2, 10, None, true, 0);
-        assert_eq!(roster.newcomers[&2].member, Some(group::first_member_of(2)));
+        assert_eq!(roster.newcomers[&2].member, Some(crate::first_member_of(2)));
         roster.newcomer(2, 11, None, true, 0);
         assert_eq!(roster.newcomers[&2].member, None);
     }
