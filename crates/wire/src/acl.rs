@@ -1,8 +1,8 @@
-//! Access control lists: who may do what with a znode.
+//! Access control lists: which client may do what with a znode.
 
 use crate::jute::{Malformed, Put, Reader};
 
-/// What an entry of an ACL permits; an entry has the sum of some of these.
+/// Permissions of an ACL entry, which holds the sum of those it grants.
 pub mod perms {
     /// Reading data, `Stat` and children.
     pub const READ: i32 = 1;
@@ -18,12 +18,12 @@ pub mod perms {
     pub const ALL: i32 = 31;
 }
 
-/// Somebody, as one authentication scheme names them.
+/// A client's identity under one authentication scheme.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
     /// The scheme: `world`, `digest`, `ip` …
     pub scheme: String,
-    /// Who it is, in the words of the scheme.
+    /// The identity in the scheme's own format.
     pub id: String,
 }
 
@@ -32,7 +32,7 @@ pub struct Id {
 pub struct Acl {
     /// Sum of [`perms`].
     pub perms: i32,
-    /// Who may.
+    /// The identity that gets the permissions.
     pub id: Id,
 }
 
@@ -43,7 +43,7 @@ impl Acl {
     }
 }
 
-/// The ACL that permits everything to everybody.
+/// The ACL that grants every permission to every client.
 pub fn open_acl() -> Vec<Acl> {
     vec![Acl::new(perms::ALL, "world", "anyone")]
 }
@@ -70,7 +70,8 @@ pub fn encode_list(list: &[Acl], out: &mut Vec<u8>) {
 
 const OPEN: &[u8] = b"\0\0\0\x01\0\0\0\x1F\0\0\0\x05world\0\0\0\x06anyone";
 
-/// A jute `vector<ACL>` in its encoded form, checked once. Two lists are equal when their bytes are.
+/// A jute `vector<ACL>` in its encoded form, validated once. Two lists are equal when their bytes
+/// are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AclList<'a> {
     /// Invariant: exactly one well-formed `vector<ACL>`.
@@ -78,12 +79,12 @@ pub struct AclList<'a> {
 }
 
 impl<'a> AclList<'a> {
-    /// Null, which a server refuses as it refuses an empty list.
+    /// The null list; a server refuses it, as it does an empty list.
     pub const NULL: AclList<'static> = AclList { raw: &[0xFF; 4] };
     /// [`open_acl`] in encoded form.
     pub const OPEN: AclList<'static> = AclList { raw: OPEN };
 
-    /// Takes a list off `input`, and checks all of it.
+    /// Takes a list off `input` and validates all of it.
     #[inline]
     pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
         let raw = input.span(|input| {
@@ -103,7 +104,7 @@ impl<'a> AclList<'a> {
         Ok(list)
     }
 
-    /// Encodes `list` into `buffer`, whose former content is lost.
+    /// Encodes `list` into `buffer`, replacing its content.
     pub fn encode_into(list: &[Acl], buffer: &'a mut Vec<u8>) -> Self {
         buffer.clear();
         encode_list(list, buffer);
@@ -122,7 +123,7 @@ impl<'a> AclList<'a> {
         self.raw
     }
 
-    /// Whether the list is null rather than empty.
+    /// Whether the list is null, as opposed to empty.
     pub fn is_null(&self) -> bool {
         self.raw == Self::NULL.raw
     }
@@ -132,19 +133,19 @@ impl<'a> AclList<'a> {
         self.iter().remaining
     }
 
-    /// Whether there is no entry.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The entries as (perms, scheme, id). What is null is "".
+    /// The entries as (perms, scheme, id); a null scheme or id becomes "".
     pub fn iter(&self) -> Entries<'a> {
         let mut input = Reader::new(self.raw);
         let remaining = input.vector_len().ok().flatten().unwrap_or(0);
         Entries { input, remaining }
     }
 
-    /// The entries as they were sent, where ZooKeeper tells null from "".
+    /// The entries as sent, with null distinguished from "".
     pub fn nullable(&self) -> impl Iterator<Item = NullableEntry<'a>> + use<'a> {
         let mut entries = self.iter();
         std::iter::from_fn(move || entries.next_nullable())
@@ -182,7 +183,7 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     fn next_nullable(&mut self) -> Option<NullableEntry<'a>> {
         self.remaining = self.remaining.checked_sub(1)?;
-        Some(decode_entry(&mut self.input).expect("the list was checked when it was decoded"))
+        Some(decode_entry(&mut self.input).expect("decoding validated the list"))
     }
 }
 

@@ -1,10 +1,10 @@
-//! How a request ended.
+//! Result codes of requests.
 
 use std::fmt;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)*) => {
-        /// A result code of the protocol; everything but [`ErrorCode::Ok`] means that the reply has no body.
+        /// A result code of the protocol. A reply with any code but [`ErrorCode::Ok`] has no body.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i32)]
         pub enum ErrorCode {
@@ -12,7 +12,7 @@ macro_rules! codes {
         }
 
         impl ErrorCode {
-            /// Every code, in falling order.
+            /// Every code, in descending order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The code with this number, if there is one.
@@ -40,13 +40,13 @@ codes! {
     SystemError = -1, "SystemError";
     /// In a failed multi: the operation comes after the one that failed.
     RuntimeInconsistency = -2, "RuntimeInconsistency";
-    /// The data of the server contradict themselves.
+    /// The server's data contradict each other.
     DataInconsistency = -3, "DataInconsistency";
     /// The client lost its connection and cannot know the outcome. Never sent.
     ConnectionLoss = -4, "ConnectionLoss";
     /// A record could not be decoded.
     MarshallingError = -5, "MarshallingError";
-    /// The operation is unknown or switched off.
+    /// The operation is unknown or disabled.
     Unimplemented = -6, "Unimplemented";
     /// The client waited too long. Never sent.
     OperationTimeout = -7, "OperationTimeout";
@@ -56,47 +56,48 @@ codes! {
     UnknownSession = -12, "UnknownSession";
     /// No quorum of the new members is up to date.
     NewConfigNoQuorum = -13, "NewConfigNoQuorum";
-    /// Another change of members is under way.
+    /// Another reconfiguration is in progress.
     ReconfigInProgress = -14, "ReconfigInProgress";
-    /// A refusal that no other code describes; also the bound between faults and refusals.
+    /// A refusal that no other code describes; also the boundary between system errors (above) and
+    /// API errors (below).
     ApiError = -100, "APIError";
-    /// There is no such znode.
+    /// The znode does not exist.
     NoNode = -101, "NoNode";
-    /// The ACL does not allow it.
+    /// The ACL does not permit the operation.
     NoAuth = -102, "NoAuth";
     /// The version is not the expected one.
     BadVersion = -103, "BadVersion";
     /// The parent is ephemeral.
     NoChildrenForEphemerals = -108, "NoChildrenForEphemerals";
-    /// There is such a znode already.
+    /// The znode exists already.
     NodeExists = -110, "NodeExists";
     /// The znode has children.
     NotEmpty = -111, "NotEmpty";
     /// The session has expired.
     SessionExpired = -112, "SessionExpired";
-    /// A client's own mistake. Never sent.
+    /// The client misused its own API. Never sent.
     InvalidCallback = -113, "InvalidCallback";
     /// The ACL is empty or has an unacceptable entry.
     InvalidAcl = -114, "InvalidACL";
     /// The credentials are wrong or their scheme is unknown.
     AuthFailed = -115, "AuthFailed";
-    /// The session lives on another connection now.
+    /// The session has moved to another connection.
     SessionMoved = -118, "SessionMoved";
-    /// The server can only read at the moment.
+    /// The server is in read-only mode.
     NotReadOnly = -119, "NotReadOnly";
     /// A local session cannot own znodes.
     EphemeralOnLocalSession = -120, "EphemeralOnLocalSession";
-    /// There is no such watch.
+    /// The watch does not exist.
     NoWatcher = -121, "NoWatcher";
-    /// The client's own limit on waiting. Never sent.
+    /// The client's own time limit for a request expired. Never sent.
     RequestTimeout = -122, "RequestTimeout";
-    /// Changes of members are switched off.
+    /// Reconfiguration is disabled.
     ReconfigDisabled = -123, "ReconfigDisabled";
-    /// The server demands SASL and closes.
+    /// The server requires SASL and closes the connection.
     SessionClosedRequireSaslAuth = -124, "SessionClosedRequireSaslAuth";
     /// A hard quota would be exceeded.
     QuotaExceeded = -125, "QuotaExceeded";
-    /// The server was too busy for too long.
+    /// The server was overloaded for too long.
     ThrottledOp = -127, "ThrottledOp";
 }
 

@@ -1,4 +1,4 @@
-//! Watch events, and the numbers that name them.
+//! Watch events and their enumerations.
 
 use std::fmt;
 
@@ -59,47 +59,48 @@ macro_rules! numbers {
 numbers! {
     /// What happened to a watched znode.
     EventType {
-        /// Nothing: the state of the connection has changed.
+        /// No znode event: the state of the connection changed.
         None = -1,
-        /// It was created.
+        /// The znode was created.
         NodeCreated = 1,
-        /// It was deleted.
+        /// The znode was deleted.
         NodeDeleted = 2,
-        /// Its data were set.
+        /// The znode's data were set.
         NodeDataChanged = 3,
-        /// A child of it was created or deleted.
+        /// A child of the znode was created or deleted.
         NodeChildrenChanged = 4,
-        /// Its data watch was removed. Made in clients only, as the next two.
+        /// The znode's data watch was removed. Clients generate this and the next two; servers
+        /// never send them.
         DataWatchRemoved = 5,
-        /// Its child watch was removed.
+        /// The znode's child watch was removed.
         ChildWatchRemoved = 6,
-        /// Its persistent watch was removed.
+        /// The znode's persistent watch was removed.
         PersistentWatchRemoved = 7,
     }
 }
 
 numbers! {
-    /// The state of a client's connection. Servers only ever send `SyncConnected`.
+    /// The state of a client's connection. Servers send only `SyncConnected`.
     KeeperState {
-        /// No server.
+        /// Not connected to any server.
         Disconnected = 0,
-        /// Connected to a server that can write.
+        /// Connected to a server that accepts writes.
         SyncConnected = 3,
-        /// Credentials were refused.
+        /// The server refused the credentials.
         AuthFailed = 4,
-        /// Connected to a server that can only read.
+        /// Connected to a server in read-only mode.
         ConnectedReadOnly = 5,
-        /// SASL has succeeded.
+        /// SASL authentication succeeded.
         SaslAuthenticated = 6,
-        /// The session is over by the server's word.
+        /// The server ended the session.
         Expired = -112,
-        /// The session is over by the client's wish.
+        /// The client closed the session.
         Closed = 7,
     }
 }
 
 numbers! {
-    /// Which watches `checkWatches` and `removeWatches` mean.
+    /// The watches that `checkWatches` and `removeWatches` refer to.
     WatcherType {
         /// On the list of children.
         Children = 1,
@@ -115,7 +116,7 @@ numbers! {
 }
 
 numbers! {
-    /// Which watch `addWatch` adds.
+    /// The kind of watch `addWatch` adds.
     AddWatchMode {
         /// On one znode: data, existence and children.
         Persistent = 0,
@@ -124,14 +125,14 @@ numbers! {
     }
 }
 
-/// The body of a notification. Its header has xid -1, and as zxid that of the change.
+/// The body of a notification. Its header has xid -1 and the zxid of the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatcherEvent<'a> {
     /// What happened.
     pub event_type: EventType,
     /// The state of the connection.
     pub state: KeeperState,
-    /// Where it happened.
+    /// Path of the znode.
     pub path: &'a str,
 }
 

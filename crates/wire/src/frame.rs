@@ -1,17 +1,17 @@
-//! Frames: a 32-bit length and that many bytes.
+//! Frames: a 32-bit length followed by that many bytes.
 //!
-//! A frame is either incomplete or wrong, never both: the length alone decides whether it is wrong, before memory is
-//! spent on its bytes.
+//! A frame is either incomplete or invalid, never both: the length alone decides validity, before
+//! any memory is allocated for the payload.
 
 use crate::jute::Put;
 
 /// Bytes of the length in front of a frame.
 pub const LENGTH_BYTES: usize = 4;
 
-/// What stands at the start of the bytes received so far.
+/// What the bytes received so far start with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// The start of a frame. More bytes are needed to say anything else.
+    /// Part of a frame. More bytes are needed to tell more.
     Incomplete,
     /// A whole frame: its payload is `buf[start..end]`, the next frame starts at `end`.
     Frame {
@@ -20,11 +20,12 @@ pub enum Split {
         /// The byte after the payload.
         end: usize,
     },
-    /// The announced length, which is negative or above the limit. The connection cannot go on.
+    /// The announced length, negative or above the limit. The connection cannot continue.
     TooLong(i32),
 }
 
-/// Finds the frame at the start of `buf`. `max` is the longest payload allowed, in bytes (`jute.maxbuffer`).
+/// Finds the frame at the start of `buf`. `max` is the longest payload allowed, in bytes
+/// (`jute.maxbuffer`).
 #[inline]
 pub fn split(buf: &[u8], max: usize) -> Split {
     let Some(length) = buf.first_chunk::<LENGTH_BYTES>() else { return Split::Incomplete };
@@ -55,7 +56,7 @@ pub fn finish(out: &mut [u8], mark: usize) {
     finish_around(out, mark, 0);
 }
 
-/// [`finish`] for a payload of which `elsewhere` bytes are not in `out`.
+/// [`finish`] for a payload with `elsewhere` bytes outside `out`.
 ///
 /// # Panics
 /// As [`finish`].

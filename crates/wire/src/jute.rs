@@ -1,29 +1,30 @@
-//! Jute, ZooKeeper's serialization: big-endian integers, one-byte booleans, and length-prefixed strings, buffers and
-//! vectors whose length -1 means null.
+//! Jute, ZooKeeper's serialization: big-endian integers, one-byte booleans, and length-prefixed
+//! strings, buffers and vectors; a length of -1 means null.
 
-/// Why bytes are not the record they should be. The server answers `MarshallingError` or closes the connection.
+/// Why bytes are not a valid record. The server answers `MarshallingError` or closes the
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A field, or what a length or a count promises, goes beyond the end of the record.
+    /// A field, length or count extends beyond the end of the record.
     #[error("the record ends in the middle of a field")]
     Truncated,
-    /// A length below -1, which is the only negative one with a meaning (null).
-    #[error("a length of {0}")]
+    /// A length below -1; -1, meaning null, is the only valid negative one.
+    #[error("negative length {0}")]
     NegativeLength(i32),
-    /// Null where the field has to have a value.
+    /// Null where the field requires a value.
     #[error("null where a value is required")]
     Null,
-    /// A string that is not UTF-8. What ZooKeeper makes of it is in [`crate::lenient`].
+    /// A string that is not UTF-8. [`crate::lenient`] has ZooKeeper's reading of it.
     #[error("a string is not UTF-8")]
     NotUtf8,
-    /// An operation that does not exist, or that cannot stand at this place.
-    #[error("operation {0} cannot stand here")]
+    /// An operation that does not exist or is not allowed here.
+    #[error("operation {0} is not allowed here")]
     Operation(i32),
     /// A number outside the closed set the field takes its values from.
     #[error("{0} is not a value of this field")]
     Value(i32),
-    /// Bytes after the end of something that must fill its space exactly.
-    #[error("{0} bytes too many")]
+    /// Trailing bytes after a record that must fill its space exactly.
+    #[error("{0} trailing bytes")]
     Excess(usize),
 }
 
@@ -40,7 +41,7 @@ impl<'a> Reader<'a> {
         Self { bytes }
     }
 
-    /// The next `count` bytes as they are.
+    /// The next `count` bytes, uninterpreted.
     #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.bytes.split_at_checked(count).ok_or(Malformed::Truncated)?;
@@ -105,15 +106,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string that must not be null.
+    /// A string that cannot be null.
     #[inline]
     pub fn str(&mut self) -> Result<&'a str, Malformed> {
         self.ustring()?.ok_or(Malformed::Null)
     }
 
-    /// The number of items of the vector that follows, or `None` for null. It is never more than
-    /// the bytes that are left, since an item has at least one byte; a caller may therefore reserve
-    /// that much. Fewer than none is none, as in Java.
+    /// The number of items of the vector that follows, or `None` for null. It never exceeds the
+    /// number of bytes left, since an item has at least one byte, so a caller may reserve that
+    /// much. A count below -1 means 0, as in Java.
     #[inline]
     pub fn vector_len(&mut self) -> Result<Option<usize>, Malformed> {
         match self.length() {
@@ -123,7 +124,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What has not been read yet.
+    /// The bytes not read yet.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.bytes
@@ -135,13 +136,13 @@ impl<'a> Reader<'a> {
         self.bytes.is_empty()
     }
 
-    /// Refuses bytes that have not been read. Not for client requests: there ZooKeeper ignores them, which is what
-    /// lets an old server understand a record that has grown.
+    /// Fails if any bytes are unread. Not for client requests: ZooKeeper ignores trailing bytes
+    /// there, which lets an old server read a record that has gained fields.
     pub fn finish(self) -> Result<(), Malformed> {
         if self.bytes.is_empty() { Ok(()) } else { Err(Malformed::Excess(self.bytes.len())) }
     }
 
-    /// The bytes that `walk` reads, once it has read them without an error.
+    /// The bytes that `walk` reads, if it succeeds.
     #[inline]
     pub(crate) fn span(
         &mut self,
@@ -172,7 +173,8 @@ pub trait Put {
     /// Appends a length or a count.
     ///
     /// # Panics
-    /// If it is 2^31 or more: the protocol has no way to say so, and the limits on frames stand far below.
+    /// If it is 2^31 or more: the protocol cannot express it, and the limits on frames are far
+    /// below.
     fn put_len(&mut self, length: usize);
 }
 

@@ -1,9 +1,9 @@
-//! Requests as ZooKeeper understands them where a strict reader gives up.
+//! Requests as ZooKeeper reads them where a strict decoder fails.
 //!
-//! Java decodes strings leniently and has null for every string and list. Old clients send names
-//! and passwords in other character sets, and odd ones send null. [`understood`] rewrites the body
-//! of such a request so that decoding it strictly, and doing what it asks for, leads to ZooKeeper's
-//! answer. It is for bodies whose decoding has failed; others need no second look.
+//! Java decodes strings leniently and allows null for every string and list. Old clients send names
+//! and passwords in other character sets, and some send null. [`understood`] rewrites the body of
+//! such a request so that strict decoding and execution give ZooKeeper's answer. It is for bodies
+//! that failed to decode; others never need it.
 
 use std::borrow::Cow;
 
@@ -11,41 +11,40 @@ use crate::jute::{Malformed, Put, Reader};
 use crate::opcode::Opcode;
 use crate::record::MultiHeader;
 
-/// Stands for a path that is null. No znode can have it.
+/// Replaces a null path. No znode can have it.
 ///
-/// As in ZooKeeper, where Java stumbles over null in different places, a create or delete of it is
-/// `MarshallingError`, other writes are `BadArguments`, it can be watched, and `sync` sends null
+/// ZooKeeper's Java code fails on null in different places: create or delete of it gives
+/// `MarshallingError`, other writes give `BadArguments`, it can be watched, and `sync` sends null
 /// back.
 pub const NULL_PATH: &str = "\0null";
 
-/// Stands in a list of paths for the list itself, which is null. Java stumbles over it when it
-/// comes to that list.
+/// Represents a null list of paths, as the only path in it. Java fails when it reaches that list.
 pub const NULL_LIST: &str = "\0null list";
 
-/// What Java puts in place of bytes that are not UTF-8.
+/// The character Java substitutes for bytes that are not UTF-8.
 const REPLACEMENT: char = '\u{FFFD}';
 
-/// A request as ZooKeeper understands it.
+/// A request as ZooKeeper reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Understood {
-    /// What decodes strictly.
+    /// The body rewritten so that it decodes strictly.
     pub body: Vec<u8>,
-    /// ZooKeeper does as much and then stumbles: the reply has this content and the error
-    /// `MarshallingError`. Only of a multiRead, whose parts before the null are answered.
+    /// ZooKeeper executes this much and then fails: the reply has this content and the error
+    /// `MarshallingError`. Only for a multiRead, whose parts before the null are answered.
     pub stumbles: bool,
 }
 
-/// The request as ZooKeeper understands it; `None` if it cannot read it either.
+/// The request as ZooKeeper reads it; `None` if ZooKeeper cannot read it either.
 pub fn understood(op: Opcode, body: &[u8]) -> Option<Understood> {
     let out = Vec::with_capacity(body.len());
     let mut rewriting =
         Rewriting { input: Reader::new(body), out, takes_null_names: false, has_null_name: false };
     let stumbles = rewriting.request(op).ok()?;
-    // What follows the record is ignored, as everywhere.
+    // Bytes after the record are ignored, as everywhere.
     Some(Understood { body: rewriting.out, stumbles })
 }
 
-/// The text that Java makes of bytes (`new String(bytes, UTF_8)`).
+/// Java's text for these bytes (`new String(bytes, UTF_8)`).
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -64,7 +63,7 @@ fn decode(bytes: &[u8]) -> String {
             }
             Err(e) => {
                 let (valid, bad) = rest.split_at(e.valid_up_to());
-                text.push_str(std::str::from_utf8(valid).expect("it was just found valid"));
+                text.push_str(std::str::from_utf8(valid).expect("validated above"));
                 text.push(REPLACEMENT);
                 rest = &bad[replaced_len(bad)..];
             }
@@ -73,9 +72,9 @@ fn decode(bytes: &[u8]) -> String {
     text
 }
 
-/// How many of these bytes, which do not begin with a character, Java replaces by one sign. It
-/// differs from what Unicode recommends in surrogates, of which Java takes all three bytes
-/// together.
+/// The number of these bytes, which do not start with a character, that Java replaces by one
+/// character. It differs from Unicode's recommendation for surrogates: Java replaces all three
+/// bytes together.
 fn replaced_len(bad: &[u8]) -> usize {
     let continues = |at: usize| bad.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
     let second = bad.get(1).copied();
@@ -91,27 +90,27 @@ fn replaced_len(bad: &[u8]) -> usize {
     }
 }
 
-/// A field of a record, as far as rewriting goes.
+/// A field of a record, as far as rewriting needs it.
 #[derive(Clone, Copy)]
 enum Field {
-    /// So many bytes that stay as they are.
+    /// This number of bytes, copied unchanged.
     Bytes(usize),
-    /// A buffer that stays as it is.
+    /// A buffer, copied unchanged.
     Buffer,
     /// A string that may be null.
     Text,
-    /// The path of a read: Java stumbles over null, so it stays malformed.
+    /// The path of a read: Java fails on null, so it stays malformed.
     Name,
-    /// A path for which [`NULL_PATH`] stands if it is null.
+    /// A path; [`NULL_PATH`] replaces null.
     Path,
-    /// A list of paths; if it is null, [`NULL_LIST`] stands in it.
+    /// A list of paths; [`NULL_LIST`] replaces null.
     Paths,
     /// An ACL.
     Acl,
 }
 
-/// The fields of a request in wire order; `None` for those without strings and those that are not
-/// one record.
+/// The fields of a request in wire order; `None` for requests without strings and for those that
+/// are not one record.
 fn fields(op: Opcode) -> Option<&'static [Field]> {
     use Field::{Acl, Buffer, Bytes, Name, Path, Paths, Text};
     Some(match op {
@@ -137,20 +136,30 @@ fn fields(op: Opcode) -> Option<&'static [Field]> {
             &[Name, Bytes(4)]
         }
         Opcode::CheckStat => &[Name, Bytes(4 + crate::stat::Stat::ENCODED_LEN)],
-        _ => return None,
+        Opcode::Notification
+        | Opcode::Ping
+        | Opcode::Multi
+        | Opcode::DeleteContainer
+        | Opcode::MultiRead
+        | Opcode::Auth
+        | Opcode::Sasl
+        | Opcode::WhoAmI
+        | Opcode::CreateSession
+        | Opcode::CloseSession
+        | Opcode::Error => return None,
     })
 }
 
 struct Rewriting<'a> {
     input: Reader<'a>,
     out: Vec<u8>,
-    /// A null [`Field::Name`] is noted in `has_null_name` and does not make the request malformed.
+    /// Record a null [`Field::Name`] in `has_null_name` instead of rejecting the request.
     takes_null_names: bool,
     has_null_name: bool,
 }
 
 impl Rewriting<'_> {
-    /// Rewrites a request; says whether ZooKeeper stumbles behind what is left of it.
+    /// Rewrites a request; returns whether ZooKeeper fails after the part that was rewritten.
     fn request(&mut self, op: Opcode) -> Result<bool, Malformed> {
         match op {
             Opcode::Multi => self.operations(false),
@@ -244,9 +253,9 @@ mod tests {
     use crate::acl::AclList;
     use crate::record::{Create, Multi, Request};
 
-    /// Each expectation was printed by Java 17.
+    /// Java 17 printed each expectation.
     #[test]
-    fn bytes_become_the_text_that_java_makes_of_them() {
+    fn text_is_decoded_as_in_java() {
         let cases: &[(&[u8], &str)] = &[
             (b"plain", "plain"),
             ("p\u{e4}ss \u{1f600}".as_bytes(), "p\u{e4}ss \u{1f600}"),
@@ -298,25 +307,25 @@ mod tests {
     }
 
     #[test]
-    fn a_null_path_has_its_stand_in() {
+    fn a_null_path_is_replaced() {
         let body = understood(Opcode::Create, &create_with(None, b"")).unwrap().body;
         assert_eq!(create(&body).path, NULL_PATH);
-        // Java stumbles over it in a read.
+        // In a read, Java fails on it.
         assert_eq!(understood(Opcode::Exists, b"\xff\xff\xff\xff\0"), None);
     }
 
     #[test]
-    fn null_lists_of_watches_hold_the_stand_in() {
+    fn null_lists_of_watches_are_replaced() {
         let body = [&[0; 8][..], &[0, 0, 0, 0], &[0xff; 4], &[0xff, 0xff, 0xff, 0xfe]].concat();
         let body = understood(Opcode::SetWatches, &body).unwrap().body;
         let Ok(Request::SetWatches(watches)) = Request::decode(Opcode::SetWatches, &body) else { panic!() };
         assert_eq!(watches.data.len(), 0);
         assert_eq!(watches.exist.iter().collect::<Vec<_>>(), [NULL_LIST]);
-        assert_eq!(watches.child.len(), 0, "fewer than none is none");
+        assert_eq!(watches.child.len(), 0, "a count below -1 means 0");
     }
 
     #[test]
-    fn parts_of_a_multi_are_rewritten_and_no_nested_ones() {
+    fn parts_of_a_multi_are_rewritten_but_not_nested_multis() {
         let mut body = Vec::new();
         MultiHeader { opcode_raw: Opcode::Create as i32, done: false, err: -1 }.encode(&mut body);
         body.extend(create_with(Some(b"/\xe4"), b""));
@@ -344,11 +353,11 @@ mod tests {
         let parts = Multi::decode(&mut Reader::new(&body)).unwrap();
         assert_eq!(parts.iter().map(|part| part.path()).collect::<Vec<_>>(), [Some("/a")]);
         assert!(stumbles);
-        assert_eq!(understood(Opcode::MultiRead, &cut), None, "what follows has to be there");
+        assert_eq!(understood(Opcode::MultiRead, &cut), None, "the rest must be present");
     }
 
     #[test]
-    fn what_ends_too_early_stays_malformed() {
+    fn a_truncated_request_stays_malformed() {
         let whole = create_with(Some(b"/\xe4"), b"x");
         for cut in 0..whole.len() {
             assert_eq!(understood(Opcode::Create, &whole[..cut]), None, "{cut} bytes");

@@ -1,11 +1,14 @@
-//! The ZooKeeper client protocol as bytes and nouns.
+//! The ZooKeeper client protocol: frames, records, operations and codes.
 //!
-//! Everything here is a pure function of its input: no sockets, no clock, no configuration. Decoding borrows from the
-//! frame and allocates nothing; whatever can be structurally wrong with a record is found while decoding it, so that
-//! reading a decoded record later cannot fail. Encoding appends to a `Vec<u8>`.
+//! Everything here is a pure function of its input: no sockets, no clock, no configuration.
+//! Decoding borrows from the frame and allocates nothing. It finds every structural error in a
+//! record, so reading a decoded record later cannot fail. Encoding appends to a `Vec<u8>`.
 //!
-//! What is *not* here: what a record means. Whether a path is legal, an ACL acceptable or a flag supported is decided
-//! by `state` and `server`; this crate only offers the rules that are about text and numbers alone (see [`path`]).
+//! The meaning of a record is *not* here. `state` and `server` decide whether a path is legal, an
+//! ACL acceptable or a flag supported; this crate offers only the rules about text and numbers (see
+//! [`path`]).
+
+#![forbid(unsafe_code)]
 
 pub mod acl;
 pub mod code;

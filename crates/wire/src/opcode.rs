@@ -1,10 +1,40 @@
-//! What a request asks for.
+//! The operations of the protocol.
 
 use std::fmt;
 
+/// Whether an operation goes through the log ([`Opcode::is_write`]).
+enum Log {
+    Logged,
+    Unlogged,
+}
+
+/// Whether a multi or multiRead admits an operation as a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// ZooKeeper admits it.
+    Always,
+    /// Only ClickHouse Keeper admits it.
+    Extension,
+    /// The format does not allow it.
+    Never,
+}
+
+impl Admission {
+    /// Whether a server admits the operation, given whether it has Keeper's extensions.
+    pub const fn is_admitted(self, extensions: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Extension => extensions,
+            Self::Never => false,
+        }
+    }
+}
+
 macro_rules! opcodes {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)*) => {
-        /// An operation of the protocol. The numbers are ZooKeeper's, from 500 on ClickHouse Keeper's.
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal,
+        $log:ident, $in_multi:ident, $in_multi_read:ident;)*) => {
+        /// An operation of the protocol. Numbers below 500 are ZooKeeper's; those from 500 are
+        /// ClickHouse Keeper's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i32)]
         pub enum Opcode {
@@ -12,7 +42,7 @@ macro_rules! opcodes {
         }
 
         impl Opcode {
-            /// Every operation, in the order of the reference.
+            /// Every operation, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The operation with this number, if there is one.
@@ -30,123 +60,127 @@ macro_rules! opcodes {
                     $(Self::$variant => $name,)*
                 }
             }
+
+            const fn log(self) -> Log {
+                match self {
+                    $(Self::$variant => Log::$log,)*
+                }
+            }
+
+            /// Whether the operation may be part of a `multi`, as far as the operation alone
+            /// decides.
+            pub const fn in_multi(self) -> Admission {
+                match self {
+                    $(Self::$variant => Admission::$in_multi,)*
+                }
+            }
+
+            /// Whether the operation may be part of a `multiRead`.
+            pub const fn in_multi_read(self) -> Admission {
+                match self {
+                    $(Self::$variant => Admission::$in_multi_read,)*
+                }
+            }
         }
     };
 }
 
+// Columns: number, ZooKeeper's name, whether the operation goes through the log, admission to a
+// `multi`, admission to a `multiRead`.
 opcodes! {
     /// A watch event, from server to client only.
-    Notification = 0, "notification";
-    /// Creates a znode; the reply is its path.
-    Create = 1, "create";
+    Notification = 0, "notification", Unlogged, Never, Never;
+    /// Creates a znode; the reply has its path.
+    Create = 1, "create", Logged, Always, Never;
     /// Deletes a znode without children.
-    Delete = 2, "delete";
-    /// The `Stat` of a znode; may watch a path where there is none.
-    Exists = 3, "exists";
+    Delete = 2, "delete", Logged, Always, Never;
+    /// The `Stat` of a znode; can set a watch where no znode exists.
+    Exists = 3, "exists", Unlogged, Never, Extension;
     /// Data and `Stat`.
-    GetData = 4, "getData";
+    GetData = 4, "getData", Unlogged, Never, Always;
     /// Replaces the data.
-    SetData = 5, "setData";
+    SetData = 5, "setData", Logged, Always, Never;
     /// ACL and `Stat`.
-    GetAcl = 6, "getACL";
+    GetAcl = 6, "getACL", Unlogged, Never, Never;
     /// Replaces the ACL.
-    SetAcl = 7, "setACL";
+    SetAcl = 7, "setACL", Logged, Never, Never;
     /// Names of the children.
-    GetChildren = 8, "getChildren";
-    /// Waits until this server has seen everything committed before.
-    Sync = 9, "sync";
+    GetChildren = 8, "getChildren", Unlogged, Never, Always;
+    /// Waits until this server has applied everything committed before the request.
+    Sync = 9, "sync", Unlogged, Never, Never;
     /// Keeps the session alive.
-    Ping = 11, "ping";
+    Ping = 11, "ping", Unlogged, Never, Never;
     /// Names of the children and the `Stat` of the parent.
-    GetChildren2 = 12, "getChildren2";
+    GetChildren2 = 12, "getChildren2", Unlogged, Never, Extension;
     /// Compares a version; only inside a multi.
-    Check = 13, "check";
-    /// Writes that happen all or none.
-    Multi = 14, "multi";
-    /// Creates a znode; the reply has its `Stat` too.
-    Create2 = 15, "create2";
+    Check = 13, "check", Logged, Always, Extension;
+    /// Writes that succeed or fail together.
+    Multi = 14, "multi", Logged, Never, Never;
+    /// Creates a znode; the reply also has its `Stat`.
+    Create2 = 15, "create2", Logged, Always, Never;
     /// Changes the members of the ensemble.
-    Reconfig = 16, "reconfig";
-    /// Whether this session has such a watch.
-    CheckWatches = 17, "checkWatches";
-    /// Takes back watches of this session.
-    RemoveWatches = 18, "removeWatches";
-    /// Creates a znode that goes when its last child has gone.
-    CreateContainer = 19, "createContainer";
+    Reconfig = 16, "reconfig", Logged, Never, Never;
+    /// Whether this session has a given watch.
+    CheckWatches = 17, "checkWatches", Unlogged, Never, Never;
+    /// Removes watches of this session.
+    RemoveWatches = 18, "removeWatches", Unlogged, Never, Never;
+    /// Creates a znode that is deleted after its last child.
+    CreateContainer = 19, "createContainer", Logged, Always, Never;
     /// Deletes an empty container or TTL node; never accepted from a client.
-    DeleteContainer = 20, "deleteContainer";
-    /// Creates a znode that goes when it is childless and unchanged for some time.
-    CreateTtl = 21, "createTTL";
-    /// Reads that are answered together.
-    MultiRead = 22, "multiRead";
+    DeleteContainer = 20, "deleteContainer", Logged, Never, Never;
+    /// Creates a znode that is deleted when it has been childless and unchanged for its TTL.
+    CreateTtl = 21, "createTTL", Logged, Always, Never;
+    /// Reads answered in one reply.
+    MultiRead = 22, "multiRead", Unlogged, Never, Never;
     /// Adds an identity to the session.
-    Auth = 100, "auth";
+    Auth = 100, "auth", Unlogged, Never, Never;
     /// Registers the watches of a client that has reconnected.
-    SetWatches = 101, "setWatches";
-    /// One step of a SASL conversation.
-    Sasl = 102, "sasl";
+    SetWatches = 101, "setWatches", Unlogged, Never, Never;
+    /// One step of a SASL exchange.
+    Sasl = 102, "sasl", Unlogged, Never, Never;
     /// Paths of the ephemeral znodes of this session.
-    GetEphemerals = 103, "getEphemerals";
-    /// Number of descendants.
-    GetAllChildrenNumber = 104, "getAllChildrenNumber";
+    GetEphemerals = 103, "getEphemerals", Unlogged, Never, Never;
+    /// Number of descendants of a znode.
+    GetAllChildrenNumber = 104, "getAllChildrenNumber", Unlogged, Never, Never;
     /// `SetWatches` with the persistent kinds.
-    SetWatches2 = 105, "setWatches2";
+    SetWatches2 = 105, "setWatches2", Unlogged, Never, Never;
     /// Adds a persistent watch.
-    AddWatch = 106, "addWatch";
+    AddWatch = 106, "addWatch", Unlogged, Never, Never;
     /// Identities of the session.
-    WhoAmI = 107, "whoAmI";
-    /// Internal: a session starts. Clients use the handshake.
-    CreateSession = -10, "createSession";
+    WhoAmI = 107, "whoAmI", Unlogged, Never, Never;
+    /// Internal: starts a session. Clients use the handshake.
+    CreateSession = -10, "createSession", Logged, Never, Never;
     /// Ends the session.
-    CloseSession = -11, "closeSession";
-    /// Inside the result of a multi: an operation that failed, or the end.
-    Error = -1, "error";
+    CloseSession = -11, "closeSession", Logged, Never, Never;
+    /// In the reply to a multi: an operation that failed, or the end.
+    Error = -1, "error", Unlogged, Never, Never;
     /// Names of the children of one kind and the `Stat` of the parent.
-    FilteredList = 500, "filteredList";
-    /// Requires that there is no such znode; meant for a multi.
-    CheckNotExists = 501, "checkNotExists";
+    FilteredList = 500, "filteredList", Unlogged, Never, Extension;
+    /// Requires that no znode exists at the path; meant for a multi.
+    CheckNotExists = 501, "checkNotExists", Logged, Extension, Extension;
     /// Creates a znode, or leaves the existing one as it is.
-    CreateIfNotExists = 502, "createIfNotExists";
-    /// Deletes a znode with its descendants, up to a number of them.
-    RemoveRecursive = 503, "removeRecursive";
+    CreateIfNotExists = 502, "createIfNotExists", Logged, Extension, Never;
+    /// Deletes a znode with its descendants, if they do not exceed a limit.
+    RemoveRecursive = 503, "removeRecursive", Logged, Extension, Never;
     /// Compares fields of the `Stat`; meant for a multi.
-    CheckStat = 504, "checkStat";
+    CheckStat = 504, "checkStat", Logged, Extension, Extension;
     /// Deletes a znode, or does nothing where `Delete` would fail.
-    TryRemove = 505, "tryRemove";
+    TryRemove = 505, "tryRemove", Logged, Extension, Never;
     /// `FilteredList` with the `Stat` and data of every child.
-    FilteredListWithStatsAndData = 506, "filteredListWithStatsAndData";
-    /// Paths of the descendants, up to a number of them.
-    ListRecursive = 507, "listRecursive";
+    FilteredListWithStatsAndData = 506, "filteredListWithStatsAndData", Unlogged, Never, Extension;
+    /// Paths of the descendants, up to a limit.
+    ListRecursive = 507, "listRecursive", Unlogged, Never, Never;
 }
 
 impl Opcode {
-    /// Whether the operation goes through the log and consumes a zxid. The checks count as writes, though they change
-    /// nothing: they are judged together with the writes of their multi. `sync` does not, though the leader is asked.
+    /// Whether the operation goes through the log and consumes a zxid. The checks count as writes,
+    /// although they change nothing, because they are evaluated with the writes of their multi.
+    /// `sync` does not count, although the leader serves it.
     pub const fn is_write(self) -> bool {
-        matches!(
-            self,
-            Self::Create
-                | Self::Delete
-                | Self::SetData
-                | Self::SetAcl
-                | Self::Check
-                | Self::Multi
-                | Self::Create2
-                | Self::Reconfig
-                | Self::CreateContainer
-                | Self::DeleteContainer
-                | Self::CreateTtl
-                | Self::CreateSession
-                | Self::CloseSession
-                | Self::CheckNotExists
-                | Self::CreateIfNotExists
-                | Self::RemoveRecursive
-                | Self::CheckStat
-                | Self::TryRemove
-        )
+        matches!(self.log(), Log::Logged)
     }
 
-    /// Whether the operation creates one znode, and has the create record.
+    /// Whether the operation creates one znode and uses the create record.
     pub const fn is_create(self) -> bool {
         matches!(
             self,
@@ -154,26 +188,9 @@ impl Opcode {
         )
     }
 
-    /// Whether the operation may stand inside a multi or a multiRead. Which of them may stand together is not a
-    /// question of the format.
+    /// Whether the format allows the operation inside a multi or a multiRead.
     pub const fn is_multi_part(self) -> bool {
-        self.is_create()
-            || matches!(
-                self,
-                Self::Delete
-                    | Self::SetData
-                    | Self::Check
-                    | Self::CheckNotExists
-                    | Self::RemoveRecursive
-                    | Self::CheckStat
-                    | Self::TryRemove
-                    | Self::Exists
-                    | Self::GetData
-                    | Self::GetChildren
-                    | Self::GetChildren2
-                    | Self::FilteredList
-                    | Self::FilteredListWithStatsAndData
-            )
+        self.in_multi().is_admitted(true) || self.in_multi_read().is_admitted(true)
     }
 }
 

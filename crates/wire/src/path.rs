@@ -1,12 +1,12 @@
-//! Paths of znodes as text: which are legal, and their parts.
+//! Znode paths as text: validity and components.
 
-/// Why a string is not the path of a znode. Positions are byte offsets.
+/// Why a string is not a valid znode path. Positions are byte offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPath {
-    /// Nothing at all.
+    /// The empty string.
     #[error("the path is empty")]
     Empty,
-    /// Not from the root.
+    /// Not starting at the root.
     #[error("the path does not start with '/'")]
     Relative,
     /// A slash after the last name.
@@ -18,24 +18,24 @@ pub enum InvalidPath {
     /// A name `.` or `..`.
     #[error("a relative name at byte {0}")]
     RelativeName(usize),
-    /// A character that no name may have.
+    /// A character not allowed in names.
     #[error("character U+{character:04X} at byte {at}")]
     Character {
         /// The character.
         character: u32,
-        /// Where it stands.
+        /// Its position.
         at: usize,
     },
 }
 
-/// Checks a path by ZooKeeper's rules: from the root, no trailing slash, no empty or relative name, none of the
-/// characters of [`is_refused`].
+/// Checks a path by ZooKeeper's rules: it starts at the root and has no trailing slash, no empty or
+/// relative name and none of the characters of [`is_refused`].
 pub fn validate(path: &str) -> Result<(), InvalidPath> {
     if path == "/" { Ok(()) } else { validate_names(path, false) }
 }
 
-/// Checks the path of a sequential create, to which a number will be appended. So it may end with a slash, and its
-/// last name may be a dot or two: the number makes a legal name of them.
+/// Checks the path of a sequential create, to which a number will be appended. It may end with a
+/// slash, and its last name may be `.` or `..`, since the number makes that a legal name.
 pub fn validate_sequential(path: &str) -> Result<(), InvalidPath> {
     validate_names(path, true)
 }
@@ -85,15 +85,15 @@ fn check_characters(path: &str) -> Result<(), InvalidPath> {
     }
 }
 
-/// Whether no path may have the character.
+/// Whether paths must not contain the character.
 ///
-/// ZooKeeper looks at UTF-16 units, and refuses the surrogates D800–DFFF among D800–F8FF. So every character that
-/// needs a pair of them, from U+10000 on, is refused as well.
+/// ZooKeeper checks UTF-16 units and refuses D800–F8FF, which includes the surrogates D800–DFFF. So
+/// every character that needs a surrogate pair, from U+10000 on, is refused too.
 pub fn is_refused(character: char) -> bool {
     matches!(u32::from(character), 0..=0x1F | 0x7F..=0x9F | 0xD800..=0xF8FF | 0xFFF0..)
 }
 
-/// The path above: `/a` for `/a/b`, `/` for `/a`. The root is its own parent.
+/// The parent path: `/a` for `/a/b`, `/` for `/a`. The root is its own parent.
 #[inline]
 pub fn parent(path: &str) -> &str {
     match path.rfind('/') {
@@ -102,7 +102,7 @@ pub fn parent(path: &str) -> &str {
     }
 }
 
-/// The last name: `b` for `/a/b`, and nothing for the root.
+/// The last name: `b` for `/a/b`, empty for the root.
 #[inline]
 pub fn name(path: &str) -> &str {
     match path.rfind('/') {

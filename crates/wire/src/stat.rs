@@ -1,8 +1,8 @@
-//! `Stat`, what a client may know about a znode besides its data.
+//! `Stat`: the metadata of a znode that clients see.
 
 use crate::jute::{Malformed, Put, Reader};
 
-/// The eleven numbers of a znode, as clients see them.
+/// The eleven fields of a znode's metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stat {
     /// zxid of the change that created the znode.
@@ -13,17 +13,17 @@ pub struct Stat {
     pub ctime: i64,
     /// Time of the last change of its data, milliseconds since 1970.
     pub mtime: i64,
-    /// Changes of its data.
+    /// Number of changes of its data.
     pub version: i32,
-    /// Changes of its list of children: creations and deletions.
+    /// Number of changes of its list of children: creations and deletions.
     pub cversion: i32,
-    /// Changes of its ACL.
+    /// Number of changes of its ACL.
     pub aversion: i32,
     /// Session whose end deletes the znode, or 0. Clients see 0 for container and TTL nodes too.
     pub ephemeral_owner: i64,
-    /// Bytes of data; 0 for null data as well.
+    /// Length of its data in bytes; 0 for null data too.
     pub data_length: i32,
-    /// Children right now.
+    /// Number of children.
     pub num_children: i32,
     /// zxid of the last creation or deletion of a child.
     pub pzxid: i64,

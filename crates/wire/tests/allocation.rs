@@ -1,6 +1,8 @@
-//! Decoding borrows: it allocates nothing, whatever the request. It is on the path of every request a server gets.
+//! Decoding borrows and never allocates. Every request a server receives passes through it.
 //!
-//! Alone in its binary, since the counting allocator is the whole process's.
+//! In a binary of its own, since the counting allocator covers the whole process.
+
+#![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,17 +16,17 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call goes to the system's allocator unchanged; counting touches a thread-local cell that needs no
-// allocation and no destructor.
+// SAFETY: every call goes to the system allocator unchanged; counting touches a thread-local cell
+// that needs no allocation and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are those of `System`.
+        // SAFETY: the caller's obligations are those of `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are those of `System`.
+        // SAFETY: the caller's obligations are those of `System`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -40,7 +42,7 @@ fn allocations_of(run: impl FnOnce()) -> usize {
 
 #[test]
 fn decoding_allocates_nothing() {
-    assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1)))), 1, "the counter counts");
+    assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1)))), 1, "the counter works");
 
     let create = Create {
         path: "/a/b",

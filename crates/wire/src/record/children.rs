@@ -4,16 +4,16 @@ use super::{List, PathList, Record, records};
 use crate::jute::{Malformed, Put, Reader};
 use crate::stat::Stat;
 
-/// Which children a filtered list has.
+/// Which children a filtered list contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ListKind {
     /// All of them.
     #[default]
     All = 0,
-    /// Those that no session owns.
+    /// Those without an owning session.
     PersistentOnly = 1,
-    /// Those that a session owns.
+    /// Those owned by a session.
     EphemeralOnly = 2,
 }
 
@@ -73,9 +73,9 @@ records! {
         watch: bool,
         /// Which children to list.
         kind: ListKind,
-        /// Whether with the `Stat` of each.
+        /// Whether to include the `Stat` of each child.
         with_stat: bool,
-        /// Whether with the data of each.
+        /// Whether to include the data of each child.
         with_data: bool,
     }
 
@@ -83,7 +83,7 @@ records! {
     ListRecursive<'a> {
         /// The top znode.
         path: &'a str,
-        /// Most paths to list.
+        /// Maximum number of paths to list.
         limit: u32,
     }
 
@@ -97,7 +97,7 @@ records! {
     GetChildren2Reply<'a> {
         /// Names, not paths.
         children: PathList<'a>,
-        /// The parent as it is.
+        /// The parent's current `Stat`.
         stat: Stat,
     }
 
@@ -111,11 +111,11 @@ records! {
     FilteredListWithStatsAndDataReply<'a> {
         /// Names, not paths.
         children: PathList<'a>,
-        /// The parent as it is.
+        /// The parent's current `Stat`.
         stat: Stat,
-        /// One for each child, or none if not asked for.
+        /// One for each child, or empty if not requested.
         stats: List<'a, Stat>,
-        /// One for each child, or none if not asked for.
+        /// One for each child, or empty if not requested.
         data: List<'a, Option<&'a [u8]>>,
     }
 

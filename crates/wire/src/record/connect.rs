@@ -1,24 +1,24 @@
-//! The handshake. It is the first frame in either direction and has no header.
+//! The handshake: the first frame in each direction, without a header.
 
 use crate::jute::{Malformed, Put, Reader};
 
-/// Bytes of the password of a session.
+/// Length of a session password in bytes.
 pub const PASSWORD_BYTES: usize = 16;
 
-/// The first frame of a client.
+/// The first frame a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectRequest<'a> {
-    /// 0 for ZooKeeper. ClickHouse uses others to ask for variants of the protocol.
+    /// 0 for ZooKeeper. ClickHouse uses other numbers to request variants of the protocol.
     pub protocol_version: i32,
-    /// The newest zxid the client knows; a server that is behind must not take it.
+    /// The newest zxid the client knows; a server behind it must refuse the connection.
     pub last_zxid_seen: i64,
-    /// Session timeout asked for, in milliseconds.
+    /// Requested session timeout in milliseconds.
     pub timeout_ms: i32,
-    /// The session to go on with, or 0 for a new one.
+    /// The session to resume, or 0 for a new one.
     pub session_id: i64,
-    /// Proof that the session is the client's; of any length, and empty for null.
+    /// Proof that the session belongs to the client; of any length, and empty for null.
     pub passwd: &'a [u8],
-    /// Whether a server that can only read would do. Old clients do not send it and get none back.
+    /// Whether a read-only server is acceptable. Old clients omit it and get none back.
     pub read_only: Option<bool>,
 }
 
@@ -46,24 +46,25 @@ impl<'a> ConnectRequest<'a> {
     }
 }
 
-/// The first frame of a server.
+/// The first frame a server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectResponse<'a> {
     /// 0 for ZooKeeper.
     pub protocol_version: i32,
-    /// The session timeout as the server decided, in milliseconds; 0 or less when there is no such session (any more).
+    /// The session timeout the server chose, in milliseconds; 0 or less if the session does not
+    /// exist or has expired.
     pub timeout_ms: i32,
-    /// The session, or 0 when there is none.
+    /// The session, or 0 if there is none.
     pub session_id: i64,
-    /// What proves the session to be the client's: [`PASSWORD_BYTES`] bytes.
+    /// Proof that the session belongs to the client: [`PASSWORD_BYTES`] bytes.
     pub passwd: &'a [u8],
-    /// Whether this server can only read; only for clients that sent the field themselves.
+    /// Whether this server is read-only; only for clients that sent the field themselves.
     pub read_only: Option<bool>,
 }
 
 impl<'a> ConnectResponse<'a> {
-    /// What a server sends before it closes the connection of a client whose session does not exist (any more), or
-    /// whose password is wrong.
+    /// The answer to a client whose session does not exist or has expired, or whose password is
+    /// wrong; the server then closes the connection.
     pub const fn expired(read_only: Option<bool>) -> ConnectResponse<'static> {
         ConnectResponse {
             protocol_version: 0,

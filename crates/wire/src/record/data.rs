@@ -6,20 +6,21 @@ use crate::jute::{Malformed, Put, Reader};
 use crate::opcode::Opcode;
 use crate::stat::Stat;
 
-/// Creation of one znode, by any of the five operations that do it ([`Opcode::is_create`]).
+/// Creation of one znode by any of the five create operations ([`Opcode::is_create`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Create<'a> {
-    /// Where; a sequence number may be appended to it.
+    /// Path of the znode; a sequence number may be appended to it.
     pub path: &'a str,
-    /// Its data; null is not the same as no bytes.
+    /// Its data; null differs from empty.
     pub data: Option<&'a [u8]>,
     /// Its ACL.
     pub acl: AclList<'a>,
-    /// The create mode as sent: it may be one that does not exist.
+    /// The create mode as sent; it may be invalid.
     pub flags: i32,
-    /// Time to live in milliseconds. Invariant: there is one exactly when `kind` is [`Opcode::CreateTtl`].
+    /// Time to live in milliseconds. Invariant: `Some` exactly when `kind` is
+    /// [`Opcode::CreateTtl`].
     pub ttl: Option<i64>,
-    /// The operation asked for.
+    /// The operation requested.
     pub kind: Opcode,
 }
 
@@ -42,7 +43,7 @@ impl<'a> Create<'a> {
     /// # Panics
     /// If the invariant of `ttl` does not hold.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        assert_eq!(self.ttl.is_some(), self.kind == Opcode::CreateTtl, "a ttl goes with createTTL only");
+        assert_eq!(self.ttl.is_some(), self.kind == Opcode::CreateTtl, "only createTTL has a ttl");
         out.put_str(self.path);
         out.put_buffer(self.data);
         self.acl.encode(out);
@@ -66,7 +67,7 @@ records! {
     Exists<'a> {
         /// Which znode.
         path: &'a str,
-        /// Whether to watch it, or the place where it may appear.
+        /// Whether to watch the path; the znode need not exist.
         watch: bool,
     }
 
@@ -82,7 +83,7 @@ records! {
     SetData<'a> {
         /// Which znode.
         path: &'a str,
-        /// Its new data; null is not the same as no bytes.
+        /// Its new data; null differs from empty.
         data: Option<&'a [u8]>,
         /// The version it must have, or -1 for any.
         version: i32,
@@ -106,7 +107,7 @@ records! {
 
     /// Request of `sync`.
     Sync<'a> {
-        /// Any path; there need not be a znode.
+        /// Any path; the znode need not exist.
         path: &'a str,
     }
 
@@ -126,9 +127,9 @@ records! {
 
     /// Request of `checkNotExists`.
     CheckNotExists<'a> {
-        /// Where there must be no znode,
+        /// The path that must have no znode,
         path: &'a str,
-        /// or at least none of this version, if it is not -1.
+        /// or none with this version, unless it is -1.
         version: i32,
     }
 
@@ -136,7 +137,7 @@ records! {
     RemoveRecursive<'a> {
         /// The top znode.
         path: &'a str,
-        /// With more znodes than this, the top one included, none is deleted.
+        /// If there are more znodes than this, including the top one, none is deleted.
         limit: u32,
     }
 
@@ -146,7 +147,7 @@ records! {
         path: &'a str,
         /// The version it must have, or -1 for any.
         version: i32,
-        /// The fields it must have; those of -1 are not compared.
+        /// The fields it must have; a field of -1 is not compared.
         stat: Stat,
     }
 
@@ -168,27 +169,27 @@ records! {
     Create2Reply<'a> {
         /// The path with its sequence number.
         path: &'a str,
-        /// The znode as it is now.
+        /// The `Stat` after the operation.
         stat: Stat,
     }
 
     /// Reply of `exists`.
     ExistsReply {
-        /// The znode as it is.
+        /// The current `Stat`.
         stat: Stat,
     }
 
-    /// Reply of `getData`, and of `reconfig` with the members in it.
+    /// Reply of `getData`, and of `reconfig`, where the data are the members.
     GetDataReply<'a> {
         /// Its data.
         data: Option<&'a [u8]>,
-        /// The znode as it is.
+        /// The current `Stat`.
         stat: Stat,
     }
 
     /// Reply of `setData`.
     SetDataReply {
-        /// The znode as it is now.
+        /// The `Stat` after the operation.
         stat: Stat,
     }
 
@@ -196,13 +197,13 @@ records! {
     GetAclReply<'a> {
         /// Its ACL.
         acl: AclList<'a>,
-        /// The znode as it is.
+        /// The current `Stat`.
         stat: Stat,
     }
 
     /// Reply of `setACL`.
     SetAclReply {
-        /// The znode as it is now.
+        /// The `Stat` after the operation.
         stat: Stat,
     }
 

@@ -1,4 +1,4 @@
-//! What comes before a body.
+//! The headers before bodies.
 
 use super::{Record, records};
 use crate::jute::{Malformed, Reader};
@@ -8,17 +8,17 @@ records! {
     RequestHeader {
         /// The client's number for the request; the reply carries it too.
         xid: i32,
-        /// The operation as sent: it may be one that does not exist.
+        /// The operation as sent; it may not exist.
         opcode_raw: i32,
     }
 
     /// Before the body of every reply and of every watch event.
     ReplyHeader {
-        /// The number of the request, or one of [`crate::xid`].
+        /// The request's number, or a number from [`crate::xid`].
         xid: i32,
-        /// Of a write its own zxid, of a read the last one applied; 0 after authentication.
+        /// For a write, its own zxid; for a read, the last zxid applied; 0 after authentication.
         zxid: i64,
-        /// An error code; no body follows unless it is 0.
+        /// An error code; a body follows only if it is 0.
         err: i32,
     }
 
@@ -28,7 +28,7 @@ records! {
         opcode_raw: i32,
         /// Whether this is the end.
         done: bool,
-        /// In a result the error code; in a request, and at the end, -1.
+        /// In a result, the error code; in a request and at the end, -1.
         err: i32,
     }
 }

@@ -1,4 +1,4 @@
-//! Vectors that stay encoded until somebody looks.
+//! Vectors that stay encoded until they are read.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use super::Record;
 use crate::jute::{Malformed, Put, Reader};
 
-/// A jute vector whose items were all checked when it was decoded, and are read when they are asked for. Null and
-/// empty are the same once it is decoded. Two lists are equal when their bytes are.
+/// A jute vector whose items were all validated when it was decoded, and are decoded again when
+/// read. Null and empty are the same after decoding. Two lists are equal when their bytes are.
 pub struct List<'a, T> {
     /// Invariant: exactly `count` well-formed items.
     items: &'a [u8],
@@ -29,7 +29,7 @@ impl<'a, T: Record<'a>> List<'a, T> {
         Self::decode_items(count, input)
     }
 
-    /// As [`decode`](Self::decode), of a list that must not be null.
+    /// Like [`decode`](Self::decode), but fails if the list is null.
     pub(crate) fn decode_present(input: &mut Reader<'a>) -> Result<Self, Malformed> {
         let count = input.vector_len()?.ok_or(Malformed::Null)?;
         Self::decode_items(count, input)
@@ -46,7 +46,7 @@ impl<'a, T: Record<'a>> List<'a, T> {
         Ok(List { items, count, item: PhantomData })
     }
 
-    /// Encodes `items` into `buffer`, whose former content is lost.
+    /// Encodes `items` into `buffer`, replacing its content.
     pub fn encode_into<'i>(
         items: impl IntoIterator<Item = impl Record<'i>>,
         buffer: &'a mut Vec<u8>,
@@ -67,7 +67,7 @@ impl<'a, T: Record<'a>> List<'a, T> {
         out.extend_from_slice(self.items);
     }
 
-    /// The items in their order.
+    /// The items in order.
     #[inline]
     pub fn iter(&self) -> Items<'a, T> {
         Items { input: Reader::new(self.items), remaining: self.count, item: PhantomData }
@@ -100,7 +100,7 @@ impl<'a, T: Record<'a>> Record<'a> for List<'a, T> {
     }
 }
 
-// By hand: derived ones would demand the same of `T`, which is only a marker here.
+// Implemented by hand: derives would require the same of `T`, which is only a marker here.
 impl<T> Clone for List<'_, T> {
     fn clone(&self) -> Self {
         *self
@@ -151,7 +151,7 @@ impl<'a, T: Record<'a>> Iterator for Items<'a, T> {
 
     fn next(&mut self) -> Option<T> {
         self.remaining = self.remaining.checked_sub(1)?;
-        Some(T::decode(&mut self.input).expect("the list was checked when it was decoded"))
+        Some(T::decode(&mut self.input).expect("decoding validated the list"))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -1,7 +1,7 @@
 //! The records of the protocol: handshake, headers, and the body of every request and reply.
 //!
-//! A record is a struct of its fields in wire order. `decode` takes it off a [`Reader`] and leaves what follows;
-//! `encode` appends it. Requests meet in [`Request`], replies in [`Reply`].
+//! A record is a struct of its fields in wire order. `decode` takes it off a [`Reader`] and leaves
+//! the rest; `encode` appends it. [`Request`] covers all requests, [`Reply`] all replies.
 //!
 //! | file | records |
 //! |---|---|
@@ -39,9 +39,9 @@ use crate::acl::AclList;
 use crate::jute::{Malformed, Put, Reader};
 use crate::stat::Stat;
 
-/// Something with a place in a record: a field, or a record as a whole.
+/// Part of a record, or a whole one.
 pub trait Record<'a>: Sized {
-    /// Takes it off `input`, checking everything that can be structurally wrong.
+    /// Takes it off `input` and finds every structural error.
     fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed>;
     /// Appends it.
     fn encode(&self, out: &mut Vec<u8>);
@@ -124,7 +124,7 @@ macro_rules! records {
 }
 use records;
 
-/// Makes fields of types that already know how to read and write themselves.
+/// Implements [`Record`] for types that can already read and write themselves.
 macro_rules! fields {
     ($($type:ty: $read:expr, $write:expr;)*) => {
         $(impl<'a> Record<'a> for $type {

@@ -1,7 +1,7 @@
-//! Many requests in one, and their results.
+//! Several requests in one, and their results.
 //!
-//! Both are a sequence of [`MultiHeader`] and record, up to a header that says it is the end. There is no count and
-//! no nesting.
+//! Both are a sequence of [`MultiHeader`] and record, ended by a header with `done` set. There is
+//! no count and no nesting.
 
 use std::fmt;
 
@@ -12,17 +12,18 @@ use super::{
 use crate::jute::{Malformed, Reader};
 use crate::opcode::Opcode;
 
-/// Request of `multi` and `multiRead`. Every operation in it was checked when it was decoded; whether these
-/// operations may stand together was not.
+/// Request of `multi` and `multiRead`. Decoding validates every operation, but not whether these
+/// operations are allowed together.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Multi<'a> {
-    /// Invariant: `count` well-formed operations, and the header of the end.
+    /// Invariant: `count` well-formed operations and the end header.
     raw: &'a [u8],
     count: usize,
 }
 
 impl<'a> Multi<'a> {
-    /// Takes the record off `input`. Refuses operations that no multi can have, among them another multi.
+    /// Takes the record off `input`. Refuses operations that no multi allows, such as another
+    /// multi.
     pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut count = 0;
         let raw = input.span(|input| {
@@ -34,10 +35,10 @@ impl<'a> Multi<'a> {
         Ok(Self { raw, count })
     }
 
-    /// Encodes `operations` into `buffer`, whose former content is lost.
+    /// Encodes `operations` into `buffer`, replacing its content.
     ///
     /// # Panics
-    /// If one of them cannot stand in a multi ([`Opcode::is_multi_part`]).
+    /// If an operation is not allowed in a multi ([`Opcode::is_multi_part`]).
     pub fn encode_into<'o>(
         operations: impl IntoIterator<Item = Request<'o>>,
         buffer: &'a mut Vec<u8>,
@@ -46,8 +47,8 @@ impl<'a> Multi<'a> {
         let mut count = 0;
         for operation in operations {
             let opcode = operation.opcode();
-            assert!(opcode.is_multi_part(), "{opcode} cannot stand in a multi");
-            // ZooKeeper's own client writes an error of -1 here; nobody reads it.
+            assert!(opcode.is_multi_part(), "{opcode} is not allowed in a multi");
+            // ZooKeeper's own client writes -1 here; servers ignore it.
             MultiHeader { opcode_raw: opcode as i32, done: false, err: -1 }.encode(buffer);
             operation.encode(buffer);
             count += 1;
@@ -67,13 +68,13 @@ impl<'a> Multi<'a> {
         self.count
     }
 
-    /// Whether there are none, which is legal.
+    /// Whether there are no operations, which is legal.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The operations in their order.
+    /// The operations in order.
     #[inline]
     pub fn iter(&self) -> Operations<'a> {
         Operations { input: Reader::new(self.raw), remaining: self.count }
@@ -118,7 +119,7 @@ impl<'a> Iterator for Operations<'a> {
 
     fn next(&mut self) -> Option<Request<'a>> {
         self.remaining = self.remaining.checked_sub(1)?;
-        next_operation(&mut self.input).expect("the multi was checked when it was decoded")
+        next_operation(&mut self.input).expect("decoding validated the multi")
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -128,9 +129,9 @@ impl<'a> Iterator for Operations<'a> {
 
 impl ExactSizeIterator for Operations<'_> {}
 
-/// What became of one operation of a multi.
+/// The result of one operation of a multi.
 ///
-/// `createContainer` and `createTTL` answer as `create2` does.
+/// `createContainer` and `createTTL` answer like `create2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MultiResult<'a> {
     /// Of `create`.
@@ -165,11 +166,11 @@ pub enum MultiResult<'a> {
     FilteredList(GetChildren2Reply<'a>),
     /// Of `filteredListWithStatsAndData`.
     FilteredListWithStatsAndData(FilteredListWithStatsAndDataReply<'a>),
-    /// Of any operation that failed, and of all others of a multi in which one failed: an error code, 0 for the
-    /// operations before the one that failed.
+    /// Of an operation that failed, and of every other operation in the same multi: an error code,
+    /// 0 for the operations before the one that failed.
     Error(i32),
-    /// Of a read that failed, as ClickHouse Keeper says it: under the operation's own number and
-    /// without a body, where ZooKeeper has [`Error`](Self::Error).
+    /// Of a failed read in ClickHouse Keeper's format: under the operation's own number and without
+    /// a body, where ZooKeeper has [`Error`](Self::Error).
     Failed {
         /// The operation.
         opcode: Opcode,
@@ -179,7 +180,7 @@ pub enum MultiResult<'a> {
 }
 
 impl<'a> MultiResult<'a> {
-    /// The number in the header of the result.
+    /// The opcode in the result's header.
     pub fn opcode(&self) -> Opcode {
         match self {
             Self::Create(_) => Opcode::Create,
@@ -203,8 +204,8 @@ impl<'a> MultiResult<'a> {
         }
     }
 
-    /// The error code of an operation that was not done, in either form; `Some(0)` for one that
-    /// would have succeeded in a multi that failed.
+    /// The error code of an operation that was not executed, in either format; `Some(0)` for one
+    /// that would have succeeded in a failed multi.
     pub fn error(&self) -> Option<i32> {
         match *self {
             Self::Error(err) | Self::Failed { err, .. } => Some(err),
@@ -212,7 +213,7 @@ impl<'a> MultiResult<'a> {
         }
     }
 
-    /// Appends header and body of the result. After the last one comes [`MultiHeader::END`].
+    /// Appends header and body of the result. [`MultiHeader::END`] must follow the last one.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let err = self.error().unwrap_or(0);
         MultiHeader { opcode_raw: self.opcode() as i32, done: false, err }.encode(out);
@@ -275,11 +276,10 @@ impl<'a> MultiResult<'a> {
     }
 }
 
-/// Reply of `multi` and `multiRead`: as many results as there were operations. Every result was checked when the
-/// reply was decoded.
+/// Reply of `multi` and `multiRead`: one result per operation. Decoding validates every result.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MultiReply<'a> {
-    /// Invariant: `count` well-formed results, and the header of the end.
+    /// Invariant: `count` well-formed results and the end header.
     raw: &'a [u8],
     count: usize,
 }
@@ -297,7 +297,7 @@ impl<'a> MultiReply<'a> {
         Ok(Self { raw, count })
     }
 
-    /// Encodes `results` into `buffer`, whose former content is lost.
+    /// Encodes `results` into `buffer`, replacing its content.
     pub fn encode_into<'r>(
         results: impl IntoIterator<Item = MultiResult<'r>>,
         buffer: &'a mut Vec<u8>,
@@ -323,7 +323,7 @@ impl<'a> MultiReply<'a> {
         self.count
     }
 
-    /// Whether there are none.
+    /// Whether there are no results.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -363,7 +363,7 @@ impl<'a> Iterator for Results<'a> {
 
     fn next(&mut self) -> Option<MultiResult<'a>> {
         self.remaining = self.remaining.checked_sub(1)?;
-        MultiResult::decode_next(&mut self.input).expect("the reply was checked when it was decoded")
+        MultiResult::decode_next(&mut self.input).expect("decoding validated the reply")
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

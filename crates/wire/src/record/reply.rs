@@ -1,4 +1,4 @@
-//! Every reply a client can get.
+//! Every reply of the protocol.
 
 use super::{
     Create2Reply, CreateReply, ErrorReply, ExistsReply, FilteredListWithStatsAndDataReply, GetAclReply,
@@ -8,14 +8,14 @@ use super::{
 use crate::jute::{Malformed, Reader};
 use crate::opcode::Opcode;
 
-/// The body of a reply without error, borrowed from its frame.
+/// The body of a successful reply, borrowed from its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// No body: the header says it all.
+    /// No body: the header is the whole reply.
     Empty,
     /// Of `create` and `createIfNotExists`.
     Create(CreateReply<'a>),
-    /// Of `create2` and `createContainer` and `createTTL`.
+    /// Of `create2`, `createContainer` and `createTTL`.
     Create2(Create2Reply<'a>),
     /// Of `exists`.
     Exists(ExistsReply),
@@ -52,11 +52,11 @@ pub enum Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Decodes the body of the reply to a request for `op`. Bytes after the record are ignored.
+    /// Decodes the body of the reply to a request for `op`. Trailing bytes are ignored.
     ///
     /// # Errors
-    /// [`Malformed::Operation`] for the three numbers that are no requests (notification, createSession, error);
-    /// otherwise what is wrong with the record.
+    /// [`Malformed::Operation`] for the three opcodes that are not requests (notification,
+    /// createSession, error); otherwise what is wrong with the record.
     pub fn decode(op: Opcode, body: &'a [u8]) -> Result<Self, Malformed> {
         let input = &mut Reader::new(body);
         Ok(match op {

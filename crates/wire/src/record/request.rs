@@ -1,4 +1,4 @@
-//! Every request a client can make.
+//! Every request of the protocol.
 
 use super::{
     AddWatch, Auth, Check, CheckNotExists, CheckStat, CheckWatches, Create, Delete, DeleteContainer, Exists,
@@ -9,7 +9,7 @@ use super::{
 use crate::jute::{Malformed, Reader};
 use crate::opcode::Opcode;
 
-/// A request, borrowed from its frame. Everything that can be structurally wrong was found while decoding it.
+/// A request, borrowed from its frame. Decoding found every structural error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// `create`, `create2`, `createContainer`, `createTTL` or `createIfNotExists`.
@@ -81,17 +81,17 @@ pub enum Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Decodes the body of a request for `op`. Bytes after the record are ignored, as ZooKeeper does.
+    /// Decodes the body of a request for `op`. Trailing bytes are ignored, as in ZooKeeper.
     ///
     /// # Errors
-    /// [`Malformed::Operation`] for the three numbers that are no requests (notification, createSession, error);
-    /// otherwise what is wrong with the record.
+    /// [`Malformed::Operation`] for the three opcodes that are not requests (notification,
+    /// createSession, error); otherwise what is wrong with the record.
     #[inline]
     pub fn decode(op: Opcode, body: &'a [u8]) -> Result<Self, Malformed> {
         Self::decode_from(op, &mut Reader::new(body))
     }
 
-    /// Takes the record of `op` off `input` and leaves what follows.
+    /// Takes the record of `op` off `input` and leaves the rest.
     pub(super) fn decode_from(op: Opcode, input: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(match op {
             Opcode::Create
@@ -214,7 +214,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The one path the request is about, if it is about one.
+    /// The path the request is about, if it is about exactly one.
     pub fn path(&self) -> Option<&'a str> {
         match self {
             Self::Create(record) => Some(record.path),

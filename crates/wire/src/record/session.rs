@@ -1,4 +1,4 @@
-//! Records about the client itself, and about the ensemble.
+//! Records about the session and the ensemble.
 
 use super::{List, PathList, Record, records};
 use crate::jute::{Malformed, Put, Reader};
@@ -6,12 +6,12 @@ use crate::jute::{Malformed, Put, Reader};
 /// Request of `auth`: credentials of one scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Auth<'a> {
-    /// Always 0 so far, and not looked at.
+    /// Always 0 so far, and ignored.
     pub auth_type: i32,
-    /// The scheme; empty for null and for what is not UTF-8, which is as unknown to the server as
-    /// any wrong name.
+    /// The scheme. Null and anything not UTF-8 decode as empty, which is an unknown scheme like any
+    /// wrong name.
     pub scheme: &'a str,
-    /// What the scheme asks for.
+    /// Credentials in the scheme's format.
     pub auth: Option<&'a [u8]>,
 }
 
@@ -20,7 +20,7 @@ impl<'a> Auth<'a> {
     pub fn decode(input: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Self {
             auth_type: input.i32()?,
-            // A name in other bytes is as unknown as any.
+            // A name that is not UTF-8 is an unknown scheme.
             scheme: input.buffer()?.and_then(|scheme| std::str::from_utf8(scheme).ok()).unwrap_or_default(),
             auth: input.buffer()?,
         })
@@ -34,14 +34,15 @@ impl<'a> Auth<'a> {
     }
 }
 
-/// Request of `reconfig`. Servers are listed in the text form of the configuration file, null where there are none.
+/// Request of `reconfig`. Servers are in the text format of the configuration file; null means
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconfig<'a> {
     /// Servers to add or change.
     pub joining_servers: Option<&'a str>,
     /// Numbers of servers to remove.
     pub leaving_servers: Option<&'a str>,
-    /// All servers of the new ensemble, instead of the two above.
+    /// All servers of the new ensemble, in place of the two lists above.
     pub new_members: Option<&'a str>,
     /// The version the configuration must have, or -1 for any.
     pub cur_config_id: i64,
@@ -70,7 +71,7 @@ impl<'a> Reconfig<'a> {
 /// Request of `getEphemerals`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetEphemerals<'a> {
-    /// Only paths that start with this text; empty for null, with which ZooKeeper lists all of them too.
+    /// Only paths with this prefix; empty for null, for which ZooKeeper also lists all.
     pub prefix_path: &'a str,
 }
 
@@ -89,13 +90,13 @@ impl<'a> GetEphemerals<'a> {
 records! {
     /// Request of `sasl`.
     Sasl<'a> {
-        /// What the mechanism of the client says.
+        /// Token of the client's SASL mechanism.
         token: Option<&'a [u8]>,
     }
 
     /// Reply of `sasl`.
     SaslReply<'a> {
-        /// What the mechanism of the server says.
+        /// Token of the server's SASL mechanism.
         token: Option<&'a [u8]>,
     }
 
@@ -107,9 +108,9 @@ records! {
 
     /// One identity of a session.
     ClientInfo<'a> {
-        /// The scheme it was proven by.
+        /// The scheme that authenticated it.
         auth_scheme: &'a str,
-        /// Who it is, without secrets.
+        /// The identity, without secrets.
         user: &'a str,
     }
 

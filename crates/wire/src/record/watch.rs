@@ -7,15 +7,16 @@ use crate::opcode::Opcode;
 /// Re-registration of watches, by `setWatches` or `setWatches2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetWatches<'a> {
-    /// The newest zxid the client knew when it lost its connection; later changes are told at once.
+    /// The newest zxid the client knew when it lost its connection; watches on anything changed
+    /// since fire at once.
     pub relative_zxid: i64,
     /// Watches on data.
     pub data: PathList<'a>,
-    /// Watches on places where there was no znode.
+    /// Watches on paths without a znode.
     pub exist: PathList<'a>,
     /// Watches on children.
     pub child: PathList<'a>,
-    /// Persistent watches. Always empty for [`Opcode::SetWatches`], which has no place for them.
+    /// Persistent watches. Always empty for [`Opcode::SetWatches`], which cannot carry them.
     pub persistent: PathList<'a>,
     /// Persistent watches on subtrees. Always empty for [`Opcode::SetWatches`].
     pub persistent_recursive: PathList<'a>,
@@ -24,7 +25,7 @@ pub struct SetWatches<'a> {
 }
 
 impl<'a> SetWatches<'a> {
-    /// Takes the record of operation `kind` off `input`. No list in it may be null.
+    /// Takes the record of operation `kind` off `input`. Fails if any list is null.
     pub fn decode(kind: Opcode, input: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut watches = Self {
             relative_zxid: input.i64()?,
@@ -45,7 +46,7 @@ impl<'a> SetWatches<'a> {
     /// Appends the record.
     ///
     /// # Panics
-    /// If there are persistent watches in a [`Opcode::SetWatches`]: they would be lost without a trace.
+    /// If a [`Opcode::SetWatches`] has persistent watches: they would be lost silently.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.put_i64(self.relative_zxid);
         self.data.encode(out);
@@ -64,9 +65,9 @@ impl<'a> SetWatches<'a> {
 records! {
     /// Request of `addWatch`.
     AddWatch<'a> {
-        /// Which znode, or the place where it may appear.
+        /// The path to watch; the znode need not exist.
         path: &'a str,
-        /// Number of an [`AddWatchMode`](crate::event::AddWatchMode) as sent: it may be one that does not exist.
+        /// Number of an [`AddWatchMode`](crate::event::AddWatchMode) as sent; it may be invalid.
         mode: i32,
     }
 
@@ -74,7 +75,7 @@ records! {
     CheckWatches<'a> {
         /// Which path.
         path: &'a str,
-        /// Number of a [`WatcherType`](crate::event::WatcherType) as sent: it may be one that does not exist.
+        /// Number of a [`WatcherType`](crate::event::WatcherType) as sent; it may be invalid.
         watcher_type: i32,
     }
 
@@ -82,13 +83,13 @@ records! {
     RemoveWatches<'a> {
         /// Which path.
         path: &'a str,
-        /// Number of a [`WatcherType`](crate::event::WatcherType) as sent: it may be one that does not exist.
+        /// Number of a [`WatcherType`](crate::event::WatcherType) as sent; it may be invalid.
         watcher_type: i32,
     }
 
-    /// Reply of `addWatch`, and the result of an operation that failed inside a multi.
+    /// Reply of `addWatch`, and the result of a failed operation in a multi.
     ErrorReply {
-        /// An error code; 0 for a watch that was added.
+        /// An error code; 0 if the watch was added.
         err: i32,
     }
 }

@@ -1,4 +1,4 @@
-//! Frames out of a stream of bytes.
+//! Splitting a byte stream into frames.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use crate::golden::bytes;
 const MAX: usize = 0xF_FFFF;
 
 #[test]
-fn a_length_decides_before_its_bytes_are_there() {
+fn a_length_is_validated_before_the_payload_arrives() {
     let cases = [
         ("", Split::Incomplete),
         ("000000", Split::Incomplete),
@@ -22,7 +22,7 @@ fn a_length_decides_before_its_bytes_are_there() {
         ("FFFFFFFF", Split::TooLong(-1)),
         ("80000000", Split::TooLong(i32::MIN)),
         ("7FFFFFFF", Split::TooLong(i32::MAX)),
-        // "ruok", should nobody have looked for it before.
+        // "ruok", if the four-letter words were not recognized before.
         ("'ruok'", Split::TooLong(0x7275_6F6B)),
     ];
     for (buf, expected) in cases {
@@ -32,7 +32,7 @@ fn a_length_decides_before_its_bytes_are_there() {
 
 proptest! {
     #[test]
-    fn frames_come_out_as_they_went_in(payloads in vec(vec(any::<u8>(), 0..50), 0..10), before in vec(any::<u8>(), 0..9)) {
+    fn frames_round_trip(payloads in vec(vec(any::<u8>(), 0..50), 0..10), before in vec(any::<u8>(), 0..9)) {
         let mut out = before.clone();
         for payload in &payloads {
             let mark = frame::begin(&mut out);

@@ -1,6 +1,6 @@
-//! Bytes as a person writes them: pairs of hex digits, and text between quotes. Spaces are for the reader.
+//! Readable notation for bytes: pairs of hex digits, and text between quotes. Spaces are ignored.
 
-/// The bytes that `text` describes. Panics on anything else: a test with a typo must not pass.
+/// The bytes that `text` describes. Panics on invalid notation, so that a test with a typo fails.
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for (index, part) in text.split('\'').enumerate() {
@@ -40,7 +40,7 @@ pub(crate) const STAT_BYTES: &str = "
     00000004 00000005 00000006 0100000000000007 00000008 00000009 000000010000000A";
 
 #[test]
-fn stat_has_its_fields_in_the_order_of_the_reference() {
+fn stat_has_its_fields_in_wire_order() {
     let golden = bytes(STAT_BYTES);
     assert_eq!(golden.len(), wire::Stat::ENCODED_LEN);
     let mut out = Vec::new();

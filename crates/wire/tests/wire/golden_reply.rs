@@ -1,4 +1,5 @@
-//! Every reply, byte for byte as reference 1.1, 1.2 and 3 lay it out.
+//! Every reply, byte for byte as `zookeeper.jute` and, for the extensions, ClickHouse Keeper's
+//! source lay it out.
 
 use wire::event::{EventType, KeeperState, WatcherEvent};
 use wire::jute::Reader;
@@ -85,7 +86,7 @@ fn listings() {
 }
 
 #[test]
-fn the_session_itself() {
+fn session_replies() {
     let mut buffer = Vec::new();
     let client_info = List::encode_into([ClientInfo { auth_scheme: "ip", user: "::1" }], &mut buffer);
     check(
@@ -134,9 +135,9 @@ fn a_multi_that_succeeded() {
     assert_eq!(reply.iter().collect::<Vec<_>>(), results);
 }
 
-/// Rule 25: 0 before the operation that failed, RuntimeInconsistency after it.
+/// The result of an operation before the one that failed has 0, after it RuntimeInconsistency.
 #[test]
-fn a_multi_that_failed_has_the_code_twice() {
+fn a_failed_multi_has_each_code_in_header_and_body() {
     let golden = "
         FFFFFFFF 00 00000000 00000000
         FFFFFFFF 00 FFFFFF9B FFFFFF9B
@@ -169,10 +170,9 @@ fn a_multi_read_has_an_error_for_each_operation() {
 }
 
 /// ClickHouse's client takes the type of a result from the number in its header, so a failed read
-/// must keep the number of its operation. A header of -1, as ZooKeeper has it, ends there in a bad
-/// cast.
+/// must keep the number of its operation. ZooKeeper's header of -1 ends in a bad cast there.
 #[test]
-fn a_failed_read_in_the_form_of_keeper_names_the_operation_and_has_no_body() {
+fn a_failed_read_in_keeper_format_names_the_operation_and_has_no_body() {
     let golden = "00000004 00 FFFFFF9B 00000003 00 FFFFFF9A FFFFFFFF 01 FFFFFFFF";
     let results = [
         MultiResult::Failed { opcode: Opcode::GetData, err: ErrorCode::NoNode.into() },
@@ -183,7 +183,7 @@ fn a_failed_read_in_the_form_of_keeper_names_the_operation_and_has_no_body() {
 }
 
 #[test]
-fn a_result_of_nothing_known_is_malformed() {
+fn a_result_of_an_unknown_operation_is_malformed() {
     let golden = bytes("0000000B 00 00000000 FFFFFFFF 01 FFFFFFFF");
     assert_eq!(Reply::decode(Opcode::Multi, &golden), Err(Malformed::Operation(11)));
 }

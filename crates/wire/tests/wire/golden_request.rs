@@ -1,4 +1,5 @@
-//! Every request, byte for byte as reference 1.1, 1.2 and 3 lay it out.
+//! Every request, byte for byte as `zookeeper.jute` and, for the extensions, ClickHouse Keeper's
+//! source lay it out.
 
 use wire::jute::Reader;
 use wire::record::*;
@@ -38,7 +39,7 @@ fn creates() {
 }
 
 #[test]
-fn null_is_neither_empty_data_nor_an_empty_acl() {
+fn null_differs_from_empty_data_and_an_empty_acl() {
     let null =
         Create { path: "/", data: None, acl: AclList::NULL, flags: 0, ttl: None, kind: Opcode::Create };
     check(Opcode::Create, "00000001 '/' FFFFFFFF FFFFFFFF 00000000", Request::Create(null));
@@ -109,7 +110,7 @@ fn one_path_alone() {
 }
 
 #[test]
-fn changes_of_one_znode() {
+fn writes_to_one_znode() {
     check(
         Opcode::SetData,
         "00000002 '/a' FFFFFFFF 00000007",
@@ -128,7 +129,7 @@ fn changes_of_one_znode() {
 }
 
 #[test]
-fn the_session_itself() {
+fn session_requests() {
     check(Opcode::Ping, "", Request::Ping);
     check(Opcode::WhoAmI, "", Request::WhoAmI);
     check(Opcode::CloseSession, "", Request::CloseSession);
@@ -152,7 +153,7 @@ fn the_session_itself() {
 }
 
 #[test]
-fn watches_set_again() {
+fn re_registered_watches() {
     let (mut data, mut child, mut recursive) = (Vec::new(), Vec::new(), Vec::new());
     let watches = SetWatches {
         relative_zxid: 0x1_0000_0005,
@@ -211,9 +212,9 @@ fn an_empty_multi_is_legal() {
 }
 
 #[test]
-fn what_cannot_stand_in_a_multi_is_malformed() {
-    let cannot = [14, 22, 7, 9, 11, 16, 20, 100, 101, 107, 507, -11, 10, 9999];
-    for number in cannot {
+fn an_operation_not_allowed_in_a_multi_is_malformed() {
+    let not_allowed = [14, 22, 7, 9, 11, 16, 20, 100, 101, 107, 507, -11, 10, 9999];
+    for number in not_allowed {
         let mut body = Vec::new();
         MultiHeader { opcode_raw: number, done: false, err: -1 }.encode(&mut body);
         body.extend_from_slice(&bytes("FFFFFFFF 01 FFFFFFFF"));

@@ -1,4 +1,4 @@
-//! Bytes that nobody sends by accident. They are refused, and nothing else happens.
+//! Bytes no correct client sends. They are refused without side effects.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,11 +10,11 @@ use wire::{AclList, Malformed, Opcode};
 use crate::golden::bytes;
 use crate::material::material;
 
-/// Decodes `bytes` as everything there is, and looks at all of what passes.
+/// Decodes `bytes` as every kind of record, and reads all of each that decodes.
 fn decode_as_everything(bytes: &[u8]) {
     for op in Opcode::ALL.iter().copied() {
         if let Ok(request) = Request::decode(op, bytes) {
-            // Printing walks every lazy list and every operation of a multi.
+            // Printing walks every lazily decoded list and every operation of a multi.
             assert!(!format!("{request:?}").is_empty());
             if let Request::Multi(multi) = request {
                 assert_eq!(multi.iter().count(), multi.len());
@@ -43,7 +43,7 @@ proptest! {
         decode_as_everything(&bytes);
     }
 
-    /// Small numbers are what lengths and counts are made of, so these bytes get further into a record.
+    /// Lengths and counts are small numbers, so these bytes get further into a record.
     #[test]
     fn nearly_plausible_bytes_never_panic(
         words in vec(prop_oneof![Just(-1), -3..20_i32, Just(i32::MAX), Just(i32::MIN), any::<i32>()], 0..40),
@@ -77,7 +77,7 @@ proptest! {
 }
 
 #[test]
-fn lengths_that_lie() {
+fn wrong_lengths() {
     let cases = [
         (Opcode::Sync, "FFFFFFFE", Malformed::NegativeLength(-2)),
         (Opcode::Sync, "80000000", Malformed::NegativeLength(i32::MIN)),
@@ -85,7 +85,7 @@ fn lengths_that_lie() {
         (Opcode::Sync, "00000003 '/a'", Malformed::Truncated),
         (Opcode::Sync, "FFFFFFFF", Malformed::Null),
         (Opcode::Sync, "00000002 2FFF", Malformed::NotUtf8),
-        // A surrogate written as UTF-8, as Java's modified form would have it.
+        // A surrogate encoded as UTF-8, as in Java's modified UTF-8.
         (Opcode::Sync, "00000004 2F EDA080", Malformed::NotUtf8),
         (Opcode::Delete, "FFFFFFFF 00000000", Malformed::Null),
         (Opcode::SetData, "00000002 '/a' FFFFFFFD 00000000", Malformed::NegativeLength(-3)),
@@ -107,7 +107,8 @@ fn lengths_that_lie() {
     }
 }
 
-/// A caller may reserve room for as many items as a vector announces, so a count is never above the bytes there are.
+/// A caller may reserve room for as many items as a vector announces, so a count never exceeds the
+/// bytes left.
 #[test]
 fn a_count_is_bounded_by_the_bytes_that_are_left() {
     let cases = [
@@ -124,9 +125,9 @@ fn a_count_is_bounded_by_the_bytes_that_are_left() {
     }
 }
 
-/// An id of null comes with scheme `auth`, which has no use for one; a path of null lists all ephemerals.
+/// A null id comes with scheme `auth`, which ignores it; a null prefix lists all ephemerals.
 #[test]
-fn nulls_that_zookeeper_understands() {
+fn nulls_that_zookeeper_accepts() {
     let body = bytes("00000002 '/a' 00000001 0000001F 00000004 'auth' FFFFFFFF FFFFFFFF");
     let Ok(Request::SetAcl(request)) = Request::decode(Opcode::SetAcl, &body) else { panic!("a setACL") };
     assert_eq!(request.acl.iter().collect::<Vec<_>>(), [(31, "auth", "")]);
@@ -135,8 +136,8 @@ fn nulls_that_zookeeper_understands() {
     let all = Request::GetEphemerals(GetEphemerals { prefix_path: "" });
     assert_eq!(Request::decode(Opcode::GetEphemerals, &body), Ok(all));
     let body = bytes("00000000 FFFFFFFF FFFFFFFF");
-    let nobody = Request::Auth(Auth { auth_type: 0, scheme: "", auth: None });
-    assert_eq!(Request::decode(Opcode::Auth, &body), Ok(nobody));
+    let no_identity = Request::Auth(Auth { auth_type: 0, scheme: "", auth: None });
+    assert_eq!(Request::decode(Opcode::Auth, &body), Ok(no_identity));
 }
 
 #[test]
@@ -152,8 +153,8 @@ fn any_byte_but_zero_is_true() {
 }
 
 #[test]
-#[should_panic(expected = "cannot stand in a multi")]
-fn a_multi_with_a_sync_cannot_be_written() {
+#[should_panic(expected = "is not allowed in a multi")]
+fn a_multi_with_a_sync_cannot_be_encoded() {
     Multi::encode_into([Request::Sync(Sync { path: "/" })], &mut Vec::new());
 }
 

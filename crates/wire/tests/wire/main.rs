@@ -1,4 +1,4 @@
-//! The bytes of the protocol, seen from outside the crate.
+//! Tests of the protocol's bytes through the public API.
 
 mod frame;
 mod golden;

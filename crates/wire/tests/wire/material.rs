@@ -1,4 +1,4 @@
-//! What records are made of, by chance; and one record of every kind made of it.
+//! Random field values, and one record of every kind built from them.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -89,12 +89,12 @@ impl Material {
         let some = PathList::encode_into(strs(&self.paths), &mut some);
         let others = PathList::encode_into(strs(&self.more_paths), &mut others);
         let mut requests = self.creates(acl);
-        requests.extend(self.of_one_path(acl));
+        requests.extend(self.path_requests(acl));
         let mut operations = Vec::new();
         let parts = requests.iter().copied().filter(|request| request.opcode().is_multi_part());
         let multi = Multi::encode_into(parts, &mut operations);
         requests.extend([Request::Multi(multi), Request::MultiRead(multi)]);
-        requests.extend(self.of_the_session(some, others));
+        requests.extend(self.session_requests(some, others));
         test(&requests);
     }
 
@@ -109,7 +109,7 @@ impl Material {
             .collect()
     }
 
-    fn of_one_path<'a>(&'a self, acl: AclList<'a>) -> Vec<Request<'a>> {
+    fn path_requests<'a>(&'a self, acl: AclList<'a>) -> Vec<Request<'a>> {
         let (path, watch, version) = (self.path.as_str(), self.flag, self.int);
         let (kind, limit, stat) = (self.kind(), self.int.cast_unsigned(), self.stat);
         vec![
@@ -145,7 +145,7 @@ impl Material {
         ]
     }
 
-    fn of_the_session<'a>(&'a self, some: PathList<'a>, others: PathList<'a>) -> Vec<Request<'a>> {
+    fn session_requests<'a>(&'a self, some: PathList<'a>, others: PathList<'a>) -> Vec<Request<'a>> {
         let data = self.data.as_deref();
         let watches = SetWatches {
             relative_zxid: self.long,
@@ -180,7 +180,7 @@ impl Material {
         ]
     }
 
-    /// Hands one reply of every shape to `test`, with an operation that is answered so.
+    /// Hands one reply of every shape to `test`, each with an operation that has such a reply.
     pub(crate) fn with_replies(&self, test: impl FnOnce(&[(Opcode, Reply<'_>)])) {
         let acl = self.acl_bytes();
         let (mut names, mut stats, mut data, mut clients, mut results) = Default::default();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wire::event::{AddWatchMode, EventType, KeeperState, WatcherType};
 use wire::{ErrorCode, Opcode};
 
-/// Reference 1.4, as it stands there.
+/// ZooKeeper's codes (`KeeperException.Code`).
 const CODES: &str =
     "0 Ok | -1 SystemError | -2 RuntimeInconsistency | -3 DataInconsistency | -4 ConnectionLoss |
 -5 MarshallingError | -6 Unimplemented | -7 OperationTimeout | -8 BadArguments | -12 UnknownSession |
@@ -15,7 +15,7 @@ const CODES: &str =
 -121 NoWatcher | -122 RequestTimeout | -123 ReconfigDisabled | -124 SessionClosedRequireSaslAuth |
 -125 QuotaExceeded | -127 ThrottledOp";
 
-/// Columns 1 and 2 of reference 1.2, and of section 3 with a small first letter.
+/// ZooKeeper's operations (`ZooDefs.OpCode`), and from 500 on ClickHouse Keeper's, in camel case.
 const OPERATIONS: &str = "0 notification | 1 create | 2 delete | 3 exists | 4 getData | 5 setData | 6 getACL |
 7 setACL | 8 getChildren | 9 sync | 11 ping | 12 getChildren2 | 13 check | 14 multi | 15 create2 | 16 reconfig |
 17 checkWatches | 18 removeWatches | 19 createContainer | 20 deleteContainer | 21 createTTL | 22 multiRead |
@@ -34,7 +34,7 @@ fn table(text: &str) -> Vec<(i32, &str)> {
 }
 
 #[test]
-fn codes_are_those_of_the_reference() {
+fn codes_match_zookeeper() {
     let rows = table(CODES);
     assert_eq!(ErrorCode::ALL.len(), rows.len());
     for (number, name) in rows {
@@ -47,7 +47,7 @@ fn codes_are_those_of_the_reference() {
 }
 
 #[test]
-fn operations_are_those_of_the_reference() {
+fn operations_match_zookeeper_and_clickhouse_keeper() {
     let rows = table(OPERATIONS);
     assert_eq!(Opcode::ALL.len(), rows.len());
     for (number, name) in rows {
@@ -60,7 +60,7 @@ fn operations_are_those_of_the_reference() {
 }
 
 #[test]
-fn writes_are_what_goes_through_the_log() {
+fn writes_are_the_logged_operations() {
     let writes = [1, 2, 5, 7, 13, 14, 15, 16, 19, 20, 21, -10, -11, 501, 502, 503, 504, 505];
     let expected: BTreeSet<i32> = writes.into();
     let actual: BTreeSet<i32> = Opcode::ALL.iter().filter(|op| op.is_write()).map(|op| *op as i32).collect();

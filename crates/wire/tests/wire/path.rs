@@ -1,4 +1,4 @@
-//! Rule 20: which paths are legal.
+//! Which paths are legal.
 
 use proptest::prelude::*;
 use wire::path::{self, InvalidPath};
@@ -52,7 +52,7 @@ fn illegal() {
         ("/\u{F8FF}", character(0xF8FF, 1)),
         ("/\u{FFF0}", character(0xFFF0, 1)),
         ("/\u{FFFF}", character(0xFFFF, 1)),
-        // Two UTF-16 units, D83D and DE00, both among those refused.
+        // Two UTF-16 units, D83D and DE00, both refused.
         ("/a/\u{1F600}", character(0x1_F600, 3)),
         ("/\u{10FFFF}", character(0x10_FFFF, 1)),
     ];
@@ -61,7 +61,7 @@ fn illegal() {
     }
 }
 
-/// The number that will be appended makes a name of what would be none.
+/// The number to be appended turns an incomplete last name into a legal one.
 #[test]
 fn sequential() {
     for path in ["/", "/a/", "/a/.", "/a/..", "/.", "/a"] {
@@ -87,7 +87,8 @@ fn parts() {
     assert_eq!(out, "/a/b");
 }
 
-/// The rule once more, unit by unit as `PathUtils` walks a Java string: slow, and obviously the same.
+/// The same rule, unit by unit as ZooKeeper's `PathUtils` walks a Java string: slow, but obviously
+/// correct.
 fn legal_by_units(path: &str) -> bool {
     let units: Vec<u16> = path.encode_utf16().collect();
     let (slash, dot) = (u16::from(b'/'), u16::from(b'.'));
@@ -115,7 +116,7 @@ fn legal_by_units(path: &str) -> bool {
 
 proptest! {
     #[test]
-    fn agrees_with_the_walk_over_units(path in "/?[/.a\u{0}\u{1F}\u{7F}\u{9F}\u{A0}\u{D7FF}\u{E000}\u{F8FF}\u{F900}\u{FFEF}\u{FFF0}\u{10000}]{0,8}") {
+    fn agrees_with_a_walk_over_utf16_units(path in "/?[/.a\u{0}\u{1F}\u{7F}\u{9F}\u{A0}\u{D7FF}\u{E000}\u{F8FF}\u{F900}\u{FFEF}\u{FFF0}\u{10000}]{0,8}") {
         prop_assert_eq!(path::validate(&path).is_ok(), legal_by_units(&path), "{:?}", path);
         let numbered = format!("{path}1");
         prop_assert_eq!(path::validate_sequential(&path).is_ok(), legal_by_units(&numbered), "{:?}", path);
@@ -129,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn the_parts_make_the_whole(path in "(/[a-z]{1,3}){1,4}") {
+    fn parent_and_name_join_to_the_path(path in "(/[a-z]{1,3}){1,4}") {
         let mut joined = String::new();
         path::join(path::parent(&path), path::name(&path), &mut joined);
         prop_assert_eq!(joined, path);

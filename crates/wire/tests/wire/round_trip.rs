@@ -1,4 +1,4 @@
-//! What is written is read back as it was, whole or not at all.
+//! Records round-trip, and every truncated record is refused.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use wire::{AclList, Malformed, Opcode};
 
 use crate::material::material;
 
-/// No part of `bytes` but the whole passes as a record. Nor does a part ever panic.
-fn refuses_every_part<'a, T>(
+/// Every proper prefix of `bytes` is refused, without a panic.
+fn refuses_every_prefix<'a, T>(
     bytes: &'a [u8],
     decode: impl Fn(&'a [u8]) -> Result<T, Malformed>,
 ) -> Result<(), TestCaseError> {
@@ -26,10 +26,10 @@ fn check_request(request: &Request<'_>) -> Result<(), TestCaseError> {
     let mut bytes = Vec::new();
     request.encode(&mut bytes);
     prop_assert_eq!(Request::decode(op, &bytes), Ok(*request));
-    refuses_every_part(&bytes, |part| Request::decode(op, part))?;
+    refuses_every_prefix(&bytes, |part| Request::decode(op, part))?;
     let mut longer = bytes.clone();
     longer.extend_from_slice(b"more");
-    prop_assert_eq!(Request::decode(op, &longer), Ok(*request), "what follows a record is ignored");
+    prop_assert_eq!(Request::decode(op, &longer), Ok(*request), "trailing bytes are ignored");
     if let Request::Multi(multi) = request {
         let operations: Vec<Request<'_>> = multi.iter().collect();
         prop_assert_eq!(operations.len(), multi.len());
@@ -43,7 +43,7 @@ fn check_reply(op: Opcode, reply: &Reply<'_>) -> Result<(), TestCaseError> {
     let mut bytes = Vec::new();
     reply.encode(&mut bytes);
     prop_assert_eq!(Reply::decode(op, &bytes), Ok(*reply));
-    refuses_every_part(&bytes, |part| Reply::decode(op, part))?;
+    refuses_every_prefix(&bytes, |part| Reply::decode(op, part))?;
     if let Reply::Multi(multi) = reply {
         let results: Vec<MultiResult<'_>> = multi.iter().collect();
         prop_assert_eq!(results.len(), multi.len());
@@ -77,7 +77,7 @@ proptest! {
         let list = AclList::encode_into(&entries, &mut buffer);
         prop_assert_eq!(list.len(), entries.len());
         prop_assert_eq!(list.to_vec(), entries);
-        refuses_every_part(list.raw(), AclList::from_raw)?;
+        refuses_every_prefix(list.raw(), AclList::from_raw)?;
         let mut longer = list.raw().to_vec();
         longer.push(0);
         prop_assert_eq!(AclList::from_raw(&longer), Err(Malformed::Excess(1)));
@@ -96,16 +96,17 @@ proptest! {
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
         prop_assert_eq!(ConnectRequest::decode(&mut Reader::new(&bytes)), Ok(request));
-        // Without its last byte a handshake with the flag is one without it, so only the rest has to be refused.
+        // Without its last byte, a handshake with the flag is a valid one without it, so only
+        // shorter prefixes must be refused.
         let mandatory = &bytes[..bytes.len() - usize::from(read_only.is_some())];
-        refuses_every_part(mandatory, |part| ConnectRequest::decode(&mut Reader::new(part)))?;
+        refuses_every_prefix(mandatory, |part| ConnectRequest::decode(&mut Reader::new(part)))?;
 
         let response = ConnectResponse { protocol_version, timeout_ms, session_id, passwd, read_only };
         bytes.clear();
         response.encode(&mut bytes);
         prop_assert_eq!(ConnectResponse::decode(&mut Reader::new(&bytes)), Ok(response));
         let mandatory = &bytes[..bytes.len() - usize::from(read_only.is_some())];
-        refuses_every_part(mandatory, |part| ConnectResponse::decode(&mut Reader::new(part)))?;
+        refuses_every_prefix(mandatory, |part| ConnectResponse::decode(&mut Reader::new(part)))?;
     }
 
     #[test]
@@ -130,7 +131,7 @@ proptest! {
                 let mut bytes = Vec::new();
                 event.encode(&mut bytes);
                 prop_assert_eq!(WatcherEvent::decode(&mut Reader::new(&bytes)), Ok(event));
-                refuses_every_part(&bytes, |part| WatcherEvent::decode(&mut Reader::new(part)))?;
+                refuses_every_prefix(&bytes, |part| WatcherEvent::decode(&mut Reader::new(part)))?;
             }
         }
     }
@@ -157,9 +158,9 @@ proptest! {
     }
 }
 
-/// The properties above are about every operation: none is forgotten when one is added.
+/// Ensures that the properties above cover every operation, including ones added later.
 #[test]
-fn the_material_has_every_operation() {
+fn the_material_covers_every_operation() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let material = material().new_tree(&mut runner).unwrap().current();
