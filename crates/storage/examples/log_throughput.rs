@@ -1,6 +1,8 @@
-//! How many entries the log takes on a real disk: `cargo run --release -p ostler-storage --example log_throughput [DIR]`.
+//! Measures the log's throughput on a real disk: `cargo run --release -p ostler-storage --example
+//! log_throughput [DIR]`.
 //!
-//! Entries of 200 bytes are appended and flushed in batches, alone and while a snapshot is written next to them.
+//! Appends entries of 200 bytes and flushes them in batches, alone and while a snapshot is being
+//! written.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +65,7 @@ fn measure(dir: &Path, batch: u64, with_snapshot: bool) {
     );
 }
 
-/// Writes one snapshot after the other until told to stop.
+/// Writes one snapshot after another until stopped.
 fn write_snapshots(dir: PathBuf, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let piece: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();

@@ -1,13 +1,14 @@
-//! The directories of one server: made, marked with their format and locked.
+//! A server's directories: creating them, marking their format and locking them.
 //!
 //! ```text
 //!  DATA_DIR/ostler.format    "ostler data format 1\n"
 //!  DATA_DIR/ostler.lock      locked while a server runs; holds its process id
 //!  DATA_DIR/snapshot/        see the module `snapshot`
-//!  LOG_DIR/log/              see the module `log`; LOG_DIR is ZooKeeper's dataLogDir and by default DATA_DIR
+//!  LOG_DIR/log/              see the module `log`; LOG_DIR is dataLogDir, by default DATA_DIR
 //! ```
 //!
-//! A separate LOG_DIR has its own `ostler.format` and `ostler.lock`, so that two servers cannot share it either.
+//! A separate LOG_DIR has its own `ostler.format` and `ostler.lock`, so that two servers cannot
+//! share it either.
 
 use crate::disk::{Disk, DiskLock, Mode, read_exact_at};
 use std::io;
@@ -21,27 +22,28 @@ const ZOOKEEPER_NAME: &str = "version-2";
 /// More than any marker or process id has.
 const SMALL_FILE_BYTES_MAX: u64 = 64;
 
-/// Held directories of one server; dropping it releases them.
+/// A server's locked directories; dropping it releases the locks.
 pub struct DataDir {
     log: PathBuf,
     snapshot: PathBuf,
     _locks: Vec<Box<dyn DiskLock>>,
 }
 
-/// The directories cannot be used. Nothing in them was changed, apart from directories that were missing.
+/// The directories cannot be used. Nothing in them was changed, except that missing directories
+/// were created.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// Another process has them.
-    #[error("another ostler server ({}) is using {}; stop it or give this one a directory of its own", holder(*pid), path.display())]
+    /// Another process holds the lock.
+    #[error("another ostler server ({}) is using {}; stop it or use another directory for this server", holder(*pid), path.display())]
     InUse {
         /// The directory.
         path: PathBuf,
-        /// The other process; `None` when it cannot be found out.
+        /// The other process; `None` if unknown.
         pid: Option<u32>,
     },
-    /// One directory under two names.
+    /// Both settings name the same directory.
     #[error(
-        "dataLogDir={} is the directory dataDir={} under another name; take dataLogDir out of the configuration",
+        "dataLogDir={} is the directory dataDir={} under another name; remove dataLogDir from the configuration",
         log_dir.display(), data_dir.display()
     )]
     Twice {
@@ -50,18 +52,18 @@ pub enum DataDirError {
         /// `dataLogDir`.
         log_dir: PathBuf,
     },
-    /// Another version made them.
-    #[error("{}: holds data of an unknown format ({found:?}); this program knows only {FORMAT:?}. Start the version that made it", path.display())]
+    /// Another version wrote them.
+    #[error("{}: holds data of an unknown format ({found:?}); this program knows only {FORMAT:?}. Start the version that wrote it", path.display())]
     Format {
-        /// The marker's file.
+        /// The marker file.
         path: PathBuf,
-        /// What it says.
+        /// Its content.
         found: String,
     },
-    /// The directory has Apache ZooKeeper's data and none of ours.
+    /// The directory has Apache ZooKeeper's data and none of Ostler's.
     #[error(
         "{}: holds the data of an Apache ZooKeeper server ({ZOOKEEPER_NAME}), which this program cannot read; starting here \
-         would look as if all of it were lost. Give this server a directory of its own",
+         would make all of it appear lost. Use another directory for this server",
         path.display()
     )]
     ZooKeeper {
@@ -73,9 +75,9 @@ pub enum DataDirError {
     Io {
         /// File or directory.
         path: PathBuf,
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -85,9 +87,9 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl DataDir {
-    /// Creates the two directories where they are missing, takes the locks and checks the format.
-    /// `log_dir` is ZooKeeper's dataLogDir. What is within them is as it was until
-    /// [`DataDir::create`], so that it can be looked at first.
+    /// Creates the two directories if missing, takes the locks and checks the format. `log_dir` is
+    /// ZooKeeper's dataLogDir. The content is left unchanged until [`DataDir::create`], so that it
+    /// can be inspected first.
     ///
     /// # Errors
     /// See [`DataDirError`].
@@ -104,7 +106,7 @@ impl DataDir {
         Ok(Self { log: Self::log_in(log_dir), snapshot: Self::snapshot_in(data_dir), _locks: locks })
     }
 
-    /// Creates the folders of the log and of the snapshots where they are missing.
+    /// Creates the directories of the log and the snapshots if missing.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
@@ -115,13 +117,13 @@ impl DataDir {
         Ok(())
     }
 
-    /// Where the log is in that `dataLogDir`, whether or not it was opened.
+    /// Path of the log in the given `dataLogDir`, opened or not.
     #[must_use]
     pub fn log_in(log_dir: &Path) -> PathBuf {
         log_dir.join("log")
     }
 
-    /// Where the snapshots are in that `dataDir`.
+    /// Path of the snapshots in the given `dataDir`.
     #[must_use]
     pub fn snapshot_in(data_dir: &Path) -> PathBuf {
         data_dir.join("snapshot")
@@ -140,7 +142,7 @@ impl DataDir {
     }
 }
 
-/// Locks one directory and checks or makes its marker.
+/// Locks one directory and checks or creates its marker.
 fn hold(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, DataDirError> {
     disk.create_dir(dir).map_err(|source| failed(dir, "create the directory", source))?;
     let path = dir.join(LOCK_NAME);
@@ -150,7 +152,7 @@ fn hold(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, DataDirError> 
         return Err(DataDirError::InUse { path: dir.to_owned(), pid });
     };
     check_format(disk, dir)?;
-    // Padded, so that a shorter id covers a longer one.
+    // Padded, so that a shorter id overwrites a longer one.
     let pid = format!("{:<10}\n", std::process::id());
     let written = disk.open(&path, Mode::Write).and_then(|file| file.write_at(pid.as_bytes(), 0));
     written.map_err(|source| failed(&path, "write", source))?;

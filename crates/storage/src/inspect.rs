@@ -1,4 +1,4 @@
-//! Looking into a data directory without changing it, for people and scripts.
+//! Inspecting a data directory without changing it, for people and scripts.
 
 use crate::disk::{Disk, Mode};
 use crate::log::{
@@ -10,22 +10,22 @@ use std::path::{Path, PathBuf};
 /// A segment of the log.
 #[derive(Debug)]
 pub struct SegmentReport {
-    /// Its number.
+    /// Its sequence number.
     pub sequence: u32,
     /// Its file.
     pub path: PathBuf,
-    /// Its length and that its header is good, or what is wrong with it.
+    /// The file's length if the header is valid, otherwise what is wrong with it.
     pub header: Result<u64, HeaderError>,
 }
 
-/// One good record.
+/// One valid record.
 #[derive(Debug)]
 pub struct RecordReport<'a> {
-    /// Where it starts.
+    /// Its start.
     pub position: Position,
-    /// Bytes it takes.
+    /// Its length in bytes.
     pub len: usize,
-    /// Up to here the log was on disk when the record was made.
+    /// The log was on disk up to here when the record was written.
     pub synced_to: Position,
     /// Its kind as a number, which may be unknown.
     pub tag: u8,
@@ -36,9 +36,9 @@ pub struct RecordReport<'a> {
 /// Where reading a segment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentEnd {
-    /// Behind the last good record.
+    /// End of the last valid record.
     pub offset: u32,
-    /// Whether the last record is a seal, so that the log goes on in the next segment.
+    /// Whether the last record is a seal, so that the log continues in the next segment.
     pub sealed: bool,
 }
 
@@ -60,7 +60,7 @@ pub fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentReport>, OpenE
     Ok(reports)
 }
 
-/// Gives the records of one segment to `visit`, up to the first place that holds no good one.
+/// Passes the records of one segment to `visit`, up to the first invalid one.
 ///
 /// # Errors
 /// The segment cannot be read.

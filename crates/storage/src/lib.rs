@@ -1,11 +1,11 @@
-//! Log and snapshots on disk: bytes that survive a crash.
+//! Log and snapshots on disk, safe against crashes.
 //!
-//! This crate knows neither znodes nor consensus. It keeps two kinds of bytes: a [`log`] of records, of which everything
-//! flushed is found again after a crash at any instant, and [`snapshot`] files that are either complete or not there.
-//! All of it stands on the narrow trait [`disk::Disk`], so that a test can tear, lose and reorder what was not
-//! synced, and can crash at every single operation.
+//! This crate knows neither znodes nor consensus. It stores a [`log`] of records, which after a
+//! crash at any instant still has everything flushed, and [`snapshot`] files that are either
+//! complete or absent. All access goes through the minimal trait [`disk::Disk`], so that tests can
+//! tear, lose and reorder unsynced data, and crash at every single operation.
 
-// A stream whose reader has gone makes these panic; what is said goes through `tracing`.
+// These macros panic when the reader of the stream is gone; use `tracing`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod data_dir;

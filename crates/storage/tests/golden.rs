@@ -1,7 +1,8 @@
-//! Files of every released format version stay readable; the bytes of the current one do not change unnoticed.
+//! Files of every released format version stay readable, and the current format's bytes do not
+//! change unnoticed.
 //!
-//! `OSTLER_REGENERATE_GOLDEN=1 cargo test -p ostler-storage --test golden` writes them anew, which is right only before a
-//! format version is released.
+//! `OSTLER_REGENERATE_GOLDEN=1 cargo test -p ostler-storage --test golden` rewrites them, which is
+//! right only before a format version is released.
 
 mod support;
 
@@ -19,7 +20,7 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden").join(name)
 }
 
-/// The stored file, or, on demand, `made` after storing it.
+/// The stored file; on request, `made` is stored first.
 fn stored(name: &str, made: &[u8]) -> Vec<u8> {
     if std::env::var_os("OSTLER_REGENERATE_GOLDEN").is_some() {
         fs::write(golden(name), made).unwrap();
@@ -90,7 +91,7 @@ fn snapshot_of_version_1() {
     writer.finish().unwrap();
     let made = disk.contents(&SNAPSHOT.path(dir)).unwrap();
     let stored = stored("snapshot-v1", &made);
-    // Another version of zstd may compress otherwise, so only what is ours is compared byte by byte.
+    // Another version of zstd may compress differently, so only Ostler's own bytes are compared.
     assert_eq!(made[..48], stored[..48], "the header changed: that needs a new format version");
     assert_eq!(made[made.len() - 28..], stored[stored.len() - 28..], "the trailer changed");
 

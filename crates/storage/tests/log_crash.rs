@@ -1,7 +1,8 @@
-//! What was flushed survives a crash at any operation, and nothing else appears.
+//! Flushed records survive a crash at any operation, and no other records appear.
 //!
-//! Each test runs the same seeded work again and again, loses power at another operation each time, lets the disk keep,
-//! lose, tear and reorder what was not synced in several ways, and compares what the log shows with a simple model.
+//! Each test runs the same seeded work repeatedly, loses power at a different operation each time,
+//! lets the disk keep, lose, tear and reorder unsynced data in several ways, and compares the log's
+//! records with a simple model.
 
 mod support;
 
@@ -11,7 +12,7 @@ use support::{DIR, Dice, Model, new_disk, open, options};
 
 const FATES_PER_CRASH: u64 = 4;
 
-/// Opens, works for `steps` and closes; stops wherever the disk makes it.
+/// Opens, works for `steps` steps and closes; stops at the first disk failure.
 fn work(disk: &SimDisk, model: &mut Model, dice: &mut Dice, steps: usize) {
     let Ok((mut log, seen)) = open(disk, options()) else { return };
     model.check(&seen, "opened");
@@ -25,7 +26,7 @@ fn work(disk: &SimDisk, model: &mut Model, dice: &mut Dice, steps: usize) {
     }
 }
 
-/// The same after a crash, when opening must succeed.
+/// Opens after a crash, which must succeed, and compares with the model.
 fn check_after_crash(disk: &SimDisk, model: &mut Model, context: &str) {
     match open(disk, options()) {
         Ok((_, seen)) => model.check(&seen, context),
@@ -51,7 +52,7 @@ fn flushed_records_survive_a_crash_at_every_operation() {
                 let (disk, mut model) = (disk.fork(fate * 1_000_003 + operation), model.clone());
                 disk.crash();
                 check_after_crash(&disk, &mut model, &context);
-                // What was shown once is shown again, also when power is lost right after.
+                // Records shown once are shown again, even if power is lost right after.
                 model.flushed = model.appended.len();
                 disk.crash();
                 check_after_crash(&disk, &mut model, &format!("{context}, again"));
@@ -90,7 +91,7 @@ fn a_crash_at_every_operation_of_recovery_loses_nothing() {
 }
 
 #[test]
-fn many_crashes_in_a_row_lose_nothing() {
+fn repeated_crashes_lose_nothing() {
     for seed in 0..150 {
         let disk = new_disk(seed);
         let (mut model, mut dice) = (Model::new(seed), Dice::new(seed));
@@ -102,12 +103,12 @@ fn many_crashes_in_a_row_lose_nothing() {
             check_after_crash(&disk, &mut model, &format!("seed {seed}, life {life}"));
         }
         let files = disk.list(Path::new(DIR)).unwrap();
-        assert!(files.len() < 200, "seed {seed}: files are left behind: {files:?}");
+        assert!(files.len() < 200, "seed {seed}: unused files remain: {files:?}");
     }
 }
 
 #[test]
-fn every_failed_operation_is_survived() {
+fn a_failure_of_any_operation_loses_nothing() {
     for fault in [Fault::Io, Fault::Full] {
         for seed in 0..4 {
             for operation in 0.. {
@@ -132,7 +133,7 @@ fn every_failed_operation_is_survived() {
 }
 
 #[test]
-fn without_fsync_a_stop_of_the_process_loses_nothing_and_a_power_loss_leaves_a_prefix() {
+fn without_fsync_a_process_crash_loses_nothing_and_a_power_loss_leaves_a_prefix() {
     for seed in 0..60 {
         let disk = new_disk(seed);
         let (mut model, mut dice) = (Model::new(seed), Dice::new(seed));

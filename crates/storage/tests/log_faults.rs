@@ -1,4 +1,5 @@
-//! A full disk refuses and recovers, a failed sync is final, and damage is named with its file and offset.
+//! A full disk rejects records and recovers, a failed sync is final, and damage is reported with
+//! its file and offset.
 
 mod support;
 
@@ -13,7 +14,7 @@ fn entry(index: u64, data: &[u8]) -> Record<'_> {
 }
 
 #[test]
-fn a_full_disk_refuses_records_and_serves_again_when_space_returns() {
+fn a_full_disk_rejects_records_until_space_returns() {
     let disk = new_disk(1);
     let (mut log, _) = open(&disk, options()).unwrap();
     disk.set_capacity_bytes(10_000);
@@ -26,13 +27,13 @@ fn a_full_disk_refuses_records_and_serves_again_when_space_returns() {
     };
     assert!(matches!(&refused, AppendError::NoSpace { bytes: 4096, .. }), "{refused}");
     assert!(index > 40, "two segments fit: {index}");
-    log.flush().expect("what was taken has its space");
+    log.flush().expect("accepted records have their space");
     assert!(matches!(log.append(&entry(index + 1, &[7; 100])), Err(AppendError::NoSpace { .. })));
-    log.append(&entry(index + 1, &[])).expect("a record that fits into what is left is taken");
+    log.append(&entry(index + 1, &[])).expect("a record that fits into the remaining space is accepted");
     log.flush().unwrap();
     index += 1;
     disk.set_capacity_bytes(u64::MAX);
-    log.append(&entry(index + 1, &[7; 100])).expect("space has returned");
+    log.append(&entry(index + 1, &[7; 100])).expect("space is available again");
     log.flush().unwrap();
     disk.crash();
     let (_, seen) = open(&disk, options()).unwrap();
@@ -40,7 +41,7 @@ fn a_full_disk_refuses_records_and_serves_again_when_space_returns() {
 }
 
 #[test]
-fn a_full_disk_is_served_from_compacted_segments() {
+fn compaction_frees_space_on_a_full_disk() {
     let disk = new_disk(2);
     let (mut log, _) = open(&disk, options()).unwrap();
     disk.set_capacity_bytes(14_000);
@@ -55,7 +56,7 @@ fn a_full_disk_is_served_from_compacted_segments() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(index > 1900, "compaction gives the space back: {index}");
+    assert!(index > 1900, "compaction frees the space: {index}");
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn a_failed_sync_is_final() {
 }
 
 #[test]
-fn a_record_longer_than_a_segment_gets_its_own() {
+fn a_record_longer_than_a_segment_gets_a_segment_of_its_own() {
     let disk = new_disk(4);
     let (mut log, _) = open(&disk, options()).unwrap();
     let long = vec![5; 50_000];
@@ -102,7 +103,7 @@ fn a_record_longer_than_a_segment_gets_its_own() {
     assert_eq!(log.segments(), 1, "the long segment is freed");
 }
 
-/// Where each record of the log stands, in order: file number, start, end, number of the flush it was vouched for by.
+/// The records of the log in order: segment number, start and end.
 fn layout(disk: &SimDisk) -> Vec<(u32, u32, u32)> {
     let mut records = Vec::new();
     for segment in inspect::segments(disk, Path::new(DIR)).unwrap() {
@@ -116,7 +117,7 @@ fn layout(disk: &SimDisk) -> Vec<(u32, u32, u32)> {
 }
 
 #[test]
-fn a_flipped_bit_before_the_last_flush_is_named_and_stops_the_start() {
+fn a_flipped_bit_before_the_last_flush_is_located_and_prevents_opening() {
     for seed in 0..6 {
         let disk = new_disk(seed);
         let (mut model, mut dice) = (Model::default(), Dice::new(seed));
@@ -127,8 +128,8 @@ fn a_flipped_bit_before_the_last_flush_is_named_and_stops_the_start() {
                 log.flush().unwrap();
             }
         }
-        // The mark it leaves vouches for all records. The short record sees to it that there is room for the mark: a segment made
-        // for a single long entry is full.
+        // The mark that `close` appends vouches for all records. The short record ensures that
+        // there is room for the mark: a segment created for a single long entry is full.
         log.append(&entry(1000, b"")).unwrap();
         model.appended.push(Owned::of(entry(1000, b"")));
         log.close().unwrap();
@@ -147,7 +148,7 @@ fn a_flipped_bit_before_the_last_flush_is_named_and_stops_the_start() {
                     }
                     other => panic!("seed {seed}, flip at {segment}:{offset}: {:?}", other.map(|_| ())),
                 }
-                assert_eq!(disk.contents(&path), before, "damage is left as it was found");
+                assert_eq!(disk.contents(&path), before, "the damaged file is left unchanged");
             }
         }
         let path = Path::new(DIR).join(format!("{:016x}.seg", mark.0));
@@ -164,7 +165,7 @@ fn a_flipped_bit_before_the_last_flush_is_named_and_stops_the_start() {
 }
 
 #[test]
-fn a_missing_segment_stops_the_start() {
+fn a_missing_segment_prevents_opening() {
     for lost in [1, 2, 3] {
         let disk = new_disk(5);
         let (mut log, _) = open(&disk, options()).unwrap();
@@ -200,7 +201,7 @@ fn compaction_keeps_hard_states_and_recycles_files() {
     assert!(files.len() <= 6, "{files:?}");
     assert!(files.iter().any(|name| name.ends_with(".spare")), "{files:?}");
     let (log, seen) = open(&disk, options()).unwrap();
-    assert_eq!(log.recovered().repaired, None, "records of a file's earlier life are no torn tail");
+    assert_eq!(log.recovered().repaired, None, "records from an earlier use of a file are not a torn tail");
     assert!(seen.contains(&Owned::of(state)));
     assert_eq!(seen.last(), Some(&Owned::of(entry(500, &[3; 150]))));
 }
@@ -226,18 +227,18 @@ fn a_torn_tail_is_reported() {
     assert_eq!((repaired.path.as_path(), repaired.offset, repaired.dropped), (path.as_path(), start, 3));
     drop(log);
     let (log, seen) = open(&disk, options()).unwrap();
-    assert_eq!((seen.len(), log.recovered().repaired.clone()), (2, None), "repaired once and for all");
+    assert_eq!((seen.len(), log.recovered().repaired.clone()), (2, None), "the repair is permanent");
 }
 
 #[test]
 fn segment_sizes_are_checked() {
     let disk = new_disk(8);
     let error = open(&disk, LogOptions { segment_bytes: 100, ..options() }).map(|_| ()).unwrap_err();
-    assert_eq!(error.to_string(), "segment size 100 is outside of 4096 to 1073741824 bytes");
+    assert_eq!(error.to_string(), "segment size 100 is outside 4096 to 1073741824 bytes");
 }
 
 #[test]
-fn a_torn_tail_over_two_segments_leaves_no_old_records_in_the_second() {
+fn a_torn_tail_over_two_segments_leaves_no_records_in_the_second() {
     let disk = new_disk(9);
     let (mut log, _) = open(&disk, options()).unwrap();
     log.append(&entry(1, b"kept")).unwrap();

@@ -1,4 +1,5 @@
-//! A reset makes void what stands before it, for ever: also after a crash, and while the segments before it are freed.
+//! A reset permanently voids the entries before it: also after a crash, and while the segments
+//! before it are being freed.
 
 mod support;
 
@@ -14,7 +15,7 @@ fn entry(group: u64, index: u64, term: u64) -> Record<'static> {
     Record::Entry { group, index, term, kind: 0, data: &[5; 150] }
 }
 
-/// Indexes of the entries of `group` that count.
+/// Indexes of the live entries of `group`.
 fn indexes(seen: &[Owned], group: u64) -> Vec<u64> {
     let of_group = |record: &&Owned| match record {
         Owned::Entry { group: of, index, .. } if *of == group => Some(*index),
@@ -23,7 +24,7 @@ fn indexes(seen: &[Owned], group: u64) -> Vec<u64> {
     live(seen).iter().filter_map(of_group).collect()
 }
 
-/// A log of some segments: a hard state and the entries of group 1 from 1 to 100, flushed.
+/// A log of several segments: a hard state and entries 1 to 100 of group 1, flushed.
 fn filled(disk: &SimDisk) -> Log {
     let (mut log, _) = open(disk, options()).unwrap();
     log.append(&STATE).unwrap();
@@ -40,14 +41,15 @@ fn a_reset_frees_all_segments_before_it_whatever_they_hold() {
     for reopen in [false, true] {
         let disk = new_disk(1);
         let mut log = filled(&disk);
-        // Among the entries: those up to 100 are void too, though they come after the snapshot.
+        // In the middle of the entries: those up to 100 are void too, though their indexes follow
+        // the snapshot.
         log.reset(1, 60, 4).unwrap();
         log.append(&entry(1, 61, 4)).unwrap();
         log.flush().unwrap();
         if reopen {
             drop(log);
             log = open(&disk, options()).unwrap().0;
-            // What must be remembered is written again before anything is freed.
+            // Hard states are rewritten before anything is freed.
             log.append(&entry(1, 62, 4)).unwrap();
             log.flush().unwrap();
         }
@@ -57,17 +59,17 @@ fn a_reset_frees_all_segments_before_it_whatever_they_hold() {
         disk.crash();
         let (_, seen) = open(&disk, options()).unwrap();
         assert_eq!(indexes(&seen, 1), if reopen { vec![61, 62] } else { vec![61] });
-        assert!(seen.contains(&Owned::of(STATE)), "the vote outlives the reset");
+        assert!(seen.contains(&Owned::of(STATE)), "the vote survives the reset");
     }
 }
 
 #[test]
-fn a_reset_lost_with_its_flush_never_was() {
+fn a_reset_that_was_not_flushed_has_no_effect_after_a_crash() {
     let disk = new_disk(2);
     let mut log = filled(&disk);
     log.reset(1, 500, 4).unwrap();
     log.compact(1, 501).unwrap();
-    assert_eq!(log.segments(), 6, "the entries count until the reset is on the disk");
+    assert_eq!(log.segments(), 6, "the entries count until the reset is on disk");
     drop(log);
     disk.crash();
     let (_, seen) = open(&disk, options()).unwrap();
@@ -75,7 +77,7 @@ fn a_reset_lost_with_its_flush_never_was() {
 }
 
 #[test]
-fn void_entries_stay_void_at_a_crash_at_every_operation_of_freeing_them() {
+fn void_entries_stay_void_after_a_crash_at_every_operation_of_freeing_them() {
     let mut left = Vec::new();
     for operation in 0.. {
         let disk = new_disk(operation);
@@ -86,7 +88,8 @@ fn void_entries_stay_void_at_a_crash_at_every_operation_of_freeing_them() {
         }
         log.flush().unwrap();
         disk.fault_at(disk.operations() + operation, Fault::Crash);
-        // Of the new entries some may go as well, and with them the segment that holds the reset.
+        // Some of the new entries may be freed as well, and with them the segment that holds the
+        // reset.
         let _ = log.compact(1, 85);
         drop(log);
         let done = !disk.is_off();
@@ -104,15 +107,12 @@ fn void_entries_stay_void_at_a_crash_at_every_operation_of_freeing_them() {
             break;
         }
     }
-    assert!(
-        (3..=8).all(|segments| left.contains(&(segments, true))),
-        "at each step there was a crash: {left:?}"
-    );
-    assert!(left.contains(&(2, false)), "in the end the reset went too: {left:?}");
+    assert!((3..=8).all(|segments| left.contains(&(segments, true))), "a crash at each step: {left:?}");
+    assert!(left.contains(&(2, false)), "finally the reset is freed too: {left:?}");
 }
 
 #[test]
-fn a_reset_concerns_its_own_group_only() {
+fn a_reset_affects_only_its_own_group() {
     let disk = new_disk(3);
     let mut log = filled(&disk);
     for index in 1..=30 {
@@ -149,7 +149,7 @@ fn a_log_reset_to_an_earlier_index_keeps_what_follows() {
 }
 
 #[test]
-fn a_reset_that_finds_no_room_changes_nothing() {
+fn a_reset_without_space_changes_nothing() {
     let disk = new_disk(5);
     let mut log = filled(&disk);
     disk.set_capacity_bytes(0);
@@ -162,13 +162,13 @@ fn a_reset_that_finds_no_room_changes_nothing() {
     assert!(matches!(refused, AppendError::NoSpace { .. }), "{refused}");
     assert_eq!(log.buffered_bytes(), 0);
     log.compact(1, 201).unwrap();
-    assert_eq!(log.segments(), 1, "a refused reset holds back no compaction");
-    log.reset(1, 300, 4).expect("what was freed is room");
+    assert_eq!(log.segments(), 1, "a rejected reset does not block compaction");
+    log.reset(1, 300, 4).expect("the freed space is available");
     log.flush().unwrap();
 }
 
 #[test]
-fn a_reset_is_seen_by_who_looks_into_the_files() {
+fn inspection_shows_a_reset() {
     let disk = new_disk(6);
     let (mut log, _) = open(&disk, options()).unwrap();
     log.append(&entry(1, 1, 1)).unwrap();

@@ -1,4 +1,5 @@
-//! Room that was promised is there, however full the disk becomes, and a refusal changes nothing.
+//! Reserved space is available however full the disk becomes, and a rejected reservation changes
+//! nothing.
 
 mod support;
 
@@ -13,11 +14,12 @@ fn state(commit: u64) -> Record<'static> {
     Record::HardState { group: 1, term: 1, vote: 1, commit }
 }
 
-/// Appends what was promised room: a reset and the entries, with two changes of the hard state among them.
-fn append_promised(log: &mut Log, index: &mut u64, lengths: &[usize]) -> Vec<Owned> {
+/// Appends everything that was reserved: a reset and the entries, with two changes of the hard
+/// state.
+fn append_reserved(log: &mut Log, index: &mut u64, lengths: &[usize]) -> Vec<Owned> {
     let mut appended = Vec::new();
     let mut append = |log: &mut Log, record: Record<'_>| {
-        log.append(&record).expect("there was to be room");
+        log.append(&record).expect("the space was reserved");
         appended.push(Owned::of(record));
     };
     append(log, Record::Reset { group: 1, index: *index, term: 1 });
@@ -31,7 +33,7 @@ fn append_promised(log: &mut Log, index: &mut u64, lengths: &[usize]) -> Vec<Own
 }
 
 #[test]
-fn what_was_promised_fits_on_a_disk_that_becomes_full() {
+fn reserved_records_fit_on_a_disk_that_becomes_full() {
     for seed in 0..200 {
         let (disk, mut dice) = (new_disk(seed), Dice::new(seed));
         let (mut log, _) = open(&disk, options()).unwrap();
@@ -44,8 +46,8 @@ fn what_was_promised_fits_on_a_disk_that_becomes_full() {
             match log.reserve(lengths.iter().copied()) {
                 Ok(()) => {
                     disk.set_capacity_bytes(0);
-                    flushed.extend(append_promised(&mut log, &mut index, &lengths));
-                    log.flush().expect("it has its space");
+                    flushed.extend(append_reserved(&mut log, &mut index, &lengths));
+                    log.flush().expect("the space was reserved");
                 }
                 Err(AppendError::NoSpace { .. }) => refused += 1,
                 Err(other) => panic!("seed {seed}: {other}"),
@@ -63,7 +65,7 @@ fn what_was_promised_fits_on_a_disk_that_becomes_full() {
 }
 
 #[test]
-fn a_refusal_changes_nothing() {
+fn a_rejected_reservation_changes_nothing() {
     let disk = new_disk(1);
     let (mut log, _) = open(&disk, options()).unwrap();
     log.append(&entry(1, b"before")).unwrap();
@@ -74,11 +76,11 @@ fn a_refusal_changes_nothing() {
         assert!(matches!(refused, AppendError::NoSpace { .. }), "{refused}");
     }
     assert_eq!((log.segments(), log.buffered_bytes()), (segments, buffered));
-    log.reserve([100].into_iter()).expect("what fits into the current segment needs no more space");
+    log.reserve([100].into_iter()).expect("records that fit into the current segment need no more space");
     log.append(&entry(2, &[7; 100])).unwrap();
     log.flush().unwrap();
     disk.set_capacity_bytes(u64::MAX);
-    log.reserve([3000, 3000].into_iter()).expect("space has returned");
+    log.reserve([3000, 3000].into_iter()).expect("space is available again");
     disk.crash();
     let (_, seen) = open(&disk, options()).unwrap();
     assert_eq!(seen, [Owned::of(entry(1, b"before")), Owned::of(entry(2, &[7; 100]))]);
@@ -91,18 +93,18 @@ fn entries_that_do_not_fit_together_go_to_the_next_segment_together() {
     log.append(&entry(1, &[1; 2000])).unwrap();
     assert_eq!(log.segments(), 1);
     log.reserve([1000, 1000].into_iter()).unwrap();
-    assert_eq!(log.segments(), 2, "the second would not have fitted behind the first");
+    assert_eq!(log.segments(), 2, "the second would not have fitted after the first");
     let mut index = 1;
-    append_promised(&mut log, &mut index, &[1000, 1000]);
+    append_reserved(&mut log, &mut index, &[1000, 1000]);
     assert_eq!(log.segments(), 2);
-    log.reserve(std::iter::empty()).expect("nothing needs no room");
+    log.reserve(std::iter::empty()).expect("an empty reservation succeeds");
     log.reserve([3500, 3500, 3500].into_iter()).unwrap();
-    append_promised(&mut log, &mut index, &[3500, 3500, 3500]);
+    append_reserved(&mut log, &mut index, &[3500, 3500, 3500]);
     assert_eq!(log.segments(), 3, "together they get a segment as long as they need");
 }
 
 #[test]
-fn an_entry_longer_than_the_log_takes_is_refused_at_once() {
+fn an_entry_over_the_length_limit_is_rejected() {
     let disk = new_disk(3);
     let (mut log, _) = open(&disk, options()).unwrap();
     let refused = log.reserve([10, DATA_BYTES_MAX + 1].into_iter()).unwrap_err();
@@ -111,7 +113,7 @@ fn an_entry_longer_than_the_log_takes_is_refused_at_once() {
 }
 
 #[test]
-fn a_failed_log_promises_nothing() {
+fn a_failed_log_rejects_reservations() {
     let disk = new_disk(4);
     let (mut log, _) = open(&disk, options()).unwrap();
     log.append(&entry(1, b"x")).unwrap();

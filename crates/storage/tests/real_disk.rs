@@ -1,4 +1,4 @@
-//! The same on files of the operating system, with the background thread.
+//! Tests on the operating system's files, with the background thread.
 
 mod support;
 
@@ -11,7 +11,7 @@ use storage::{Disk, RealDisk, SimDisk, inspect};
 use support::{Dice, Model, Owned};
 
 #[test]
-fn a_log_on_files_is_found_again() {
+fn a_log_on_real_files_is_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 64 << 10, ..LogOptions::default() };
     let open = || {
@@ -42,7 +42,7 @@ fn a_log_on_files_is_found_again() {
 }
 
 #[test]
-fn the_background_thread_makes_the_next_segment_ready() {
+fn the_background_thread_prepares_the_next_segment() {
     let dir = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 8 << 20, ..LogOptions::default() };
     let log = Log::open(Arc::new(RealDisk), dir.path(), options, &mut |_| ()).unwrap();
@@ -61,7 +61,7 @@ fn a_data_directory_has_one_holder() {
     let parent = tempfile::tempdir().unwrap();
     let (data, log) = (parent.path().join("deep/data"), parent.path().join("log-dir"));
     let held = DataDir::open(&RealDisk, &data, Some(&log)).unwrap();
-    assert!(!held.log().exists() && !held.snapshot().exists(), "what is there can be looked at first");
+    assert!(!held.log().exists() && !held.snapshot().exists(), "existing content can be inspected first");
     held.create(&RealDisk).unwrap();
     assert!(held.log().starts_with(&log) && held.log().is_dir());
     assert!(held.snapshot().starts_with(&data) && held.snapshot().is_dir());
@@ -74,9 +74,9 @@ fn a_data_directory_has_one_holder() {
     DataDir::open(&RealDisk, &data, Some(&log)).unwrap();
 }
 
-/// The server said that another one was using the directory, and named itself.
+/// Regression: the server reported another process using the directory, and named itself.
 #[test]
-fn one_directory_under_two_names_is_noticed() {
+fn one_directory_under_two_names_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let (data, log) = (parent.path().join("data"), parent.path().join("log"));
     std::fs::create_dir(&data).unwrap();
@@ -97,7 +97,7 @@ fn a_foreign_directory_is_refused() {
 }
 
 #[test]
-fn a_crash_while_a_data_directory_is_made_does_not_spoil_it() {
+fn a_crash_during_the_creation_of_a_data_directory_leaves_it_usable() {
     use storage::disk::Fault;
     for operation in 0.. {
         let disk = SimDisk::new(operation);

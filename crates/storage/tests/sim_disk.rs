@@ -1,4 +1,5 @@
-//! The simulated disk loses, tears and keeps as it says; otherwise the crash tests would prove nothing.
+//! The simulated disk loses, tears and keeps data as documented; otherwise the crash tests would
+//! prove nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +17,7 @@ fn outcomes(prepare: impl Fn(&SimDisk)) -> BTreeSet<Option<Vec<u8>>> {
     };
     (0..300)
         .map(|seed| {
-            assert_eq!(outcome(seed), outcome(seed), "the same seed decides the same");
+            assert_eq!(outcome(seed), outcome(seed), "the same seed gives the same outcome");
             outcome(seed)
         })
         .collect()
@@ -34,7 +35,7 @@ fn synced_bytes_and_names_stay() {
 }
 
 #[test]
-fn unsynced_names_come_and_go() {
+fn unsynced_names_are_kept_or_lost() {
     let seen = outcomes(|disk| {
         disk.open(Path::new("/d/other"), Mode::Create).unwrap().sync_data().unwrap();
         disk.sync_dir(Path::new("/d")).unwrap();
@@ -73,6 +74,6 @@ fn faults_hit_the_chosen_operation_once() {
     assert!(file.sync_data().is_err() && disk.is_off());
     assert!(disk.open(Path::new(FILE), Mode::Read).is_err(), "everything fails without power");
     disk.crash();
-    assert!(file.write_at(b"v", 0).is_err(), "a file opened before a crash is dead");
+    assert!(file.write_at(b"v", 0).is_err(), "a file opened before a crash is unusable");
     disk.open(Path::new(FILE), Mode::Read).unwrap();
 }

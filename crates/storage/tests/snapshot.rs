@@ -1,4 +1,4 @@
-//! A snapshot is complete or not there, and damage to it is noticed before its bytes are believed.
+//! A snapshot is complete or absent, and damage to it is detected before its bytes are used.
 
 mod support;
 
@@ -33,7 +33,7 @@ fn read(disk: &SimDisk, name: SnapshotName) -> Result<Vec<u8>, SnapshotError> {
 }
 
 #[test]
-fn what_is_written_in_any_pieces_is_read_again() {
+fn a_snapshot_written_in_any_pieces_is_read_back() {
     let disk = new_disk(1);
     for (index, len) in [0, 1, 256 << 10, (256 << 10) + 1, 900_000].into_iter().enumerate() {
         for piece in [1000, 300_000, 1 << 20] {
@@ -65,7 +65,7 @@ fn a_crash_at_every_operation_leaves_all_or_nothing() {
             disk.crash();
             snapshot::remove_unfinished(&disk, Path::new(DIR)).unwrap();
             let listed = snapshot::list(&disk, Path::new(DIR), 1).unwrap();
-            let newest = listed.first().expect("one is always there");
+            let newest = listed.first().expect("a snapshot always exists");
             assert_eq!(read(&disk, *newest).unwrap(), if newest.index == 20 { &new[..] } else { &old[..] });
             assert!(!written || newest.index == 20, "operation {operation}: a finished snapshot is lost");
             if finished {
@@ -94,7 +94,7 @@ fn a_failed_operation_leaves_the_old_snapshot_and_no_new_one() {
             }
             let listed = listed.unwrap();
             assert_eq!(listed.last(), Some(&name(10)));
-            // Only the sync of the directory may fail with the new one complete in its place.
+            // Only a failed sync of the directory may leave the complete new snapshot in place.
             for name in listed {
                 assert_eq!(read(&disk, name).unwrap(), if name.index == 20 { &new[..] } else { &old[..] });
             }
@@ -105,7 +105,7 @@ fn a_failed_operation_leaves_the_old_snapshot_and_no_new_one() {
 }
 
 #[test]
-fn every_flipped_bit_and_every_cut_is_noticed() {
+fn every_flipped_bit_and_every_truncation_is_detected() {
     let disk = new_disk(3);
     let content = content(600_000, 9);
     write(&disk, name(1), &content, 1 << 20).unwrap();
@@ -120,22 +120,22 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         match read(&disk, name(1)) {
             Err(SnapshotError::Damaged { path: named, offset: at, .. }) => {
                 assert_eq!(named, path);
-                assert!(at <= offset, "flip at {offset} noticed at {at}");
+                assert!(at <= offset, "flip at {offset} detected at {at}");
             }
             other => panic!("flip at {offset}: {:?}", other.map(|content| content.len())),
         }
     }
     for len in (0..100).chain([bytes.len() / 2, bytes.len() - 1]) {
         disk.put(&path, &bytes[..len]);
-        assert!(matches!(read(&disk, name(1)), Err(SnapshotError::Damaged { .. })), "cut to {len}");
+        assert!(matches!(read(&disk, name(1)), Err(SnapshotError::Damaged { .. })), "truncated to {len}");
     }
     let longer = [&bytes[..], b"x"].concat();
     disk.put(&path, &longer);
     let error = read(&disk, name(1)).unwrap_err();
-    assert!(error.to_string().contains("there are bytes behind the trailer"), "{error}");
+    assert!(error.to_string().contains("there are bytes after the trailer"), "{error}");
     disk.put(&name(2).path(Path::new(DIR)), &bytes);
     let error = read(&disk, name(2)).unwrap_err();
-    assert!(error.to_string().contains("does not agree with the file's name"), "{error}");
+    assert!(error.to_string().contains("does not match the file's name"), "{error}");
 }
 
 #[test]
@@ -161,8 +161,9 @@ fn snapshots_are_listed_newest_first_and_purged_by_group() {
 }
 
 #[test]
-fn a_block_cannot_ask_for_more_memory_than_a_block_has() {
-    // A frame of zeros, 64 MiB when decompressed, in a block that claims the longest length and has a right checksum.
+fn a_block_cannot_demand_more_memory_than_its_maximum() {
+    // A frame of zeros, 64 MiB when decompressed, in a block that claims the maximum length and has
+    // a valid checksum.
     let disk = new_disk(6);
     write(&disk, name(1), b"x", 1).unwrap();
     let path = name(1).path(Path::new(DIR));

@@ -1,4 +1,5 @@
-//! A snapshot that comes from another member is there as a whole or not at all, whatever was sent and wherever power was lost.
+//! A snapshot received from another member is complete or absent, whatever was sent and whenever
+//! power was lost.
 
 mod support;
 
@@ -15,7 +16,7 @@ fn write(disk: Arc<dyn Disk>, dir: &Path, name: SnapshotName, content: &[u8]) {
     writer.finish().unwrap();
 }
 
-/// The file of a good snapshot, as a member would send it.
+/// The file of a valid snapshot, as a member would send it.
 fn good_file(name: SnapshotName, content: &[u8]) -> Vec<u8> {
     let disk = new_disk(77);
     write(Arc::new(disk.clone()), Path::new(DIR), name, content);
@@ -36,8 +37,8 @@ fn files(disk: &SimDisk) -> Vec<String> {
     disk.list(Path::new(DIR)).unwrap()
 }
 
-/// Carries a snapshot from one directory to another in chunks of `piece` bytes.
-fn carry(
+/// Transfers a snapshot from one directory to another in chunks of `piece` bytes.
+fn transfer(
     from: &dyn Disk,
     from_dir: &Path,
     to: Arc<dyn Disk>,
@@ -51,7 +52,7 @@ fn carry(
     loop {
         let offset = incoming.written();
         let len = file.read_chunk(offset, &mut chunk).unwrap();
-        assert_eq!(len as u64, (file.len() - offset).min(piece as u64), "chunks are full but for the last");
+        assert_eq!(len as u64, (file.len() - offset).min(piece as u64), "all chunks but the last are full");
         if len == 0 {
             break;
         }
@@ -62,7 +63,7 @@ fn carry(
 }
 
 #[test]
-fn a_snapshot_is_carried_to_another_member_in_any_pieces() {
+fn a_snapshot_is_transferred_in_any_pieces() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (from_sim, to_sim) = (new_disk(1), new_disk(2));
     for (index, len) in [0, 1, 256 << 10, 900_000].into_iter().enumerate() {
@@ -70,19 +71,19 @@ fn a_snapshot_is_carried_to_another_member_in_any_pieces() {
             let name = name((index * 10 + i) as u64);
             let content = content(len, name.index);
             write(Arc::new(RealDisk), from.path(), name, &content);
-            carry(&RealDisk, from.path(), Arc::new(RealDisk), to.path(), name, piece);
+            transfer(&RealDisk, from.path(), Arc::new(RealDisk), to.path(), name, piece);
             let sent = std::fs::read(name.path(from.path())).unwrap();
             assert!(std::fs::read(name.path(to.path())).unwrap() == sent);
 
             write(Arc::new(from_sim.clone()), Path::new(DIR), name, &content);
-            carry(&from_sim, Path::new(DIR), Arc::new(to_sim.clone()), Path::new(DIR), name, piece);
+            transfer(&from_sim, Path::new(DIR), Arc::new(to_sim.clone()), Path::new(DIR), name, piece);
             let mut reader = SnapshotReader::open(&to_sim, Path::new(DIR), name).unwrap();
             let mut arrived = Vec::new();
             std::io::Read::read_to_end(&mut reader, &mut arrived).unwrap();
             assert!(arrived == content, "{len} bytes in pieces of {piece}");
         }
     }
-    assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 12, "nothing else is left");
+    assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 12, "no other files remain");
     assert_eq!(files(&to_sim).len(), 12);
 }
 
@@ -102,7 +103,7 @@ fn a_crash_at_every_operation_leaves_no_snapshot_or_the_whole_one() {
             disk.crash();
             unfinished += snapshot::remove_unfinished(&disk, Path::new(DIR)).unwrap();
             let listed = snapshot::list(&disk, Path::new(DIR), 1).unwrap();
-            assert_eq!(listed.len(), files(&disk).len(), "nothing else is left");
+            assert_eq!(listed.len(), files(&disk).len(), "no other files remain");
             assert!(listed == [name(10)] || listed == [name(20), name(10)], "{listed:?}");
             assert!(!received || listed.len() == 2, "operation {operation}: a finished snapshot is lost");
             if listed.len() == 2 {
@@ -110,14 +111,14 @@ fn a_crash_at_every_operation_leaves_no_snapshot_or_the_whole_one() {
             }
         }
         if finished {
-            assert!(unfinished > 0, "some crashes leave a file to be removed");
+            assert!(unfinished > 0, "some crashes leave an unfinished file");
             return;
         }
     }
 }
 
 #[test]
-fn a_failed_operation_leaves_no_snapshot_and_no_litter() {
+fn a_failed_operation_leaves_no_snapshot_and_no_unfinished_file() {
     let new = good_file(name(20), &content(700_000, 2));
     for fault in [Fault::Io, Fault::Full] {
         let mut failed = 0;
@@ -129,7 +130,7 @@ fn a_failed_operation_leaves_no_snapshot_and_no_litter() {
             assert!(error.to_string().contains(DIR), "{error}");
             match &files(&disk)[..] {
                 [] => {}
-                // Only the sync of the directory may fail with the snapshot complete in its place.
+                // Only a failed sync of the directory may leave the complete snapshot in place.
                 [only] => {
                     assert_eq!(*only, name(20).file_name());
                     assert!(error.to_string().contains("sync the directory"), "{error}");
@@ -143,7 +144,7 @@ fn a_failed_operation_leaves_no_snapshot_and_no_litter() {
 }
 
 #[test]
-fn after_a_failed_sync_there_is_no_way_back() {
+fn a_failed_sync_is_final() {
     let bytes = good_file(name(1), &content(500, 2));
     let disk = new_disk(3);
     let options = IncomingOptions { sync_every_bytes: 1, ..Default::default() };
@@ -158,13 +159,13 @@ fn after_a_failed_sync_there_is_no_way_back() {
     let finished = incoming.finish();
     assert!(matches!(finished, Err(IncomingError::Failed { .. })), "{finished:?}");
     assert_eq!(files(&disk), [""; 0]);
-    let mut anew = create();
-    anew.write_chunk(0, &bytes).unwrap();
-    anew.finish().unwrap();
+    let mut retried = create();
+    retried.write_chunk(0, &bytes).unwrap();
+    retried.finish().unwrap();
 }
 
 #[test]
-fn every_flipped_bit_and_every_cut_is_refused() {
+fn every_flipped_bit_and_every_truncation_is_refused() {
     let bytes = good_file(name(1), &content(150, 9));
     let path = Path::new(DIR).join(name(1).file_name() + ".incoming");
     for bit in 0..bytes.len() * 8 {
@@ -174,20 +175,20 @@ fn every_flipped_bit_and_every_cut_is_refused() {
         match receive(&disk, name(1), &damaged, 100) {
             Err(IncomingError::Damaged { path: named, offset, .. }) => {
                 assert_eq!(named, path);
-                assert!(offset <= bit as u64 / 8, "bit {bit} noticed at {offset}");
+                assert!(offset <= bit as u64 / 8, "bit {bit} detected at {offset}");
             }
             other => panic!("bit {bit}: {other:?}"),
         }
-        assert_eq!(files(&disk), [""; 0], "bit {bit}: nothing is left");
+        assert_eq!(files(&disk), [""; 0], "bit {bit}: no file remains");
     }
     for len in 0..bytes.len() {
         let cut = receive(&new_disk(0), name(1), &bytes[..len], 100);
-        assert!(matches!(cut, Err(IncomingError::Damaged { .. })), "cut to {len}: {cut:?}");
+        assert!(matches!(cut, Err(IncomingError::Damaged { .. })), "truncated to {len}: {cut:?}");
     }
     let longer = receive(&new_disk(0), name(1), &[&bytes[..], b"x"].concat(), 100).unwrap_err();
-    assert!(longer.to_string().contains("there are bytes behind the trailer"), "{longer}");
+    assert!(longer.to_string().contains("there are bytes after the trailer"), "{longer}");
     let other = receive(&new_disk(0), name(2), &bytes, 100).unwrap_err();
-    assert!(other.to_string().contains("does not agree with the file's name"), "{other}");
+    assert!(other.to_string().contains("does not match the file's name"), "{other}");
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn damage_on_the_receivers_disk_is_refused_too() {
 }
 
 #[test]
-fn a_snapshot_of_another_format_is_named_as_such() {
+fn a_snapshot_of_another_format_version_is_reported() {
     let mut bytes = good_file(name(1), b"content");
     bytes[8] = 2;
     let crc = crc32c::crc32c(&bytes[..44]);
@@ -214,7 +215,7 @@ fn a_snapshot_of_another_format_is_named_as_such() {
 }
 
 #[test]
-fn a_peer_that_breaks_the_rules_is_refused_and_changes_nothing() {
+fn a_peers_invalid_chunks_are_rejected_and_change_nothing() {
     let disk = new_disk(5);
     let bytes = good_file(name(1), &content(5000, 4));
     let len = bytes.len() as u64;
@@ -236,18 +237,18 @@ fn a_peer_that_breaks_the_rules_is_refused_and_changes_nothing() {
     assert!(matches!(refused, Err(IncomingError::Beyond { offset: 100, .. })), "{refused:?}");
     assert_eq!(incoming.written(), 100);
     incoming.write_chunk(100, &bytes[100..]).unwrap();
-    incoming.finish().expect("what was refused has left nothing behind");
+    incoming.finish().expect("rejected chunks have no effect");
 
     let mut incoming = Incoming::create(Arc::new(disk.clone()), dir, name(1), len).unwrap();
     incoming.write_chunk(0, &bytes[..100]).unwrap();
     let refused = incoming.finish();
     assert!(matches!(refused, Err(IncomingError::Incomplete { written: 100, .. })), "{refused:?}");
-    assert_eq!(files(&disk), [name(1).file_name()], "the one that was there before stays");
+    assert_eq!(files(&disk), [name(1).file_name()], "the existing snapshot stays");
     assert!(disk.contents(&name(1).path(dir)).unwrap() == bytes);
 }
 
 #[test]
-fn an_unfinished_one_is_removed_when_dropped_or_at_the_next_start() {
+fn an_unfinished_file_is_removed_when_dropped_or_at_the_next_start() {
     let disk = new_disk(6);
     let dir = Path::new(DIR);
     let mut incoming = Incoming::create(Arc::new(disk.clone()), dir, name(1), 100).unwrap();
@@ -263,7 +264,7 @@ fn an_unfinished_one_is_removed_when_dropped_or_at_the_next_start() {
 }
 
 #[test]
-fn a_member_may_receive_the_snapshot_that_it_writes() {
+fn a_member_may_receive_a_snapshot_while_writing_the_same_one() {
     let disk = new_disk(7);
     let (dir, bytes) = (Path::new(DIR), good_file(name(1), b"content"));
     let mut writer = SnapshotWriter::create(Arc::new(disk.clone()), dir, name(1)).unwrap();
@@ -275,7 +276,7 @@ fn a_member_may_receive_the_snapshot_that_it_writes() {
 }
 
 #[test]
-fn a_file_is_read_from_any_place_and_outlives_its_purge() {
+fn a_file_is_readable_at_any_offset_and_after_its_purge() {
     let disk = new_disk(8);
     let dir = Path::new(DIR);
     let bytes = good_file(name(1), &content(5000, 4));
@@ -301,7 +302,7 @@ fn a_file_is_read_from_any_place_and_outlives_its_purge() {
 }
 
 #[test]
-fn a_file_that_is_cut_while_it_is_read_is_no_shorter_snapshot() {
+fn a_file_truncated_while_it_is_read_is_reported_as_damaged() {
     let dir = tempfile::tempdir().unwrap();
     write(Arc::new(RealDisk), dir.path(), name(1), &content(5000, 4));
     let path = name(1).path(dir.path());

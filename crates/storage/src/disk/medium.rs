@@ -1,12 +1,13 @@
-//! What the simulated disk is made of: bytes and names, each as programs see them and as a crash would leave them.
+//! The state of the simulated disk: bytes and names, each as programs see them and as a crash would
+//! leave them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Bytes a disk writes as one; a crash between two of them tears a write.
+/// Bytes a disk writes atomically; a crash between two sectors tears a write.
 const SECTOR_BYTES: usize = 512;
 
-/// A name that went, a name that came, or both at once.
+/// A name removed, a name set, or both atomically.
 #[derive(Clone)]
 pub(super) struct NameChange {
     pub(super) removed: Option<PathBuf>,
@@ -18,9 +19,9 @@ pub(super) struct NameChange {
 pub(super) struct Contents {
     pub(super) seen: Vec<u8>,
     pub(super) synced: Vec<u8>,
-    /// Not yet synced, in order. Growing by allocation is a write of no bytes at the new end.
+    /// Unsynced writes, in order. Growth by allocation is an empty write at the new end.
     pub(super) writes: Vec<(usize, Vec<u8>)>,
-    /// A failed sync has forgotten some: the writes alone no longer lead from `synced` to `seen`.
+    /// A failed sync dropped some writes: `writes` alone no longer leads from `synced` to `seen`.
     pub(super) differs: bool,
 }
 
@@ -41,7 +42,7 @@ impl NameChange {
 }
 
 impl Contents {
-    /// Decides what of the unsynced writes reached the medium.
+    /// Decides which parts of the unsynced writes reached the medium.
     pub(super) fn settle(&mut self, random: &mut Random) {
         self.differs |= !self.writes.is_empty();
         for (offset, bytes) in std::mem::take(&mut self.writes) {
@@ -53,7 +54,7 @@ impl Contents {
         }
     }
 
-    /// Lets everything that programs see reach the medium.
+    /// Makes everything that programs see durable.
     pub(super) fn sync(&mut self) {
         let writes = std::mem::take(&mut self.writes);
         if std::mem::take(&mut self.differs) {
@@ -66,7 +67,7 @@ impl Contents {
     }
 }
 
-/// Writes each sector's part of `bytes` wholly, not at all, or only its beginning or end.
+/// Writes each sector's part of `bytes` completely, not at all, or only its beginning or end.
 fn tear(medium: &mut Vec<u8>, offset: usize, bytes: &[u8], random: &mut Random) {
     let mut start = 0;
     while start < bytes.len() {
@@ -91,7 +92,7 @@ pub(super) fn put(medium: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     medium[offset..end].copy_from_slice(bytes);
 }
 
-/// SplitMix64: small, and the same on every machine for ever.
+/// SplitMix64: small, and identical on every machine.
 #[derive(Clone)]
 pub(super) struct Random(pub(super) u64);
 

@@ -1,7 +1,7 @@
-//! The narrow file system under everything stored.
+//! The minimal file system interface under everything stored.
 //!
-//! Few operations, so that a crash can be simulated on a page: what was synced stays, anything else may be kept, lost, torn
-//! or reordered. Nothing in this crate touches files by another way.
+//! It has few operations, so that a crash is simple to simulate: synced data stay, and everything
+//! else may be kept, lost, torn or reordered. This crate accesses files in no other way.
 
 mod medium;
 mod real;
@@ -14,22 +14,24 @@ use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 
-/// How a file is opened.
+/// Open modes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// An existing file, to read.
     Read,
     /// An existing file, to read and write.
     Write,
-    /// A new file, to read and write; an existing file of that name is emptied.
+    /// A new file, to read and write; an existing file with that name is truncated.
     Create,
-    /// The same, for its owner alone.
+    /// Like `Create`, with access for the owner only.
     CreatePrivate,
 }
 
-/// Names and files. Durability is explicit: bytes by [`DiskFile::sync_data`], names by [`Disk::sync_dir`].
+/// Names and files. Durability is explicit: bytes by [`DiskFile::sync_data`], names by
+/// [`Disk::sync_dir`].
 pub trait Disk: Send + Sync {
-    /// Opens a file. The name of a created file is durable only after [`Disk::sync_dir`] of its directory.
+    /// Opens a file. The name of a created file is durable only after [`Disk::sync_dir`] of its
+    /// directory.
     ///
     /// # Errors
     /// `NotFound` when `mode` asks for an existing file and there is none.
@@ -41,8 +43,8 @@ pub trait Disk: Send + Sync {
     /// `NotFound` when there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
-    /// Gives a file another name in the same directory, replacing a file of that name. After a crash it has one of the two
-    /// names; the new one for certain only after [`Disk::sync_dir`].
+    /// Renames a file within its directory, replacing a file named `to`. After a crash it has one
+    /// of the two names; the new one is certain only after [`Disk::sync_dir`].
     ///
     /// # Errors
     /// `NotFound` when there is no file `from`.
@@ -57,7 +59,7 @@ pub trait Disk: Send + Sync {
     /// Makes all names created, changed and removed in `dir` durable.
     ///
     /// # Errors
-    /// Any; the names must then be taken as unknown.
+    /// Any; the names are then in an unknown state.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Creates `dir` and its missing parents, durably. An existing directory is not an error.
@@ -66,20 +68,21 @@ pub trait Disk: Send + Sync {
     /// Any.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Whether two names lead to one directory.
+    /// Whether two paths lead to the same directory.
     ///
     /// # Errors
-    /// `NotFound` when one of them leads nowhere.
+    /// `NotFound` when one of them does not exist.
     fn is_same_dir(&self, one: &Path, other: &Path) -> io::Result<bool>;
 
-    /// Takes the exclusive lock on the file `path` (created when missing) until the answer is dropped or the process ends.
-    /// `None`: another holder has it.
+    /// Takes the exclusive lock on the file `path` (created if missing) until the result is dropped
+    /// or the process ends. `None` if another holder has it.
     ///
     /// # Errors
-    /// Any other than being held.
+    /// Any, except that another holder has the lock.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 
-    /// An unpredictable number: the salt of a new segment. The simulated disk draws it from its seed.
+    /// An unpredictable number, the salt of a new segment. The simulated disk draws it from its
+    /// seed.
     fn entropy(&self) -> u64;
 }
 
@@ -91,16 +94,18 @@ pub trait DiskFile: Send {
     /// Any.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes all of `bytes` at `offset`, extending the file when needed. Durable only after [`DiskFile::sync_data`].
+    /// Writes all of `bytes` at `offset`, extending the file as needed. Durable only after
+    /// [`DiskFile::sync_data`].
     ///
     /// # Errors
-    /// Any; the range then holds a mixture.
+    /// Any; the range then holds a mixture of old and new bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
     /// Makes everything written to this file, and its length, durable.
     ///
     /// # Errors
-    /// Any. What was not yet synced may be lost for good even if a later sync succeeds, so an error is final.
+    /// Any. Unsynced data may be permanently lost even if a later sync succeeds, so an error is
+    /// final.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Length of the file.
@@ -117,11 +122,12 @@ pub trait DiskFile: Send {
         Ok(self.len()? == 0)
     }
 
-    /// Extends the file to `len` with zeros and reserves the space, so that writes below `len` cannot meet a full disk.
-    /// `false`: the file system cannot promise that and nothing was done.
+    /// Extends the file to `len` bytes with zeros and reserves the space, so that writes below
+    /// `len` cannot fail for lack of space. `false` if the file system cannot guarantee that;
+    /// nothing was changed then.
     ///
     /// # Errors
-    /// `StorageFull` when there is not that much room.
+    /// `StorageFull` when there is not enough space.
     fn allocate(&self, len: u64) -> io::Result<bool>;
 }
 
@@ -140,9 +146,9 @@ pub(crate) fn read_exact_at(file: &dyn DiskFile, buf: &mut [u8], offset: u64) ->
     Ok(())
 }
 
-/// Whether the error says that there is no room: the disk, or the owner's share of it, is full, or
-/// no file descriptor is left. That passes without anything having been written, so it can be tried
-/// again.
+/// Whether the error means lack of space: the disk or the owner's quota is full, or no file
+/// descriptor is left. The condition may pass and nothing was written, so the operation can be
+/// retried.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
         || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
@@ -152,10 +158,10 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// The log went on without its next segment only if the disk was full; without a descriptor for
-    /// it the server ended.
+    /// Regression: the log continued without its next segment only if the disk was full; without a
+    /// file descriptor for it the server stopped.
     #[test]
-    fn a_want_of_descriptors_is_a_want_of_room() {
+    fn a_lack_of_file_descriptors_counts_as_a_full_disk() {
         for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE] {
             assert!(is_full(&errno.into()), "{errno}");
         }

@@ -35,7 +35,7 @@ impl Disk for RealDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
-            // A name that is not UTF-8 is none of ours.
+            // Ostler's own names are all UTF-8.
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
             }
@@ -68,7 +68,7 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
             other => other?,
         }
-        // Without this a power loss could take the directory away with everything synced in it.
+        // Without this a power loss could remove the directory with everything synced in it.
         self.sync_dir(parent.unwrap_or(Path::new(".")))
     }
 
@@ -128,7 +128,7 @@ impl DiskFile for RealFile {
     }
 }
 
-/// `flock` belongs to the open file: closing it, also by the end of the process, releases the lock.
+/// `flock` belongs to the open file: closing it, also when the process ends, releases the lock.
 struct RealLock {
     _file: File,
 }

@@ -1,9 +1,11 @@
-//! A disk in memory that crashes, tears, forgets and fails on demand, the same way for the same seed.
+//! An in-memory disk that crashes, tears writes, loses data and fails on demand, deterministically
+//! by seed.
 //!
-//! What it models: bytes written but not synced are, at a crash, kept, lost, or torn per sector of 512 bytes and inside a
-//! sector, independently of each other and of their order; names created, renamed or removed but not synced are kept or
-//! lost one by one; a failed sync forgets an arbitrary part of what it should have written while reads go on showing it.
-//! Directories are durable as soon as they are created.
+//! Model: at a crash, bytes written but not synced are kept, lost, or torn per sector of 512 bytes
+//! and inside a sector, independently of each other and of their order. Names created, renamed or
+//! removed but not synced are kept or lost one by one. A failed sync loses an arbitrary part of
+//! what it should have written, while reads continue to return it. Directories are durable as soon
+//! as they are created.
 
 use super::medium::{Contents, NameChange, Random, put};
 use super::{Disk, DiskFile, DiskLock, Mode};
@@ -12,18 +14,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What goes wrong at the chosen operation.
+/// What fails at the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The operation fails with EIO; later ones work.
     Io,
     /// The operation fails with ENOSPC; later ones work.
     Full,
-    /// Power is lost: the operation may or may not have happened, and all later ones fail until [`SimDisk::crash`].
+    /// Power is lost: the operation may or may not have happened, and all later ones fail until
+    /// [`SimDisk::crash`].
     Crash,
 }
 
-/// The simulated disk; clones are handles of the same disk.
+/// The simulated disk; clones are handles to the same disk.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
@@ -34,16 +37,16 @@ struct State {
     next_file: u64,
     /// Names as programs see them.
     names: BTreeMap<PathBuf, u64>,
-    /// Names as a crash would leave them if it lost all of `name_changes`.
+    /// Names as a crash would leave them if it lost all `name_changes`.
     names_synced: BTreeMap<PathBuf, u64>,
-    /// Not yet synced, in order.
+    /// Unsynced changes, in order.
     name_changes: Vec<NameChange>,
     directories: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
     operations: u64,
     fault: Option<(u64, Fault)>,
     powered: bool,
-    /// Counts crashes; a file opened before a crash is dead after it.
+    /// Number of crashes; a file opened before a crash is unusable after it.
     life: u64,
     capacity_bytes: u64,
     on_sync: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -71,7 +74,7 @@ impl SimDisk {
         })))
     }
 
-    /// An independent copy of the disk as it is now, which continues with another seed.
+    /// An independent copy of the disk's current state, which continues with another seed.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         let mut state = self.state().clone();
@@ -79,29 +82,31 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Operations done so far, reads included.
+    /// Number of operations so far, including reads.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.state().operations
     }
 
-    /// Lets operation number `operation` (the next one is [`SimDisk::operations`]) meet a fault. One fault at a time.
+    /// Makes operation number `operation` (the next one is [`SimDisk::operations`]) fail. Only one
+    /// fault can be pending.
     pub fn fault_at(&self, operation: u64, fault: Fault) {
         self.state().fault = Some((operation, fault));
     }
 
-    /// Removes a fault that was set and has not happened.
+    /// Removes a pending fault.
     pub fn clear_fault(&self) {
         self.state().fault = None;
     }
 
-    /// Whether a [`Fault::Crash`] happened and [`SimDisk::crash`] was not called since.
+    /// Whether a [`Fault::Crash`] occurred and [`SimDisk::crash`] was not called since.
     #[must_use]
     pub fn is_off(&self) -> bool {
         !self.state().powered
     }
 
-    /// Loses power, decides by the seed what of the unsynced survives, and starts again. Files opened before are dead.
+    /// Loses power, decides by the seed which unsynced data survive, and restarts. Files opened
+    /// before are unusable.
     pub fn crash(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -124,7 +129,7 @@ impl SimDisk {
         state.life += 1;
     }
 
-    /// Calls this at the begin of every sync of a file, so that a simulation can let time go by.
+    /// Calls `call` at the beginning of every file sync, so that a simulation can advance time.
     pub fn on_sync(&self, call: impl Fn() + Send + Sync + 'static) {
         self.state().on_sync = Some(Arc::new(call));
     }
@@ -141,7 +146,7 @@ impl SimDisk {
         Some(state.files[state.names.get(path)?].seen.clone())
     }
 
-    /// Puts a file there, durably, without counting an operation.
+    /// Creates a file durably, without counting an operation.
     pub fn put(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.state();
         let id = state.next_file;
@@ -156,7 +161,7 @@ impl SimDisk {
         }
     }
 
-    /// Inverts one bit of the medium. `false` when the file has no such byte.
+    /// Inverts one bit of the medium; `false` if the file is too short.
     pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> bool {
         let mut state = self.state();
         let Some(&id) = state.names.get(path) else { return false };
@@ -172,13 +177,15 @@ impl SimDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A test that failed while holding the lock must not hide its message behind a second panic.
+        // A test that failed while holding the lock must not hide its message behind a second
+        // panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Counts an operation. `Ok(true)`: do it, then call it failed, since power is lost in the middle.
+    /// Counts an operation. `Ok(true)`: execute it, then report failure, since power is lost in the
+    /// middle.
     fn step(&mut self) -> io::Result<bool> {
         if !self.powered {
             return Err(power_lost());
@@ -211,7 +218,8 @@ impl State {
     }
 
     fn used_bytes(&self) -> u64 {
-        // An unlinked file that is still open is not counted: close enough for a test of a full disk.
+        // An unlinked file that is still open is not counted: accurate enough for a test of a full
+        // disk.
         self.names.values().map(|id| self.files[id].seen.len() as u64).sum()
     }
 
@@ -243,7 +251,8 @@ impl Disk for SimDisk {
                 if path.parent().is_none_or(|parent| !state.directories.contains(parent)) {
                     return Err(not_found());
                 }
-                // An existing file of that name is emptied by getting a new one in its place: also "old or empty" at a crash.
+                // Truncation replaces the file with a new one, which also models "old or empty"
+                // after a crash.
                 let id = state.next_file;
                 state.next_file += 1;
                 state.files.insert(id, Contents::default());

@@ -1,4 +1,4 @@
-//! What can go wrong with the log, one type per operation.
+//! Errors of the log, one type per operation.
 
 use super::segment::HeaderError;
 use std::io;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The options contradict each other.
-    #[error("segment size {found} is outside of {min} to {max} bytes")]
+    #[error("segment size {found} is outside {min} to {max} bytes")]
     SegmentBytes {
-        /// The value given.
+        /// The value configured.
         found: u64,
-        /// Smallest one allowed.
+        /// Smallest value allowed.
         min: u64,
-        /// Largest one allowed.
+        /// Largest value allowed.
         max: u64,
     },
     /// The file system refused an operation.
@@ -23,12 +23,12 @@ pub enum OpenError {
     Io {
         /// File or directory.
         path: PathBuf,
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A segment's header is not what was written.
+    /// A segment's header is damaged or does not belong there.
     #[error(
         "{}: not a usable log segment; the log stays closed and nothing was changed. Restore the data directory from a \
          backup, or, in an ensemble, empty it so that this member copies everything from the others",
@@ -40,7 +40,7 @@ pub enum OpenError {
         /// What is wrong with it.
         source: HeaderError,
     },
-    /// A segment between others is not there.
+    /// A segment is missing between others.
     #[error(
         "{}: the segment is missing although later ones exist; the log stays closed and nothing was changed. Put the file \
          back, or restore the data directory from a backup, or, in an ensemble, empty it so that this member copies \
@@ -48,13 +48,13 @@ pub enum OpenError {
         path.display()
     )]
     Missing {
-        /// The file that should be there.
+        /// The missing file.
         path: PathBuf,
     },
-    /// A record that was safely on disk is not good any more.
+    /// A record that was safely on disk is now invalid.
     #[error(
         "{}: damaged record at byte {offset}: it was on disk before the good record at byte {proof_offset} of {} was \
-         written, so this is not a write cut short by a crash but damage by the disk or another program. All before byte \
+         written, so the disk or another program damaged it, not a crash during a write. Everything before byte \
          {offset} is intact. The log stays closed and nothing was changed. Restore the data directory from a backup, \
          or, in an ensemble, empty it so that this member copies everything from the others",
         path.display(), proof_path.display()
@@ -62,14 +62,14 @@ pub enum OpenError {
     Damaged {
         /// The segment's file.
         path: PathBuf,
-        /// Where the bad record starts.
+        /// Start of the bad record.
         offset: u32,
-        /// File of a good record that vouches for the bad one.
+        /// File of a good record that proves the bad one was on disk.
         proof_path: PathBuf,
-        /// Where that good record starts.
+        /// Start of that good record.
         proof_offset: u32,
     },
-    /// A record is intact but means nothing to this program.
+    /// A record is intact but its kind is unknown.
     #[error(
         "{}: record of unknown kind {tag} at byte {offset}; it is intact, so a newer version wrote it. The log stays \
          closed and nothing was changed. Start that version again",
@@ -78,21 +78,21 @@ pub enum OpenError {
     Unknown {
         /// The segment's file.
         path: PathBuf,
-        /// Where the record starts.
+        /// Start of the record.
         offset: u32,
         /// Its kind.
         tag: u8,
     },
-    /// No segment could be made to write to.
+    /// No writable segment could be created.
     #[error("the log has no segment to write to and stays closed")]
     Prepare(#[from] PrepareError),
 }
 
-/// A next segment cannot be made ready.
+/// The next segment cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The disk is full.
-    #[error("{}: no space, or no file descriptor, for a log segment of {bytes} bytes; it is tried again when the log next needs it", path.display())]
+    #[error("{}: no space, or no file descriptor, for a log segment of {bytes} bytes; it will be retried when the log next needs it", path.display())]
     NoSpace {
         /// The file that does not fit.
         path: PathBuf,
@@ -100,26 +100,26 @@ pub enum PrepareError {
         bytes: u64,
     },
     /// The file system refused an operation.
-    #[error("{}: cannot {action} while making the next log segment", path.display())]
+    #[error("{}: cannot {action} while preparing the next log segment", path.display())]
     Io {
         /// File or directory.
         path: PathBuf,
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// What the system said.
+        /// The operating system's error.
         source: Arc<io::Error>,
     },
     /// All 2^32 sequence numbers are used.
-    #[error("the log has used up its segment numbers")]
+    #[error("all segment numbers of the log are used")]
     Exhausted,
 }
 
-/// A record was not taken. What was appended before is not touched by this.
+/// A record was rejected. Records appended before are unaffected.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The record needs a further segment and the disk is full. Everything appended before has its space and can be flushed;
-    /// appending again succeeds once there is space.
-    #[error("no space, or no file descriptor, for a further log segment of {bytes} bytes ({})", path.display())]
+    /// The record needs another segment and the disk is full. Everything appended before has its
+    /// space and can be flushed; appending can be retried and succeeds once there is space.
+    #[error("no space, or no file descriptor, for another log segment of {bytes} bytes ({})", path.display())]
     NoSpace {
         /// The file that does not fit.
         path: PathBuf,
@@ -127,18 +127,18 @@ pub enum AppendError {
         bytes: u64,
     },
     /// The data is longer than [`DATA_BYTES_MAX`](super::DATA_BYTES_MAX).
-    #[error("an entry of {bytes} bytes is longer than the log takes")]
+    #[error("an entry of {bytes} bytes exceeds the log's limit")]
     TooLong {
         /// Length of the data.
         bytes: usize,
     },
-    /// The log has failed for good.
+    /// The log failed permanently.
     #[error(transparent)]
     Failed(#[from] FlushError),
 }
 
-/// The log has failed for good: what is on disk of the last flush is unknown, so nothing of it may be acknowledged, and the
-/// process must stop. Opening the log again finds out what survived.
+/// The log failed permanently: it is unknown how much of the last flush is on disk, so none of it
+/// may be acknowledged, and the process must stop. Reopening the log finds what survived.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "{}: cannot {action} the log from byte {offset} on; nothing written since may be acknowledged, and this member must stop",
@@ -147,24 +147,24 @@ pub enum AppendError {
 pub struct FlushError {
     /// File of the failed operation.
     pub path: PathBuf,
-    /// What was tried.
+    /// What was attempted.
     pub action: &'static str,
-    /// Where in that file the bytes start that are now in doubt.
+    /// Where in that file the uncertain bytes start.
     pub offset: u32,
-    /// What the system said.
+    /// The operating system's error.
     #[source]
     pub source: Arc<io::Error>,
 }
 
-/// Old segments were not all freed; they are tried again by the next call. No record is lost by this.
+/// Some old segments were not freed; the next call retries them. No record is lost.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}: cannot {action} an old log segment; it keeps its space until a later attempt succeeds", path.display())]
 pub struct CompactError {
     /// File or directory.
     pub path: PathBuf,
-    /// What was tried.
+    /// What was attempted.
     pub action: &'static str,
-    /// What the system said.
+    /// The operating system's error.
     #[source]
     pub source: Arc<io::Error>,
 }

@@ -1,8 +1,9 @@
-//! The log: records in the order they were appended, of which everything flushed survives a crash.
+//! The log: records in append order. Everything flushed survives a crash.
 //!
-//! [`Log::append`] encodes into memory, [`Log::flush`] makes all of it durable by one write and one sync. The records stand in
-//! segments of a fixed length (see `segment.rs`), the drawing of a record is in `record.rs`, and what a crash may
-//! leave behind is dealt with in `recover.rs`. The log is never read while it is written; it is read when it is opened.
+//! [`Log::append`] encodes into memory; [`Log::flush`] makes it all durable with one write and one
+//! sync. Records are stored in segments of a fixed length (see `segment.rs`); `record.rs` has the
+//! layout of a record, and `recover.rs` handles what a crash leaves behind. The log is read only
+//! when it is opened.
 
 mod error;
 mod needed;
@@ -31,30 +32,33 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Smallest and largest segment that may be asked for. A record longer than that still gets a segment of its own.
+/// Smallest configurable segment length in bytes. A record longer than a segment still gets one of
+/// its own.
 pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
-/// See [`SEGMENT_BYTES_MIN`].
+/// Largest configurable segment length in bytes; see [`SEGMENT_BYTES_MIN`].
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-/// The very first segment is at most this long: zeroing a large one would delay the first start.
+/// The first segment is at most this long: zeroing a large one would delay the first start.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
-/// A buffer that a large batch has grown beyond this is given back after the flush.
+/// Flushing shrinks a buffer that a large batch grew beyond this.
 const BUFFER_BYTES_KEPT: usize = 8 << 20;
 
-// A segment must have room for the largest record, its seal and its header within 32-bit offsets.
+// A segment must hold the largest record, its seal and its header within 32-bit offsets.
 const _: () = assert!(DATA_BYTES_MAX as u64 + SEGMENT_BYTES_MAX < u32::MAX as u64);
 
-/// How a log is kept.
+/// Options of a log.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
-    /// Length of a segment (ZooKeeper's `preAllocSize`), between [`SEGMENT_BYTES_MIN`] and [`SEGMENT_BYTES_MAX`].
+    /// Length of a segment (ZooKeeper's `preAllocSize`), between [`SEGMENT_BYTES_MIN`] and
+    /// [`SEGMENT_BYTES_MAX`].
     pub segment_bytes: u64,
-    /// `false` (ZooKeeper's `forceSync=no`): a flush only hands the bytes to the operating system. They survive the end of the
-    /// process, but a power loss may take any part of what was written since the log was opened.
+    /// `false` (ZooKeeper's `forceSync=no`): a flush only passes the bytes to the operating system.
+    /// They survive the end of the process, but a power loss may lose any part of what was written
+    /// since the log was opened.
     pub fsync: bool,
-    /// Old segments kept to be written again, at most.
+    /// Maximum number of old segments kept for reuse.
     pub recycle_max: usize,
-    /// Whether a thread makes the next segment ready and frees old ones. Without it [`Log::prepare`] must be called now and
-    /// then, or going over to the next segment takes its time within an append.
+    /// Whether a thread prepares the next segment and frees old ones. Without it, call
+    /// [`Log::prepare`] regularly, or an append has to wait while the next segment is prepared.
     pub background: bool,
 }
 
@@ -64,36 +68,39 @@ impl Default for LogOptions {
     }
 }
 
-/// The open log. One process at a time may have it open; [`DataDir`](crate::DataDir) sees to that.
+/// The open log. Only one process may have it open at a time; [`DataDir`](crate::DataDir) ensures
+/// that.
 pub struct Log {
     fsync: bool,
     current: Segment,
-    /// Where the next record will stand in `current`. Invariant: a seal still fits there.
+    /// Offset of the next record in `current`. Invariant: a seal still fits there.
     offset: u32,
-    /// Encoded and not yet written; belongs to the end of `current`, up to `offset`.
+    /// Encoded but not yet written; ends at `offset` of `current`.
     buffer: Vec<u8>,
-    /// The same for segments that became full since the last flush.
+    /// The same for segments filled since the last flush.
     full: Vec<Full>,
     needed: Needed,
-    /// A reset is not yet flushed. Until it is, the entries it voids count on disk, so nothing may be freed.
+    /// A reset is not yet flushed. Until it is, the entries it voids count on disk, so nothing may
+    /// be freed.
     reset_due: bool,
     /// The latest `HardState` record of each group.
     hard_states: BTreeMap<u64, HardState>,
-    /// `hard_states` must be written again before the next record, since `current` may lack some of them: the log was just
-    /// opened, and its tail may have been cut.
+    /// `hard_states` must be rewritten before the next record, since `current` may lack some of
+    /// them: the log was just opened, and its tail may have been cut, or `current` is new.
     hard_states_due: bool,
-    /// Behind the last place where all of `hard_states` stand. Once this is on disk, segments before it may go.
+    /// End of the last place with all of `hard_states`. Once this is on disk, earlier segments may
+    /// be freed.
     hard_states_end: Option<Position>,
-    /// Segments before this number hold no `HardState` that counts.
+    /// Segments before this number hold no `HardState` that is still needed.
     free_limit: u32,
-    /// Up to here the log is on disk. Written into every record.
+    /// The log is on disk up to here. Written into every record.
     synced_to: Position,
     failure: Option<FlushError>,
     recovered: Recovered,
     reserve: SharedReserve,
 }
 
-/// A segment that became full, with what is not yet written of it.
+/// A segment filled since the last flush, with its unwritten bytes.
 struct Full {
     path: PathBuf,
     file: Box<dyn DiskFile>,
@@ -108,7 +115,7 @@ struct HardState {
     commit: u64,
 }
 
-/// Whether there is a log in `dir`, or a part of one. A directory that is missing has none.
+/// Whether `dir` contains a log or part of one. A missing directory has none.
 ///
 /// # Errors
 /// The directory cannot be listed.
@@ -121,14 +128,15 @@ pub fn is_in(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
 }
 
 impl Log {
-    /// Opens the log in `dir`, which must exist, gives every record to `visit` in the order it was appended, and repairs a tail
-    /// torn by a crash. A log that does not exist is created.
+    /// Opens the log in `dir`, which must exist, passes every record to `visit` in append order,
+    /// and repairs a tail torn by a crash. Creates the log if it does not exist.
     ///
-    /// The visitor may meet entries that were to be forgotten, at the front, up to a segment's worth; entries that a later one
-    /// replaces or a later `Reset` makes void; and a `HardState` repeatedly.
+    /// The visitor may see entries at the front that were already compacted away, up to a segment's
+    /// worth; entries that a later one replaces or a later `Reset` voids; and a `HardState`
+    /// repeatedly.
     ///
     /// # Errors
-    /// See [`OpenError`]. What was visited must then not be used.
+    /// See [`OpenError`]. The records already visited must then not be used.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -181,25 +189,25 @@ impl Log {
         Ok(log)
     }
 
-    /// What was found when the log was opened.
+    /// What opening the log found.
     #[must_use]
     pub fn recovered(&self) -> &Recovered {
         &self.recovered
     }
 
-    /// Bytes appended and not yet flushed.
+    /// Bytes appended but not yet flushed.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.len() + self.full.iter().map(|full| full.bytes.len()).sum::<usize>()
     }
 
-    /// Files the log consists of, the one being written included.
+    /// Number of segment files of the log, including the current one.
     #[must_use]
     pub fn segments(&self) -> usize {
         self.needed.sealed() + 1
     }
 
-    /// Takes a record into memory. It is durable after the next [`Log::flush`].
+    /// Appends a record in memory. It is durable after the next [`Log::flush`].
     ///
     /// # Errors
     /// See [`AppendError`]; only [`AppendError::Failed`] is final.
@@ -230,19 +238,21 @@ impl Log {
         Ok(())
     }
 
-    /// Takes into memory that all entries of `group` appended so far are void and that its log goes on behind a snapshot ending at
-    /// `index` and `term`. The next flush makes that durable, together with what else was appended; only then does
-    /// [`Log::compact`] free what has become void. The snapshot MUST be durable before that flush: nothing else is left.
+    /// Appends, in memory, that all entries of `group` so far are void and that its log continues
+    /// after a snapshot ending at `index` and `term`. The next flush makes that durable, together
+    /// with everything else appended; only then does [`Log::compact`] free the void entries. The
+    /// snapshot MUST be durable before that flush: nothing else is left.
     ///
-    /// The group's `HardState` stays in force, so that a vote is never forgotten; its `commit` may lie before the snapshot.
+    /// The group's `HardState` stays valid, so that no vote is forgotten; its `commit` may precede
+    /// the snapshot.
     ///
     /// # Errors
-    /// As [`Log::append`]; never [`AppendError::TooLong`].
+    /// Like [`Log::append`], except [`AppendError::TooLong`].
     pub fn reset(&mut self, group: u64, index: u64, term: u64) -> Result<(), AppendError> {
         self.append(&Record::Reset { group, index, term })
     }
 
-    /// Makes everything appended durable: one write and one sync, or one of each per segment when segments became full.
+    /// Makes everything appended durable: one write and one sync per segment touched.
     ///
     /// # Errors
     /// Final: every later call returns the same error.
@@ -264,19 +274,19 @@ impl Log {
             self.synced_to = written_to;
         }
         if self.hard_states_end.take_if(|end| *end <= written_to).is_some() {
-            // `hard_states_end` always lies in the segment that was then, and so is still now, the current one.
+            // `hard_states_end` always lies in the segment that was, and still is, current.
             self.free_limit = self.current.sequence;
         }
         Ok(())
     }
 
-    /// Forgets the entries of `group` before `first_index_kept`. Whole segments are freed, oldest first, as soon as no group needs
-    /// anything in them; a segment that became full since the last flush waits for the next call, and all wait while a reset
-    /// is not flushed.
+    /// Discards the entries of `group` before `first_index_kept`. Whole segments are freed, oldest
+    /// first, once no group needs anything in them. A segment filled since the last flush waits for
+    /// the next call, and all wait while a reset is not flushed.
     ///
     /// # Errors
-    /// Old segments kept their space; the next call tries again. Nothing is lost. With a background thread errors
-    /// are found by [`Log::take_background_error`] instead.
+    /// Some old segments were not freed; the next call retries. Nothing is lost. With a background
+    /// thread, [`Log::take_background_error`] reports such errors instead.
     pub fn compact(&mut self, group: u64, first_index_kept: u64) -> Result<(), CompactError> {
         self.needed.keep_from(group, first_index_kept);
         if self.failure.is_some() || self.reset_due {
@@ -288,26 +298,28 @@ impl Log {
         if self.reserve.has_worker() { Ok(()) } else { self.reserve.with(SegmentPool::free_all) }
     }
 
-    /// Does one piece of the work that is not urgent, zeroing at most about `budget_bytes` of the next segment. `true`: the next
-    /// segment is ready and no old one waits to be freed. Only needed without a background thread.
+    /// Does one step of the background work, zeroing at most about `budget_bytes` of the next
+    /// segment. Returns `true` when the next segment is ready and no old one waits to be freed.
+    /// Only needed without a background thread.
     ///
     /// # Errors
-    /// Nothing is lost; the work is tried again when it is next asked for, at the latest by the append that needs it.
+    /// Nothing is lost; the next call retries, or at the latest the append that needs the segment.
     pub fn prepare(&mut self, budget_bytes: usize) -> Result<bool, StepError> {
         self.reserve.with(|reserve| reserve.step(budget_bytes))
     }
 
-    /// What the background thread last failed with since this was last asked. It goes on trying, once a second.
+    /// The background thread's last error since the previous call. The thread retries once a
+    /// second.
     #[must_use]
     pub fn take_background_error(&self) -> Option<StepError> {
         self.reserve.take_error()
     }
 
-    /// Flushes and leaves a mark that vouches for the last flush, so that damage to it can be told from a crash. Not calling it
-    /// loses nothing.
+    /// Flushes and appends a mark that vouches for the last flush, so that damage to it can be
+    /// distinguished from a crash. Omitting the call loses nothing.
     ///
     /// # Errors
-    /// As [`Log::flush`].
+    /// Like [`Log::flush`].
     pub fn close(mut self) -> Result<(), FlushError> {
         self.flush()?;
         let fits = u64::from(self.offset) + 2 * HEAD_BYTES as u64 <= self.current.len;
@@ -347,8 +359,8 @@ impl Log {
         self.hard_states.len() * record.encoded_len()
     }
 
-    /// Goes over to the next segment, which will have room for a record of `record_len`. First the space, then the change, so that
-    /// a full disk changes nothing.
+    /// Switches to the next segment, which will have room for a record of `record_len` bytes. It
+    /// gets the space before it changes anything, so that a full disk leaves the log unchanged.
     fn rotate(&mut self, record_len: usize) -> Result<(), AppendError> {
         let len = RECORDS_START as usize + self.hard_states_len() + record_len + HEAD_BYTES;
         let next = match self.reserve.with(|reserve| reserve.take(len as u64)) {

@@ -1,8 +1,9 @@
-//! Which segments are still needed, and which may go.
+//! Which segments are still needed and which can be freed.
 //!
-//! Segments leave oldest first, each durably before the next one. So what is left is always an end of the log, and that is all it
-//! takes for a reset to stay in force: as long as there is an entry that it voids, the reset, which stands behind that
-//! entry, is there too. The segment with the reset itself is needed by nobody once the earlier ones are gone.
+//! Segments are freed oldest first, each durably before the next one. So a suffix of the log always
+//! remains, which suffices to keep a reset in force: as long as an entry that it voids exists, the
+//! reset, which follows that entry, exists too. The segment with the reset itself is no longer
+//! needed once the earlier ones are gone.
 
 use super::record::Record;
 use std::collections::{BTreeMap, VecDeque};
@@ -10,8 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// What is needed of each segment of the log.
 #[derive(Default)]
 pub(crate) struct Needed {
-    /// The highest entry of each group in the segment that is being written or read.
-    /// Invariant: entries before the latest reset of their group are not counted, here and in `sealed`.
+    /// The highest entry index of each group in the segment being written or read. Invariant:
+    /// entries before the latest reset of their group are not counted, here and in `sealed`.
     last_index: BTreeMap<u64, u64>,
     /// Full segments, oldest first.
     sealed: VecDeque<Sealed>,
@@ -19,7 +20,7 @@ pub(crate) struct Needed {
     first_kept: BTreeMap<u64, u64>,
 }
 
-/// A segment that is full, with what it takes to know when it may go.
+/// A full segment, with what decides when it can be freed.
 pub(crate) struct Sealed {
     pub(crate) sequence: u32,
     pub(crate) len: u64,
@@ -35,12 +36,12 @@ impl Needed {
                 *last = (*last).max(index);
             }
             Record::Reset { group, index, .. } => {
-                // By group and not by index: a void entry may have a higher index than the reset.
+                // By group, not by index: a void entry may have a higher index than the reset.
                 self.last_index.remove(&group);
                 for sealed in &mut self.sealed {
                     sealed.last_index.remove(&group);
                 }
-                // A log that goes on from further back has entries again which were once not needed.
+                // A log reset to an earlier index again has entries that were not needed before.
                 if let Some(first) = self.first_kept.get_mut(&group) {
                     *first = (*first).min(index.saturating_add(1));
                 }
@@ -49,19 +50,20 @@ impl Needed {
         }
     }
 
-    /// The segment is full; what is counted from here on is in the next one.
+    /// Closes the current segment; records counted from here on are in the next one.
     pub(crate) fn seal(&mut self, sequence: u32, len: u64) {
         let last_index = std::mem::take(&mut self.last_index);
         self.sealed.push_back(Sealed { sequence, len, last_index });
     }
 
-    /// Nobody needs the entries of `group` before `first_index_kept`.
+    /// Entries of `group` before `first_index_kept` are no longer needed.
     pub(crate) fn keep_from(&mut self, group: u64, first_index_kept: u64) {
         let first = self.first_kept.entry(group).or_insert(0);
         *first = (*first).max(first_index_kept);
     }
 
-    /// Takes the oldest segment out if it is full, its number is below `limit` and no group needs an entry in it.
+    /// Removes and returns the oldest segment if it is full, its number is below `limit` and no
+    /// group needs an entry in it.
     pub(crate) fn take_unneeded(&mut self, limit: u32) -> Option<Sealed> {
         let first_kept = |group| self.first_kept.get(group).copied().unwrap_or(0);
         let oldest = self.sealed.front()?;
@@ -69,7 +71,7 @@ impl Needed {
         if needed || oldest.sequence >= limit { None } else { self.sealed.pop_front() }
     }
 
-    /// Full segments.
+    /// Number of full segments.
     pub(crate) fn sealed(&self) -> usize {
         self.sealed.len()
     }

@@ -1,4 +1,4 @@
-//! A record of the log as bytes.
+//! The encoding of log records.
 //!
 //! ```text
 //!  0         4           8                  16    17         21
@@ -10,54 +10,58 @@
 //!  tag  record      body
 //!   1   Entry       group u64, index u64, term u64, kind u8, data (the rest)
 //!   2   HardState   group u64, term u64, vote u64, commit u64
-//!   3   Seal        none: the segment ends here, the log goes on in the next one
+//!   3   Seal        none: the segment ends here, the log continues in the next one
 //!   4   Mark        none: says by its `synced to` that all before it is on disk
 //!   5   Reset       group u64, index u64, term u64
 //! ```
 //!
-//! Numbers are little-endian; a tag's number never changes its meaning and tag 0 is never used, so zeros are no record. Both
-//! checksums are crc32c. They start from the segment's salt, so what an earlier life of the file left behind never
-//! validates. The head's checksum includes the record's offset in the file, so the bytes of a record that
-//! were copied elsewhere, say into the data of a znode, never validate either.
+//! Numbers are little-endian. A tag's number never changes its meaning, and tag 0 is never used, so
+//! zeros are never a record. Both checksums are crc32c, seeded with the segment's salt, so bytes
+//! left from an earlier use of the file never validate. The head's checksum includes the record's
+//! offset in the file, so a copy of a record elsewhere, such as in the data of a znode, never
+//! validates either.
 //!
-//! `synced to` is the position up to which the whole log was on disk when the record was made. It is what tells a torn tail
-//! from damage: a bad record *before* the `synced to` of some good record was once safely on disk and has been
-//! damaged since; a bad record that no good one vouches for belongs to a write that was never finished, nor acknowledged.
-//! The head has a checksum of its own so that good heads can be searched behind a bad record, byte by byte, in linear time.
+//! `synced to` is the position up to which the whole log was on disk when the record was written.
+//! It distinguishes a torn tail from damage: an invalid record *before* the `synced to` of some
+//! valid record was once safely on disk and has been damaged since; an invalid record that no valid
+//! one vouches for belongs to a write that was never completed or acknowledged. The head has its
+//! own checksum so that valid heads after an invalid record can be searched for, byte by byte, in
+//! linear time.
 
 use std::fmt;
 
-/// Bytes of a record before its body.
+/// Length of a record's head.
 pub(crate) const HEAD_BYTES: usize = 21;
-/// Where a record's tag stands in its head.
+/// Offset of the tag in the head.
 pub(crate) const TAG_OFFSET: usize = 16;
-/// Bytes of an entry's body before its data.
+/// Length of an entry's body before its data.
 const ENTRY_PREFIX_BYTES: usize = 25;
 const HARD_STATE_BYTES: usize = 32;
 const RESET_BYTES: usize = 24;
-/// Longest data of one entry. Far above any request; it keeps every offset of a segment within 32 bits.
+/// Maximum data length of one entry in bytes. Far above any request; it keeps every offset of a
+/// segment within 32 bits.
 pub const DATA_BYTES_MAX: usize = 512 << 20;
-/// Longest body a head may announce.
+/// Maximum body length a head may announce.
 pub(crate) const BODY_BYTES_MAX: usize = DATA_BYTES_MAX + ENTRY_PREFIX_BYTES;
 
-/// One fact that survives a crash once it is flushed.
+/// A record; it survives a crash once it is flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// An entry of a group's replicated log. One with an index not above that of an earlier entry of its group replaces
-    /// that entry and all after it.
+    /// An entry of a group's replicated log. An entry whose index is not above that of an earlier
+    /// entry of its group replaces that entry and all later ones.
     Entry {
         /// The group whose log this is.
         group: u64,
         /// Position in the group's log.
         index: u64,
-        /// Leadership in which it was proposed.
+        /// Term of the leader that proposed it.
         term: u64,
-        /// Meaning of `data`; the consensus layer's number.
+        /// Meaning of `data`, defined by the consensus layer.
         kind: u8,
         /// Opaque bytes, at most [`DATA_BYTES_MAX`].
         data: &'a [u8],
     },
-    /// What a member of a group must remember about elections. The latest one of a group counts.
+    /// A member's Raft hard state. The group's latest record counts.
     HardState {
         /// The group.
         group: u64,
@@ -68,12 +72,12 @@ pub enum Record<'a> {
         /// Highest index known to be committed.
         commit: u64,
     },
-    /// Every entry of the group before this record is void, whatever its index: the group's log goes on behind a snapshot
-    /// that ends at this position. What the group remembers about elections is not touched.
+    /// Voids every earlier entry of the group, whatever its index: the group's log continues after
+    /// a snapshot that ends at this position. The group's hard state is unaffected.
     Reset {
         /// The group.
         group: u64,
-        /// The snapshot's last entry; the next entry of the group has the index after it.
+        /// Index of the snapshot's last entry; the group's next entry has the following index.
         index: u64,
         /// That entry's term.
         term: u64,
@@ -96,7 +100,7 @@ pub enum Tag {
     Reset = 5,
 }
 
-/// A place in the log: segment and offset in its file. Ordered as the log is.
+/// A position in the log: segment and offset in its file. Ordered as the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Sequence number of the segment.
@@ -121,7 +125,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// What the checksums of a segment start from.
+/// The initial value of a segment's checksums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seed(u32);
 
@@ -135,7 +139,7 @@ impl Seed {
     }
 }
 
-/// The head of a record whose checksum is right.
+/// The head of a record with a valid checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) body_len: usize,
@@ -145,7 +149,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The head at `at`; `None` when no head was written there in this life of the segment.
+    /// The head at `at`; `None` if none was written there during this use of the file.
     pub(crate) fn decode(bytes: &[u8; HEAD_BYTES], at: Position, seed: Seed) -> Option<Self> {
         let number =
             |start: usize| u32::from_le_bytes(bytes[start..start + 4].try_into().expect("four bytes"));
@@ -168,7 +172,7 @@ impl Head {
     }
 }
 
-/// Whether the byte is the number of one of the [`Tag`]s, which follow each other.
+/// Whether the byte is the number of a [`Tag`]; they are consecutive.
 pub(crate) fn is_tag(byte: u8) -> bool {
     byte.wrapping_sub(Tag::Entry as u8) <= Tag::Reset as u8 - Tag::Entry as u8
 }
@@ -181,7 +185,7 @@ impl Tag {
 }
 
 impl<'a> Record<'a> {
-    /// Bytes the record takes in a segment.
+    /// Length of the encoded record.
     pub(crate) fn encoded_len(&self) -> usize {
         HEAD_BYTES
             + match self {
@@ -191,7 +195,7 @@ impl<'a> Record<'a> {
             }
     }
 
-    /// Appends the record, which will stand at `at`, to `out`.
+    /// Appends the record, which will be at position `at`, to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>, at: Position, synced_to: Position, seed: Seed) {
         let start = out.len();
         out.resize(start + HEAD_BYTES, 0);
@@ -220,7 +224,7 @@ impl<'a> Record<'a> {
         fill_head(&mut out[start..], tag, at, synced_to, seed);
     }
 
-    /// The record in a body whose checksum is right; `None` when the body does not have the form its tag asks for.
+    /// Decodes a body with a valid checksum; `None` if the body does not fit its tag.
     pub(crate) fn decode(tag: Tag, body: &'a [u8]) -> Option<Self> {
         let number =
             |at: usize| body.get(at..at + 8).map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")));
@@ -254,7 +258,7 @@ pub(crate) fn encode_empty(out: &mut Vec<u8>, tag: Tag, at: Position, synced_to:
 }
 
 fn fill_head(record: &mut [u8], tag: Tag, at: Position, synced_to: Position, seed: Seed) {
-    assert!(synced_to <= at, "a record cannot vouch for what follows it");
+    assert!(synced_to <= at, "a record cannot vouch for later ones");
     let (head, body) = record.split_at_mut(HEAD_BYTES);
     assert!(body.len() <= BODY_BYTES_MAX, "the caller refuses longer data");
     head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
@@ -270,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_search_for_heads_knows_every_tag() {
+    fn the_search_for_heads_recognizes_every_tag() {
         for byte in 0..=u8::MAX {
             assert_eq!(is_tag(byte), Tag::from_u8(byte).is_some(), "tag {byte}");
         }

@@ -1,16 +1,19 @@
-//! Opening the log: which records count, what a crash left half written, and what is damage.
+//! Opening the log: which records count, which a crash left half written, and which are damaged.
 //!
-//! Records are read in order up to the first place `x` that holds no good record and is not past a seal. All behind `x` is
-//! searched for good heads. If one of them says that the log was on disk beyond `x` (its `synced to` > `x`), then the bytes
-//! at `x` have been lost after they were safe: damage, and the log is not opened. Otherwise nothing behind `x` was ever
+//! Records are read in order up to the first position `x` that has no valid record and does not
+//! follow a seal. Everything after `x` is searched for valid heads. If one of them states that the
+//! log was on disk beyond `x` (its `synced to` > `x`), then the bytes at `x` were lost after they
+//! were safe: that is damage, and the log is not opened. Otherwise nothing after `x` was ever
 //! acknowledged: it is the tail of a flush that a crash interrupted, and `x` is the end of the log.
 //!
-//! What this cannot tell apart is damage within the very last flush before a crash, since nothing was written after it that
-//! could vouch for it. [`Log::close`](super::Log::close) therefore leaves a mark, which vouches for all.
+//! Damage within the very last flush before a crash cannot be distinguished, since nothing written
+//! after it could vouch for it. [`Log::close`](super::Log::close) therefore appends a mark, which
+//! vouches for everything.
 //!
-//! Good heads of the torn tail would be read as records once new ones lead up to them, so they are overwritten with zeros;
-//! later segments that hold any are taken out of the log, the last one first, so that a crash here leaves no gap. At the end
-//! what was read is synced: after a crash of the process alone it may never have reached the disk.
+//! Valid heads in the torn tail would be read as records once new records lead up to them, so they
+//! are overwritten with zeros. Later segments that contain any are removed from the log, the last
+//! one first, so that a crash during the repair leaves no gap. Finally, everything read is synced:
+//! after a crash of the process alone it may never have reached the disk.
 
 use super::error::OpenError;
 use super::needed::Needed;
@@ -21,37 +24,38 @@ use crate::disk::{Disk, Mode};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What was found when the log was opened.
+/// What opening the log found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Records given to the visitor.
+    /// Number of records passed to the visitor.
     pub records: u64,
-    /// Segments that hold them.
+    /// Number of segments that contain them.
     pub segments: usize,
-    /// The tail of an interrupted flush that was cut off; `None` when the log ended cleanly.
+    /// The tail of an interrupted flush that was cut off; `None` if the log ended cleanly.
     pub repaired: Option<Repaired>,
 }
 
-/// An interrupted flush of which good records behind the first bad one were dropped. None of it was ever acknowledged.
+/// The repair of an interrupted flush: valid records after the first invalid one were dropped. None
+/// of them was ever acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
     /// The segment's file.
     pub path: PathBuf,
     /// Where the log now ends.
     pub offset: u32,
-    /// Good records that were dropped.
+    /// Number of valid records dropped.
     pub dropped: u64,
 }
 
 /// The state of the log on disk.
 pub(crate) struct Found {
     pub(crate) needed: Needed,
-    /// The segment to go on writing, and where. `None`: there was no log.
+    /// The segment to continue writing, and its end. `None` if there was no log.
     pub(crate) current: Option<(Segment, u32)>,
     pub(crate) recovered: Recovered,
 }
 
-/// The names of the segments among `names`, which must follow each other.
+/// The sequence numbers of the segments in `names`, which must be consecutive.
 pub(crate) fn sequences(dir: &Path, names: &[String]) -> Result<Vec<u32>, OpenError> {
     let mut sequences: Vec<u32> = names.iter().filter_map(|name| parse_file_name(name)).collect();
     sequences.sort_unstable();
@@ -94,7 +98,7 @@ pub(crate) fn recover(
         let later: Vec<Segment> = segments.collect();
         recovered.repaired = cut_tail(&segment, end, later, reserve)?;
         recovered.segments = needed.sealed() + usize::from(end > RECORDS_START);
-        // What was not vouched for was perhaps never synced.
+        // Records that no later one vouches for may never have been synced.
         for unsure in before.iter().filter(|segment| segment.sequence >= synced_to.segment).chain([&segment])
         {
             unsure.file.sync_data().map_err(|source| failed(&unsure.path, "sync", source))?;
@@ -103,7 +107,7 @@ pub(crate) fn recover(
     }
     match before.last() {
         None => Ok(Found { needed, current: None, recovered }),
-        // A seal is written only when its successor is on disk.
+        // A seal is written only once its successor is on disk.
         Some(last) => Err(OpenError::Missing { path: dir.join(file_name(last.sequence.saturating_add(1))) }),
     }
 }
@@ -124,7 +128,8 @@ fn read_segment(
     let mut offset = RECORDS_START;
     loop {
         let record = scanner.record(offset).map_err(|source| failed(&segment.path, "read", source))?;
-        // The log never knows less about the disk than before; a record that does is from another life.
+        // `synced_to` never decreases; a record with a lower one is from an earlier use of the
+        // file.
         let Some((head, body)) = record.filter(|(head, _)| head.synced_to >= *synced_to) else {
             return Ok(End::At(offset));
         };
@@ -145,7 +150,8 @@ fn read_segment(
     }
 }
 
-/// Ends the log at `end` of `segment`: proves that nothing safe was lost there, and removes what could be mistaken for records.
+/// Ends the log at `end` of `segment`: verifies that nothing safe was lost there, and removes what
+/// could later be taken for records.
 fn cut_tail(
     segment: &Segment,
     end: u32,
@@ -186,11 +192,12 @@ fn cut_tail(
 #[derive(Default)]
 struct Strays {
     count: u64,
-    /// Where the last head ends.
+    /// End of the last head.
     end: Option<u32>,
 }
 
-/// The good heads of `segment` from `start` on, none of which may vouch for `end`, a position in the file `path`.
+/// The valid heads of `segment` from `start` on. It is damage if one vouches for `end`, a position
+/// in the file `path`.
 fn strays(segment: &Segment, start: u32, end: Position, path: &Path) -> Result<Strays, OpenError> {
     let mut strays = Strays::default();
     let mut proof = None;

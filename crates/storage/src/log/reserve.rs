@@ -1,22 +1,23 @@
-//! Room for what is about to be appended, found out before anybody relies on it.
+//! Space for entries to be appended, reserved before a leader proposes them.
 
 use super::record::HEAD_BYTES;
 use super::{AppendError, Log, Record};
 
-/// Changes of the hard state that may come between the entries of one flush.
+/// Hard state changes that may occur between the entries of one flush.
 const HARD_STATES: usize = 2;
-/// Resets ahead of the entries of one flush: a snapshot is installed at most once.
+/// Resets before the entries of one flush: a snapshot is installed at most once.
 const RESETS: usize = 1;
 
 impl Log {
-    /// Makes sure that entries with data of these lengths, a few hard states and a reset can be appended before the next flush
-    /// without [`AppendError::NoSpace`]. What was agreed upon cannot be taken back, so whoever proposes entries asks here first.
+    /// Ensures that entries with data of these lengths, a few hard states and a reset can be
+    /// appended before the next flush without [`AppendError::NoSpace`]. A committed entry cannot be
+    /// withdrawn, so the leader reserves space before it proposes entries.
     ///
-    /// Entries that do not fit into the current segment together go to the next one together. No lengths promise nothing; for a
-    /// reset alone, ask for one entry of no bytes.
+    /// Entries that do not fit into the current segment together all go to the next one. An empty
+    /// iterator reserves nothing; for a reset alone, pass one length of 0.
     ///
     /// # Errors
-    /// As [`Log::append`]; nothing is changed by an error that is not final.
+    /// Like [`Log::append`]; an error that is not final changes nothing.
     pub fn reserve(&mut self, data_lengths: impl Iterator<Item = usize>) -> Result<(), AppendError> {
         self.check()?;
         let head = Record::Entry { group: 0, index: 0, term: 0, kind: 0, data: &[] }.encoded_len();

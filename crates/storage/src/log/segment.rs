@@ -8,27 +8,28 @@
 //!  +--------+----------+----------+--------+--------+-------+-------------+---------+---------+----
 //! ```
 //!
-//! The file is `0000000000000001.seg`, its sequence number in hexadecimal. The header has a sector of its own, so that no later write can
-//! tear it, and is on disk under this name before the first record is written. The salt is drawn anew for each life of a
-//! file. `length` is the file's full length: a shorter file has been cut.
+//! The file name is the sequence number in hexadecimal, such as `0000000000000001.seg`. The header
+//! has a sector of its own, so that no later write can tear it, and is on disk under this name
+//! before the first record is written. Each use of a file gets a new salt. `length` is the file's
+//! full length: a shorter file has been truncated.
 
 use super::record::{HEAD_BYTES, Head, Position, Seed, TAG_OFFSET, is_tag};
 use crate::disk::{Disk, DiskFile, Mode, read_exact_at};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where the first record of a segment stands.
+/// Offset of the first record in a segment.
 pub(crate) const RECORDS_START: u32 = 512;
-/// The version of the log's format that is written, and the only one that is read.
+/// The version of the log format that is written, and the only one read.
 pub const FORMAT_VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"OSTLRLOG";
 const HEADER_BYTES: usize = 36;
-/// Bytes read from a file at a time when it is scanned.
+/// Bytes read from a file at a time during a scan.
 const WINDOW_BYTES: usize = 1 << 20;
-/// Bytes that are looked at together when heads are searched.
+/// Bytes examined together in the search for heads.
 const TAGS_AT_ONCE: usize = 64;
 
-/// A segment that can be written.
+/// An open segment.
 pub(crate) struct Segment {
     pub(crate) sequence: u32,
     /// Length of the file, header included.
@@ -44,19 +45,19 @@ pub enum HeaderError {
     /// The header could not be read.
     #[error("cannot be read")]
     Io(#[from] io::Error),
-    /// Not this kind of file, or damaged.
+    /// The file is of another kind, or damaged.
     #[error("the header (bytes 0 to 36) is damaged")]
     Damaged,
-    /// Written by a program with another format.
+    /// A program with another format wrote it.
     #[error("the format version is {0}, and this program knows only version 1")]
     Version(u32),
     /// The file's name and its header disagree.
-    #[error("the header says it is segment {0:016x}; the file was renamed or copied")]
+    #[error("the header is that of segment {0:016x}; the file was renamed or copied")]
     Renamed(u32),
     /// The file's length and its header disagree.
-    #[error("the file has {found} bytes, but was made with {expected}; it was cut")]
+    #[error("the file has {found} bytes, but was created with {expected}; it was truncated")]
     Cut {
-        /// Length now.
+        /// Current length.
         found: u64,
         /// Length in the header.
         expected: u64,
@@ -74,7 +75,7 @@ pub(crate) fn parse_file_name(name: &str) -> Option<u32> {
     (name == file_name(sequence)).then_some(sequence)
 }
 
-/// The header's sector.
+/// The sector of the header.
 pub(crate) fn encode_header(sequence: u32, salt: u64, len: u64) -> [u8; RECORDS_START as usize] {
     let mut header = [0; RECORDS_START as usize];
     header[..8].copy_from_slice(MAGIC);
@@ -121,14 +122,15 @@ impl Segment {
     }
 }
 
-/// Reads a segment through a window, so that the memory used does not grow with the segment.
+/// Reads a segment through a window of fixed size, so that memory use does not grow with the
+/// segment.
 pub(crate) struct Scanner<'a> {
     segment: &'a Segment,
     window: Vec<u8>,
     window_start: u64,
 }
 
-/// A good head behind a bad record.
+/// A valid head after an invalid record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stray {
     pub(crate) offset: u32,
@@ -140,7 +142,7 @@ impl<'a> Scanner<'a> {
         Self { segment, window: Vec::new(), window_start: 0 }
     }
 
-    /// The bytes from `offset` on; `None` when the file ends before `len` of them.
+    /// The bytes from `offset` on; `None` if the file ends before `len` of them.
     fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<&[u8]>> {
         let end = offset + len as u64;
         if end > self.segment.len {
@@ -165,7 +167,8 @@ impl<'a> Scanner<'a> {
         Ok(bytes.and_then(|bytes| Head::decode(bytes.try_into().expect("a head's length"), at, seed)))
     }
 
-    /// The good record at `offset`: its head and its body. `None`: there is none, be it the end, a torn or a damaged one.
+    /// The valid record at `offset`: its head and its body. `None` at the end of the log or if the
+    /// record is torn or damaged.
     pub(crate) fn record(&mut self, offset: u32) -> io::Result<Option<(Head, &[u8])>> {
         let Some(head) = self.head(offset)? else { return Ok(None) };
         let seed = self.segment.seed;
@@ -173,15 +176,15 @@ impl<'a> Scanner<'a> {
         Ok(body.filter(|body| head.matches(body, seed)).map(|body| (head, body)))
     }
 
-    /// Searches every offset from `start` on for good heads.
+    /// Searches every offset from `start` on for valid heads.
     pub(crate) fn strays(&mut self, start: u32, found: &mut dyn FnMut(Stray)) -> io::Result<()> {
         let (seed, sequence) = (self.segment.seed, self.segment.sequence);
         let mut offset = u64::from(start);
         while offset + HEAD_BYTES as u64 <= self.segment.len {
             let len = (self.segment.len - offset).min(WINDOW_BYTES as u64) as usize;
             let Some(window) = self.bytes(offset, len)? else { break };
-            // By the byte where a tag would stand, many at a time: nearly all of a segment's end is zeros, and a start must not
-            // take long because of them.
+            // Search by the tag's byte, many at a time: nearly all of a segment's end is zeros,
+            // which must not slow down a start.
             let tags = &window[TAG_OFFSET..len - (HEAD_BYTES - TAG_OFFSET - 1)];
             for (chunk, bytes) in tags.chunks(TAGS_AT_ONCE).enumerate() {
                 if !bytes.iter().fold(false, |found, byte| found | is_tag(*byte)) {

@@ -1,8 +1,9 @@
-//! The segments that are not in use: the next one, made ready ahead of time, and the old ones, to be used again.
+//! Segments not in use: the next one, prepared ahead of time, and old ones for reuse.
 //!
-//! A segment is zeroed, given its header and its name, and synced before the log needs it, so that going over to it costs
-//! nothing. An old segment becomes a spare by a rename and needs no zeroing, since its old records cannot validate
-//! under a new salt. Files that are not segments of the log: `*.spare` are old segments, `next.new` is one being zeroed.
+//! A segment is zeroed, named, given its header and synced before the log needs it, so that
+//! switching to it costs nothing. An old segment becomes a spare by a rename and needs no zeroing,
+//! since its old records cannot validate under a new salt. Files that are not segments of the log:
+//! `*.spare` are old segments, and `next.new` is one being zeroed.
 
 use super::error::{CompactError, PrepareError};
 use super::record::Seed;
@@ -15,11 +16,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Bytes zeroed and synced at a time in the background: small, since the log's own flushes wait for them on the same disk.
+/// Bytes zeroed and synced at a time in the background: few, since the log's own flushes wait for
+/// them on the same disk.
 const SLICE_BYTES: usize = 512 << 10;
-/// Rest of the background thread between two slices, in which the log can have the disk and the reserve.
+/// Pause of the background thread between two slices, in which the log can use the disk and the
+/// pool.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Rest of the background thread after an error.
+/// Pause of the background thread after an error.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 const NEW_NAME: &str = "next.new";
 const SPARE_SUFFIX: &str = ".spare";
@@ -29,29 +32,30 @@ pub(crate) struct SegmentPool {
     dir: PathBuf,
     segment_bytes: u64,
     spares_max: usize,
-    /// The number of the next segment the log will ask for. Invariant: `ready` has this number.
+    /// The number of the next segment the log will request. Invariant: `ready` has this number.
     next_sequence: u32,
     ready: Option<Segment>,
     job: Option<Job>,
-    /// Names of files of `segment_bytes` each.
+    /// File names of spares, of `segment_bytes` each.
     spares: Vec<String>,
-    /// Segments the log does not need any more, with their lengths, oldest first. They leave in this order, each durably
-    /// before the next, so that the segments on disk never have a gap.
+    /// Segments the log no longer needs, with their lengths, oldest first. They are removed in this
+    /// order, each durably before the next, so that the segments on disk never have a gap.
     freed: VecDeque<(u32, u64)>,
 }
 
-/// A file on its way to be the next segment.
+/// A file being prepared as the next segment.
 struct Job {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     len: u64,
     zeroed: u64,
-    /// The file already reads as zeros, or as records of another salt, up to its end; zeroing what is left is only for speed.
+    /// The file already reads as zeros, or as records with another salt, up to its end; zeroing the
+    /// rest only improves speed.
     usable: bool,
 }
 
 impl SegmentPool {
-    /// Looks for spares that an earlier run left, and removes what cannot be used.
+    /// Finds spares that an earlier run left, and removes unusable files.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -90,17 +94,17 @@ impl SegmentPool {
         })
     }
 
-    /// Says which segment is the next, and whether it was found ready on disk.
+    /// Sets the number of the next segment, and the segment itself if it is ready on disk.
     pub(crate) fn resume(&mut self, next_sequence: u32, ready: Option<Segment>) {
         assert!(
             ready.as_ref().is_none_or(|segment| segment.sequence == next_sequence),
-            "the ready one is the next"
+            "the ready segment is the next one"
         );
         self.next_sequence = next_sequence;
         self.ready = ready;
     }
 
-    /// Does one bounded piece of the work at hand. `true`: nothing is left to do.
+    /// Does one bounded step of the pending work. Returns `true` when nothing is left to do.
     pub(crate) fn step(&mut self, budget_bytes: usize) -> Result<bool, StepError> {
         if !self.freed.is_empty() {
             self.free_oldest()?;
@@ -110,7 +114,7 @@ impl SegmentPool {
         Ok(self.freed.is_empty() && self.ready.is_some())
     }
 
-    /// The next segment, with at least `len` bytes, made on the spot when it is not ready.
+    /// Returns the next segment, with at least `len` bytes, preparing it now if it is not ready.
     pub(crate) fn take(&mut self, len: u64) -> Result<Segment, PrepareError> {
         if self.ready.as_ref().is_some_and(|ready| ready.len < len) {
             self.retire_ready()?;
@@ -129,7 +133,7 @@ impl SegmentPool {
         Ok(segment)
     }
 
-    /// The very first segment, smaller than others, so that the first start is quick.
+    /// Returns the very first segment, smaller than others so that the first start is quick.
     pub(crate) fn take_first(&mut self, len: u64) -> Result<Segment, PrepareError> {
         while self.ready.is_none() {
             self.advance(len, usize::MAX)?;
@@ -137,13 +141,17 @@ impl SegmentPool {
         self.take(0)
     }
 
-    /// Hands over a segment the log does not need any more; all older ones were handed over before.
+    /// Queues a segment the log no longer needs; all older ones were queued before.
     pub(crate) fn free(&mut self, sequence: u32, len: u64) {
-        assert!(self.freed.back().is_none_or(|(last, _)| *last < sequence), "oldest first");
+        assert!(
+            self.freed.back().is_none_or(|(last, _)| *last < sequence),
+            "segments are freed oldest first"
+        );
         self.freed.push_back((sequence, len));
     }
 
-    /// Takes a segment out of the log at once: one that holds only remains of an unfinished write.
+    /// Removes from the log, at once, a segment that contains only the remains of an unfinished
+    /// write.
     pub(crate) fn discard(&mut self, sequence: u32, len: u64) -> Result<(), CompactError> {
         let path = self.dir.join(file_name(sequence));
         let spare = format!("{sequence:016x}{SPARE_SUFFIX}");
@@ -152,11 +160,11 @@ impl SegmentPool {
         if len == self.segment_bytes && (self.spares.len() < self.spares_max || self.spares.contains(&spare))
         {
             match self.disk.rename(&path, &self.dir.join(&spare)) {
-                // An earlier attempt got as far as the rename and failed in the sync.
+                // An earlier attempt completed the rename and failed in the sync.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other.map_err(|source| failed("rename", source))?,
             }
-            self.disk.sync_dir(&self.dir).map_err(|source| failed("forget", source))?;
+            self.disk.sync_dir(&self.dir).map_err(|source| failed("remove", source))?;
             if !self.spares.contains(&spare) {
                 self.spares.push(spare);
             }
@@ -166,7 +174,7 @@ impl SegmentPool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other.map_err(|source| failed("remove", source))?,
         }
-        self.disk.sync_dir(&self.dir).map_err(|source| failed("forget", source))
+        self.disk.sync_dir(&self.dir).map_err(|source| failed("remove", source))
     }
 
     fn free_oldest(&mut self) -> Result<(), CompactError> {
@@ -177,7 +185,7 @@ impl SegmentPool {
         Ok(())
     }
 
-    /// Frees all that was handed over.
+    /// Frees all queued segments.
     pub(crate) fn free_all(&mut self) -> Result<(), CompactError> {
         while !self.freed.is_empty() {
             self.free_oldest()?;
@@ -185,7 +193,7 @@ impl SegmentPool {
         Ok(())
     }
 
-    /// Puts the ready segment back: a longer one is needed under its number.
+    /// Discards the ready segment: a longer one is needed under its number.
     fn retire_ready(&mut self) -> Result<(), PrepareError> {
         let Some(ready) = self.ready.take() else { return Ok(()) };
         self.discard(ready.sequence, ready.len).map_err(|error| PrepareError::Io {
@@ -226,7 +234,7 @@ impl SegmentPool {
         made.map_err(|(action, source)| self.abandon(&path, len, action, source))
     }
 
-    /// Gives the file its header and, once that is on disk, its name in the log.
+    /// Writes the header and, once that is on disk, gives the file its name in the log.
     fn finish(&mut self, job: Job) -> Result<Segment, (&'static str, io::Error)> {
         let (sequence, salt) = (self.next_sequence, self.disk.entropy());
         job.file.write_at(&encode_header(sequence, salt, job.len), 0).map_err(|source| ("write", source))?;
@@ -237,9 +245,10 @@ impl SegmentPool {
         Ok(Segment { sequence, len: job.len, seed: Seed::of_salt(salt), path, file: job.file })
     }
 
-    /// Gives up on the file at `path`, so that a full disk gets its space back.
+    /// Removes the file at `path`, so that a full disk regains its space.
     fn abandon(&self, path: &Path, bytes: u64, action: &'static str, source: io::Error) -> PrepareError {
-        // Already failing; a file that cannot be removed now is removed or used again at the next start.
+        // The operation has already failed; the next start removes or reuses a file that cannot be
+        // removed now.
         let _ = self.disk.remove(path);
         if is_full(&source) {
             PrepareError::NoSpace { path: path.to_owned(), bytes }
@@ -251,7 +260,7 @@ impl SegmentPool {
 
 fn zero_slice(job: &mut Job, budget_bytes: usize) -> Result<(), (&'static str, io::Error)> {
     static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
-    // At least a page, so that the work ends however small the budget.
+    // At least a page, so that the work completes however small the budget.
     let end = job.len.min(job.zeroed.saturating_add(budget_bytes.max(4096) as u64));
     while job.zeroed < end {
         let len = (end - job.zeroed).min(ZEROS.len() as u64) as usize;
@@ -268,18 +277,18 @@ fn failed(path: &Path, action: &'static str, source: io::Error) -> PrepareError 
     PrepareError::Io { path: path.to_owned(), action, source: Arc::new(source) }
 }
 
-/// Either kind of work of the reserve failed.
+/// A step of the pool's work failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// The next segment.
+    /// Preparing the next segment.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// An old segment.
+    /// Freeing an old segment.
     #[error(transparent)]
     Compact(#[from] CompactError),
 }
 
-/// The reserve, and the thread that works on it while the log flushes.
+/// The pool, and the thread that works on it while the log flushes.
 pub(crate) struct SharedReserve {
     shared: Arc<Shared>,
     worker: Option<JoinHandle<()>>,
@@ -293,7 +302,7 @@ struct Shared {
 struct State {
     reserve: SegmentPool,
     stopping: bool,
-    /// What the background thread last failed with, until someone asks.
+    /// The background thread's last error, until it is taken.
     error: Option<StepError>,
 }
 
@@ -315,7 +324,8 @@ impl SharedReserve {
         self.worker.is_some()
     }
 
-    /// Uses the reserve, waiting at most for one slice of the thread's work, and wakes the thread afterwards.
+    /// Uses the pool, waiting at most for one slice of the thread's work, and wakes the thread
+    /// afterwards.
     pub(crate) fn with<R>(&self, use_it: impl FnOnce(&mut SegmentPool) -> R) -> R {
         let result = use_it(&mut self.shared.lock().reserve);
         self.shared.wake.notify_one();
@@ -332,7 +342,7 @@ impl Drop for SharedReserve {
         self.shared.lock().stopping = true;
         self.shared.wake.notify_one();
         if let Some(worker) = self.worker.take() {
-            // A panic of the worker has already been reported by the panic hook.
+            // The panic hook has already reported a panic of the worker.
             let _ = worker.join();
         }
     }

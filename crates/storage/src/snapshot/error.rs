@@ -1,37 +1,39 @@
-//! What can go wrong with a snapshot.
+//! Errors of snapshots.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A snapshot cannot be written, read or removed. A failed writer leaves no snapshot; a failed reader's bytes must all be
-/// dropped. An older snapshot may serve instead if the log still holds all entries after it.
+/// A snapshot cannot be written, read or removed. A failed writer leaves no snapshot; the bytes
+/// read by a failed reader must all be discarded. An older snapshot can be used instead if the log
+/// still holds all entries after it.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The file system refused an operation. A disk that is full shows as `StorageFull`; what is already there is not touched.
+    /// The file system refused an operation. A full disk gives `StorageFull`; existing files are
+    /// unaffected.
     #[error("{}: cannot {action} the snapshot", path.display())]
     Io {
         /// File or directory.
         path: PathBuf,
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The file is not what was written.
+    /// The file is damaged.
     #[error(
-        "{}: the snapshot is damaged at byte {offset}: {what}. It cannot be used; an older snapshot can if the log still \
+        "{}: the snapshot is damaged at byte {offset}: {what}. It cannot be used; an older one can if the log still \
          reaches back to it",
         path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where the damaged part starts.
+        /// Start of the damaged part.
         offset: u64,
         /// What is wrong there.
         what: &'static str,
     },
-    /// Written by a program with another format.
+    /// A program with another format wrote it.
     #[error(
         "{}: the snapshot's format version is {version}, and this program knows only version 1; start the version that \
          wrote it",
@@ -45,22 +47,22 @@ pub enum SnapshotError {
     },
 }
 
-/// A snapshot does not arrive. What this member had before is not touched; the part that came is removed, and the snapshot can be
-/// asked for again, of this member or another.
+/// A snapshot cannot be received. This member's existing files are unaffected; the part received is
+/// removed, and the snapshot can be requested again, from the same or another member.
 #[derive(Debug, thiserror::Error)]
 pub enum IncomingError {
-    /// The file system refused an operation. A disk that is full shows as `StorageFull`.
-    #[error("{}: cannot {action} the snapshot that another member sends; what came of it is removed", path.display())]
+    /// The file system refused an operation. A full disk gives `StorageFull`.
+    #[error("{}: cannot {action} the snapshot that another member sends; the part received is removed", path.display())]
     Io {
         /// File or directory.
         path: PathBuf,
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It is longer than this member accepts. Nothing was written.
-    #[error("{}: another member announces a snapshot of {len} bytes, and at most {max} are accepted", path.display())]
+    /// It exceeds the length this member accepts. Nothing was written.
+    #[error("{}: another member announces a snapshot of {len} bytes; at most {max} are accepted", path.display())]
     TooLong {
         /// The file that would have been written.
         path: PathBuf,
@@ -69,17 +71,17 @@ pub enum IncomingError {
         /// Bytes accepted.
         max: u64,
     },
-    /// A chunk is not the next one. It was not taken.
-    #[error("{}: a chunk for byte {offset} came where byte {expected} is the next", path.display())]
+    /// A chunk is not the next one. It was rejected.
+    #[error("{}: received a chunk for byte {offset}, expected byte {expected}", path.display())]
     OutOfOrder {
         /// The file.
         path: PathBuf,
         /// Where the next chunk starts.
         expected: u64,
-        /// Where this one does.
+        /// Where this chunk starts.
         offset: u64,
     },
-    /// A chunk is longer than what is left. It was not taken.
+    /// A chunk exceeds the announced length. It was rejected.
     #[error("{}: a chunk of {bytes} bytes for byte {offset} goes beyond the announced {len} bytes", path.display())]
     Beyond {
         /// The file.
@@ -91,17 +93,18 @@ pub enum IncomingError {
         /// Length of the snapshot as announced.
         len: u64,
     },
-    /// It was to be finished before all of it had come.
-    #[error("{}: only {written} of {len} bytes have come", path.display())]
+    /// `finish` was called before everything was received.
+    #[error("{}: only {written} of {len} bytes were received", path.display())]
     Incomplete {
         /// The file.
         path: PathBuf,
-        /// Bytes that came.
+        /// Bytes received.
         written: u64,
         /// Bytes announced.
         len: u64,
     },
-    /// What came is not a snapshot of that name: it was damaged on its way, on this disk or on the sender's.
+    /// The received bytes are not a snapshot of that name: they were damaged in transit, on this
+    /// disk or on the sender's.
     #[error(
         "{}: the snapshot that another member sent is damaged at byte {offset}: {what}. It is removed; if another attempt ends in \
          the same way, the sender's own file is damaged",
@@ -110,12 +113,12 @@ pub enum IncomingError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where the damaged part starts.
+        /// Start of the damaged part.
         offset: u64,
         /// What is wrong there.
         what: &'static str,
     },
-    /// The sender writes another format.
+    /// The sender uses another format.
     #[error(
         "{}: another member sent a snapshot of format version {version}, and this program knows only version 1; it is removed. Start \
          the sender's version here",
@@ -128,7 +131,7 @@ pub enum IncomingError {
         version: u32,
     },
     /// An earlier operation on it failed.
-    #[error("{}: receiving the snapshot has failed before; it must be started anew", path.display())]
+    #[error("{}: receiving the snapshot failed earlier; start again", path.display())]
     Failed {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! A finished snapshot as the bytes of its file, to be carried to another member.
+//! The file of a finished snapshot as raw bytes, to send to another member.
 
 use super::error::failed;
 use super::reader::open_checked;
@@ -7,7 +7,8 @@ use crate::disk::{Disk, DiskFile, read_exact_at};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A finished snapshot whose bytes are read as they are, from any place. It stays readable when it is purged meanwhile.
+/// A finished snapshot whose raw bytes can be read at any offset. It stays readable if it is purged
+/// meanwhile.
 pub struct SnapshotFile {
     path: PathBuf,
     file: Box<dyn DiskFile>,
@@ -19,8 +20,8 @@ pub struct SnapshotFile {
     reason = "a finished snapshot has at least its header and its trailer"
 )]
 impl SnapshotFile {
-    /// Opens the snapshot `name` in `dir` and checks its header. The rest is for the receiver to check: it must do so anyway,
-    /// and damage on this disk shows there too.
+    /// Opens the snapshot `name` in `dir` and checks its header. The receiver checks the rest: it
+    /// must do so anyway, and that also detects damage on this disk.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -30,17 +31,17 @@ impl SnapshotFile {
         Ok(Self { path, file, len })
     }
 
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Fills `chunk` with the bytes from `offset` on; returns how many those are: fewer than asked for only at the end of the
-    /// file, none from there on.
+    /// Fills `chunk` with the bytes from `offset` on and returns their number: fewer than requested
+    /// only at the end of the file, 0 at or after the end.
     ///
     /// # Errors
-    /// See [`SnapshotError`]; `Damaged` when the file has become shorter than it was.
+    /// See [`SnapshotError`]; `Damaged` if the file has become shorter.
     pub fn read_chunk(&self, offset: u64, chunk: &mut [u8]) -> Result<usize, SnapshotError> {
         let left = self.len.saturating_sub(offset);
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
@@ -49,7 +50,7 @@ impl SnapshotFile {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(SnapshotError::Damaged {
                 path: self.path.clone(),
                 offset,
-                what: "it was cut while it was read",
+                what: "it was truncated while it was read",
             }),
             Err(source) => Err(failed(&self.path, "read", source)),
         }

@@ -1,23 +1,26 @@
-//! A snapshot file as bytes.
+//! The encoding of a snapshot file.
 //!
 //! ```text
-//!  header   magic "OSTLSNAP", version u32 = 1, group u64, index u64, term u64, zxid i64, crc u32            48 bytes
-//!  block    raw length u32 (1 to BLOCK_BYTES_MAX), stored length u32, crc u32, stored bytes (one zstd frame)
+//!  header   magic "OSTLSNAP", version u32 = 1, group u64, index u64, term u64, zxid i64, crc u32
+//!  block    raw length u32 (1 to BLOCK_BYTES_MAX), stored length u32, crc u32,
+//!           stored bytes (one zstd frame)
 //!  …        more blocks
-//!  trailer  zero u32, blocks u64, raw length of all blocks u64, crc of all raw bytes u32, crc u32           28 bytes
+//!  trailer  zero u32, blocks u64, raw length of all blocks u64, crc of all raw bytes u32, crc u32
 //! ```
 //!
-//! Numbers are little-endian, checksums crc32c. A header's and a trailer's checksum is over what precedes it there; a block's is over the block's number
-//! (u64, from 0), both lengths and the stored bytes, so that blocks cannot change places. The trailer is the end of the file:
-//! a file without it was cut.
+//! A header has 48 bytes, a trailer 28. Numbers are little-endian, checksums crc32c. The checksum of the header or the trailer covers
+//! the bytes before it there; a block's checksum covers the block's number (u64, from 0), both
+//! lengths and the stored bytes, so that blocks cannot be swapped. The trailer ends the file: a
+//! file without it was truncated.
 
 use super::SnapshotName;
 
-/// The version of the snapshot format that is written, and the only one that is read.
+/// The version of the snapshot format that is written, and the only one read.
 pub const SNAPSHOT_FORMAT_VERSION: u32 = 1;
-/// Bytes in a block before compression; the last one may have fewer.
+/// Bytes in a block before compression; the last block may be shorter.
 pub const BLOCK_BYTES: usize = 256 << 10;
-/// The longest block a reader accepts: it bounds the memory a damaged or hostile file can ask for.
+/// The longest block a reader accepts: it bounds the memory that a damaged or hostile file can
+/// demand.
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
 pub(super) const HEADER_BYTES: usize = 48;
 pub(super) const BLOCK_HEAD_BYTES: usize = 12;
@@ -46,7 +49,7 @@ pub(super) fn encode_header(name: &SnapshotName) -> Vec<u8> {
 
 pub(super) fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Result<SnapshotName, BadHeader> {
     if &bytes[..8] != MAGIC {
-        return Err(BadHeader::Damaged("it does not start as a snapshot does"));
+        return Err(BadHeader::Damaged("it does not start like a snapshot"));
     }
     if crc32c::crc32c(&bytes[..44]) != u32_at(bytes, 44) {
         return Err(BadHeader::Damaged("the header's checksum does not match"));
@@ -77,7 +80,7 @@ pub(super) fn block_crc(number: u64, lengths: &[u8], stored: &[u8]) -> u32 {
     crc32c::crc32c_append(crc, stored)
 }
 
-/// What the trailer says about all blocks.
+/// The trailer's totals over all blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Totals {
     pub(super) blocks: u64,
@@ -104,7 +107,7 @@ impl Totals {
         out
     }
 
-    /// `None` when the trailer's own checksum does not match.
+    /// `None` if the trailer's own checksum does not match.
     pub(super) fn decode(bytes: &[u8; TRAILER_BYTES]) -> Option<Self> {
         let good = u32_at(bytes, 0) == 0 && crc32c::crc32c(&bytes[..24]) == u32_at(bytes, 24);
         good.then(|| Self { blocks: u64_at(bytes, 4), raw_bytes: u64_at(bytes, 12), crc: u32_at(bytes, 20) })

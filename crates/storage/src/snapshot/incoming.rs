@@ -1,4 +1,5 @@
-//! A snapshot that comes from another member, and is believed only when all of it is here and its checksums agree.
+//! A snapshot received from another member, accepted only when it is complete and its checksums
+//! match.
 
 use super::error::{IncomingError, failed};
 use super::{INCOMING_SUFFIX, SYNC_EVERY_BYTES, SnapshotName, SnapshotReader};
@@ -6,10 +7,11 @@ use crate::disk::{Disk, DiskFile, Mode};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is accepted, and how it is written.
+/// Limits on what is accepted, and how it is written.
 #[derive(Debug, Clone, Copy)]
 pub struct IncomingOptions {
-    /// The longest file that is accepted, in bytes. The disk bounds it too; this stops a wrong announcement before the disk is full.
+    /// The longest file accepted, in bytes. The disk is a limit too; this one stops a wrong
+    /// announcement before the disk is full.
     pub len_max: u64,
     /// Sync after this many bytes; see [`SnapshotWriterOptions`](super::SnapshotWriterOptions).
     pub sync_every_bytes: u64,
@@ -22,10 +24,12 @@ impl Default for IncomingOptions {
     }
 }
 
-/// The file of a snapshot on its way from another member, whose bytes are not trusted. Nothing is visible before
-/// [`Incoming::finish`]; a dropped one removes its file. At most one at a time for each name.
+/// The file of a snapshot being received from another member, whose bytes are not trusted. Nothing
+/// is visible before [`Incoming::finish`]; dropping it removes the file. At most one at a time per
+/// name.
 ///
-/// It takes no space ahead of the bytes that arrive, so that an announcement alone cannot fill the disk.
+/// It reserves no space for bytes that have not arrived, so that an announcement alone cannot fill
+/// the disk.
 pub struct Incoming {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -37,14 +41,15 @@ pub struct Incoming {
     /// Invariant: at most `len`.
     written: u64,
     synced: u64,
-    /// A write or a sync has failed. A later sync may succeed without the lost bytes, so there is no way back.
+    /// A write or a sync failed. A later sync may succeed without the lost bytes, so the failure is
+    /// final.
     failed: bool,
     renamed: bool,
 }
 
 impl Incoming {
-    /// Starts to receive the snapshot `name` of `len` bytes into `dir`, which must exist, with the default options. What an earlier
-    /// attempt at the same name left is thrown away.
+    /// Starts to receive the snapshot `name` of `len` bytes into `dir`, which must exist, with the
+    /// default options. The remains of an earlier attempt under the same name are discarded.
     ///
     /// # Errors
     /// [`IncomingError::TooLong`], or the file cannot be created.
@@ -57,10 +62,10 @@ impl Incoming {
         Self::with_options(disk, dir, name, len, IncomingOptions::default())
     }
 
-    /// The same with other options.
+    /// Like [`Incoming::create`], with the given options.
     ///
     /// # Errors
-    /// As [`Incoming::create`].
+    /// Like [`Incoming::create`].
     pub fn with_options(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -89,16 +94,17 @@ impl Incoming {
         })
     }
 
-    /// Bytes taken so far: the offset of the next chunk.
+    /// Bytes received so far, which is the offset of the next chunk.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Takes the bytes of the file from `offset` on.
+    /// Appends the bytes of the file from `offset` on.
     ///
     /// # Errors
-    /// [`IncomingError::OutOfOrder`] and [`IncomingError::Beyond`] change nothing. Any other is final: drop it.
+    /// [`IncomingError::OutOfOrder`] and [`IncomingError::Beyond`] change nothing. Any other error
+    /// is final: drop it.
     pub fn write_chunk(&mut self, offset: u64, bytes: &[u8]) -> Result<(), IncomingError> {
         self.check()?;
         let path = &self.temporary;
@@ -120,11 +126,13 @@ impl Incoming {
         Ok(())
     }
 
-    /// Reads the whole file again and checks it, makes it durable and gives it its name; a snapshot of that name is replaced. It takes as
-    /// long as reading the snapshot without a machine to load it into, and at most a block's memory.
+    /// Rereads and verifies the whole file, makes it durable and gives it its name, replacing a
+    /// snapshot of that name. It takes as long as reading the snapshot without loading it, and the
+    /// memory of at most one block.
     ///
     /// # Errors
-    /// There is no new snapshot. Only after a failed sync of the directory it may be there all the same; it is then complete.
+    /// There is no new snapshot. Only after a failed sync of the directory may it exist; it is then
+    /// complete.
     pub fn finish(mut self) -> Result<(), IncomingError> {
         self.check()?;
         if self.written != self.len {

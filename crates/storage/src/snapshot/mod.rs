@@ -1,8 +1,9 @@
-//! Snapshots: files that are either complete or not there.
+//! Snapshots: files that are either complete or absent.
 //!
-//! A snapshot is a stream of bytes that this crate does not look into, cut into blocks, each compressed and checksummed. It is
-//! written under a temporary name and gets its own only when all of it is on disk. See `format.rs` for the drawing. Between
-//! members the file travels as it is: [`SnapshotFile`] is read there and becomes an [`Incoming`] here.
+//! A snapshot is a stream of bytes, opaque to this crate, cut into blocks, each compressed and
+//! checksummed. It is written under a temporary name and gets its own only when it is completely on
+//! disk. See `format.rs` for the layout. Between members the file travels unchanged: the sender
+//! reads a [`SnapshotFile`], the receiver writes an [`Incoming`].
 
 mod error;
 mod file;
@@ -22,14 +23,15 @@ use crate::disk::Disk;
 use error::failed;
 use std::path::{Path, PathBuf};
 
-/// Suffix of a snapshot that is still being written, or was when the process ended.
+/// Suffix of a snapshot that is being written, or was when the process ended.
 const TEMPORARY_SUFFIX: &str = ".tmp";
-/// The same for one that comes from another member. Its own suffix, since a member may write a snapshot of the same name itself.
+/// Suffix of a snapshot being received. A separate one, since a member may also be writing a
+/// snapshot of the same name.
 const INCOMING_SUFFIX: &str = ".incoming";
-/// Bytes of a snapshot that are written before the next sync.
+/// Bytes of a snapshot written between two syncs.
 const SYNC_EVERY_BYTES: u64 = 1 << 20;
 
-/// What a snapshot is of. It is in the file's name and, so that a renamed file is noticed, in its header.
+/// Identifies a snapshot. It is in the file's name and, to detect a renamed file, in its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotName {
     /// The group.
@@ -50,7 +52,7 @@ impl SnapshotName {
         format!("snapshot.{group:016x}.{index:016x}.{term:016x}.{zxid:016x}")
     }
 
-    /// The snapshot a file's name stands for; `None` for other files.
+    /// Parses a file name; `None` for other files.
     #[must_use]
     pub fn parse(file_name: &str) -> Option<Self> {
         let mut parts = file_name.strip_prefix("snapshot.")?.split('.');
@@ -59,7 +61,7 @@ impl SnapshotName {
         (name.file_name() == file_name).then_some(name)
     }
 
-    /// The file in `dir`.
+    /// Path of the file in `dir`.
     #[must_use]
     pub fn path(&self, dir: &Path) -> PathBuf {
         dir.join(self.file_name())
@@ -81,10 +83,11 @@ pub fn list(disk: &dyn Disk, dir: &Path, group: u64) -> Result<Vec<SnapshotName>
     Ok(snapshots)
 }
 
-/// Removes all but the newest `retain_count` (at least one) snapshots of `group` and those in use; returns those removed, oldest first.
+/// Removes all but the newest `retain_count` (at least one) snapshots of `group` and those in use;
+/// returns the removed ones, oldest first.
 ///
 /// # Errors
-/// Some old snapshots are still there; the next purge tries again.
+/// Some old snapshots still exist; the next purge retries.
 pub fn purge(
     disk: &dyn Disk,
     dir: &Path,
@@ -105,11 +108,11 @@ pub fn purge(
     Ok(old)
 }
 
-/// Removes what interrupted writers and receivers left in `dir`; to be called before any of them is created. Returns how many files
-/// it were.
+/// Removes the remains of interrupted writers and receivers in `dir`; call it before any of them is
+/// created. Returns the number of files removed.
 ///
 /// # Errors
-/// Some are still there; they only take space.
+/// Some files still exist; they only use space.
 pub fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<usize, SnapshotError> {
     let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
     let mut removed = 0;

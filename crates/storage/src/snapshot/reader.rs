@@ -1,4 +1,4 @@
-//! Reading a snapshot, believing nothing in it that a checksum does not confirm.
+//! Reading a snapshot, trusting only what a checksum confirms.
 
 use super::error::failed;
 use super::format::{
@@ -10,7 +10,7 @@ use crate::disk::{Disk, DiskFile, Mode, read_exact_at};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Reads one snapshot in order. Its bytes count only when the end was reached without an error.
+/// Reads one snapshot in order. Its bytes are valid only once the end is reached without an error.
 pub struct SnapshotReader {
     path: PathBuf,
     file: Box<dyn DiskFile>,
@@ -20,7 +20,7 @@ pub struct SnapshotReader {
     decompressor: zstd::bulk::Decompressor<'static>,
     stored: Vec<u8>,
     block: Vec<u8>,
-    /// How much of `block` was handed out through `io::Read`.
+    /// Number of bytes of `block` returned through `io::Read`.
     taken: usize,
     totals: Totals,
     ended: bool,
@@ -35,7 +35,7 @@ impl SnapshotReader {
         Self::open_path(disk, name.path(dir), name)
     }
 
-    /// The same for a file that does not have its name yet.
+    /// Like [`SnapshotReader::open`], for a file that does not have its name yet.
     pub(super) fn open_path(
         disk: &dyn Disk,
         path: PathBuf,
@@ -58,13 +58,14 @@ impl SnapshotReader {
         })
     }
 
-    /// Bytes of the file read so far, and its length: how far the loading is.
+    /// Loading progress: bytes of the file read so far, and its length.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.offset, self.file_len)
     }
 
-    /// The next block, or `None` after the last one, when the whole was checked against the trailer.
+    /// The next block, or `None` after the last one, once the whole was checked against the
+    /// trailer.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -75,7 +76,7 @@ impl SnapshotReader {
             return Ok(None);
         }
         let mut head = [0; BLOCK_HEAD_BYTES];
-        self.read(&mut head, self.offset, "it ends without its trailer; it was cut")?;
+        self.read(&mut head, self.offset, "it ends without its trailer; it was truncated")?;
         let (raw_len, stored_len) = (u32_at(&head, 0) as usize, u32_at(&head, 4) as usize);
         if raw_len == 0 {
             return self.end(&head).map(|()| None);
@@ -85,13 +86,17 @@ impl SnapshotReader {
         }
         let mut stored = std::mem::take(&mut self.stored);
         stored.resize(stored_len, 0);
-        self.read(&mut stored, self.offset + BLOCK_HEAD_BYTES as u64, "it ends within a block; it was cut")?;
+        self.read(
+            &mut stored,
+            self.offset + BLOCK_HEAD_BYTES as u64,
+            "it ends within a block; it was truncated",
+        )?;
         self.stored = stored;
         if block_crc(self.totals.blocks, &head[..8], &self.stored) != u32_at(&head, 8) {
             return Err(self.damaged("a block's checksum does not match"));
         }
         self.block.resize(raw_len, 0);
-        // The buffer's length bounds what a block can grow to, whatever its frame claims.
+        // The buffer's length bounds the decompressed size, whatever the frame claims.
         if self.decompressor.decompress_to_buffer(&self.stored, self.block.as_mut_slice()).ok()
             != Some(raw_len)
         {
@@ -103,7 +108,7 @@ impl SnapshotReader {
         Ok(Some(&self.block))
     }
 
-    /// Reads all that is left and throws it away: whether the file is good.
+    /// Reads and discards the rest, to check whether the file is valid.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -114,22 +119,23 @@ impl SnapshotReader {
 
     fn end(&mut self, head: &[u8; BLOCK_HEAD_BYTES]) -> Result<(), SnapshotError> {
         let mut trailer = [0; TRAILER_BYTES];
-        self.read(&mut trailer, self.offset, "it ends within its trailer; it was cut")?;
+        self.read(&mut trailer, self.offset, "it ends within its trailer; it was truncated")?;
         debug_assert_eq!(&trailer[..BLOCK_HEAD_BYTES], head);
         let totals =
             Totals::decode(&trailer).ok_or_else(|| self.damaged("the trailer's checksum does not match"))?;
         if totals != self.totals {
-            return Err(self.damaged("the blocks do not add up to what the trailer says"));
+            return Err(self.damaged("the blocks do not match the trailer's totals"));
         }
         if self.offset + TRAILER_BYTES as u64 != self.file_len {
-            return Err(self.damaged("there are bytes behind the trailer"));
+            return Err(self.damaged("there are bytes after the trailer"));
         }
         self.offset = self.file_len;
         self.ended = true;
         Ok(())
     }
 
-    /// Fills `buf` from byte `at`; a file that ends there is damaged from the block or trailer on that is being read.
+    /// Fills `buf` from byte `at`; a file that ends there is reported as damaged from the current
+    /// block or trailer on.
     fn read(&self, buf: &mut [u8], at: u64, cut: &'static str) -> Result<(), SnapshotError> {
         match read_exact_at(self.file.as_ref(), buf, at) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.damaged(cut)),
@@ -142,7 +148,8 @@ impl SnapshotReader {
     }
 }
 
-/// Opens the file at `path` and checks that its header is good and says `name`; returns its length too.
+/// Opens the file at `path` and checks that its header is valid and contains `name`; also returns
+/// the length.
 pub(super) fn open_checked(
     disk: &dyn Disk,
     path: &Path,
@@ -152,13 +159,13 @@ pub(super) fn open_checked(
     let file = disk.open(path, Mode::Read).map_err(|source| failed(path, "open", source))?;
     let len = file.len().map_err(|source| failed(path, "open", source))?;
     if len < (HEADER_BYTES + TRAILER_BYTES) as u64 {
-        return Err(damaged("it is too short to be one"));
+        return Err(damaged("it is too short"));
     }
     let mut header = [0; HEADER_BYTES];
     read_exact_at(file.as_ref(), &mut header, 0).map_err(|source| failed(path, "read", source))?;
     match decode_header(&header) {
         Ok(found) if found == name => Ok((file, len)),
-        Ok(_) => Err(damaged("its header does not agree with the file's name")),
+        Ok(_) => Err(damaged("its header does not match the file's name")),
         Err(BadHeader::Damaged(what)) => Err(damaged(what)),
         Err(BadHeader::Version(version)) => Err(SnapshotError::Version { path: path.to_owned(), version }),
     }

@@ -1,4 +1,4 @@
-//! Writing a snapshot in the background of a log that must not wait.
+//! Writing a snapshot in the background, without delaying the log.
 
 use super::error::failed;
 use super::format::{BLOCK_BYTES, Totals, encode_block_head, encode_header};
@@ -11,10 +11,10 @@ use std::sync::Arc;
 /// How a snapshot is written.
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotWriterOptions {
-    /// Sync after this many bytes in the file. Small steps keep the disk's queue short for the log's flushes, which would
-    /// otherwise wait behind all dirty pages of the snapshot at once.
+    /// Sync after this many bytes. Small steps keep the disk's queue short for the log's flushes,
+    /// which would otherwise wait behind all dirty pages of the snapshot at once.
     pub sync_every_bytes: u64,
-    /// Level of zstd.
+    /// Compression level of zstd.
     pub level: i32,
 }
 
@@ -27,15 +27,16 @@ impl Default for SnapshotWriterOptions {
 /// A finished snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished {
-    /// Which one.
+    /// Its identity.
     pub name: SnapshotName,
-    /// Bytes that were written to the writer.
+    /// Bytes before compression.
     pub raw_bytes: u64,
     /// Bytes in the file.
     pub file_bytes: u64,
 }
 
-/// Writes one snapshot. Nothing is visible before [`SnapshotWriter::finish`]; a dropped writer removes its file.
+/// Writes one snapshot. Nothing is visible before [`SnapshotWriter::finish`]; dropping the writer
+/// removes its file.
 pub struct SnapshotWriter {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -44,7 +45,7 @@ pub struct SnapshotWriter {
     file: Box<dyn DiskFile>,
     options: SnapshotWriterOptions,
     compressor: zstd::bulk::Compressor<'static>,
-    /// What does not fill a block yet. Invariant: shorter than a block.
+    /// Bytes that do not fill a block yet. Invariant: shorter than a block.
     block: Vec<u8>,
     stored: Vec<u8>,
     totals: Totals,
@@ -62,7 +63,7 @@ impl SnapshotWriter {
         Self::with_options(disk, dir, name, SnapshotWriterOptions::default())
     }
 
-    /// The same with other options.
+    /// Like [`SnapshotWriter::create`], with the given options.
     ///
     /// # Errors
     /// The file cannot be created.
@@ -80,7 +81,7 @@ impl SnapshotWriter {
             Ok((compressor, file))
         };
         let (compressor, file) = start().map_err(|source| {
-            // As for a dropped writer.
+            // As when dropping a writer.
             let _ = disk.remove(&temporary);
             failed(&temporary, "create", source)
         })?;
@@ -101,10 +102,10 @@ impl SnapshotWriter {
         })
     }
 
-    /// Adds bytes, any number of them.
+    /// Appends any number of bytes.
     ///
     /// # Errors
-    /// The snapshot has failed; drop the writer. `StorageFull` says that the disk is full.
+    /// The snapshot has failed; drop the writer. `StorageFull` means that the disk is full.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), SnapshotError> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block.len()));
@@ -120,7 +121,8 @@ impl SnapshotWriter {
     /// Completes the file, makes it durable and gives it its name.
     ///
     /// # Errors
-    /// The snapshot has failed. After a failed sync of the directory the file may be there all the same; it is then complete.
+    /// The snapshot has failed. After a failed sync of the directory the file may exist; it is then
+    /// complete.
     pub fn finish(mut self) -> Result<Finished, SnapshotError> {
         if !self.block.is_empty() {
             self.write_block()?;

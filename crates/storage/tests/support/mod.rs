@@ -1,6 +1,7 @@
-//! A simple second opinion on the log: a list of what was appended, and how much of it was flushed.
+//! A simple independent model of the log: a list of the appended records, and how many of them were
+//! flushed.
 
-// Each test file uses its own part of this.
+// Each test file uses only part of this.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod snapshot;
@@ -13,7 +14,7 @@ use storage::log::{AppendError, Log, LogOptions, OpenError, Record};
 
 pub const DIR: &str = "/data/log";
 
-/// Numbers from a seed; the same on every run.
+/// Random numbers from a seed; the same on every run.
 pub struct Dice(u64);
 
 impl Dice {
@@ -62,7 +63,7 @@ impl Owned {
     }
 }
 
-/// The entries that count: those which no later reset of their group makes void.
+/// The live entries: those that no later reset of their group voids.
 pub fn live<'a>(records: impl IntoIterator<Item = &'a Owned>) -> Vec<&'a Owned> {
     let mut live: Vec<&Owned> = Vec::new();
     for record in records {
@@ -97,33 +98,35 @@ pub fn open(disk: &SimDisk, options: LogOptions) -> Result<(Log, Vec<Owned>), Op
 
 #[derive(Clone, Default)]
 pub struct Model {
-    /// Everything appended that may be on disk, in order. Every record is unique by its term.
+    /// Every appended record that may be on disk, in order. Every record has a unique term.
     pub appended: Vec<Owned>,
-    /// How many of them were flushed.
+    /// Number of them that were flushed.
     pub flushed: usize,
     first_kept: BTreeMap<u64, u64>,
-    /// The terms of entries that the log was ever told are not needed.
+    /// Terms of entries that were reported to the log as not needed.
     forgettable: BTreeSet<u64>,
-    /// All records have one length, so that an old one left behind by a torn write would stand exactly where the log looks next.
+    /// All records have one length, so that an old one left by a torn write would be exactly where
+    /// the log looks next.
     uniform: bool,
     next_index: BTreeMap<u64, u64>,
     terms: u64,
 }
 
 impl Model {
-    /// Every second seed works with records of one length.
+    /// Every second seed uses records of one length.
     pub fn new(seed: u64) -> Self {
         Self { uniform: seed % 2 == 1, ..Self::default() }
     }
 
-    /// Compares what an opened log showed with what may and must be there, and goes on from that.
+    /// Compares the records of a reopened log with those that may and must exist, and continues
+    /// from them.
     pub fn check(&mut self, seen: &[Owned], context: &str) {
         let fits = (self.flushed..=self.appended.len())
             .rev()
             .find(|end| self.explains(&self.appended[..*end], seen));
         let Some(end) = fits else {
             panic!(
-                "{context}: the log shows what no prefix of the appended explains\nflushed: {} of {}\nseen: {}",
+                "{context}: no prefix of the appended records explains the log\nflushed: {} of {}\nseen: {}",
                 self.flushed,
                 brief(&self.appended),
                 brief(seen)
@@ -139,8 +142,9 @@ impl Model {
         }
     }
 
-    /// Whether `seen` shows exactly the end of `prefix`, less entries that may be forgotten or are void, with hard states repeated
-    /// in order; and whether the entries that count according to it are those of `prefix`, less the forgotten ones.
+    /// Whether `seen` is exactly the end of `prefix`, less forgettable and void entries, with hard
+    /// states repeated in order; and whether its live entries are those of `prefix`, less forgotten
+    /// ones.
     fn explains(&self, prefix: &[Owned], seen: &[Owned]) -> bool {
         let expected: Vec<&Owned> = prefix.iter().filter(|record| !record.is_hard_state()).collect();
         let shown: Vec<&Owned> = seen.iter().filter(|record| !record.is_hard_state()).collect();
@@ -156,7 +160,7 @@ impl Model {
             && seen.iter().all(|record| prefix.contains(record))
     }
 
-    /// Appends one random record to both; `false` when the disk is full.
+    /// Appends one random record to the log and the model; `false` if the disk is full.
     pub fn append(&mut self, log: &mut Log, dice: &mut Dice) -> Result<bool, AppendError> {
         self.terms += 1;
         let group = 1 + dice.below(2);
@@ -164,7 +168,8 @@ impl Model {
         let record = if dice.below(5) == 0 {
             Owned::HardState { group, term: self.terms, vote: dice.below(9), commit: dice.below(100) }
         } else if dice.below(30) == 0 {
-            // Mostly ahead of the log, as a member that was away for long; also among its entries.
+            // Mostly ahead of the log, as on a member that was long disconnected; also among its
+            // entries.
             Owned::Reset { group, index: (next + dice.below(30)).saturating_sub(10), term: self.terms }
         } else {
             let conflict = dice.below(12) == 0;
@@ -182,7 +187,7 @@ impl Model {
             Ok(()) => {}
             Err(AppendError::NoSpace { .. }) => return Ok(false),
             Err(error) => {
-                // A failed log may have taken it to the disk or not.
+                // A failed log may or may not have written it to disk.
                 self.appended.push(record);
                 return Err(error);
             }
@@ -225,7 +230,7 @@ impl Model {
         log.compact(group, first).is_ok()
     }
 
-    /// Does one random step. `Err`: the log is of no use any more.
+    /// Does one random step. `Err`: the log is no longer usable.
     pub fn step(&mut self, log: &mut Log, dice: &mut Dice) -> Result<(), ()> {
         match dice.below(20) {
             0..=12 => self.append(log, dice).map(|_| ()).map_err(|_| ()),

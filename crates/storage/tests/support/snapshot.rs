@@ -1,4 +1,4 @@
-//! What tests of snapshots need: a disk with the directory, a name, something to write.
+//! Helpers for snapshot tests: a disk with the directory, a name, and content.
 
 use super::Dice;
 use std::path::Path;
