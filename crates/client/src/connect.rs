@@ -1,4 +1,4 @@
-//! How a session begins.
+//! Opening a session.
 
 use crate::connection::Connection;
 use crate::error::{ConnectError, RequestError};
@@ -10,19 +10,20 @@ use wire::frame;
 use wire::jute::Reader;
 use wire::record::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};
 
-/// What a session is known by. It outlives its connection until it expires.
+/// The identity of a session. A session outlives its connection until it expires.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its number.
+    /// The session id.
     pub id: i64,
-    /// What proves to a server that the session is ours.
+    /// Proves to a server that the session belongs to this client.
     pub password: [u8; PASSWORD_BYTES],
-    /// The timeout granted by the server, in milliseconds: without a packet for that long the session ends.
+    /// The timeout the server granted, in milliseconds: the session expires after this time without
+    /// a packet.
     pub timeout_ms: i32,
 }
 
 impl std::fmt::Debug for Session {
-    /// Without the password, which anyone could take the session over with.
+    /// Omits the password, with which anyone could take over the session.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id)
@@ -31,22 +32,22 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// How to connect.
+/// Connection options.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Longest wait for the TCP connection, for each address of the server, and then for the handshake.
+    /// Time limit for the TCP connection, per address of the server, and again for the handshake.
     pub connect_timeout: Duration,
-    /// Longest wait for a reply; `None` to wait for ever.
+    /// Time limit for a reply; `None` to wait forever.
     pub reply_timeout: Option<Duration>,
-    /// Session timeout to ask for, in milliseconds; the server clamps it.
+    /// Requested session timeout in milliseconds; the server clamps it.
     pub session_timeout_ms: i32,
-    /// A session to go on with instead of a new one.
+    /// A session to resume instead of creating one.
     pub resume: Option<Session>,
-    /// The newest zxid seen so far. A server that is behind it closes the connection.
+    /// The newest zxid seen so far. A server behind it closes the connection.
     pub last_zxid_seen: i64,
-    /// Accept a server that can only read.
+    /// Whether to accept a read-only server.
     pub read_only: bool,
-    /// Longest reply accepted, in bytes.
+    /// Maximum reply length accepted, in bytes.
     pub reply_bytes_max: usize,
 }
 
@@ -59,17 +60,18 @@ impl Default for Options {
             resume: None,
             last_zxid_seen: 0,
             read_only: false,
-            // A million children with long names fit, and a liar does not take all our memory.
+            // Enough for a million children with long names, and a bound on the memory a faulty
+            // server can make us use.
             reply_bytes_max: 256 << 20,
         }
     }
 }
 
 impl Connection {
-    /// Connects to `server` and opens or resumes a session. All its addresses are tried in turn.
+    /// Connects to `server`, trying all its addresses in turn, and opens or resumes a session.
     ///
     /// # Errors
-    /// [`ConnectError`] says whether to try again, elsewhere, or not at all.
+    /// [`ConnectError`] tells whether to retry, to use another server, or to give up.
     pub fn connect(server: impl ToSocketAddrs, options: &Options) -> Result<Self, ConnectError> {
         let mut stream = open(server, options.connect_timeout)?;
         let limit = |timeout| stream.set_read_timeout(timeout).map_err(ConnectError::Handshake);
@@ -123,7 +125,8 @@ fn open(server: impl ToSocketAddrs, timeout: Duration) -> Result<TcpStream, Conn
     Err(last)
 }
 
-/// Sends one of the four-letter words, such as `srvr`, and returns the answer up to the end of the connection.
+/// Sends a four-letter word, such as `srvr`, and returns the answer, up to the end of the
+/// connection.
 ///
 /// # Errors
 /// The server cannot be reached, or does not answer within `timeout`.

@@ -1,4 +1,4 @@
-//! Requests and replies of one session.
+//! Requests and replies of a session.
 
 use crate::connect::{Options, Session};
 use crate::error::RequestError;
@@ -13,16 +13,16 @@ use wire::jute::Reader;
 use wire::record::{Reply, ReplyHeader, Request, RequestHeader};
 use wire::{Opcode, frame, xid};
 
-/// Something that happened to a watched znode.
+/// A watch event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The zxid of the change, or -1 if the server does not say.
+    /// The zxid of the change, or -1 if the server does not send it.
     pub zxid: i64,
     /// What happened.
     pub event_type: EventType,
     /// The state of the connection as the server sees it.
     pub state: KeeperState,
-    /// Where it happened.
+    /// Path of the znode.
     pub path: String,
 }
 
@@ -38,20 +38,20 @@ impl Event {
     }
 }
 
-/// The reply to one request.
+/// The answer to one request.
 #[derive(Debug)]
 pub struct Answer<'a> {
-    /// The number of the request.
+    /// The request's number.
     pub xid: i32,
-    /// Of a write its own zxid, of a read and of a refusal the last one the server had applied.
+    /// For a write, its own zxid; for a read or an error, the last one the server had applied.
     pub zxid: i64,
-    /// The body, or the refusal.
+    /// The body, or the server's error.
     pub result: Result<Reply<'a>, RequestError>,
 }
 
-/// One TCP connection with one session on it.
+/// A TCP connection with a session.
 ///
-/// A method that fails with anything but a refusal leaves the connection useless; drop it.
+/// If a method fails with anything but a refusal, the connection is unusable and must be dropped.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -59,13 +59,13 @@ pub struct Connection {
     session: Session,
     read_only: bool,
     reply_timeout: Option<Duration>,
-    /// Requests that have not been written yet.
+    /// Requests not yet written.
     out: Vec<u8>,
     last_xid: i32,
     last_zxid: i64,
     /// Requests without a reply so far, oldest first: the server answers in this order.
     pending: VecDeque<(i32, Opcode)>,
-    /// Watch events that came between replies.
+    /// Watch events received while waiting for replies.
     events: VecDeque<Event>,
 }
 
@@ -91,12 +91,12 @@ impl Connection {
         }
     }
 
-    /// The session, to be resumed later on another connection.
+    /// The session, which can be resumed later on another connection.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Whether the server said at the handshake that it can only read.
+    /// Whether the server declared itself read-only in the handshake.
     pub fn is_read_only(&self) -> bool {
         self.read_only
     }
@@ -106,8 +106,8 @@ impl Connection {
         self.last_zxid
     }
 
-    /// Queues a request and returns its number. It leaves with [`Self::flush`] or when an answer is waited for. The
-    /// answers come in the order of the requests.
+    /// Queues a request and returns its number. [`Self::flush`] or waiting for an answer sends it.
+    /// Answers arrive in the order of the requests.
     pub fn send(&mut self, request: &Request<'_>) -> i32 {
         let opcode = request.opcode();
         let number = match opcode {
@@ -134,21 +134,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Number of requests without an answer.
+    /// Number of unanswered requests.
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// Waits for the answer to the oldest request without one. Watch events that come before it are kept for
-    /// [`Self::next_event`].
+    /// Waits for the answer to the oldest unanswered request. Watch events that arrive before it
+    /// are kept for [`Self::next_event`].
     ///
     /// # Errors
-    /// What makes the connection useless. A refusal is in the answer.
+    /// An error that makes the connection unusable. A refusal is in the answer.
     ///
     /// # Panics
-    /// If there is no such request: the wait would never end.
+    /// If there is no unanswered request: the wait would never end.
     pub fn receive(&mut self) -> Result<Answer<'_>, RequestError> {
-        let (expected, opcode) = *self.pending.front().expect("a request without an answer");
+        let (expected, opcode) = *self.pending.front().expect("an unanswered request");
         self.flush()?;
         let (header, range) = loop {
             let range = self.frames.next(&mut self.stream)?;
@@ -169,10 +169,10 @@ impl Connection {
         Ok(Answer { xid: header.xid, zxid: header.zxid, result })
     }
 
-    /// Sends a request and waits for its answer. Answers to requests sent before it are thrown away.
+    /// Sends a request and waits for its answer. Answers to earlier requests are discarded.
     ///
     /// # Errors
-    /// Any [`RequestError`], a refusal among them.
+    /// Any [`RequestError`], including a refusal.
     pub fn request(&mut self, request: &Request<'_>) -> Result<Reply<'_>, RequestError> {
         self.send(request);
         while self.pending.len() > 1 {
@@ -181,19 +181,19 @@ impl Connection {
         self.receive()?.result
     }
 
-    /// The next watch event: one that is already here, or else one that comes within `timeout`.
+    /// The next watch event: one already received, or one that arrives within `timeout`.
     ///
     /// # Errors
-    /// What makes the connection useless. That nothing came is `Ok(None)`.
+    /// An error that makes the connection unusable. If no event arrives, the result is `Ok(None)`.
     ///
     /// # Panics
-    /// If there are requests without an answer: it could be that which comes.
+    /// If there are unanswered requests: a reply could arrive instead.
     pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, RequestError> {
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
         }
-        assert!(self.pending.is_empty(), "answers come before events can be waited for");
-        // A timeout of zero would mean none at all.
+        assert!(self.pending.is_empty(), "all requests are answered before waiting for events");
+        // A zero timeout is invalid for a socket.
         self.stream.set_read_timeout(Some(timeout.max(Duration::from_millis(1))))?;
         let range = self.frames.next(&mut self.stream);
         self.stream.set_read_timeout(self.reply_timeout)?;
@@ -210,32 +210,33 @@ impl Connection {
         Ok(Some(Event::decode(header, input.rest())?))
     }
 
-    /// Takes the connection apart into a half that sends and a half that receives, for two threads.
+    /// Splits the connection into a sending and a receiving half, for two threads.
     ///
     /// # Errors
     /// The socket cannot be duplicated.
     ///
     /// # Panics
-    /// If there are requests without an answer, or events that were not taken.
+    /// If there are unanswered requests, or events not yet taken.
     pub fn split(self) -> Result<(Sender, Receiver), RequestError> {
-        assert!(self.pending.is_empty() && self.events.is_empty(), "nothing may be under way at a split");
+        assert!(self.pending.is_empty() && self.events.is_empty(), "nothing is pending at a split");
         let sender = Sender::new(self.stream.try_clone()?, self.last_xid);
         Ok((sender, Receiver::new(self.stream, self.frames)))
     }
 
-    /// The bare socket, with the session still open, for those who speak the protocol themselves.
+    /// The raw socket, with the session still open, for callers that speak the protocol themselves.
     ///
     /// # Panics
-    /// If there are requests without an answer.
+    /// If there are unanswered requests.
     pub fn into_stream(self) -> TcpStream {
-        assert!(self.pending.is_empty(), "nothing may be under way");
+        assert!(self.pending.is_empty(), "nothing is pending");
         self.stream
     }
 
-    /// Ends the session: its ephemeral znodes go. Dropping the connection instead leaves the session to its timeout.
+    /// Ends the session and deletes its ephemeral znodes. After just dropping the connection, the
+    /// session ends by its timeout.
     ///
     /// # Errors
-    /// The end was not confirmed.
+    /// The server did not confirm the end.
     pub fn close(mut self) -> Result<(), RequestError> {
         self.request(&Request::CloseSession).map(drop)
     }

@@ -1,35 +1,35 @@
-//! What can go wrong, for the one who has to decide what to do about it.
+//! Errors, classified by what the caller can do about them.
 
 use std::io;
 use std::net::SocketAddr;
 use wire::{ErrorCode, Malformed};
 
-/// Why there is no session.
+/// Why no session was opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The name of the server could not be turned into an address.
+    /// The server's name could not be resolved.
     #[error("cannot resolve the address of the server")]
     Resolve(#[source] io::Error),
-    /// Nobody answers there; the last address that was tried.
+    /// The server cannot be reached; this is the last address tried.
     #[error("cannot connect to {address}")]
     Unreachable {
-        /// Which address.
+        /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
-    /// The server closed the connection instead of answering the handshake. Servers do so to a client that has seen
-    /// changes they have not, when they are full, and when they have no quorum.
+    /// The server closed the connection instead of answering the handshake. Servers do so when the
+    /// client has seen changes they have not, when they are full, and when they have no quorum.
     #[error("the server closed the connection during the handshake")]
     Refused,
-    /// The handshake failed half-way.
+    /// The handshake failed midway.
     #[error("the handshake failed")]
     Handshake(#[source] io::Error),
-    /// The server answered, but not as a server of this protocol.
-    #[error("the answer to the handshake cannot be understood")]
+    /// The answer does not follow the protocol.
+    #[error("the answer to the handshake is malformed")]
     Malformed(#[from] Malformed),
-    /// The session to resume does not exist any more, or its password is wrong.
+    /// The session to resume no longer exists, or its password is wrong.
     #[error("the session has expired")]
     SessionExpired,
 }
@@ -37,14 +37,16 @@ pub enum ConnectError {
 /// Why a request has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The server refused it. The connection goes on.
+    /// The server refused the request. The connection remains usable.
     #[error("{0}")]
     Refused(ErrorCode),
-    /// The server refused it with a number that ZooKeeper 3.9 does not know. The connection goes on.
-    #[error("error {0}, which is not a known one")]
+    /// The server refused the request with a code that ZooKeeper 3.9 does not define. The
+    /// connection remains usable.
+    #[error("unknown error {0}")]
     RefusedUnknown(i32),
-    /// No answer within [`Options::reply_timeout`](crate::Options::reply_timeout). The answer may still come and would
-    /// be taken for that of a later request, so the connection has to be given up.
+    /// No answer within [`Options::reply_timeout`](crate::Options::reply_timeout). The answer may
+    /// still arrive and would be taken for that of a later request, so the connection must be
+    /// dropped.
     #[error("no answer in time")]
     Timeout,
     /// The server closed the connection. Whether it executed the request is unknown.
@@ -53,14 +55,14 @@ pub enum RequestError {
     /// The connection was lost. Whether the server executed the request is unknown.
     #[error("the connection was lost")]
     Lost(#[source] io::Error),
-    /// The reply is not what the protocol says. The connection has to be given up.
-    #[error("the reply cannot be understood")]
+    /// The reply does not follow the protocol. The connection must be dropped.
+    #[error("the reply is malformed")]
     Malformed(#[from] Malformed),
-    /// The reply is longer than [`Options::reply_bytes_max`](crate::Options::reply_bytes_max), or its length is
-    /// negative. The connection has to be given up.
+    /// The reply is longer than [`Options::reply_bytes_max`](crate::Options::reply_bytes_max), or
+    /// its length is negative. The connection must be dropped.
     #[error("a reply of {0} bytes is not acceptable")]
     ReplyLength(i32),
-    /// A reply to another request than the one whose turn it is. The connection has to be given up.
+    /// A reply to a request other than the next one due. The connection must be dropped.
     #[error("a reply to request {actual} instead of {expected}")]
     OutOfTurn {
         /// The number of the request whose reply was due.
@@ -71,7 +73,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The refusal in a reply header, if it is one.
+    /// The error in a reply header, if any.
     pub(crate) fn refusal(code: i32) -> Option<Self> {
         match ErrorCode::from_i32(code) {
             Some(ErrorCode::Ok) => None,
@@ -80,7 +82,7 @@ impl RequestError {
         }
     }
 
-    /// The code, if the server refused the request with a known one.
+    /// The code, if the server refused the request with a known code.
     pub fn code(&self) -> Option<ErrorCode> {
         if let Self::Refused(code) = self { Some(*code) } else { None }
     }

@@ -1,4 +1,4 @@
-//! Frames off a stream of bytes.
+//! Reading frames from a byte stream.
 
 use crate::error::RequestError;
 use std::io::{self, Read};
@@ -6,13 +6,14 @@ use wire::frame::{self, Split};
 
 const READ_BYTES: usize = 64 << 10;
 
-/// Bytes received and not yet taken. A read that times out in the middle of a frame loses nothing.
+/// Bytes received but not yet consumed. A read that times out in the middle of a frame loses
+/// nothing.
 #[derive(Debug)]
 pub(crate) struct Frames {
     buffer: Vec<u8>,
-    /// Bytes at the start of `buffer` that have been taken.
+    /// Number of consumed bytes at the start of `buffer`.
     taken: usize,
-    /// Longest frame accepted.
+    /// Maximum frame length accepted.
     max: usize,
 }
 
@@ -21,8 +22,8 @@ impl Frames {
         Self { buffer: Vec::new(), taken: 0, max }
     }
 
-    /// Makes sure that a whole frame is there, reading from `stream` as far as needed, and takes it. The payload is in
-    /// [`Self::get`] of the range until the next call.
+    /// Consumes one frame, reading from `stream` as far as needed. [`Self::get`] returns the
+    /// payload of the range until the next call.
     pub(crate) fn next(&mut self, stream: &mut impl Read) -> Result<std::ops::Range<usize>, RequestError> {
         loop {
             match frame::split(&self.buffer[self.taken..], self.max) {
@@ -45,7 +46,8 @@ impl Frames {
         self.buffer.drain(..self.taken);
         self.taken = 0;
         let length = self.buffer.len();
-        // Growing with what has arrived, and not by what a length announces, keeps a liar from taking our memory.
+        // The buffer grows with the bytes received, not with the announced length, so that a wrong
+        // length cannot exhaust memory.
         self.buffer.resize(length + READ_BYTES.max(length), 0);
         let read = loop {
             match stream.read(&mut self.buffer[length..]) {
@@ -65,7 +67,7 @@ impl Frames {
 mod tests {
     use super::*;
 
-    /// A stream that gives one byte at a time and times out between any two.
+    /// A stream that returns one byte at a time and times out before each.
     struct Slow<'a>(&'a [u8], bool);
 
     impl Read for Slow<'_> {
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_above_the_limit_is_refused_before_it_is_read() {
+    fn a_frame_over_the_limit_is_refused_before_it_is_read() {
         let mut frames = Frames::new(10);
         let error = frames.next(&mut &b"\0\0\0\x0b"[..]).unwrap_err();
         assert!(matches!(error, RequestError::ReplyLength(11)), "{error:?}");

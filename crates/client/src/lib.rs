@@ -1,13 +1,16 @@
-//! A small blocking connection to a server of the ZooKeeper protocol.
+//! A small blocking client of the ZooKeeper protocol.
 //!
-//! One [`Connection`] is one TCP connection with one session on it. It does what it is told and nothing by itself: it
-//! starts no thread, sends no ping on its own, and does not reconnect; whoever holds one longer than the session timeout
-//! without a request calls [`Connection::ping`], and takes up a lost session with [`Options::resume`].
+//! A [`Connection`] is one TCP connection with one session. It does nothing on its own: it starts
+//! no thread, sends no pings and does not reconnect. A caller idle for longer than the session
+//! timeout must call [`Connection::ping`]; a lost session is resumed with [`Options::resume`].
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut connection = client::Connection::connect("127.0.0.1:2181", &client::Options::default())?;
-//! let path = connection.create("/greeting", Some(b"hello"), wire::AclList::OPEN, client::CreateMode::Persistent)?;
+//! use client::{Connection, CreateMode, Options};
+//!
+//! let mut connection = Connection::connect("127.0.0.1:2181", &Options::default())?;
+//! let (data, acl) = (Some(&b"hello"[..]), wire::AclList::OPEN);
+//! let path = connection.create("/greeting", data, acl, CreateMode::Persistent)?;
 //! let (data, stat) = connection.get_data(&path, false)?;
 //! assert_eq!((data.as_deref(), stat.version), (Some(&b"hello"[..]), 0));
 //! connection.close()?;

@@ -1,4 +1,4 @@
-//! One method for each operation of the protocol, with owned results.
+//! One method per operation of the protocol, with owned results.
 
 use crate::connection::Connection;
 use crate::error::RequestError;
@@ -11,27 +11,27 @@ use wire::record::{
 };
 use wire::{Acl, AclList, ErrorCode, Malformed, Opcode, Stat};
 
-/// How long a znode lives, and who chooses the end of its name.
+/// Lifetime of a znode, and whether the server completes its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateMode {
     /// Until it is deleted.
     Persistent,
-    /// As long as the session.
+    /// Until its session ends.
     Ephemeral,
-    /// As `Persistent`, with a number appended by the server.
+    /// Like `Persistent`, with a number appended by the server.
     PersistentSequential,
-    /// As `Ephemeral`, with a number appended by the server.
+    /// Like `Ephemeral`, with a number appended by the server.
     EphemeralSequential,
-    /// Until its last child has gone.
+    /// Until its last child is deleted.
     Container,
-    /// Until it has had no child and no change for so many milliseconds.
+    /// Until it has had no child and no change for this many milliseconds.
     PersistentWithTtl(i64),
-    /// As `PersistentWithTtl`, with a number appended by the server.
+    /// Like `PersistentWithTtl`, with a number appended by the server.
     PersistentSequentialWithTtl(i64),
 }
 
 impl CreateMode {
-    /// The number in the request.
+    /// The flags in the request.
     pub fn flags(self) -> i32 {
         match self {
             Self::Persistent => 0,
@@ -51,7 +51,7 @@ impl CreateMode {
         }
     }
 
-    /// The operation whose reply has the `Stat`.
+    /// The operation whose reply includes the `Stat`.
     fn opcode(self) -> Opcode {
         match self {
             Self::Container => Opcode::CreateContainer,
@@ -66,14 +66,14 @@ impl CreateMode {
 pub struct Child {
     /// Its name, not its path.
     pub name: String,
-    /// Its `Stat`, if asked for.
+    /// Its `Stat`, if requested.
     pub stat: Option<Stat>,
-    /// Its data, if asked for.
+    /// Its data, if requested.
     pub data: Option<Vec<u8>>,
 }
 
-/// Sends the request and takes apart the one kind of reply it can have: `Reply::decode` was given the operation, so any
-/// other kind is a bug.
+/// Sends the request and unpacks the only variant its reply can have: `Reply::decode` was given the
+/// operation, so any other variant is a bug.
 macro_rules! call {
     ($connection:expr, $request:ident { $($field:ident $(: $value:expr)?),* }, $reply:ident) => {
         match $connection.request(&Request::$request($request { $($field $(: $value)?),* }))? {
@@ -90,7 +90,7 @@ fn names(list: PathList<'_>) -> Vec<String> {
     list.iter().map(str::to_owned).collect()
 }
 
-/// The operations. Every one of them can fail with any [`RequestError`]; a refusal by the server is
+/// The operations. Each can fail with any [`RequestError`]; a refusal by the server is
 /// [`RequestError::Refused`].
 #[allow(clippy::missing_errors_doc)]
 impl Connection {
@@ -123,7 +123,7 @@ impl Connection {
         Ok((reply.path.to_owned(), reply.stat))
     }
 
-    /// Creates a znode unless there is one, and returns its path.
+    /// Creates a znode unless it exists, and returns its path.
     pub fn create_if_not_exists(
         &mut self,
         path: &str,
@@ -136,12 +136,12 @@ impl Connection {
         Ok(reply.path.to_owned())
     }
 
-    /// Deletes a znode, of that version if it is not -1.
+    /// Deletes a znode, if its version is `version` or `version` is -1.
     pub fn delete(&mut self, path: &str, version: i32) -> Result<(), RequestError> {
         call!(self, Delete { path, version })
     }
 
-    /// The `Stat` of a znode, or `None` if there is none. The watch is set in both cases.
+    /// The `Stat` of a znode, or `None` if it does not exist. The watch is set in both cases.
     pub fn exists(&mut self, path: &str, watch: bool) -> Result<Option<Stat>, RequestError> {
         match self.request(&Request::Exists(Exists { path, watch })) {
             Ok(Reply::Exists(reply)) => Ok(Some(reply.stat)),
@@ -157,7 +157,7 @@ impl Connection {
         Ok((reply.data.map(<[u8]>::to_vec), reply.stat))
     }
 
-    /// Replaces the data of a znode, of that version if it is not -1.
+    /// Replaces the data of a znode, if its version is `version` or `version` is -1.
     pub fn set_data(&mut self, path: &str, data: Option<&[u8]>, version: i32) -> Result<Stat, RequestError> {
         Ok(call!(self, SetData { path, data, version }, SetData).stat)
     }
@@ -184,22 +184,23 @@ impl Connection {
         Ok((names(reply.children), reply.stat))
     }
 
-    /// The number of all descendants of a znode.
+    /// The number of descendants of a znode.
     pub fn get_all_children_number(&mut self, path: &str) -> Result<i32, RequestError> {
         Ok(call!(self, GetAllChildrenNumber { path }, GetAllChildrenNumber).total_number)
     }
 
-    /// The paths of this session's ephemeral znodes that start with `prefix_path`.
+    /// The paths of this session's ephemeral znodes with the prefix `prefix_path`.
     pub fn get_ephemerals(&mut self, prefix_path: &str) -> Result<Vec<String>, RequestError> {
         Ok(names(call!(self, GetEphemerals { prefix_path }, GetEphemerals).ephemerals))
     }
 
-    /// Waits until the server has seen all that was committed before.
+    /// Waits until the server has applied everything committed before the request.
     pub fn sync(&mut self, path: &str) -> Result<(), RequestError> {
         call!(self, Sync { path })
     }
 
-    /// Executes writes all or none. The answer is `Ok` also when none was executed; its results say why.
+    /// Executes all writes or none. The answer is `Ok` also if none was executed; the results then
+    /// have the errors.
     pub fn multi(&mut self, operations: &[Request<'_>]) -> Result<MultiReply<'_>, RequestError> {
         let mut buffer = Vec::new();
         let multi = Multi::encode_into(operations.iter().copied(), &mut buffer);
@@ -224,17 +225,18 @@ impl Connection {
         call!(self, AddWatch { path, mode: mode as i32 })
     }
 
-    /// Whether this session has such a watch; [`ErrorCode::NoWatcher`] if not.
+    /// Succeeds if this session has such a watch; [`ErrorCode::NoWatcher`] if not.
     pub fn check_watches(&mut self, path: &str, watcher_type: WatcherType) -> Result<(), RequestError> {
         call!(self, CheckWatches { path, watcher_type: watcher_type as i32 })
     }
 
-    /// Takes such watches back; [`ErrorCode::NoWatcher`] if there are none.
+    /// Removes such watches; [`ErrorCode::NoWatcher`] if there are none.
     pub fn remove_watches(&mut self, path: &str, watcher_type: WatcherType) -> Result<(), RequestError> {
         call!(self, RemoveWatches { path, watcher_type: watcher_type as i32 })
     }
 
-    /// Registers watches of an earlier connection. Events for what changed meanwhile come first.
+    /// Re-registers the watches of an earlier connection. Events for changes in the meantime arrive
+    /// first.
     pub fn set_watches(&mut self, watches: &SetWatches<'_>) -> Result<(), RequestError> {
         self.request(&Request::SetWatches(*watches)).map(drop)
     }
@@ -244,7 +246,7 @@ impl Connection {
         call!(self, Auth { auth_type: 0, scheme, auth: Some(auth) })
     }
 
-    /// One step of a SASL conversation.
+    /// One step of a SASL exchange.
     pub fn sasl(&mut self, token: Option<&[u8]>) -> Result<Option<Vec<u8>>, RequestError> {
         Ok(call!(self, Sasl { token }, Sasl).token.map(<[u8]>::to_vec))
     }
@@ -266,7 +268,8 @@ impl Connection {
         self.request(&Request::Ping).map(drop)
     }
 
-    /// Changes the members of the ensemble; returns the new configuration and the `Stat` of its znode.
+    /// Changes the members of the ensemble; returns the new configuration and the `Stat` of its
+    /// znode.
     pub fn reconfig(&mut self, change: &Reconfig<'_>) -> Result<(Option<Vec<u8>>, Stat), RequestError> {
         match self.request(&Request::Reconfig(*change))? {
             Reply::GetData(reply) => Ok((reply.data.map(<[u8]>::to_vec), reply.stat)),
@@ -274,12 +277,13 @@ impl Connection {
         }
     }
 
-    /// Compares the version of a znode. ZooKeeper accepts this inside a multi only, and closes the connection.
+    /// Compares the version of a znode. ZooKeeper accepts this only inside a multi, and otherwise
+    /// closes the connection.
     pub fn check(&mut self, path: &str, version: i32) -> Result<(), RequestError> {
         call!(self, Check { path, version })
     }
 
-    /// Requires that there is no such znode, or none of that version.
+    /// Requires that the znode does not exist, or does not have that version.
     pub fn check_not_exists(&mut self, path: &str, version: i32) -> Result<(), RequestError> {
         call!(self, CheckNotExists { path, version })
     }
@@ -310,7 +314,7 @@ impl Connection {
         Ok((names(reply.children), reply.stat))
     }
 
-    /// The children of one kind with their `Stat` and data as far as asked for, and the `Stat` of the parent.
+    /// The children of one kind with the requested `Stat` and data, and the `Stat` of the parent.
     pub fn filtered_list_with_stats_and_data(
         &mut self,
         request: &FilteredListWithStatsAndData<'_>,
@@ -319,7 +323,7 @@ impl Connection {
             Reply::FilteredListWithStatsAndData(reply) => reply,
             other => unreachable!("{other:?} cannot be the reply to this listing"),
         };
-        // One for each child or none: anything else would pair children with what is not theirs.
+        // One for each child, or none: any other number would assign values to the wrong children.
         for length in [reply.stats.len(), reply.data.len()] {
             if length != 0 && length != reply.children.len() {
                 return Err(Malformed::Excess(length.abs_diff(reply.children.len())).into());

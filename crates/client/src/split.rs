@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use wire::jute::Reader;
 use wire::record::{ReplyHeader, Request};
 
-/// Sends requests. Numbers for them are the caller's choice, or counted by [`Self::next_xid`].
+/// Sends requests. The caller chooses their numbers, or uses [`Self::next_xid`].
 #[derive(Debug)]
 pub struct Sender {
     stream: TcpStream,
@@ -21,7 +21,7 @@ impl Sender {
         Self { stream, last_xid, out: Vec::new() }
     }
 
-    /// A number for the next ordinary request.
+    /// The number for the next ordinary request.
     pub fn next_xid(&mut self) -> i32 {
         self.last_xid = self.last_xid.checked_add(1).unwrap_or(1);
         self.last_xid
@@ -32,7 +32,7 @@ impl Sender {
         encode(request, xid, &mut self.out);
     }
 
-    /// Writes all that is queued.
+    /// Writes all queued requests.
     ///
     /// # Errors
     /// The connection is lost.
@@ -43,12 +43,12 @@ impl Sender {
     }
 }
 
-/// What came: a reply, an event, or the answer to a ping, told apart by the xid of the header.
+/// A received frame: a reply, an event or the answer to a ping, distinguished by the header's xid.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming<'a> {
     /// The header.
     pub header: ReplyHeader,
-    /// The body, to be decoded as the reply to the request of that number.
+    /// The body, to be decoded as the reply to the request with that number.
     pub body: &'a [u8],
 }
 
@@ -67,7 +67,8 @@ impl Receiver {
     /// Waits for the next frame.
     ///
     /// # Errors
-    /// What makes the connection useless; but after [`RequestError::Timeout`] it may be called again.
+    /// An error that makes the connection unusable, except [`RequestError::Timeout`], after which
+    /// the call can be repeated.
     pub fn receive(&mut self) -> Result<Incoming<'_>, RequestError> {
         let range = self.frames.next(&mut self.stream)?;
         let mut input = Reader::new(self.frames.get(range));

@@ -1,4 +1,4 @@
-//! A connection in conversation with a scripted server.
+//! A connection to a scripted server.
 
 use client::{ConnectError, Connection, CreateMode, Options, RequestError, Session};
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use wire::jute::Reader;
 use wire::record::{ConnectRequest, ConnectResponse, CreateReply, ReplyHeader, Request, RequestHeader};
 use wire::{AclList, ErrorCode, Opcode, frame};
 
-/// The other end: answers what the test tells it to, frame by frame.
+/// The server's end: the test scripts its answers frame by frame.
 struct Server(TcpStream);
 
 impl Server {
@@ -55,7 +55,8 @@ impl Server {
 fn serve<T: Send + 'static>(
     script: impl FnOnce(Server) -> T + Send + 'static,
 ) -> (SocketAddr, JoinHandle<T>) {
-    // Below the range the system gives to outgoing connections, one of which might otherwise take the port.
+    // Below the system's range for outgoing connections, one of which might otherwise take the
+    // port.
     let listener = (20_000 + std::process::id() as u16 % 5_000..32_768)
         .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
         .expect("a free port");
@@ -77,7 +78,7 @@ fn resumes_with_id_password_and_last_zxid() {
 }
 
 #[test]
-fn tells_an_expired_session_from_a_closed_door() {
+fn distinguishes_an_expired_session_from_a_closed_connection() {
     let (address, _) = serve(|mut server| server.welcome(0));
     let error = Connection::connect(address, &Options::default()).unwrap_err();
     assert!(matches!(error, ConnectError::SessionExpired), "{error:?}");
@@ -88,7 +89,7 @@ fn tells_an_expired_session_from_a_closed_door() {
 }
 
 #[test]
-fn keeps_events_that_come_before_a_reply() {
+fn keeps_events_that_arrive_before_a_reply() {
     let (address, server) = serve(|mut server| {
         server.welcome(4_000);
         let create = server.read();
@@ -114,7 +115,7 @@ fn keeps_events_that_come_before_a_reply() {
 }
 
 #[test]
-fn answers_to_pipelined_requests_come_in_order_and_a_refusal_is_one() {
+fn pipelined_requests_are_answered_in_order_also_with_errors() {
     let (address, _server) = serve(|mut server| {
         server.welcome(4_000);
         for err in [0, -101, -999] {
