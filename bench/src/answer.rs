@@ -1,10 +1,11 @@
-//! Requests in, replies out: the least a server of this protocol can do.
+//! Requests in, replies out: the minimum a server of this protocol can do.
 //!
-//! Only the length, the xid and the opcode of a request are looked at, and of a create its path, which the reply repeats.
+//! Only the length, xid and opcode of a request are examined, and the path of a create, which the
+//! reply repeats.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Longest request frame that is answered, in bytes; a longer or negative length closes the connection.
+/// Longest request frame accepted, in bytes; a longer or negative length closes the connection.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 
 const STAT_BYTES: usize = 68;
@@ -24,17 +25,17 @@ const OP_CLOSE_SESSION: i32 = -11;
 const CODE_OK: i32 = 0;
 const CODE_UNIMPLEMENTED: i32 = -6;
 
-/// What all connections of one server share.
+/// State shared by all connections of one server.
 #[derive(Debug)]
 pub struct Canned {
     /// The body of every getData reply: data and Stat.
     data_and_stat: Vec<u8>,
-    /// Sessions, zxids and sequence numbers all count here: each only has to differ from the last.
+    /// Source of sessions, zxids and sequence numbers, each of which only has to be unique.
     counter: AtomicI64,
 }
 
 impl Canned {
-    /// Replies whose data is `data_bytes` long.
+    /// Replies with `data_bytes` bytes of data.
     pub fn new(data_bytes: usize) -> Self {
         let mut data_and_stat = Vec::with_capacity(4 + data_bytes + STAT_BYTES);
         data_and_stat.extend_from_slice(&(data_bytes as i32).to_be_bytes());
@@ -48,24 +49,25 @@ impl Canned {
     }
 }
 
-/// How far the requests of one connection have come.
+/// State of one connection's requests.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// The handshake is the only frame without a header, so it has to be remembered whether it was seen.
+    /// Whether the handshake, the only frame without a header, was received.
     greeted: bool,
 }
 
-/// What became of one piece of input.
+/// The result of processing a piece of input.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
-    /// Bytes of the input that are done with; the rest is an incomplete frame.
+    /// Bytes of the input that were processed; the rest is an incomplete frame.
     pub consumed: usize,
-    /// The replies are the last ones: the client closed its session or sent what cannot be a frame.
+    /// These replies are the last: the client closed its session or sent an invalid frame.
     pub close: bool,
 }
 
 impl Progress {
-    /// Answers all complete frames of `input` into `out` and copies the frames of writes to `log`.
+    /// Appends the replies to all complete frames of `input` to `out`, and copies the frames of
+    /// writes to `log`.
     pub fn answer(
         &mut self,
         canned: &Canned,
@@ -93,11 +95,12 @@ impl Progress {
     }
 }
 
-/// Answers the handshake; false if this is none.
+/// Answers the handshake; false if it is invalid.
 fn greet(canned: &Canned, frame: &[u8], out: &mut Vec<u8>) -> bool {
-    // protocolVersion, lastZxidSeen, then the timeout, which is granted as asked.
+    // After protocolVersion and lastZxidSeen comes the timeout, which is granted as requested.
     let Some(timeout) = frame.get(12..16) else { return false };
-    // A client that knows the read-only flag sends one byte more than 28 + its 16-byte password, and wants it back.
+    // A client that knows the read-only flag sends one byte more than 28 + its 16-byte password,
+    // and expects it in the reply.
     let read_only = frame.len() > 44 || frame.len() == 29;
     out.extend_from_slice(&(36 + i32::from(read_only)).to_be_bytes());
     out.extend_from_slice(&[0; 4]);
@@ -111,7 +114,7 @@ fn greet(canned: &Canned, frame: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Answers one request; false if the connection ends with it.
+/// Answers one request; false if it ends the connection.
 fn request(canned: &Canned, frame: &[u8], out: &mut Vec<u8>, log: &mut Vec<u8>) -> bool {
     let Some((header, body)) = frame.split_at_checked(8) else { return false };
     let xid: [u8; 4] = header[..4].try_into().expect("four of eight bytes");
@@ -146,7 +149,8 @@ fn request(canned: &Canned, frame: &[u8], out: &mut Vec<u8>, log: &mut Vec<u8>) 
     true
 }
 
-/// The reply to a create is the path, with a number behind it when the flags (the last four bytes) ask for one.
+/// The reply to a create has the path, with a number appended if the flags (the last four bytes)
+/// request it.
 fn create(canned: &Canned, xid: [u8; 4], body: &[u8], out: &mut Vec<u8>) -> bool {
     let Some((length, rest)) = body.split_first_chunk::<4>() else { return false };
     let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { return false };

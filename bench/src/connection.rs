@@ -1,18 +1,19 @@
-//! One client's socket and the bytes on their way through it.
+//! One client's socket and its buffers.
 
 use crate::answer::{Canned, Progress};
 use mio::net::TcpStream;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
-/// Bytes read at once. A shorter read means the socket is drained, which spares the read that would only say so.
+/// Bytes read at once. A shorter read means that the socket is drained, which saves the read that
+/// would return `WouldBlock`.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
-/// Replies that have left are removed from the front of the others at this length. A connection that always has some
-/// held replies would keep all of them otherwise.
+/// Once this many bytes at the front of the buffer are sent, they are removed. Otherwise a
+/// connection that always has held replies would never free its sent ones.
 const LEFT_BYTES_MAX: usize = 64 << 10;
 
-/// Whether the connection is worth keeping.
+/// Whether the connection is still usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Open,
@@ -23,18 +24,18 @@ pub(crate) enum State {
 pub(crate) struct Connection {
     stream: TcpStream,
     progress: Progress,
-    /// The beginning of a frame whose end has not arrived.
+    /// The beginning of an incomplete frame.
     partial: Vec<u8>,
-    /// Replies that have not left, and before them some that have.
+    /// Replies not yet sent, preceded by some already sent.
     out: Vec<u8>,
-    /// Bytes of `out` that have left.
+    /// Sent bytes at the start of `out`.
     sent: usize,
-    /// Bytes that were in `out` before and were removed.
+    /// Bytes removed from the front of `out` so far.
     removed: u64,
-    /// Where replies begin that wait for something, counted from the first byte of the connection. Only what is before
-    /// the oldest may leave, so that later replies queue behind it.
+    /// Start positions of held replies, counted from the first byte of the connection. Only bytes
+    /// before the oldest may be sent, so that later replies queue behind it.
     held: VecDeque<u64>,
-    /// Close once all replies have left.
+    /// Close once all replies are sent.
     closing: bool,
 }
 
@@ -52,7 +53,7 @@ impl Connection {
         }
     }
 
-    /// Reads and answers everything there is; the replies wait for [`Self::write`].
+    /// Reads and answers everything available; [`Self::write`] sends the replies.
     pub(crate) fn read(&mut self, canned: &Canned, input: &mut [u8], log: &mut Vec<u8>) -> State {
         while !self.closing {
             let kept = self.partial.len();
@@ -86,23 +87,23 @@ impl Connection {
         State::Gone
     }
 
-    /// Bytes of replies made so far: where the next reply begins.
+    /// Bytes of replies produced so far, which is where the next reply begins.
     pub(crate) fn made(&self) -> u64 {
         self.removed + self.out.len() as u64
     }
 
-    /// Holds the replies from the one that begins at `start`, until [`Self::release`] was called once for it and for
-    /// each hold before it.
+    /// Holds the replies from the one that begins at `start`, until [`Self::release`] has been
+    /// called once for it and for each earlier hold.
     pub(crate) fn hold(&mut self, start: u64) {
         self.held.push_back(start);
     }
 
-    /// Ends the oldest hold; [`Self::write`] sends what this sets free.
+    /// Ends the oldest hold; [`Self::write`] then sends the released replies.
     pub(crate) fn release(&mut self) {
         self.held.pop_front();
     }
 
-    /// Writes what may leave, in one call as long as the socket takes it.
+    /// Writes everything that may be sent, in one call as long as the socket accepts it.
     pub(crate) fn write(&mut self) -> State {
         let end = self.held.front().map_or(self.out.len(), |start| (start - self.removed) as usize);
         while self.sent < end {

@@ -1,18 +1,22 @@
-//! The floor of an ensemble: what servers that replicate every write must at least do together.
+//! The lower bound of an ensemble: the least that servers replicating every write must do together.
 //!
-//! The first member leads, and the others connect to it. Each member answers reads by itself. A follower forwards the
-//! writes that wait to the leader in one message. The leader puts whatever waits, its own clients' and forwarded, into one
-//! batch; the batch goes to all followers, and then to its own log, so that all flush at the same time. A follower's next
-//! message says what it has flushed. A batch that a majority has flushed is committed: the leader answers its own clients,
-//! and says so to the followers with the next batch, or alone if there is none. A follower answers its clients when their
-//! batch is committed and in its own log. The next batch does not wait until one is committed.
+//! The first member is the leader, and the others connect to it. Each member answers reads itself.
+//! A follower forwards all waiting writes to the leader in one message. The leader puts all waiting
+//! writes, its own clients' and forwarded ones, into one batch, which it sends to all followers
+//! before it writes its own log, so that all flush at the same time. A follower's next message
+//! acknowledges what it has flushed. A batch flushed by a majority is committed: the leader answers
+//! its own clients, and announces the commit to the followers with the next batch, or separately if
+//! there is none. A follower answers its clients when their batch is committed and in its own log.
+//! Batches are pipelined: the next one does not wait for a commit.
 //!
-//! There are no elections and there is no recovery: when one member ends, the others end too.
+//! There are no elections and no recovery: when one member stops, the others stop too.
 //!
-//! A log takes one piece at a time, and what comes meanwhile makes the next: the time of a flush is what fills a batch or
-//! a forward. There are two floors. When the poll loop flushes, nothing is handed to another thread: no way takes less
-//! processor time. But reads wait for the disk too, and a server with more threads answers them sooner. When a thread of
-//! its own flushes, reads among writes are answered at once, at the price of two hand-offs.
+//! A log flushes one piece at a time, and everything that arrives meanwhile becomes the next piece,
+//! so the duration of a flush determines the size of a batch or a forward. There are two variants.
+//! When the poll loop flushes, no work passes to another thread, which uses the least processor
+//! time, but reads wait for the disk too, and a server with more threads answers them sooner. When
+//! a dedicated thread flushes, reads among writes are answered at once, at the cost of two
+//! hand-offs.
 
 mod clients;
 mod follower;
@@ -34,31 +38,33 @@ use std::net::{SocketAddr, TcpListener};
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
-/// Peers come first, and clients behind them.
+/// Peers have the first tokens, clients the ones after them.
 const FIRST_PEER: usize = 2;
 const EVENTS_PER_WAKE: usize = 256;
 
-/// What a member does apart from serving its clients.
+/// What a member does besides serving its clients.
 trait Role {
     /// The connections to other members.
     fn peers(&mut self) -> &mut [Peer];
 
-    /// A number for the writes that clients send in this wake-up, by which [`Clients::release`] knows them again.
+    /// A number for the writes that clients send in this wake-up, by which [`Clients::release`]
+    /// identifies them.
     fn mark(&self) -> u64;
 
-    /// Takes what a peer has sent. Its connection has `ended` if there is nothing more to come.
-    fn hear(&mut self, peer: usize, ended: bool, clients: &mut Clients) -> io::Result<()>;
+    /// Processes what a peer has sent. `ended` means that its connection is closed after that.
+    fn receive(&mut self, peer: usize, ended: bool, clients: &mut Clients) -> io::Result<()>;
 
-    /// Sends, flushes and answers what has come up in this wake-up.
+    /// Sends, flushes and answers what accumulated in this wake-up.
     fn settle(&mut self, clients: &mut Clients) -> io::Result<()>;
 }
 
-/// Serves clients of `listener` as member `number` of `members`, counted from 1, until the process ends. Member 1 leads and
-/// listens for the others at its address, for ten seconds at most; so long they try to reach it.
+/// Serves clients of `listener` as member `number` of `members`, counted from 1, until the process
+/// ends. Member 1 is the leader and waits at its address for the others, which retry, for at most
+/// ten seconds.
 ///
 /// # Errors
-/// When a member does not come or its connection ends, a socket operation other than on a client's connection fails, or
-/// the log cannot be flushed.
+/// When a member does not connect or its connection ends, a socket operation other than on a
+/// client's connection fails, or the log cannot be flushed.
 pub fn serve(
     listener: TcpListener,
     members: &[SocketAddr],
@@ -100,10 +106,10 @@ fn run(mut poll: Poll, mut role: impl Role, mut clients: Clients) -> io::Result<
         for event in &events {
             match event.token() {
                 LISTENER => clients.accept()?,
-                // A flush has ended, which the role sees below.
+                // A flush has ended; `settle` handles it below.
                 WAKER => {}
                 Token(token) if token < first_client => {
-                    role.hear(token - FIRST_PEER, event.is_read_closed(), &mut clients)?;
+                    role.receive(token - FIRST_PEER, event.is_read_closed(), &mut clients)?;
                 }
                 Token(token) => clients.ready(token - first_client, role.mark()),
             }

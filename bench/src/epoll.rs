@@ -1,4 +1,5 @@
-//! The floor proper: non-blocking sockets, one poll loop per thread, and at most one log flushed in groups.
+//! The main baseline: non-blocking sockets, one poll loop per thread, and at most one log with
+//! group flushes.
 
 mod flusher;
 
@@ -16,18 +17,19 @@ const WAKER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
 const EVENTS_PER_WAKE: usize = 256;
 
-/// Who flushes the log.
+/// Which thread flushes the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Flush {
-    /// The poll loop itself, after every wake-up: no hand-off, but reads wait for the disk too.
+    /// The poll loop, after every wake-up: no hand-off, but reads wait for the disk too
     Inline,
-    /// A thread of its own, which takes everything that waits: reads go on meanwhile, at the price of two hand-offs.
+    /// A dedicated thread, which takes all waiting writes: reads continue meanwhile, at the cost of
+    /// two hand-offs
     Thread,
 }
 
 /// How writes are made durable by the poll loops of one server.
 enum Durable {
-    /// Answered without being kept.
+    /// Answered without being stored.
     Not,
     Inline(Mutex<Log>),
     Thread(Flusher),
@@ -39,7 +41,8 @@ struct Shared {
     inboxes: Vec<Inbox>,
 }
 
-/// Serves connections of `listener` on `threads` poll loops until the process ends, writing to `log` if there is one.
+/// Serves connections of `listener` on `threads` poll loops until the process ends, writing to
+/// `log` if there is one.
 ///
 /// # Errors
 /// When a socket operation other than on a client's connection fails, or the log cannot be flushed.
@@ -66,7 +69,7 @@ pub fn serve(
         let shared = Arc::clone(&shared);
         threads.push(std::thread::spawn(move || match &shared.durable {
             Durable::Thread(flusher) => flusher.run(&mut log, &shared.inboxes),
-            Durable::Not | Durable::Inline(_) => unreachable!("a log is only left over for a flusher"),
+            Durable::Not | Durable::Inline(_) => unreachable!("only a flusher leaves the log"),
         }));
     }
     let mut listener = Some(TcpListener::from_std(listener));
@@ -74,7 +77,8 @@ pub fn serve(
         let worker = Worker::new(number, poll, listener.take(), Arc::clone(&shared))?;
         threads.push(std::thread::spawn(move || worker.run()));
     }
-    // None of them ends but by an error, and with one of them gone the server is of no use: report the first to fail.
+    // A thread ends only by an error, and without it the server is useless: report the first
+    // failure.
     loop {
         if let Some(at) = threads.iter().position(|thread| thread.is_finished()) {
             return threads
@@ -89,15 +93,15 @@ pub fn serve(
 struct Worker {
     number: usize,
     poll: Poll,
-    /// Only the first worker listens; it deals the connections out in turn.
+    /// Only the first worker listens; it distributes the connections round-robin.
     listener: Option<TcpListener>,
     accepted: usize,
-    /// Slots are not used again, so that a flush which ends late cannot answer a stranger.
+    /// Slots are never reused, so that a late flush cannot answer another client.
     connections: Vec<Option<Box<Connection>>>,
     shared: Arc<Shared>,
     /// Frames of writes received in this wake-up.
     log: Vec<u8>,
-    /// Connections whose replies wait for those frames to be flushed by this loop.
+    /// Connections with replies that wait for this loop to flush those frames.
     held: Vec<usize>,
     input: Vec<u8>,
 }
@@ -206,7 +210,7 @@ impl Worker {
             }
             state = connection.write();
         } else {
-            // Nobody waits for its last writes.
+            // No client waits for its last writes.
             self.log.truncate(logged);
         }
         self.keep(index, state);
@@ -216,7 +220,7 @@ impl Worker {
         if let Durable::Inline(log) = &self.shared.durable
             && !self.log.is_empty()
         {
-            log.lock().expect("the log's lock is never held over a panic").flush(&self.log)?;
+            log.lock().expect("no thread panics while it holds the log's lock").flush(&self.log)?;
             self.log.clear();
             for index in std::mem::take(&mut self.held) {
                 if let Some(connection) = &mut self.connections[index] {

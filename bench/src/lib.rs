@@ -1,11 +1,12 @@
-//! The floor: servers that only move and flush bytes.
+//! The floor: baseline servers that only move and flush bytes.
 //!
-//! Each speaks just enough of the client protocol to be measured by `ostler bench`, keeps no tree, no sessions and no watches,
-//! and answers every read with the same bytes. What a real server costs above these figures is what its own work costs;
-//! what it costs below them is not possible on the machine at hand.
+//! Each speaks just enough of the client protocol to be measured by `ostler bench`. It keeps no
+//! tree, sessions or watches, and answers every read with the same bytes. A real server's costs
+//! above these figures come from its own work; lower costs are not possible on the same machine.
 //!
-//! [`epoll`] is the floor proper, with or without a log; [`ensemble`] is the floor of servers that replicate what they
-//! write; [`tasks`] answers the same requests with one tokio task per connection, to show what that runtime costs.
+//! [`epoll`] is the main baseline, with or without a log; [`ensemble`] is the baseline of servers
+//! that replicate writes; [`tasks`] answers the same requests with one tokio task per connection,
+//! to show the cost of that runtime.
 
 pub mod answer;
 mod connection;

@@ -1,12 +1,12 @@
-//! Bytes to disk, one flush for everything that waits.
+//! Writes to disk, one flush for everything waiting.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// A file that was filled with zeros beforehand, so that a flush writes data only and no metadata. Written round and
-/// round: the floor never reads it back.
+/// A file filled with zeros in advance, so that a flush writes only data and no metadata. Writing
+/// wraps around at the end; the file is never read.
 #[derive(Debug)]
 pub struct Log {
     file: File,
@@ -15,10 +15,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Creates the file and fills it with `bytes` zeros, which is flushed before this returns.
+    /// Creates the file with `bytes` zeros and flushes it.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Any file system error.
     pub fn create(path: &Path, bytes: u64) -> io::Result<Self> {
         const PIECE: usize = 1 << 20;
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
@@ -31,10 +31,10 @@ impl Log {
         Ok(Self { file, bytes, at: 0 })
     }
 
-    /// Writes `batch` and returns once it is on disk. A batch longer than the file is not possible to keep and is cut.
+    /// Writes `batch` and returns once it is on disk. A batch longer than the file is truncated.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Any file system error.
     pub fn flush(&mut self, batch: &[u8]) -> io::Result<()> {
         let batch = &batch[..batch.len().min(self.bytes as usize)];
         if self.at + batch.len() as u64 > self.bytes {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_follow_each_other_and_wrap_at_the_end() {
+    fn writes_are_consecutive_and_wrap_at_the_end() {
         let path = std::env::temp_dir().join(format!("ostler-floor-log-{}", std::process::id()));
         let mut log = Log::create(&path, 8).unwrap();
         log.flush(b"abc").unwrap();

@@ -1,4 +1,4 @@
-//! The `ostler-floor` command: runs one of the floor servers until it is stopped.
+//! The `ostler-floor` command: runs one of the baseline servers until it is stopped.
 
 use clap::Parser;
 use floor::epoll::{self, Flush};
@@ -9,37 +9,39 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A server that only moves and flushes bytes: what `ostler bench` measures against it, no real server can beat.
+/// A server that only moves and flushes bytes: no real server can be faster than what `ostler
+/// bench` measures here
 #[derive(Debug, Parser)]
 #[command(name = "ostler-floor")]
 struct Args {
-    /// Where to listen.
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:2191")]
     listen: SocketAddr,
-    /// Poll loops, or workers of the tokio runtime.
+    /// Number of poll loops, or of workers of the tokio runtime
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Length of the data in every getData reply.
+    /// Length of the data in every getData reply, in bytes
     #[arg(long, default_value_t = 100)]
     data_bytes: usize,
-    /// Serve each connection by a tokio task instead of by poll loops.
+    /// Serve each connection with a tokio task instead of poll loops
     #[arg(long, conflicts_with = "log")]
     tokio: bool,
-    /// Append the frames of writes to this file and flush it before they are answered. The file is overwritten.
+    /// Append the frames of writes to this file and flush it before answering. The file is
+    /// overwritten
     #[arg(long)]
     log: Option<PathBuf>,
-    /// Length of that file, which is filled with zeros at the start and written round and round.
+    /// Length of that file in MiB; it is filled with zeros at the start, and writing wraps around
     #[arg(long, default_value_t = 64)]
     log_mib: u64,
-    /// Who flushes it.
+    /// Which thread flushes the log
     #[arg(long, value_enum, default_value_t = Flush::Thread)]
     flush: Flush,
-    /// Replicate writes among these members, which find each other at the address of the first. It leads. Each member is one
-    /// process with one poll loop.
+    /// Replicate writes among these members, which connect to the first one, the leader. Each
+    /// member is one process with one poll loop
     #[arg(long, value_name = "ADDRESS,ADDRESS,…", value_delimiter = ',', requires_all = ["member", "log"])]
     #[arg(conflicts_with_all = ["threads", "tokio"])]
     members: Vec<SocketAddr>,
-    /// Which of the members this process is, from 1.
+    /// Number of this process among the members, from 1
     #[arg(long, value_name = "NUMBER", requires = "members")]
     member: Option<usize>,
 }

@@ -1,4 +1,5 @@
-//! The same answers with one tokio task per connection: the plain way to use that runtime, without a log.
+//! The same answers with one tokio task per connection, the usual way to use that runtime, without
+//! a log.
 
 use crate::answer::{Canned, Progress};
 use std::io;
@@ -19,7 +20,8 @@ pub fn serve(listener: TcpListener, threads: usize, data_bytes: usize) -> io::Re
     runtime.block_on(async {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        // Accepting in a task of its own keeps it on the workers: the thread in `block_on` is not one of them.
+        // Accepting in a task of its own keeps it on the workers: the thread in `block_on` is not a
+        // worker.
         let accepting = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await?;
@@ -35,7 +37,7 @@ async fn connection(mut stream: TcpStream, canned: Arc<Canned>) {
     let mut progress = Progress::default();
     let mut input = Vec::with_capacity(READ_BYTES);
     let (mut out, mut log) = (Vec::new(), Vec::new());
-    // A connection that fails is a client that left.
+    // A connection fails when its client has left.
     while let Ok(1..) = stream.read_buf(&mut input).await {
         let answered = progress.answer(&canned, &input, &mut out, &mut log);
         input.drain(..answered.consumed);

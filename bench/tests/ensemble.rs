@@ -1,4 +1,4 @@
-//! The floor of an ensemble as its users see it: processes, clients over sockets, and the logs afterwards.
+//! The ensemble baseline from the outside: processes, clients over sockets, and the resulting logs.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(10);
 const SET_DATA: i32 = 5;
 const GET_DATA: i32 = 4;
-/// A setData frame behind its length: header, path `/a`, 100 bytes of data, version.
+/// A setData frame without its length: header, path `/a`, 100 bytes of data, version.
 const SET_BYTES: usize = 8 + 6 + 104 + 4;
 
-/// Addresses nobody uses, below the ports that the system gives to outgoing connections.
+/// Unused addresses, below the system's port range for outgoing connections.
 fn free_addresses(count: usize) -> Vec<String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 12_000 + (std::process::id() % 10_000) as u16;
@@ -30,7 +30,7 @@ fn free_addresses(count: usize) -> Vec<String> {
     found
 }
 
-/// Calls `attempt` until it has a result.
+/// Retries `attempt` until it has a result.
 fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -42,7 +42,7 @@ fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Its members, which are stopped and leave nothing behind when this is dropped.
+/// The member processes; dropping it stops them and removes their files.
 struct Ensemble {
     processes: Vec<Child>,
     addresses: Vec<String>,
@@ -55,7 +55,7 @@ impl Ensemble {
         fs::create_dir_all(&folder).unwrap();
         let addresses = free_addresses(2 * members);
         let mut ensemble = Self { processes: Vec::new(), addresses, folder };
-        // The leader last: the others have to wait for it.
+        // The leader starts last: the others have to wait for it.
         for member in (1..=members).rev() {
             let process = ensemble.spawn(member, members, flush);
             ensemble.processes.insert(0, process);
@@ -76,7 +76,7 @@ impl Ensemble {
         self.folder.join(member.to_string())
     }
 
-    /// A session at a member.
+    /// A session on a member.
     fn client(&self, member: usize) -> Client {
         let address = &self.addresses[member - 1];
         let stream = eventually("a connection", || TcpStream::connect(address).ok());
@@ -89,14 +89,14 @@ impl Ensemble {
         client
     }
 
-    /// Sends a signal: STOP is a machine that hangs, and CONT its return.
+    /// Sends a signal: STOP simulates a hanging machine, CONT its recovery.
     fn signal(&self, member: usize, signal: &str) {
         let command = format!("kill -{signal} {}", self.processes[member - 1].id());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
     }
 
-    /// Waits until a member has ended by itself, and returns what it said.
-    fn last_words(&mut self, member: usize) -> String {
+    /// Waits until a member has ended by itself, and returns its standard error.
+    fn stderr_at_end(&mut self, member: usize) -> String {
         let process = &mut self.processes[member - 1];
         let status = eventually("the end of a member", || process.try_wait().unwrap());
         assert!(!status.success());
@@ -151,8 +151,8 @@ impl Client {
         Ok(number(&self.receive()?))
     }
 
-    /// Whether nothing comes for a while.
-    fn hears_nothing(&mut self) -> bool {
+    /// Whether nothing arrives for 300 ms.
+    fn receives_nothing(&mut self) -> bool {
         self.0.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         let silent = self.0.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         self.0.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -170,8 +170,9 @@ fn replies_come_in_order_and_all_logs_hold_the_same_writes() {
     order_and_logs("thread");
 }
 
-/// Sends `count` requests, every third of them a read and thirty at a time, and expects the replies in order.
-fn converse(mut client: Client, letter: u8, count: i32) {
+/// Sends `count` requests, every third one a read and thirty at a time, and expects the replies in
+/// order.
+fn send_requests(mut client: Client, letter: u8, count: i32) {
     let xids: Vec<_> = (1..=count).collect();
     for xids in xids.chunks(30) {
         for xid in xids {
@@ -190,7 +191,7 @@ fn order_and_logs(flush: &str) {
     std::thread::scope(|scope| {
         for (member, letter) in members {
             let client = ensemble.client(member);
-            scope.spawn(move || converse(client, letter, REQUESTS));
+            scope.spawn(move || send_requests(client, letter, REQUESTS));
         }
     });
     let log = eventually("the same bytes in all logs", || {
@@ -198,9 +199,9 @@ fn order_and_logs(flush: &str) {
         logs.iter().all(|log| *log == logs[0]).then(|| logs[0].clone())
     });
     let (writes, rest) = log.split_at(members.len() * REQUESTS as usize / 3 * 2 * SET_BYTES);
-    assert!(rest.iter().all(|byte| *byte == 0), "more than the writes is in the log");
+    assert!(rest.iter().all(|byte| *byte == 0), "the log has more than the writes");
     for (_, letter) in members {
-        // The data begins behind the header, the path and its own length.
+        // The data begins after the header, the path and its own length.
         let own = writes.chunks(SET_BYTES).filter(|frame| frame[18..118] == [letter; 100]);
         let xids: Vec<_> = own.map(number).collect();
         let sent: Vec<_> = (1..=REQUESTS).filter(|xid| xid % 3 != 2).collect();
@@ -226,7 +227,7 @@ fn majority(flush: &str) {
     ensemble.signal(3, "STOP");
     for client in &mut writers {
         client.set(2, b'x');
-        assert!(client.hears_nothing(), "two of five are no majority");
+        assert!(client.receives_nothing(), "two of five are not a majority");
     }
     for member in [1, 2] {
         let mut reader = ensemble.client(member);
@@ -240,16 +241,16 @@ fn majority(flush: &str) {
 }
 
 #[test]
-fn the_others_end_with_a_reason_when_one_ends() {
+fn when_one_member_ends_the_others_end_with_a_reason() {
     let mut ensemble = Ensemble::start("end", 3, "thread");
-    // Served at all three: they have found each other.
+    // All three answer, so they are connected.
     for member in 1..=3 {
         ensemble.client(member);
     }
     ensemble.processes[1].kill().unwrap();
-    let words = ensemble.last_words(1);
+    let words = ensemble.stderr_at_end(1);
     assert!(words.contains("the connection to member 2 "), "{words}");
-    let words = ensemble.last_words(3);
+    let words = ensemble.stderr_at_end(3);
     assert!(
         words.contains(&format!("the connection to the leader at {} ", ensemble.addresses[3])),
         "{words}"
@@ -261,6 +262,6 @@ fn a_member_with_an_unknown_number_is_refused() {
     let mut ensemble = Ensemble::start("number", 0, "inline");
     ensemble.addresses = free_addresses(4);
     ensemble.processes.push(ensemble.spawn(3, 2, "inline"));
-    let words = ensemble.last_words(1);
+    let words = ensemble.stderr_at_end(1);
     assert!(words.contains("there is no member 3 of 2"), "{words}");
 }

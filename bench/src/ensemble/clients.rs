@@ -1,4 +1,4 @@
-//! The clients of one member, and the replies that wait for a commit.
+//! The clients of one member, and the replies waiting for a commit.
 
 use crate::answer::Canned;
 use crate::connection::{Connection, READ_BYTES, State};
@@ -10,15 +10,15 @@ use std::io;
 pub(super) struct Clients {
     listener: TcpListener,
     registry: Registry,
-    /// The token of the first connection; the others follow it.
+    /// The token of the first connection; the others follow.
     first_token: usize,
     canned: Canned,
-    /// Slots are not used again, so that a late commit cannot answer a stranger.
+    /// Slots are never reused, so that a late commit cannot answer another client.
     connections: Vec<Option<Box<Connection>>>,
-    /// Marks of writes and the connections that wait for them, in the order of the marks.
+    /// Marks of writes and the connections waiting for them, in the order of the marks.
     waiting: VecDeque<(u64, usize)>,
     input: Vec<u8>,
-    /// Frames of writes that have come and are in no message or batch yet. A role takes them.
+    /// Frames of writes received but not yet in a message or batch. The role takes them.
     pub(super) writes: Vec<u8>,
 }
 
@@ -59,13 +59,14 @@ impl Clients {
         }
     }
 
-    /// Takes what a client has sent. Reads are answered at once, and its writes wait for [`Self::release`] of `mark`.
+    /// Processes what a client has sent. Reads are answered at once; writes wait for
+    /// [`Self::release`] of `mark`.
     pub(super) fn ready(&mut self, index: usize, mark: u64) {
         let Some(connection) = &mut self.connections[index] else { return };
         let (before, start) = (self.writes.len(), connection.made());
         let state = connection.read(&self.canned, &mut self.input, &mut self.writes);
         if state == State::Gone {
-            // Nobody waits for its last writes.
+            // No client waits for its last writes.
             self.writes.truncate(before);
             self.connections[index] = None;
             return;
@@ -77,8 +78,8 @@ impl Clients {
         self.write(index);
     }
 
-    /// Sends the replies to all writes whose mark is `mark` or less. They are set free before any is sent: a client that
-    /// waits for several writes gets one piece.
+    /// Sends the replies to all writes with a mark of at most `mark`. All are released before any
+    /// is sent, so that a client waiting for several writes gets them in one piece.
     pub(super) fn release(&mut self, mark: u64) {
         let count = self.waiting.iter().take_while(|(at, _)| *at <= mark).count();
         for (_, index) in self.waiting.iter().take(count) {
@@ -109,7 +110,7 @@ mod tests {
     use std::net::TcpStream;
     use std::time::Duration;
 
-    /// To the handshake and the delete of [`session`].
+    /// Length of the replies to the handshake and the delete of [`session`].
     const REPLY_BYTES: usize = 40 + 20;
 
     /// A session that sends one delete with its handshake, so that the replies to both are held.
@@ -123,7 +124,7 @@ mod tests {
         stream
     }
 
-    /// What was sent is not always there at once, even on one machine.
+    /// Sent bytes do not always arrive at once, even on one machine.
     fn until(mut done: impl FnMut() -> bool) {
         for _ in 0..5_000 {
             if done() {

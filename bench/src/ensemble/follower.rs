@@ -1,4 +1,4 @@
-//! A member that forwards its clients' writes and flushes the leader's batches.
+//! A member that forwards its clients' writes to the leader and flushes the leader's batches.
 
 use super::Role;
 use super::clients::Clients;
@@ -10,17 +10,17 @@ use std::io;
 pub(super) struct Follower {
     leader: Peer,
     journal: Journal,
-    /// Batches received that wait for the log.
+    /// Received batches not yet passed to the log.
     unflushed: Vec<u8>,
     received: u64,
-    /// The newest batch in the log, as the leader knows it.
+    /// The newest flushed batch that was reported to the leader.
     flushed: u64,
     committed: u64,
-    /// Batches that are in the log and committed, so that their clients have been answered.
+    /// Batches in the log and committed, whose clients have been answered.
     answered: u64,
-    /// For each batch behind those: the newest forward of this member that is in it or an earlier one.
+    /// For each later batch: this member's newest forward contained in it or an earlier one.
     forwards: VecDeque<u64>,
-    /// Messages with writes sent to the leader.
+    /// Number of messages with writes sent to the leader.
     forwarded: u64,
 }
 
@@ -55,12 +55,12 @@ impl Role for Follower {
         std::slice::from_mut(&mut self.leader)
     }
 
-    /// The forward that is being gathered.
+    /// The forward being accumulated.
     fn mark(&self) -> u64 {
         self.forwarded + 1
     }
 
-    fn hear(&mut self, _: usize, ended: bool, _: &mut Clients) -> io::Result<()> {
+    fn receive(&mut self, _: usize, ended: bool, _: &mut Clients) -> io::Result<()> {
         self.leader.exchange(ended, |head, batch| {
             self.committed = head.done;
             if !batch.is_empty() {
@@ -71,11 +71,11 @@ impl Role for Follower {
         })
     }
 
-    /// One message says what was flushed and brings the new writes: the leader flushes at the same time, and could not put
-    /// them into a batch sooner.
+    /// One message acknowledges flushed batches and carries new writes: the leader flushes at the
+    /// same time, and could not put them into a batch sooner.
     fn settle(&mut self, clients: &mut Clients) -> io::Result<()> {
         let mut flushed = self.journal.flushed()?;
-        // Before the flush, so that the clients think of something new meanwhile.
+        // Before the flush, so that clients can send new requests meanwhile.
         self.answer(flushed, clients);
         if !self.unflushed.is_empty() && self.journal.idle() {
             self.journal.append(&mut self.unflushed, self.received)?;

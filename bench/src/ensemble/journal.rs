@@ -1,4 +1,4 @@
-//! The log of one member, flushed by its poll loop or beside it.
+//! The log of one member, flushed by its poll loop or by a thread.
 
 use crate::epoll::Flush;
 use crate::log::Log;
@@ -6,56 +6,57 @@ use mio::Waker;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
-/// A log that takes one piece at a time. Whatever comes while it is busy makes the next piece.
+/// A log that flushes one piece at a time. Everything that arrives meanwhile becomes the next
+/// piece.
 pub(super) struct Journal {
-    way: Way,
+    mode: Mode,
     flushed: u64,
 }
 
-enum Way {
+enum Mode {
     Inline(Log),
     Thread(Writer),
 }
 
-/// The loop's side of a thread that flushes.
+/// The poll loop's handle to the flushing thread.
 struct Writer {
     pieces: Sender<Vec<u8>>,
-    /// The pieces come back when they are on disk, so that their memory is used again.
+    /// Flushed pieces are returned so that their memory is reused.
     done: Receiver<io::Result<Vec<u8>>>,
     spare: Vec<u8>,
-    /// The newest batch in the piece under way.
+    /// The newest batch in the piece being flushed.
     busy: Option<u64>,
 }
 
 impl Journal {
     /// With a thread, `waker` is called after each flush.
     pub(super) fn new(log: Log, flush: Flush, waker: Waker) -> Self {
-        let way = match flush {
-            Flush::Inline => Way::Inline(log),
-            Flush::Thread => Way::Thread(Writer::start(log, waker)),
+        let mode = match flush {
+            Flush::Inline => Mode::Inline(log),
+            Flush::Thread => Mode::Thread(Writer::start(log, waker)),
         };
-        Self { way, flushed: 0 }
+        Self { mode, flushed: 0 }
     }
 
     /// Whether [`Self::append`] may be called.
     pub(super) fn idle(&self) -> bool {
-        match &self.way {
-            Way::Inline(_) => true,
-            Way::Thread(writer) => writer.busy.is_none(),
+        match &self.mode {
+            Mode::Inline(_) => true,
+            Mode::Thread(writer) => writer.busy.is_none(),
         }
     }
 
-    /// Takes `piece` and leaves it empty. `newest` is the number of its last batch.
+    /// Flushes `piece` and leaves it empty. `newest` is the number of its last batch.
     pub(super) fn append(&mut self, piece: &mut Vec<u8>, newest: u64) -> io::Result<()> {
-        assert!(self.idle(), "a piece is under way");
-        match &mut self.way {
-            Way::Inline(log) => {
+        assert!(self.idle(), "a piece is being flushed");
+        match &mut self.mode {
+            Mode::Inline(log) => {
                 log.flush(piece)?;
                 piece.clear();
                 self.flushed = newest;
                 Ok(())
             }
-            Way::Thread(writer) => {
+            Mode::Thread(writer) => {
                 writer.busy = Some(newest);
                 let piece = std::mem::replace(piece, std::mem::take(&mut writer.spare));
                 writer.pieces.send(piece).map_err(|_| gone())
@@ -65,7 +66,7 @@ impl Journal {
 
     /// The newest batch on disk.
     pub(super) fn flushed(&mut self) -> io::Result<u64> {
-        if let Way::Thread(writer) = &mut self.way {
+        if let Mode::Thread(writer) = &mut self.mode {
             match writer.done.try_recv() {
                 Ok(piece) => {
                     writer.spare = piece?;
@@ -87,7 +88,7 @@ impl Writer {
             for mut piece in to_flush {
                 let flushed = log.flush(&piece);
                 piece.clear();
-                // Both fail only when the loop has ended, and then the process ends too.
+                // Both fail only when the poll loop has ended, and then the process ends too.
                 if to_return.send(flushed.map(|()| piece)).is_err() || waker.wake().is_err() {
                     return;
                 }
@@ -98,5 +99,5 @@ impl Writer {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("the thread that flushes has ended")
+    io::Error::other("the flushing thread has ended")
 }

@@ -1,4 +1,4 @@
-//! The member that makes the batches and knows which are committed.
+//! The member that creates the batches and knows which are committed.
 
 use super::Role;
 use super::clients::Clients;
@@ -8,10 +8,10 @@ use std::io;
 
 pub(super) struct Leader {
     followers: Vec<Peer>,
-    /// The newest forward of each follower that was taken.
+    /// The newest forward received from each follower.
     forwards: Vec<u64>,
     journal: Journal,
-    /// Batches made and sent.
+    /// Batches created and sent.
     made: u64,
     /// The newest batch that each member has flushed, the leader first.
     flushed: Vec<u64>,
@@ -30,12 +30,12 @@ impl Role for Leader {
         &mut self.followers
     }
 
-    /// The batch that is being gathered.
+    /// The batch being accumulated.
     fn mark(&self) -> u64 {
         self.made + 1
     }
 
-    fn hear(&mut self, peer: usize, ended: bool, clients: &mut Clients) -> io::Result<()> {
+    fn receive(&mut self, peer: usize, ended: bool, clients: &mut Clients) -> io::Result<()> {
         self.followers[peer].exchange(ended, |head, writes| {
             self.flushed[1 + peer] = head.done;
             self.forwards[peer] = head.forward;
@@ -45,7 +45,7 @@ impl Role for Leader {
 
     fn settle(&mut self, clients: &mut Clients) -> io::Result<()> {
         self.flushed[0] = self.journal.flushed()?;
-        let committed = agreed(&self.flushed);
+        let committed = newest_committed(&self.flushed);
         let batch = !clients.writes.is_empty() && self.journal.idle();
         if batch || committed > self.committed {
             let writes = if batch { &clients.writes[..] } else { &[] };
@@ -54,7 +54,7 @@ impl Role for Leader {
             }
         }
         if committed > self.committed {
-            // Before the flush, so that the clients think of something new meanwhile.
+            // Before the flush, so that clients can send new requests meanwhile.
             clients.release(committed);
             self.committed = committed;
         }
@@ -67,23 +67,23 @@ impl Role for Leader {
 }
 
 /// The newest batch that a majority has flushed.
-fn agreed(flushed: &[u64]) -> u64 {
+fn newest_committed(flushed: &[u64]) -> u64 {
     let flushed_by = |batch: u64| flushed.iter().filter(|newest| **newest >= batch).count();
     flushed.iter().copied().filter(|batch| flushed_by(*batch) > flushed.len() / 2).max().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::agreed;
+    use super::newest_committed;
 
     #[test]
-    fn a_batch_is_agreed_on_when_more_than_half_have_flushed_it() {
-        assert_eq!(agreed(&[0, 0, 0]), 0);
-        assert_eq!(agreed(&[7, 0, 0]), 0);
-        assert_eq!(agreed(&[7, 3, 5]), 5);
-        assert_eq!(agreed(&[7, 7, 0]), 7);
-        assert_eq!(agreed(&[7, 5]), 5);
-        assert_eq!(agreed(&[9, 8, 3, 2]), 3);
-        assert_eq!(agreed(&[9, 1, 8, 2, 3]), 3);
+    fn a_batch_is_committed_when_a_majority_has_flushed_it() {
+        assert_eq!(newest_committed(&[0, 0, 0]), 0);
+        assert_eq!(newest_committed(&[7, 0, 0]), 0);
+        assert_eq!(newest_committed(&[7, 3, 5]), 5);
+        assert_eq!(newest_committed(&[7, 7, 0]), 7);
+        assert_eq!(newest_committed(&[7, 5]), 5);
+        assert_eq!(newest_committed(&[9, 8, 3, 2]), 3);
+        assert_eq!(newest_committed(&[9, 1, 8, 2, 3]), 3);
     }
 }

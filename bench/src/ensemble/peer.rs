@@ -1,19 +1,21 @@
-//! The connection to another member: messages in, messages out.
+//! The connection to another member: encoding and buffering of messages.
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::io::{self, IoSlice, Read, Write};
 
 const HEAD_BYTES: usize = 20;
-/// Room for what is received at first. A longer message makes more.
+/// Initial size of the receive buffer. A longer message enlarges it.
 const INPUT_BYTES: usize = 256 << 10;
 
-/// What stands before the writes of a message, besides their length.
+/// The head of a message, without the length of its writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
-    /// From a follower, the newest batch it has flushed; from the leader, the newest that is committed.
+    /// From a follower, the newest batch it has flushed; from the leader, the newest that is
+    /// committed.
     pub(super) done: u64,
-    /// The newest forward of the follower: from it, with this message; from the leader, with this batch.
+    /// The follower's newest forward: from the follower, the one in this message; from the leader,
+    /// the newest one in this batch.
     pub(super) forward: u64,
 }
 
@@ -33,7 +35,7 @@ impl Head {
     }
 }
 
-/// Bytes that have come, of which the last message may be incomplete.
+/// Received bytes, of which the last message may be incomplete.
 #[derive(Debug)]
 struct Inbound {
     bytes: Vec<u8>,
@@ -45,11 +47,12 @@ impl Inbound {
         Self { bytes: vec![0; bytes], filled: 0 }
     }
 
-    fn room(&mut self) -> &mut [u8] {
+    fn space(&mut self) -> &mut [u8] {
         &mut self.bytes[self.filled..]
     }
 
-    /// Gives out the messages that `length` more bytes in the room have completed. There is room again afterwards.
+    /// Passes on the messages that the next `length` bytes have completed. There is space again
+    /// afterwards.
     fn filled(&mut self, length: usize, take: &mut impl FnMut(Head, &[u8])) {
         self.filled += length;
         let (mut at, mut needed) = (0, HEAD_BYTES);
@@ -72,16 +75,16 @@ impl Inbound {
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// For messages to the user.
+    /// For error messages.
     name: String,
     stream: TcpStream,
     inbound: Inbound,
-    /// What the socket did not take.
+    /// Bytes the socket did not accept yet.
     out: Vec<u8>,
 }
 
 impl Peer {
-    /// A peer of that name over a connection which does not block.
+    /// A peer called `name` over a non-blocking connection.
     pub(super) fn new(name: String, stream: std::net::TcpStream) -> Self {
         let stream = TcpStream::from_std(stream);
         Self { name, stream, inbound: Inbound::new(INPUT_BYTES), out: Vec::new() }
@@ -91,14 +94,14 @@ impl Peer {
         registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// Takes the messages that have come, and writes what could not be written before. With `ended` set, everything up to
-    /// the end is read: no further event would tell of it.
+    /// Processes the received messages, and writes pending output. With `ended` set, reads to the
+    /// end, since no further event would follow.
     pub(super) fn exchange(&mut self, ended: bool, mut take: impl FnMut(Head, &[u8])) -> io::Result<()> {
         self.write()?;
         loop {
-            let room = self.inbound.room();
-            let asked = room.len();
-            let length = match self.stream.read(room) {
+            let space = self.inbound.space();
+            let asked = space.len();
+            let length = match self.stream.read(space) {
                 Ok(0) => return Err(io::Error::other(format!("the connection to {} ended", self.name))),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -112,7 +115,7 @@ impl Peer {
         }
     }
 
-    /// Sends a message, in one call and without a copy as long as the socket takes it.
+    /// Sends a message, in one call and without a copy as long as the socket accepts it.
     pub(super) fn send(&mut self, head: Head, writes: &[u8]) -> io::Result<()> {
         let head = head.encode(writes.len());
         let mut sent = 0;
@@ -128,7 +131,8 @@ impl Peer {
         self.write()
     }
 
-    /// Writes until nothing is left or the socket takes no more; only then an event says that it does again.
+    /// Writes until nothing is left or the socket is full; only after that an event reports it
+    /// writable.
     fn write(&mut self) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.out.len() {
@@ -152,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_come_whole_however_they_were_cut() {
+    fn messages_are_reassembled_from_any_pieces() {
         let sent = [(1, 2, &b"abc"[..]), (3, 4, b""), (5, u64::MAX, &[9; 100])];
         let bytes: Vec<u8> = sent
             .iter()
@@ -167,9 +171,9 @@ mod tests {
             for bytes in bytes.chunks(piece) {
                 let mut at = 0;
                 while at < bytes.len() {
-                    let room = inbound.room();
-                    let length = room.len().min(bytes.len() - at);
-                    room[..length].copy_from_slice(&bytes[at..at + length]);
+                    let space = inbound.space();
+                    let length = space.len().min(bytes.len() - at);
+                    space[..length].copy_from_slice(&bytes[at..at + length]);
                     inbound.filled(length, &mut |head, writes| {
                         received.push((head.done, head.forward, writes.to_vec()));
                     });

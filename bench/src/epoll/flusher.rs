@@ -1,4 +1,4 @@
-//! Hand-offs between the poll loops and the thread that flushes.
+//! Hand-offs between the poll loops and the flushing thread.
 
 use crate::log::Log;
 use mio::Waker;
@@ -6,40 +6,41 @@ use mio::net::TcpStream;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The oldest held replies of one connection, which may leave once the frames they answer are on disk.
+/// The oldest held replies of a connection, which may be sent once the frames they answer are on
+/// disk.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) worker: usize,
     pub(super) connection: usize,
 }
 
-/// What other threads leave for a poll loop.
+/// What other threads pass to a poll loop.
 pub(super) struct Inbox {
     waker: Waker,
-    left: Mutex<(Vec<TcpStream>, Vec<Answer>)>,
+    items: Mutex<(Vec<TcpStream>, Vec<Answer>)>,
 }
 
-/// No thread panics while it holds one of these locks, so poisoning says nothing.
+/// No thread panics while it holds one of these locks, so poisoning is irrelevant.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inbox {
     pub(super) fn new(waker: Waker) -> Self {
-        Self { waker, left: Mutex::default() }
+        Self { waker, items: Mutex::default() }
     }
 
     pub(super) fn hand_over(&self, stream: TcpStream) -> io::Result<()> {
-        lock(&self.left).0.push(stream);
+        lock(&self.items).0.push(stream);
         self.waker.wake()
     }
 
     pub(super) fn take(&self) -> (Vec<TcpStream>, Vec<Answer>) {
-        std::mem::take(&mut *lock(&self.left))
+        std::mem::take(&mut *lock(&self.items))
     }
 }
 
-/// What waits to be flushed.
+/// Writes waiting to be flushed.
 #[derive(Default)]
 pub(super) struct Flusher {
     waiting: Mutex<(Vec<u8>, Vec<Answer>)>,
@@ -55,7 +56,7 @@ impl Flusher {
         self.filled.notify_one();
     }
 
-    /// Flushes everything that waits, again and again; the time one flush takes is what fills the next.
+    /// Repeatedly flushes all waiting writes; those that arrive during one flush make up the next.
     pub(super) fn run(&self, log: &mut Log, inboxes: &[Inbox]) -> io::Result<()> {
         let mut taken = (Vec::new(), Vec::new());
         loop {
@@ -70,7 +71,7 @@ impl Flusher {
             let mut to_wake = vec![false; inboxes.len()];
             for answer in taken.1.drain(..) {
                 to_wake[answer.worker] = true;
-                lock(&inboxes[answer.worker].left).1.push(answer);
+                lock(&inboxes[answer.worker].items).1.push(answer);
             }
             for (inbox, _) in inboxes.iter().zip(to_wake).filter(|(_, wake)| *wake) {
                 inbox.waker.wake()?;
