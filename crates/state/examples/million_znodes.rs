@@ -1,8 +1,10 @@
-//! Measures the tree alone: `cargo run --release -p ostler-state --example million_znodes [znodes] [rising|shuffled|levels]`.
+//! Benchmarks the tree alone: `cargo run --release -p ostler-state --example million_znodes
+//! [znodes] [rising|shuffled|levels]`.
 //!
-//! The znodes have names of 14 bytes and 100 bytes of data, all under one parent, or (`levels`) a thousand under
-//! each of many. Sizes after the load say something only with `_RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0`,
-//! which has the allocator return at once what the second tree took.
+//! The znodes have names of 14 bytes and 100 bytes of data, all under one parent, or (`levels`) a
+//! thousand under each of many. Sizes after the load are meaningful only with
+//! `_RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0`, which makes the allocator return the
+//! second tree's memory at once.
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock; the tree does not")]
 
 use std::hint::black_box;
@@ -21,7 +23,7 @@ fn main() {
     let count: u64 = arguments.next().map_or(1_000_000, |text| text.parse().expect("a number of znodes"));
     let order = arguments.next().unwrap_or_else(|| "rising".to_owned());
     let step = if order == "shuffled" { coprime_step(count) } else { 1 };
-    // Names are made on the way: a list of them would weigh as much as the tree.
+    // Names are built on the fly: a list of them would be as large as the tree.
     let name = move |i: u64| format!("node-{:09}", i * step % count);
 
     let before = resident_bytes();
@@ -87,7 +89,7 @@ fn listings(tree: &Tree, parent: NodeId) {
     println!("  written, {} bytes: {:?} after it", out.len(), start.elapsed());
 }
 
-/// Writes a snapshot while every slice is followed by changes; returns the encoded images.
+/// Writes a snapshot with changes after every slice; returns the encoded images.
 fn snapshot(tree: &mut Tree, parent: NodeId) -> Vec<u8> {
     let start = Instant::now();
     let mut cursor = tree.begin_snapshot();
@@ -141,12 +143,12 @@ fn load(images: &[u8], original: &Tree) {
     println!("load: {:?}", processor_time() - start);
     assert_eq!(tree.len(), original.len());
     let start = processor_time();
-    check::tree(&tree).expect("a loaded tree is sound");
+    check::tree(&tree).expect("a loaded tree is consistent");
     println!("check: {:?}", processor_time() - start);
 }
 
-/// How long one kind of operation takes: its share of the processor's time, which other processes do not lengthen, and
-/// the longest one by the clock, which they do.
+/// The duration of one kind of operation: the average in processor time, which other processes do
+/// not affect, and the longest in wall-clock time, which they do.
 struct Pace {
     what: &'static str,
     start: Duration,
@@ -172,14 +174,14 @@ impl Pace {
     }
 }
 
-/// Time that this process has had of the processors.
+/// Processor time used by this process.
 fn processor_time() -> Duration {
     let text = std::fs::read_to_string("/proc/self/schedstat").expect("a Linux system");
     let nanos = text.split_whitespace().next().and_then(|number| number.parse().ok());
     Duration::from_nanos(nanos.expect("a number of nanoseconds"))
 }
 
-/// A step that visits every number below `count` once, far from the last one each time.
+/// A step that visits every number below `count` once, far from the previous one each time.
 fn coprime_step(count: u64) -> u64 {
     let divides = |a: u64, b: u64| {
         let (mut a, mut b) = (a, b);

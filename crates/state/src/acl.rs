@@ -1,4 +1,4 @@
-//! What an ACL permits, and how the ACL of a request becomes that of a node.
+//! Evaluating ACLs, and turning a request's ACL into a node's.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,32 +10,34 @@ use wire::jute::{Malformed, Put};
 use crate::acl_table::OPEN_BYTES;
 use crate::auth::{self, Schemes};
 
-/// Who asks for something, and whether that matters.
+/// The client an operation is executed for.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
     /// Encoded [`Identities`](auth::Identities).
     pub identities: &'a [u8],
-    /// ACLs are not checked at all (`skipACL`).
+    /// Whether ACL checks are disabled (`skipACL`).
     pub skip_acl: bool,
 }
 
 impl Asker<'_> {
-    /// Whether the ACL with these bytes permits one of `perms` to the asker. An empty one permits everything.
+    /// Whether the ACL with these bytes grants the client one of `perms`. An empty ACL grants
+    /// everything.
     #[inline]
     pub fn may(&self, perms: i32, acl: &[u8]) -> bool {
         acl == OPEN_BYTES || self.skip_acl || permits(acl, perms, self.identities)
     }
 
-    /// [`may`](Self::may), as the result of an operation.
+    /// Like [`may`](Self::may), as the result of an operation.
     #[inline]
     pub fn check(&self, perms: i32, acl: &[u8]) -> Result<(), ErrorCode> {
         if self.may(perms, acl) { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }
 }
 
-/// Whether an ACL permits one of `perms` to somebody with these encoded identities (rules 38, 39).
+/// Whether an ACL grants one of `perms` to a client with these encoded identities
+/// (`ZooKeeperServer.checkACL`).
 pub fn permits(acl: &[u8], perms: i32, identities: &[u8]) -> bool {
-    // Bytes in the table were checked when they came in; should they be damaged all the same, nobody gets in.
+    // The table's bytes were validated on receipt; if they are damaged nevertheless, deny access.
     let Ok(list) = AclList::from_raw(acl) else { return false };
     if list.is_empty() || auth::decode(identities).any(|(scheme, _)| scheme == auth::SUPER) {
         return true;
@@ -48,8 +50,9 @@ pub fn permits(acl: &[u8], perms: i32, identities: &[u8]) -> bool {
     })
 }
 
-/// Makes the ACL of a request that of a node (rule 37): no entry twice, `auth` replaced by the proven identities of
-/// the asker, every scheme and id acceptable, and at least one entry. Allocates only when something is replaced.
+/// Turns a request's ACL into a node's, as `PrepRequestProcessor.fixupACL` does: duplicates are
+/// removed, `auth` is replaced by the client's authenticated identities, every scheme and id must
+/// be acceptable, and at least one entry must remain. Allocates only when something is replaced.
 pub fn fix_up<'a>(
     requested: AclList<'a>,
     identities: &[u8],
@@ -69,7 +72,7 @@ pub fn fix_up<'a>(
         return Ok(Cow::Borrowed(requested.raw()));
     }
     let mut entries: Vec<NullableEntry<'_>> = Vec::new();
-    // A set, since a request has room for tens of thousands of entries.
+    // A set, since a request can hold tens of thousands of entries.
     let mut seen = BTreeSet::new();
     for entry in requested.nullable() {
         if !seen.insert(entry) {
@@ -99,7 +102,7 @@ pub fn fix_up<'a>(
     Ok(Cow::Owned(bytes))
 }
 
-/// Appends an ACL as it is shown to somebody without ADMIN: the hashes of `digest` ids are hidden (rule 39).
+/// Appends an ACL as shown to a client without ADMIN: the hashes of `digest` ids are hidden.
 pub fn put_redacted(acl: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     let list = AclList::from_raw(acl)?;
     encode_count(list.len(), out);
@@ -142,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn rule_37_empty_and_null_lists_are_refused() {
+    fn rule_37_empty_and_null_acls_are_refused() {
         assert_eq!(fixed(&[], &digest("u:p")), Err(ErrorCode::InvalidAcl));
         assert_eq!(fix_up(AclList::NULL, b"", ALL), Err(ErrorCode::InvalidAcl));
     }
 
     #[test]
-    fn rule_37_auth_expands_to_proven_identities() {
+    fn rule_37_auth_expands_to_authenticated_identities() {
         let mut who = digest("u:p");
         assert!(auth::add_digest(&mut who, b"v:q", None));
         let (u, v) = (auth::digest_id("u:p"), auth::digest_id("v:q"));
@@ -161,25 +164,26 @@ mod tests {
     }
 
     #[test]
-    fn rule_37_duplicates_are_removed() {
+    fn rule_37_duplicate_acl_entries_are_removed() {
         let once = raw(&[(1, "world", "anyone"), (2, "world", "anyone")]);
         let twice = [(1, "world", "anyone"), (2, "world", "anyone"), (1, "world", "anyone")];
         assert_eq!(fixed(&twice, &Identities::new()), Ok(once));
     }
 
     #[test]
-    fn rule_37_tens_of_thousands_of_entries_take_no_long() {
+    fn rule_37_tens_of_thousands_of_acl_entries_take_little_time() {
         let list: Vec<_> = (0..40_000).map(|perms| (perms % 30_000, "world", "anyone")).collect();
         assert_eq!(fixed(&list, &Identities::new()), Ok(raw(&list[..30_000])));
     }
 
     #[test]
-    fn rule_37_one_bad_entry_refuses_the_list() {
+    fn rule_37_one_invalid_entry_refuses_the_acl() {
         let bad = [(31, "world", "anyone"), (1, "sasl", "u")];
         assert_eq!(fixed(&bad, &Identities::new()), Err(ErrorCode::InvalidAcl));
     }
 
-    /// ZooKeeper refuses a null scheme, and stumbles over a null id where its provider looks at it.
+    /// ZooKeeper refuses a null scheme, and fails on a null id where the scheme's provider examines
+    /// it.
     #[test]
     fn rule_37_null_schemes_and_ids() {
         let who = digest("u:p");
@@ -202,11 +206,11 @@ mod tests {
         let null_key = fixed(Some("key"), None, ALL).unwrap();
         let mut keyed = Identities::new();
         keyed.add(auth::KEY, "");
-        assert!(!permits(&null_key, perms::READ, keyed.encoded()), "null is nobody's key");
+        assert!(!permits(&null_key, perms::READ, keyed.encoded()), "null matches no key");
     }
 
     #[test]
-    fn schemes_that_are_off_are_refused_and_replace_no_auth() {
+    fn disabled_schemes_are_refused_and_do_not_replace_auth() {
         let off = Schemes { digest: false, key: false };
         for (scheme, id) in [("digest", "u:h"), ("digest", ""), ("key", "7"), ("auth", "")] {
             let bytes = raw(&[(31, scheme, id)]);
@@ -216,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_38_super_passes_everything() {
+    fn rule_38_super_passes_every_check() {
         let acl = raw(&[(perms::READ, "digest", "u:h")]);
         let mut who = Identities::new();
         assert!(!permits(&acl, perms::ADMIN, who.encoded()));
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_39_hashes_are_hidden() {
+    fn rule_39_digest_hashes_are_hidden() {
         let mut shown = Vec::new();
         put_redacted(&raw(&[(1, "digest", "u:h"), (2, "ip", "::1")]), &mut shown).unwrap();
         assert_eq!(shown, raw(&[(1, "digest", "u:x"), (2, "ip", "::1")]));

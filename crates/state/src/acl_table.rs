@@ -1,7 +1,7 @@
-//! Each distinct ACL once.
+//! Storage of ACLs, each distinct one once.
 //!
-//! A tree of a million znodes has a handful of ACLs. A znode holds an [`AclId`]; the table holds the bytes, as they
-//! come in requests and go out in replies: a jute `vector<ACL>`.
+//! A tree of a million znodes has a handful of ACLs. A znode holds an [`AclId`]; the table holds
+//! the bytes in the form of requests and replies: a jute `vector<ACL>`.
 
 use std::hash::Hasher as _;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 use hashbrown::HashTable;
 
-/// Names an ACL in an [`AclTable`].
+/// Identifies an ACL in an [`AclTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AclId(u32);
 
 impl AclId {
-    /// `world:anyone` with all permissions: always there, whether used or not.
+    /// `world:anyone` with all permissions: always present, whether used or not.
     pub const OPEN: AclId = AclId(0);
 
     /// The number, as stored in snapshots.
@@ -23,7 +23,7 @@ impl AclId {
         self.0
     }
 
-    /// From the number; whether the table has it is the table's to say.
+    /// From the number, which need not be in the table.
     pub const fn from_u32(id: u32) -> AclId {
         AclId(id)
     }
@@ -35,21 +35,22 @@ pub const OPEN_BYTES: &[u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06any
 /// ACLs per chunk of the copy-on-write store.
 const CHUNK_ACLS: usize = 256;
 
-/// Ids end below this, so that an id in a damaged snapshot cannot ask for all memory.
+/// Limit of ids, so that an id in a damaged snapshot cannot exhaust memory.
 const IDS_MAX: u32 = 1 << 24;
 
 type Chunk = Vec<Option<Arc<[u8]>>>;
 
-/// ACLs by id and by bytes, counted by the znodes that use them.
+/// ACLs by id and by bytes, with counts of the znodes that use them.
 ///
-/// A new ACL gets the smallest free id: like the ids of znodes, a function of which ids are taken, so that it is
-/// the same on a member which loaded a snapshot.
+/// A new ACL gets the smallest free id. Like the ids of znodes it depends only on which ids are
+/// taken, so that it is the same on a member that loaded a snapshot.
 pub struct AclTable {
     chunks: Vec<Arc<Chunk>>,
-    /// Uses by id. Not in `chunks`: they change with every create, and would copy a chunk each time a snapshot holds it.
+    /// Use counts by id. Not in `chunks`: they change with every create, which would copy a chunk
+    /// whenever a snapshot holds it.
     uses: Vec<u64>,
     by_bytes: HashTable<u32>,
-    /// No id below this is free.
+    /// Ids below this are taken.
     free_from: u32,
     seed: u64,
     shared_seed: SharedSeed,
@@ -58,19 +59,19 @@ pub struct AclTable {
 /// Why an ACL of a snapshot cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AclLoadError {
-    /// The id is beyond what a table can have.
+    /// The id exceeds the limit of a table.
     #[error("ACL id {0} is too large")]
     IdTooLarge(u32),
-    /// The id is there already, with other bytes.
-    #[error("ACL id {0} comes twice")]
+    /// The id is already taken by other bytes.
+    #[error("ACL id {0} is a duplicate")]
     DuplicateId(u32),
-    /// The same bytes are there under another id.
+    /// Another id already has the same bytes.
     #[error("ACL ids {0} and {1} have equal bytes")]
     DuplicateBytes(u32, u32),
 }
 
 impl AclTable {
-    /// Only [`AclId::OPEN`]. `hash_seed` is secret, and no part of the state.
+    /// A table with only [`AclId::OPEN`]. `hash_seed` is secret and not part of the state.
     pub fn new(hash_seed: u64) -> AclTable {
         let mut table = AclTable {
             chunks: Vec::new(),
@@ -84,7 +85,7 @@ impl AclTable {
         table
     }
 
-    /// The id of the ACL with these bytes, new or known; counts one use.
+    /// The id of the ACL with these bytes, added if new; counts one use.
     ///
     /// # Panics
     /// When 2^24 distinct ACLs are in use.
@@ -105,7 +106,8 @@ impl AclTable {
         self.find_hashed(hash(self, bytes), bytes).map(AclId)
     }
 
-    /// Counts one more use; false when there is no such ACL, which a damaged snapshot may name.
+    /// Counts one more use; false if the ACL does not exist, which is possible in a damaged
+    /// snapshot.
     #[must_use]
     pub fn retain(&mut self, id: AclId) -> bool {
         let known = self.get(id).is_some();
@@ -115,7 +117,7 @@ impl AclTable {
         known
     }
 
-    /// Takes back one use; the last one drops the ACL, but for [`AclId::OPEN`].
+    /// Removes one use; the last one drops the ACL, except [`AclId::OPEN`].
     pub fn release(&mut self, id: AclId) {
         let uses = &mut self.uses[id.0 as usize];
         *uses = uses.checked_sub(1).expect("an ACL is released as often as acquired");
@@ -124,7 +126,7 @@ impl AclTable {
         }
     }
 
-    /// The raw jute `vector<ACL>`; `None` when there is no such ACL.
+    /// The raw jute `vector<ACL>`; `None` if the ACL does not exist.
     pub fn get(&self, id: AclId) -> Option<&[u8]> {
         let chunk = self.chunks.get(id.0 as usize / CHUNK_ACLS)?;
         chunk.get(id.0 as usize % CHUNK_ACLS)?.as_deref()
@@ -133,33 +135,34 @@ impl AclTable {
     /// The raw jute `vector<ACL>` of an ACL that is in use.
     ///
     /// # Panics
-    /// When there is no such ACL.
+    /// If the ACL does not exist.
     pub fn bytes(&self, id: AclId) -> &[u8] {
         self.get(id).expect("an id in use has an ACL")
     }
 
-    /// Znodes that use the ACL.
+    /// Number of znodes that use the ACL.
     pub fn use_count(&self, id: AclId) -> u64 {
         self.uses.get(id.0 as usize).copied().unwrap_or(0)
     }
 
-    /// Distinct ACLs.
+    /// Number of distinct ACLs.
     pub fn len(&self) -> usize {
         self.by_bytes.len()
     }
 
-    /// Never: [`AclId::OPEN`] is always there.
+    /// Always false: [`AclId::OPEN`] is always present.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// The table as it is now, in time proportional to a 256th of its size; later changes do not reach it.
+    /// The current table, in time proportional to a 256th of its size; later changes do not affect
+    /// it.
     pub fn snapshot(&self) -> AclSnapshot {
         AclSnapshot { chunks: self.chunks.clone() }
     }
 
-    /// Puts back an ACL of a snapshot, not yet in use: [`AclTable::retain`] it for each znode that names it, and
-    /// call [`AclTable::drop_unused`] at the end.
+    /// Restores an ACL of a snapshot without uses: call [`AclTable::retain`] for each znode that
+    /// names it, and [`AclTable::drop_unused`] at the end.
     pub fn load(&mut self, id: AclId, bytes: &[u8]) -> Result<(), AclLoadError> {
         if id.0 >= IDS_MAX {
             return Err(AclLoadError::IdTooLarge(id.0));
@@ -176,7 +179,7 @@ impl AclTable {
         }
     }
 
-    /// Drops what was loaded but is used by no znode.
+    /// Drops loaded ACLs that no znode uses.
     pub fn drop_unused(&mut self) {
         for id in 1..self.uses.len() as u32 {
             if self.uses[id as usize] == 0 && self.get(AclId(id)).is_some() {
@@ -212,7 +215,7 @@ impl AclTable {
         let (chunks, seeds) = (&self.chunks, (self.seed, &self.shared_seed));
         self.by_bytes.insert_unique(hash, id, |&other| {
             let entry = &chunks[other as usize / CHUNK_ACLS][other as usize % CHUNK_ACLS];
-            hash_with(seeds, entry.as_deref().expect("an indexed ACL is there"))
+            hash_with(seeds, entry.as_deref().expect("an indexed ACL exists"))
         });
     }
 
@@ -238,13 +241,13 @@ fn hash_with((seed, shared_seed): (u64, &SharedSeed), bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The ACLs of an [`AclTable`] at one moment.
+/// The ACLs of an [`AclTable`] at one point in time.
 pub struct AclSnapshot {
     chunks: Vec<Arc<Chunk>>,
 }
 
 impl AclSnapshot {
-    /// Ids and raw bytes, in rising id order.
+    /// Ids and raw bytes, in ascending order of ids.
     pub fn iter(&self) -> impl Iterator<Item = (AclId, &[u8])> {
         self.chunks.iter().enumerate().flat_map(|(above, chunk)| {
             chunk.iter().enumerate().filter_map(move |(below, entry)| {
@@ -259,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_acls_are_one_and_go_with_their_last_use() {
+    fn equal_acls_are_stored_once_and_dropped_with_their_last_use() {
         let mut table = AclTable::new(1);
         let a = table.acquire(b"a");
         let b = table.acquire(b"b");
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_open_acl_is_always_there() {
+    fn the_open_acl_is_always_present() {
         let mut table = AclTable::new(1);
         assert_eq!(table.acquire(OPEN_BYTES), AclId::OPEN);
         table.release(AclId::OPEN);
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "released as often as acquired")]
-    fn a_use_is_taken_back_once() {
+    fn a_use_cannot_be_released_twice() {
         let mut table = AclTable::new(1);
         let a = table.acquire(b"a");
         table.acquire(b"b");
@@ -293,9 +296,10 @@ mod tests {
         table.release(a);
     }
 
-    /// The snapshot is what was, and a table loaded from it gives the same ids as the one that went on.
+    /// A snapshot keeps the earlier state, and a table loaded from it assigns the same ids as the
+    /// original.
     #[test]
-    fn a_loaded_table_goes_on_like_the_old_one() {
+    fn a_loaded_table_assigns_the_same_ids() {
         let mut table = AclTable::new(1);
         let ids: Vec<AclId> = (0..1000u32).map(|i| table.acquire(&i.to_be_bytes())).collect();
         for id in ids.iter().step_by(3) {
@@ -308,17 +312,17 @@ mod tests {
             assert!(id == AclId(8) || loaded.retain(id));
         }
         loaded.drop_unused();
-        assert_eq!(loaded.get(AclId(8)), None, "nobody used it");
+        assert_eq!(loaded.get(AclId(8)), None, "no znode uses it");
         table.release(AclId(8));
         for i in 5000..5800u32 {
             assert_eq!(loaded.acquire(&i.to_be_bytes()), table.acquire(&i.to_be_bytes()));
         }
         assert!(table.snapshot().iter().eq(loaded.snapshot().iter()));
-        assert_eq!(snapshot.iter().count(), 1 + 666, "later changes do not reach a snapshot");
+        assert_eq!(snapshot.iter().count(), 1 + 666, "later changes do not affect a snapshot");
     }
 
     #[test]
-    fn loading_refuses_what_is_no_table() {
+    fn loading_refuses_inconsistent_entries() {
         let mut table = AclTable::new(1);
         table.load(AclId(5), b"a").expect("it fits");
         assert_eq!(table.load(AclId(5), b"b"), Err(AclLoadError::DuplicateId(5)));

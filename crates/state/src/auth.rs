@@ -1,7 +1,8 @@
-//! Who a connection is, and how schemes prove and compare it.
+//! Identities of connections, and how schemes authenticate and compare them.
 //!
-//! A connection collects identities: its address at once, one more per accepted auth packet. They travel with every
-//! command, encoded once per connection and copied as bytes, and are looked at only when a node's ACL is not open.
+//! A connection has its address as an identity from the start, and gains one per accepted auth
+//! packet. Identities accompany every command, encoded once per connection and copied as bytes;
+//! they are examined only if a node's ACL is not open.
 //!
 //! ```text
 //! identities = (scheme ustring | id ustring)*
@@ -16,22 +17,22 @@ use wire::lenient;
 
 use crate::command::Features;
 
-/// Scheme of identities that pass every check.
+/// Scheme of the identity that passes every check.
 pub const SUPER: &str = "super";
-/// Scheme of names with passwords.
+/// Scheme of user names with passwords.
 pub const DIGEST: &str = "digest";
 /// Scheme of addresses.
 pub const IP: &str = "ip";
-/// Scheme of everybody; only in ACLs, with the id [`ANYONE`].
+/// Scheme of all clients; only in ACLs, with the id [`ANYONE`].
 pub const WORLD: &str = "world";
-/// The one id of [`WORLD`].
+/// The only id of [`WORLD`].
 pub const ANYONE: &str = "anyone";
-/// Scheme that stands, in a request, for the identities of who asks.
+/// Scheme that, in a request, stands for the client's own identities.
 pub const AUTH: &str = "auth";
 /// Scheme of ZooKeeper's `KeyAuthenticationProvider`.
 pub const KEY: &str = "key";
 
-/// Which schemes can be proven, besides those that always can.
+/// The enabled schemes, besides those that always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schemes {
     /// `digest` (`DigestAuthenticationProvider.enabled`).
@@ -41,43 +42,45 @@ pub struct Schemes {
 }
 
 impl Schemes {
-    /// Those of a leader with these settings.
+    /// The schemes under the leader's settings.
     pub fn of(features: Features) -> Schemes {
         Schemes { digest: !features.has(Features::NO_DIGEST), key: features.has(Features::KEY_SCHEME) }
     }
 }
 
-/// Bytes of the encoded identities of one connection at most: some hundreds of them. They go with every command, so a
-/// client that could add without end would make each of its requests as long as it likes.
+/// Maximum length of one connection's encoded identities in bytes: enough for some hundreds of
+/// identities. They accompany every command, so without a limit a client could make each of its
+/// requests arbitrarily long.
 pub const IDENTITIES_BYTES_MAX: usize = 1 << 15;
 
-/// The identities of one connection, in the order in which they were added.
+/// The identities of a connection, in the order they were added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identities {
     encoded: Vec<u8>,
 }
 
 impl Identities {
-    /// Nobody in particular.
+    /// No identity.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Of a client at this address, as ZooKeeper begins every connection. `ip` is the textual address without port.
+    /// The initial identity of a connection in ZooKeeper: the client's address. `ip` is the textual
+    /// address without port.
     pub fn from_ip(ip: &str) -> Self {
         let mut identities = Self::new();
         identities.add(IP, ip);
         identities
     }
 
-    /// Adds an identity that the server itself has found, such as an address. Where it does not fit any more it is
-    /// left out, which can only take permissions away. See [`try_add`](Self::try_add).
+    /// Adds an identity that the server itself determined, such as an address. Omits it if it does
+    /// not fit, which can only reduce permissions. See [`try_add`](Self::try_add).
     pub fn add(&mut self, scheme: &str, id: &str) {
         let _ = self.try_add(scheme, id);
     }
 
-    /// Adds an identity. One that is there already is not added again. False, and nothing is added, when there would
-    /// be more than [`IDENTITIES_BYTES_MAX`].
+    /// Adds an identity unless it is already present. Returns false, and adds nothing, if that
+    /// would exceed [`IDENTITIES_BYTES_MAX`].
     #[must_use]
     pub fn try_add(&mut self, scheme: &str, id: &str) -> bool {
         if self.iter().any(|known| known == (scheme, id)) {
@@ -91,7 +94,7 @@ impl Identities {
         true
     }
 
-    /// The encoded form, for commands.
+    /// The encoded identities, for commands.
     #[inline]
     pub fn encoded(&self) -> &[u8] {
         &self.encoded
@@ -103,23 +106,24 @@ impl Identities {
     }
 }
 
-/// Schemes and ids of encoded identities. Bytes that are not identities end the iteration: whoever sent them is
-/// nobody from there on, on every member alike.
+/// Schemes and ids of encoded identities. Invalid bytes end the iteration, on every member alike:
+/// the rest counts as no identity.
 pub fn decode(encoded: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     let mut input = Reader::new(encoded);
     std::iter::from_fn(move || Some((input.str().ok()?, input.str().ok()?)))
 }
 
-/// The digest identity of `user:password`: the user and the base64 of SHA-1 over the whole (rule 38).
+/// The digest identity of `user:password`: the user and the base64 of SHA-1 over the whole
+/// (`DigestAuthenticationProvider.generateDigest`).
 pub fn digest_id(user_password: &str) -> String {
     let user = user_password.split(':').next().unwrap_or_default();
     format!("{user}:{}", BASE64.encode(Sha1::digest(user_password.as_bytes())))
 }
 
-/// Accepts an auth packet of scheme `digest`: any name with any password is somebody. `super_digest` is the digest
-/// identity of the super user, if there is one; who proves to be it passes every check from then on.
-/// Bytes that are not UTF-8 count as the text that Java makes of them.
-/// False when there are too many identities; the answer then is `AuthFailed`.
+/// Accepts an auth packet of scheme `digest`: any name with any password is an identity.
+/// `super_digest` is the digest identity of the super user, if configured; a client that proves it
+/// passes every check from then on. Bytes that are not UTF-8 count as Java's text of them. Returns
+/// false if there are too many identities; the reply is then `AuthFailed`.
 #[must_use]
 pub fn add_digest(identities: &mut Identities, auth: &[u8], super_digest: Option<&str>) -> bool {
     let id = digest_id(&lenient::text(auth));
@@ -127,7 +131,8 @@ pub fn add_digest(identities: &mut Identities, auth: &[u8], super_digest: Option
     (!is_super || identities.try_add(SUPER, "")) && identities.try_add(DIGEST, &id)
 }
 
-/// What `whoAmI` shows of an identity: never the hash of a password, and nothing at all for `super`.
+/// The part of an identity that `whoAmI` shows: never the hash of a password, and nothing for
+/// `super`.
 pub fn user_name<'a>(scheme: &str, id: &'a str) -> &'a str {
     match scheme {
         DIGEST => id.split(':').next().unwrap_or_default(),
@@ -137,13 +142,13 @@ pub fn user_name<'a>(scheme: &str, id: &'a str) -> &'a str {
 }
 
 impl Schemes {
-    /// Whether an ACL may name this id. Schemes that no provider stands for are refused, as
-    /// ZooKeeper refuses them; where it stumbles over an id of null, that is `MarshallingError`.
+    /// Whether an ACL may contain this id. Schemes without a provider are refused, as in ZooKeeper;
+    /// where its code fails on a null id, the error is `MarshallingError`.
     pub fn check_id(self, scheme: &str, id: Option<&str>) -> Result<(), ErrorCode> {
         let is_valid: fn(&str) -> bool = match scheme {
             WORLD => |id| id == ANYONE,
-            // Java's split drops empty parts at the end, so that "user:" has one part and is
-            // refused, "a:b:" has two.
+            // Java's split drops trailing empty parts, so that "user:" has one part and is refused,
+            // while "a:b:" has two.
             DIGEST if self.digest => |id| id.trim_end_matches(':').split(':').count() == 2,
             IP => |id| AddressRange::parse(id).is_some(),
             KEY if self.key => return Ok(()),
@@ -153,15 +158,16 @@ impl Schemes {
         if is_valid(id) { Ok(()) } else { Err(ErrorCode::InvalidAcl) }
     }
 
-    /// Whether an identity of the scheme is put in place of `auth` in an ACL (rule 37).
+    /// Whether identities of the scheme replace `auth` in an ACL.
     pub fn is_authenticated(self, scheme: &str) -> bool {
-        // An address proves nothing about who uses it, and `super` has no provider that could check
+        // An address does not authenticate its user, and `super` has no provider that could verify
         // it again.
         (scheme == DIGEST && self.digest) || (scheme == KEY && self.key)
     }
 }
 
-/// Whether `id`, an identity of a connection, is the `expression` of an ACL entry of the same scheme.
+/// Whether `id`, an identity of a connection, matches the `expression` of an ACL entry with the
+/// same scheme.
 pub fn matches(scheme: &str, id: &str, expression: &str) -> bool {
     match scheme {
         DIGEST | KEY => id == expression,
@@ -170,7 +176,7 @@ pub fn matches(scheme: &str, id: &str, expression: &str) -> bool {
     }
 }
 
-/// An address or a CIDR range (rule 40): the leading `bits` bits of `address`, which has 4 or 16 bytes.
+/// An address or a CIDR range: the leading `bits` bits of `address`, which has 4 or 16 bytes.
 struct AddressRange {
     address: Address,
     bits: u32,
@@ -179,7 +185,7 @@ struct AddressRange {
 impl AddressRange {
     fn parse(expression: &str) -> Option<Self> {
         let (address, bits) = match expression.split_once('/') {
-            // With a sign, as `Integer.parseInt` takes it.
+            // With an optional sign, as `Integer.parseInt` accepts it.
             Some((address, bits)) => (Address::parse(address)?, Some(bits.parse::<i32>().ok()?)),
             None => (Address::parse(expression)?, None),
         };
@@ -202,8 +208,8 @@ enum Address {
 }
 
 impl Address {
-    /// As ZooKeeper reads one, and not the parser of `std`: numbers may have leading zeros and a
-    /// sign, and version 6 is never written with the dots of version 4.
+    /// Parses an address as ZooKeeper does, unlike `std`: numbers may have leading zeros and a
+    /// sign, and version 6 never uses the dots of version 4.
     fn parse(text: &str) -> Option<Self> {
         if text.contains(':') { parse_v6(text).map(Self::V6) } else { parse_v4(text).map(Self::V4) }
     }
@@ -215,7 +221,8 @@ impl Address {
         }
     }
 
-    /// The first bit in which two addresses of one kind differ; their width when they are equal.
+    /// The index of the first bit in which two addresses of one version differ; their width if they
+    /// are equal.
     fn differing_from(&self, other: &Self) -> u32 {
         match (self, other) {
             (Self::V4(a), Self::V4(b)) => (a ^ b).leading_zeros(),
@@ -233,7 +240,7 @@ fn parse_v4(text: &str) -> Option<u32> {
     (parts.len() == 4).then(|| parts.iter().fold(0, |address, byte| address << 8 | byte))
 }
 
-/// Groups of up to four hexadecimal digits; one `::` stands for at least one group of zeros.
+/// Groups of up to four hexadecimal digits; one `::` replaces at least one group of zeros.
 fn parse_v6(text: &str) -> Option<u128> {
     const GROUPS: usize = 8;
     let groups = |text: &str| -> Option<Vec<u128>> {
@@ -280,8 +287,8 @@ mod tests {
         assert!(identities.iter().all(|(scheme, _)| scheme == DIGEST));
     }
 
-    /// Old clients send the bytes of a configuration file in Latin-1 or GBK. Java's text of them is
-    /// what is hashed.
+    /// Old clients send the bytes of a configuration file in Latin-1 or GBK. The hash is that of
+    /// Java's text of them.
     #[test]
     fn rule_38_passwords_need_not_be_utf_8() {
         let mut identities = Identities::new();
@@ -291,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_40_identities_accumulate_and_are_not_doubled() {
+    fn rule_40_identities_accumulate_without_duplicates() {
         let mut identities = Identities::from_ip("::1");
         for user in ["a:1", "b:2", "a:1"] {
             assert!(add_digest(&mut identities, user.as_bytes(), None));
@@ -309,7 +316,7 @@ mod tests {
             (0..10_000).take_while(|user| add_digest(&mut identities, format!("{user}:x").as_bytes(), None));
         assert!((400..2000).contains(&added.count()));
         assert!(identities.encoded().len() <= IDENTITIES_BYTES_MAX);
-        assert!(add_digest(&mut identities, b"0:x", None), "it is there already");
+        assert!(add_digest(&mut identities, b"0:x", None), "it is already present");
     }
 
     #[test]
@@ -343,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_37_ids_that_an_acl_may_name() {
+    fn rule_37_ids_that_an_acl_may_contain() {
         for (scheme, id) in [(WORLD, ANYONE), (DIGEST, "u:hash"), (DIGEST, ":x"), (DIGEST, "a:b:")] {
             assert!(ALL.check_id(scheme, Some(id)).is_ok(), "{scheme}:{id}");
         }

@@ -1,28 +1,29 @@
-//! What a command did to the tree, told in ZooKeeper's order.
+//! The changes of the tree by a command, reported in ZooKeeper's order.
 //!
-//! A refused command tells nothing. The changes of a multi are told one by one, after all of it is known to succeed.
+//! A refused command reports nothing. The changes of a multi are reported one by one, after all of
+//! it is known to succeed.
 
-/// What happened to one znode.
+/// The kind of a change to a znode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was created.
+    /// The znode was created.
     Created,
-    /// Its data were set. A new ACL is not a change that anybody watches.
+    /// The znode's data were set. Setting an ACL is not a change, since no watch covers it.
     DataChanged,
-    /// It was deleted.
+    /// The znode was deleted.
     Deleted,
 }
 
-/// One change, with what is needed to decide who may hear of it.
+/// A change, with what is needed to decide which clients may be notified.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// Where.
+    /// Path of the znode.
     pub path: &'a str,
-    /// By which command.
+    /// zxid of the command.
     pub zxid: i64,
-    /// The znode's ACL at that moment, for a deleted one its last: raw jute `vector<ACL>` (rule 8).
+    /// The znode's ACL at that time, for a deleted one its last: raw jute `vector<ACL>`.
     pub acl: &'a [u8],
     /// The ACL of its parent, whose list of children has changed; empty for `DataChanged`.
     pub parent_acl: &'a [u8],
@@ -30,20 +31,20 @@ pub struct Change<'a> {
 
 /// Receives the changes of commands as they are applied.
 ///
-/// The tree already has the change, so an implementation must queue what it makes of it before it lets anybody read
-/// (rule 2).
+/// The tree already has the change, so an implementation must queue its notifications before it
+/// allows any read: a client must not see a change before the event of its watch.
 pub trait ChangeSink {
-    /// Whether anybody is interested. When not, the machine spares itself the work of making paths. May only
+    /// Whether anything consumes the changes. If not, the machine skips building paths. May only
     /// change between commands.
     fn is_interested(&self) -> bool {
         true
     }
 
-    /// The next change.
+    /// Receives the next change.
     fn change(&mut self, change: &Change<'_>);
 }
 
-/// Nobody is interested, as while a log is replayed.
+/// Ignores all changes, as during the replay of a log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ignore;
 

@@ -1,8 +1,8 @@
-//! What a log entry holds: a batch of commands under one stamp of the leader.
+//! The content of a log entry: a batch of commands under one stamp of the leader.
 //!
 //! ```text
 //! entry    = header command*
-//! header   = version u8 (1) | time_ms i64 | zxid_floor i64 | features u32                      21 bytes
+//! header   = version u8 (1) | time_ms i64 | zxid_floor i64 | features u32      (21 bytes)
 //! command  = length u32 (of what follows) | session i64 | cxid i32 | opcode i32
 //!          | identities_len u32 | identities | body
 //!
@@ -13,13 +13,13 @@
 //!   deleteContainer  20        path ustring | czxid i64 | mzxid i64
 //!   initialize  INITIALIZE     cluster key, 32 bytes
 //!   moveSession MOVE_SESSION   timeout_ms i32 | home u32
-//!   setMembers  SET_MEMBERS    text ustring                   (the lines `server.N=…` of `/zookeeper/config`)
-//!   aimMembers  PROPOSE_CONFIG    session i64 | cxid i32 | text ustring, or nothing to give an aim up
+//!   setMembers  SET_MEMBERS    text ustring       (the lines `server.N=…` of `/zookeeper/config`)
+//!   proposeConfig PROPOSE_CONFIG  session i64 | cxid i32 | text ustring, or nothing to withdraw
 //! ```
 //!
-//! All integers are big-endian, as everywhere in the protocol. The numbers here are on disk: they never change
-//! their meaning, and a new layout gets a new version. A client can send none of the internal opcodes; the server
-//! refuses them before they reach a command.
+//! All integers are big-endian, as everywhere in the protocol. These numbers are on disk: they
+//! never change their meaning, and a new layout gets a new version. Clients cannot send the
+//! internal opcodes; the server refuses them before they reach a command.
 
 use crate::members::ServerId;
 use wire::jute::{Malformed, Put, Reader};
@@ -27,48 +27,50 @@ use wire::jute::{Malformed, Put, Reader};
 /// Version of the layout, the first byte of an entry.
 pub const VERSION: u8 = 1;
 
-/// Opcode of the command that gives the cluster its key. Far from every number of the protocol.
+/// Opcode of the command that sets the cluster key. Far from all numbers of the protocol.
 pub const INITIALIZE: i32 = -1000;
 
-/// Opcode of the command by which a session moves to another server. It uses up no zxid: ZooKeeper keeps such moves out of its log.
+/// Opcode of the command that moves a session to another server. It consumes no zxid: ZooKeeper
+/// keeps such moves out of its log.
 pub const MOVE_SESSION: i32 = -1001;
 
-/// Opcode of the command by which a leader writes down the configuration of the ensemble by itself.
+/// Opcode of the command by which the leader itself sets the ensemble's configuration.
 pub const SET_MEMBERS: i32 = -1002;
 
-/// Opcode of the command that says which configuration the leader is to work towards. It uses up no zxid, for clients cannot see it.
+/// Opcode of the command that records the configuration the leader works towards. It consumes no
+/// zxid, since clients cannot see it.
 pub const PROPOSE_CONFIG: i32 = -1003;
 
-/// Bytes of the cluster key.
+/// Length of the cluster key in bytes.
 pub const CLUSTER_KEY_BYTES: usize = 32;
 
-/// Settings of the leader that change the outcome of commands. They travel with each batch, since two members with
-/// different settings must still compute the same results.
+/// The leader's settings that affect the outcome of commands. Each batch carries them, since
+/// members with different settings must compute the same results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features(u32);
 
 impl Features {
-    /// None of them.
+    /// No features.
     pub const NONE: Self = Self(0);
     /// TTL nodes may be created (`zookeeper.extendedTypesEnabled`).
     pub const EXTENDED_TYPES: Self = Self(1);
     /// Hard quotas refuse writes (`zookeeper.enforceQuota`).
     pub const ENFORCE_QUOTA: Self = Self(1 << 1);
-    /// ACLs are stored and not checked (`zookeeper.skipACL`).
+    /// ACLs are stored but not checked (`zookeeper.skipACL`).
     pub const SKIP_ACL: Self = Self(1 << 2);
     /// Operations 500–507 and the nodes that announce them.
     pub const KEEPER_EXTENSIONS: Self = Self(1 << 3);
-    /// The members can be changed by `reconfig` (`reconfigEnabled`).
+    /// `reconfig` can change the members (`reconfigEnabled`).
     pub const RECONFIG: Self = Self(1 << 4);
-    /// They can be changed to a single voter (`standaloneEnabled=false`).
+    /// `reconfig` can leave a single voter (`standaloneEnabled=false`).
     pub const LONE_VOTER: Self = Self(1 << 5);
 
-    /// The scheme `digest` is off (`zookeeper.DigestAuthenticationProvider.enabled=false`).
+    /// The scheme `digest` is disabled (`zookeeper.DigestAuthenticationProvider.enabled=false`).
     pub const NO_DIGEST: Self = Self(1 << 6);
-    /// The scheme `key` is on (`zookeeper.authProvider.N`).
+    /// The scheme `key` is enabled (`zookeeper.authProvider.N`).
     pub const KEY_SCHEME: Self = Self(1 << 7);
 
-    /// The features with these bits. Unknown bits are kept: an older member passes them on.
+    /// The features with these bits. Unknown bits are kept, so that an older member passes them on.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -78,28 +80,28 @@ impl Features {
         self.0
     }
 
-    /// Both sets together.
+    /// The union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all of `other` are on.
+    /// Whether all of `other` are set.
     #[inline]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 }
 
-/// Why the bytes of an entry are not a batch of commands. An entry is checksummed and agreed, so this means another
-/// version or a bug; the member that meets it must stop.
+/// Why the bytes of an entry are not a batch of commands. Entries are checksummed and committed, so
+/// this means another version or a bug; the member must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadEntry {
-    /// An entry of another layout.
+    /// An entry with another layout.
     #[error("the entry has layout version {0}, this server knows {VERSION}")]
     Version(u8),
-    /// The bytes end too early or a length in them is wrong.
-    #[error("the entry is cut or its lengths do not fit")]
+    /// The bytes are truncated or contain a wrong length.
+    #[error("the entry is truncated or has wrong lengths")]
     Truncated,
 }
 
@@ -112,11 +114,11 @@ impl From<Malformed> for BadEntry {
 /// The leader's stamp on a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// The leader's wall clock, milliseconds since 1970. The only time `apply` knows.
+    /// The leader's wall clock, in milliseconds since 1970. The only time that `apply` uses.
     pub time_ms: i64,
-    /// The zxid of each command is above this. 0 while there is one group.
+    /// The zxid of each command is above this. 0 while there is only one group.
     pub zxid_floor: i64,
-    /// The settings under which the commands are applied.
+    /// The settings that apply to the commands.
     pub features: Features,
 }
 
@@ -124,7 +126,7 @@ impl BatchHeader {
     /// Bytes of an encoded header.
     pub const ENCODED_LEN: usize = 21;
 
-    /// Appends the header; it must come first in an entry.
+    /// Appends the header; it must be the first part of an entry.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u8(VERSION);
         out.put_i64(self.time_ms);
@@ -132,7 +134,7 @@ impl BatchHeader {
         out.extend_from_slice(&self.features.0.to_be_bytes());
     }
 
-    /// The header of an entry and the commands after it, which [`commands`] takes apart.
+    /// The header of an entry and the bytes after it, for [`commands`].
     pub fn read(entry: &[u8]) -> Result<(Self, &[u8]), BadEntry> {
         let mut input = Reader::new(entry);
         let version = input.u8()?;
@@ -148,29 +150,31 @@ impl BatchHeader {
     }
 }
 
-/// One request of one session, as it was agreed on.
+/// A committed request of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command<'a> {
-    /// The session that asks, or that begins or ends.
+    /// The session that makes the request, or that begins or ends.
     pub session: i64,
-    /// The client's xid of the request. With the session it names the request that waits for this command.
+    /// The client's xid of the request. With the session it identifies the request that waits for
+    /// this command.
     pub cxid: i32,
-    /// What to do: a write operation of the protocol or an internal one.
+    /// A write operation of the protocol or an internal one.
     pub opcode: i32,
-    /// Encoded [`Identities`](crate::auth::Identities) of the connection at the time of the request.
+    /// Encoded [`Identities`](crate::auth::Identities) of the connection at the time of the
+    /// request.
     pub identities: &'a [u8],
     /// The record of the operation.
     pub body: &'a [u8],
 }
 
 impl<'a> Command<'a> {
-    /// Bytes of a command besides its identities and body.
+    /// Length of a command without its identities and body.
     pub const OVERHEAD: usize = 24;
 
     /// Appends the command to an entry.
     ///
     /// # Panics
-    /// If it has 2^32 bytes or more; the limits on frames stand far below.
+    /// If it has 2^32 bytes or more; the limits on frames are far below.
     pub fn put(&self, out: &mut Vec<u8>) {
         let length = Self::OVERHEAD - 4 + self.identities.len() + self.body.len();
         out.reserve(4 + length);
@@ -192,7 +196,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// The commands of an entry, from the bytes after its header. After an error there are no more.
+/// The commands of an entry, from the bytes after its header. The iteration ends after an error.
 pub fn commands(batch: &[u8]) -> impl Iterator<Item = Result<Command<'_>, BadEntry>> {
     let mut rest = batch;
     std::iter::from_fn(move || {
@@ -209,17 +213,18 @@ pub fn commands(batch: &[u8]) -> impl Iterator<Item = Result<Command<'_>, BadEnt
     })
 }
 
-/// Whether these are the data of an entry: a header, and commands to the end.
+/// Whether the bytes are a complete entry: a header followed only by commands.
 pub fn is_batch(entry: &[u8]) -> bool {
     BatchHeader::read(entry).is_ok_and(|(_, rest)| commands(rest).all(|command| command.is_ok()))
 }
 
-/// The body of `createSession` and `moveSession`: what a session is given when it comes to a server.
+/// The body of `createSession` and `moveSession`: the session's terms at its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionTerms {
     /// The negotiated timeout.
     pub timeout_ms: i32,
-    /// The server whose client it is from now on. Writes of the session that come from another server are late and refused.
+    /// The server to which the session's client is connected. Writes of the session from any other
+    /// server are late and refused.
     pub home: ServerId,
 }
 
@@ -230,7 +235,7 @@ impl SessionTerms {
         out.put_i32(self.home.cast_signed());
     }
 
-    /// The other way round.
+    /// Reads the body.
     ///
     /// # Errors
     /// If the body is too short.
@@ -243,9 +248,9 @@ impl SessionTerms {
     }
 }
 
-/// Which node an internal `deleteContainer` means. A node that was deleted and made again has another `czxid`; one
-/// whose data were set in the meantime has another `mzxid`, and a TTL node then has a new lease of life. In both
-/// cases the command does nothing.
+/// The node that an internal `deleteContainer` means. A node that was deleted and recreated has
+/// another `czxid`; one whose data were set in the meantime has another `mzxid`, and a TTL node's
+/// TTL has restarted. In both cases the command does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeleteContainer<'a> {
     /// Path of the container or TTL node.
@@ -284,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_reads_back_as_written() {
+    fn an_entry_round_trips() {
         let header =
             BatchHeader { time_ms: 1_700_000_000_000, zxid_floor: 7, features: Features::ENFORCE_QUOTA };
         let first = Command { session: 1 << 56, cxid: 3, opcode: 1, identities: b"who", body: b"what" };
@@ -311,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_of_an_entry_is_refused_or_shorter() {
+    fn every_truncated_entry_is_refused_or_shorter() {
         let mut entry = Vec::new();
         BatchHeader::default().put(&mut entry);
         Command { session: 9, cxid: 2, opcode: 1, identities: b"id", body: b"body" }.put(&mut entry);

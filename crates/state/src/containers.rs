@@ -1,8 +1,8 @@
-//! Nodes that are removed when nobody uses them any more: containers and TTL nodes (rule 22).
+//! Containers and TTL nodes: nodes that are removed once they are no longer used.
 //!
-//! The leader looks for them from time to time and proposes their removal as ordinary commands. Each command says
-//! which node it means (see [`DeleteContainer`](crate::command::DeleteContainer)), so one that was used again in the
-//! meantime stays.
+//! The leader periodically scans them and proposes removals as ordinary commands. Each command
+//! identifies the exact node (see [`DeleteContainer`](crate::command::DeleteContainer)), so one
+//! that was used again in the meantime stays.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -57,17 +57,18 @@ impl Reapable {
     }
 }
 
-/// When a node without children may go, and how much work one look may be.
+/// When a childless node may be removed, and how much work one scan may be.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalTerms {
     /// The leader's wall clock, milliseconds since 1970.
     pub now_ms: i64,
-    /// A container that never had a child goes after so many milliseconds; 0 keeps it for ever
-    /// (`znode.container.maxNeverUsedIntervalMs`).
+    /// A container that never had a child is removed after this many milliseconds; 0 keeps it
+    /// forever (`znode.container.maxNeverUsedIntervalMs`).
     pub never_used_ms_max: i64,
-    /// Nodes looked at in one call at most.
+    /// Maximum number of nodes examined per call.
     pub looked_at_max: usize,
-    /// Candidates found in one call at most (`znode.container.maxPerMinute` bounds their number over time).
+    /// Maximum number of candidates per call (`znode.container.maxPerMinute` bounds their number
+    /// over time).
     pub found_max: usize,
 }
 
@@ -84,7 +85,7 @@ impl RemovalTerms {
     }
 }
 
-/// How far a look through all of them has come. Start with the default; when it is done, start again.
+/// Progress of a scan through all of them. Start with the default; when it is done, start over.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RemovalScan {
     after: Option<NodeId>,
@@ -92,19 +93,19 @@ pub struct RemovalScan {
 }
 
 impl RemovalScan {
-    /// Whether all have been looked at.
+    /// Whether all nodes have been examined.
     pub fn is_done(&self) -> bool {
         self.done
     }
 }
 
-/// A node that may go: the fields of [`DeleteContainer`](crate::command::DeleteContainer).
+/// A node that may be removed: the fields of [`DeleteContainer`](crate::command::DeleteContainer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovalCandidate {
     /// Its path.
     pub path: String,
-    /// Its `czxid` now.
+    /// Its current `czxid`.
     pub czxid: i64,
-    /// Its `mzxid` now.
+    /// Its current `mzxid`.
     pub mzxid: i64,
 }

@@ -1,46 +1,48 @@
 //! When sessions expire, in ticks.
 //!
-//! As in ZooKeeper (rule 31) the time line is cut into ticks, and a session expires at the end of the tick its
-//! deadline falls into: never early, at most one tick late, and a whole bucket of sessions is looked at at once.
+//! As in ZooKeeper's `ExpiryQueue`, time is divided into ticks, and a session expires at the end of
+//! the tick of its deadline: never early and at most one tick late, and a whole bucket of sessions
+//! is checked at once.
 //!
-//! Unlike ZooKeeper's queue this one is not told of every packet. It only finds out when a bucket comes due, by
-//! asking when each of its sessions was last heard of, and puts those that were heard of into a later bucket. So a
-//! request costs the queue nothing, and a live session costs one look per timeout.
+//! Unlike ZooKeeper's queue it is not updated for every packet. Only when a bucket is due, it asks
+//! when each of its sessions was last heard from, and moves the active ones to a later bucket. So a
+//! request costs the queue nothing, and a live session costs one check per timeout.
 //!
-//! Silence can only be judged up to the moment until which somebody has listened. A session whose
-//! deadline is later than that stays in its bucket, undecided, until its server has caught up with
-//! what its clients sent.
+//! A session's silence counts only up to the time until which its server has read its clients'
+//! packets. A session whose deadline is later stays in its bucket, undecided, until its server has
+//! caught up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The sessions one leader watches over. Made anew by each leader, so all clocks restart with it.
+/// The sessions that one leader monitors. Each leader creates its own, so all timeouts restart with
+/// it.
 #[derive(Debug)]
 pub struct ExpiryQueue {
     /// Width of a bucket, milliseconds. Invariant: at least 1.
     tick_ms: i64,
-    /// The end of the tick in which a session is looked at again, and the session. The sessions of one tick are its
-    /// bucket. A flat set, since thousands of sessions may share a bucket and any of them may leave.
+    /// The end of the tick in which a session is checked next, and the session. The sessions of one
+    /// tick are its bucket. A flat set, since thousands of sessions may share a bucket and any of
+    /// them may be removed.
     buckets: BTreeSet<(i64, i64)>,
-    /// Timeout and bucket of each session. Invariant: the pairs of `buckets`, turned around.
+    /// Timeout and bucket of each session. Invariant: the pairs of `buckets`, reversed.
     sessions: BTreeMap<i64, Watched>,
 }
 
-/// What is known of a session when its bucket comes due.
+/// What is known of a session when its bucket is due.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard {
-    /// When it was last heard of, in milliseconds.
+    /// When it was last heard from, in milliseconds.
     pub seen_ms: i64,
-    /// Until when its server has read what its clients sent, on the same clock.
+    /// The time, on the same clock, up to which its server has read its clients' packets.
     pub until_ms: i64,
 }
 
-/// The result of a look at the buckets that are due.
+/// The result of checking the due buckets.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Sessions that have expired, in the order of their buckets. They are not watched over any
-    /// more.
+    /// Sessions that have expired, in the order of their buckets. They are no longer monitored.
     pub expired: Vec<i64>,
-    /// How many sessions have reached their deadline at servers that have not read that far yet.
+    /// Number of sessions past their deadline at servers that have not read that far yet.
     pub undecided: usize,
 }
 
@@ -51,46 +53,47 @@ struct Watched {
 }
 
 impl ExpiryQueue {
-    /// An empty queue with buckets of `tick_ms` milliseconds (ZooKeeper's `tickTime`; below 1 counts as 1).
+    /// An empty queue with buckets of `tick_ms` milliseconds (ZooKeeper's `tickTime`; below 1
+    /// counts as 1).
     pub fn new(tick_ms: i64) -> Self {
         Self { tick_ms: tick_ms.max(1), buckets: BTreeSet::new(), sessions: BTreeMap::new() }
     }
 
-    /// Starts to watch over a session last heard of at `now_ms`. Watching it already restarts its clock.
+    /// Starts to monitor a session last heard from at `now_ms`, or restarts its timeout.
     pub fn add(&mut self, session: i64, timeout_ms: i32, now_ms: i64) {
         self.remove(session);
         self.place(session, i64::from(timeout_ms.max(0)), now_ms);
     }
 
-    /// Stops watching over a session.
+    /// Stops monitoring a session.
     pub fn remove(&mut self, session: i64) {
         if let Some(Watched { bucket, .. }) = self.sessions.remove(&session) {
             self.buckets.remove(&(bucket, session));
         }
     }
 
-    /// Whether the session is watched over.
+    /// Whether the session is monitored.
     pub fn contains(&self, session: i64) -> bool {
         self.sessions.contains_key(&session)
     }
 
-    /// Number of sessions watched over.
+    /// Number of sessions monitored.
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether there are none.
+    /// Whether no sessions are monitored.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
 
-    /// When to call [`due`](Self::due) next, in the same milliseconds; `None` without sessions.
+    /// When to call [`due`](Self::due) next, on the same clock; `None` without sessions.
     pub fn next_due_ms(&self) -> Option<i64> {
         self.buckets.first().map(|&(bucket, _)| bucket)
     }
 
-    /// The sessions that have expired by `now_ms`. `heard` tells what is known of a session, on the
-    /// same clock.
+    /// The sessions that have expired by `now_ms`. `heard` returns what is known of a session, on
+    /// the same clock.
     pub fn due(&mut self, now_ms: i64, heard: &mut dyn FnMut(i64) -> Heard) -> Due {
         let mut expired = Vec::new();
         let mut undecided = Vec::new();
@@ -98,7 +101,7 @@ impl ExpiryQueue {
             && bucket <= now_ms
         {
             self.buckets.pop_first();
-            let watched = self.sessions.remove(&session).expect("a session in a bucket is watched over");
+            let watched = self.sessions.remove(&session).expect("a session in a bucket is monitored");
             let Heard { seen_ms, until_ms } = heard(session);
             let deadline_ms = self.bucket(seen_ms, watched.timeout_ms);
             if deadline_ms > now_ms {
@@ -115,7 +118,7 @@ impl ExpiryQueue {
         Due { expired, undecided: undecided.len() }
     }
 
-    /// The sessions, each after the time at which it is looked at, for the `dump` command. Sorted by that time.
+    /// The time of the next check and the session, sorted by time, for the `dump` command.
     pub fn buckets(&self) -> impl Iterator<Item = (i64, i64)> {
         self.buckets.iter().copied()
     }
@@ -126,8 +129,8 @@ impl ExpiryQueue {
         self.sessions.insert(session, Watched { timeout_ms, bucket });
     }
 
-    /// The end of the tick in which the deadline falls: a deadline on a boundary gets the next one, as ZooKeeper's
-    /// `roundToNextInterval` does.
+    /// The end of the tick of the deadline; a deadline on a boundary gets the next tick, as in
+    /// ZooKeeper's `roundToNextInterval`.
     fn bucket(&self, seen_ms: i64, timeout_ms: i64) -> i64 {
         let deadline = seen_ms.saturating_add(timeout_ms);
         (deadline.div_euclid(self.tick_ms)).saturating_add(1).saturating_mul(self.tick_ms)
@@ -138,17 +141,17 @@ impl ExpiryQueue {
 mod tests {
     use super::*;
 
-    /// Sessions that expire at servers that have read everything.
+    /// The sessions that expire at servers that have read everything.
     fn expired(queue: &mut ExpiryQueue, now_ms: i64, seen_ms: impl Fn(i64) -> i64) -> Vec<i64> {
         let due = queue.due(now_ms, &mut |session| Heard { seen_ms: seen_ms(session), until_ms: now_ms });
         assert_eq!(due.undecided, 0);
         due.expired
     }
 
-    /// A server that has not read what its clients sent cannot tell which of them are silent. Once
+    /// A server that has not read its clients' packets cannot tell which of them are silent. Once
     /// it has, no tick is lost: the sessions that stayed silent expire at once.
     #[test]
-    fn nobody_expires_by_silence_that_was_not_listened_to() {
+    fn no_session_expires_before_its_server_has_read_its_packets() {
         let mut queue = ExpiryQueue::new(1000);
         queue.add(1, 3000, 0);
         queue.add(2, 3000, 0);

@@ -1,4 +1,5 @@
-//! What is replicated: the znode tree, sessions, ACLs and quotas; commands in, changes and replies out.
+//! The replicated state: the znode tree, sessions, ACLs and quotas; it takes commands and produces
+//! changes and replies.
 //!
 //! ```text
 //!   log entry ──► command ──► machine ──► reply body, result code, zxid
@@ -6,12 +7,13 @@
 //!                             tree └────► changes ──► watch table ──► events
 //! ```
 //!
-//! Everything here is deterministic. A member is told the time (in the [batch header](command::BatchHeader)), the
-//! settings and the seeds; it asks nobody. Members that applied the same entries have the same
+//! Everything here is deterministic. The time (in the [batch header](command::BatchHeader)), the
+//! settings and the seeds are inputs. Members that applied the same entries have the same
 //! [digest](machine::Machine::digest), the same replies and the same changes in the same order.
 //!
-//! What is *not* replicated lives here too when it is a pure function of what is: [watches](watch), which belong to
-//! one member's connections, and the [expiry queue](expiry) of the leader.
+//! Some state that is *not* replicated lives here too, because it is a pure function of replicated
+//! state: [watches](watch), which belong to one member's connections, and the leader's [expiry
+//! queue](expiry).
 
 pub mod acl;
 pub mod acl_table;

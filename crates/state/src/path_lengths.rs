@@ -1,12 +1,12 @@
-//! Which ancestors of a path are worth a look.
+//! Which ancestors of a path need a lookup.
 
 use std::collections::BTreeMap;
 
-/// The lengths in bytes of some paths, each counted as often as it occurs.
+/// The lengths in bytes of a set of paths, with multiplicity.
 ///
-/// To look up every ancestor of a path takes the square of its depth, and a path may have half as
-/// many levels as bytes. An ancestor can only be one of the paths in question if one of them has
-/// its length.
+/// Looking up every ancestor of a path takes quadratic time in its depth, and a path can have half
+/// as many levels as bytes. An ancestor can only be in the set if some path in it has the same
+/// length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PathLengths(BTreeMap<usize, usize>);
 
@@ -15,7 +15,7 @@ impl PathLengths {
         *self.0.entry(path.len()).or_default() += 1;
     }
 
-    /// Takes back an [`add`](Self::add).
+    /// Reverts an [`add`](Self::add).
     pub(crate) fn remove(&mut self, path: &str) {
         let count = self.0.get_mut(&path.len()).expect("only what was added is removed");
         *count -= 1;
@@ -24,12 +24,12 @@ impl PathLengths {
         }
     }
 
-    /// Whether one of the paths may be this one.
+    /// Whether the set may contain this path.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.0.contains_key(&path.len())
     }
 
-    /// The path and those of its ancestors that may be among the paths, the longest first.
+    /// The path and its ancestors that the set may contain, longest first.
     pub(crate) fn candidates<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
         let ends_a_name =
             |length: &usize| *length == 1 || *length == path.len() || path.as_bytes()[*length] == b'/';
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_forgotten_with_its_last_path() {
+    fn a_length_is_removed_with_its_last_path() {
         let mut lengths = lengths(&["/a", "/b"]);
         lengths.remove("/a");
         assert!(lengths.has("/c"));

@@ -1,11 +1,12 @@
-//! Quotas: limits on the nodes and bytes under a path, and the count of what is there (rule 44).
+//! Quotas: limits on the nodes and bytes under a path, and the current counts.
 //!
-//! A quota on `/p` is two ordinary nodes: `/zookeeper/quota/p/zookeeper_limits` with the limits, and
-//! `/zookeeper/quota/p/zookeeper_stats` with the count, both text like `count=4,bytes=100`. ZooKeeper rewrites the
-//! text of the stats node at every change below `/p`. Here the count is two numbers, and becomes text only when
-//! somebody reads the node; until a client itself sets its data, the data in the tree are never looked at.
+//! A quota on `/p` consists of two ordinary nodes: `/zookeeper/quota/p/zookeeper_limits` with the
+//! limits, and `/zookeeper/quota/p/zookeeper_stats` with the count, both text such as
+//! `count=4,bytes=100`. ZooKeeper rewrites the text of the stats node at every change below `/p`.
+//! Here the count is two numbers, turned into text only when a client reads the node; the data in
+//! the tree are ignored until a client itself sets them.
 //!
-//! Without any quota the price of all this is one comparison per write.
+//! Without any quota this costs one comparison per write.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +15,31 @@ use wire::code::ErrorCode;
 use crate::path_lengths::PathLengths;
 use crate::tree::NodeId;
 
-/// Where quotas are.
+/// Root of the quota nodes.
 pub const QUOTA_ROOT: &str = "/zookeeper/quota";
-/// What the nodes with limits are called.
+/// Name of the nodes with limits.
 pub(crate) const LIMITS_NAME: &str = "zookeeper_limits";
 const STATS_NAME: &str = "zookeeper_stats";
 
-/// What the text of a limits or stats node says. -1 stands for what it does not say, as in ZooKeeper's `StatsTrack`.
+/// The content of a limits or stats node. -1 means not given, as in ZooKeeper's `StatsTrack`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Track {
-    /// Nodes: counted, or softly limited.
+    /// Number of nodes: the count, or the soft limit.
     pub count: i64,
-    /// Bytes of data: counted, or softly limited.
+    /// Bytes of data: the count, or the soft limit.
     pub bytes: i64,
-    /// Nodes at most.
+    /// Maximum number of nodes.
     pub count_hard_limit: i64,
-    /// Bytes of data at most.
+    /// Maximum bytes of data.
     pub byte_hard_limit: i64,
 }
 
 impl Track {
     const EMPTY: Self = Self { count: -1, bytes: -1, count_hard_limit: -1, byte_hard_limit: -1 };
 
-    /// Reads the text; `None` when it is not `key=number` pairs between commas or semicolons. Keys that are not
-    /// known are skipped, a number may be missing after `bytes=5=` (a trick of ZooKeeper for older readers).
+    /// Parses the text; `None` if it is not `key=number` pairs separated by commas or semicolons.
+    /// Unknown keys are skipped, and text after `bytes=5=` is ignored (ZooKeeper's compatibility
+    /// with older readers).
     pub fn parse(data: &[u8]) -> Option<Self> {
         let mut track = Self::EMPTY;
         let text = std::str::from_utf8(data).ok()?;
@@ -57,7 +59,7 @@ impl Track {
     }
 }
 
-/// The two kinds of nodes that make a quota.
+/// The two kinds of nodes that make up a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum QuotaNode<'a> {
     Limits(&'a str),
@@ -65,8 +67,8 @@ enum QuotaNode<'a> {
 }
 
 impl<'a> QuotaNode<'a> {
-    /// The node's kind and the path it limits or counts. That path is "" for nodes right under the quota root, which
-    /// ZooKeeper refuses: nothing is limited by them.
+    /// The node's kind and the path it limits or counts. That path is "" for nodes directly under
+    /// the quota root, which ZooKeeper refuses: they limit nothing.
     fn of(path: &'a str) -> Option<Self> {
         let below = path.strip_prefix(QUOTA_ROOT)?;
         let (limited, name) = below.rsplit_once('/')?;
@@ -78,8 +80,8 @@ impl<'a> QuotaNode<'a> {
     }
 }
 
-/// Refuses data that would make a node of a quota unreadable, as the newest ZooKeeper does: an older one stops
-/// working when it meets them.
+/// Refuses data that would make a quota node unreadable, as the newest ZooKeeper does; an older one
+/// stops working when it reads such data.
 pub(crate) fn check_data(path: &str, data: Option<&[u8]>) -> Result<(), ErrorCode> {
     match QuotaNode::of(path) {
         Some(QuotaNode::Limits("") | QuotaNode::Stats("")) => Err(ErrorCode::BadArguments),
@@ -88,15 +90,15 @@ pub(crate) fn check_data(path: &str, data: Option<&[u8]>) -> Result<(), ErrorCod
     }
 }
 
-/// The count of one quota.
+/// The count of a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Count {
     /// The stats node.
     pub(crate) node: NodeId,
     pub(crate) count: i64,
     pub(crate) bytes: i64,
-    /// Whether the data in the tree are not what the node shows. False from when a client sets them until the next
-    /// change below the quota.
+    /// Whether the count hides the node's data in the tree. False from when a client sets the data
+    /// until the next change below the quota.
     pub(crate) hides_data: bool,
 }
 
@@ -106,25 +108,25 @@ struct Quota {
     count: Option<Count>,
 }
 
-/// All quotas, by the path they are on.
+/// All quotas, by path.
 #[derive(Debug, Default)]
 pub struct Quotas {
     /// Invariant: a quota has limits or a count.
     quotas: BTreeMap<Box<str>, Quota>,
-    /// Invariant: those of the paths with limits.
+    /// Invariant: the lengths of the paths with limits.
     lengths: PathLengths,
-    /// Paths by stats node. Invariant: those of the counts in `quotas`.
+    /// Paths by stats node. Invariant: matches the counts in `quotas`.
     by_node: BTreeMap<NodeId, Box<str>>,
 }
 
 impl Quotas {
-    /// Whether changes have to be told at all: there is a quota, or the path is where quotas are made.
+    /// Whether changes must be reported here: a quota exists, or the path is under the quota root.
     #[inline]
     pub(crate) fn concerns(&self, path: &str) -> bool {
         !self.quotas.is_empty() || path.starts_with(QUOTA_ROOT)
     }
 
-    /// What the node shows instead of its data, if it is a stats node.
+    /// The text that replaces the node's data, if it is a stats node.
     #[inline]
     pub(crate) fn shown(&self, node: NodeId) -> Option<String> {
         if self.by_node.is_empty() {
@@ -134,8 +136,9 @@ impl Quotas {
         count.hides_data.then(|| format!("count={},bytes={}", count.count, count.bytes))
     }
 
-    /// Refuses what would exceed a hard limit of the deepest quota above `path`. `bytes` and `nodes` are what the
-    /// change adds. As in ZooKeeper the operations of one multi are each compared with the count before the multi.
+    /// Refuses a change that would exceed a hard limit of the deepest quota above `path`. `bytes`
+    /// and `nodes` are what the change adds. As in ZooKeeper, each operation of a multi is compared
+    /// with the count before the multi.
     pub(crate) fn check(&self, path: &str, bytes: i64, nodes: i64) -> Result<(), ErrorCode> {
         let Some(Quota { limits: Some(limits), count: Some(count) }) = self.deepest(path) else {
             return Ok(());
@@ -150,8 +153,8 @@ impl Quotas {
         Ok(())
     }
 
-    /// Learns of a node that was created. `recount` counts nodes and bytes under a path, itself included; it is only
-    /// called when the node is a new stats node.
+    /// Records the creation of a node. `recount` counts nodes and bytes under a path, including
+    /// itself; it is called only if the node is a new stats node.
     pub(crate) fn created(
         &mut self,
         path: &str,
@@ -171,7 +174,7 @@ impl Quotas {
         self.add(path, data.len() as i64, 1);
     }
 
-    /// Learns of new data; `old_bytes` is the length of the former ones.
+    /// Records new data; `old_bytes` is the length of the previous data.
     pub(crate) fn data_set(&mut self, path: &str, node: NodeId, old_bytes: usize, data: Option<&[u8]>) {
         let data = data.unwrap_or_default();
         match QuotaNode::of(path) {
@@ -185,7 +188,7 @@ impl Quotas {
         self.add(path, data.len() as i64 - old_bytes as i64, 0);
     }
 
-    /// Learns of a node that was deleted with so many bytes of data.
+    /// Records the deletion of a node with this many bytes of data.
     pub(crate) fn deleted(&mut self, path: &str, node: NodeId, bytes: usize) {
         match QuotaNode::of(path) {
             Some(QuotaNode::Limits(limited)) => {
@@ -202,14 +205,14 @@ impl Quotas {
         self.add(path, -(bytes as i64), -1);
     }
 
-    /// Puts back the limits of a loaded tree.
+    /// Restores the limits of a loaded tree.
     pub(crate) fn load_limits(&mut self, path: &str, data: Option<&[u8]>) {
         if let Some(QuotaNode::Limits(limited)) = QuotaNode::of(path) {
             self.set_limits(limited, Track::parse(data.unwrap_or_default()));
         }
     }
 
-    /// Puts back a count. False when the node at `path` is not a stats node.
+    /// Restores a count. False if the node at `path` is not a stats node.
     #[must_use]
     pub(crate) fn load_count(&mut self, path: &str, count: Count) -> bool {
         let Some(QuotaNode::Stats(limited)) = QuotaNode::of(path) else { return false };
@@ -217,7 +220,7 @@ impl Quotas {
         true
     }
 
-    /// All counts, by the path that is counted.
+    /// All counts, by the counted path.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, Count)> {
         self.quotas.iter().filter_map(|(path, quota)| Some((&**path, quota.count?)))
     }
@@ -248,7 +251,7 @@ impl Quotas {
     fn add(&mut self, path: &str, bytes: i64, nodes: i64) {
         let Some(limited) = self.deepest_path(path) else { return };
         let length = limited.len();
-        let quota = self.quotas.get_mut(&path[..length]).expect("the deepest quota was just found");
+        let quota = self.quotas.get_mut(&path[..length]).expect("the deepest quota was found above");
         if let Some(count) = &mut quota.count {
             count.count = count.count.saturating_add(nodes);
             count.bytes = count.bytes.saturating_add(bytes);
@@ -260,7 +263,7 @@ impl Quotas {
         self.quotas.get(self.deepest_path(path)?)
     }
 
-    /// The longest prefix of `path` with limits; only that one counts, whatever is above it.
+    /// The longest prefix of `path` with limits; quotas above it do not apply.
     fn deepest_path<'p>(&self, path: &'p str) -> Option<&'p str> {
         let has_limits = |path: &&str| self.quotas.get(*path).is_some_and(|quota| quota.limits.is_some());
         self.lengths.candidates(path).find(has_limits)
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_44_nodes_that_make_a_quota() {
+    fn rule_44_nodes_that_make_up_a_quota() {
         assert_eq!(QuotaNode::of("/zookeeper/quota/a/b/zookeeper_limits"), Some(QuotaNode::Limits("/a/b")));
         assert_eq!(QuotaNode::of("/zookeeper/quota/a/zookeeper_stats"), Some(QuotaNode::Stats("/a")));
         assert_eq!(QuotaNode::of("/zookeeper/quota/a"), None);

@@ -1,6 +1,6 @@
-//! Sessions, as far as they are replicated: that they exist, their timeout, their ephemeral nodes.
+//! The replicated part of sessions: their existence, timeout and ephemeral nodes.
 //!
-//! When a session was last heard of, and on which connection it lives, is known to servers only.
+//! When a session was last heard from, and its connection, are known only to servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -12,30 +12,30 @@ use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::members::ServerId;
 use crate::tree::{NodeId, Owner};
 
-/// Bytes of a session password.
+/// Length of a session password in bytes.
 pub const PASSWORD_BYTES: usize = 16;
 
-/// A live session, as others see it.
+/// A live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The session's id.
     pub id: i64,
     /// The negotiated timeout.
     pub timeout_ms: i32,
-    /// The server whose client it is.
+    /// The server to which its client is connected.
     pub home: ServerId,
-    /// Ephemeral nodes it owns.
+    /// Number of ephemeral nodes it owns.
     pub ephemerals: usize,
 }
 
 impl Session {
-    /// Whether a session may have this id. As the owner of a node any other means that the node has
-    /// none, or is a container or TTL node.
+    /// Whether a session may have this id. Any other id, as the owner of a node, means that the
+    /// node has no owner, or is a container or TTL node.
     pub fn may_have(id: i64) -> bool {
         matches!(Owner::from_stored(id), Owner::Ephemeral(_))
     }
 
-    /// What it was given when it came to its server.
+    /// The session's terms at its server.
     pub fn terms(&self) -> SessionTerms {
         SessionTerms { timeout_ms: self.timeout_ms, home: self.home }
     }
@@ -63,13 +63,10 @@ impl Sessions {
         (entry.timeout_ms, entry.home) = (terms.timeout_ms, terms.home);
     }
 
-    /// Removes a session whose ephemerals were removed before.
+    /// Removes a session whose ephemerals were already removed.
     pub(crate) fn remove(&mut self, id: i64) {
         let entry = self.entries.remove(&id);
-        assert!(
-            entry.is_none_or(|entry| entry.ephemerals.is_empty()),
-            "a session leaves no ephemerals behind"
-        );
+        assert!(entry.is_none_or(|entry| entry.ephemerals.is_empty()), "a removed session has no ephemerals");
     }
 
     #[inline]
@@ -97,14 +94,14 @@ impl Sessions {
         self.entries.get(&id).into_iter().flat_map(|entry| entry.ephemerals.iter().copied())
     }
 
-    /// Those with a larger id than `after`.
+    /// The ephemerals with an id above `after`.
     pub(crate) fn ephemerals_after(&self, id: i64, after: Option<NodeId>) -> impl Iterator<Item = NodeId> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let entry = self.entries.get(&id).into_iter();
         entry.flat_map(move |entry| entry.ephemerals.range((from, Bound::Unbounded)).copied())
     }
 
-    /// Gives a node to a session; false when there is no such session.
+    /// Assigns a node to a session; false if the session does not exist.
     pub(crate) fn own(&mut self, id: i64, node: NodeId) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         self.ephemerals_count += usize::from(entry.ephemerals.insert(node));
@@ -122,14 +119,14 @@ fn show(id: i64, entry: &Entry) -> Session {
     Session { id, timeout_ms: entry.timeout_ms, home: entry.home, ephemerals: entry.ephemerals.len() }
 }
 
-/// How session passwords are derived. Either way a password is a function of what is replicated, so that every
-/// member can verify the password of a session that comes over from another.
+/// How session passwords are derived. In either case a password is a function of replicated state,
+/// so that every member can verify the password of a session that moves to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordDerivation {
-    /// From the cluster key: nobody outside can compute one.
+    /// From the cluster key: no outsider can compute one.
     Keyed,
-    /// ZooKeeper's own (rule 28), for sessions that were migrated from it. Anybody who knows a session id can
-    /// compute its password.
+    /// ZooKeeper's own (`SessionTrackerImpl`, `ZooKeeperServer.generatePasswd`), for sessions
+    /// migrated from it. Anyone who knows a session id can compute its password.
     ZooKeeper,
 }
 
@@ -141,8 +138,8 @@ pub(crate) fn keyed_password(key: &[u8; CLUSTER_KEY_BYTES], id: i64) -> [u8; PAS
     password
 }
 
-/// `new java.util.Random(id ^ 0xB3415C00L).nextBytes(16)`: a linear congruential generator of 48 bits, of which each
-/// step gives the upper 32, lowest byte first.
+/// `new java.util.Random(id ^ 0xB3415C00L).nextBytes(16)`: a 48-bit linear congruential generator,
+/// each step of which gives its upper 32 bits, lowest byte first.
 pub fn zookeeper_password(id: i64) -> [u8; PASSWORD_BYTES] {
     const MULTIPLIER: u64 = 0x5_DEEC_E66D;
     const INCREMENT: u64 = 0xB;
@@ -163,8 +160,9 @@ mod tests {
 
     #[test]
     fn rule_28_zookeeper_passwords_are_javas_random() {
-        // Known values of `new java.util.Random(seed).nextInt()`: 0 gives -1155484576 and -723955400, 42 gives
-        // -1170105035 and 234785527. Ids are chosen so that the seed comes out.
+        // Known values of `new java.util.Random(seed).nextInt()`: 0 gives -1155484576 and
+        // -723955400, 42 gives -1170105035 and 234785527. The ids are chosen to produce these
+        // seeds.
         for (seed, ints) in [(0i64, [-1_155_484_576i32, -723_955_400]), (42, [-1_170_105_035, 234_785_527])] {
             let password = zookeeper_password(seed ^ 0xB341_5C00);
             assert_eq!(password[..4], ints[0].to_le_bytes());

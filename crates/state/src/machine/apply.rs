@@ -1,4 +1,4 @@
-//! From a command to its result.
+//! Applying a command.
 
 use std::collections::BTreeMap;
 
@@ -16,22 +16,23 @@ use crate::command::{self, BatchHeader, CLUSTER_KEY_BYTES, Command, DeleteContai
 use crate::session::Session;
 use crate::tree::{NodeId, Owner};
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// The zxid of the command, refused or not.
     pub zxid: i64,
-    /// For the reply header. A multi that failed is `Ok` here: what failed stands in its results (rule 25).
+    /// For the reply header. A failed multi is `Ok` here: its results have the errors.
     pub code: ErrorCode,
 }
 
 impl Machine {
-    /// Applies a command: every command has exactly one result, and consumes exactly one zxid, but for
-    /// `moveSession` and `aimMembers`, which have none.
+    /// Applies a command. Every command has exactly one result and consumes exactly one zxid,
+    /// except `moveSession` and `proposeConfig`, which consume none.
     ///
-    /// Total: whatever the bytes are, the outcome is a code and never a panic; a body that is not the record of its
-    /// operation is a `MarshallingError`. The body of the reply is appended to `reply`, nothing when the code is not
-    /// `Ok`. The changes go to `changes` while the reply is made, so events can be queued before it.
+    /// Total: whatever the bytes are, the outcome is a code and never a panic; a body that is not
+    /// the record of its operation gives `MarshallingError`. The body of the reply is appended to
+    /// `reply`, unless the code is not `Ok`. Changes are passed to `changes` while the reply is
+    /// built, so that events can be queued before it.
     pub fn apply(
         &mut self,
         batch: &BatchHeader,
@@ -42,7 +43,7 @@ impl Machine {
         if let command::MOVE_SESSION | command::PROPOSE_CONFIG = command.opcode {
             let result = match command.opcode {
                 command::MOVE_SESSION => self.move_session(command),
-                _ => self.aim_members(command.body),
+                _ => self.propose_config(command.body),
             };
             return Applied { zxid: self.last_zxid, code: result.err().unwrap_or(ErrorCode::Ok) };
         }
@@ -81,7 +82,7 @@ impl Machine {
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
         match opcode {
-            // Stands in a multi only.
+            // Only allowed in a multi.
             Opcode::Check => return Err(ErrorCode::Unimplemented),
             _ if !opcode.is_write() => return Err(ErrorCode::Unimplemented),
             _ => {}
@@ -101,7 +102,7 @@ impl Machine {
         })
     }
 
-    /// Lends the path buffer to `work`, which borrows the machine as well.
+    /// Lends the path buffer to `work`, which also borrows the machine.
     pub(super) fn with_path_buffer<T>(&mut self, work: impl FnOnce(&mut Self, &mut String) -> T) -> T {
         let mut buffer = std::mem::take(&mut self.path_buffer);
         let result = work(self, &mut buffer);
@@ -109,7 +110,7 @@ impl Machine {
         result
     }
 
-    /// Appends the body of a reply to an operation whose step was performed on `node`.
+    /// Appends the reply body of an operation whose step was performed on `node`.
     pub(super) fn put_result(
         &self,
         opcode: Opcode,
@@ -125,7 +126,7 @@ impl Machine {
                 _ => unreachable!("a create creates or does nothing"),
             }
         }
-        // create and createIfNotExists answer with the path alone.
+        // create and createIfNotExists answer with the path only.
         if let Some(node) = node
             && !matches!(opcode, Opcode::Create | Opcode::CreateIfNotExists)
         {
@@ -152,7 +153,7 @@ impl Machine {
         Ok(())
     }
 
-    /// A session goes on at another server, or with another timeout.
+    /// Moves a session to another server, or changes its timeout.
     fn move_session(&mut self, command: &Command<'_>) -> Result<(), ErrorCode> {
         let terms = SessionTerms::read(command.body).map_err(|_| ErrorCode::MarshallingError)?;
         if !self.sessions.contains(command.session) {
@@ -162,9 +163,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Ends a session and deletes its ephemerals, those of one parent after the other in the order
-    /// of their names (rule 33 leaves it open, but members must agree). A session that is not there
-    /// any more is as good as closed.
+    /// Ends a session and deletes its ephemerals, parent by parent and by name: ZooKeeper defines
+    /// no order, but members must use the same. A session that no longer exists counts as closed.
     fn close_session(
         &mut self,
         session: i64,
@@ -174,12 +174,12 @@ impl Machine {
         let mut parents: BTreeMap<NodeId, Vec<(String, NodeId)>> = BTreeMap::new();
         for id in self.sessions.ephemerals(session) {
             let node = self.tree.node(id);
-            let parent = node.parent().expect("the root is no ephemeral");
+            let parent = node.parent().expect("the root is not ephemeral");
             parents.entry(parent).or_default().push((node.name().to_owned(), id));
         }
         for (parent, mut ephemerals) in parents {
             ephemerals.sort_unstable();
-            // One path at a time: all of them together may be many times longer than the tree.
+            // One path at a time: all of them together may be many times larger than the tree.
             let (above, mut path) = (self.path(parent), String::new());
             for (name, id) in ephemerals {
                 path.clear();

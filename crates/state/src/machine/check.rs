@@ -1,4 +1,4 @@
-//! Everything that must hold, recounted from nothing; and the digest by which members are compared.
+//! Verification of all invariants by recounting, and the digest by which members are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,20 @@ use sha2::{Digest as _, Sha256};
 use super::{Machine, RESERVED};
 use crate::tree::{NodeId, Owner, check};
 
-/// An invariant that does not hold: a bug in this crate. The member must stop.
+/// A violated invariant: a bug in this crate. The member must stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Violation {
     /// Inside the tree.
     #[error(transparent)]
     Tree(#[from] check::Violation),
-    /// Between the tree and what follows it.
+    /// Between the tree and state derived from it.
     #[error("{0}")]
     Machine(String),
 }
 
 impl Machine {
-    /// A number that two members have in common exactly when they have the same state, but for chance. Takes time
-    /// in proportion to the state.
+    /// A hash of the state: equal on two members with the same state, and different otherwise with
+    /// near certainty. Takes time proportional to the state.
     pub fn digest(&self) -> u64 {
         let mut hash = Sha256::new();
         hash.update(check::digest(&self.tree, &self.acls).to_be_bytes());
@@ -45,7 +45,7 @@ impl Machine {
         u64::from_be_bytes(bytes[..8].try_into().expect("eight of 32 bytes"))
     }
 
-    /// Recounts all that is kept besides the tree. Takes time in proportion to the state.
+    /// Recounts everything kept in addition to the tree. Takes time proportional to the state.
     pub fn check(&self) -> Result<(), Violation> {
         check::tree(&self.tree)?;
         let (mut owned, mut reapable) = (BTreeMap::<i64, BTreeSet<NodeId>>::new(), 0);
@@ -72,11 +72,11 @@ impl Machine {
         });
         self.check_sessions(&owned, &mut violations);
         if reapable != self.reapable.len() {
-            violations.push("a container is listed that is not in the tree".to_owned());
+            violations.push("a listed container is not in the tree".to_owned());
         }
         for (acl, uses) in acl_uses {
             if self.acls.use_count(acl) != uses {
-                violations.push(format!("an ACL with {uses} uses is counted {}", self.acls.use_count(acl)));
+                violations.push(format!("an ACL with {uses} uses has count {}", self.acls.use_count(acl)));
             }
         }
         for path in RESERVED.iter().filter(|path| self.tree.find(path).is_none()) {
@@ -94,13 +94,14 @@ impl Machine {
     fn check_sessions(&self, owned: &BTreeMap<i64, BTreeSet<NodeId>>, violations: &mut Vec<String>) {
         for (&session, nodes) in owned {
             if !self.sessions.ephemerals(session).eq(nodes.iter().copied()) {
-                violations.push(format!("the ephemerals of session {session:#x} are not those of the tree"));
+                violations
+                    .push(format!("the ephemerals of session {session:#x} differ from those of the tree"));
             }
         }
         let counted: usize = self.sessions.iter().map(|session| session.ephemerals).sum();
         let in_tree: usize = owned.values().map(BTreeSet::len).sum();
         if counted != in_tree || self.ephemerals_count() != in_tree {
-            violations.push(format!("{in_tree} ephemerals are counted {counted}"));
+            violations.push(format!("{in_tree} ephemerals have count {counted}"));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Chains of so many levels that whatever takes the square of their depth never ends.
+//! Chains so deep that an operation quadratic in their depth would hang.
 //!
-//! A client makes such a chain by one create a level, and a path has as many levels as half its
-//! bytes. All of this happens with the machine held, so nobody is served meanwhile.
+//! A client builds such a chain with one create per level, and a path can have half as many levels
+//! as bytes. Operations on it hold the machine, so no client is served meanwhile.
 
 #![expect(clippy::disallowed_methods, reason = "a test reads the clock; the machine does not")]
 
@@ -23,8 +23,8 @@ use crate::watch::{WatchLimits, WatchMode, WatchTable, WatcherId};
 
 const LEVELS: usize = 200_000;
 
-/// Far above what it takes, and far below the minutes of whatever takes the square of the depth.
-const FINE: Duration = Duration::from_secs(20);
+/// Far above the time needed, and far below the minutes that quadratic work takes.
+const TIME_MAX: Duration = Duration::from_secs(20);
 
 const SESSION: i64 = 1;
 
@@ -42,7 +42,7 @@ fn apply(
     machine.apply(&batch, &command, reply, sink).code
 }
 
-/// A machine with a chain below `/d`, and one node more at each end of it.
+/// A machine with a chain below `/d`, one more node at its end and one beside it.
 fn chain() -> Machine {
     let mut machine = Machine::new(1);
     let mut body = Vec::new();
@@ -72,7 +72,7 @@ fn encoded(request: &Request<'_>) -> Vec<u8> {
     body
 }
 
-/// Counts what it is told, and tells a watch table.
+/// Counts the changes and passes them to a watch table.
 struct Watching {
     table: WatchTable,
     changes: usize,
@@ -84,7 +84,7 @@ impl Watching {
     fn new(watches: &[(&str, WatchMode)]) -> Self {
         let mut table = WatchTable::new(WatchLimits::NONE, 1);
         for (path, mode) in watches {
-            table.add(path, *mode, WatcherId(1)).expect("there is room");
+            table.add(path, *mode, WatcherId(1)).expect("there is space");
         }
         Self { table, changes: 0, bytes: 0, events: 0 }
     }
@@ -99,7 +99,7 @@ impl ChangeSink for Watching {
 }
 
 #[test]
-fn remove_recursive_takes_time_in_proportion_to_the_nodes() {
+fn remove_recursive_takes_linear_time() {
     let mut machine = chain();
     let quota = "/zookeeper/quota/beside";
     for (path, data) in [(quota, ""), (&*format!("{quota}/zookeeper_limits"), "count=1")] {
@@ -126,15 +126,16 @@ fn remove_recursive_takes_time_in_proportion_to_the_nodes() {
     let code = apply(&mut machine, Opcode::RemoveRecursive, &body, &mut Vec::new(), &mut sink);
     let took = begun.elapsed();
     assert_eq!((code, sink.changes, sink.events), (ErrorCode::Ok, LEVELS + 1, 2));
-    // Every path is right though none was made from the root: their lengths are 2, 4, 6 and so on.
+    // Every path is right although none was built from the root: their lengths are 2, 4, 6 and so
+    // on.
     assert_eq!(sink.bytes, LEVELS * (LEVELS + 1) + 2 * LEVELS + "/last".len());
     assert!(machine.tree.find("/d").is_none() && machine.tree.find("/beside").is_some());
-    machine.check().expect("what is left agrees");
-    assert!(took < FINE, "{took:?}");
+    machine.check().expect("the rest is consistent");
+    assert!(took < TIME_MAX, "{took:?}");
 }
 
 #[test]
-fn remove_recursive_in_a_multi_does_as_well() {
+fn remove_recursive_in_a_multi_takes_linear_time() {
     let mut machine = chain();
     let mut buffer = Vec::new();
     let check = Request::Check(Check { path: "/beside", version: 0 });
@@ -144,8 +145,8 @@ fn remove_recursive_in_a_multi_does_as_well() {
     assert_eq!(apply(&mut machine, Opcode::Multi, &body, &mut reply, &mut Ignore), ErrorCode::Ok);
     let took = begun.elapsed();
     assert!(machine.tree.find("/d").is_none() && machine.tree.find("/beside").is_some());
-    machine.check().expect("what is left agrees");
-    assert!(took < FINE, "{took:?}");
+    machine.check().expect("the rest is consistent");
+    assert!(took < TIME_MAX, "{took:?}");
 }
 
 #[test]
@@ -164,12 +165,12 @@ fn a_chain_too_deep_for_a_reply_is_refused_before_it_is_listed() {
     let mut body = Body::new(&mut reply, 1 << 30);
     assert_eq!(machine.read(&list, &reader, &mut body, &mut |_| {}), ErrorCode::MarshallingError);
     let took = begun.elapsed();
-    assert!(reply.capacity() < 1 << 20, "the paths together have 40 GB");
-    assert!(took < FINE, "{took:?}");
+    assert!(reply.capacity() < 1 << 20, "all paths together have 40 GB");
+    assert!(took < TIME_MAX, "{took:?}");
 }
 
 #[test]
-fn a_deep_chain_is_written_and_loaded_as_well() {
+fn writing_and_loading_a_deep_chain_takes_linear_time() {
     let mut machine = chain();
     let (begun, mut bytes) = (Instant::now(), Vec::new());
     let mut cursor = machine.begin_snapshot();
@@ -180,5 +181,5 @@ fn a_deep_chain_is_written_and_loaded_as_well() {
     let loaded = loader.finish().expect("a whole one");
     let took = begun.elapsed();
     assert_eq!((loaded.znode_count(), loaded.data_bytes()), (machine.znode_count(), machine.data_bytes()));
-    assert!(took < FINE, "{took:?}");
+    assert!(took < TIME_MAX, "{took:?}");
 }

@@ -1,4 +1,4 @@
-//! Planning of ClickHouse Keeper's operations 501 and 503–505 (reference 3). 502 is a create and is planned as one.
+//! Planning of ClickHouse Keeper's operations 501 and 503–505. 502 is planned as a create.
 
 use wire::acl::perms;
 use wire::code::ErrorCode;
@@ -30,7 +30,8 @@ pub(crate) fn check_not_exists<'r>(
     check: &CheckNotExists<'r>,
 ) -> Result<Step<'r>, ErrorCode> {
     path::validate(check.path).map_err(|_| ErrorCode::BadArguments)?;
-    // That a node is missing is told to whoever may list its parent. Without a parent there is nothing to protect.
+    // Clients that may list the parent may learn that a node is missing. Without a parent there is
+    // nothing to protect.
     if let Some(parent) = view.look(path::parent(check.path)) {
         context.asker.check(perms::READ, parent.acl)?;
     }
@@ -55,7 +56,7 @@ pub(crate) fn check_stat<'r>(
     }
 }
 
-/// Whether a node has the expected `Stat`, in which -1 is anything.
+/// Whether a node has the expected `Stat`, where -1 matches anything.
 fn agrees(expected: &Stat, stat: &Stat) -> bool {
     let long = |expected: i64, value: i64| expected == -1 || expected == value;
     let int = |expected: i32, value: i32| expected == -1 || expected == value;
@@ -98,14 +99,14 @@ fn remove_recursive<'r>(
     }
     debug_assert!(
         !RESERVED.contains(&remove.path),
-        "refused above, and nothing reserved is below anything else"
+        "reserved paths are refused above, and none is below another node"
     );
     let mut found = 0;
     let mut stack = Vec::from_iter(view.find(remove.path));
     while let Some(place) = stack.pop() {
         let node = view.facts(place);
         context.asker.check(perms::DELETE, node.acl)?;
-        // With the children it is known to have, before they are looked up: there may be millions.
+        // Includes the children known to exist, before they are looked up: there may be millions.
         if found + stack.len() + 1 + node.stat.num_children as usize > remove.limit as usize {
             return Err(ErrorCode::NotEmpty);
         }

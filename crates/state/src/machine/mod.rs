@@ -1,20 +1,21 @@
 //! The replicated state machine: commands in, replies and changes out.
 //!
-//! A write goes two steps. It is *planned*: everything that could refuse it is checked in ZooKeeper's order, and what
-//! is left is a [`Step`](plan::Step), a value that cannot fail any more. Then the step is *performed*. A multi plans
-//! all its operations first, each in view of the steps planned before it, and performs them only if none was refused;
-//! so a refused one leaves no trace.
+//! A write has two phases. It is *planned*: everything that could refuse it is checked in
+//! ZooKeeper's order, and the result is a [`Step`](plan::Step), a value that can no longer fail.
+//! Then the step is *performed*. A multi plans all its operations first, each on a view that
+//! includes the steps planned before it, and performs them only if none was refused, so that a
+//! refused one leaves no trace.
 //!
-//! | file      | what                                                        |
-//! |-----------|-------------------------------------------------------------|
-//! | `apply`   | from a command to its result                                |
-//! | `view`    | what planning sees: the tree, or the tree with a multi's steps |
-//! | `plan`    | create, delete, setData, setACL, check                      |
-//! | `extensions` | the same for operations 501–505                          |
-//! | `reconfig` | who the members are to be                               |
-//! | `perform` | steps become changes of the tree                            |
-//! | `multi`   | all or none                                                 |
-//! | `check`   | everything that must hold, recounted; the digest            |
+//! | file         | what                                                            |
+//! |--------------|-----------------------------------------------------------------|
+//! | `apply`      | applying a command                                              |
+//! | `view`       | what planning reads: the tree, or the tree with a multi's steps |
+//! | `plan`       | create, delete, setData, setACL, check                          |
+//! | `extensions` | planning of operations 501–505                                  |
+//! | `reconfig`   | changes of the ensemble's members                               |
+//! | `perform`    | steps become changes of the tree                                |
+//! | `multi`      | atomic sequences of operations                                  |
+//! | `check`      | verification of all invariants; the digest                      |
 
 mod apply;
 mod check;
@@ -43,10 +44,10 @@ use crate::quota::Quotas;
 use crate::session::{self, PASSWORD_BYTES, PasswordDerivation, Session, Sessions};
 use crate::tree::{NodeId, NodeImage, Tree};
 
-/// Paths that can never be deleted (rule 21).
+/// Paths that can never be deleted.
 pub(crate) const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
 
-/// Everything that members agree on.
+/// The whole replicated state.
 pub struct Machine {
     pub(crate) tree: Tree,
     pub(crate) acls: AclTable,
@@ -54,21 +55,21 @@ pub struct Machine {
     pub(crate) quotas: Quotas,
     /// Invariant: exactly the containers and TTL nodes of the tree.
     pub(crate) reapable: Reapable,
-    /// When the leader gathered the last batch that was applied since the start. No part of the
-    /// state.
+    /// The leader's time stamp of the last batch applied since the start. Not part of the state.
     pub(crate) last_batch_ms: Option<i64>,
-    /// zxid of the last command applied, or of the start of the present leadership.
+    /// zxid of the last command applied, or of the start of the current leader's term.
     pub(crate) last_zxid: i64,
-    /// Secret of the cluster, from which session passwords are derived; `None` until the first `initialize`.
+    /// Secret of the cluster, from which session passwords are derived; `None` until the first
+    /// `initialize`.
     pub(crate) cluster_key: Option<[u8; CLUSTER_KEY_BYTES]>,
     pub(crate) members: Members,
-    /// Room for making paths, kept for its memory. No part of the state.
+    /// Buffer for building paths, kept to reuse its memory. Not part of the state.
     path_buffer: String,
 }
 
 impl Machine {
-    /// The state of a new cluster: the nodes a new ZooKeeper has, with the `Stat`s they have there. `hash_seed` is
-    /// secret and differs between members; it decides nothing that can be seen.
+    /// The state of a new cluster: the initial nodes of ZooKeeper, with their `Stat`s there.
+    /// `hash_seed` is secret and differs between members; it has no visible effect.
     pub fn new(hash_seed: u64) -> Self {
         let mut machine = Self::empty(hash_seed);
         let config_acl = machine.acls.acquire(&read_only_acl());
@@ -78,8 +79,8 @@ impl Machine {
         let config = sketch.create_builtin(zookeeper, "config", config_acl);
         let mut cursor = sketch.begin_snapshot();
         sketch.snapshot_slice(&mut cursor, usize::MAX, &mut |image| {
-            assert!(machine.acls.retain(image.acl), "the ACL was just made");
-            // ZooKeeper gives the config node its ACL with a `setACL` to version -1.
+            assert!(machine.acls.retain(image.acl), "the ACL was just added");
+            // ZooKeeper sets the config node's ACL with a `setACL`, which makes `aversion` -1.
             let aversion = if image.id == config { -1 } else { 0 };
             machine.tree.load(NodeImage { aversion, ..image }).expect("nodes of one tree fit another");
         });
@@ -87,7 +88,7 @@ impl Machine {
         machine
     }
 
-    /// Only a root whose ACL is not counted: what a loader starts from.
+    /// Only a root whose ACL is not counted, as the initial state of a loader.
     pub(crate) fn empty(hash_seed: u64) -> Self {
         Self {
             tree: Tree::new(hash_seed),
@@ -103,8 +104,9 @@ impl Machine {
         }
     }
 
-    /// Starts a new leadership: the zxids of its commands begin after the next multiple of 2^32, so that they still
-    /// read as epoch and counter. Every member does this at the same place of the log.
+    /// Starts a new leader's term: the zxids of its commands begin after the next multiple of 2^32,
+    /// so that they still read as epoch and counter. Every member does this at the same position in
+    /// the log.
     pub fn begin_leadership(&mut self) {
         self.last_zxid = ((self.last_zxid >> 32).saturating_add(1)).saturating_mul(1 << 32);
     }
@@ -114,7 +116,7 @@ impl Machine {
         self.last_zxid
     }
 
-    /// Whether the cluster has its key, without which there are no keyed passwords.
+    /// Whether the cluster has its key, which keyed passwords require.
     pub fn is_initialized(&self) -> bool {
         self.cluster_key.is_some()
     }
@@ -134,7 +136,8 @@ impl Machine {
         self.sessions.len()
     }
 
-    /// The password of a session, live or not. `None` for a keyed one before the cluster has its key.
+    /// The password of a session, live or not. `None` for a keyed one before the cluster has its
+    /// key.
     pub fn session_password(&self, id: i64, derivation: PasswordDerivation) -> Option<[u8; PASSWORD_BYTES]> {
         match derivation {
             PasswordDerivation::Keyed => {
@@ -144,9 +147,9 @@ impl Machine {
         }
     }
 
-    /// Tells the paths of a session's ephemeral nodes: those of at most `max` nodes behind `after`.
-    /// Returns behind which to go on, or `None` at the end. One path is made at a time: all of them
-    /// together may be many times longer than the tree.
+    /// Passes the paths of at most `max` ephemeral nodes of a session, after `after`, to `tell`.
+    /// Returns the node to continue after, or `None` at the end. Builds one path at a time: all of
+    /// them together may be many times larger than the tree.
     pub fn ephemerals_from(
         &self,
         session: i64,
@@ -165,17 +168,18 @@ impl Machine {
         last.filter(|last| self.sessions.ephemerals_after(session, Some(*last)).next().is_some())
     }
 
-    /// Nodes, counted as ZooKeeper does: the root is there under two names, so a new one has 5.
+    /// Number of nodes, counted like ZooKeeper: the root has two entries there, so a new tree has
+    /// 5.
     pub fn znode_count(&self) -> usize {
         self.tree.len() + 1
     }
 
-    /// Ephemeral nodes of all sessions.
+    /// Number of ephemeral nodes of all sessions.
     pub fn ephemerals_count(&self) -> usize {
         self.sessions.ephemerals_count()
     }
 
-    /// Containers and TTL nodes.
+    /// Number of containers and TTL nodes.
     pub fn reapable_count(&self) -> usize {
         self.reapable.len()
     }
@@ -185,18 +189,19 @@ impl Machine {
         self.tree.data_bytes()
     }
 
-    /// When the leader gathered the last batch that was applied since the start, in ms since 1970.
+    /// The leader's time stamp of the last batch applied since the start, in milliseconds since
+    /// 1970.
     pub fn last_batch_ms(&self) -> Option<i64> {
         self.last_batch_ms
     }
 
-    /// The data of the node at a path, if it is there and has some. Nobody's permission is asked
-    /// for.
+    /// The data of the node at a path, if it exists and has data. No permissions are checked.
     pub fn stored_data(&self, path: &str) -> Option<&[u8]> {
         self.find(path).and_then(|id| self.tree.node(id).data())
     }
 
-    /// Containers and TTL nodes that may go (rule 22). Looks on from where `scan` stands, a bounded number at a time.
+    /// Containers and TTL nodes that may be removed. Continues the scan from `scan`, examining a
+    /// bounded number of nodes.
     pub fn removal_candidates(&self, terms: &RemovalTerms, scan: &mut RemovalScan) -> Vec<RemovalCandidate> {
         self.reapable.candidates(&self.tree, terms, scan)
     }
@@ -213,8 +218,8 @@ impl Machine {
         self.acls.bytes(self.tree.node(id).acl())
     }
 
-    /// The node at a path as a client may send it. Paths that are not valid have no nodes, but for "", which is the
-    /// root under the name ZooKeeper has for it inside.
+    /// The node at a path sent by a client. Invalid paths have no nodes, except "", ZooKeeper's
+    /// internal name of the root.
     #[inline]
     pub(crate) fn find(&self, path: &str) -> Option<NodeId> {
         match path {
@@ -224,8 +229,8 @@ impl Machine {
         }
     }
 
-    /// Calls `visit` for a node and all its descendants, parents before children. Not recursive: a path may have as
-    /// many levels as half its bytes.
+    /// Calls `visit` for a node and all its descendants, parents before children. Not recursive: a
+    /// path can have half as many levels as bytes.
     pub(crate) fn walk(&self, top: NodeId, visit: &mut dyn FnMut(NodeId)) {
         let mut stack = vec![top];
         while let Some(id) = stack.pop() {
@@ -234,14 +239,14 @@ impl Machine {
         }
     }
 
-    /// Appends the children of a node, in the order of their names.
+    /// Appends the children of a node, ordered by name.
     pub(crate) fn push_children(&self, id: NodeId, to: &mut Vec<NodeId>) {
         let listing = self.tree.children(id);
         let children = listing.iter().map(|name| self.tree.child(id, name));
         to.extend(children.map(|child| child.expect("a listed child is in the tree")));
     }
 
-    /// Nodes and bytes of data under a path, itself included; nothing where there is no node.
+    /// Number of nodes and bytes of data under a path, including itself; zeros if there is no node.
     pub(crate) fn recount(&self, path: &str) -> (i64, i64) {
         let (mut nodes, mut bytes) = (0, 0);
         if let Some(top) = self.tree.find(path) {

@@ -1,8 +1,8 @@
-//! All or none (rule 25).
+//! Multis: all operations or none.
 //!
-//! The operations of a multi are planned one after another on a [`Staging`]: the tree as it will be after the steps
-//! planned so far. Nothing is changed until all of them are planned, so there is nothing to roll back when one is
-//! refused, the counters of sequential nodes included (rule 14).
+//! The operations of a multi are planned one after another on a [`Staging`]: the tree as it will be
+//! after the steps planned so far. Nothing is changed until all of them are planned, so there is
+//! nothing to roll back if one is refused, not even the counters of sequential nodes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -36,10 +36,10 @@ impl Machine {
         self.with_path_buffer(|machine, buffer| {
             match stage(machine, multi, context, stamp, buffer) {
                 Ok(steps) => {
-                    for (operation, step) in multi.iter().map(understood).zip(&steps) {
+                    for (operation, step) in multi.iter().map(as_in_multi).zip(&steps) {
                         let node = machine.perform(step, stamp, buffer, changes);
                         let opcode = operation.opcode();
-                        // Containers and TTL nodes answer as create2 does.
+                        // Containers and TTL nodes answer like create2.
                         let shown = match opcode {
                             Opcode::CreateContainer | Opcode::CreateTtl => Opcode::Create2,
                             other => other,
@@ -49,7 +49,7 @@ impl Machine {
                         machine.put_result(opcode, step, node, buffer, reply);
                     }
                 }
-                // Where ZooKeeper stumbles over a part, it gives up on the whole.
+                // If ZooKeeper fails on a part, it refuses the whole multi.
                 Err(Refused { code: ErrorCode::MarshallingError, .. }) => {
                     return Err(ErrorCode::MarshallingError);
                 }
@@ -61,10 +61,10 @@ impl Machine {
     }
 }
 
-/// Whether the operation is of the writing kind, switched on, and of a create mode that exists and
-/// needs no TTL: ZooKeeper looks at that when it reads the record, but not for `createTTL`
-/// (`MultiOperationRecord.deserialize`). A multi with any other is not understood at all, nor is
-/// one with a path of null (`getPendingChanges`).
+/// Whether the operation is an enabled write with a valid create mode that needs no TTL: ZooKeeper
+/// checks that when it reads the record, but not for `createTTL`
+/// (`MultiOperationRecord.deserialize`). A multi with any other operation fails to decode, as does
+/// one with a null path (`getPendingChanges`).
 fn may_stand_in_multi(operation: &Request<'_>, context: &Context<'_>) -> bool {
     if operation.path() == Some(NULL_PATH) {
         return false;
@@ -75,26 +75,12 @@ fn may_stand_in_multi(operation: &Request<'_>, context: &Context<'_>) -> bool {
     {
         return false;
     }
-    match operation.opcode() {
-        Opcode::Create
-        | Opcode::Create2
-        | Opcode::CreateContainer
-        | Opcode::CreateTtl
-        | Opcode::Delete
-        | Opcode::SetData
-        | Opcode::Check => true,
-        Opcode::CheckNotExists
-        | Opcode::CreateIfNotExists
-        | Opcode::RemoveRecursive
-        | Opcode::CheckStat
-        | Opcode::TryRemove => context.has_extensions(),
-        _ => false,
-    }
+    operation.opcode().in_multi().is_admitted(context.has_extensions())
 }
 
-/// The operation as ZooKeeper understands it within a multi: a createTTL whose flags know no TTL is a create there (`Op.create`), while alone
-/// it is refused.
-fn understood(operation: Request<'_>) -> Request<'_> {
+/// The operation as ZooKeeper executes it within a multi: a createTTL whose flags have no TTL is a
+/// create there (`Op.create`), while it is refused on its own.
+fn as_in_multi(operation: Request<'_>) -> Request<'_> {
     match operation {
         Request::Create(create) if create.kind == Opcode::CreateTtl && !matches!(create.flags, 5 | 6) => {
             Request::Create(Create { kind: Opcode::Create, ttl: None, ..create })
@@ -103,7 +89,7 @@ fn understood(operation: Request<'_>) -> Request<'_> {
     }
 }
 
-/// The operation that was refused, counted from 0, and why.
+/// The refused operation, counted from 0, and its error.
 struct Refused {
     at: usize,
     code: ErrorCode,
@@ -118,7 +104,7 @@ fn stage<'r>(
 ) -> Result<Vec<Step<'r>>, Refused> {
     let mut staging = Staging { machine, children: BTreeMap::new(), nodes: BTreeMap::new(), made: 0 };
     let mut steps = Vec::with_capacity(multi.len());
-    for (at, operation) in multi.iter().map(understood).enumerate() {
+    for (at, operation) in multi.iter().map(as_in_multi).enumerate() {
         let step = plan(&staging, context, &operation, buffer).map_err(|code| Refused { at, code })?;
         staging.stage(&step, stamp, buffer);
         steps.push(step);
@@ -126,7 +112,7 @@ fn stage<'r>(
     Ok(steps)
 }
 
-/// The results of a multi that was refused: 0 before the operation at fault, its own code, -2 after it.
+/// The results of a refused multi: 0 before the refused operation, its own code, -2 after it.
 fn put_failure(operations: usize, refused: Refused, reply: &mut Vec<u8>) {
     for at in 0..operations {
         let code = match at.cmp(&refused.at) {
@@ -143,7 +129,7 @@ struct Staged<'r> {
     stat: Stat,
     owner: Owner,
     children_ever: i32,
-    /// The ACL of a new node; that of one in the tree is still in the table.
+    /// The ACL of a new node; the table still has that of a node in the tree.
     new_acl: Option<Cow<'r, [u8]>>,
 }
 
@@ -152,18 +138,18 @@ struct Staged<'r> {
 enum Place {
     /// In the tree.
     Tree(NodeId),
-    /// Made by a step, counted from 0.
+    /// Created by a step, counted from 0.
     New(usize),
 }
 
-/// The tree with the steps of a multi planned so far. What differs from the tree is kept by parent
-/// and name, as in the tree: a node that goes takes with it all that is below it, however much or
-/// deep that is.
+/// The tree with the steps of a multi planned so far. Differences from the tree are stored by
+/// parent and name, as in the tree: a deleted node takes its whole subtree with it, however large
+/// or deep.
 struct Staging<'m, 'r> {
     machine: &'m Machine,
-    /// Children that came or went, by parent; `None` for those that went.
+    /// Children created or deleted, by parent; `None` for deleted ones.
     children: BTreeMap<Place, BTreeMap<String, Option<Place>>>,
-    /// Nodes that differ from the tree. Those that went may still be in it.
+    /// Nodes that differ from the tree. Deleted ones may still be included.
     nodes: BTreeMap<Place, Staged<'r>>,
     made: usize,
 }
@@ -208,7 +194,8 @@ impl View for Staging<'_, '_> {
             to.extend(in_tree.filter_map(|(_, child)| child));
             return;
         };
-        // What replaces a child of the tree has its name, and is the child of that name in both.
+        // A replacement of a child in the tree has the same name, and is the child of that name in
+        // both.
         let mut all: BTreeMap<&str, Option<Place>> = in_tree.collect();
         all.extend(staged.iter().map(|(name, child)| (name.as_str(), *child)));
         to.extend(all.into_values().flatten());
@@ -255,16 +242,16 @@ impl<'r> Staging<'_, 'r> {
                 let stat = &mut self.staged(path).1.stat;
                 stat.mzxid = stamp.zxid;
                 stat.mtime = stamp.time_ms;
-                // -1 is skipped, as it is any version in a request.
+                // -1 is skipped, since it means any version in a request.
                 stat.version = if stat.version == -2 { 0 } else { stat.version.wrapping_add(1) };
                 stat.data_length = length(*data);
             }
-            Step::SetAcl { .. } => unreachable!("setACL does not stand in a multi"),
+            Step::SetAcl { .. } => unreachable!("a multi never contains setACL"),
             Step::Nothing { .. } => {}
         }
     }
 
-    /// The child at this path comes, or goes with all that is below it.
+    /// Adds the child at this path, or deletes it with its subtree.
     fn stage_child(&mut self, path: &str, child: Option<Place>, stamp: Stamp) {
         let (place, parent) = self.staged(path::parent(path));
         let change = if child.is_some() { 1 } else { -1 };
@@ -275,9 +262,9 @@ impl<'r> Staging<'_, 'r> {
         self.children.entry(place).or_default().insert(path::name(path).to_owned(), child);
     }
 
-    /// The staged node at a path where there is one, staged or not.
+    /// The staged copy of the existing node at a path.
     fn staged(&mut self, path: &str) -> (Place, &mut Staged<'r>) {
-        let place = self.find(path).expect("a step is planned for a node that is there");
+        let place = self.find(path).expect("a step is planned only for an existing node");
         let machine = self.machine;
         let staged = self.nodes.entry(place).or_insert_with(|| {
             let Place::Tree(id) = place else { unreachable!("a new node is staged") };

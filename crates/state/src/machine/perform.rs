@@ -1,11 +1,11 @@
-//! Steps become changes of the tree, and of everything that follows the tree. Nothing here can be refused.
+//! Applies steps to the tree and to everything derived from it. Nothing here can be refused.
 
 use super::Machine;
 use super::plan::{NewNode, Step};
 use crate::change::{Change, ChangeKind, ChangeSink};
 use crate::tree::{NodeId, Owner};
 
-/// When a step happens.
+/// zxid and time of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     pub(crate) zxid: i64,
@@ -14,7 +14,7 @@ pub(crate) struct Stamp {
 }
 
 impl Machine {
-    /// Performs a planned step, and returns the node whose new `Stat` the reply may show.
+    /// Performs a planned step, and returns the node whose new `Stat` the reply may contain.
     pub(super) fn perform(
         &mut self,
         step: &Step<'_>,
@@ -47,9 +47,9 @@ impl Machine {
         None
     }
 
-    /// The node of a step at the time when it is performed.
+    /// The node of a step when it is performed.
     fn planned(&self, path: &str) -> NodeId {
-        self.tree.find(path).expect("a step is planned for a node that is there when it is performed")
+        self.tree.find(path).expect("a planned step's node exists when the step is performed")
     }
 
     fn create_node(
@@ -83,7 +83,7 @@ impl Machine {
 
     #[cold]
     fn quota_created(&mut self, path: &str, id: NodeId, data: Option<&[u8]>) {
-        // Out of the machine while it looks at the tree.
+        // Taken out of the machine while it reads the tree.
         let mut quotas = std::mem::take(&mut self.quotas);
         quotas.created(path, id, data, |counted| self.recount(counted));
         self.quotas = quotas;
@@ -109,14 +109,15 @@ impl Machine {
         }
     }
 
-    /// Deletes a node and its descendants, each after its children, in time in proportion to their
-    /// number whatever their depth: the path of one node is made of the path of the node before it.
+    /// Deletes a node and its descendants, each after its children, in time proportional to their
+    /// number whatever their depth: each path is derived from that of the previous node.
     fn delete_all(&mut self, top: &str, stamp: Stamp, path: &mut String, changes: &mut dyn ChangeSink) {
         let mut nodes = Vec::new();
         self.walk(self.planned(top), &mut |id| nodes.push(id));
-        let parent_of = |machine: &Self, id| machine.tree.node(id).parent().expect("the root stays");
-        // The path as far as `above`, of which all nodes that are still to be deleted are
-        // descendants, or the node before.
+        let parent_of =
+            |machine: &Self, id| machine.tree.node(id).parent().expect("the root is never deleted");
+        // `path` is that of `above`, an ancestor of all nodes still to be deleted or the previous
+        // node.
         let mut above = parent_of(self, nodes[0]);
         path.clear();
         path.push_str(wire::path::parent(top).trim_end_matches('/'));

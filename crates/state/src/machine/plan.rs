@@ -1,4 +1,5 @@
-//! From a request to a step that cannot fail: everything that can refuse a write, in ZooKeeper's order (rule 19).
+//! Planning: from a request to a step that cannot fail. Checks everything that can refuse a write,
+//! in ZooKeeper's order.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -18,21 +19,21 @@ use crate::command::Features;
 use crate::quota;
 use crate::tree::{CONTAINER_OWNER, NodeId, Owner, TTL_MS_MAX};
 
-/// What an operation will do. `'r` is the request it came with. An id is `None` for a node that an earlier step of
-/// the same multi makes; it is looked up when the step is performed.
+/// The effect of an operation. `'r` is the lifetime of its request. An id is `None` for a node that
+/// an earlier step of the same multi creates; it is looked up when the step is performed.
 #[derive(Clone, Debug)]
 pub(crate) enum Step<'r> {
     /// Create a node.
     Create(NewNode<'r>),
     /// Delete a node without children.
     Delete { id: Option<NodeId>, path: &'r str },
-    /// Delete a node with all that is below it.
+    /// Delete a node and all its descendants.
     DeleteAll { path: &'r str },
     /// Replace the data of a node.
     SetData { id: Option<NodeId>, path: &'r str, data: Option<&'r [u8]> },
     /// Replace the ACL of a node.
     SetAcl { id: Option<NodeId>, path: &'r str, acl: Cow<'r, [u8]> },
-    /// A check was passed, or there is nothing to do.
+    /// A check succeeded, or there is nothing to do.
     Nothing { path: &'r str },
 }
 
@@ -46,7 +47,7 @@ pub(crate) struct NewNode<'r> {
     pub(crate) owner: Owner,
 }
 
-/// The path of a new node: as requested, or with a number after it (rule 13).
+/// The path of a new node: as requested, or with a sequence number appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NewPath<'r> {
     requested: &'r str,
@@ -54,7 +55,7 @@ pub(crate) struct NewPath<'r> {
 }
 
 impl<'r> NewPath<'r> {
-    /// The whole path, made in `buffer` if it has to be made.
+    /// The whole path, built in `buffer` if needed.
     pub(crate) fn render<'b>(&self, buffer: &'b mut String) -> &'b str
     where
         'r: 'b,
@@ -62,13 +63,14 @@ impl<'r> NewPath<'r> {
         let Some(number) = self.number else { return self.requested };
         buffer.clear();
         buffer.push_str(self.requested);
-        // Ten characters with the sign, as Java's %010d: a counter beyond 2^31 has wrapped and is negative.
-        write!(buffer, "{number:010}").expect("a string takes everything");
+        // Ten characters including the sign, as Java's %010d: a counter beyond 2^31 has wrapped and
+        // is negative.
+        write!(buffer, "{number:010}").expect("writing to a string cannot fail");
         buffer
     }
 }
 
-/// What the flags of a create ask for (reference 1.3). They are an enumeration, not bits.
+/// The meaning of a create's flags (ZooKeeper's `CreateMode`). They are an enumeration, not bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CreateMode {
     pub(crate) is_sequential: bool,
@@ -91,15 +93,16 @@ impl CreateMode {
     }
 }
 
-/// Whose the new node is. As in ZooKeeper it is the operation that makes a container, and the flags that make an
-/// ephemeral; `create` with the flag of a container makes a persistent node.
+/// The owner of the new node. As in ZooKeeper, the operation decides on a container and the flags
+/// on an ephemeral; `create` with the container flag creates a persistent node.
 fn new_owner(create: &Create<'_>, mode: CreateMode, context: &Context<'_>) -> Result<Owner, ErrorCode> {
     if mode.is_ttl && !context.features.has(Features::EXTENDED_TYPES) {
         return Err(ErrorCode::Unimplemented);
     }
     match (mode.is_ttl, create.ttl) {
         (true, Some(ttl_ms @ 1..=TTL_MS_MAX)) => return Ok(Owner::Ttl { ttl_ms }),
-        // Flags and operation must agree: a TTL without its flag or the flag without a TTL says two things.
+        // Flags and operation must match: a TTL without its flag, or the flag without a TTL, is
+        // contradictory.
         (true, _) | (false, Some(_)) => return Err(ErrorCode::BadArguments),
         (false, None) => {}
     }
@@ -110,7 +113,7 @@ fn new_owner(create: &Create<'_>, mode: CreateMode, context: &Context<'_>) -> Re
     })
 }
 
-/// Plans any write but a multi. `buffer` is room for a path.
+/// Plans any write except a multi. `buffer` is space for a path.
 pub(crate) fn plan<'r>(
     view: &impl View,
     context: &Context<'_>,
@@ -170,8 +173,8 @@ fn plan_create<'r>(
     Ok(Step::Create(NewNode { parent: parent.id, path: new_path, data: create.data, acl, owner }))
 }
 
-/// Distinct ACLs at most: half of what the table can hold, so that a multi that begins below has room for all of its
-/// own. Beyond it only known ACLs can be given to nodes.
+/// Maximum number of distinct ACLs: half of the table's capacity, so that a multi that starts below
+/// it has room for all of its own. Beyond it only known ACLs can be assigned to nodes.
 const ACLS_MAX: usize = 1 << 23;
 
 fn new_acl<'r>(
@@ -197,7 +200,7 @@ fn plan_delete<'r>(
     Ok(Step::Delete { id: node.id, path: delete.path })
 }
 
-/// The node at `path`, if it may be deleted as far as path and permission are concerned.
+/// The node at `path`, if path and permissions allow its deletion.
 pub(super) fn removable<'v, V: View>(
     view: &'v V,
     context: &Context<'_>,
@@ -253,15 +256,15 @@ pub(crate) fn plan_check<'r>(
     Ok(Step::Nothing { path: check.path })
 }
 
-/// The node at a path that must be valid.
+/// The node at a path, which must be valid.
 pub(super) fn existing<'v, V: View>(view: &'v V, path: &str) -> Result<Facts<'v>, ErrorCode> {
     path::validate(path).map_err(|_| ErrorCode::BadArguments)?;
     view.look(path).ok_or(ErrorCode::NoNode)
 }
 
-/// The path of a create or delete. ZooKeeper looks at the whole of it only after the parent was found and its
-/// permission checked; before that a slash is enough. So `/a//b` has no parent, and is `NoNode` rather than
-/// `BadArguments`.
+/// The path of a create or delete. ZooKeeper validates it completely only after it has found the
+/// parent and checked its permissions; before that, a slash suffices. So `/a//b` has no parent, and
+/// gives `NoNode` rather than `BadArguments`.
 struct Target<'r> {
     parent: &'r str,
     is_valid: bool,
@@ -277,7 +280,8 @@ impl<'r> Target<'r> {
         if !is_valid && (!path.contains('/') || path.contains('\0')) {
             return Err(ErrorCode::BadArguments);
         }
-        // Not `path::parent`: that of "a/b" is "a", which is no path, rather than the root.
+        // Not `path::parent`: "a/b" has the parent "a", which is not a valid path, rather than the
+        // root.
         let parent = &path[..path.rfind('/').expect("there is a slash")];
         Ok(Self { parent: if parent.is_empty() { "/" } else { parent }, is_valid })
     }
@@ -294,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rule_13_a_counter_that_has_overflowed_is_negative() {
+    fn rule_13_an_overflowed_sequence_counter_is_negative() {
         let numbers = [
             (0, "/q/0000000000"),
             (i32::MAX, "/q/2147483647"),
@@ -303,14 +307,14 @@ mod tests {
         ];
         for (number, expected) in numbers {
             let path = NewPath { requested: "/q/", number: Some(number) };
-            let mut buffer = String::from("what was there before");
+            let mut buffer = String::from("earlier content");
             assert_eq!(path.render(&mut buffer), expected);
             assert_eq!(path::validate(expected), Ok(()));
         }
     }
 
     #[test]
-    fn reference_1_3_flags() {
+    fn create_flags() {
         let mode =
             |is_sequential, is_ephemeral, is_ttl| Ok(CreateMode { is_sequential, is_ephemeral, is_ttl });
         assert_eq!(CreateMode::from_flags(0), mode(false, false, false));

@@ -1,4 +1,4 @@
-//! Who the members are to be: commands of the leader, and the `reconfig` of clients.
+//! The ensemble's members: the leader's commands, and clients' `reconfig`.
 
 use wire::acl::perms;
 use wire::code::ErrorCode;
@@ -15,35 +15,38 @@ use crate::tree::NodeId;
 
 const CONFIG_PATH: &str = "/zookeeper/config";
 
-/// Version of the node's data, whatever has happened to it.
+/// Version of the node's data, however often they were set.
 const CONFIG_VERSION: i32 = -1;
 
 impl Machine {
-    /// What members agree on about themselves.
+    /// The replicated membership.
     pub fn members(&self) -> &Members {
         &self.members
     }
 
-    /// The engine's members were changed by an entry about this one. Every member calls this at the same place of the log.
+    /// Records that an entry about this member changed the consensus group. Every member calls this
+    /// at the same position in the log.
     pub fn member_changed(&mut self, id: u64) {
         self.members.note_id(id);
     }
 
-    /// The members of this state are those of another group from now on: the configuration stays as it was agreed on, and nothing else.
+    /// Moves this state to another group: the committed configuration stays, everything else about
+    /// members is dropped.
     pub fn leave_group(&mut self) {
         self.members.proposed = None;
         self.members.ids.clear();
     }
 
-    /// What a client's `reconfig` would make the configuration, as if it were applied now under these features.
+    /// The configuration that a client's `reconfig` would produce if it were applied now with these
+    /// features.
     ///
     /// # Errors
-    /// As it would be refused.
+    /// The error with which it would be refused.
     pub fn plan_reconfig(&self, command: &Command<'_>, features: Features) -> Result<String, ErrorCode> {
         self.plan_members(command, &Context::new(command.session, command.identities, features))
     }
 
-    /// In ZooKeeper's order: is it possible, is it right, and last of all, may this client?
+    /// Checks in ZooKeeper's order: is it enabled, is it valid, and finally, may this client do it?
     fn plan_members(&self, command: &Command<'_>, context: &Context<'_>) -> Result<String, ErrorCode> {
         if !context.features.has(Features::RECONFIG) {
             return Err(ErrorCode::ReconfigDisabled);
@@ -59,8 +62,9 @@ impl Machine {
         Ok(text)
     }
 
-    /// The command that ends a reconfiguration. The leader gives it its place in the log when the members are as it wants them; one that
-    /// it refuses gets its place at once, and finds no aim, or another's.
+    /// Completes a reconfiguration. The leader proposes the command once the consensus group has
+    /// the proposed members; one that it refuses it proposes at once, and that one finds no
+    /// proposed configuration, or another one.
     pub(super) fn reconfig(
         &mut self,
         command: &Command<'_>,
@@ -70,8 +74,8 @@ impl Machine {
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
         let text = self.plan_members(command, context)?;
-        let aim = self.members.proposed.as_ref().ok_or(ErrorCode::NewConfigNoQuorum)?;
-        if (aim.session, aim.cxid) != (command.session, command.cxid) || aim.text != text {
+        let proposed = self.members.proposed.as_ref().ok_or(ErrorCode::NewConfigNoQuorum)?;
+        if (proposed.session, proposed.cxid) != (command.session, command.cxid) || proposed.text != text {
             return Err(ErrorCode::ReconfigInProgress);
         }
         self.configure(text, stamp, changes);
@@ -81,7 +85,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The leader writes the configuration down by itself.
+    /// Sets the configuration on the leader's own behalf.
     pub(super) fn set_members(
         &mut self,
         body: &[u8],
@@ -93,15 +97,16 @@ impl Machine {
         Ok(())
     }
 
-    /// From now on the leader works towards this, or towards nothing.
-    pub(super) fn aim_members(&mut self, body: &[u8]) -> Result<(), ErrorCode> {
+    /// Sets or withdraws the configuration the leader works towards.
+    pub(super) fn propose_config(&mut self, body: &[u8]) -> Result<(), ErrorCode> {
         if body.is_empty() {
             self.members.proposed = None;
             return Ok(());
         }
-        let aim = ProposedConfig::take(&mut Reader::new(body)).map_err(|_| ErrorCode::MarshallingError)?;
-        // The first aim stays: two leaders may both have begun something.
-        self.members.proposed.get_or_insert(aim);
+        let proposed =
+            ProposedConfig::take(&mut Reader::new(body)).map_err(|_| ErrorCode::MarshallingError)?;
+        // The first one stays: two leaders may both have started a reconfiguration.
+        self.members.proposed.get_or_insert(proposed);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What planning looks at.
+//! What planning reads.
 
 use wire::code::ErrorCode;
 use wire::stat::Stat;
@@ -8,7 +8,7 @@ use crate::acl::Asker;
 use crate::command::Features;
 use crate::tree::{NodeId, Owner};
 
-/// On whose behalf and under which settings an operation is planned.
+/// The client and the settings for which an operation is planned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'c> {
     pub(crate) session: i64,
@@ -31,29 +31,29 @@ impl<'c> Context<'c> {
     }
 }
 
-/// What can be known of a node before a step.
+/// What is known of a node before a step.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'v> {
-    /// Where it is in the tree; `None` when an earlier step of the same multi will make it.
+    /// Its id in the tree; `None` if an earlier step of the same multi creates it.
     pub(crate) id: Option<NodeId>,
     pub(crate) stat: Stat,
     pub(crate) owner: Owner,
-    /// Children ever created: the number of the next sequential child.
+    /// Number of children ever created, which is the next sequential child's number.
     pub(crate) children_ever: i32,
     /// Raw jute `vector<ACL>`.
     pub(crate) acl: &'v [u8],
 }
 
 impl Facts<'_> {
-    /// Refuses a version that is not the node's; -1 is any.
+    /// Fails unless the version is the node's or -1.
     pub(crate) fn check_version(&self, version: i32) -> Result<(), ErrorCode> {
         if version == -1 || version == self.stat.version { Ok(()) } else { Err(ErrorCode::BadVersion) }
     }
 }
 
-/// The tree as the next step will find it. A node is found by its path once, and what is below it
-/// by going down from there: paths may have half as many levels as bytes, and to look up each node
-/// of a deep chain from the root takes the square of its depth.
+/// The tree as the next step will find it. A node is found by its path once, and its descendants by
+/// descending from there: paths can have half as many levels as bytes, and looking up each node of
+/// a deep chain from the root takes quadratic time.
 pub(crate) trait View {
     /// A node of the view.
     type Place: Copy;
@@ -64,25 +64,25 @@ pub(crate) trait View {
     /// What is known of a node.
     fn facts(&self, place: Self::Place) -> Facts<'_>;
 
-    /// Appends the children of a node, in the order of their names.
+    /// Appends the children of a node, ordered by name.
     fn push_children(&self, place: Self::Place, to: &mut Vec<Self::Place>);
 
-    /// The machine as it is before any step.
+    /// The machine before any step.
     fn machine(&self) -> &Machine;
 
-    /// What is known of the node at a valid path.
+    /// The facts of the node at a valid path.
     #[inline]
     fn look(&self, path: &str) -> Option<Facts<'_>> {
         self.find(path).map(|place| self.facts(place))
     }
 }
 
-/// The tree as it is: the view of an operation that stands alone.
+/// The tree as it is: the view of an operation outside a multi.
 #[derive(Clone, Copy)]
 pub(crate) struct Direct<'m>(pub(crate) &'m Machine);
 
 impl<'m> Direct<'m> {
-    /// [`View::facts`], for as long as the machine lasts.
+    /// [`View::facts`], for the lifetime of the machine.
     #[inline]
     pub(super) fn facts_of(self, id: NodeId) -> Facts<'m> {
         let node = self.0.tree.node(id);

@@ -1,17 +1,18 @@
-//! What a `reconfig` asks for, in ZooKeeper's order of complaints (`PrepRequestProcessor`, case reconfig).
+//! Planning a `reconfig`, with errors in ZooKeeper's order (`PrepRequestProcessor`, case reconfig).
 
 use wire::code::ErrorCode;
 use wire::record::Reconfig;
 
 use super::{Configuration, Member, ServerId, Servers, parse_server_id, servers_of, text_of};
 
-/// Most servers of one ensemble.
+/// Maximum number of servers in an ensemble.
 const SERVERS_MAX: usize = 64;
 
-/// The lines of the configuration that `request` makes of `current`.
+/// The lines of the configuration that results from applying `request` to `current`.
 ///
 /// # Errors
-/// As ZooKeeper answers: `BadVersion`, `BadArguments`, and `MarshallingError` for the number of a leaving server that is none.
+/// As ZooKeeper: `BadVersion`, `BadArguments`, and `MarshallingError` if a leaving server is not a
+/// number.
 pub fn plan(
     current: &Configuration,
     request: &Reconfig<'_>,
@@ -32,7 +33,7 @@ pub fn plan(
     Ok(text_of(&servers))
 }
 
-/// All servers, one in each line or between commas.
+/// All servers, separated by newlines or commas.
 fn all(text: &str) -> Result<Servers, ErrorCode> {
     let lines = text.split([',', '\n']).map(str::trim);
     let lines =
@@ -40,7 +41,7 @@ fn all(text: &str) -> Result<Servers, ErrorCode> {
     lines.map(parse_line).collect()
 }
 
-/// Servers leave, then others join or get another role or other addresses.
+/// Removes servers, then adds others or changes their role or addresses.
 fn step(mut servers: Servers, request: &Reconfig<'_>) -> Result<Servers, ErrorCode> {
     for leaving in parts(request.leaving_servers) {
         let number: i64 = leaving.parse().map_err(|_| ErrorCode::MarshallingError)?;
@@ -60,7 +61,8 @@ fn parts(list: Option<&str>) -> impl Iterator<Item = &str> {
     list.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// One `server.N=…`. Groups and weights, which are lines of their own in ZooKeeper, are not supported.
+/// Parses a `server.N=…`. Groups and weights, which have lines of their own in ZooKeeper, are not
+/// supported.
 pub(super) fn parse_line(line: &str) -> Result<(ServerId, Member), ErrorCode> {
     let (key, value) = line.split_once('=').ok_or(ErrorCode::BadArguments)?;
     let number = key.trim().strip_prefix("server.").and_then(parse_server_id);
@@ -69,7 +71,7 @@ pub(super) fn parse_line(line: &str) -> Result<(ServerId, Member), ErrorCode> {
     Ok((number, member))
 }
 
-/// No two servers are reached at one place.
+/// Fails if two servers share an address.
 fn check_addresses(servers: &Servers) -> Result<(), ErrorCode> {
     let mut all: Vec<_> = servers.values().flat_map(|member| &member.addresses).collect();
     let count = all.len();
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_and_whole_configurations() {
+    fn incremental_changes_and_whole_configurations() {
         let both = current().text;
         let third = "server.3=c:1:2:observer;0.0.0.0:3\n";
         for (joining, leaving, members, expected) in [
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn one_voter_is_enough_without_standalone_mode() {
+    fn one_voter_suffices_without_standalone_mode() {
         let request = Reconfig {
             joining_servers: None,
             leaving_servers: Some("2"),

@@ -3,22 +3,24 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A server of the ensemble: `server.N=host:quorumPort[:electionPort][:role][|host…][;[clientAddress:]clientPort]`.
+/// A server of the ensemble:
+/// `server.N=host:quorumPort[:electionPort][:role][|host…][;[clientAddress:]clientPort]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Member {
-    /// Where the other servers reach it: host names or numbers, and the quorum port; at least one.
+    /// Where other servers connect: host names or addresses, and the quorum port; at least one.
     pub addresses: Vec<(String, u16)>,
-    /// The election port of each address, which is the quorum port where the entry names only one. Nobody listens there, for there is one
-    /// connection for everything; it is kept to be shown as it was written.
+    /// The election port of each address, or its quorum port if the entry has only one port. It is
+    /// unused, since servers use one connection for everything, and kept only to display the entry
+    /// as written.
     pub election_ports: Vec<u16>,
-    /// Whether the role is `observer`: it has no vote.
+    /// Whether the role is `observer`, without a vote.
     pub observer: bool,
-    /// Where clients connect, when the entry says so; the address may be missing.
+    /// Where clients connect, if the entry has it; the address is optional.
     pub client: Option<(Option<String>, u16)>,
 }
 
 impl FromStr for Member {
-    /// What is allowed.
+    /// The allowed form.
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -38,7 +40,7 @@ impl FromStr for Member {
     }
 }
 
-/// As ZooKeeper writes it, with every part that has a default.
+/// As ZooKeeper writes it, with all defaults explicit.
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, ((host, port), election)) in self.addresses.iter().zip(&self.election_ports).enumerate()
@@ -54,12 +56,13 @@ impl fmt::Display for Member {
     }
 }
 
-/// A host in front of a colon.
+/// A host for use before a colon.
 pub fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// Host, quorum and election port and whether the role is observer of `host:port[:port][:role]`; `None` when it has not that form.
+/// Parses `host:port[:port][:role]` into host, quorum port and election port, and whether the role
+/// is observer; `None` if it has another form.
 fn parse_server(text: &str) -> Option<(&str, (u16, u16), bool)> {
     let (host, rest) = split_host(text.trim())?;
     let mut parts: Vec<&str> = rest.split(':').collect();
@@ -87,7 +90,7 @@ fn parse_client(text: &str) -> Option<(Option<String>, u16)> {
     }
 }
 
-/// Host and what follows its colon; an IPv6 address stands in brackets.
+/// Host and the text after its colon; an IPv6 address is in brackets.
 fn split_host(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix('[') {
         Some(rest) => rest.split_once("]:"),
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_the_manual_is_read_and_written_in_full() {
+    fn every_form_of_the_manual_is_parsed_and_displayed_in_full() {
         for (text, addresses, written) in [
             ("localhost:2888:3888", vec![("localhost", 2888)], "localhost:2888:3888:participant"),
             ("localhost:2888", vec![("localhost", 2888)], "localhost:2888:2888:participant"),

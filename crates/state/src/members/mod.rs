@@ -1,10 +1,13 @@
-//! Who is in the ensemble, as its members agree: what `/zookeeper/config` shows, and how `reconfig` changes it (reference 1.7).
+//! The committed membership of the ensemble: the content of `/zookeeper/config`, and how `reconfig`
+//! changes it.
 //!
-//! The engine changes its members one at a time and by ids; here is what an operator wants them to be, by the numbers and addresses of
-//! servers. A reconfiguration is agreed on twice. First the leader has the [`ProposedConfig`] written down, so that whoever leads next goes on with
-//! it; then it lets the engine change members until they are as meant; and then the client's command makes the aim the configuration.
-//! So a `reconfig` that was answered is in force, and one that was not is completed or given up by the leader there is.
-//! (ZooKeeper's two are the last seen and the current `QuorumVerifier`.)
+//! The consensus engine changes its members one at a time and by ids; this module has the
+//! operator's configuration, by server numbers and addresses. A reconfiguration commits twice.
+//! First the leader commits the [`ProposedConfig`], so that the next leader can continue it; then
+//! it has the engine change members until they match; finally the client's command makes the
+//! proposed configuration the current one. So a `reconfig` that was answered is in force, and one
+//! that was not is completed or withdrawn by the current leader. (ZooKeeper's counterparts are the
+//! last seen and the current `QuorumVerifier`.)
 
 mod change;
 mod entry;
@@ -21,10 +24,10 @@ pub use number::{
 };
 use wire::jute::{Malformed, Put, Reader};
 
-/// The servers of an ensemble, by their numbers.
+/// The servers of an ensemble by number.
 pub type Servers = BTreeMap<ServerId, Member>;
 
-/// The lines `server.N=…` of a configuration, each ended.
+/// The lines `server.N=…` of a configuration, each terminated.
 pub fn text_of(servers: &Servers) -> String {
     servers.iter().fold(String::new(), |mut text, (number, member)| {
         let _ = writeln!(text, "server.{number}={member}");
@@ -32,17 +35,17 @@ pub fn text_of(servers: &Servers) -> String {
     })
 }
 
-/// The servers of lines as [`text_of`] writes them; what is no such line is left out.
+/// Parses lines in the form of [`text_of`]; other lines are ignored.
 pub fn servers_of(text: &str) -> Servers {
     text.lines().filter_map(|line| change::parse_line(line).ok()).collect()
 }
 
-/// A configuration that is in force.
+/// A configuration in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// Its lines `server.N=…`.
     pub text: String,
-    /// zxid of the command that made it.
+    /// zxid of the command that set it.
     pub version: i64,
 }
 
@@ -53,19 +56,19 @@ impl Configuration {
     }
 }
 
-/// A configuration that is to come into force.
+/// A proposed configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProposedConfig {
     /// Its lines `server.N=…`.
     pub text: String,
-    /// The session that asked for it…
+    /// The session that requested it.
     pub session: i64,
-    /// …and the request.
+    /// The request's xid.
     pub cxid: i32,
 }
 
 impl ProposedConfig {
-    /// Appends it: `session i64 | cxid i32 | text ustring`.
+    /// Appends it as `session i64 | cxid i32 | text ustring`.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_i64(self.session);
         out.put_i32(self.cxid);
@@ -75,40 +78,43 @@ impl ProposedConfig {
     /// Reads what [`put`](Self::put) wrote.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the bytes are not of that form.
     pub fn take(input: &mut Reader<'_>) -> Result<ProposedConfig, Malformed> {
         let (session, cxid) = (input.i64()?, input.i32()?);
         Ok(ProposedConfig { text: input.str()?.to_owned(), session, cxid })
     }
 }
 
-/// What members agree on about themselves.
+/// The replicated membership.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// The configuration in force; `None` before the first leader of an ensemble has written it down, and in a server that is alone.
+    /// The configuration in force; `None` before the first leader of an ensemble has set it, and on
+    /// a standalone server.
     pub current: Option<Configuration>,
-    /// The one that the leader works towards, if there is one.
+    /// The configuration that the leader works towards, if any.
     pub proposed: Option<ProposedConfig>,
-    /// The highest id that a member of each server number has had. Ids are never used again: a member is known by what it promised.
+    /// The highest member id of each server number so far. Ids are never reused, since other
+    /// members remember an id's promises.
     pub ids: BTreeMap<ServerId, u64>,
 }
 
 impl Members {
-    /// Whether there is nothing to tell.
+    /// Whether nothing is recorded.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Takes note of an id in use.
+    /// Records an id in use.
     pub fn note_id(&mut self, id: u64) {
         let highest = self.ids.entry(server_of_id(id)).or_insert(id);
         *highest = id.max(*highest);
     }
 
-    /// Appends them.
+    /// Appends the membership.
     ///
     /// ```text
-    /// has configuration bool | [text ustring | version i64] | has aim bool | [aim] | (id u64)*
+    /// has configuration bool | [text ustring | version i64]
+    /// | has proposed bool | [proposed] | (id u64)*
     /// ```
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.put_bool(self.current.is_some());
@@ -117,8 +123,8 @@ impl Members {
             out.put_i64(current.version);
         }
         out.put_bool(self.proposed.is_some());
-        if let Some(aim) = &self.proposed {
-            aim.put(out);
+        if let Some(proposed) = &self.proposed {
+            proposed.put(out);
         }
         for id in self.ids.values() {
             out.put_i64(id.cast_signed());
@@ -146,12 +152,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_read_back_as_written() {
+    fn members_round_trip() {
         let text = "server.1=a:1:2:participant;0.0.0.0:3\n".to_owned();
-        let aim = ProposedConfig { text: "server.2=b:1:2:observer\n".to_owned(), session: -7, cxid: 9 };
+        let proposed = ProposedConfig { text: "server.2=b:1:2:observer\n".to_owned(), session: -7, cxid: 9 };
         let mut members = Members {
             current: Some(Configuration { text: text.clone(), version: 1 << 32 }),
-            proposed: Some(aim),
+            proposed: Some(proposed),
             ids: BTreeMap::new(),
         };
         let disk = |server, disk: u64| first_member_id(server) + (disk - 1) * (1 << 20);

@@ -1,9 +1,9 @@
-//! The body of a reply in the making: as long as it may be and no longer, and long parts shared
-//! with the tree instead of copied.
+//! The body of a reply under construction: bounded in length, with long parts shared with the tree
+//! instead of copied.
 //!
-//! Whoever makes a reply holds the machine, and all others wait for it. So data and listings that
-//! are long are not copied there: the reply gets a [`Piece`], which is a count more on what the
-//! tree has, and its bytes are copied when the client takes them.
+//! Building a reply holds the machine, and all other requests wait. So long data and listings are
+//! not copied then: the reply gets a [`Piece`], a reference to what the tree has, and its bytes are
+//! copied when they are sent to the client.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use wire::stat::Stat;
 use super::Shown;
 use crate::tree::Listing;
 
-/// Bytes of names from which on a listing is shared.
+/// Bytes of names from which a listing is shared.
 const NAMES_SHARED_MIN: usize = 8 << 10;
 
-/// What a client is told whose request would make a reply that is too long.
+/// The error for a request whose reply would be too long.
 pub(super) const TOO_LONG: ErrorCode = ErrorCode::MarshallingError;
 
-/// A long part of a reply. It stays as it was when the tree changes.
+/// A long part of a reply. Changes of the tree do not affect it.
 #[derive(Clone)]
 pub struct Piece(Content);
 
@@ -31,7 +31,7 @@ enum Content {
 }
 
 impl Piece {
-    /// Bytes of it.
+    /// Its length in bytes.
     pub fn len(&self) -> usize {
         match &self.0 {
             Content::Names(names) => names.names_bytes(),
@@ -39,12 +39,12 @@ impl Piece {
         }
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes, in parts that are counted from 0; `None` behind the last one.
+    /// The bytes, in parts counted from 0; `None` after the last one.
     pub fn part(&self, number: usize) -> Option<&[u8]> {
         match &self.0 {
             Content::Names(names) => names.part(number),
@@ -52,8 +52,8 @@ impl Piece {
         }
     }
 
-    /// Bytes of memory it takes: data may be gone from the tree meanwhile, while most of a listing
-    /// is in the tree as well.
+    /// Bytes of memory it keeps alive: its data may have been removed from the tree, while most of
+    /// a listing is shared with the tree.
     pub fn held_bytes(&self) -> usize {
         match &self.0 {
             Content::Names(names) => names.own_bytes(),
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Piece {
     }
 }
 
-/// The body of a reply in the making.
+/// The body of a reply under construction.
 pub struct Body<'o> {
     out: &'o mut Vec<u8>,
     start: usize,
@@ -77,7 +77,7 @@ pub struct Body<'o> {
     pieces_bytes: usize,
 }
 
-/// A place in a body, to go back to.
+/// A position in a body, to which it can be reset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     out: usize,
@@ -86,25 +86,26 @@ pub(crate) struct Mark {
 }
 
 impl<'o> Body<'o> {
-    /// Begins at the end of `out` a body of at most `bytes_max` bytes.
+    /// Begins a body of at most `bytes_max` bytes at the end of `out`.
     pub fn new(out: &'o mut Vec<u8>, bytes_max: usize) -> Self {
         let start = out.len();
         Self { out, start, bytes_max, pieces: Vec::new(), pieces_bytes: 0 }
     }
 
-    /// Ends it: the pieces, each with the position in `out` of the byte before which it belongs.
+    /// Completes the body: returns the pieces, each with the position in `out` before which it
+    /// belongs.
     pub fn finish(self) -> Vec<(usize, Piece)> {
         self.pieces
     }
 
-    /// Refuses what would make the body too long. To be asked before anything is added whose length
-    /// has no bound of its own.
+    /// Fails if `bytes` more would make the body too long. Must be called before adding anything of
+    /// unbounded length.
     pub(crate) fn make_room(&self, bytes: usize) -> Result<(), ErrorCode> {
         let len = self.out.len() - self.start + self.pieces_bytes;
         if bytes <= self.bytes_max.saturating_sub(len) { Ok(()) } else { Err(TOO_LONG) }
     }
 
-    /// Where fields of a few bytes are appended. What is longer has its own functions here.
+    /// The buffer for fields of a few bytes. Longer ones have their own functions here.
     pub(crate) fn short(&mut self) -> &mut Vec<u8> {
         self.out
     }
@@ -119,21 +120,21 @@ impl<'o> Body<'o> {
         self.put_bytes(text.as_bytes())
     }
 
-    /// Appends a buffer: raw bytes with their length before them.
+    /// Appends a buffer: raw bytes preceded by their length.
     fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), ErrorCode> {
         self.make_room(4 + bytes.len())?;
         self.out.put_buffer(Some(bytes));
         Ok(())
     }
 
-    /// Appends bytes as they are.
+    /// Appends raw bytes.
     pub(crate) fn put_raw(&mut self, bytes: &[u8]) -> Result<(), ErrorCode> {
         self.make_room(bytes.len())?;
         self.out.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Appends the data of a node.
+    /// Appends a node's data.
     pub(crate) fn put_data(&mut self, data: &Shown<'_>) -> Result<(), ErrorCode> {
         match data {
             Shown::Shared(data) => {
@@ -148,14 +149,14 @@ impl<'o> Body<'o> {
         }
     }
 
-    /// Appends the buffer that is null.
+    /// Appends a null buffer.
     pub(crate) fn put_null(&mut self) -> Result<(), ErrorCode> {
         self.make_room(4)?;
         self.out.put_buffer(None);
         Ok(())
     }
 
-    /// Appends the vector of the names.
+    /// Appends the vector of names.
     pub(crate) fn put_names(&mut self, names: Listing) -> Result<(), ErrorCode> {
         let bytes = names.names_bytes();
         self.make_room(4 + bytes)?;
@@ -168,8 +169,8 @@ impl<'o> Body<'o> {
         Ok(())
     }
 
-    /// Begins a vector whose number of items is not known yet, which
-    /// [`end_vector`](Self::end_vector) adds.
+    /// Begins a vector of a number of items not yet known; [`end_vector`](Self::end_vector) fills
+    /// it in.
     pub(crate) fn begin_vector(&mut self) -> usize {
         let at = self.out.len();
         self.out.put_len(0);
@@ -184,7 +185,7 @@ impl<'o> Body<'o> {
         Mark { out: self.out.len(), pieces: self.pieces.len(), pieces_bytes: self.pieces_bytes }
     }
 
-    /// Takes back everything that was appended since.
+    /// Removes everything appended since the mark.
     pub(crate) fn back_to(&mut self, mark: Mark) {
         self.out.truncate(mark.out);
         self.pieces.truncate(mark.pieces);

@@ -1,4 +1,4 @@
-//! Telling ClickHouse's clients from ZooKeeper's, which announce themselves alike.
+//! Distinguishing ClickHouse's clients from ZooKeeper's, whose handshakes look alike.
 
 use wire::jute::Reader;
 use wire::opcode::Opcode;
@@ -6,22 +6,23 @@ use wire::record::Request;
 
 use super::virtual_nodes;
 
-/// Whose form of the protocol a client understands where ZooKeeper and ClickHouse Keeper encode the
-/// same answer differently: the failed parts of a multiRead.
+/// The protocol variant a client expects where ZooKeeper and ClickHouse Keeper encode the same
+/// answer differently: for the failed parts of a multiRead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// A failed part is -1 with its error twice (`MultiOperationRecord`).
+    /// A failed part has opcode -1 and its error twice (`MultiOperationRecord`).
     #[default]
     ZooKeeper,
-    /// A failed part keeps the number of its operation and has no body
-    /// (`ZooKeeperMultiResponse::writeImpl` of ClickHouse).
+    /// A failed part keeps its opcode and has no body (ClickHouse's
+    /// `ZooKeeperMultiResponse::writeImpl`).
     Keeper,
 }
 
 impl Dialect {
-    /// The dialect of a client of the extensions that sends this request: Keeper's if the request
-    /// looks for what announces the extensions, or is one of them; otherwise it stays as it was.
-    /// ClickHouse's client reads the announcement right after each handshake.
+    /// The dialect of a client, given that it sends this request and the extensions are enabled:
+    /// Keeper's if the request reads a node that announces the extensions or is an extension
+    /// itself; otherwise unchanged. ClickHouse's client reads the announcement right after each
+    /// handshake.
     #[must_use]
     pub fn after(self, opcode: i32, body: &[u8]) -> Dialect {
         if self == Dialect::Keeper || is_of_keepers_client(opcode, body) { Dialect::Keeper } else { self }
@@ -36,13 +37,13 @@ fn is_of_keepers_client(opcode: i32, body: &[u8]) -> bool {
         Some(op @ (Opcode::Multi | Opcode::MultiRead)) => match Request::decode(op, body) {
             Ok(Request::Multi(parts)) => parts.iter().any(|part| is_extension(part.opcode())),
             Ok(Request::MultiRead(parts)) => {
-                // Neither client understands a write there.
-                let is_neithers = |part: &Request<'_>| {
+                // Neither client sends a write there.
+                let is_write = |part: &Request<'_>| {
                     matches!(part, Request::Create(_) | Request::Delete(_) | Request::SetData(_))
                 };
-                let is_either_clients =
+                let is_common_read =
                     |part: &Request<'_>| matches!(part, Request::GetData(_) | Request::GetChildren(_));
-                parts.iter().any(|part| !is_either_clients(&part) && !is_neithers(&part))
+                parts.iter().any(|part| !is_common_read(&part) && !is_write(&part))
             }
             _ => false,
         },

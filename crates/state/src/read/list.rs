@@ -1,4 +1,4 @@
-//! Reads of many nodes' names.
+//! Reads that list names of many nodes.
 
 use wire::acl::perms;
 use wire::code::ErrorCode;
@@ -12,12 +12,12 @@ use super::{Body, Found, Reader, WatchRequest, WatchSink, WatchedPart};
 use crate::machine::Machine;
 use crate::tree::{Listing, NodeId, Owner};
 
-/// A descendant that [`Machine::list_recursive`] lists.
+/// A descendant found by [`Machine::list_recursive`].
 struct Listed {
     id: NodeId,
-    /// Its parent's number among those listed.
+    /// Index of its parent in the list.
     parent: usize,
-    /// Bytes of its path.
+    /// Length of its path.
     bytes: usize,
 }
 
@@ -66,9 +66,9 @@ impl Machine {
         Ok(())
     }
 
-    /// Names and, as asked for, `Stat`s and data of the same children in the same order. Children whose ACL denies
-    /// READ to the reader are listed as in every listing, since their names belong to the parent; but their `Stat`
-    /// and data are as empty as if they were not there.
+    /// Names and, as requested, `Stat`s and data of the same children in the same order. Children
+    /// whose ACL denies READ are listed, as in every listing, since their names belong to the
+    /// parent; but their `Stat` and data are empty.
     pub(super) fn filtered_list_with_stats_and_data(
         &self,
         list: &FilteredListWithStatsAndData<'_>,
@@ -101,11 +101,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Paths of the descendants, level by level, up to a number of them; a node that the reader may not read is
-    /// left out with all below it.
+    /// Paths of the descendants, level by level, up to a limit; a node that the client may not read
+    /// is omitted with its subtree.
     ///
-    /// The nodes are found first and the paths made afterwards, each from its parent's: a chain
-    /// that is too deep for a reply is refused before much is made of it.
+    /// First finds the nodes, then builds each path from its parent's: a chain too deep for a reply
+    /// is refused before much is built.
     pub(super) fn list_recursive(
         &self,
         list: &ListRecursive<'_>,
@@ -121,7 +121,7 @@ impl Machine {
         'all: while parent < all.len() {
             let Listed { id, bytes: above, .. } = all[parent];
             for name in self.tree.children(id).iter() {
-                let id = self.tree.child(id, name).expect("a listed child is in the tree");
+                let id = self.tree.child(id, name).expect("a listed child exists");
                 if !asker.may(perms::READ, self.acl_of(id)) {
                     continue;
                 }
@@ -139,8 +139,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Appends the vector of the paths of these nodes but for the first, whose path is `top`. Each
-    /// parent is before its children.
+    /// Appends the vector of the paths of all these nodes except the first, whose path is `top`.
+    /// Parents precede their children.
     fn put_paths(&self, top: &str, all: &[Listed], out: &mut Vec<u8>) {
         out.put_len(all.len().saturating_sub(1));
         let mut starts = vec![0; all.len()];
@@ -175,7 +175,8 @@ impl Machine {
         Ok(())
     }
 
-    /// The reader's own ephemerals whose path starts with the prefix: a prefix of the text, not of the names.
+    /// The client's own ephemerals whose path starts with the prefix: a prefix of the text, not of
+    /// names.
     pub(super) fn get_ephemerals(
         &self,
         get: &GetEphemerals<'_>,
@@ -218,7 +219,7 @@ impl Machine {
             body.put_names(listing)?;
             return Ok(children);
         };
-        let in_tree = |name| self.tree.child(parent, name).expect("a listed child is in the tree");
+        let in_tree = |name| self.tree.child(parent, name).expect("a listed child exists");
         let is_ephemeral =
             |child| matches!(Owner::from_stored(self.tree.node(child).owner()), Owner::Ephemeral(_));
         if kind == ListKind::All {
@@ -239,7 +240,7 @@ impl Machine {
     }
 }
 
-/// Asks for the watch of a list of children. To be called when nothing can be refused any more.
+/// Requests a child watch. Must be called only when the read can no longer be refused.
 fn watch_children(wanted: bool, path: &str, watch: &mut WatchSink<'_>) {
     if wanted {
         watch(WatchRequest { part: WatchedPart::Children, path });

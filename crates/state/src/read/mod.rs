@@ -1,16 +1,17 @@
 //! Answering reads from the tree.
 //!
-//! A read changes nothing and is answered by the member that is asked, on whatever thread holds the tree for reading.
-//! A watch it wants is handed back, not registered: the caller must register it before anybody may write again.
+//! A read changes nothing; the member that receives it answers it, on any thread that holds the
+//! tree for reading. A requested watch is returned, not registered: the caller must register it
+//! before any write.
 //!
 //! | file      | what                                                    |
 //! |-----------|---------------------------------------------------------|
-//! | `one`     | one node: exists, getData, getACL, and who is asking    |
-//! | `dialect` | whether a client is ZooKeeper's or ClickHouse's          |
+//! | `one`     | one node: exists, getData, getACL; and whoAmI           |
+//! | `dialect` | whether a client is ZooKeeper's or ClickHouse's         |
 //! | `list`    | names, descendants, ephemerals                          |
-//! | `multi`   | many reads in one                                       |
+//! | `multi`   | multiRead                                               |
 //! | `virtual_nodes` | the nodes that announce operations 500–507        |
-//! | `body`    | the reply in the making, bounded, long parts shared     |
+//! | `body`    | the reply under construction, bounded, with shared parts |
 
 mod body;
 mod dialect;
@@ -35,18 +36,18 @@ use crate::command::Features;
 use crate::machine::{Context, Machine};
 use crate::tree::NodeId;
 
-/// Who reads, and under which settings.
+/// The client of a read, and the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     /// The session.
     pub session: i64,
-    /// Who it has proven to be.
+    /// Its authenticated identities.
     pub identities: &'a Identities,
-    /// Settings of this member.
+    /// This member's settings.
     pub features: Features,
-    /// Whose form of the protocol the client understands.
+    /// The protocol variant the client expects.
     pub dialect: Dialect,
-    /// `jute.maxbuffer` of this member in bytes, which ClickHouse's clients are told.
+    /// This member's `jute.maxbuffer` in bytes, which is announced to ClickHouse's clients.
     pub request_bytes_max: u32,
 }
 
@@ -64,7 +65,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The table in which a read wants to register its one-shot watch.
+/// The kind of one-shot watch that a read sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchedPart {
     /// Data and existence: exists and getData.
@@ -73,19 +74,19 @@ pub enum WatchedPart {
     Children,
 }
 
-/// A watch that a read asked for and may have.
+/// A watch that a read requested and is allowed to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchRequest<'a> {
-    /// What is to be watched.
+    /// What to watch.
     pub part: WatchedPart,
-    /// Of which node; it may be one that does not exist.
+    /// Path of the node, which need not exist.
     pub path: &'a str,
 }
 
-/// Where the watches of a read go.
+/// Receives the watches of a read.
 pub type WatchSink<'s> = dyn FnMut(WatchRequest<'_>) + 's;
 
-/// A node as a reader finds it.
+/// A node as read by a client.
 pub(crate) struct Found<'m> {
     /// `None` for a virtual node.
     pub(crate) id: Option<NodeId>,
@@ -95,18 +96,18 @@ pub(crate) struct Found<'m> {
     pub(crate) acl: &'m [u8],
 }
 
-/// Data as a reader finds them.
+/// Data as read by a client.
 pub(crate) enum Shown<'m> {
-    /// In the tree, or in the program.
+    /// In the tree, or constant.
     Stored(Option<&'m [u8]>),
-    /// In the tree, and so long that they are shared.
+    /// In the tree, and long enough to be shared.
     Shared(&'m Arc<[u8]>),
-    /// Made for this read.
+    /// Built for this read.
     Made(String),
 }
 
 impl Shown<'_> {
-    /// Bytes; none when the data are null.
+    /// Length in bytes; 0 if the data are null.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Stored(data) => data.unwrap_or_default().len(),
@@ -119,12 +120,12 @@ impl Shown<'_> {
 impl Machine {
     /// Answers a read: exists, getData, getACL, getChildren(2), getAllChildrenNumber,
     /// getEphemerals, multiRead, whoAmI, and with the extensions 500, 506 and 507. Appends the body
-    /// of the reply, nothing when the code is not `Ok`; that is `MarshallingError` when it would be
-    /// too long. Anything else is `Unimplemented` here: writes go through the log, watches live in
-    /// the watch table.
+    /// of the reply, or nothing if the code is not `Ok`; the code is `MarshallingError` if the
+    /// reply would be too long. All other operations are `Unimplemented` here: writes go through
+    /// the log, and watches are in the watch table.
     ///
-    /// The watches that the read asked for and may have go to `watch`; exists may have one though it is refused with
-    /// `NoNode` (rule 6).
+    /// Passes the watches that the read requested and is allowed to set to `watch`; exists may set
+    /// one although it fails with `NoNode`.
     pub fn read(
         &self,
         request: &Request<'_>,
@@ -142,8 +143,8 @@ impl Machine {
         }
     }
 
-    /// [`read`](Self::read) without a bound and with nothing shared, for who wants to see the bytes
-    /// of a reply.
+    /// [`read`](Self::read) without a length limit and without sharing, for callers that need the
+    /// reply's bytes.
     pub fn read_whole(
         &self,
         request: &Request<'_>,
@@ -191,14 +192,15 @@ impl Machine {
         }
     }
 
-    /// The node at a path, for somebody who may read it.
+    /// The node at a path, if the client may read it.
     fn readable(&self, path: &str, reader: &Reader<'_>) -> Result<Found<'_>, ErrorCode> {
         let found = self.look_at(path, reader).ok_or(ErrorCode::NoNode)?;
         reader.asker().check(perms::READ, found.acl)?;
         Ok(found)
     }
 
-    /// The node at a path as clients see it: a virtual one where there is no other, the text of a quota's count.
+    /// The node at a path as clients see it: with the text of a quota's count, and a virtual node
+    /// if there is no other.
     pub(crate) fn look_at(&self, path: &str, reader: &Reader<'_>) -> Option<Found<'_>> {
         match self.find(path) {
             Some(id) => Some(self.found(id)),

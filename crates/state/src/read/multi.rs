@@ -1,4 +1,4 @@
-//! Many reads in one, each with its own result (rule 26).
+//! multiRead: several reads in one, each with its own result.
 
 use wire::code::ErrorCode;
 use wire::record::{Multi, MultiHeader, MultiResult, Request};
@@ -7,7 +7,7 @@ use super::body::TOO_LONG;
 use super::{Body, Dialect, Reader, WatchRequest, WatchSink, WatchedPart};
 use crate::machine::{Direct, Machine, plan_check, plan_check_not_exists, plan_check_stat};
 
-/// Room for the header of a result, or for one that failed.
+/// Maximum length of a result's header, or of a failed result.
 const HEADER_BYTES_MAX: usize = 16;
 
 impl Machine {
@@ -21,14 +21,14 @@ impl Machine {
         if !multi.iter().all(|operation| may_stand_in_multi_read(&operation, reader)) {
             return Err(ErrorCode::MarshallingError);
         }
-        // A reply that becomes too long is refused as a whole, and its watches with it.
+        // A reply that becomes too long is refused as a whole, including its watches.
         let mut watched: Vec<(WatchedPart, String)> = Vec::new();
         for operation in *multi {
             let mark = body.mark();
             body.make_room(HEADER_BYTES_MAX)?;
             MultiHeader { opcode_raw: operation.opcode() as i32, done: false, err: 0 }.encode(body.short());
             let result = self.part(&operation, reader, body, &mut |wanted: WatchRequest<'_>| {
-                // ZooKeeper drops the watches of these reads without a word.
+                // ZooKeeper silently drops the watches of these reads.
                 if reader.has_extensions() {
                     watched.push((wanted.part, wanted.path.to_owned()));
                 }
@@ -64,7 +64,7 @@ impl Machine {
     }
 }
 
-/// What the client is told of a part that failed.
+/// The result of a failed part.
 fn failed<'r>(dialect: Dialect, operation: &Request<'_>, code: ErrorCode) -> MultiResult<'r> {
     match dialect {
         Dialect::ZooKeeper => MultiResult::Error(code as i32),
@@ -72,18 +72,9 @@ fn failed<'r>(dialect: Dialect, operation: &Request<'_>, code: ErrorCode) -> Mul
     }
 }
 
-/// ZooKeeper reads data and children, and does not understand a request with anything else in it. The extensions add
-/// the other reads and the checks.
+/// Whether the operation may be part of a multiRead. ZooKeeper accepts reads of data and children,
+/// and fails to decode a request with any other operation. The extensions add the other reads and
+/// the checks.
 fn may_stand_in_multi_read(operation: &Request<'_>, reader: &Reader<'_>) -> bool {
-    match operation {
-        Request::GetData(_) | Request::GetChildren(_) => true,
-        Request::Exists(_)
-        | Request::GetChildren2(_)
-        | Request::FilteredList(_)
-        | Request::FilteredListWithStatsAndData(_)
-        | Request::Check(_)
-        | Request::CheckNotExists(_)
-        | Request::CheckStat(_) => reader.has_extensions(),
-        _ => false,
-    }
+    operation.opcode().in_multi_read().is_admitted(reader.has_extensions())
 }

@@ -1,4 +1,4 @@
-//! Reads of one node, and of the reader.
+//! Reads of one node, and of the client's identities.
 
 use wire::acl::perms;
 use wire::code::ErrorCode;
@@ -57,7 +57,7 @@ impl Machine {
         if asker.may(perms::ADMIN, found.acl) {
             body.put_raw(found.acl)?;
         } else {
-            // What is left out makes it shorter, and never longer.
+            // Redaction never makes it longer.
             body.make_room(found.acl.len())?;
             acl::put_redacted(found.acl, body.short()).map_err(|_| ErrorCode::SystemError)?;
         }

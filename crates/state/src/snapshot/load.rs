@@ -16,10 +16,10 @@ pub enum LoadError {
     /// The first bytes are not those of a snapshot.
     #[error("this is not a snapshot")]
     Magic,
-    /// The snapshot is of another version.
+    /// The snapshot has an unknown version.
     #[error("the snapshot has version {0}, this server knows {VERSION}")]
     Version(u8),
-    /// A block that must not come here.
+    /// A block that is not allowed at this position.
     #[error("a block of kind {kind} after one of kind {after}")]
     Order {
         /// The block's kind.
@@ -27,7 +27,7 @@ pub enum LoadError {
         /// The kind of the block before it; 0 at the start.
         after: u8,
     },
-    /// The contents of a block are not what its kind says.
+    /// A block's content does not match its kind.
     #[error("a block of kind {kind}: {cause}")]
     Block {
         /// The block's kind.
@@ -36,62 +36,62 @@ pub enum LoadError {
         #[source]
         cause: Malformed,
     },
-    /// An ACL that cannot be.
+    /// An inconsistent ACL.
     #[error(transparent)]
     Acl(#[from] AclLoadError),
     /// A session id that would mean another kind of owner.
-    #[error("{0:#x} is no id of a session")]
+    #[error("{0:#x} is not a session id")]
     SessionId(i64),
-    /// Bytes of a node that cannot be decoded.
+    /// A node that cannot be decoded.
     #[error("node {number}: {cause}")]
     Image {
-        /// Which node, counted from 0.
+        /// Index of the node, counted from 0.
         number: u64,
         /// What is wrong.
         #[source]
         cause: ImageError,
     },
-    /// A node that does not fit the nodes before it.
+    /// A node that does not fit the earlier nodes.
     #[error(transparent)]
     Node(#[from] tree::LoadError),
     /// A node whose ACL is not in the snapshot.
     #[error("node {0} has an unknown ACL")]
     UnknownAcl(NodeId),
     /// An ephemeral node whose session is not in the snapshot.
-    #[error("the owner {owner:#x} of node {id} is no session")]
+    #[error("the owner {owner:#x} of node {id} is not a session")]
     UnknownOwner {
         /// The node.
         id: NodeId,
         /// The session it names.
         owner: i64,
     },
-    /// A quota's count without its node, or twice.
+    /// A quota's count without its node, or duplicated.
     #[error("the quota on {0:?} has no stats node")]
     Quota(String),
-    /// A node every tree has is not there.
+    /// A node that every tree has is missing.
     #[error("{0} is missing")]
     Reserved(&'static str),
-    /// The snapshot ends too early.
-    #[error("the snapshot ends too early")]
+    /// The snapshot is truncated.
+    #[error("the snapshot is truncated")]
     Incomplete,
     /// The snapshot has bytes after its end.
     #[error("bytes after the end of the snapshot")]
     Excess,
-    /// The number of nodes at the end is not how many there were.
-    #[error("{announced} nodes are announced, {loaded} were there")]
+    /// The number of nodes in the end block differs from the number loaded.
+    #[error("{announced} nodes are announced, {loaded} were loaded")]
     NodeCount {
-        /// What the end block says.
+        /// The number in the end block.
         announced: u64,
-        /// What was loaded.
+        /// The number loaded.
         loaded: u64,
     },
 }
 
-/// Takes the bytes of a snapshot, in pieces of any size, and makes a machine of them. Damaged or hostile bytes end in
-/// an error; they cannot make it use more memory than a small multiple of their own number.
+/// Builds a machine from the bytes of a snapshot, in pieces of any size. Damaged or hostile bytes
+/// give an error; they cannot make it use more memory than a small multiple of their length.
 pub struct Loader {
     machine: Machine,
-    /// Bytes of a block that is not complete yet.
+    /// Bytes of an incomplete block.
     pending: Vec<u8>,
     /// Kind of the last block; 0 before the first.
     last_kind: u8,
@@ -99,11 +99,11 @@ pub struct Loader {
     quotas: Vec<(String, i64, i64, bool)>,
 }
 
-/// Bytes of a block before its payload.
+/// Length of a block's head.
 const BLOCK_HEAD: usize = 5;
 
 impl Loader {
-    /// Nothing loaded yet. `hash_seed` as for [`Machine::new`].
+    /// An empty loader. `hash_seed` as for [`Machine::new`].
     pub fn new(hash_seed: u64) -> Self {
         Self {
             machine: Machine::empty(hash_seed),
@@ -114,12 +114,12 @@ impl Loader {
         }
     }
 
-    /// Nodes loaded so far.
+    /// Number of nodes loaded so far.
     pub fn nodes(&self) -> u64 {
         self.nodes
     }
 
-    /// Takes the next bytes. After an error the loader is of no use any more.
+    /// Processes the next bytes. After an error the loader is unusable.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), LoadError> {
         if !self.pending.is_empty() {
             let mut pending = std::mem::take(&mut self.pending);
@@ -135,7 +135,7 @@ impl Loader {
         Ok(())
     }
 
-    /// The machine, when the snapshot was complete.
+    /// The machine, if the snapshot is complete.
     pub fn finish(mut self) -> Result<Machine, LoadError> {
         if self.last_kind != END || !self.pending.is_empty() {
             return Err(LoadError::Incomplete);
@@ -157,7 +157,7 @@ impl Loader {
         Ok(self.machine)
     }
 
-    /// Loads the complete blocks at the start of `bytes` and returns how many bytes they are.
+    /// Loads the complete blocks at the start of `bytes` and returns their total length.
     fn blocks(&mut self, bytes: &[u8]) -> Result<usize, LoadError> {
         let mut taken = 0;
         while let Some((head, rest)) = bytes[taken..].split_first_chunk::<BLOCK_HEAD>() {
@@ -287,10 +287,10 @@ impl Loader {
 
     fn load_limits(&mut self) {
         let machine = &mut self.machine;
-        let root = machine.tree.find(QUOTA_ROOT).expect("every tree has it, as was checked");
+        let root = machine.tree.find(QUOTA_ROOT).expect("reserved nodes were checked");
         let mut nodes = Vec::new();
         machine.walk(root, &mut |id| nodes.push(id));
-        // Only the paths of limits are made: they may be deep, and the others are many.
+        // Only the paths of limits are built: paths may be deep, and the other nodes are many.
         for id in nodes.into_iter().filter(|id| machine.tree.node(*id).name() == LIMITS_NAME) {
             let path = machine.path(id);
             machine.quotas.load_limits(&path, machine.tree.node(id).data());

@@ -1,10 +1,11 @@
-//! The whole state as bytes, and back.
+//! The whole state as bytes: writing and loading snapshots.
 //!
 //! ```text
 //! snapshot = block*                       block = length u32 (of payload) | kind u8 | payload
 //!
-//! kind 1  head      magic "OSTS" | version u8 (2) | last zxid i64 | has key u8 (0 or 1) | [cluster key, 32 bytes]
-//!                   | members, see `members::Members::put`; version 1 ends before them and can be read
+//! kind 1  head      magic "OSTS" | version u8 (2) | last zxid i64 | has key u8 (0 or 1)
+//!                   | [cluster key, 32 bytes] | members, see `members::Members::put`;
+//!                   version 1 ends before the members and can be read
 //! kind 2  sessions  (id i64 | timeout_ms i32 | home u32)*
 //! kind 3  ACLs      (id u32 | length u32 | jute vector<ACL>)*
 //! kind 4  quotas    (path ustring | count i64 | bytes i64 | hides data u8)*
@@ -12,11 +13,12 @@
 //! kind 6  end       number of nodes u64
 //! ```
 //!
-//! The head comes first, the end last, and the other kinds in the order of their numbers, each in as many blocks as
-//! it takes. Integers are big-endian, but for those inside node images. The format has no checksums: whoever stores
-//! it adds them. Numbers of kinds and fields of a version never change.
+//! The head comes first, the end last, and the other kinds in the order of their numbers, each in
+//! any number of blocks. Integers are big-endian, except inside node images. The format has no
+//! checksums; the storage layer adds them. Numbers of kinds and fields of a version never change.
 //!
-//! What can be computed from the nodes is not stored: the ephemerals of sessions, containers, limits of quotas.
+//! Everything that can be computed from the nodes is omitted: ephemerals of sessions, containers,
+//! limits of quotas.
 
 mod load;
 mod write;

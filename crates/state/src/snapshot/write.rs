@@ -10,10 +10,10 @@ use crate::members::Members;
 use crate::quota::Count;
 use crate::tree::{self, KeptImages};
 
-/// How far the writing of a snapshot has come, and all that is small enough to be copied when it begins: everything
-/// but the nodes. 16 bytes for a session, a pointer for 256 ACLs.
+/// Progress of writing a snapshot, and everything except the nodes, which is small enough to be
+/// copied at the start: 16 bytes per session, a pointer per 256 ACLs.
 pub struct SnapshotCursor {
-    /// The state that the snapshot is of.
+    /// zxid of the snapshot's state.
     last_zxid: i64,
     cluster_key: Option<[u8; CLUSTER_KEY_BYTES]>,
     members: Members,
@@ -25,10 +25,10 @@ pub struct SnapshotCursor {
     nodes: u64,
 }
 
-/// What comes next.
+/// The next part to write.
 enum Part {
     Head,
-    /// Sessions from this one on.
+    /// Sessions from this index on.
     Sessions(usize),
     AclsAndQuotas,
     Nodes,
@@ -36,18 +36,18 @@ enum Part {
 }
 
 impl SnapshotCursor {
-    /// zxid of the state that the snapshot is of.
+    /// zxid of the snapshot's state.
     pub fn last_zxid(&self) -> i64 {
         self.last_zxid
     }
 }
 
 impl Machine {
-    /// Begins a snapshot of the state as it is now. Takes well below a millisecond, whatever the size of the tree;
-    /// commands may be applied from then on between the slices.
+    /// Begins a snapshot of the current state. Takes well below a millisecond, whatever the size of
+    /// the tree; from then on commands may be applied between the slices.
     ///
     /// # Panics
-    /// When another snapshot is under way.
+    /// When another snapshot is in progress.
     pub fn begin_snapshot(&mut self) -> SnapshotCursor {
         SnapshotCursor {
             last_zxid: self.last_zxid,
@@ -62,8 +62,8 @@ impl Machine {
         }
     }
 
-    /// Appends the next slice, with about `max_nodes` nodes or fewer sessions, and returns whether it was the last.
-    /// Only a shared reference is needed, so reads go on.
+    /// Appends the next slice, with about `max_nodes` nodes or fewer sessions, and returns whether
+    /// it was the last. Needs only a shared reference, so reads continue.
     pub fn snapshot_slice(&self, cursor: &mut SnapshotCursor, max_nodes: usize, out: &mut Vec<u8>) -> bool {
         cursor.part = match cursor.part {
             Part::Head => {
@@ -106,22 +106,22 @@ impl Machine {
         matches!(cursor.part, Part::Done)
     }
 
-    /// Ends a snapshot, complete or not. What it had put aside is given back: to free it may take longer than to
-    /// apply a command, so drop it where nobody waits.
+    /// Ends a snapshot, complete or not. Returns the images it kept: freeing them may take longer
+    /// than applying a command, so drop them where no request waits.
     ///
     /// # Panics
-    /// When no snapshot is under way.
+    /// When no snapshot is in progress.
     pub fn end_snapshot(&mut self) -> KeptImages {
         self.tree.end_snapshot()
     }
 
-    /// Whether a snapshot is under way.
+    /// Whether a snapshot is in progress.
     pub fn is_snapshot_active(&self) -> bool {
         self.tree.is_snapshot_active()
     }
 }
 
-/// Appends a block whose payload `fill` appends.
+/// Appends a block with the payload that `fill` appends.
 fn block(kind: u8, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     let mark = wire::frame::begin(out);
     out.put_u8(kind);

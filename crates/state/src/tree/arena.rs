@@ -1,35 +1,36 @@
-//! Where the znodes lie, and which id the next one gets.
+//! Storage of znodes, and the assignment of ids.
 
 use super::node::Record;
 
-/// Slots per chunk: 256 KiB of records. Few in tests, so that small trees have many chunks.
+/// Slots per chunk: 256 KiB of records. Fewer in tests, so that small trees have many chunks.
 pub(super) const CHUNK_SLOTS: u32 = if cfg!(test) { 128 } else { 4096 };
 
-/// Ids end below this. 2^31 znodes would be above 128 GiB of records alone.
+/// Limit of ids. 2^31 znodes would need more than 128 GiB for records alone.
 pub(super) const IDS_MAX: u32 = 1 << 31;
 
 const WORDS: usize = CHUNK_SLOTS as usize / 64;
 
-/// Records by id, in chunks that never move: growth copies nothing but chunk pointers.
+/// Records by id, in chunks that never move: growth copies only chunk pointers.
 ///
-/// The id of a new znode is the smallest free one above its parent's. So a parent's id is always smaller than its
-/// child's, and a walk in id order meets parents first, whatever was deleted and created in between. And the id
-/// depends on nothing but which ids are taken, so that a member which loaded a snapshot gives the same ids as one
-/// which lived through the history.
+/// The id of a new znode is the smallest free one above its parent's. So a parent's id is always
+/// below its child's, and a walk in id order visits parents first, whatever was deleted and created
+/// in between. And the id depends only on which ids are taken, so that a member that loaded a
+/// snapshot assigns the same ids as one that applied the whole history.
 #[derive(Default)]
 pub(super) struct Arena {
-    /// `None` where no slot of the chunk is taken.
+    /// `None` for a chunk without taken slots.
     chunks: Vec<Option<Box<Chunk>>>,
-    /// Bit per chunk: all its slots are taken. Lets the search skip 64 full chunks (2^18 znodes) at once.
+    /// One bit per chunk: all its slots are taken. Lets the search skip 64 full chunks (2^18
+    /// znodes) at once.
     full: Vec<u64>,
     len: usize,
 }
 
 struct Chunk {
-    /// Bit per slot: taken.
+    /// One bit per slot: taken.
     taken: [u64; WORDS],
     taken_count: u32,
-    /// Up to the highest slot that was taken since the chunk was made; vacant records between.
+    /// Up to the highest slot taken since the chunk was created, with vacant records in between.
     records: Vec<Record>,
 }
 
@@ -56,7 +57,7 @@ impl Chunk {
 }
 
 impl Arena {
-    /// Znodes that are in.
+    /// Number of znodes.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -76,7 +77,7 @@ impl Arena {
         chunk.records.get_mut((id % CHUNK_SLOTS) as usize).filter(|record| !record.is_vacant())
     }
 
-    /// True where a whole chunk, that of `id`, has no znode.
+    /// Whether the chunk of `id` has no znode.
     pub(super) fn is_chunk_empty(&self, id: u32) -> bool {
         self.chunks.get((id / CHUNK_SLOTS) as usize).is_none_or(Option::is_none)
     }
@@ -103,7 +104,7 @@ impl Arena {
         id
     }
 
-    /// The first chunk from `from` on that is not full, be it one that does not exist yet.
+    /// The first chunk from `from` on that is not full; it may not exist yet.
     fn chunk_not_full(&self, from: usize) -> usize {
         let mut word = from / 64;
         let mut mask = u64::MAX << (from % 64);
@@ -118,7 +119,7 @@ impl Arena {
         from.max(word * 64)
     }
 
-    /// Puts a znode at a free id.
+    /// Stores a znode at a free id.
     pub(super) fn insert(&mut self, id: u32, record: Record) {
         assert!(id < IDS_MAX && !record.is_vacant());
         let index = (id / CHUNK_SLOTS) as usize;
@@ -145,7 +146,7 @@ impl Arena {
         self.len += 1;
     }
 
-    /// Takes a znode out. Its id is free at once; a chunk without znodes gives its memory back.
+    /// Removes a znode. Its id is free at once; a chunk without znodes releases its memory.
     pub(super) fn remove(&mut self, id: u32) -> Record {
         let index = (id / CHUNK_SLOTS) as usize;
         let slot = (id % CHUNK_SLOTS) as usize;
@@ -163,7 +164,7 @@ impl Arena {
         record
     }
 
-    /// Ids that are taken, rising.
+    /// The ids taken, in ascending order.
     pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
         let with_chunk =
             self.chunks.iter().enumerate().filter_map(|(index, chunk)| Some((index as u32, chunk.as_ref()?)));

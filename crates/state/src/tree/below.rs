@@ -1,16 +1,16 @@
-//! All that is below a znode.
+//! Traversal of all descendants of a znode.
 
 use super::{NodeId, Tree};
 
-/// Descendants up to which they are found from listing to listing.
-const FEW: usize = if cfg!(test) { 8 } else { 1000 };
+/// Number of descendants up to which they are found listing by listing.
+const FEW_MAX: usize = if cfg!(test) { 8 } else { 1000 };
 
 impl Tree {
-    /// Shows the descendants of a znode to `visit`, parents before children.
+    /// Calls `visit` for each descendant of a znode, parents before children.
     ///
-    /// Ids rise from parent to child, so one look at each id is enough to find many of them, in the
-    /// order in which they lie in memory: 15 ms for a million, where going from listing to listing
-    /// takes twenty times as long, and everybody waits.
+    /// Ids increase from parent to child, so one pass over all ids finds many descendants, in
+    /// memory order: 15 ms for a million, where going listing by listing takes twenty times as
+    /// long, during which all requests wait.
     pub fn visit_below(&self, top: NodeId, visit: &mut dyn FnMut(NodeId)) {
         match self.few_below(top) {
             Some(few) => few.into_iter().for_each(visit),
@@ -23,11 +23,11 @@ impl Tree {
         let mut parents = Some(top);
         let mut looked_at = 0;
         while let Some(parent) = parents {
-            if few.len() + self.node(parent).child_count() as usize > FEW {
+            if few.len() + self.node(parent).child_count() as usize > FEW_MAX {
                 return None;
             }
             for name in self.children(parent).iter() {
-                few.push(self.child(parent, name).expect("a listed child is in the tree"));
+                few.push(self.child(parent, name).expect("a listed child exists"));
             }
             parents = few.get(looked_at).copied();
             looked_at += 1;

@@ -1,10 +1,10 @@
-//! Everything that must hold in a tree, recounted from nothing; and the digest.
+//! Verification of all invariants of a tree by recounting; and the digest.
 
 use super::node::{BLOB_BYTES_MIN, NOWHERE, Owner, Record};
 use super::{NodeId, ROOT_PATH_BYTES, Tree};
 use crate::acl_table::AclTable;
 
-/// Something that must hold and does not.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Violation(String);
@@ -17,7 +17,8 @@ macro_rules! ensure {
     };
 }
 
-/// Recounts children, listings, index, sizes and the order of ids. Takes time in proportion to the tree.
+/// Recounts children, listings, index, sizes and the order of ids. Takes time proportional to the
+/// tree.
 pub fn tree(tree: &Tree) -> Result<(), Violation> {
     let mut names_by_parent: Vec<Vec<&str>> = Vec::new();
     let (mut data_bytes, mut with_changes, mut with_directory, mut with_blob) = (0, 0, 0, 0);
@@ -34,7 +35,7 @@ pub fn tree(tree: &Tree) -> Result<(), Violation> {
         ensure!(is_blob == (data >= BLOB_BYTES_MIN), "{data} bytes of znode {id} in the wrong place");
         ensure!(!is_blob || record.short_data() == Some(&[]), "znode {id} has data in two places");
         if id == NodeId::ROOT.0 {
-            ensure!(record.parent == 0 && record.name().is_empty(), "the root is not a root");
+            ensure!(record.parent == 0 && record.name().is_empty(), "the root has a parent or a name");
             data_bytes += ROOT_PATH_BYTES;
             continue;
         }
@@ -73,7 +74,7 @@ fn node(tree: &Tree, id: u32, record: &Record) -> Result<(), Violation> {
 
 fn listing(tree: &Tree, id: NodeId, record: &Record, names: &[&str], path_len: u64) -> Result<(), Violation> {
     let listing = tree.children(id);
-    ensure!(listing.iter().eq(names.iter().copied()), "the listing of {id} is not its children");
+    ensure!(listing.iter().eq(names.iter().copied()), "the listing of {id} differs from its children");
     ensure!(tree.node(id).child_count() as usize == names.len(), "{id} has {} children", names.len());
     if let Some(directory) = tree.directory_of(record) {
         ensure!(u64::from(directory.path_len) == path_len, "the path of {id} has {path_len} bytes");
@@ -81,10 +82,10 @@ fn listing(tree: &Tree, id: NodeId, record: &Record, names: &[&str], path_len: u
     Ok(())
 }
 
-/// A number for the whole tree: equal trees have equal digests, in whatever order and under whatever ids they
-/// were made; ACLs count by their bytes. Made to show divergence between members, not to resist forgery.
+/// A hash of the whole tree: equal trees have equal digests, whatever the order of creation and the
+/// ids; ACLs count by their bytes. Detects divergence between members; it does not resist forgery.
 ///
-/// Takes time in proportion to the tree.
+/// Takes time proportional to the tree.
 pub fn digest(tree: &Tree, acls: &AclTable) -> u64 {
     let mut path_hashes = Vec::new();
     let mut digest = 0u64;
@@ -117,8 +118,8 @@ fn node_digest(tree: &Tree, id: u32, record: &Record, path: u64, acls: &AclTable
     mix_bytes(hash, acls.bytes(image.acl))
 }
 
-/// One step of splitmix64, which spreads each bit over all; a fixed function, so that members of different
-/// versions agree.
+/// One step of splitmix64, which spreads each bit over all others; a fixed function, so that
+/// members of different versions compute the same.
 fn mix(hash: u64, word: u64) -> u64 {
     let mut z = (hash ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,12 +1,12 @@
-//! One znode as it is stored in a snapshot.
+//! The encoding of a znode in a snapshot.
 
 use super::NodeId;
 use crate::acl_table::AclId;
 
-/// Everything that is stored of a znode. Its children are not: they name it as their parent.
+/// Everything stored of a znode, except its children, which name it as their parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeImage<'a> {
-    /// Own id, larger than the parent's but for the root.
+    /// Its id, larger than the parent's, except for the root.
     pub id: NodeId,
     /// Id of the parent; the root's own for the root.
     pub parent: NodeId,
@@ -14,38 +14,38 @@ pub struct NodeImage<'a> {
     pub name: &'a str,
     /// `None` is null data.
     pub data: Option<&'a [u8]>,
-    /// In the ACL table of the same snapshot.
+    /// Id in the ACL table of the same snapshot.
     pub acl: AclId,
     /// Stored form, see [`Owner`](super::Owner).
     pub owner: i64,
     /// The zxid of the creation.
     pub czxid: i64,
-    /// The zxid of the last change of the data.
+    /// The zxid of the last change of its data.
     pub mzxid: i64,
     /// The zxid of the last creation or deletion of a child.
     pub pzxid: i64,
     /// Time of the creation, in milliseconds since 1970.
     pub ctime: i64,
-    /// Time of the last change of the data, in milliseconds since 1970.
+    /// Time of the last change of its data, in milliseconds since 1970.
     pub mtime: i64,
-    /// Changes of the data.
+    /// Number of changes of its data.
     pub version: i32,
-    /// Children ever created; not the number that clients see.
+    /// Number of children ever created; clients see another number.
     pub cversion: i32,
-    /// Changes of the ACL.
+    /// Number of changes of its ACL.
     pub aversion: i32,
 }
 
 /// Why bytes are not the image of a znode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
-    /// The bytes end within the image.
-    #[error("the image ends too early")]
+    /// The image is truncated.
+    #[error("the image is truncated")]
     Truncated,
-    /// A number is longer than its type.
+    /// A number exceeds its type.
     #[error("a number is out of range")]
     Range,
-    /// A flag that this version does not know.
+    /// A flag unknown to this version.
     #[error("unknown flags {0:#04x}")]
     UnknownFlags(u8),
     /// A name that is not UTF-8.
@@ -53,15 +53,15 @@ pub enum ImageError {
     NotUtf8,
 }
 
-/// The data is there (perhaps empty), rather than null.
+/// The data are present (perhaps empty), not null.
 const DATA: u8 = 1 << 0;
-/// mzxid, mtime, version and aversion follow; else they are as after the creation.
+/// mzxid, mtime, version and aversion follow; otherwise they are as after the creation.
 const CHANGED: u8 = 1 << 1;
-/// pzxid and cversion follow; else they are as after the creation.
+/// pzxid and cversion follow; otherwise they are as after the creation.
 const DIRECTORY: u8 = 1 << 2;
-/// The owner follows, as 8 bytes; else it is 0.
+/// The owner follows, as 8 bytes; otherwise it is 0.
 const OWNER: u8 = 1 << 3;
-/// The ACL follows; else it is `AclId::OPEN`.
+/// The ACL follows; otherwise it is `AclId::OPEN`.
 const ACL: u8 = 1 << 4;
 const KNOWN: u8 = DATA | CHANGED | DIRECTORY | OWNER | ACL;
 
@@ -70,9 +70,10 @@ const KNOWN: u8 = DATA | CHANGED | DIRECTORY | OWNER | ACL;
 ///          │ [mzxid - czxid │ mtime - ctime │ version │ aversion] │ [pzxid - czxid │ cversion]
 ///          │ length, name │ [length, data]
 /// ```
-/// Numbers are LEB128; those that can be negative are folded first (0, -1, 1, -2 … become 0, 1, 2, 3 …).
+/// Numbers are LEB128; those that can be negative use zigzag encoding (0, -1, 1, -2 … become 0, 1,
+/// 2, 3 …).
 impl<'a> NodeImage<'a> {
-    /// The same without name and data, hence without a lifetime.
+    /// The image without name and data, hence without a lifetime.
     pub(super) fn without_text(self) -> NodeImage<'static> {
         NodeImage { name: "", data: None, ..self }
     }
@@ -115,8 +116,8 @@ impl<'a> NodeImage<'a> {
         }
     }
 
-    /// Reads one image from the front of `input` and leaves the rest there. Any bytes may come; whether the image
-    /// fits a tree is for [`Tree::load`](super::Tree::load) to say.
+    /// Takes one image off the front of `input`. Accepts any bytes;
+    /// [`Tree::load`](super::Tree::load) checks whether the image fits a tree.
     pub fn decode(input: &mut &'a [u8]) -> Result<NodeImage<'a>, ImageError> {
         let flags = take(input, 1)?[0];
         if flags & !KNOWN != 0 {

@@ -1,4 +1,4 @@
-//! From a parent and a name to the child.
+//! The index from a parent and a name to the child.
 
 use std::hash::Hasher as _;
 
@@ -6,20 +6,21 @@ use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 use hashbrown::HashTable;
 
-/// Independent tables. One grows at a time, and moves a thousandth of the entries: no stall at any size.
+/// Independent tables. They grow one at a time, moving a thousandth of the entries: no stall at any
+/// size.
 ///
-/// Not a power of two on purpose: tables double, so that all of them would be half empty just above a power of
-/// two; with this number a round million of znodes fills them to 0.8.
+/// Deliberately not a power of two: tables double in size, so that all of them would be half empty
+/// just above a power of two; with this number, round millions of znodes fill them to 0.8.
 const SHARDS: usize = 1200;
 
 /// Ids by (parent id, name). Holds no names: candidates are compared with the znodes themselves.
 ///
-/// The order of the entries depends on the seed and on history, so nothing here ever iterates.
+/// The order of the entries depends on the seed and on history, so they are never iterated.
 pub(super) struct Index {
     shards: Vec<HashTable<Entry>>,
     seed: u64,
-    /// Secret like `seed`. With foldhash's fixed constants in its place, names could be made that collide under
-    /// every seed, by making one factor of its multiplication zero.
+    /// Secret, like `seed`. With foldhash's fixed constants instead, names could be constructed
+    /// that collide under every seed, by making one factor of its multiplication zero.
     shared_seed: SharedSeed,
 }
 
@@ -29,13 +30,13 @@ pub(super) struct NameHash(u64);
 
 struct Entry {
     id: u32,
-    /// What a table needs of the hash. Four bytes that save a growing table from visiting each of its znodes,
-    /// at two cache misses each.
+    /// The part of the hash that a table needs. These four bytes save a growing table from visiting
+    /// each of its znodes, at two cache misses each.
     reduced: u32,
 }
 
 impl NameHash {
-    /// Bits 25 to 57 choose the shard, and the table within takes its place and tag from the others.
+    /// Bits 25 to 57 select the shard; the table uses the others for position and tag.
     fn shard(self) -> usize {
         ((self.0 >> 25 & 0xffff_ffff) as usize * SHARDS) >> 32
     }
@@ -45,8 +46,9 @@ impl NameHash {
     }
 }
 
-/// The hash given to a table, always made from the stored bits alone, so that it is the same when the table grows.
-/// They are spread as hashbrown reads them: the lowest for the place, the highest 7 for the tag.
+/// The hash passed to a table, always computed from the stored bits alone, so that it stays the
+/// same when the table grows. The bits are placed as hashbrown reads them: the lowest for the
+/// position, the highest 7 for the tag.
 fn table_hash(reduced: u32) -> u64 {
     u64::from(reduced & 0x1ff_ffff) | u64::from(reduced >> 25) << 57
 }
@@ -71,14 +73,14 @@ impl Index {
         self.shards[hash.shard()].find(table_hash(reduced), is_same).map(|entry| entry.id)
     }
 
-    /// Adds `id`, for which nothing equal may be in.
+    /// Adds `id`; no equal entry may exist.
     pub(super) fn insert(&mut self, hash: NameHash, id: u32) {
         let reduced = hash.reduced();
         let table = &mut self.shards[hash.shard()];
         table.insert_unique(table_hash(reduced), Entry { id, reduced }, |other| table_hash(other.reduced));
     }
 
-    /// Takes out `id`, which must be in.
+    /// Removes `id`, which must exist.
     pub(super) fn remove(&mut self, hash: NameHash, id: u32) {
         match self.shards[hash.shard()].find_entry(table_hash(hash.reduced()), |other| other.id == id) {
             Ok(entry) => {

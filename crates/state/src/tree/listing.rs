@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-/// Bytes of names per chunk. Smaller makes listings of large directories more costly (one pointer per chunk to
-/// clone), larger makes a create or delete in them so (a chunk is scanned, and copied once after each listing).
+/// Bytes of names per chunk. Smaller chunks make listings of large directories more expensive (one
+/// pointer per chunk to clone), larger ones make creates and deletes in them more expensive (a
+/// chunk is scanned, and copied once after each listing).
 const CHUNK_BYTES: usize = 4096;
 
 /// Length prefix of a jute string.
 const PREFIX: usize = 4;
 
-/// The names of the children in byte order, so that a listing is a function of the state, equal on all members.
+/// The names of the children in byte order, so that a listing is a function of the state and equal
+/// on all members.
 ///
-/// They are kept as they go into a reply, jute strings one after the other, in chunks that a [`Listing`] shares: to
-/// list a million names is to clone 4400 pointers under the lock, and to copy the chunks after it.
+/// They are stored as in a reply, as consecutive jute strings, in chunks that a [`Listing`] shares:
+/// listing a million names clones 4400 pointers under the lock, and copies the chunks after it.
 #[derive(Default)]
 pub(super) struct Names {
-    /// Invariant: none is empty, and the names rise within and across chunks.
+    /// Invariant: no chunk is empty, and names ascend within and across chunks.
     chunks: Vec<Arc<Chunk>>,
     len: u32,
 }
@@ -23,7 +25,8 @@ pub(super) struct Names {
 #[derive(Clone, Default)]
 struct Chunk {
     bytes: Vec<u8>,
-    /// Offset of the last name: names mostly come in rising order, and are then appended without a scan.
+    /// Offset of the last name: names mostly arrive in ascending order, and are then appended
+    /// without a scan.
     last: usize,
 }
 
@@ -76,8 +79,8 @@ impl Chunk {
         self.bytes[offset + PREFIX..offset + size].copy_from_slice(name);
     }
 
-    /// Doubles like a `Vec`, but stops at the size of a chunk: most directories are small, and a full chunk
-    /// should not have a half in reserve that it will never fill.
+    /// Doubles like a `Vec`, but stops at the size of a chunk: most directories are small, and a
+    /// full chunk should not reserve space that it will never fill.
     fn grow_for(&mut self, size: usize) {
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         if len + size > capacity {
@@ -99,7 +102,7 @@ impl Chunk {
         }
     }
 
-    /// Cuts off the upper half. There are two names at least.
+    /// Splits off the upper half. The chunk must have at least two names.
     fn split(&mut self) -> Chunk {
         let mut middle = self.after(0);
         let mut before = 0;
@@ -141,7 +144,7 @@ impl Names {
         Listing { chunks: self.chunks.clone(), len: self.len }
     }
 
-    /// Adds a name that is not in.
+    /// Adds a name that is not present.
     pub(super) fn insert(&mut self, name: &str) {
         let name = name.as_bytes();
         self.len += 1;
@@ -155,7 +158,8 @@ impl Names {
         if end + PREFIX + name.len() <= CHUNK_BYTES {
             Arc::make_mut(&mut self.chunks[at]).insert(offset, name);
         } else if offset == end {
-            // Names that rise, from one writer or from each of several, fill their chunks to the end.
+            // Ascending names, from one writer or from each of several, fill their chunks to the
+            // end.
             self.chunks.insert(at + 1, Arc::new(Chunk::of(name)));
         } else if offset == 0 {
             self.chunks.insert(at, Arc::new(Chunk::of(name)));
@@ -169,7 +173,7 @@ impl Names {
         }
     }
 
-    /// Takes out a name that is in.
+    /// Removes a name that is present.
     pub(super) fn remove(&mut self, name: &str) {
         let name = name.as_bytes();
         let at = self.chunk_of(name);
@@ -186,8 +190,9 @@ impl Names {
         }
     }
 
-    /// Joins the chunk at `at` with its smaller neighbour when both fill half a chunk at most, so that after any
-    /// deletions the chunks are a quarter full on average, and a merge cannot be undone by the next create.
+    /// Joins the chunk at `at` with its smaller neighbour if both together fill at most half a
+    /// chunk, so that after any deletions the chunks are a quarter full on average, and the next
+    /// create cannot undo a merge.
     fn merge(&mut self, at: usize) {
         let size = |i: usize| self.chunks.get(i).map_or(usize::MAX, |chunk| chunk.bytes.len());
         let lower = match at.checked_sub(1) {
@@ -207,7 +212,7 @@ impl Names {
         }
     }
 
-    /// The chunk in which `name` is or would be. There is one at least.
+    /// The chunk that contains or would contain `name`. There must be at least one chunk.
     fn chunk_of(&self, name: &[u8]) -> usize {
         let last = self.chunks.len() - 1;
         if self.chunks[last].first_name() <= name {
@@ -217,7 +222,8 @@ impl Names {
     }
 }
 
-/// The names of a znode's children at one moment, in byte order. Later changes do not reach it.
+/// The names of a znode's children at one point in time, in byte order. Later changes do not affect
+/// it.
 #[derive(Clone, Default)]
 pub struct Listing {
     chunks: Vec<Arc<Chunk>>,
@@ -225,28 +231,28 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Names.
+    /// Number of names.
     pub fn len(&self) -> usize {
         self.len as usize
     }
 
-    /// No children.
+    /// Whether there are no names.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes that [`Listing::write_names`] writes.
+    /// Number of bytes that [`Listing::write_names`] writes.
     pub fn names_bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.bytes.len()).sum()
     }
 
-    /// The bytes that [`Listing::write_names`] writes, in parts that are counted from 0; `None`
-    /// behind the last one.
+    /// The bytes that [`Listing::write_names`] writes, in parts counted from 0; `None` after the
+    /// last one.
     pub fn part(&self, number: usize) -> Option<&[u8]> {
         self.chunks.get(number).map(|chunk| &*chunk.bytes)
     }
 
-    /// Bytes of memory that it takes beside those it shares with the tree.
+    /// Bytes of memory it uses beyond those it shares with the tree.
     pub fn own_bytes(&self) -> usize {
         self.chunks.len() * size_of::<Arc<Chunk>>()
     }
@@ -268,7 +274,7 @@ impl Listing {
     /// The names in byte order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let names = self.chunks.iter().flat_map(|chunk| chunk.names());
-        names.map(|name| std::str::from_utf8(name).expect("a name comes from a &str"))
+        names.map(|name| std::str::from_utf8(name).expect("a name was stored from a &str"))
     }
 }
 
@@ -289,9 +295,10 @@ mod tests {
         }
     }
 
-    /// Names of very different lengths, some longer than a chunk, come and go; a set says what must be there.
+    /// Adds and removes names of very different lengths, some longer than a chunk, and compares
+    /// with a set.
     #[test]
-    fn holds_what_a_set_holds() {
+    fn agrees_with_a_set() {
         for seed in 0..20 {
             let mut random = Random::new(seed);
             let (mut names, mut model) = (Names::default(), BTreeSet::<String>::new());
@@ -321,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_stays_as_it_was() {
+    fn later_changes_do_not_affect_a_listing() {
         let mut names = Names::default();
         for i in 0..1000 {
             names.insert(&format!("{i:05}"));
@@ -337,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn rising_names_fill_their_chunks_and_deletions_join_them() {
+    fn ascending_names_fill_their_chunks_and_deletions_merge_them() {
         let mut names = Names::default();
         for i in 0..100_000 {
             names.insert(&format!("{i:010}"));

@@ -4,58 +4,59 @@ use super::arena::IDS_MAX;
 use super::node::{Changes, NOWHERE, Owner, Record};
 use super::{NodeId, NodeImage, Tree};
 
-/// Why an image does not fit the tree. Nothing is changed then, but the snapshot is no good as a whole.
+/// Why an image does not fit the tree. Nothing was changed, but the snapshot as a whole is
+/// unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// Ids come in rising order, the root's first.
+    /// Ids must be in ascending order, starting with the root's.
     #[error("znode {id} comes after {after}")]
     Order {
-        /// The id that came.
+        /// The image's id.
         id: NodeId,
-        /// The highest id until then.
+        /// The highest id before it.
         after: NodeId,
     },
-    /// The id is beyond what a tree can have.
+    /// The id exceeds the limit of a tree.
     #[error("id {0} is too large")]
     IdTooLarge(NodeId),
-    /// The root is its own parent and has no name.
+    /// The root must be its own parent and have no name.
     #[error("the root names parent {parent} and is called {name:?}")]
     NotTheRoot {
-        /// The parent it names.
+        /// The image's parent.
         parent: NodeId,
-        /// The name it has.
+        /// The image's name.
         name: String,
     },
-    /// The parent is not there; had it a smaller id, it would be.
+    /// The parent does not exist; parents precede their children.
     #[error("znode {id} has no parent {parent}")]
     ParentMissing {
-        /// The id that came.
+        /// The image's id.
         id: NodeId,
-        /// The parent it names.
+        /// The image's parent.
         parent: NodeId,
     },
     /// Ephemeral znodes have no children.
     #[error("the parent {parent} of znode {id} is ephemeral")]
     ParentEphemeral {
-        /// The id that came.
+        /// The image's id.
         id: NodeId,
-        /// The parent it names.
+        /// The image's parent.
         parent: NodeId,
     },
-    /// No path can have this name in it.
+    /// The name is invalid in a path.
     #[error("znode {id} has the invalid name {name:?}")]
     InvalidName {
-        /// The id that came.
+        /// The image's id.
         id: NodeId,
-        /// The name it has.
+        /// The image's name.
         name: String,
     },
-    /// A child of this name is there already.
+    /// The parent already has a child with this name.
     #[error("znode {id} has the name {name:?} of its sibling {sibling}")]
     DuplicateName {
-        /// The id that came.
+        /// The image's id.
         id: NodeId,
-        /// The one that was there.
+        /// The existing child.
         sibling: NodeId,
         /// The name of both.
         name: String,
@@ -63,13 +64,13 @@ pub enum LoadError {
 }
 
 impl Tree {
-    /// Adds one znode of a snapshot to a tree that was made by [`Tree::new`] and has had nothing but loads since.
-    /// Images come in rising order of their ids, that is, as they were written.
+    /// Adds one znode of a snapshot to a tree that was created by [`Tree::new`] and has only been
+    /// loaded since. Images must be in ascending order of ids, as they are written.
     ///
     /// # Panics
     /// While a snapshot is being written.
     pub fn load(&mut self, image: NodeImage<'_>) -> Result<(), LoadError> {
-        assert!(self.snapshot.is_none(), "no loading into a tree in use");
+        assert!(self.snapshot.is_none(), "the tree is not in use");
         if image.id == NodeId::ROOT {
             return self.load_root(image);
         }
@@ -115,7 +116,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Sets what is not in the record, where it is not as after a creation.
+    /// Sets the fields outside the record that differ from those after a creation.
     fn restore(&mut self, image: NodeImage<'_>) {
         let NodeImage { mzxid, mtime, version, aversion, .. } = image;
         if (mzxid, mtime, version, aversion) != (image.czxid, image.ctime, 0, 0) {
@@ -132,7 +133,8 @@ impl Tree {
     }
 }
 
-/// What [`wire::path::validate`] accepts as one segment, with a short way for the usual names.
+/// Whether [`wire::path::validate`] accepts the name as one segment, with a fast path for usual
+/// names.
 fn is_valid_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b'.';
     if !name.is_empty() && name.bytes().all(is_plain) {

@@ -1,21 +1,22 @@
-//! The znodes.
+//! The znode tree.
 //!
-//! A znode has a number, lies in an arena under it, knows its parent and its own name, and is found by both: full
-//! paths, of which the last name is a fifth in real trees, are stored nowhere. The names of the children are kept as
-//! they are sent. Nothing here checks permissions, versions or quotas, and nothing is refused: that is the machine's.
+//! A znode has an id, under which it is stored in an arena, and knows its parent and its own name,
+//! by which it is found. Full paths are stored nowhere: the last name is a fifth of the path in
+//! real trees. The children's names are stored as they are sent. Nothing here checks permissions,
+//! versions or quotas, and nothing is refused: that is the machine's responsibility.
 //!
 //! | file      | what                                                       |
 //! |-----------|------------------------------------------------------------|
-//! | `arena`   | where znodes lie, and which id the next one gets           |
-//! | `pool`    | places for what only some znodes have                      |
+//! | `arena`   | storage of znodes and assignment of ids                    |
+//! | `pool`    | storage of fields that only some znodes have               |
 //! | `node`    | one znode in memory and its view from outside              |
 //! | `index`   | (parent, name) → id                                        |
 //! | `listing` | the names of the children                                  |
-//! | `below`   | all that is below a znode                                  |
-//! | `snapshot`| the tree as it was, written while it changes               |
+//! | `below`   | traversal of all descendants                               |
+//! | `snapshot`| a past state, written while the tree changes               |
 //! | `image`   | one znode as bytes of a snapshot                           |
-//! | `load`    | the way back                                               |
-//! | `check`   | everything that must hold, recounted from nothing; digest  |
+//! | `load`    | building a tree from images                                |
+//! | `check`   | verification of all invariants; digest                     |
 
 mod arena;
 mod below;
@@ -51,7 +52,7 @@ pub use snapshot::{KeptImages, SnapshotCursor};
 
 use crate::acl_table::AclId;
 
-/// Names a znode while it exists. The id of a deleted znode is given to another one later.
+/// Identifies a znode while it exists. The id of a deleted znode is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
@@ -71,29 +72,30 @@ impl std::fmt::Display for NodeId {
     }
 }
 
-/// What the path of the root adds to [`Tree::data_bytes`].
+/// Length of the root's path in [`Tree::data_bytes`].
 const ROOT_PATH_BYTES: u64 = 1;
 
 /// The znodes by id and by path.
 ///
-/// A function that takes a [`NodeId`] panics when there is no such znode: to hold on to an id after a delete is a bug.
+/// Functions that take a [`NodeId`] panic if the znode does not exist: keeping an id after a delete
+/// is a bug.
 pub struct Tree {
     arena: Arena,
     changes: Pool<Changes>,
     directories: Pool<Directory>,
-    /// Data that are long. `None` in places that are free.
+    /// Long data. `None` at free positions.
     blobs: Pool<Option<Arc<[u8]>>>,
     index: Index,
     /// See [`Tree::data_bytes`]. Invariant: the sum over all znodes; `check` recounts it.
     data_bytes: u64,
     snapshot: Option<Snapshot>,
-    /// The last id that [`Tree::load`] took.
+    /// The last id loaded by [`Tree::load`].
     loaded: NodeId,
 }
 
 impl Tree {
-    /// Only `/`, with empty data, open to all, created by no zxid. `hash_seed` is secret, so that names cannot be
-    /// chosen to collide, and no part of the state: members may differ in it.
+    /// Only `/`, with empty data, an open ACL and zxid 0. `hash_seed` is secret, so that names
+    /// cannot be chosen to collide, and not part of the state: members may differ in it.
     pub fn new(hash_seed: u64) -> Tree {
         let mut arena = Arena::default();
         arena.insert(0, Record::new(0, Text::new("", Some(&[])), AclId::OPEN, 0, 0, 0));
@@ -109,23 +111,23 @@ impl Tree {
         }
     }
 
-    /// Znodes, with the root.
+    /// Number of znodes, including the root.
     pub fn len(&self) -> usize {
         self.arena.len()
     }
 
-    /// Never: the root is always there.
+    /// Always false: the root always exists.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// Bytes of all paths and all data, ZooKeeper's approximate data size (with the path in bytes where Java counts
-    /// UTF-16 units).
+    /// Bytes of all paths and data, ZooKeeper's approximate data size (but paths in bytes where
+    /// Java counts UTF-16 units).
     pub fn data_bytes(&self) -> u64 {
         self.data_bytes
     }
 
-    /// The znode of an absolute, valid path.
+    /// The znode at an absolute, valid path.
     pub fn find(&self, path: &str) -> Option<NodeId> {
         let names = path.split('/').filter(|name| !name.is_empty());
         let mut id = NodeId::ROOT;
@@ -135,22 +137,22 @@ impl Tree {
         Some(id)
     }
 
-    /// The child of that name.
+    /// The child with this name.
     pub fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
         self.child_hashed(self.index.hash(parent.0, name.as_bytes()), parent, name)
     }
 
-    /// The znode, to read.
+    /// A view of the znode.
     pub fn node(&self, id: NodeId) -> Node<'_> {
         Node::new(self, id, self.record(id.0))
     }
 
-    /// Whether there is a znode of that id.
+    /// Whether a znode with this id exists.
     pub fn contains(&self, id: NodeId) -> bool {
         self.arena.get(id.0).is_some()
     }
 
-    /// The names of the children as they are now; can be kept and written after the tree was let go.
+    /// The current names of the children; can be kept and written after the tree is unlocked.
     pub fn children(&self, id: NodeId) -> Listing {
         self.directory_of(self.record(id.0)).map_or_else(Listing::default, |d| d.names.listing())
     }
@@ -164,8 +166,8 @@ impl Tree {
         }
     }
 
-    /// The path without the single slash of the root. As deep as the path, which is bounded by its length in a
-    /// request: with jute.maxbuffer at 1 MiB a path can have 2^19 levels, too many for recursion.
+    /// The path without the root's single slash. Not recursive: with jute.maxbuffer at 1 MiB a path
+    /// can have 2^19 levels.
     fn write_path_above(&self, id: u32, out: &mut String) {
         let mut names = Vec::new();
         let mut at = id;
@@ -180,13 +182,14 @@ impl Tree {
         }
     }
 
-    /// Creates a child as a command does: the parent's cversion counts it and its pzxid becomes `zxid`.
+    /// Creates a child as a command does: increments the parent's cversion and sets its pzxid to
+    /// `zxid`.
     ///
-    /// `owner` is in stored form, see [`Owner`]; `time_ms` is milliseconds since 1970. The use of `acl` must have been
-    /// counted.
+    /// `owner` is in stored form, see [`Owner`]; `time_ms` is milliseconds since 1970. The use of
+    /// `acl` must have been counted.
     ///
     /// # Panics
-    /// When the parent has such a child.
+    /// When the parent already has this child.
     #[expect(clippy::too_many_arguments, reason = "the fields of a znode, once each")]
     pub fn create(
         &mut self,
@@ -208,22 +211,22 @@ impl Tree {
         id
     }
 
-    /// Creates a child that has always been there, such as `/zookeeper`: with empty data, and nothing is counted
-    /// at the parent. (That is why clients read a cversion of -1 from the root of a new ZooKeeper.)
+    /// Creates a built-in child such as `/zookeeper`, with empty data and without counting it at
+    /// the parent. (That is why clients read a cversion of -1 from the root of a new ZooKeeper.)
     ///
     /// # Panics
-    /// When the parent has such a child.
+    /// When the parent already has this child.
     pub fn create_builtin(&mut self, parent: NodeId, name: &str, acl: AclId) -> NodeId {
         self.insert(Record::new(parent.0, Text::new(name, Some(&[])), acl, 0, 0, 0))
     }
 
-    /// Deletes a znode without children; the parent's pzxid becomes `zxid`. The use of its ACL is the caller's
-    /// to take back.
+    /// Deletes a znode without children and sets the parent's pzxid to `zxid`. The caller must
+    /// release its use of the ACL.
     ///
     /// # Panics
     /// When it is the root or has children.
     pub fn delete(&mut self, id: NodeId, zxid: i64) {
-        assert!(id != NodeId::ROOT, "the root stays");
+        assert!(id != NodeId::ROOT, "the root is never deleted");
         assert!(self.node(id).child_count() == 0, "only a znode without children is deleted");
         let parent = self.record(id.0).parent;
         self.keep_image(id.0);
@@ -249,7 +252,7 @@ impl Tree {
         self.data_bytes -= weight(path_len, &record, data_bytes);
     }
 
-    /// Replaces the data and counts the version up.
+    /// Replaces the data and increments the version.
     pub fn set_data(&mut self, id: NodeId, data: Option<&[u8]>, zxid: i64, time_ms: i64) {
         self.keep_image(id.0);
         let before = self.node(id).data().unwrap_or_default().len() as u64;
@@ -261,12 +264,13 @@ impl Tree {
         changes.version = next_version(changes.version);
     }
 
-    /// Gives data that were just set another version than the next.
+    /// Overrides the version of data that were just set.
     pub fn set_version(&mut self, id: NodeId, version: i32) {
         self.changes_mut(id.0).version = version;
     }
 
-    /// Replaces the ACL and counts the ACL version up. The uses of both ACLs are the caller's to count.
+    /// Replaces the ACL and increments the ACL version. The caller must count the uses of both
+    /// ACLs.
     pub fn set_acl(&mut self, id: NodeId, acl: AclId) {
         self.keep_image(id.0);
         self.record_mut(id.0).acl = acl;
@@ -274,18 +278,16 @@ impl Tree {
         changes.aversion = next_version(changes.aversion);
     }
 
-    /// The data of a znode, wherever they are.
+    /// The data of a znode, wherever they are stored.
     fn data<'a>(&'a self, record: &'a Record) -> Option<&'a [u8]> {
         self.blob(record).map(|blob| &**blob).or(record.short_data())
     }
 
     fn blob(&self, record: &Record) -> Option<&Arc<[u8]>> {
-        (record.blob != NOWHERE)
-            .then(|| self.blobs[record.blob].as_ref().expect("a blob of a znode is there"))
+        (record.blob != NOWHERE).then(|| self.blobs[record.blob].as_ref().expect("a znode's blob exists"))
     }
 
-    /// Puts the data of a new znode where they belong: into the text that is returned, or among the
-    /// blobs.
+    /// Stores the data of a new znode: in the returned text, or among the blobs.
     fn store(&mut self, name: &str, data: Option<&[u8]>) -> Text {
         match data {
             Some(long) if long.len() >= BLOB_BYTES_MIN => {
@@ -305,7 +307,7 @@ impl Tree {
                 NOWHERE
             }
             (at, Some(long)) => {
-                // Written in place if the length is the same and no reply has them.
+                // Written in place if the length is the same and no reply shares them.
                 match self.blobs[at].as_mut().and_then(Arc::get_mut) {
                     Some(bytes) if bytes.len() == long.len() => bytes.copy_from_slice(long),
                     _ => self.blobs[at] = Some(Arc::from(long)),
@@ -326,7 +328,7 @@ impl Tree {
         NodeId(id)
     }
 
-    /// Puts a znode into arena, index and its parent's listing.
+    /// Adds a znode to arena, index and its parent's listing.
     fn attach(&mut self, hash: NameHash, id: u32, record: Record) {
         let (parent, name) = (NodeId(record.parent), record.name());
         assert!(self.child_hashed(hash, parent, name).is_none(), "{parent} has a child {name:?}");
@@ -396,7 +398,7 @@ impl Tree {
     }
 }
 
-/// Wraps at the end, and skips -1, which in a request means any version (ZOOKEEPER-4743).
+/// Wraps at the maximum, and skips -1, which means any version in a request (ZOOKEEPER-4743).
 fn next_version(version: i32) -> i32 {
     match version.wrapping_add(1) {
         -1 => 0,
@@ -404,7 +406,7 @@ fn next_version(version: i32) -> i32 {
     }
 }
 
-/// What a znode adds to [`Tree::data_bytes`]: its path and its data.
+/// A znode's contribution to [`Tree::data_bytes`]: its path and its data.
 fn weight(parent_path_len: u32, record: &Record, data_bytes: usize) -> u64 {
     u64::from(parent_path_len) + 1 + record.name_bytes().len() as u64 + data_bytes as u64
 }

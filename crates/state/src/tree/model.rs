@@ -1,4 +1,4 @@
-//! The tree against a model that is obviously right: a map from paths to znodes.
+//! The tree compared with an obviously correct model: a map from paths to znodes.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +38,8 @@ fn children_of<'a>(model: &'a Model, path: &str) -> Vec<&'a str> {
     names.filter(|name| !name.is_empty() && !name.contains('/')).collect()
 }
 
-/// A tree, its model, a second tree that was loaded from an earlier snapshot of the first, and perhaps a snapshot
-/// under way with the model as it was when it began.
+/// A tree, its model, a second tree loaded from an earlier snapshot of the first, and possibly a
+/// snapshot in progress with the model as of its beginning.
 struct World {
     random: Random,
     tree: Tree,
@@ -113,7 +113,7 @@ impl World {
         }
     }
 
-    /// The znode of a path, found in the tree and in the twin under the same id.
+    /// The id of a path, checked to be the same in tree and twin.
     fn id(&self, path: &str) -> NodeId {
         let id = self.tree.find(path).expect("the model has it");
         if let Some(twin) = &self.twin {
@@ -235,7 +235,7 @@ impl World {
         }
     }
 
-    /// Replaces the twin by a tree loaded from a snapshot of now.
+    /// Replaces the twin with a tree loaded from a current snapshot.
     fn renew_twin(&mut self) {
         if self.snapshot.is_some() {
             return;
@@ -277,11 +277,11 @@ fn load(mut images: &[u8], seed: u64) -> Result<Tree, Box<dyn std::error::Error>
 }
 
 fn assert_same(tree: &Tree, model: &Model) {
-    check::tree(tree).expect("the tree is sound");
+    check::tree(tree).expect("the tree is consistent");
     assert_eq!(tree.len(), model.len());
     for path in model.keys() {
         let mut below = 0;
-        tree.visit_below(tree.find(path).expect("it is there"), &mut |_| below += 1);
+        tree.visit_below(tree.find(path).expect("it exists"), &mut |_| below += 1);
         let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
         let expected = model.keys().filter(|other| other.starts_with(&prefix) && *other != path).count();
         assert_eq!(below, expected, "below {path}");
@@ -309,8 +309,9 @@ fn assert_same(tree: &Tree, model: &Model) {
     assert_eq!(tree.data_bytes(), bytes as u64);
 }
 
-/// Grows and shrinks a tree at random, with snapshots under way most of the time and a twin that was
-/// loaded from one: tree, twin, snapshots and model must agree in every field, tree and twin also in every id.
+/// Randomly grows and shrinks a tree, mostly with a snapshot in progress and a twin loaded from a
+/// snapshot: tree, twin, snapshots and model must match in every field, tree and twin also in every
+/// id.
 #[test]
 fn agrees_with_a_map() {
     let mut snapshots_done = 0;
@@ -330,7 +331,7 @@ fn agrees_with_a_map() {
 
 /// Enough znodes for many chunks of the arena, deleted from below and created again.
 #[test]
-fn freed_ids_are_given_again_in_order() {
+fn freed_ids_are_reused_in_order() {
     let mut tree = Tree::new(0);
     let create = |tree: &mut Tree, parent: NodeId, name: String| {
         tree.create(parent, &name, Some(b"x"), AclId::OPEN, 0, 1, 1)
@@ -341,19 +342,19 @@ fn freed_ids_are_given_again_in_order() {
     for &id in &ids[1000..12_000] {
         tree.delete(id, 2);
     }
-    check::tree(&tree).expect("the tree is sound");
+    check::tree(&tree).expect("the tree is consistent");
 
     assert!(create(&mut tree, high, "child".to_owned()) > high, "a child is never below its parent");
     for &free in &ids[1000..12_000] {
         let id = create(&mut tree, low, format!("again{free}"));
         assert_eq!(id, free, "the smallest free id above the parent");
     }
-    check::tree(&tree).expect("the tree is sound");
+    check::tree(&tree).expect("the tree is consistent");
 }
 
-/// All that was there is deleted and its ids are taken by others while the snapshot is written.
+/// While the snapshot is written, all existing znodes are deleted and others take their ids.
 #[test]
-fn a_snapshot_skips_what_came_after_it() {
+fn a_snapshot_omits_later_znodes() {
     let mut tree = Tree::new(0);
     for i in 0..1000 {
         tree.create(NodeId::ROOT, &format!("old{i:04}"), Some(b"old"), AclId::OPEN, 0, 1, 1);
@@ -377,6 +378,6 @@ fn a_snapshot_skips_what_came_after_it() {
     }
     assert!(!tree.end_snapshot().is_empty());
     let expected: Vec<String> = (0..1000).map(|i| format!("old{i:04}")).collect();
-    assert_eq!(names[1..], expected, "after the root, as they were");
-    check::tree(&tree).expect("the tree is sound");
+    assert_eq!(names[1..], expected, "after the root, unchanged");
+    check::tree(&tree).expect("the tree is consistent");
 }

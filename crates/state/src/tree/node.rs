@@ -1,4 +1,4 @@
-//! One znode: how it lies in memory, and how it is seen from outside.
+//! A znode: its layout in memory, and its public view.
 
 use std::sync::Arc;
 
@@ -17,18 +17,19 @@ const TTL_TAG: i64 = 0xff << 56;
 /// The longest TTL in milliseconds, 2^40 - 1.
 pub const TTL_MS_MAX: i64 = (1 << 40) - 1;
 
-/// What the stored owner of a znode means.
+/// The meaning of a znode's stored owner.
 ///
-/// A session id never has 0xff as its top byte, or it would read as a TTL: member ids end at 254.
+/// The top byte of a session id is never 0xff, which would mark a TTL: see
+/// [`Session::may_have`](crate::session::Session::may_have).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Lives until it is deleted.
+    /// Until it is deleted.
     Persistent,
-    /// Lives as long as this session; never has children.
+    /// As long as this session lives; it never has children.
     Ephemeral(i64),
     /// Deleted some time after its last child.
     Container,
-    /// Deleted when it was childless and unchanged for so many milliseconds.
+    /// Deleted when it has been childless and unchanged for this many milliseconds.
     Ttl {
         /// 1 to [`TTL_MS_MAX`].
         ttl_ms: i64,
@@ -36,7 +37,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// Reads the stored form.
+    /// Parses the stored form.
     pub fn from_stored(owner: i64) -> Owner {
         match owner {
             0 => Owner::Persistent,
@@ -57,7 +58,7 @@ impl Owner {
         }
     }
 
-    /// The session id that `Stat.ephemeralOwner` shows; 0 for all that is not ephemeral.
+    /// The session id in `Stat.ephemeralOwner`; 0 unless ephemeral.
     pub fn session(self) -> i64 {
         match self {
             Owner::Ephemeral(session) => session,
@@ -66,21 +67,24 @@ impl Owner {
     }
 }
 
-/// A znode in the arena: 64 bytes, one cache line, for what every znode has. What only some have is elsewhere:
-/// in [`Changes`] for those ever changed, in [`Directory`] for those that ever had a child. Most znodes are
-/// written once and have no children, so that a tree of them is a third smaller than with everything in place.
+/// A znode in the arena: 64 bytes, one cache line, with the fields that every znode has. Other
+/// fields are stored separately: in [`Changes`] for znodes ever changed, in [`Directory`] for those
+/// that ever had a child. Most znodes are written once and have no children, so that a tree of them
+/// is a third smaller than with all fields in place.
 pub(super) struct Record {
-    /// The name, then the data: one allocation for both. Data of [`BLOB_BYTES_MIN`] and more are
-    /// elsewhere.
+    /// The name followed by the data, in one allocation. Data of [`BLOB_BYTES_MIN`] or more bytes
+    /// are stored elsewhere.
     text: Box<[u8]>,
     pub(super) czxid: i64,
     pub(super) ctime: i64,
     /// Stored form, see [`Owner`].
     pub(super) owner: i64,
-    /// Invariant: smaller than the own id, but for the root, which is its own parent. [`VACANT`] in a free slot.
+    /// Invariant: smaller than its own id, except for the root, which is its own parent. [`VACANT`]
+    /// in a free slot.
     pub(super) parent: u32,
     pub(super) acl: AclId,
-    /// Bytes of the name in `text`; the top bit is set when the data is null, which is not the same as empty.
+    /// Length of the name in `text`; the top bit is set if the data are null, which differs from
+    /// empty.
     name_len: u32,
     /// Position in `Tree::changes`, or [`NOWHERE`].
     pub(super) changes: u32,
@@ -92,20 +96,21 @@ pub(super) struct Record {
 
 const _: () = assert!(size_of::<Record>() == 64);
 
-/// No position in a pool.
+/// Not a position in a pool.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// Bytes of data from which on they are kept apart from the name and can be shared: a reply takes a
-/// count on them instead of a copy, so that nobody waits for the copy, however many ask for them.
-/// Few in tests, so that small trees have such data.
+/// Length from which data are stored apart from the name and can be shared: a reply references them
+/// instead of copying, so that no request waits for a copy, however many clients read them. Small
+/// in tests, so that small trees have such data.
 pub(super) const BLOB_BYTES_MIN: usize = if cfg!(test) { 16 } else { 1024 };
 
-/// Parent of a slot without a znode. No id: ids end below it.
+/// Parent of a slot without a znode. Not an id: ids are below it.
 pub(super) const VACANT: u32 = u32::MAX;
 
 const NULL_DATA: u32 = 1 << 31;
 
-/// What changes after the creation of a znode. Absent means: mzxid = czxid, mtime = ctime, versions 0.
+/// Fields that change after a znode's creation. If absent: mzxid = czxid, mtime = ctime, versions
+/// 0.
 #[derive(Clone, Copy)]
 pub(super) struct Changes {
     pub(super) mzxid: i64,
@@ -114,12 +119,13 @@ pub(super) struct Changes {
     pub(super) aversion: i32,
 }
 
-/// What a znode has for its children. Absent means: no child ever, pzxid = czxid, cversion 0.
+/// Fields of a znode with children. If absent: never had a child, pzxid = czxid, cversion 0.
 pub(super) struct Directory {
     pub(super) pzxid: i64,
-    /// Children ever created, wrapping as ZooKeeper's does.
+    /// Number of children ever created, wrapping as in ZooKeeper.
     pub(super) cversion: i32,
-    /// Bytes of the own path, with 0 for the root, so that a child's path has this plus one plus its name.
+    /// Length of its own path, with 0 for the root: a child's path is longer by one plus the
+    /// child's name.
     pub(super) path_len: u32,
     pub(super) names: Names,
 }
@@ -157,8 +163,8 @@ impl Record {
         name_str(self.name_bytes())
     }
 
-    /// The data that are in the record; empty when they are elsewhere. [`Tree::data`] has them in
-    /// any case.
+    /// The data in the record; empty if they are stored elsewhere. [`Tree::data`] returns them in
+    /// either case.
     pub(super) fn short_data(&self) -> Option<&[u8]> {
         data_of(&self.text, self.name_len)
     }
@@ -167,7 +173,7 @@ impl Record {
         TextRef { bytes: &self.text, name_len: self.name_len }
     }
 
-    /// Replaces the data that are in the record. Data of the same length is written in place: no
+    /// Replaces the data in the record. Data of the same length are written in place, without an
     /// allocation.
     pub(super) fn set_short_data(&mut self, data: Option<&[u8]>) {
         let name_len = (self.name_len & !NULL_DATA) as usize;
@@ -183,14 +189,14 @@ impl Record {
     }
 }
 
-/// A name and data in one allocation, or the place of data that are elsewhere.
+/// A name and data in one allocation, or the position of data stored elsewhere.
 pub(super) struct Text {
     bytes: Box<[u8]>,
     name_len: u32,
     blob: u32,
 }
 
-/// The same, borrowed.
+/// A borrowed [`Text`].
 #[derive(Clone, Copy)]
 pub(super) struct TextRef<'a> {
     bytes: &'a [u8],
@@ -236,11 +242,12 @@ fn data_of(text: &[u8], name_len: u32) -> Option<&[u8]> {
 }
 
 fn name_str(name: &[u8]) -> &str {
-    // Checked again rather than trusted: it costs nanoseconds on names, and only paths and images are built from it.
-    std::str::from_utf8(name).expect("a name is stored from a &str")
+    // Validated again rather than trusted: it takes nanoseconds, and only paths and images are
+    // built from it.
+    std::str::from_utf8(name).expect("a name was stored from a &str")
 }
 
-/// A znode, to read.
+/// A read-only view of a znode.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     tree: &'a Tree,
@@ -253,12 +260,12 @@ impl<'a> Node<'a> {
         Node { tree, id, record }
     }
 
-    /// The id by which it was asked for.
+    /// Its id.
     pub fn id(&self) -> NodeId {
         self.id
     }
 
-    /// `None` for the root.
+    /// The parent; `None` for the root.
     pub fn parent(&self) -> Option<NodeId> {
         (self.id != NodeId::ROOT).then_some(NodeId(self.record.parent))
     }
@@ -268,22 +275,22 @@ impl<'a> Node<'a> {
         self.record.name()
     }
 
-    /// `None` is null data, which `getData` answers with length -1.
+    /// The data; `None` is null, which `getData` answers with length -1.
     pub fn data(&self) -> Option<&'a [u8]> {
         self.tree.data(self.record)
     }
 
-    /// The data if they are so long that they are shared rather than copied.
+    /// The data if they are long enough to be shared rather than copied.
     pub fn shared_data(&self) -> Option<&'a Arc<[u8]>> {
         self.tree.blob(self.record)
     }
 
-    /// In the machine's [`AclTable`](crate::acl_table::AclTable).
+    /// Id in the machine's [`AclTable`](crate::acl_table::AclTable).
     pub fn acl(&self) -> AclId {
         self.record.acl
     }
 
-    /// Stored form: 0, a session id, the container mark, or the TTL mark with the TTL. See [`Owner`].
+    /// Stored form: 0, a session id, the container tag, or the TTL tag with the TTL. See [`Owner`].
     pub fn owner(&self) -> i64 {
         self.record.owner
     }
@@ -293,7 +300,8 @@ impl<'a> Node<'a> {
         self.record.czxid
     }
 
-    /// The data version, -1 never being one that a client may name.
+    /// The data version. It is never -1 after a client's `setData`, since -1 means any version in a
+    /// request.
     pub fn version(&self) -> i32 {
         self.changes().version
     }
@@ -313,24 +321,24 @@ impl<'a> Node<'a> {
         self.changes().mzxid
     }
 
-    /// The zxid of the last creation or deletion of a child, or of the own creation.
+    /// The zxid of the last creation or deletion of a child, or of its own creation.
     pub fn pzxid(&self) -> i64 {
         self.directory().map_or(self.record.czxid, |d| d.pzxid)
     }
 
-    /// Children ever created: the number that the next sequential child gets. Clients see another number,
-    /// see [`Node::stat`].
+    /// Number of children ever created, which is the next sequential child's number. Clients see
+    /// another number, see [`Node::stat`].
     pub fn stored_cversion(&self) -> i32 {
         self.directory().map_or(0, |d| d.cversion)
     }
 
-    /// Children now.
+    /// Number of children.
     pub fn child_count(&self) -> u32 {
         self.directory().map_or(0, |d| d.names.len())
     }
 
-    /// The `Stat` as clients see it: cversion counts creations and deletions, and containers and TTL znodes
-    /// show no owner.
+    /// The `Stat` that clients see: cversion counts creations and deletions, and containers and TTL
+    /// znodes show no owner.
     pub fn stat(&self) -> Stat {
         let changes = self.changes();
         let child_count = self.child_count() as i32;
@@ -340,7 +348,7 @@ impl<'a> Node<'a> {
             ctime: self.record.ctime,
             mtime: changes.mtime,
             version: changes.version,
-            // Deletions ever are creations ever minus the children that are left, hence the sum of both:
+            // Deletions are creations minus the remaining children, hence the sum of both:
             cversion: self.stored_cversion().wrapping_mul(2).wrapping_sub(child_count),
             aversion: changes.aversion,
             ephemeral_owner: Owner::from_stored(self.record.owner).session(),

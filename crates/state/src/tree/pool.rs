@@ -1,13 +1,14 @@
-//! Values in numbered places, for what only some znodes have.
+//! Storage by position for fields that only some znodes have.
 
-/// Places per chunk. The pool grows by whole chunks, so that growth never copies what is there.
+/// Positions per chunk. The pool grows by whole chunks, so that growth never copies existing
+/// values.
 const CHUNK_PLACES: usize = 1024;
 
-/// Values by position. A position says nothing about the order in which values came, and is no part of the state:
-/// members and reloads may differ in it.
+/// Values by position. Positions do not reflect the order of insertion and are not part of the
+/// state: members and reloads may differ in them.
 pub(super) struct Pool<T> {
     chunks: Vec<Vec<T>>,
-    /// Positions given back. What lies there is an emptied value.
+    /// Released positions, which hold emptied values.
     free: Vec<u32>,
 }
 
@@ -16,7 +17,7 @@ impl<T> Pool<T> {
         Pool { chunks: Vec::new(), free: Vec::new() }
     }
 
-    /// Puts `value` somewhere.
+    /// Stores `value` and returns its position.
     pub(super) fn insert(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop() {
             self[at] = value;
@@ -31,13 +32,13 @@ impl<T> Pool<T> {
         (above * CHUNK_PLACES + chunk.len() - 1) as u32
     }
 
-    /// Takes out the value at `at`, leaving `emptied` until the place is used again.
+    /// Removes the value at `at`, leaving `emptied` until the position is reused.
     pub(super) fn remove(&mut self, at: u32, emptied: T) -> T {
         self.free.push(at);
         std::mem::replace(&mut self[at], emptied)
     }
 
-    /// Values that are in.
+    /// Number of values.
     pub(super) fn len(&self) -> usize {
         let places = match self.chunks.last() {
             Some(last) => (self.chunks.len() - 1) * CHUNK_PLACES + last.len(),

@@ -1,11 +1,13 @@
-//! The tree as it was, written while it changes.
+//! Snapshots of the tree, written while it changes.
 //!
-//! To begin is to remember one number, so it takes no time whatever the size. After that, whoever changes or deletes a znode
-//! which is not written yet puts its old image aside first, and whoever takes a free id notes that nothing was
-//! there. The writer walks the ids upwards and prefers what was put aside to what is in the tree.
+//! Beginning a snapshot records one number, which takes constant time. After that, a change or
+//! deletion of a znode not yet written first keeps its old image, and taking a free id records that
+//! it was free. The writer goes through the ids in ascending order and prefers what was kept to
+//! what is in the tree.
 //!
-//! The writer tells how far it is ([`Snapshot::written`]), although it has only a shared reference: without that, each
-//! first change of a znode after it was written would put aside an image for nobody, on average half of all.
+//! The writer publishes its progress ([`Snapshot::written`]), although it has only a shared
+//! reference: otherwise, each first change of a znode after it was written would keep an image that
+//! is never used, on average half of all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,32 +17,32 @@ use super::arena::CHUNK_SLOTS;
 use super::node::{Record, Text};
 use super::{NodeId, NodeImage, Tree};
 
-/// How far a snapshot is written. Made by [`Tree::begin_snapshot`]; there is one per snapshot, as the tree
-/// stops keeping images of what this cursor has passed.
+/// Progress of writing a snapshot. Created by [`Tree::begin_snapshot`]; there is one per snapshot,
+/// since the tree does not keep images of what this cursor has passed.
 #[derive(Debug)]
 pub struct SnapshotCursor {
     next: u32,
 }
 
-/// The snapshot that is being written.
+/// The snapshot being written.
 pub(super) struct Snapshot {
     /// Ids from here on were free at the beginning.
     end: u32,
-    /// Ids below are written. Mutators have the tree to themselves, so the lock around it orders their reads after the
-    /// writer's stores; the number itself needs no ordering.
+    /// Ids below this are written. Mutators have exclusive access to the tree, so the lock around
+    /// it orders their reads after the writer's stores; the number itself needs no ordering.
     written: AtomicU32,
     kept: KeptImages,
 }
 
-/// Images put aside for a snapshot. To drop a large one takes time: do it where nobody waits.
+/// Images kept for a snapshot. Dropping a large one takes time: do it where no request waits.
 #[derive(Default)]
 pub struct KeptImages {
-    /// By chunk of ids, so that none of these grows large enough to stall.
+    /// By chunk of ids, so that none of the maps grows large enough to stall.
     chunks: Vec<BTreeMap<u32, Kept>>,
     len: usize,
 }
 
-/// What was at an id when the snapshot began.
+/// The content of an id when the snapshot began.
 enum Kept {
     Nothing,
     Image(Box<KeptImage>),
@@ -54,12 +56,12 @@ struct KeptImage {
 }
 
 impl KeptImages {
-    /// Ids for which something is kept.
+    /// Number of ids for which something is kept.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Nothing changed since the snapshot began.
+    /// Whether nothing changed since the snapshot began.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -84,17 +86,17 @@ impl KeptImages {
 }
 
 impl Snapshot {
-    /// True when the writer still needs to be told what was at `id`.
+    /// Whether the writer still needs the old content of `id`.
     fn lacks(&self, id: u32) -> bool {
         id < self.end && id >= self.written.load(Ordering::Relaxed) && self.kept.get(id).is_none()
     }
 }
 
 impl Tree {
-    /// Begins a snapshot of the tree as it is now, in constant time.
+    /// Begins a snapshot of the current tree, in constant time.
     ///
     /// # Panics
-    /// When one is being written already.
+    /// When another snapshot is being written.
     pub fn begin_snapshot(&mut self) -> SnapshotCursor {
         assert!(self.snapshot.is_none(), "one snapshot at a time");
         self.snapshot =
@@ -107,12 +109,14 @@ impl Tree {
         self.snapshot.is_some()
     }
 
-    /// Hands the next znodes of the snapshot to `sink`, parents before children; true when these were the last.
+    /// Passes the next znodes of the snapshot to `sink`, parents before children; returns true if
+    /// these were the last.
     ///
-    /// Looks at `max_nodes` ids at most, which bounds the time: the lock can be let go between two slices.
+    /// Examines at most `max_nodes` ids, which bounds the time: the lock can be released between
+    /// two slices.
     ///
     /// # Panics
-    /// When no snapshot was begun.
+    /// When no snapshot is in progress.
     pub fn snapshot_slice(
         &self,
         cursor: &mut SnapshotCursor,
@@ -143,18 +147,18 @@ impl Tree {
         cursor.next >= snapshot.end
     }
 
-    /// Ends the snapshot, whether written to its end or not. What is returned is only to be dropped.
+    /// Ends the snapshot, completely written or not. The returned images only need to be dropped.
     ///
     /// # Panics
-    /// When no snapshot was begun.
+    /// When no snapshot is in progress.
     pub fn end_snapshot(&mut self) -> KeptImages {
         self.snapshot.take().expect("a snapshot was begun").kept
     }
 
-    /// To be called before the znode `id` changes or goes.
+    /// Must be called before the znode `id` changes or is deleted.
     pub(super) fn keep_image(&mut self, id: u32) {
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.lacks(id)) {
-            let record = self.arena.get(id).expect("only what is there changes");
+            let record = self.arena.get(id).expect("only an existing znode changes");
             let fields = NodeImage { name: "", data: None, ..self.image(id, record) };
             let (text, blob) = (record.text().to_owned(), self.blob(record).cloned());
             let kept = KeptImage { fields: fields.without_text(), text, blob };
@@ -163,7 +167,7 @@ impl Tree {
         }
     }
 
-    /// To be called before a znode is put at the free id `id`.
+    /// Must be called before a znode is stored at the free id `id`.
     pub(super) fn keep_absence(&mut self, id: u32) {
         if let Some(snapshot) = self.snapshot.as_mut().filter(|snapshot| snapshot.lacks(id)) {
             snapshot.kept.insert(id, Kept::Nothing);

@@ -1,6 +1,6 @@
-//! What several tests of the tree need.
+//! Helpers for tests of the tree.
 
-/// A small generator of numbers (splitmix64): the same seed, the same numbers.
+/// A small random number generator (splitmix64): the same seed gives the same numbers.
 pub(super) struct Random(u64);
 
 impl Random {

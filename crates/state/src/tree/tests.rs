@@ -1,4 +1,4 @@
-//! Single rules of the tree, one test each.
+//! Individual properties of the tree, one test each.
 
 use super::{CONTAINER_OWNER, ImageError, LoadError, NodeId, NodeImage, Owner, Tree, check};
 use crate::acl_table::{AclId, AclTable};
@@ -29,7 +29,7 @@ fn create(tree: &mut Tree, parent: NodeId, name: &str, zxid: i64) -> NodeId {
 }
 
 #[test]
-fn the_sequence_counts_creations_and_the_client_sees_deletions_too() {
+fn the_sequence_counts_creations_and_cversion_also_deletions() {
     let mut tree = Tree::new(0);
     let a = create(&mut tree, NodeId::ROOT, "a", 1);
     for i in 0..3 {
@@ -44,7 +44,7 @@ fn the_sequence_counts_creations_and_the_client_sees_deletions_too() {
 }
 
 #[test]
-fn a_deletion_moves_pzxid_of_the_parent_and_set_data_does_not() {
+fn a_deletion_changes_the_parents_pzxid_but_set_data_does_not() {
     let mut tree = Tree::new(0);
     let a = create(&mut tree, NodeId::ROOT, "a", 1);
     let b = create(&mut tree, a, "b", 2);
@@ -58,7 +58,7 @@ fn a_deletion_moves_pzxid_of_the_parent_and_set_data_does_not() {
 }
 
 #[test]
-fn null_data_is_not_empty_data() {
+fn null_data_differ_from_empty_data() {
     let mut tree = Tree::new(0);
     let a = tree.create(NodeId::ROOT, "a", None, AclId::OPEN, 0, 1, 1);
     assert_eq!(tree.node(a).data(), None);
@@ -92,7 +92,7 @@ fn owners_are_stored_as_zookeeper_does() {
 
 /// A new ZooKeeper answers `stat /` with cversion -1 and `mntr` with 44 bytes.
 #[test]
-fn builtin_znodes_have_always_been_there() {
+fn builtin_znodes_are_not_counted_at_their_parents() {
     let mut tree = Tree::new(0);
     let zookeeper = tree.create_builtin(NodeId::ROOT, "zookeeper", AclId::OPEN);
     tree.create_builtin(zookeeper, "quota", AclId::OPEN);
@@ -100,17 +100,17 @@ fn builtin_znodes_have_always_been_there() {
     assert_eq!(tree.node(NodeId::ROOT).stat().cversion, -1);
     assert_eq!(tree.node(zookeeper).stat().cversion, -2);
     assert_eq!(tree.data_bytes(), 44);
-    check::tree(&tree).expect("the tree is sound");
+    check::tree(&tree).expect("the tree is consistent");
 }
 
 #[test]
-fn a_version_never_becomes_any_version() {
+fn a_version_never_becomes_minus_one() {
     let mut tree = Tree::new(0);
     tree.load(NodeImage { version: i32::MAX, aversion: -2, ..IMAGE }).expect("it fits");
     tree.set_data(NodeId(1), None, 1, 1);
     tree.set_acl(NodeId(1), AclId::OPEN);
     assert_eq!(tree.node(NodeId(1)).version(), i32::MIN);
-    assert_eq!(tree.node(NodeId(1)).aversion(), 0, "-1 is left out");
+    assert_eq!(tree.node(NodeId(1)).aversion(), 0, "-1 is skipped");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_parent_cannot_be_deleted() {
 
 #[test]
 #[should_panic(expected = "has a child")]
-fn a_name_is_given_once() {
+fn a_name_is_unique_among_siblings() {
     let mut tree = Tree::new(0);
     create(&mut tree, NodeId::ROOT, "a", 1);
     create(&mut tree, NodeId::ROOT, "a", 2);
@@ -132,16 +132,16 @@ fn a_name_is_given_once() {
 
 #[test]
 #[should_panic(expected = "no znode has the id")]
-fn a_deleted_id_is_not_answered() {
+fn a_deleted_id_is_not_found() {
     let mut tree = Tree::new(0);
     let a = create(&mut tree, NodeId::ROOT, "a", 1);
     tree.delete(a, 2);
     tree.node(a);
 }
 
-/// Each field that a member could get wrong changes the digest; the order in which znodes came does not.
+/// Each replicated field changes the digest; the order in which znodes are loaded does not.
 #[test]
-fn the_digest_sees_every_field() {
+fn the_digest_covers_every_field() {
     let mut acls = AclTable::new(0);
     let other_acl = acls.acquire(b"other");
     let digest = |images: &[NodeImage<'_>]| {
@@ -181,11 +181,11 @@ fn the_digest_sees_every_field() {
 }
 
 #[test]
-fn loading_refuses_what_is_no_tree() {
+fn loading_refuses_inconsistent_images() {
     let load = |images: &[NodeImage<'_>]| {
         let mut tree = Tree::new(0);
         let result = images.iter().try_for_each(|&image| tree.load(image));
-        check::tree(&tree).expect("a refused image leaves a sound tree");
+        check::tree(&tree).expect("a refused image leaves a consistent tree");
         result.expect_err("it is refused")
     };
     let (a, id, parent) = (image(1, 0, "a"), NodeId(2), NodeId(1));
@@ -219,7 +219,7 @@ fn loading_accepts_unusual_names() {
 }
 
 #[test]
-fn an_image_is_read_as_it_was_written() {
+fn an_image_round_trips() {
     let extremes = NodeImage {
         id: NodeId(u32::MAX),
         parent: NodeId(u32::MAX - 1),
@@ -255,7 +255,7 @@ fn an_image_is_read_as_it_was_written() {
     }
 }
 
-/// Bytes of an image are part of the snapshot format: they stay readable for ever.
+/// The bytes of an image are part of the snapshot format: they stay readable forever.
 #[test]
 fn the_bytes_of_an_image_do_not_change() {
     let image = NodeImage { data: Some(b"xy"), owner: 1, mzxid: 7, version: 1, cversion: 3, ..IMAGE };
@@ -266,7 +266,7 @@ fn the_bytes_of_an_image_do_not_change() {
 }
 
 proptest::proptest! {
-    /// Whatever comes is refused or read, and what is read can be written and read again.
+    /// Any bytes are refused or decoded, and a decoded image round-trips.
     #[test]
     fn any_bytes_can_be_decoded(flags in 0u8..40, bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
         let mut input = vec![flags];

@@ -1,4 +1,4 @@
-//! The watches of a client that comes back (rule 11).
+//! Re-registration of the watches of a reconnecting client.
 
 use wire::event::EventType;
 use wire::lenient::{NULL_LIST, NULL_PATH};
@@ -10,13 +10,14 @@ use crate::acl_table::OPEN_BYTES;
 use crate::machine::Machine;
 use crate::read::Reader;
 
-/// zxid of events that tell of a change the client has missed; which change it was is not known any more.
+/// zxid of events for changes that the client missed; which change it was is no longer known.
 const UNKNOWN_ZXID: i64 = -1;
 
-/// Why not all watches of a client that comes back were taken.
+/// Why not all watches of a reconnecting client were registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatchUpError {
-    /// There are too many. The connection has to be closed, or the client would wait in vain.
+    /// The limit is exceeded. The connection must be closed, or the client would wait for events in
+    /// vain.
     #[error(transparent)]
     Limit(#[from] WatchLimitReached),
     /// A path or a list is null.
@@ -25,15 +26,15 @@ pub enum CatchUpError {
 }
 
 impl WatchTable {
-    /// Registers the watches of a setWatches or setWatches2, and delivers at once what happened to their nodes after
-    /// the client's last zxid: those watches have fired and are not registered again. Persistent ones are registered
-    /// and catch up with nothing.
+    /// Registers the watches of a setWatches or setWatches2, and at once delivers what happened to
+    /// their nodes after the client's last zxid: those watches have fired and are not registered
+    /// again. Persistent ones are registered without catching up.
     ///
-    /// Unlike ZooKeeper, events of nodes that the client may not read are withheld here just as in ordinary firing;
-    /// the watch counts as fired.
+    /// Unlike in ZooKeeper, events of nodes that the client may not read are withheld here as they
+    /// are elsewhere; the watch counts as fired.
     ///
     /// # Errors
-    /// What comes before the reason for an error has happened, the rest has not.
+    /// Watches before the one that failed have been processed, the rest have not.
     pub fn set_watches(
         &mut self,
         watcher: WatcherId,
@@ -42,19 +43,19 @@ impl WatchTable {
         reader: &Reader<'_>,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), CatchUpError> {
-        let mut tell = |event_type, path, acl: &[u8]| {
+        let mut notify = |event_type, path, acl: &[u8]| {
             let mut announcement = Announcement::new(event_type, path, UNKNOWN_ZXID, acl);
-            if announcement.may_be_heard_by(reader.identities.encoded()) {
+            if announcement.may_be_sent_to(reader.identities.encoded()) {
                 deliver(watcher, announcement.event());
             }
         };
         for path in watches.data {
             reject_null(path)?;
             match machine.look_at(path, reader) {
-                // Nothing is left that could say who may hear of it, but its name is what the client knows already.
-                None => tell(EventType::NodeDeleted, path, OPEN_BYTES),
+                // The node's ACL no longer exists, but the client already knows its name.
+                None => notify(EventType::NodeDeleted, path, OPEN_BYTES),
                 Some(node) if node.stat.mzxid > watches.relative_zxid => {
-                    tell(EventType::NodeDataChanged, path, node.acl);
+                    notify(EventType::NodeDataChanged, path, node.acl);
                 }
                 Some(_) => self.add(path, WatchMode::Data, watcher)?,
             }
@@ -62,21 +63,21 @@ impl WatchTable {
         for path in watches.exist {
             reject_null(path)?;
             match machine.look_at(path, reader) {
-                Some(node) => tell(EventType::NodeCreated, path, node.acl),
+                Some(node) => notify(EventType::NodeCreated, path, node.acl),
                 None => self.add(path, WatchMode::Data, watcher)?,
             }
         }
         for path in watches.child {
             reject_null(path)?;
             match machine.look_at(path, reader) {
-                None => tell(EventType::NodeDeleted, path, OPEN_BYTES),
+                None => notify(EventType::NodeDeleted, path, OPEN_BYTES),
                 Some(node) if node.stat.pzxid > watches.relative_zxid => {
-                    tell(EventType::NodeChildrenChanged, path, node.acl);
+                    notify(EventType::NodeChildrenChanged, path, node.acl);
                 }
                 Some(_) => self.add(path, WatchMode::Children, watcher)?,
             }
         }
-        // A persistent watch on null is taken, as in ZooKeeper, where nothing looks it up in the
+        // A persistent watch on null is accepted, as in ZooKeeper, where it is not looked up in the
         // tree.
         for (list, mode) in [
             (watches.persistent, WatchMode::Persistent),
@@ -93,7 +94,7 @@ impl WatchTable {
     }
 }
 
-/// Java stumbles over it when it looks for the node.
+/// Java fails on null when it looks up the node.
 fn reject_null(path: &str) -> Result<(), CatchUpError> {
     if path == NULL_PATH || path == NULL_LIST { Err(CatchUpError::Null) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Events as they leave: made once, shared by all who get them.
+//! Outgoing events: each is encoded once and shared by all its recipients.
 
 use std::sync::Arc;
 
@@ -11,15 +11,16 @@ use super::{Deliver, WatcherId, may_read};
 /// An event, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct EventOut {
-    /// The whole frame with its length. The same bytes for every watcher, so sharing is a count.
+    /// The whole frame with its length. The bytes are the same for every watcher, so sharing only
+    /// counts references.
     pub frame: Arc<[u8]>,
-    /// What happened.
+    /// The type of the event.
     pub event_type: EventType,
-    /// zxid of the change; -1 for what a reconnecting client has missed (rule 7).
+    /// zxid of the change; -1 for changes that a reconnecting client missed.
     pub zxid: i64,
 }
 
-/// An event that nobody may be waiting for: its frame is made when the first watcher is found.
+/// An event that may have no watchers: its frame is encoded when the first one is found.
 pub(super) struct Announcement<'a> {
     event_type: EventType,
     path: &'a str,
@@ -37,7 +38,7 @@ impl<'a> Announcement<'a> {
         self.path
     }
 
-    pub(super) fn may_be_heard_by(&self, identities: &[u8]) -> bool {
+    pub(super) fn may_be_sent_to(&self, identities: &[u8]) -> bool {
         may_read(self.acl, identities)
     }
 
@@ -47,12 +48,14 @@ impl<'a> Announcement<'a> {
     }
 }
 
-/// One event on its way to everybody it concerns.
+/// Delivery of one event to all its watchers.
 pub(super) struct Firing<'a, 'd, 'f> {
     pub(super) announcement: Announcement<'a>,
-    /// Who was reached so far, told or not. One watcher may be reached on several ways, and is told once (rule 4).
+    /// Watchers reached so far, notified or not. A watcher reached in several ways is notified
+    /// once.
     reached: Vec<WatcherId>,
-    /// The first so many of `reached` are sorted: those of earlier groups. In its own group nobody comes twice.
+    /// The first `sorted` of `reached` are sorted: those of earlier groups. Within a group no
+    /// watcher occurs twice.
     sorted: usize,
     deliver: &'f mut Deliver<'d>,
 }
@@ -62,19 +65,19 @@ impl<'a, 'd, 'f> Firing<'a, 'd, 'f> {
         Self { announcement, reached: Vec::new(), sorted: 0, deliver }
     }
 
-    /// Begins with the watchers of another path or table.
+    /// Starts with the watchers of another path or table.
     pub(super) fn next_group(&mut self) {
         self.reached.sort_unstable();
         self.sorted = self.reached.len();
     }
 
-    /// Tells a watcher, unless it was reached in an earlier group or may not hear of it.
-    pub(super) fn tell(&mut self, watcher: WatcherId, identities: &[u8]) {
+    /// Notifies a watcher, unless it was reached in an earlier group or may not read the node.
+    pub(super) fn notify(&mut self, watcher: WatcherId, identities: &[u8]) {
         if self.reached[..self.sorted].binary_search(&watcher).is_ok() {
             return;
         }
         self.reached.push(watcher);
-        if self.announcement.may_be_heard_by(identities) {
+        if self.announcement.may_be_sent_to(identities) {
             (self.deliver)(watcher, self.announcement.event());
         }
     }

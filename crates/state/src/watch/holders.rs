@@ -1,4 +1,4 @@
-//! Who watches one path, and how.
+//! The watchers of a path, and their modes.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use wire::event::WatcherType;
 
 use super::{WatchMode, WatcherId};
 
-/// The ways in which one watcher watches one path.
+/// The modes in which a watcher watches a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Modes(u8);
 
@@ -14,7 +14,7 @@ impl Modes {
     pub(super) const NONE: Self = Self(0);
     pub(super) const DATA: Self = Self(1);
     pub(super) const CHILDREN: Self = Self(1 << 1);
-    /// One watch in both tables: it comes and goes as a whole.
+    /// One watch in both tables, added and removed as a whole.
     const PERSISTENT: Self = Self(1 << 2);
     pub(super) const RECURSIVE: Self = Self(1 << 3);
     pub(super) const IN_DATA_TABLE: Self = Self::DATA.with(Self::PERSISTENT).with(Self::RECURSIVE);
@@ -30,7 +30,7 @@ impl Modes {
         }
     }
 
-    /// Those that a checkWatches or removeWatches of the type is about.
+    /// The modes that a checkWatches or removeWatches of this type covers.
     pub(super) fn meant_by(watcher_type: WatcherType) -> Self {
         match watcher_type {
             WatcherType::Children => Self::CHILDREN,
@@ -54,24 +54,24 @@ impl Modes {
     }
 }
 
-/// From so many watchers on, a tree is faster than moving the tail of a list.
+/// With more watchers than this, a tree is faster than shifting the tail of a list.
 const FEW_MAX: usize = 32;
 
-/// The watchers of one path, by id. Most paths have one or a few, some have all.
+/// The watchers of a path, by id. Most paths have one or a few, some have all.
 #[derive(Debug)]
 pub(super) enum Holders {
     /// Sorted by watcher.
     Few(Vec<(WatcherId, Modes)>),
-    /// Stays when watchers go: what was watched by many will be again.
+    /// Not converted back when watchers leave: a path once watched by many will be again.
     Many(Box<Many>),
 }
 
-/// The watchers of a path that many watch.
+/// The watchers of a path with many of them.
 #[derive(Debug)]
 pub(super) struct Many {
     by_watcher: BTreeMap<WatcherId, Modes>,
-    /// Invariant: how many of them are in the data table. Few watchers are counted by looking at
-    /// each.
+    /// Invariant: the number of watchers in the data table. For few watchers it is counted on
+    /// demand.
     in_data_table: usize,
 }
 
@@ -100,7 +100,7 @@ impl Holders {
         }
     }
 
-    /// Whether a watcher of the path is in the data table.
+    /// Whether the path has a watcher in the data table.
     pub(super) fn is_in_data_table(&self) -> bool {
         match self {
             Self::Few(few) => few.iter().any(|(_, modes)| modes.has_any(Modes::IN_DATA_TABLE)),
@@ -118,7 +118,7 @@ impl Holders {
         }
     }
 
-    /// Sets how a watcher watches; with no mode it does not.
+    /// Sets the modes of a watcher; with none it is removed.
     pub(super) fn set(&mut self, watcher: WatcherId, modes: Modes) {
         match self {
             Self::Few(few) => match few.binary_search_by_key(&watcher, |&(known, _)| known) {
@@ -137,7 +137,8 @@ impl Holders {
         }
     }
 
-    /// Replaces the modes of every watcher, in the order of their ids; who is left without any is removed.
+    /// Replaces the modes of every watcher, in the order of their ids; a watcher left without any
+    /// is removed.
     pub(super) fn update(&mut self, mut update: impl FnMut(WatcherId, Modes) -> Modes) {
         let mut keep = |watcher: WatcherId, modes: &mut Modes| {
             *modes = update(watcher, *modes);

@@ -1,12 +1,12 @@
-//! Who must be told when a znode changes.
+//! Which connections must be notified when a znode changes.
 //!
-//! Watches belong to one member and the connections to it; they are not replicated and never reach a snapshot. The
-//! table is fed the changes of each applied command and answers with events in ZooKeeper's order (rules 2–11). It
-//! sends nothing itself.
+//! Watches belong to one member and its connections; they are not replicated and not part of
+//! snapshots. The table receives the changes of each applied command and produces events in
+//! ZooKeeper's order. It sends nothing itself.
 //!
-//! ZooKeeper has two tables, and some rules only make sense with that in mind: *data* watches (of exists, getData and
-//! the persistent kinds) and *child* watches (of getChildren, and persistent ones). Here a path has one entry with
-//! the watchers of both, and the modes say in which tables a watcher is:
+//! ZooKeeper has two tables, which explains some of its rules: *data* watches (of exists, getData
+//! and the persistent kinds) and *child* watches (of getChildren, and persistent ones). Here a path
+//! has one entry with the watchers of both, and the modes tell in which tables a watcher is:
 //!
 //! | mode | data table | child table | fires |
 //! |---|---|---|---|
@@ -42,11 +42,11 @@ pub use report::WatchSummary;
 
 use event::{Announcement, Firing};
 
-/// Names a watcher, which is a connection: the server's choice, never used twice.
+/// Identifies a watcher, which is a connection; the server chooses it and never reuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatcherId(pub u64);
 
-/// What a watch is for and how long it lasts.
+/// What a watch covers and how long it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchMode {
     /// Data and existence, once.
@@ -77,32 +77,32 @@ impl From<AddWatchMode> for WatchMode {
     }
 }
 
-/// How many watches there may be.
+/// Limits on the number of watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchLimits {
-    /// Paths one watcher may watch.
+    /// Maximum number of paths per watcher.
     pub paths_per_watcher_max: usize,
-    /// Paths of all watchers together, each counted for each of its watchers.
+    /// Maximum number of pairs of watcher and path.
     pub paths_max: usize,
 }
 
 impl WatchLimits {
-    /// As in ZooKeeper: as many as the memory holds.
+    /// As in ZooKeeper: limited only by memory.
     pub const NONE: Self = Self { paths_per_watcher_max: usize::MAX, paths_max: usize::MAX };
 }
 
-/// A watch was not added since there are too many.
+/// A watch was not added because a limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchLimitReached {
-    /// This watcher has too many.
+    /// The limit of this watcher.
     #[error("the connection watches {0} paths, which is its limit")]
     OfWatcher(usize),
-    /// All watchers together have too many.
+    /// The limit of all watchers together.
     #[error("{0} watches are set, which is the limit of the server")]
     OfServer(usize),
 }
 
-/// Where events go.
+/// Receives events.
 pub type Deliver<'d> = dyn FnMut(WatcherId, &EventOut) + 'd;
 
 /// The watches of one member.
@@ -110,18 +110,18 @@ pub struct WatchTable {
     limits: WatchLimits,
     seed: u64,
     shared_seed: SharedSeed,
-    /// Places in `entries` by the hash of their path.
+    /// Positions in `entries` by the hash of their path.
     index: HashTable<u32>,
-    /// Of all paths in `entries`: most changes are of paths whose length alone says that nobody
-    /// watches them.
+    /// Lengths of all paths in `entries`: for most changes the length of the path alone shows that
+    /// it is not watched.
     lengths: PathLengths,
-    /// A path is stored once, however many watch it. Invariant: a place is empty exactly when it is in `free`, and
-    /// an entry has at least one watcher.
+    /// A path is stored once, however many watchers it has. Invariant: a position is empty exactly
+    /// when it is in `free`, and an entry has at least one watcher.
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    /// Sorted, since the watchers of a path are told in the order of their ids: with 10,000 of them a hash map was
-    /// measured to take twice as long. Invariant: a watcher has a place in its `places` exactly when the entry there
-    /// has the watcher.
+    /// Sorted, since the watchers of a path are notified in the order of their ids: with 10,000 of
+    /// them a hash map took twice as long. Invariant: a watcher has a position in its `places`
+    /// exactly when the entry there has the watcher.
     watchers: BTreeMap<WatcherId, Watcher>,
     counts: Counts,
 }
@@ -133,36 +133,37 @@ struct Entry {
 
 #[derive(Default)]
 struct Watcher {
-    /// Encoded, as ACL checks want them.
+    /// Encoded, as ACL checks need them.
     identities: Vec<u8>,
     places: HashSet<u32, foldhash::fast::FixedState>,
-    /// Invariant: how many of the paths there it watches in the data table.
+    /// Invariant: the number of those paths it watches in the data table.
     data_places: usize,
 }
 
-/// Watches by kind. Invariant: sums over all entries and watchers; `check` recounts them.
+/// Numbers of watches by kind. Invariant: sums over all entries and watchers; `check` recounts
+/// them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counts {
-    /// Watcher and path.
+    /// Pairs of watcher and path.
     pairs: usize,
     data: usize,
     children: usize,
-    /// The paths that are watched recursively, once for each watcher.
+    /// The paths watched recursively, once per watcher.
     recursive: PathLengths,
-    /// Paths with a watcher in the data table.
+    /// Number of paths with a watcher in the data table.
     data_paths: usize,
-    /// Watchers with a path in the data table.
+    /// Number of watchers with a path in the data table.
     data_watchers: usize,
 }
 
 impl Counts {
-    /// A path was in the data table or not, and is now.
+    /// Records whether a path was in the data table and whether it is now.
     fn change_path(&mut self, was_in_data_table: bool, is_in_data_table: bool) {
         self.data_paths += usize::from(is_in_data_table);
         self.data_paths -= usize::from(was_in_data_table);
     }
 
-    /// A watcher watches one path in other ways than before.
+    /// Records a change of a watcher's modes on one path.
     fn change(&mut self, watcher: &mut Watcher, from: Modes, to: Modes) {
         let was_counted = watcher.data_places > 0;
         watcher.data_places += usize::from(to.has_any(Modes::IN_DATA_TABLE));
@@ -195,8 +196,8 @@ impl WatchTable {
         }
     }
 
-    /// Tells who a watcher is: whenever it has proven a new identity. Until then it is nobody, and hears only of
-    /// what everybody may read.
+    /// Sets the identities of a watcher; to be called whenever it gains one. Until then it has
+    /// none, and is notified only of nodes that every client may read.
     pub fn register(&mut self, watcher: WatcherId, identities: &Identities) {
         let known = self.watchers.entry(watcher).or_default();
         known.identities.clear();
@@ -208,13 +209,13 @@ impl WatchTable {
         self.watchers.contains_key(&watcher)
     }
 
-    /// Whether nobody watches anything, so that changes need not be told.
+    /// Whether there are no watches, so that changes need not be reported.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.counts.pairs == 0
     }
 
-    /// Adds a watch. One that is there already is not added again, so it fires once (rule 5).
+    /// Adds a watch. Adding it twice has no effect, so that it fires once.
     pub fn add(&mut self, path: &str, mode: WatchMode, watcher: WatcherId) -> Result<(), WatchLimitReached> {
         let hash = self.hash(path);
         let place = self.place(hash, path);
@@ -230,13 +231,13 @@ impl WatchTable {
         Ok(())
     }
 
-    /// Whether the watcher has a watch of the type on the path (rule 10).
+    /// Whether the watcher has a watch of this type on the path.
     pub fn contains(&self, path: &str, watcher_type: WatcherType, watcher: WatcherId) -> bool {
         let Some(place) = self.place(self.hash(path), path) else { return false };
         self.entry(place).holders.get(watcher).has_any(Modes::meant_by(watcher_type))
     }
 
-    /// Removes the watches of the type from the path; false when there are none (rule 10).
+    /// Removes the watches of this type from the path; false if there are none.
     pub fn remove(&mut self, path: &str, watcher_type: WatcherType, watcher: WatcherId) -> bool {
         let Some(place) = self.place(self.hash(path), path) else { return false };
         let before = self.entry(place).holders.get(watcher);
@@ -244,7 +245,7 @@ impl WatchTable {
         if after == before {
             return false;
         }
-        let known = self.watchers.get_mut(&watcher).expect("who holds a watch is known");
+        let known = self.watchers.get_mut(&watcher).expect("a watcher with a watch is registered");
         entry_at(&mut self.entries, place).set(watcher, known, after, &mut self.counts);
         if after == Modes::NONE {
             known.places.remove(&place);
@@ -253,7 +254,7 @@ impl WatchTable {
         true
     }
 
-    /// Removes a watcher with all its watches: its connection is gone (rule 5).
+    /// Removes a watcher with all its watches, when its connection is closed.
     pub fn drop_watcher(&mut self, watcher: WatcherId) {
         let Some(mut gone) = self.watchers.remove(&watcher) else { return };
         for place in std::mem::take(&mut gone.places) {
@@ -262,7 +263,7 @@ impl WatchTable {
         }
     }
 
-    /// Fires the watches that a change concerns, in ZooKeeper's order (rule 3).
+    /// Fires the watches affected by a change, in ZooKeeper's order.
     pub fn change(&mut self, change: &Change<'_>, deliver: &mut Deliver<'_>) {
         if self.is_empty() {
             return;
@@ -276,7 +277,8 @@ impl WatchTable {
         let mut firing = Firing::new(announcement, deliver);
         self.fire(Table::Data, &mut firing);
         if change.kind == ChangeKind::Deleted {
-            // Who was told of the deletion as a data watcher is not told again, but its child watch is used up.
+            // A watcher notified of the deletion by its data watch is not notified again, but its
+            // child watch is consumed.
             self.fire(Table::Children, &mut firing);
         }
         if change.kind != ChangeKind::DataChanged {
@@ -305,7 +307,7 @@ impl WatchTable {
     }
 
     fn fire_at(&mut self, place: u32, table: Table, firing: &mut Firing<'_, '_, '_>) {
-        // Out of the table while its watchers are looked up there.
+        // Taken out of the table while its watchers are looked up there.
         let mut holders = std::mem::take(&mut self.entry_mut(place).holders);
         let was_in_data_table = holders.is_in_data_table();
         firing.next_group();
@@ -313,8 +315,8 @@ impl WatchTable {
             if !before.has_any(table.modes()) {
                 return before;
             }
-            let known = self.watchers.get_mut(&watcher).expect("who holds a watch is known");
-            firing.tell(watcher, &known.identities);
+            let known = self.watchers.get_mut(&watcher).expect("a watcher with a watch is registered");
+            firing.notify(watcher, &known.identities);
             let after = before.without(table.one_shot());
             self.counts.change(known, before, after);
             if after == Modes::NONE {
@@ -327,12 +329,12 @@ impl WatchTable {
         self.drop_empty(place);
     }
 
-    /// Fires the recursive watches of a node above the changed one.
+    /// Fires the recursive watches of an ancestor of the changed node.
     fn fire_below(&self, place: u32, firing: &mut Firing<'_, '_, '_>) {
         firing.next_group();
         for (watcher, modes) in self.entry(place).holders.iter() {
             if modes.has_any(Modes::RECURSIVE) {
-                firing.tell(watcher, &self.watchers[&watcher].identities);
+                firing.notify(watcher, &self.watchers[&watcher].identities);
             }
         }
     }
@@ -395,7 +397,7 @@ impl WatchTable {
             Ok(entry) => drop(entry.remove()),
             Err(_) => unreachable!("a place in use is in the index"),
         }
-        let gone = self.entries[place as usize].take().expect("it was just looked at");
+        let gone = self.entries[place as usize].take().expect("it was found above");
         self.lengths.remove(&gone.path);
         self.free.push(place);
     }
@@ -406,7 +408,7 @@ fn entry_at(entries: &mut [Option<Entry>], place: u32) -> &mut Entry {
 }
 
 impl Entry {
-    /// Sets how a watcher watches the path, and counts the difference.
+    /// Sets a watcher's modes on the path, and updates the counts.
     fn set(&mut self, watcher: WatcherId, known: &mut Watcher, after: Modes, counts: &mut Counts) {
         let before = self.holders.get(watcher);
         let was_in_data_table = self.holders.is_in_data_table();
@@ -450,7 +452,7 @@ fn hash(seed: u64, shared_seed: &SharedSeed, path: &str) -> u64 {
     hasher.finish()
 }
 
-/// Whether somebody may hear of a node with this ACL (rule 8).
+/// Whether a client with these identities may be notified of a node with this ACL.
 fn may_read(acl: &[u8], identities: &[u8]) -> bool {
     acl == OPEN_BYTES || permits(acl, wire::acl::perms::READ, identities)
 }

@@ -1,4 +1,4 @@
-//! What operators are told of watches, and the recount of the table.
+//! Reports on watches for operators, and verification of the table.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,29 @@ use super::holders::Modes;
 use super::{Counts, WatchTable, Watcher, WatcherId};
 use crate::path_lengths::PathLengths;
 
-/// The figures of the `wchs` command. ZooKeeper counts its data table only, so this does as well.
+/// The numbers of the `wchs` command. ZooKeeper counts only its data table, so this does as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchSummary {
-    /// Connections with a watch.
+    /// Number of connections with a watch.
     pub watchers: usize,
-    /// Paths with a watch.
+    /// Number of paths with a watch.
     pub paths: usize,
-    /// Connections and paths paired.
+    /// Number of pairs of connection and path.
     pub watches: usize,
 }
 
 impl WatchTable {
-    /// All watches of both of ZooKeeper's tables, as in `zk_watch_count`.
+    /// Number of watches in both of ZooKeeper's tables, as in `zk_watch_count`.
     pub fn watch_count(&self) -> usize {
         self.counts.data + self.counts.children
     }
 
-    /// Paths that a watcher watches in any way.
+    /// Number of paths that a watcher watches in any mode.
     pub fn paths_of(&self, watcher: WatcherId) -> usize {
         self.watchers.get(&watcher).map_or(0, |known| known.places.len())
     }
 
-    /// The figures of `wchs`. They are kept, so asking for them takes no time whatever the size of
-    /// the table.
+    /// The numbers of `wchs`. They are maintained, so this takes constant time.
     pub fn summary(&self) -> WatchSummary {
         WatchSummary {
             watchers: self.counts.data_watchers,
@@ -38,10 +37,10 @@ impl WatchTable {
         }
     }
 
-    /// Tells the pairs of path and watcher in the data table, in no particular order: those of at
-    /// most `paths_max` paths from `cursor` on, which is 0 at first. Returns where to go on, or
-    /// `None` at the end. The table may change between two calls; a pair that is there all the time
-    /// is told once.
+    /// Passes the pairs of path and watcher in the data table to `tell`, in no particular order:
+    /// those of at most `paths_max` paths from `cursor` on, which is 0 at first. Returns where to
+    /// continue, or `None` at the end. The table may change between two calls; a pair that exists
+    /// throughout is reported once.
     pub fn pairs_from(
         &self,
         cursor: usize,
@@ -56,10 +55,10 @@ impl WatchTable {
         (end < self.entries.len()).then_some(end)
     }
 
-    /// Recounts everything that is kept twice. Takes time in proportion to the table.
+    /// Recounts everything that is stored redundantly. Takes time proportional to the table.
     ///
     /// # Panics
-    /// When something does not agree, which is a bug in this module.
+    /// On an inconsistency, which is a bug in this module.
     pub fn check(&self) {
         let (mut counts, mut lengths) = (Counts::default(), PathLengths::default());
         let mut watchers: BTreeMap<WatcherId, Watcher> = BTreeMap::new();

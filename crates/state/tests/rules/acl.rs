@@ -1,4 +1,4 @@
-//! ACLs and identities: rules 37–40 of the reference.
+//! ACLs and identities: rules 37–40 of COMPATIBILITY.md.
 
 use crate::world::World;
 use state::command::Features;
@@ -21,7 +21,7 @@ fn rule_37_acls_that_are_refused_or_expanded() {
 }
 
 #[test]
-fn rule_38_super_passes_everything() {
+fn rule_38_super_passes_every_check() {
     World::new().play(
         "1: auth u:p                                => ok
          1: create /a x auth::r                     => /a
@@ -80,7 +80,7 @@ fn rule_40_addresses() {
 }
 
 #[test]
-fn skip_acl_checks_nothing_but_still_refuses_bad_lists() {
+fn skip_acl_disables_checks_but_still_refuses_invalid_acls() {
     let mut world = World::new();
     world.play("1: create /a x digest:u:h:r => /a");
     world.features = Features::SKIP_ACL;

@@ -1,4 +1,4 @@
-//! ClickHouse Keeper's operations 500–507 and the nodes that announce them: section 3 of the reference.
+//! ClickHouse Keeper's operations 500–507 and the nodes that announce them.
 
 use crate::world::{World, parse};
 use state::auth::Identities;
@@ -31,7 +31,7 @@ fn op_500_lists_by_kind() {
 }
 
 #[test]
-fn op_501_requires_that_a_node_is_missing() {
+fn op_501_requires_a_missing_node() {
     let mut world = World::new();
     nodes(&mut world);
     world.play(
@@ -47,7 +47,7 @@ fn op_501_requires_that_a_node_is_missing() {
 }
 
 #[test]
-fn op_502_leaves_an_existing_node_as_it_is() {
+fn op_502_leaves_an_existing_node_unchanged() {
     let mut world = World::new();
     nodes(&mut world);
     world.play(
@@ -84,7 +84,7 @@ fn op_503_deletes_with_descendants_up_to_a_limit() {
 }
 
 #[test]
-fn op_504_compares_the_fields_that_are_given() {
+fn op_504_compares_the_given_fields() {
     let mut world = World::new();
     nodes(&mut world);
     world.play(
@@ -145,7 +145,7 @@ fn op_507_lists_descendants_level_by_level() {
 }
 
 #[test]
-fn reads_in_one_may_have_more_kinds_and_watches() {
+fn a_multi_read_may_have_more_operations_and_watches() {
     let mut world = World::new();
     nodes(&mut world);
     world.play(
@@ -156,7 +156,7 @@ fn reads_in_one_may_have_more_kinds_and_watches() {
 }
 
 #[test]
-fn nothing_of_it_is_there_when_it_is_off() {
+fn disabled_extensions_are_unimplemented() {
     let mut world = World::new();
     nodes(&mut world);
     world.features = Features::NONE;
@@ -176,7 +176,7 @@ fn nothing_of_it_is_there_when_it_is_off() {
 }
 
 #[test]
-fn features_are_announced_by_nodes_that_are_nowhere() {
+fn features_are_announced_by_virtual_nodes() {
     let mut world = World::new();
     let identities = Identities::new();
     let reader = world.reader(1, &identities);
@@ -198,7 +198,7 @@ fn features_are_announced_by_nodes_that_are_nowhere() {
          1: ls /keeper                          => NoNode
          1: set /keeper/api_version 7           => NoNode
          1: create /keeper/api_version 7        => NoNode
-         # nodes of a user go before virtual ones
+         # real nodes take precedence over virtual ones
          1: create /keeper                      => /keeper
          1: create /keeper/api_version mine     => /keeper/api_version
          1: get /keeper/api_version             => mine",
@@ -207,7 +207,7 @@ fn features_are_announced_by_nodes_that_are_nowhere() {
 }
 
 #[test]
-fn a_failed_part_of_a_multi_read_keeps_its_number_for_keepers_clients() {
+fn a_failed_part_of_a_multi_read_keeps_its_opcode_for_keepers_clients() {
     let mut world = World::new();
     world.play("1: create /a xx              => /a");
     let identities = Identities::new();
@@ -224,7 +224,7 @@ fn a_failed_part_of_a_multi_read_keeps_its_number_for_keepers_clients() {
 }
 
 #[test]
-fn a_client_is_keepers_once_it_asks_for_what_only_keeper_has() {
+fn a_client_is_keepers_once_it_sends_a_request_only_keeper_has() {
     let after = |text: &str| {
         let request = parse(text);
         let mut body = Vec::new();

@@ -1,5 +1,4 @@
-//! Replies that are large: bounded while they are made, and long parts of them shared with the
-//! tree.
+//! Large replies: bounded while they are built, with long parts shared with the tree.
 
 use crate::world::{World, parse};
 use state::auth::Identities;
@@ -9,7 +8,7 @@ use wire::ErrorCode;
 use wire::opcode::Opcode;
 use wire::record::{Reply, Request};
 
-/// What is told to be watched, and the parts of the reply.
+/// The reply's parts, and the watches it requested.
 struct Made {
     code: ErrorCode,
     short: Vec<u8>,
@@ -48,7 +47,7 @@ fn usual(machine: &Machine, request: &Request<'_>, reader: &Reader<'_>) -> Vec<u
     reply
 }
 
-fn furnished() -> World {
+fn populated() -> World {
     let mut world = World::new();
     world.play("1: create /d => /d");
     for _ in 0..5000 {
@@ -60,8 +59,8 @@ fn furnished() -> World {
 }
 
 #[test]
-fn long_parts_of_a_reply_are_shared_and_stay_as_they_were() {
-    let mut world = furnished();
+fn long_parts_of_a_reply_are_shared_and_unaffected_by_changes() {
+    let mut world = populated();
     let identities = Identities::new();
     let reader = world.reader(1, &identities);
     for (text, opcode, pieces) in [
@@ -77,7 +76,7 @@ fn long_parts_of_a_reply_are_shared_and_stay_as_they_were() {
         assert_eq!((made.code, made.pieces.len()), (ErrorCode::Ok, pieces), "{text}");
         assert!(made.short.len() < 500, "{text}: {} bytes are copied", made.short.len());
         assert!(made.pieces.iter().all(|(_, piece)| piece.held_bytes() <= piece.len()));
-        // Everything changes while the reply is under way.
+        // Everything changes before the reply is sent.
         world.say(1, "create -s /d/node-");
         world.say(1, "delete /d/node-0000000007");
         world.say(1, &format!("set /long {}", "y".repeat(5000)));
@@ -88,12 +87,12 @@ fn long_parts_of_a_reply_are_shared_and_stay_as_they_were() {
     }
 }
 
-/// A reply that is made first and found to be too long afterwards has taken the memory already, and
-/// the time of all who wait for the machine. So the bound holds to the byte, and at it there is no
-/// reply and no watch.
+/// A reply found to be too long only after it is built has already used the memory, and the time of
+/// all requests waiting for the machine. So the limit is exact to the byte, and a reply beyond it
+/// leaves no bytes and no watch.
 #[test]
-fn a_reply_ends_at_its_bound() {
-    let world = furnished();
+fn an_oversized_reply_is_refused_without_a_trace() {
+    let world = populated();
     let identities = Identities::new();
     let reader = world.reader(1, &identities);
     for text in [
@@ -113,13 +112,13 @@ fn a_reply_ends_at_its_bound() {
         let request = parse(text);
         let expected = usual(&world.machine, &request, &reader);
         assert!(expected.len() > 16, "{text}: {} bytes", expected.len());
-        // Counts and headers of a few bytes are not looked at.
+        // Counts and headers of a few bytes are not checked.
         let whole = make(&world.machine, &request, &reader, expected.len() + 16);
         assert_eq!((whole.code, whole.bytes()), (ErrorCode::Ok, expected.clone()), "{text}");
         for bytes_max in [expected.len() - 16, expected.len() / 2, 3] {
             let made = make(&world.machine, &request, &reader, bytes_max);
             assert_eq!(made.code, ErrorCode::MarshallingError, "{text} with {bytes_max} bytes");
-            assert_eq!(made.short, b"before", "{text}: nothing is left of it");
+            assert_eq!(made.short, b"before", "{text}: nothing remains of it");
             assert!(made.pieces.is_empty() && made.watched.is_empty(), "{text}");
         }
     }

@@ -1,4 +1,5 @@
-//! Every rule of the reference that is the state machine's, as a conversation. A test is named after its rule.
+//! The rules of ZooKeeper that concern the state machine, as scripts. Tests are named after their
+//! rules in COMPATIBILITY.md.
 
 mod acl;
 mod extensions;

@@ -1,10 +1,11 @@
-//! A simple second opinion: the znodes as a map from path to fields, and everything by scanning it.
+//! A simple independent model: the znodes as a map from path to fields, with every answer found by
+//! scanning it.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-/// What a session may do in a random run.
+/// The operations of a random run.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Create { path: String, is_sequential: bool, is_ephemeral: bool, data: Option<u8> },
@@ -17,7 +18,7 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// The line of a script that does this.
+    /// The script line for this operation.
     pub(crate) fn text(&self) -> String {
         let data =
             |data: &Option<u8>| data.map_or("null".to_owned(), |byte| "d".repeat(usize::from(byte) + 1));
@@ -57,7 +58,7 @@ fn single() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Who does what. A check alone is no request, so it stands in a multi.
+/// A session and its operation. A check is not a request on its own, so it is put into a multi.
 pub(crate) fn step() -> impl Strategy<Value = (i64, Op)> {
     let alone = single().prop_map(|op| match op {
         Op::Check { .. } => Op::Multi(vec![op]),
@@ -91,7 +92,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// As `World::new`.
+    /// The state after `World::new`.
     pub(crate) fn new() -> Self {
         let builtin = Node { data: None, czxid: 0, mzxid: 0, pzxid: 0, version: 0, creates: 0, owner: 0 };
         let nodes = ["", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"]
@@ -99,7 +100,7 @@ impl Model {
         Self { nodes: nodes.into(), zxid: 3, sessions: vec![1, 2, 3] }
     }
 
-    /// The answer a script expects.
+    /// The answer that a script would expect.
     pub(crate) fn answer(&mut self, who: i64, op: &Op) -> String {
         self.zxid += 1;
         match op {
@@ -219,7 +220,8 @@ impl Model {
             .count()
     }
 
-    /// Every node as `exists` answers, in the order of their paths. The built-in ones are left out but for the root.
+    /// Every node with its `exists` answer, ordered by path. Built-in nodes other than the root are
+    /// omitted.
     pub(crate) fn stats(&self) -> Vec<(String, String)> {
         let shown = self.nodes.iter().filter(|(path, _)| !path.starts_with("/zookeeper"));
         shown

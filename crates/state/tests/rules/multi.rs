@@ -1,4 +1,4 @@
-//! Many operations in one: rules 25 and 26 of the reference.
+//! Multi and multiRead: rules 25 and 26 of COMPATIBILITY.md.
 
 use crate::world::World;
 use state::command::Features;
@@ -15,12 +15,12 @@ fn rule_25_all_or_none_with_one_zxid() {
          1: exists /x                 => NoNode
          1: get /a                    => y",
     );
-    assert_eq!(world.last.code, wire::ErrorCode::Ok, "a failed multi is no error of the request");
+    assert_eq!(world.last.code, wire::ErrorCode::Ok, "a failed multi is not an error of the request");
     assert_eq!(world.machine.last_zxid(), 6);
 }
 
 #[test]
-fn rule_25_operations_see_those_before_them() {
+fn rule_25_operations_see_earlier_ones() {
     World::new().play(
         "1: create /a x                                     => /a
          1: create /a/b                                     => /a/b
@@ -37,7 +37,7 @@ fn rule_25_operations_see_those_before_them() {
 }
 
 #[test]
-fn rule_25_permissions_of_nodes_that_the_multi_makes() {
+fn rule_25_permissions_of_nodes_created_in_the_multi() {
     World::new().play(
         "1: auth u:p                                        => ok
          2: multi create /a x world:anyone:rw; create /a/b  => Ok | NoAuth
@@ -48,7 +48,7 @@ fn rule_25_permissions_of_nodes_that_the_multi_makes() {
 }
 
 #[test]
-fn rule_25_containers_and_ttl_answer_as_create2() {
+fn rule_25_containers_and_ttl_answer_like_create2() {
     World::new().play(
         "1: multi create -c /c; create -t 5 /t; set /c x    => \
                   /c z4/4/4 v0/0/0 o0 l0 n0 | /t z4/4/4 v0/0/0 o0 l0 n0 | v1",
@@ -56,7 +56,7 @@ fn rule_25_containers_and_ttl_answer_as_create2() {
 }
 
 #[test]
-fn rule_25_undecodable_and_mixed_multis_are_not_understood() {
+fn rule_25_undecodable_and_mixed_multis_are_refused() {
     let mut world = World::new();
     world.play(
         "1: multi create /a; get /   => MarshallingError

@@ -1,4 +1,5 @@
-//! Properties of whole runs: agreement with the model, determinism, snapshots, and total `apply`.
+//! Properties of whole runs: agreement with the model, determinism, snapshots, and totality of
+//! `apply`.
 
 use proptest::prelude::*;
 use state::change::Ignore;
@@ -14,7 +15,7 @@ fn run() -> impl Strategy<Value = Vec<(i64, Op)>> {
     proptest::collection::vec(step(), 1..60)
 }
 
-/// Plays a step, whoever is there or not.
+/// Plays a step; the session need not exist.
 fn play(world: &mut World, who: i64, op: &Op) -> String {
     match op {
         Op::Open => {
@@ -58,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_at_any_moment_and_the_rest_replayed(run in run(), at in any::<prop::sample::Index>(), slice in 1..9usize) {
+    fn a_snapshot_at_any_time_with_the_rest_replayed(run in run(), at in any::<prop::sample::Index>(), slice in 1..9usize) {
         let at = at.index(run.len());
         let mut world = World::new();
         for (who, op) in &run[..at] {
@@ -86,7 +87,7 @@ proptest! {
         }
         replayed.machine.check().unwrap();
         prop_assert_eq!(replayed.machine.digest(), world.machine.digest());
-        // Ids too are the same, which the order of nodes in a snapshot shows.
+        // Ids are the same too, as the order of nodes in a snapshot shows.
         let (a, b) = (write(&mut replayed.machine, 9, &mut |_| {}), write(&mut world.machine, 9, &mut |_| {}));
         prop_assert_eq!(a, b);
     }
@@ -107,7 +108,7 @@ proptest! {
         world.machine.check().unwrap();
     }
 
-    /// Requests that were good until a byte was changed.
+    /// Valid requests with one byte changed.
     #[test]
     fn damaged_requests_can_be_applied(
         (who, op) in step(),

@@ -1,4 +1,4 @@
-//! Quotas: rule 44 of the reference.
+//! Quotas: rule 44 of COMPATIBILITY.md.
 
 use crate::world::World;
 use state::command::Features;
@@ -98,7 +98,7 @@ fn rule_44_stats_set_by_a_client_are_shown_until_the_next_change() {
 }
 
 #[test]
-fn rule_44_quota_nodes_that_nobody_could_read_are_refused() {
+fn rule_44_unreadable_quota_nodes_are_refused() {
     World::new().play(
         "1: create /zookeeper/quota/zookeeper_limits count=1        => BadArguments
          1: create /zookeeper/quota/a                               => /zookeeper/quota/a

@@ -1,4 +1,5 @@
-//! Reference 1.7: who the members are. What the leader does between an aim and its end is not the machine's.
+//! Reconfiguration of the members. What the leader does between proposing a configuration and
+//! completing it is not part of the machine.
 
 use crate::world::{ALL_FEATURES, CXID, World};
 use state::command::{Features, PROPOSE_CONFIG, SET_MEMBERS};
@@ -32,14 +33,14 @@ fn add_third(world: &mut World, session: i64) -> String {
     all.join("; ")
 }
 
-fn aim(world: &mut World, session: i64, text: &str) {
+fn propose(world: &mut World, session: i64, text: &str) {
     let mut body = Vec::new();
     ProposedConfig { text: text.to_owned(), session, cxid: CXID }.put(&mut body);
     assert_eq!(world.internal(0, PROPOSE_CONFIG, &body), "ok");
 }
 
 #[test]
-fn the_leader_writes_down_the_first_configuration() {
+fn the_leader_sets_the_first_configuration() {
     let mut world = of_two();
     assert_eq!(world.events.concat(), "!3 NodeDataChanged /zookeeper/config");
     assert_eq!(world.say(1, "get /zookeeper/config"), format!("{ONE}{TWO}version=4"));
@@ -47,32 +48,32 @@ fn the_leader_writes_down_the_first_configuration() {
 }
 
 #[test]
-fn a_configuration_is_aimed_at_before_it_is_in_force() {
+fn a_configuration_is_proposed_before_it_is_in_force() {
     let mut world = of_two();
     world.play("1: auth super:test => ok");
-    assert_eq!(add_third(&mut world, 1), "NewConfigNoQuorum", "the leader did not take it up");
+    assert_eq!(add_third(&mut world, 1), "NewConfigNoQuorum", "the leader did not propose it");
     let all = format!("{ONE}{TWO}{THREE}");
-    aim(&mut world, 1, &all);
+    propose(&mut world, 1, &all);
     world.play("2: auth super:test => ok");
-    assert_eq!(add_third(&mut world, 2), "ReconfigInProgress", "that is the aim of another session");
+    assert_eq!(add_third(&mut world, 2), "ReconfigInProgress", "another session proposed it");
     let done = format!("{all}version=7 z0/7/0 v-1/0/-1 o0 l120 n0");
     assert_eq!(add_third(&mut world, 1), done);
     assert_eq!(world.machine.members().proposed, None);
-    assert_eq!(add_third(&mut world, 1), "BadVersion", "the version is another now");
+    assert_eq!(add_third(&mut world, 1), "BadVersion", "the version has changed");
 }
 
 #[test]
-fn an_aim_can_be_given_up_and_the_first_one_counts() {
+fn a_proposed_configuration_can_be_withdrawn_and_the_first_one_counts() {
     let mut world = of_two();
-    aim(&mut world, 1, ONE);
-    aim(&mut world, 2, TWO);
+    propose(&mut world, 1, ONE);
+    propose(&mut world, 2, TWO);
     assert_eq!(world.machine.members().proposed.as_ref().unwrap().text, ONE);
     assert_eq!(world.internal(0, PROPOSE_CONFIG, b""), "ok");
     assert_eq!(world.machine.members().proposed, None);
 }
 
 #[test]
-fn whether_a_client_may_is_asked_last() {
+fn permissions_are_checked_last() {
     let mut world = of_two();
     assert_eq!(add_third(&mut world, 1), "NoAuth");
     assert_eq!(world.machine.members().proposed, None);
@@ -94,7 +95,7 @@ fn without_the_feature_or_an_ensemble_there_is_no_reconfig() {
 }
 
 #[test]
-fn what_a_client_writes_there_is_not_the_configuration() {
+fn data_set_by_a_client_are_not_the_configuration() {
     let mut world = of_two();
     world.play(
         "1: auth super:test => ok

@@ -1,4 +1,4 @@
-//! Sessions: rules 27–33 of the reference, as far as they are replicated.
+//! The replicated part of sessions: rules 27–33 of COMPATIBILITY.md.
 
 use crate::world::World;
 use state::command::{self, INITIALIZE};
@@ -6,7 +6,7 @@ use state::session::PasswordDerivation;
 use wire::opcode::Opcode;
 
 #[test]
-fn rule_27_ids_that_would_mean_something_else_are_refused() {
+fn rule_27_ids_that_are_not_session_ids_are_refused() {
     let mut world = World::new();
     let mut body = Vec::new();
     command::SessionTerms { timeout_ms: 5000, home: 0 }.put(&mut body);
@@ -15,20 +15,20 @@ fn rule_27_ids_that_would_mean_something_else_are_refused() {
         assert_eq!(world.internal(id, create, &body), "BadArguments", "{id:#x}");
     }
     assert_eq!(world.internal((0xfeu64 << 56).cast_signed(), create, &body), "ok");
-    assert_eq!(world.internal(1, create, &body), "NodeExists", "a live session is not begun again");
+    assert_eq!(world.internal(1, create, &body), "NodeExists", "a live session is not created again");
     assert_eq!(world.internal(9, create, b"x"), "MarshallingError");
     assert_eq!(world.machine.sessions_count(), 4);
 }
 
 #[test]
-fn rule_28_passwords_are_a_function_of_what_is_replicated() {
+fn rule_28_passwords_are_a_function_of_replicated_state() {
     let mut world = World::new();
     assert_eq!(world.machine.session_password(1, PasswordDerivation::Keyed), None);
     assert_eq!(world.internal(0, INITIALIZE, &[1; 31]), "MarshallingError");
     assert_eq!(world.internal(0, INITIALIZE, &[1; 32]), "ok");
     let password = world.machine.session_password(1, PasswordDerivation::Keyed);
     assert!(password.is_some());
-    assert_eq!(world.internal(0, INITIALIZE, &[2; 32]), "ok", "another leader had the same idea");
+    assert_eq!(world.internal(0, INITIALIZE, &[2; 32]), "ok", "another leader also sent a key");
     assert_eq!(world.machine.session_password(1, PasswordDerivation::Keyed), password, "the first key stays");
     assert_ne!(world.machine.session_password(1, PasswordDerivation::ZooKeeper), password);
 }
@@ -73,10 +73,10 @@ fn rule_33_closing_deletes_all_ephemerals_with_one_zxid() {
 }
 
 #[test]
-fn rule_36_zxids_rise_by_one_and_leaderships_start_at_multiples() {
+fn rule_36_zxids_increase_by_one_and_terms_start_at_multiples() {
     let mut world = World::new();
     world.play("1: create /zookeeper => NodeExists");
-    assert_eq!(world.last.zxid, 4, "a refused command has a zxid as well");
+    assert_eq!(world.last.zxid, 4, "a refused command also consumes a zxid");
     world.machine.begin_leadership();
     world.play("1: create /a => /a\n 1: exists /a => z4294967297/4294967297/4294967297 v0/0/0 o0 l0 n0");
     world.machine.begin_leadership();

@@ -1,4 +1,4 @@
-//! Snapshots: everything comes back, at the position where they began, and no bytes can do harm.
+//! Snapshots: they restore everything as of their beginning, and damaged ones do no harm.
 
 use crate::world::World;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use state::machine::Machine;
 use state::snapshot::{LoadError, Loader};
 use wire::jute::Put as _;
 
-/// A snapshot in slices of so many nodes; `between` is called after each slice.
+/// A snapshot in slices of `max_nodes` nodes; `between` is called after each slice.
 pub(crate) fn write(
     machine: &mut Machine,
     max_nodes: usize,
@@ -29,7 +29,7 @@ pub(crate) fn load(bytes: &[u8], piece: usize) -> Result<Machine, LoadError> {
     loader.finish()
 }
 
-fn furnished() -> World {
+fn populated() -> World {
     let mut world = World::new();
     world.play(
         "1: auth u:p                           => ok
@@ -54,8 +54,8 @@ fn furnished() -> World {
 }
 
 #[test]
-fn everything_comes_back() {
-    let mut world = furnished();
+fn everything_is_restored() {
+    let mut world = populated();
     let bytes = write(&mut world.machine, 2, &mut |_| {});
     for piece in [1, 7, 1000] {
         let loaded = load(&bytes, piece).unwrap();
@@ -76,8 +76,8 @@ fn everything_comes_back() {
 }
 
 #[test]
-fn a_snapshot_is_of_the_moment_when_it_began() {
-    let mut world = furnished();
+fn a_snapshot_has_the_state_at_its_beginning() {
+    let mut world = populated();
     let digest = world.machine.digest();
     let mut number = 0;
     let mut other = World::new();
@@ -99,8 +99,8 @@ fn a_snapshot_is_of_the_moment_when_it_began() {
 }
 
 #[test]
-fn every_cut_is_refused() {
-    let mut world = furnished();
+fn every_truncated_snapshot_is_refused() {
+    let mut world = populated();
     let bytes = write(&mut world.machine, 3, &mut |_| {});
     for cut in 0..bytes.len() {
         assert!(load(&bytes[..cut], 64).is_err(), "cut at {cut}");
@@ -130,10 +130,10 @@ fn golden_heads_of_both_versions() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Damaged bytes are refused or make a sound machine, and never panic.
+    /// Damaged bytes are refused or give a consistent machine, and never panic.
     #[test]
     fn damage_never_panics(places in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
-        let mut world = furnished();
+        let mut world = populated();
         let mut bytes = write(&mut world.machine, 3, &mut |_| {});
         for (place, byte) in places {
             let place = place.index(bytes.len());

@@ -1,4 +1,4 @@
-//! Ordering and watches: rules 2–11 of the reference.
+//! Ordering and watches: rules 2–11 of COMPATIBILITY.md.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,9 @@ use state::watch::{WatchLimitReached, WatchLimits, WatchMode, WatchTable, Watche
 use wire::event::WatcherType;
 
 #[test]
-fn rule_02_an_event_comes_before_any_reply_that_could_show_it() {
-    // The answer of a line has the events first: they are delivered while the command is applied, also to the writer.
+fn rule_02_an_event_precedes_any_reply_that_could_show_the_change() {
+    // Answers start with the events: they are delivered while the command is applied, to the writer
+    // too.
     World::new().play(
         "1: create /a                 => /a
          1: get -w /a                 => 
@@ -34,7 +35,7 @@ fn rule_03_order_of_events_of_one_change() {
          1: ls -w /a                  => []
          3: setacl /a world:anyone:rwcda => a1
          3: delete /a                 => !1 NodeDeleted /a; ok
-         # the child watch was used up together with the data watch
+         # the child watch was consumed together with the data watch
          3: create /a                 => /a
          3: create /a/b               => /a/b",
     );
@@ -75,7 +76,7 @@ fn rule_05_standard_watches_fire_once_and_belong_to_the_connection() {
 }
 
 #[test]
-fn rule_06_only_exists_watches_what_is_not_there() {
+fn rule_06_only_exists_watches_a_missing_node() {
     World::new().play(
         "1: get -w /a                 => NoNode
          1: ls -w /a                  => NoNode
@@ -88,7 +89,7 @@ fn rule_06_only_exists_watches_what_is_not_there() {
 
 #[test]
 fn rule_07_events_carry_the_zxid_of_their_change() {
-    // The world compares the header's zxid with the event's; here with the command's.
+    // `World` compares the header's zxid with the event's; this test with the command's.
     let mut world = World::new();
     world.play("1: create /a => /a\n 1: get -w /a => ");
     let mut zxids = Vec::new();
@@ -101,7 +102,7 @@ fn rule_07_events_carry_the_zxid_of_their_change() {
     };
     world.watches.change(&change, &mut |_, event| zxids.push(event.zxid));
     assert_eq!(zxids, [77]);
-    // What a reconnecting client missed has no zxid.
+    // Events for changes that a reconnecting client missed have no zxid.
     let mut caught_up = Vec::new();
     let identities = state::auth::Identities::new();
     let reader = world.reader(1, &identities);
@@ -114,7 +115,7 @@ fn rule_07_events_carry_the_zxid_of_their_change() {
 }
 
 #[test]
-fn rule_08_who_may_not_read_hears_nothing() {
+fn rule_08_without_read_permission_no_event_is_sent() {
     World::new().play(
         "1: auth u:p                           => ok
          1: create /mine x auth::rwcda         => /mine
@@ -167,7 +168,7 @@ fn rule_09_persistent_watches_stay() {
 }
 
 #[test]
-fn rule_09_recursive_watches_see_descendants_but_no_lists() {
+fn rule_09_recursive_watches_cover_descendants_but_no_lists() {
     World::new().play(
         "1: add-watch -r /a           => ok
          2: create /a                 => !1 NodeCreated /a; /a
@@ -176,7 +177,7 @@ fn rule_09_recursive_watches_see_descendants_but_no_lists() {
          2: set /a/b/c x              => !1 NodeDataChanged /a/b/c; v1
          2: delete /a/b/c             => !1 NodeDeleted /a/b/c; ok
          2: create /ab                => /ab
-         # a child watch beside it works on its own
+         # a separate child watch works independently
          1: ls -w /a                  => [b]
          2: delete /a/b               => !1 NodeDeleted /a/b; !1 NodeChildrenChanged /a; ok",
     );
@@ -208,7 +209,7 @@ fn rule_10_watches_are_removed_by_type() {
 }
 
 #[test]
-fn rule_11_a_client_that_comes_back_catches_up() {
+fn rule_11_a_reconnecting_client_catches_up() {
     World::new().play(
         "1: create /same              => /same
          1: create /set               => /set
@@ -218,7 +219,7 @@ fn rule_11_a_client_that_comes_back_catches_up() {
          1: set-watches 6 data:/same data:/set data:/gone exist:/same exist:/none child:/same child:/list child:/gone \
                   persistent:/p recursive:/r => !1 NodeDataChanged /set; !1 NodeDeleted /gone; !1 NodeCreated /same; \
                   !1 NodeChildrenChanged /list; !1 NodeDeleted /gone; ok
-         # what did not fire is registered again
+         # watches that did not fire are registered again
          2: set /same x               => !1 NodeDataChanged /same; v1
          2: create /same/y            => !1 NodeChildrenChanged /same; /same/y
          2: create /none              => !1 NodeCreated /none; /none
@@ -230,7 +231,7 @@ fn rule_11_a_client_that_comes_back_catches_up() {
 }
 
 #[test]
-fn rule_11_a_deletion_of_a_child_is_caught_up_by_pzxid() {
+fn rule_11_pzxid_reveals_the_deletion_of_a_child() {
     World::new().play(
         "1: create /a                 => /a
          1: create /a/b               => /a/b
@@ -240,7 +241,7 @@ fn rule_11_a_deletion_of_a_child_is_caught_up_by_pzxid() {
 }
 
 #[test]
-fn rule_11_catching_up_tells_nothing_of_what_may_not_be_read() {
+fn rule_11_catching_up_withholds_events_of_unreadable_nodes() {
     World::new().play(
         "1: auth u:p                                        => ok
          1: create /a x auth::rwcda                         => /a
@@ -262,7 +263,7 @@ fn watches_are_bounded() {
     table.add("/3", WatchMode::Data, b).unwrap();
     assert_eq!(table.add("/4", WatchMode::Data, b), Err(WatchLimitReached::OfServer(3)));
     table.drop_watcher(a);
-    table.add("/4", WatchMode::Data, b).expect("there is room again");
+    table.add("/4", WatchMode::Data, b).expect("there is space again");
     table.check();
 }
 
@@ -276,12 +277,12 @@ fn many_watchers_of_one_path_share_one_frame() {
     table.check();
     assert_eq!(table.watch_count(), 200);
     assert_eq!(table.summary(), state::watch::WatchSummary { watchers: 100, paths: 1, watches: 100 });
-    let mut told = Vec::new();
+    let mut notified = Vec::new();
     let change =
         Change { kind: ChangeKind::Deleted, path: "/a", zxid: 1, acl: OPEN_BYTES, parent_acl: OPEN_BYTES };
-    table.change(&change, &mut |watcher, event| told.push((watcher.0, event.frame.clone())));
-    assert!(told.iter().map(|(watcher, _)| *watcher).eq(0..100), "each once, in order");
-    assert!(told.iter().all(|(_, frame)| std::sync::Arc::ptr_eq(frame, &told[0].1)));
+    table.change(&change, &mut |watcher, event| notified.push((watcher.0, event.frame.clone())));
+    assert!(notified.iter().map(|(watcher, _)| *watcher).eq(0..100), "each once, in order");
+    assert!(notified.iter().all(|(_, frame)| std::sync::Arc::ptr_eq(frame, &notified[0].1)));
     assert!(table.is_empty());
     table.check();
 }
@@ -303,16 +304,16 @@ fn watches_are_listed_piece_by_piece() {
         }
         pairs.sort();
         assert_eq!(pairs, [("/a".to_owned(), 1), ("/a".to_owned(), 2), ("/b".to_owned(), 1)]);
-        assert_eq!(pieces, 3usize.div_ceil(paths_max), "a piece has {paths_max} paths at most");
+        assert_eq!(pieces, 3usize.div_ceil(paths_max), "a piece has at most {paths_max} paths");
     }
     assert_eq!(table.paths_of(WatcherId(3)), 1);
 }
 
-/// `srvr`, `mntr` and every scrape ask for these figures, and used to count and sort the whole
-/// table for them while nobody could be told of a change. They are kept now, so they must be right
-/// after any history.
+/// `srvr`, `mntr` and every scrape read these numbers, and used to count and sort the whole table
+/// for them, during which no client could be notified of a change. They are maintained now, so they
+/// must be right after any history.
 #[test]
-fn the_figures_of_the_table_are_right_after_any_history() {
+fn the_counts_of_the_table_are_right_after_any_history() {
     const MODES: [WatchMode; 4] =
         [WatchMode::Data, WatchMode::Children, WatchMode::Persistent, WatchMode::PersistentRecursive];
     let mut random = 1u64;
@@ -322,7 +323,7 @@ fn the_figures_of_the_table_are_right_after_any_history() {
     };
     let mut table = WatchTable::new(WatchLimits::NONE, 1);
     for step in 0..20_000 {
-        // One path of many watchers, whose holders are kept in another way, among paths of few.
+        // One path with many watchers, which are stored differently, among paths with few.
         let path = format!("/{}", below(20).saturating_sub(12));
         let watcher = WatcherId(below(60));
         match below(20) {
@@ -346,25 +347,26 @@ fn the_figures_of_the_table_are_right_after_any_history() {
     });
     let summary = table.summary();
     assert_eq!((summary.paths, summary.watchers), (paths.len(), watchers.len()));
-    assert!(summary.paths > 5 && summary.watchers > 20, "something was left to be counted");
+    assert!(summary.paths > 5 && summary.watchers > 20, "some watches remain");
 }
 
-/// A recursive watch anywhere made every change look up all ancestors of its path, each from the
-/// start of the path: the square of the depth, minutes for this one, while nobody was served.
+/// Regression: a recursive watch anywhere made every change look up all ancestors of its path, each
+/// from the start of the path. That took quadratic time in the depth, minutes for this path, during
+/// which no client was served.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test reads the clock; the table does not")]
-fn a_change_deep_down_is_compared_with_recursive_watches_in_no_time() {
+fn matching_a_deep_change_with_recursive_watches_takes_little_time() {
     let deep = "/d".repeat(1_000_000);
     let mut table = WatchTable::new(WatchLimits::NONE, 1);
     for path in ["/", "/d/d", "/d/e", "/e/d/d", &deep[..1000], &deep] {
         table.add(path, WatchMode::PersistentRecursive, WatcherId(path.len() as u64)).unwrap();
     }
-    let mut told = Vec::new();
+    let mut notified = Vec::new();
     let begun = std::time::Instant::now();
     let kind = ChangeKind::DataChanged;
     let change = Change { kind, path: &deep, zxid: 1, acl: OPEN_BYTES, parent_acl: OPEN_BYTES };
-    table.change(&change, &mut |watcher, _| told.push(watcher.0));
+    table.change(&change, &mut |watcher, _| notified.push(watcher.0));
     let took = begun.elapsed();
-    assert_eq!(told, [2_000_000, 1000, 4, 1], "from the node upwards");
+    assert_eq!(notified, [2_000_000, 1000, 4, 1], "from the node upwards");
     assert!(took < std::time::Duration::from_secs(10), "{took:?}");
 }

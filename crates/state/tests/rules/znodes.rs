@@ -1,10 +1,10 @@
-//! Znodes, their `Stat`s and counters: rules 13–24 of the reference.
+//! Znodes, their `Stat`s and counters: rules 13–24 of COMPATIBILITY.md.
 
 use crate::world::World;
 use state::command::Features;
 
 #[test]
-fn a_new_machine_is_a_new_zookeeper() {
+fn a_new_machine_matches_a_new_zookeeper() {
     let mut world = World::new();
     world.play(
         "1: exists /                  => z0/0/0 v0/-1/0 o0 l0 n1
@@ -29,7 +29,7 @@ fn rule_13_sequence_is_the_count_of_creates_in_ten_digits() {
          1: delete /q/plain           => ok
          1: create -s -e /q/          => /q/0000000002
          1: create -s /q/..           => /q/..0000000003
-         # the number is a suffix, so another name may already be there
+         # the number is a suffix, so the name may already exist
          1: create /q/x0000000005     => /q/x0000000005
          1: create -s /q/x            => NodeExists",
     );
@@ -160,7 +160,7 @@ fn rule_19_order_of_checks_of_delete_and_set() {
 }
 
 #[test]
-fn rule_20_paths_that_are_none() {
+fn rule_20_invalid_paths() {
     let mut world = World::new();
     for path in ["/a/", "/./a", "/a/..", "/\u{1}", "/\u{7f}", "/\u{e000}", "/\u{fff0}", "/\u{1f600}"] {
         let answer = world.say(1, &format!("set {path} x"));
@@ -187,21 +187,21 @@ fn rule_21_reserved_nodes_cannot_be_deleted() {
 }
 
 #[test]
-fn rule_22_containers_go_when_they_were_used_and_are_empty() {
+fn rule_22_containers_are_removed_when_used_and_empty() {
     let mut world = World::new();
     world.play(
         "1: create -c /c              => /c z4/4/4 v0/0/0 o0 l0 n0
          1: create -c /never          => /never z5/5/5 v0/0/0 o0 l0 n0
          1: create /c/x               => /c/x",
     );
-    assert!(world.reap().is_empty(), "one has a child, the other never had");
+    assert!(world.reap().is_empty(), "one has a child, the other never had one");
     world.play("1: delete /c/x => ok");
     assert_eq!(world.reap(), ["/c ok"]);
     world.play("1: exists /c => NoNode");
 }
 
 #[test]
-fn rule_22_ttl_nodes_go_when_childless_and_unchanged() {
+fn rule_22_ttl_nodes_are_removed_when_childless_and_unchanged() {
     let mut world = World::new();
     world.play(
         "1: create -t 1000 /t         => /t z4/4/4 v0/0/0 o0 l0 n0
@@ -210,7 +210,7 @@ fn rule_22_ttl_nodes_go_when_childless_and_unchanged() {
     );
     assert!(world.reap().is_empty(), "it has a child");
     world.play("1: delete /t/child => ok\n 1: set /t x => v1\n 1: wait 1000 => ok");
-    assert!(world.reap().is_empty(), "its data were set, and the time is not over");
+    assert!(world.reap().is_empty(), "its data were set, which restarted its TTL");
     world.play("1: wait 1 => ok");
     assert_eq!(world.reap(), ["/t ok"]);
 }
@@ -233,7 +233,7 @@ fn rule_22_a_container_used_again_stays() {
 }
 
 #[test]
-fn rule_23_ttl_nodes_have_to_be_switched_on() {
+fn rule_23_ttl_nodes_must_be_enabled() {
     let mut world = World::new();
     let longest = (1i64 << 40) - 1;
     world.play(&format!(
@@ -275,9 +275,9 @@ fn rule_24_descendants_and_ephemerals() {
 }
 
 #[test]
-fn flags_are_an_enumeration_and_the_operation_makes_the_container() {
+fn flags_are_an_enumeration_and_the_operation_decides_on_a_container() {
     let mut world = World::new();
-    // Flag 4 with the operation create: ZooKeeper makes a persistent node of it.
+    // Flag 4 with the operation create: ZooKeeper creates a persistent node.
     world.play("1: create -f 4 /p => /p\n 1: create /p/x => /p/x\n 1: delete /p/x => ok");
     assert!(world.reap().is_empty());
     world.play(

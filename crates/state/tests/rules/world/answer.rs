@@ -1,17 +1,18 @@
-//! Replies to text.
+//! Converting replies to text.
 
 use wire::code::ErrorCode;
 use wire::opcode::Opcode;
 use wire::record::{MultiResult, Reply};
 use wire::stat::Stat;
 
-/// The reply as the lines of scripts have it: a code that is not `Ok` by its name, otherwise what the body says.
+/// The reply in the format of scripts: the name of a code other than `Ok`, otherwise the content of
+/// the body.
 pub(crate) fn answer(opcode: Opcode, code: ErrorCode, body: &[u8]) -> String {
     if code != ErrorCode::Ok {
         assert!(body.is_empty(), "a refusal has no body");
         return code.name().to_owned();
     }
-    match Reply::decode(opcode, body).expect("a reply that clients understand") {
+    match Reply::decode(opcode, body).expect("a reply that clients can decode") {
         Reply::Empty => "ok".to_owned(),
         Reply::Create(reply) => reply.path.to_owned(),
         Reply::Create2(reply) => format!("{} {}", reply.path, stat(&reply.stat)),
@@ -82,7 +83,8 @@ fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     format!("[{}]", names.into_iter().collect::<Vec<_>>().join(" "))
 }
 
-/// zxids of creation, data and children; versions of data, children and ACL; owner, length, children.
+/// zxids of creation, data and children; versions of data, children and ACL; owner, length, number
+/// of children.
 fn stat(stat: &Stat) -> String {
     let Stat { czxid, mzxid, pzxid, version, cversion, aversion, .. } = stat;
     let (owner, length, children) = (stat.ephemeral_owner, stat.data_length, stat.num_children);

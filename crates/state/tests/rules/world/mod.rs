@@ -1,7 +1,7 @@
-//! A member in a test: machine and watch table, and sessions that talk to it in lines of text.
+//! A member in a test: machine and watch table, with sessions that send requests as lines of text.
 //!
-//! A script has a line per request, `who: request => answer`. Everything goes through the bytes of the protocol, and
-//! the answer is made from the bytes that come back. Events stand before the answer, as `!who Type /path`.
+//! A script has a line per request, `session: request => answer`. Requests and replies are encoded
+//! and decoded as in the protocol. Events precede the answer, as `!session Type /path`.
 //!
 //! ```text
 //! 1: create -e /a x      => /a
@@ -11,7 +11,8 @@
 //!
 //! | request | flags and arguments |
 //! |---|---|
-//! | `create` | `-s`equential `-e`phemeral `-c`ontainer `-t ms` `-2` (create2) `-n` (if not exists) `-f flags`, path, data, ACL |
+//! | `create` | `-s`equential `-e`phemeral `-c`ontainer `-t ms` `-f flags`, path, data, ACL |
+//! | | `-2` for create2, `-n` for createIfNotExists |
 //! | `set` `delete` `check` `try-remove` `check-missing` | path, (data,) version |
 //! | `get` `exists` `ls` `ls2` | `-w`, path |
 //! | `setacl` `getacl` | path, ACL as `scheme:id:rwcda,…`, version |
@@ -50,7 +51,7 @@ pub(crate) struct World {
     pub(crate) last: Applied,
 }
 
-/// Everything on, so that a test says what it wants off.
+/// All features, so that tests name the ones they disable.
 pub(crate) const ALL_FEATURES: Features = Features::EXTENDED_TYPES
     .with(Features::ENFORCE_QUOTA)
     .with(Features::KEEPER_EXTENSIONS)
@@ -83,12 +84,12 @@ impl World {
         self.watches.register(WatcherId(session as u64), &self.identities[&session]);
     }
 
-    /// Plays a script; the text of a failure is the line.
+    /// Plays a script; a failure reports the line.
     #[track_caller]
     pub(crate) fn play(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (said, expected) = line.split_once("=>").unwrap_or_else(|| panic!("no answer in {line:?}"));
-            let (who, request) = said.split_once(':').unwrap_or_else(|| panic!("nobody speaks in {line:?}"));
+            let (who, request) = said.split_once(':').unwrap_or_else(|| panic!("no session in {line:?}"));
             let answer = self.say(who.trim().parse().expect("a session"), request.trim());
             assert_eq!(answer, expected.trim(), "\nin the line: {line}");
             self.machine.check().expect("invariants hold after every request");
@@ -96,7 +97,7 @@ impl World {
         }
     }
 
-    /// One request of one session; the answer after the events.
+    /// A request of a session; returns the events and the answer.
     pub(crate) fn say(&mut self, who: i64, text: &str) -> String {
         self.events.clear();
         let answer = self.respond(who, text);
@@ -146,7 +147,7 @@ impl World {
         }
     }
 
-    /// A client of ZooKeeper's that reads.
+    /// The reader of a ZooKeeper client.
     pub(crate) fn reader<'i>(&self, session: i64, identities: &'i Identities) -> Reader<'i> {
         let (features, dialect) = (self.features, Dialect::ZooKeeper);
         Reader { session, identities, features, dialect, request_bytes_max: 1_048_575 }
@@ -203,7 +204,7 @@ impl World {
         self.last.code
     }
 
-    /// The removals a leader would propose now.
+    /// Applies the removals a leader would propose now.
     pub(crate) fn reap(&mut self) -> Vec<String> {
         let terms = state::containers::RemovalTerms {
             now_ms: self.now_ms,

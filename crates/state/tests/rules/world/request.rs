@@ -1,4 +1,4 @@
-//! Requests from text.
+//! Parsing requests from text.
 
 use wire::acl::{Acl, AclList};
 use wire::opcode::Opcode;
@@ -9,12 +9,12 @@ use wire::record::{
 };
 use wire::stat::Stat;
 
-/// Requests borrow; a test may keep what it borrows from for ever.
+/// Requests borrow; tests may keep what they borrow from forever.
 fn leak<T>(value: T) -> &'static mut T {
     Box::leak(Box::new(value))
 }
 
-/// A request as the lines of scripts have it.
+/// A request in the format of scripts.
 pub(crate) fn parse(text: &str) -> Request<'static> {
     let text: &'static str = leak(text.to_owned());
     let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -123,7 +123,7 @@ fn create(
     Request::Create(Create { path, data: data(text), acl: acl(list), flags, ttl, kind })
 }
 
-/// Empty when it is not given; the word `null` is null.
+/// Empty if not given; the word `null` means null.
 fn data(text: Option<&'static str>) -> Option<&'static [u8]> {
     match text {
         Some("null") => None,
