@@ -212,7 +212,7 @@ impl Group {
     }
 
     /// Founds the ensemble together with the others.
-    pub fn found(&mut self, founders: Vec<Founder>, key: PeerKey) {
+    pub(crate) fn found(&mut self, founders: Vec<Founder>, key: PeerKey) {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
         let member = crate::first_member_of(self.me);
         let identity = MemberIdentity {

@@ -57,6 +57,17 @@ pub enum Action {
     CloseConnections,
     /// Have the connection threads look at their sockets soon.
     AskToLook,
+    /// Draw the secret that session passwords are made from, and tell it by
+    /// [`Event::Secret`](crate::event::Event::Secret).
+    DrawSecret,
+    /// Propose what is gathered now, and not in the next cycle.
+    Propose,
+    /// Ask again for the snapshot that is being fetched, if nothing has come of it.
+    FetchOn,
+    /// Look whether the log has room again for what was refused.
+    LookForRoom,
+    /// Show this to the threads that answer operators.
+    Publish(Box<MemberStatus>),
     /// Draw a key, and found the ensemble with these founders.
     Found(Vec<Founder>),
     /// Write the identity down, and make this server that member.
@@ -152,8 +163,6 @@ pub struct Group {
     pub(crate) leaderless_ms_max: i64,
     /// The log has no room for what the others commit.
     pub(crate) log_is_full: bool,
-    /// A look at this member that the host has not taken yet.
-    pub(crate) published: Option<MemberStatus>,
     /// Bytes that have come of the snapshot that is being fetched.
     pub(crate) fetched_bytes: Option<u64>,
     pub(crate) stop: bool,
@@ -192,7 +201,6 @@ impl Group {
             election_ticks: settings.election_ticks,
             leaderless_ms_max,
             log_is_full: false,
-            published: None,
             fetched_bytes: None,
             stop: false,
             shared,
@@ -200,11 +208,6 @@ impl Group {
         };
         group.keep_directory();
         group
-    }
-
-    /// The time from now on.
-    pub fn tell_time(&mut self, now: Now) {
-        self.now = now;
     }
 
     /// What the host is to do.
@@ -230,27 +233,22 @@ impl Group {
         self.act(Action::HangUp(server));
     }
 
-    /// The latest look at this member, if there is one since the last call.
-    pub fn take_status(&mut self) -> Option<MemberStatus> {
-        self.published.take()
-    }
-
     /// A cycle begins.
-    pub fn begin_cycle(&mut self) {
+    pub(crate) fn begin_cycle(&mut self) {
         self.beat();
         self.forgive_pause();
         self.leader_tasks.begin();
     }
 
     /// Takes over what connection threads hand over.
-    pub fn submit(&mut self, submission: &mut Submission) {
+    pub(crate) fn submit(&mut self, submission: &mut Submission) {
         let machine = self.shared.machine.read();
         self.replica.submit(self.now.wall_ms, &machine, submission);
         self.replica.go_on(self.now.wall_ms, &machine);
     }
 
     /// Does what a leader does of its own accord.
-    pub fn run_leader_tasks(&mut self) {
+    pub(crate) fn run_leader_tasks(&mut self) {
         let (reported, silence_ms_max) = (&self.reported, self.leaderless_ms_max);
         let read_until = |server| reported.until_ms(server, silence_ms_max);
         let is_single = self.settings.ensemble.is_none();
@@ -262,7 +260,8 @@ impl Group {
     }
 
     /// Whether what is gathered stays so until the others have confirmed the last entry.
-    pub fn waits_for_others(&mut self) -> bool {
+    pub fn waits_for_others(&mut self, now: Now) -> bool {
+        self.now = now;
         self.commit_wait.waits(self.replica.commit(), self.now.us)
     }
 
@@ -273,7 +272,7 @@ impl Group {
     }
 
     /// The log has room for what is gathered.
-    pub fn log_has_room(&mut self) {
+    pub(crate) fn log_has_room(&mut self) {
         if self.replica.gathered_bytes().next().is_some() {
             self.leader_tasks.disk_has_room();
         }
@@ -285,7 +284,7 @@ impl Group {
     }
 
     /// The log has no room for what is gathered.
-    pub fn log_has_no_room(&mut self, why: &dyn Display) {
+    pub(crate) fn log_has_no_room(&mut self, why: &dyn Display) {
         let refused = self.replica.gathered_bytes().count() as u64;
         self.shared.observer.count(Counted::WritesRefused, refused);
         self.leader_tasks.disk_is_full(self.now, &self.shared, why);
@@ -294,25 +293,23 @@ impl Group {
     }
 
     /// An entry is written to the log, and not flushed.
-    pub fn written(&mut self, index: u64, bytes: usize) {
+    pub(crate) fn written(&mut self, index: u64, bytes: usize) {
         self.status.count(index, bytes);
         self.count_written(index);
     }
 
     /// The log up to that index was flushed by a flush that took so long.
-    pub fn flushed(&mut self, index: u64, took_us: u64) {
+    pub(crate) fn flushed(&mut self, index: u64, took_us: u64) {
         self.commit_wait.flushed(index, took_us, self.now.us);
         self.flush_latency.flushed(took_us);
     }
 
-    /// Whether the log lacks room for what the others commit.
-    pub fn set_log_is_full(&mut self, is_full: bool) {
+    /// The log lacks room for what the others commit, or has it again.
+    pub(crate) fn set_log_is_full(&mut self, is_full: bool) {
+        if is_full && !self.log_is_full {
+            self.stop_serving("the disk is full");
+        }
         self.log_is_full = is_full;
-    }
-
-    /// Bytes that have come of the snapshot that is being fetched.
-    pub fn set_fetched_bytes(&mut self, bytes: Option<u64>) {
-        self.fetched_bytes = bytes;
     }
 
     /// Sessions whose end was proposed in the latest cycle.

@@ -23,7 +23,7 @@ impl Group {
 
     /// Another server says something about itself. `is_vouched_for`: the server at its address has
     /// proven that it is a member, or that its disk has the name that it tells.
-    pub fn on_server_message(&mut self, from: ServerId, is_vouched_for: bool, message: ServerMessage) {
+    pub(crate) fn on_server_message(&mut self, from: ServerId, is_vouched_for: bool, message: ServerMessage) {
         let is_known = self.reconfig.directory().contains_key(&from);
         match message {
             ServerMessage::Newcomer { nonce, heard } => {
@@ -47,7 +47,7 @@ impl Group {
     }
 
     /// Another member says something, other than what concerns its engine or snapshots.
-    pub fn on_group_message(&mut self, from: ServerId, message: GroupMessage) {
+    pub(crate) fn on_group_message(&mut self, from: ServerId, message: GroupMessage) {
         match message {
             GroupMessage::Claim => self.on_claim(from),
             GroupMessage::Touched(touched) => self.on_touched(from, touched),
@@ -76,7 +76,7 @@ impl Group {
     }
 
     /// Whether the engine hears of a message that this server sends as that member.
-    pub fn speaks_as(&mut self, from: ServerId, member: MemberId) -> bool {
+    pub(crate) fn speaks_as(&mut self, from: ServerId, member: MemberId) -> bool {
         if crate::server_of(member) != from {
             tracing::warn!("server.{from} speaks as member {}", member.0);
             return false;
@@ -86,7 +86,7 @@ impl Group {
     }
 
     /// Takes in what the engine of another member sent. The log has room for it.
-    pub fn step(&mut self, from: ServerId, member: MemberId, bytes: Bytes) {
+    pub(crate) fn step(&mut self, from: ServerId, member: MemberId, bytes: Bytes) {
         match self.replica.step(member, bytes) {
             Ok(()) => {
                 if self.replica.role().leader == Some(member) {

@@ -81,7 +81,7 @@ impl Group {
     }
 
     /// A client has asked this member to lead (`rqld`).
-    pub fn claim(&mut self) {
+    pub(crate) fn claim(&mut self) {
         let leader = self.replica.role().leader.map(crate::server_of);
         if let Some(leader) = leader.filter(|leader| *leader != self.me) {
             self.send_group(leader, GroupMessage::Claim);
@@ -97,7 +97,7 @@ impl Group {
     }
 
     /// A client has asked this member not to lead any more (`ydld`).
-    pub fn step_down(&mut self) {
+    pub(crate) fn step_down(&mut self) {
         let best =
             self.successors().into_iter().max_by_key(|follower| (follower.match_index, follower.member));
         if let Some(successor) = best {

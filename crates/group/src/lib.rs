@@ -16,6 +16,7 @@ mod bootstrap;
 mod commit_wait;
 mod configured_members;
 mod engine;
+pub mod event;
 mod flush_latency;
 mod forward;
 pub mod group;

@@ -82,7 +82,7 @@ impl Group {
     }
 
     /// Entries are applied, so many commands of them.
-    pub fn count_applied(&mut self, commands: u64) {
+    pub(crate) fn count_applied(&mut self, commands: u64) {
         let observer = &self.shared.observer;
         let time_ms = self.shared.machine.read().last_batch_ms();
         let passed_ms = time_ms.map_or(0, |time_ms| self.now.wall_ms - time_ms);

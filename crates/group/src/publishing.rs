@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use consensus::engine::{Leadership, Progress, Role, Status};
 
-use crate::group::Group;
+use crate::group::{Action, Group};
 use crate::member_status::{FollowerFacts, FollowerState, LeadingFacts, MemberLog, MemberRole, MemberStatus};
 use crate::plan::BEHIND_MAX;
 use state::members::ServerId;
@@ -44,7 +44,7 @@ impl StatusPublisher {
 
 impl Group {
     /// Renews what others can see, if it is time.
-    pub fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         let Some(ensemble) = &self.settings.ensemble else { return };
         let now_ms = self.now.ms;
         let role = self.replica.role();
@@ -80,7 +80,7 @@ impl Group {
             leading: (role.role == Role::Leader).then(|| self.leading(&status, now_ms, silence_ms)),
             file_differences: self.file_differences(&status, member_role),
         };
-        self.published = Some(facts);
+        self.act(Action::Publish(Box::new(facts)));
     }
 
     fn member_role(&self, status: &Status) -> MemberRole {

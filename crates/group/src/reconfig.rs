@@ -229,7 +229,7 @@ impl Group {
     }
 
     /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.
-    pub fn establish_members(&mut self) {
+    pub(crate) fn establish_members(&mut self) {
         let Some(ensemble) = &self.settings.ensemble else { return };
         if self.goes_by_files() {
             return self.write_down_members();

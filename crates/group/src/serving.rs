@@ -25,7 +25,7 @@ pub(crate) struct Serving {
 impl Group {
     /// Clients are served from when this member has seen everything agreed before it heard of its first leader, until it has had none
     /// for too long: then others may be electing one that it cannot hear of.
-    pub fn watch_leader(&mut self) {
+    pub(crate) fn watch_leader(&mut self) {
         let now_ms = self.now.ms;
         let leader = self.replica.role().leader;
         // A member without a vote never stands for election, so its engine takes the last leader for the leader for ever.
@@ -57,7 +57,7 @@ impl Group {
     }
 
     /// Says that this thread goes on. If it has stood still for so long that clients were sent away, much may have happened meanwhile.
-    pub fn beat(&mut self) {
+    pub(crate) fn beat(&mut self) {
         self.shared.flags.cycles.fetch_add(1, Relaxed);
         if self.shared.flags.stalled.load(Relaxed) {
             self.stop_serving("the disk stood still");
@@ -77,7 +77,7 @@ impl Group {
 
     /// Closes all connections of clients; they find another server, or come back. Nobody is served before this member has seen everything
     /// agreed until then.
-    pub fn stop_serving(&mut self, why: &str) {
+    pub(crate) fn stop_serving(&mut self, why: &str) {
         self.serving.serve_from = None;
         let served = self.shared.flags.serving.swap(false, Relaxed);
         if served {
@@ -116,7 +116,7 @@ impl Group {
     }
 
     /// What a leader has to do when it begins; says whether it has just begun.
-    pub fn begin_leading(&mut self) -> bool {
+    pub(crate) fn begin_leading(&mut self) -> bool {
         self.tell_leader();
         let leads = self.replica.leads();
         if leads == self.serving.led_before {
@@ -140,7 +140,7 @@ impl Group {
     }
 
     /// A new cluster gets the secret that its session passwords are made from.
-    pub fn initialize(&mut self, secret: &[u8]) {
+    pub(crate) fn initialize(&mut self, secret: &[u8]) {
         let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: secret };
         self.replica.submit_own(self.now.wall_ms, &command);
     }

@@ -146,7 +146,7 @@ impl Group {
     /// What other members had said at `polled_ms` is about to be taken in. What they say while this
     /// thread does something else waits for the next time, and whom they have heard of meanwhile is
     /// not known before.
-    pub fn begin_hearing(&mut self, polled_ms: i64) {
+    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
         self.reported.taken_in_ms = polled_ms;
     }
 

@@ -1,6 +1,6 @@
 //! What time brings: ticks of the engine, reports, the tasks of a leader, and the end.
 
-use crate::group::Group;
+use crate::group::{Action, Group, Now};
 use crate::shared::Counted;
 use state::members::ServerId;
 
@@ -31,27 +31,16 @@ pub(crate) struct Timers {
     stop_by_ms: Option<i64>,
 }
 
-/// What has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passed {
-    /// Nothing more is to be done about it.
-    Done,
-    /// [`Group::watch`] is next.
-    Tick,
-    /// [`Group::care`] is next, then [`Group::watch`].
-    Care,
-}
-
 impl Group {
     /// Lets time pass.
-    pub fn pass_time(&mut self) -> Passed {
+    pub(crate) fn pass_time(&mut self) {
         if self.is_single() {
             self.serve();
             self.forget_learners();
             if self.replica.waiting_reconfigs().next().is_some() {
                 self.tend_members();
             }
-            return Passed::Done;
+            return;
         }
         let now_ms = self.now.ms;
         if self.is_newcomer() {
@@ -61,7 +50,7 @@ impl Group {
                 self.announce();
             }
             self.timers.tick_due_ms = now_ms + TICK_MS;
-            return Passed::Done;
+            return;
         }
         let missed = (now_ms - self.timers.tick_due_ms).div_euclid(TICK_MS) + 1;
         if missed > 0 {
@@ -73,15 +62,17 @@ impl Group {
             }
         }
         self.report_touched(now_ms);
-        if now_ms < self.timers.care_due_ms {
-            return Passed::Tick;
+        if now_ms >= self.timers.care_due_ms {
+            self.timers.care_due_ms = now_ms + CARE_MS;
+            self.care();
         }
-        self.timers.care_due_ms = now_ms + CARE_MS;
-        Passed::Care
+        self.watch();
     }
 
     /// Does what is not urgent.
-    pub fn care(&mut self) {
+    fn care(&mut self) {
+        self.act(Action::FetchOn);
+        self.act(Action::LookForRoom);
         self.tell_file();
         if self.is_forgotten() {
             self.announce();
@@ -96,7 +87,7 @@ impl Group {
     }
 
     /// Watches this disk and the leader, and stops if it is time to.
-    pub fn watch(&mut self) {
+    fn watch(&mut self) {
         self.mind_pace(self.now.ms);
         self.watch_leader();
         self.consider_stop(self.now.ms);
@@ -104,7 +95,7 @@ impl Group {
 
     /// The server is to stop. A leader first takes the votes that the files take: the others may
     /// need that to do without it.
-    pub fn begin_stop(&mut self) {
+    pub(crate) fn begin_stop(&mut self) {
         if self.replica.leads() && self.files.has_news() {
             self.timers.finish_by_ms = Some(self.now.ms + FINISH_MS);
         } else {
@@ -142,11 +133,11 @@ impl Group {
     }
 
     /// Milliseconds until time has to pass again.
-    pub fn patience_ms(&self) -> Option<i64> {
+    pub fn patience_ms(&self, now: Now) -> Option<i64> {
         if self.is_single() {
-            return self.leader_tasks.patience_ms(self.now, &self.shared);
+            return self.leader_tasks.patience_ms(now, &self.shared);
         }
-        let left_ms = self.timers.tick_due_ms - self.now.ms;
+        let left_ms = self.timers.tick_due_ms - now.ms;
         let left_ms = if self.is_holding() { left_ms.min(1) } else { left_ms };
         Some(left_ms.max(0))
     }
@@ -158,7 +149,7 @@ impl Group {
 
     /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
     /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
-    pub fn lost_sight(&mut self, server: ServerId) {
+    pub(crate) fn lost_sight(&mut self, server: ServerId) {
         let now_ms = self.now.ms;
         self.status.lose(server, now_ms);
         self.join_requests.lose(server, now_ms);
@@ -173,7 +164,7 @@ impl Group {
     }
 
     /// The way to a server is open (again).
-    pub fn reached(&mut self, server: ServerId) {
+    pub(crate) fn reached(&mut self, server: ServerId) {
         self.replica.reconnected(server);
         if self.replica.leads() {
             self.shared.observer.count(Counted::FollowerConnected, 1);

@@ -9,6 +9,7 @@ use storage::log::AppendError;
 
 use super::{Fatal, Host};
 use crate::peers::Transport;
+use group::event::Event;
 
 /// What was refused last, until there is room for it.
 #[derive(Debug, Default)]
@@ -33,8 +34,7 @@ impl<T: Transport> Host<T> {
                     tracing::error!(
                         "{why}. This server falls behind the others and serves nobody until there is space; nothing acknowledged is lost"
                     );
-                    self.group.set_log_is_full(true);
-                    self.group.stop_serving("the disk is full");
+                    self.tell(Event::LogIsFull(true));
                 }
                 Ok(false)
             }
@@ -49,7 +49,7 @@ impl<T: Transport> Host<T> {
         let Some(bytes) = self.log_room.refused_bytes else { return Ok(()) };
         if self.make_room(bytes)? {
             self.log_room.refused_bytes = None;
-            self.group.set_log_is_full(false);
+            self.tell(Event::LogIsFull(false));
             tracing::warn!(
                 "the disk has room again: this server catches up with the others, then serves clients"
             );

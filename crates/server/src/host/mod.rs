@@ -48,8 +48,8 @@ use crate::config::ServerId;
 use crate::inbox::ControlRequest;
 use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
+use group::event::{Asked, Event};
 use group::group::{Action, Begin, GROUP, Group, Now};
-use group::timers::Passed;
 
 /// Commands applied before waiting readers get the machine.
 const APPLY_RUN: usize = 256;
@@ -158,7 +158,6 @@ impl<T: Transport> Host<T> {
     /// The only member of a group leads from the start. A server that is alone by its configuration
     /// may have become that by what its log holds, so it applies that first.
     pub(crate) fn take_up(&mut self) -> Result<(), Fatal> {
-        self.tell_time();
         if self.group.is_single() {
             self.settle()?;
         }
@@ -194,14 +193,14 @@ impl<T: Transport> Host<T> {
         &mut self.group.replica
     }
 
-    fn tell_time(&mut self) {
-        self.group.tell_time(now(&self.shared));
+    /// Tells the group what has happened.
+    fn tell(&mut self, event: Event<'_>) {
+        self.group.handle(now(&self.shared), event);
     }
 
     /// Milliseconds until time has to pass again.
     pub(crate) fn patience_ms(&mut self) -> Option<i64> {
-        self.tell_time();
-        self.group.patience_ms()
+        self.group.patience_ms(now(&self.shared))
     }
 
     /// Takes in a frame of that sender.
@@ -209,7 +208,6 @@ impl<T: Transport> Host<T> {
     /// # Errors
     /// If this member has lost what others count on, or the disk failed.
     pub(crate) fn receive(&mut self, sender: Sender, frame: Bytes) -> Result<(), Fatal> {
-        self.tell_time();
         let from = sender.server;
         let length = frame.len();
         let message = match PeerMessage::read(frame) {
@@ -238,7 +236,7 @@ impl<T: Transport> Host<T> {
                     ServerMessage::Newcomer { nonce, .. } => self.transport.vouches(from, *nonce),
                     _ => false,
                 };
-                self.group.on_server_message(from, is_vouched_for, message);
+                self.tell(Event::ServerSaid { from, is_vouched_for, message });
             }
             PeerMessage::Group(..) if !self.group.hears(from) => {}
             PeerMessage::Group(_, message) => self.on_group_message(from, message, length)?,
@@ -253,34 +251,31 @@ impl<T: Transport> Host<T> {
         length: usize,
     ) -> Result<(), Fatal> {
         match message {
-            // An engine cannot be told to leave entries out, so what the log has no room for does
-            // not reach it: for the others the message is lost, and will come again.
+            // An engine cannot be told to leave entries out, so a message for which the log has no
+            // room does not reach it: for the sender it is lost, and it is sent again.
             GroupMessage::Engine { from: member, bytes } => {
-                if self.group.speaks_as(from, member) && self.make_room(length + MESSAGE_SLACK_BYTES)? {
-                    self.group.step(from, member, bytes);
-                }
+                let has_room = self.make_room(length + MESSAGE_SLACK_BYTES)?;
+                self.tell(Event::EngineSaid { from, member, bytes, has_room });
             }
             GroupMessage::Fetch { snapshot, offset } => self.on_fetch(from, snapshot, offset),
             GroupMessage::Chunk { snapshot, length, offset, bytes } => {
                 self.on_chunk(from, snapshot, length, offset, &bytes);
             }
             GroupMessage::Damaged(snapshot) => self.on_damaged(from, snapshot),
-            message => self.group.on_group_message(from, message),
+            message => self.tell(Event::MemberSaid { from, message }),
         }
         Ok(())
     }
 
     /// The connection to a server is open (again).
     pub(crate) fn reached(&mut self, server: ServerId) {
-        self.tell_time();
-        self.group.reached(server);
+        self.tell(Event::LinkUp(server));
         self.send_actions();
     }
 
     /// A server has closed its connection.
     pub(crate) fn lost_sight(&mut self, server: ServerId) {
-        self.tell_time();
-        self.group.lost_sight(server);
+        self.tell(Event::LinkDown(server));
         self.send_actions();
     }
 
@@ -295,10 +290,16 @@ impl<T: Transport> Host<T> {
                 match action {
                     Action::Found(founders) => {
                         let key = identity::new_key(self.snapshots.disk().as_ref());
-                        self.group.found(founders, key);
+                        self.tell(Event::Founding(founders, key));
                     }
                     Action::Begin(begin) => self.begin(*begin)?,
                     Action::EndForLostLog => return Err(Fatal::LostLog),
+                    Action::DrawSecret => {
+                        let secret = self.snapshots.files().secret()?;
+                        self.tell(Event::Secret(&secret));
+                    }
+                    Action::Propose => self.propose()?,
+                    Action::LookForRoom => self.look_for_room()?,
                     action => self.send_action(action),
                 }
             }
@@ -327,8 +328,15 @@ impl<T: Transport> Host<T> {
             Action::SetPeers(peers) => self.transport.set_peers(&peers),
             Action::CloseConnections => self.close_connections(),
             Action::AskToLook => self.shared.ask_to_look(),
-            Action::Found(_) | Action::Begin(_) | Action::EndForLostLog => {
-                unreachable!("only what another server says, or time, leads to {action:?}")
+            Action::FetchOn => self.fetch_on(),
+            Action::Publish(status) => *self.shared.member_status.lock() = Some(*status),
+            Action::Found(_)
+            | Action::Begin(_)
+            | Action::EndForLostLog
+            | Action::DrawSecret
+            | Action::Propose
+            | Action::LookForRoom => {
+                unreachable!("a link that opens or closes does not lead to {action:?}")
             }
         }
     }
@@ -358,47 +366,36 @@ impl<T: Transport> Host<T> {
 
     /// Does what there is, and posts the results.
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
-        self.tell_time();
-        self.group.begin_cycle();
+        self.tell(Event::CycleBegins);
         if self.group.is_single() {
             self.begin_hearing(self.shared.clock.elapsed_ms());
         }
         self.shared.inbox.take(&mut self.submission, &mut self.control_requests);
         let bytes = self.submission.len_bytes();
-        self.group.submit(&mut self.submission);
+        let mut submission = std::mem::take(&mut self.submission);
+        self.tell(Event::Submitted(&mut submission));
+        self.submission = submission;
         self.run_control_requests();
         self.pass_time()?;
-        if self.group.replica.leads() && !self.group.waits_for_others() {
-            self.group.run_leader_tasks();
+        if self.group.replica.leads() && !self.group.waits_for_others(now(&self.shared)) {
+            self.tell(Event::LeadersTurn);
             self.propose()?;
         }
         self.settle()?;
         self.shared.inbox.end_cycle(bytes, self.group.replica.kept_bytes());
         self.snapshots.consider(&self.shared, &mut self.group.replica);
-        self.group.set_fetched_bytes(self.fetching.as_ref().map(Fetching::fetched_bytes));
-        self.group.publish();
-        if let Some(status) = self.group.take_status() {
-            *self.shared.member_status.lock() = Some(status);
-        }
-        Ok(())
+        self.tell(Event::Fetched(self.fetching.as_ref().map(Fetching::fetched_bytes)));
+        self.tell(Event::CycleEnds);
+        self.act()
     }
 
     /// What other members had said at `polled_ms` is about to be taken in.
     pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
-        self.group.begin_hearing(polled_ms);
+        self.tell(Event::PeersPolled { polled_ms });
     }
 
     fn pass_time(&mut self) -> Result<(), Fatal> {
-        match self.group.pass_time() {
-            Passed::Done => return self.act(),
-            Passed::Tick => {}
-            Passed::Care => {
-                self.fetch_on();
-                self.look_for_room()?;
-                self.group.care();
-            }
-        }
-        self.group.watch();
+        self.tell(Event::TimePassed);
         self.act()
     }
 
@@ -414,24 +411,11 @@ impl<T: Transport> Host<T> {
     /// is full.
     fn propose(&mut self) -> Result<(), Fatal> {
         match self.log.reserve(self.group.replica.gathered_bytes()) {
-            Ok(()) => self.group.log_has_room(),
+            Ok(()) => self.tell(Event::LogHasRoom),
             Err(AppendError::Failed(e)) => return Err(e.into()),
-            Err(why) => self.group.log_has_no_room(&why),
+            Err(why) => self.tell(Event::LogHasNoRoom(&why)),
         }
         Ok(())
-    }
-
-    /// A leader that begins writes down what a new cluster needs.
-    fn begin_leading(&mut self) -> Result<(), Fatal> {
-        if self.group.begin_leading() {
-            if !self.shared.machine.read().is_initialized() {
-                let secret = self.snapshots.files().secret()?;
-                self.group.initialize(&secret);
-            }
-            self.group.establish_members();
-            self.propose()?;
-        }
-        self.act()
     }
 
     /// Does what the engine wants until it wants nothing more and all that is agreed is applied.
@@ -464,7 +448,8 @@ impl<T: Transport> Host<T> {
                 self.snapshots.ask();
             }
             self.apply();
-            self.begin_leading()?;
+            self.tell(Event::Settled);
+            self.act()?;
         }
         self.apply();
         self.send_outgoing();
@@ -504,7 +489,7 @@ impl<T: Transport> Host<T> {
                 data: &entry.data,
             })?;
             self.snapshots.count_bytes(entry.data.len());
-            self.group.written(entry.index, entry.data.len());
+            self.tell(Event::Written { index: entry.index, bytes: entry.data.len() });
             self.shared.counts.last_index.store(entry.index, Relaxed);
             self.shared.counts.last_term.store(entry.term, Relaxed);
         }
@@ -528,8 +513,8 @@ impl<T: Transport> Host<T> {
         self.log.flush()?;
         let now_us = self.shared.clock.elapsed_us();
         let took_us = now_us - begun_us;
-        self.tell_time();
-        self.group.flushed(self.shared.counts.last_index.load(Relaxed), took_us);
+        let index = self.shared.counts.last_index.load(Relaxed);
+        self.tell(Event::Flushed { index, took_us });
         let took = Duration::from_micros(took_us);
         self.flush_took = took;
         let counts = &self.shared.counts;
@@ -566,7 +551,7 @@ impl<T: Transport> Host<T> {
         let applied = self.group.replica.applied_commands() - before;
         if applied > 0 {
             shared.counts.batch_size.record(applied);
-            self.group.count_applied(applied);
+            self.tell(Event::Applied { commands: applied });
         }
     }
 
@@ -578,10 +563,10 @@ impl<T: Transport> Host<T> {
                     self.snapshots.done(&self.shared, number, result, replica, &mut self.log);
                 }
                 ControlRequest::TakeSnapshot => self.snapshots.ask(),
-                ControlRequest::Disconnected(session) => self.group.replica.disconnected(session),
-                ControlRequest::Lead => self.group.claim(),
-                ControlRequest::StepDown => self.group.step_down(),
-                ControlRequest::Stop => self.group.begin_stop(),
+                ControlRequest::Disconnected(session) => self.tell(Event::Disconnected(session)),
+                ControlRequest::Lead => self.tell(Event::Asked(Asked::Lead)),
+                ControlRequest::StepDown => self.tell(Event::Asked(Asked::StepDown)),
+                ControlRequest::Stop => self.tell(Event::Asked(Asked::Stop)),
             }
         }
     }
