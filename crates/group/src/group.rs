@@ -210,6 +210,11 @@ impl Group {
         group
     }
 
+    /// The time as it was told last.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
     /// What the host is to do.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)

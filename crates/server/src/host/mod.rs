@@ -193,6 +193,11 @@ impl<T: Transport> Host<T> {
         &mut self.group.replica
     }
 
+    /// Tells the group what has happened at the same time as what it was told last.
+    fn tell_too(&mut self, event: Event<'_>) {
+        self.group.handle(self.group.now(), event);
+    }
+
     /// Tells the group what has happened.
     fn tell(&mut self, event: Event<'_>) {
         self.group.handle(now(&self.shared), event);
@@ -378,13 +383,13 @@ impl<T: Transport> Host<T> {
         self.run_control_requests();
         self.pass_time()?;
         if self.group.replica.leads() && !self.group.waits_for_others(now(&self.shared)) {
-            self.tell(Event::LeadersTurn);
+            self.tell_too(Event::LeadersTurn);
             self.propose()?;
         }
         self.settle()?;
         self.shared.inbox.end_cycle(bytes, self.group.replica.kept_bytes());
         self.snapshots.consider(&self.shared, &mut self.group.replica);
-        self.tell(Event::Fetched(self.fetching.as_ref().map(Fetching::fetched_bytes)));
+        self.tell_too(Event::Fetched(self.fetching.as_ref().map(Fetching::fetched_bytes)));
         self.tell(Event::CycleEnds);
         self.act()
     }
@@ -411,7 +416,7 @@ impl<T: Transport> Host<T> {
     /// is full.
     fn propose(&mut self) -> Result<(), Fatal> {
         match self.log.reserve(self.group.replica.gathered_bytes()) {
-            Ok(()) => self.tell(Event::LogHasRoom),
+            Ok(()) => self.tell_too(Event::LogHasRoom),
             Err(AppendError::Failed(e)) => return Err(e.into()),
             Err(why) => self.tell(Event::LogHasNoRoom(&why)),
         }
@@ -489,7 +494,7 @@ impl<T: Transport> Host<T> {
                 data: &entry.data,
             })?;
             self.snapshots.count_bytes(entry.data.len());
-            self.tell(Event::Written { index: entry.index, bytes: entry.data.len() });
+            self.tell_too(Event::Written { index: entry.index, bytes: entry.data.len() });
             self.shared.counts.last_index.store(entry.index, Relaxed);
             self.shared.counts.last_term.store(entry.term, Relaxed);
         }
@@ -551,7 +556,7 @@ impl<T: Transport> Host<T> {
         let applied = self.group.replica.applied_commands() - before;
         if applied > 0 {
             shared.counts.batch_size.record(applied);
-            self.tell(Event::Applied { commands: applied });
+            self.tell_too(Event::Applied { commands: applied });
         }
     }
 
@@ -573,8 +578,8 @@ impl<T: Transport> Host<T> {
 }
 
 fn now(shared: &Shared) -> Now {
-    let clock = &shared.clock;
-    Now { us: clock.elapsed_us(), ms: clock.elapsed_ms(), wall_ms: clock.wall_ms() }
+    let us = shared.clock.elapsed_us();
+    Now { us, ms: (us / 1_000) as i64, wall_ms: shared.clock.wall_ms() }
 }
 
 /// What the group is told of the configuration.
