@@ -7,7 +7,9 @@
 //! Whoever holds the [`ReplicationLoop`] may run a cycle. That is this thread, unless a connection thread with a single busy client finds nobody
 //! at it: handing one command over and its reply back costs two more wake-ups, a third of what such a client waits for besides the disk.
 
+mod actions;
 mod connections;
+mod cycle;
 mod event_bytes;
 pub(crate) mod force_new_cluster;
 pub(crate) mod identity;
@@ -27,7 +29,6 @@ mod tests;
 mod transfer;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,30 +37,19 @@ use group::message::{GroupMessage, PeerMessage, ServerMessage};
 use group::settings::{ContainerSettings, EnsembleSettings, GroupSettings};
 use group::{Replica, Submission};
 use storage::data_dir::DataDir;
-use storage::log::{AppendError, FlushError, Log, Record};
+use storage::log::{AppendError, FlushError, Log};
 
 use self::identity::Identity;
 use self::log_room::LogRoom;
 pub(crate) use self::replication_loop::ReplicationLoop;
-use self::replies::Replies;
 use self::snapshots::Snapshots;
 use self::transfer::{Fetched, Fetching};
 use crate::config::ServerId;
 use crate::inbox::ControlRequest;
 use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
-use group::event::{Asked, Event};
-use group::group::{Action, Begin, GROUP, Group, Now};
-
-/// Commands applied before waiting readers get the machine.
-const APPLY_RUN: usize = 256;
-
-/// More agreed entries than this wait because the member was kept from taking them, and not because they have just come. It makes up for it
-/// in smaller pieces, and lets others have the processor between them: servers on the same machine that are not behind, and their clients.
-const BEHIND: usize = 8;
-
-/// Commands in such a piece.
-const BEHIND_RUN: usize = 64;
+use group::event::Event;
+use group::group::{Action, GROUP, Group, Now};
 
 /// Room made in the log for an engine message besides its entries.
 const MESSAGE_SLACK_BYTES: usize = 4 << 10;
@@ -82,6 +72,8 @@ pub(crate) struct Host<T: Transport> {
     control_requests: Vec<ControlRequest>,
     /// Frames of other members, between reading and looking at them.
     frames: Vec<(Sender, Bytes)>,
+    /// Actions that may fail, and were asked for where nothing may.
+    put_off: Vec<Action>,
     /// A message on its way to the transport.
     frame: Vec<u8>,
     ready: Ready,
@@ -147,6 +139,7 @@ impl<T: Transport> Host<T> {
             submission: Submission::default(),
             control_requests: Vec::new(),
             frames: Vec::new(),
+            put_off: Vec::new(),
             frame: Vec::new(),
             ready: Ready::default(),
             flush_took: Duration::ZERO,
@@ -284,296 +277,12 @@ impl<T: Transport> Host<T> {
         self.send_actions();
     }
 
-    /// Carries out what the group wants.
-    fn act(&mut self) -> Result<(), Fatal> {
-        loop {
-            let actions = self.group.take_actions();
-            if actions.is_empty() {
-                return Ok(());
-            }
-            for action in actions {
-                match action {
-                    Action::Found(founders) => {
-                        let key = identity::new_key(self.snapshots.disk().as_ref());
-                        self.tell(Event::Founding(founders, key));
-                    }
-                    Action::Begin(begin) => self.begin(*begin)?,
-                    Action::EndForLostLog => return Err(Fatal::LostLog),
-                    Action::DrawSecret => {
-                        let secret = self.snapshots.files().secret()?;
-                        self.tell(Event::Secret(&secret));
-                    }
-                    Action::Propose => self.propose()?,
-                    Action::LookForRoom => self.look_for_room()?,
-                    action => self.send_action(action),
-                }
-            }
-        }
-    }
-
-    /// Carries out what the group wants where it can want nothing that may fail.
-    fn send_actions(&mut self) {
-        for action in self.group.take_actions() {
-            self.send_action(action);
-        }
-    }
-
-    fn send_action(&mut self, action: Action) {
-        match action {
-            Action::Send(to, message) => {
-                self.frame.clear();
-                message.put(&mut self.frame);
-                if message.is_of_joining() {
-                    self.transport.send_unproven(to, &self.frame);
-                } else {
-                    self.transport.send(to, &self.frame);
-                }
-            }
-            Action::HangUp(server) => self.transport.hang_up(Sender { server, is_proven: true }),
-            Action::SetPeers(peers) => self.transport.set_peers(&peers),
-            Action::CloseConnections => self.close_connections(),
-            Action::AskToLook => self.shared.ask_to_look(),
-            Action::FetchOn => self.fetch_on(),
-            Action::Publish(status) => *self.shared.member_status.lock() = Some(*status),
-            Action::Found(_)
-            | Action::Begin(_)
-            | Action::EndForLostLog
-            | Action::DrawSecret
-            | Action::Propose
-            | Action::LookForRoom => {
-                unreachable!("a link that opens or closes does not lead to {action:?}")
-            }
-        }
-    }
-
-    /// Becomes a member, durably, before it says anything as one.
-    fn begin(&mut self, begin: Begin) -> Result<(), Fatal> {
-        let Begin { identity: member, start, rejoins } = begin;
-        let identity = self.identity.with_member(&member);
-        let disk = self.snapshots.disk();
-        identity
-            .save(disk.as_ref(), &self.shared.config.storage.data_dir)
-            .map_err(|e| Fatal::Identity(Box::new(e)))?;
-        let seed = disk.entropy();
-        if rejoins {
-            self.snapshots.begin_anew();
-            (self.fetching, self.fetched) = (None, None);
-        }
-        let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
-        if let Some(key) = &identity.key {
-            self.transport.set_cluster(identity.cluster, key);
-        }
-        self.identity = identity;
-        let old = self.group.begun(member, new);
-        self.shared.inbox.answered(old.unanswered());
-        Ok(())
-    }
-
-    /// Does what there is, and posts the results.
-    pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
-        self.tell(Event::CycleBegins);
-        if self.group.is_single() {
-            self.begin_hearing(self.shared.clock.elapsed_ms());
-        }
-        self.shared.inbox.take(&mut self.submission, &mut self.control_requests);
-        let bytes = self.submission.len_bytes();
-        let mut submission = std::mem::take(&mut self.submission);
-        self.tell(Event::Submitted(&mut submission));
-        self.submission = submission;
-        self.run_control_requests();
-        self.pass_time()?;
-        if self.group.replica.leads() && !self.group.waits_for_others(now(&self.shared)) {
-            self.tell_too(Event::LeadersTurn);
-            self.propose()?;
-        }
-        self.settle()?;
-        self.shared.inbox.end_cycle(bytes, self.group.replica.kept_bytes());
-        self.snapshots.consider(&self.shared, &mut self.group.replica);
-        self.tell_too(Event::Fetched(self.fetching.as_ref().map(Fetching::fetched_bytes)));
-        self.tell(Event::CycleEnds);
-        self.act()
-    }
-
-    /// What other members had said at `polled_ms` is about to be taken in.
-    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
-        self.tell(Event::PeersPolled { polled_ms });
-    }
-
-    fn pass_time(&mut self) -> Result<(), Fatal> {
-        self.tell(Event::TimePassed);
-        self.act()
-    }
-
     /// Leaves everything durable and the directories free.
     pub(crate) fn end(mut self) -> Result<(), Fatal> {
         self.snapshots.give_up();
         self.log.close()?;
         drop(self.data_dir);
         Ok(())
-    }
-
-    /// Gives what is gathered to the engine if the log has room for it, and refuses it if the disk
-    /// is full.
-    fn propose(&mut self) -> Result<(), Fatal> {
-        match self.log.reserve(self.group.replica.gathered_bytes()) {
-            Ok(()) => self.tell_too(Event::LogHasRoom),
-            Err(AppendError::Failed(e)) => return Err(e.into()),
-            Err(why) => self.tell(Event::LogHasNoRoom(&why)),
-        }
-        Ok(())
-    }
-
-    /// Does what the engine wants until it wants nothing more and all that is agreed is applied.
-    fn settle(&mut self) -> Result<(), Fatal> {
-        let mut ready = std::mem::take(&mut self.ready);
-        while self.group.replica.ready(&mut ready) {
-            self.send_engine(&mut ready);
-            if ready.must_sync || ready.install_snapshot.is_some() {
-                // The others flush while this member does, and the leader orders what clients want meanwhile.
-                self.send_outgoing();
-                self.transport.flush();
-            }
-            if ready.must_sync
-                && ready.install_snapshot.is_none()
-                && !self.group.replica.is_to_change_members()
-            {
-                // Flushed before, so the clients that wait for it need not wait for this flush as well. But for a change of the members:
-                // the engine acts on it only when this flush is done, and who applies it asks the engine who is there.
-                self.apply();
-            }
-            if let Some(meta) = ready.install_snapshot.take() {
-                self.install(&meta)?;
-            }
-            self.persist(&ready)?;
-            self.group.replica.persisted(ready.number);
-            if let Some(offer) = ready.snapshot_offer.take() {
-                self.consider_offer(&offer);
-            }
-            if ready.snapshot_wanted {
-                self.snapshots.ask();
-            }
-            self.apply();
-            self.tell(Event::Settled);
-            self.act()?;
-        }
-        self.apply();
-        self.send_outgoing();
-        // What waits already makes the next cycle, and that one's messages go out with these: a member that would be woken twice within
-        // microseconds is woken once.
-        if self.group.may_end() || self.shared.inbox.is_empty() {
-            self.transport.flush();
-        }
-        self.ready = ready;
-        Ok(())
-    }
-
-    fn send_engine(&mut self, ready: &mut Ready) {
-        let from = self.group.replica.member();
-        for message in ready.messages.drain(..) {
-            let to = group::server_of(message.to);
-            self.group.send_group(to, GroupMessage::Engine { from, bytes: message.bytes });
-        }
-    }
-
-    /// Sends what the group has to say to other servers.
-    fn send_outgoing(&mut self) {
-        let messages: Vec<_> = self.group.replica.take_outgoing().collect();
-        for (to, message) in messages {
-            self.group.send_group(to, message);
-        }
-        self.send_actions();
-    }
-
-    fn persist(&mut self, ready: &Ready) -> Result<(), Fatal> {
-        for entry in &ready.entries {
-            self.log.append(&Record::Entry {
-                group: GROUP.0,
-                index: entry.index,
-                term: entry.term,
-                kind: entry.kind as u8,
-                data: &entry.data,
-            })?;
-            self.snapshots.count_bytes(entry.data.len());
-            self.tell_too(Event::Written { index: entry.index, bytes: entry.data.len() });
-            self.shared.counts.last_index.store(entry.index, Relaxed);
-            self.shared.counts.last_term.store(entry.term, Relaxed);
-        }
-        if let Some(state) = ready.hard_state {
-            let vote = state.vote.map_or(0, |member| member.0);
-            self.log.append(&Record::HardState {
-                group: GROUP.0,
-                term: state.term,
-                vote,
-                commit: state.commit,
-            })?;
-        }
-        if ready.must_sync {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Fatal> {
-        let begun_us = self.shared.clock.elapsed_us();
-        self.log.flush()?;
-        let now_us = self.shared.clock.elapsed_us();
-        let took_us = now_us - begun_us;
-        let index = self.shared.counts.last_index.load(Relaxed);
-        self.tell(Event::Flushed { index, took_us });
-        let took = Duration::from_micros(took_us);
-        self.flush_took = took;
-        let counts = &self.shared.counts;
-        counts.flush_time.record(took_us);
-        let warning_ms = u128::from(self.shared.config.storage.flush_warning_ms);
-        if took.as_millis() > warning_ms {
-            counts.flushes_slow.fetch_add(1, Relaxed);
-            tracing::warn!(
-                "flushing the log took {} ms (fsync.warningthresholdms={warning_ms}): the disk is slow or busy, and every write waits for it",
-                took.as_millis()
-            );
-        }
-        Ok(())
-    }
-
-    /// Applies all that is agreed, in runs short enough for readers in between.
-    fn apply(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let mut gathered = Replies::new(&shared);
-        let before = self.group.replica.applied_commands();
-        let now_ms = shared.clock.wall_ms();
-        while self.group.replica.has_work() {
-            let is_behind = self.group.replica.entries_behind() > BEHIND;
-            let run = if is_behind { BEHIND_RUN } else { APPLY_RUN };
-            let mut machine = shared.machine.write();
-            self.group.replica.apply(now_ms, &mut machine, &mut gathered, run);
-            gathered.post();
-            drop(machine);
-            gathered.wake();
-            if is_behind {
-                std::thread::yield_now();
-            }
-        }
-        let applied = self.group.replica.applied_commands() - before;
-        if applied > 0 {
-            shared.counts.batch_size.record(applied);
-            self.tell_too(Event::Applied { commands: applied });
-        }
-    }
-
-    fn run_control_requests(&mut self) {
-        for request in std::mem::take(&mut self.control_requests) {
-            match request {
-                ControlRequest::SnapshotDone { number, result } => {
-                    let replica = &mut self.group.replica;
-                    self.snapshots.done(&self.shared, number, result, replica, &mut self.log);
-                }
-                ControlRequest::TakeSnapshot => self.snapshots.ask(),
-                ControlRequest::Disconnected(session) => self.tell(Event::Disconnected(session)),
-                ControlRequest::Lead => self.tell(Event::Asked(Asked::Lead)),
-                ControlRequest::StepDown => self.tell(Event::Asked(Asked::StepDown)),
-                ControlRequest::Stop => self.tell(Event::Asked(Asked::Stop)),
-            }
-        }
     }
 }
 
