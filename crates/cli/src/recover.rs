@@ -1,4 +1,4 @@
-//! `ostler recover`: a new ensemble out of one server, when the quorum is lost for ever.
+//! `ostler recover`: a new ensemble out of one server, when the quorum is lost for good.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -10,10 +10,12 @@ use server::force_new_cluster::{self, Found, SalvageError};
 
 use crate::serve::fail;
 
-/// Makes this server the only voter of a new ensemble that goes on from its data. For when more than half of the voters are lost for ever.
+/// Makes this server the only voter of a new ensemble that continues from its data. For when more
+/// than half of the voters are lost for good.
 ///
-/// Without --yes it only says what the server has. Run it so on every server that is left, none of them running, and use the one with the
-/// highest term, and among those the one with the highest entry. Then the others start with empty data directories and are refilled.
+/// Without --yes it only prints what the server has. Run it this way on every remaining server, all
+/// of them stopped, and use the one with the highest term, and among those the one with the highest
+/// index. Then the others start with empty data directories and are reseeded.
 #[derive(Args, Debug)]
 pub(crate) struct RecoverArgs {
     /// The server's zoo.cfg.
@@ -22,12 +24,12 @@ pub(crate) struct RecoverArgs {
     /// Where snapshots, the log and `myid` are; overrides `dataDir`.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Do it. No other server of the old ensemble may run any more, now or later, with the data it has.
+    /// Do it. No other server of the old ensemble may run with its old data, now or later.
     #[arg(long)]
     yes: bool,
 }
 
-/// Looks, or does it.
+/// Prints what the server has, or forces the new ensemble.
 pub(crate) fn run(args: RecoverArgs) -> ExitCode {
     let command_line = CommandLine { config: args.config, data_dir: args.data_dir, ..CommandLine::default() };
     let config = match config::load(&command_line) {
@@ -55,7 +57,7 @@ fn report(found: &Found, done: bool) -> String {
         "It is the only voter of a new ensemble now.\n\
          Next: start it; then empty the data directories of the others and start them. Each is refilled and gets its vote by itself.\n"
     } else {
-        "Nothing was changed. Compare this with the other servers that are left: the one with the highest term, then index, has most.\n\
+        "Nothing was changed. Compare this with the other remaining servers: the one with the highest term, then index, has most.\n\
          With --yes that one becomes the only voter of a new ensemble.\n"
     });
     text

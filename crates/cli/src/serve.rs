@@ -71,11 +71,11 @@ fn load_and_serve(args: ServeArgs, messages: &Messages) -> Result<(), Box<dyn st
     Ok(())
 }
 
-/// Says in a few lines where to go from here. On standard output, so that a script can wait for it.
+/// Prints a few lines on what to try next. On standard output, so that a script can wait for it.
 fn announcement(server: &Server, data_dir: &Path) -> String {
     let address = server.address();
     let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-    // One of several serves nobody yet: it has to hear of the others.
+    // A server of an ensemble does not serve yet: it has to hear the others.
     let state = if server.shared().config.ensemble.is_some() { "has started." } else { "is ready." };
     let mut lines = vec![
         format!("Ostler {} {state}", env!("CARGO_PKG_VERSION")),
@@ -116,7 +116,8 @@ fn stop_on_signal(stopper: Stopper, messages: Messages) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A failed assertion in any thread ends the process: a member that is wrong about its state must not go on (DESIGN rule 10).
+/// A failed assertion in any thread ends the process: a member that is wrong about its state must
+/// not continue (docs/internals/rules.md, rule 10).
 fn stop_at_the_first_bug(messages: Messages) {
     std::panic::set_hook(Box::new(move |panic| {
         messages.report_panic(panic);
@@ -127,8 +128,8 @@ fn stop_at_the_first_bug(messages: Messages) {
     }));
 }
 
-/// Says on standard error what is wrong, with its causes. Where nobody hears it, the exit status
-/// has to do.
+/// Prints the error and its causes on standard error. If no one reads that, the exit status
+/// remains.
 pub(crate) fn fail(error: &dyn std::error::Error) -> ExitCode {
     let _ = std::io::stderr().write_all(explain(error).as_bytes());
     ExitCode::FAILURE

@@ -1,5 +1,5 @@
-//! `ostler cluster` and `ostler status` as a person uses them: an ensemble is started, written to, loses a server, goes on, stops, and is
-//! there again the next time.
+//! `ostler cluster` and `ostler status` as a user runs them: an ensemble is started, written to,
+//! loses a server, continues, stops, and is there again the next time.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often other ports are tried.
 const ATTEMPTS: u32 = 5;
 
-/// A running `ostler cluster`; stopped as by Ctrl-C when it is dropped, since it is the one who ends its servers.
+/// A running `ostler cluster`; stopped as by Ctrl-C when it is dropped, since it stops its servers.
 struct Cluster {
     process: Child,
     dir: PathBuf,
@@ -36,7 +36,8 @@ struct Server {
 }
 
 impl Cluster {
-    /// A new one. Another process may take a port between the search for it and its use; then others are tried.
+    /// A new one. Another process may take a port between the search for it and its use; then
+    /// others are tried.
     fn start_new(dir: &Path, arguments: &[&str]) -> Cluster {
         for attempt in 0..ATTEMPTS {
             let (dir, port) = (dir.join(attempt.to_string()), free_ports().to_string());
@@ -116,7 +117,8 @@ fn server(line: &str) -> Option<Server> {
     Some(Server { address: address.to_owned(), pid, role: role.to_owned() })
 }
 
-/// The first of three ports in a row that are free, below the range the system gives to outgoing connections.
+/// The first of three ports in a row that are free, below the range the system gives to outgoing
+/// connections.
 fn free_ports() -> u16 {
     // The tests of this process run at the same time and must not find the same ones.
     static TAKEN: AtomicU16 = AtomicU16::new(0);
@@ -130,7 +132,8 @@ fn connect(server: &str) -> Connection {
     Connection::connect(server, &Options::default()).expect("a session")
 }
 
-/// The data of a znode there, as soon as there are any: a server may be a moment behind the one that was written to.
+/// The data of a znode there, as soon as there are any: a server may lag a little behind the one
+/// that was written to.
 fn read(server: &str, path: &str) -> Vec<u8> {
     let begun = Instant::now();
     loop {
@@ -146,7 +149,7 @@ fn read(server: &str, path: &str) -> Vec<u8> {
     }
 }
 
-/// Writes as soon as there is somebody who takes it: between two leaders there is nobody.
+/// Writes as soon as a leader takes it: between two leaders there is none.
 fn write(server: &str, path: &str, data: &[u8]) {
     let begun = Instant::now();
     loop {
@@ -167,7 +170,7 @@ fn status(servers: &str, options: &[&str]) -> Output {
     output.expect("ostler status runs")
 }
 
-/// Asks until it is so: a server that has just ended is heard of for a moment longer.
+/// Asks until it is so: a server that has just ended counts as heard for a moment longer.
 fn wait_for_status(servers: &str, code: i32, part: &str) -> String {
     let begun = Instant::now();
     loop {

@@ -5,34 +5,37 @@ use clap::Args;
 
 /// Measure a server, or two of them in turn.
 ///
-/// Workloads: get, exists, list, set, create, delete, lock (create a sequential ephemeral znode, then delete it), multi,
-/// mixes such as mix:get=90,set=10, fanout (set one znode, until all sessions that watch it know), churn (open and close
-/// sessions), start (start a server process, until it answers).
+/// Workloads: get, exists, list, set, create, delete, lock (create a sequential ephemeral znode,
+/// then delete it), multi, mixes such as mix:get=90,set=10, fanout (set one znode, until all
+/// sessions that watch it are notified), churn (open and close sessions), start (start a server
+/// process, until it answers).
 ///
-/// Everything is created below /ostler-bench-<random> and deleted at the end. A run with errors exits with status 1.
+/// Everything is created below /ostler-bench-<random> and deleted at the end. A run with errors
+/// exits with status 1.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchArgs {
     /// What to do.
     #[arg(default_value = "get")]
     pub(crate) workload: Workload,
-    /// The server, any that speaks the ZooKeeper protocol; or, separated by commas, those of an ensemble, over which the connections
-    /// are spread.
+    /// The server, any that speaks the ZooKeeper protocol; or, separated by commas, those of an
+    /// ensemble, over which the connections are spread.
     #[arg(short, long, default_value = "127.0.0.1:2181")]
     pub(crate) server: String,
     /// A second server; rounds alternate between the two, and ratios are printed.
     #[arg(long)]
     pub(crate) against: Option<String>,
-    /// Process of the server, on this machine: its CPU time, context switches and memory are reported. Of several, separated by commas,
-    /// the sums.
+    /// Process id of the server, on this machine: its CPU time, context switches and memory are
+    /// reported. For several, separated by commas, the sums.
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pub(crate) server_pid: Vec<u32>,
-    /// Process of the second server.
+    /// Process id of the second server.
     #[arg(long, value_name = "PID", requires = "against", value_delimiter = ',')]
     pub(crate) against_pid: Vec<u32>,
-    /// Sessions at once; of fanout, the watchers.
+    /// Concurrent sessions; for fanout, the watchers.
     #[arg(short, long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,
-    /// Operations under way on each connection. With --rate only an upper bound, 1000 unless given. [default: 1]
+    /// Operations in flight on each connection. With --rate only an upper bound, 1000 unless given.
+    /// [default: 1]
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) depth: Option<u32>,
     /// Operations a second on schedule (open loop), instead of as many as the server can take.
@@ -41,7 +44,7 @@ pub(crate) struct BenchArgs {
     /// Measured time of a round, in seconds.
     #[arg(long, default_value_t = 5.0)]
     pub(crate) seconds: f64,
-    /// Time before it that does not count, in seconds.
+    /// Warm-up before it, in seconds; not counted.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) warmup: f64,
     /// Rounds for each server; the median is reported. [default: 5 with two servers, otherwise 1]
@@ -56,7 +59,7 @@ pub(crate) struct BenchArgs {
     /// Znodes to read and set.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..100_000_000))]
     pub(crate) paths: u64,
-    /// Further znodes that are only there, under one parent.
+    /// Further znodes that are not accessed, under one parent.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..100_000_000))]
     pub(crate) preload: u64,
     /// Length of the names of znodes.
@@ -71,8 +74,8 @@ pub(crate) struct BenchArgs {
     /// Operations in each multi.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) multi_ops: u32,
-    /// A shell command to run at the start of the measured time, for example one that makes the server write a
-    /// snapshot. Rounds alternate between without and with it, on the same server.
+    /// A shell command to run at the start of the measured time, for example one that makes the
+    /// server write a snapshot. Rounds alternate between without and with it, on the same server.
     #[arg(long, value_name = "COMMAND", conflicts_with = "against")]
     pub(crate) during: Option<String>,
     /// The shell command of the start workload. It must stay in the foreground.
@@ -81,7 +84,7 @@ pub(crate) struct BenchArgs {
     /// The same for the second server.
     #[arg(long, value_name = "COMMAND", requires_all = ["against", "start_command"])]
     pub(crate) against_start_command: Option<String>,
-    /// Leave the znodes there.
+    /// Keep the znodes.
     #[arg(long)]
     pub(crate) keep: bool,
     /// Print one JSON object instead of the table.
@@ -90,7 +93,7 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// What no single option can be blamed for.
+    /// Checks options that conflict with each other.
     ///
     /// # Errors
     /// A sentence for the user.
@@ -121,7 +124,7 @@ impl BenchArgs {
         Ok(())
     }
 
-    /// Operations under way on each connection.
+    /// Operations in flight on each connection.
     pub(super) fn depth(&self) -> usize {
         self.depth.unwrap_or(if self.rate.is_some() { 1000 } else { 1 }) as usize
     }

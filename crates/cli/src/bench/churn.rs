@@ -1,4 +1,5 @@
-//! Sessions opened and closed: TCP connection, handshake, closeSession, until the server has closed the connection.
+//! Sessions opened and closed: TCP connection, handshake, closeSession, until the server has closed
+//! the connection.
 
 use super::measure::{Control, Tally};
 use super::requests::{Pace, poll};
@@ -27,9 +28,9 @@ const DRAIN_NS: u64 = 10_000_000_000;
 enum Stage {
     /// The TCP connection is being made,
     Connecting,
-    /// the handshake is on its way,
+    /// the handshake was sent,
     Greeting,
-    /// closeSession is on its way,
+    /// closeSession was sent,
     Closing,
     /// and the server is about to close the connection.
     Ending,
@@ -49,7 +50,7 @@ pub(super) struct Churn<'a> {
     server: SocketAddr,
     pace: Pace,
     poll: Poll,
-    /// As many as sessions may be open at once.
+    /// One per session that may be open at once.
     slots: Vec<Option<Slot>>,
     scheduled: u64,
     handshake: Vec<u8>,
@@ -58,7 +59,7 @@ pub(super) struct Churn<'a> {
 }
 
 impl<'a> Churn<'a> {
-    /// Up to `slots` sessions at once; the depth of `pace` is not looked at.
+    /// Up to `slots` sessions at once; the depth of `pace` is ignored.
     pub(super) fn new(
         control: &'a Control<'a>,
         server: SocketAddr,
@@ -190,7 +191,7 @@ fn advance(slot: &mut Slot, handshake: &[u8], goodbye: &[u8]) -> Result<bool, Er
             Ok(0) => return Err(ErrorCode::ConnectionLoss),
             Ok(length) => slot.received.extend_from_slice(&bytes[..length]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            // Some servers reset the connection instead of closing it, once all has been said.
+            // Some servers reset the connection instead of closing it, once everything is sent.
             Err(_) if slot.stage == Stage::Ending => return Ok(true),
             Err(error) => return Err(lost(error)),
         }

@@ -3,7 +3,7 @@
 use client::{ConnectError, RequestError};
 use std::io;
 
-/// Why a run cannot go on.
+/// Why a run cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BenchError {
     /// Options that contradict each other or make no sense.
@@ -27,7 +27,7 @@ pub(super) enum BenchError {
     /// Preparing many znodes failed.
     #[error("{server}: {count} of the znodes under {path} could not be created (error {code})")]
     Fill { server: String, path: String, count: u64, code: i32 },
-    /// The figures of the server process are not to be had.
+    /// The figures of the server process cannot be read.
     #[error("process {pid}")]
     Process {
         pid: u32,
@@ -41,7 +41,7 @@ pub(super) enum BenchError {
         #[source]
         source: io::Error,
     },
-    /// The server that is to be started is there already.
+    /// The server to start is already running.
     #[error("{0} answers before the start command was run")]
     AlreadyStarted(String),
     /// The started server has ended, or did not answer in time.

@@ -1,7 +1,7 @@
 //! One znode, watched by many sessions and set by another: how long until the last watcher knows.
 //!
-//! Watches are the one-shot kind that every server has, so each watcher reads the znode anew after each event. The next
-//! set waits until all watch again; that time is not part of the latency.
+//! Watches are the one-shot kind that every server has, so each watcher reads the znode again after
+//! each event. The next set waits until all watch again; that time is not part of the latency.
 
 use super::link::{Link, READ_BYTES};
 use super::measure::{Control, Tally};
@@ -17,7 +17,7 @@ use wire::{ErrorCode, Opcode, xid};
 const TIMER: Token = Token(usize::MAX);
 const EVENTS_PER_WAKE: usize = 1024;
 const POLL: Duration = Duration::from_millis(20);
-/// With no news for so long the event that everybody waits for is lost.
+/// After this long without an event, the awaited event counts as lost.
 const PATIENCE_NS: u64 = 10_000_000_000;
 
 /// The one thread of a fan-out.
@@ -34,13 +34,13 @@ pub(super) struct Fanout<'a> {
     tally: Tally,
     /// Sets sent so far.
     sets: u64,
-    /// When the set under way was due.
+    /// When the set in flight was due.
     start_ns: u64,
-    /// Watchers that have not answered yet that they watch again.
+    /// Watchers that have not yet set their watch again.
     unarmed: usize,
-    /// Watchers that have not been told of the set under way.
+    /// Watchers that have not been notified of the set in flight.
     untold: usize,
-    /// The set under way has not been answered.
+    /// The set in flight has not been answered.
     unanswered: bool,
     news_ns: u64,
 }
@@ -86,7 +86,7 @@ impl<'a> Fanout<'a> {
         let result = self.rounds(timer.as_ref());
         self.control.busy.fetch_sub(1, Ordering::Relaxed);
         match result {
-            // A lost connection is a result and not a fault of the load generator.
+            // A lost connection is a result, not a fault of the load generator.
             Err(_) => self.tally.fail(ErrorCode::ConnectionLoss.into(), 1),
             Ok(()) => self.close(),
         }
@@ -131,7 +131,8 @@ impl<'a> Fanout<'a> {
         }
     }
 
-    /// Takes what one connection has to say; with `ended` up to its end, for which there is no further event.
+    /// Takes what one connection has to say; with `ended` up to its end, for which there is no
+    /// further event.
     fn wake(&mut self, index: usize, ended: bool) -> io::Result<()> {
         let Self {
             links, buffer, watch, tally, control, unarmed, untold, unanswered, news_ns, start_ns, ..
@@ -165,7 +166,7 @@ impl<'a> Fanout<'a> {
         link.flush()
     }
 
-    /// Ends the sessions; what does not work out is left to their timeout.
+    /// Ends the sessions; those that fail to close end with their timeout.
     fn close(&mut self) {
         let request = Template::bare(Opcode::CloseSession);
         for link in &mut self.links {

@@ -144,7 +144,8 @@ impl Generator {
         }
     }
 
-    /// A generator that creates the first `count` znodes of `family` and then has nothing more to do.
+    /// A generator that creates the first `count` znodes of `family` and then has nothing more to
+    /// do.
     pub(super) fn fill(plan: &Plan, family: &Family, count: u64) -> Self {
         let data = vec![b'x'; plan.data_bytes];
         Self {
@@ -186,13 +187,15 @@ impl Generator {
         Some(Step::Whole)
     }
 
-    /// Appends the request that follows the one answered with `body`, or returns `None` if the operation is complete.
+    /// Appends the request that follows the one answered with `body`, or returns `None` if the
+    /// operation is complete.
     #[inline]
     pub(super) fn follow(step: Step, body: &[u8], xid: i32, out: &mut Vec<u8>) -> Option<Step> {
         match step {
             Step::Whole | Step::Multi => None,
             Step::LockCreate => {
-                // A reply without a path would be an error of the server; deleting "" makes it visible as one.
+                // A reply without a path would be an error of the server; deleting "" makes it
+                // visible as one.
                 let path = Reader::new(body).buffer().ok().flatten().unwrap_or_default();
                 append_delete(out, xid, path);
                 Some(Step::Whole)
@@ -218,7 +221,8 @@ pub(super) fn code_of(step: Step, code: i32, body: &[u8]) -> i32 {
 struct Random(u64);
 
 impl Random {
-    /// Different numbers for each `seed`, and the same ones in every run: runs are compared with each other.
+    /// Different numbers for each `seed`, and the same ones in every run: runs are compared with
+    /// each other.
     fn new(seed: u64) -> Self {
         Self((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 /// Bytes of the buffer a thread reads into, shared by its connections.
 pub(super) const READ_BYTES: usize = 256 << 10;
-/// Replies longer than this are counted and thrown away as they arrive instead of being put together.
+/// Replies longer than this are counted and dropped as they arrive instead of being assembled.
 const WHOLE_BYTES_MAX: usize = 64 << 10;
 const HEADER_BYTES: usize = 4 + 4 + 8 + 4;
 
@@ -20,7 +20,7 @@ pub(super) struct Reply<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// What is left to throw away of a reply that is too long to keep.
+/// Bytes still to drop of a reply that is too long to keep.
 #[derive(Debug)]
 struct Skip {
     xid: i32,
@@ -35,7 +35,8 @@ struct Splitter {
 }
 
 impl Splitter {
-    /// Calls `each` for the replies in `input` and returns how many bytes at its end belong to an incomplete one.
+    /// Calls `each` for the replies in `input` and returns how many bytes at its end belong to an
+    /// incomplete one.
     fn split(&mut self, mut input: &[u8], each: &mut impl FnMut(Reply<'_>)) -> io::Result<usize> {
         loop {
             if let Some(skip) = &mut self.skip {
@@ -86,12 +87,14 @@ impl Link {
         Self { stream, partial: Vec::new(), splitter: Splitter::default(), out: Vec::new(), sent: 0 }
     }
 
-    /// Reads what has arrived into `buffer` (of [`READ_BYTES`]) and calls `each` for every complete reply, with the
-    /// buffer of requests to append to. Returns whether there may be more to read; when there is not, the next bytes
-    /// raise an event, but the end of the stream may have been part of the last one.
+    /// Reads what has arrived into `buffer` (of [`READ_BYTES`]) and calls `each` for every complete
+    /// reply, with the buffer of requests to append to. Returns whether there may be more to read;
+    /// when there is not, the next bytes raise an event, but the end of the stream may have been
+    /// part of the last one.
     ///
     /// # Errors
-    /// The connection is lost (`UnexpectedEof` when the server closed it) or sent what is no reply (`InvalidData`).
+    /// The connection is lost (`UnexpectedEof` when the server closed it) or sent what is no reply
+    /// (`InvalidData`).
     pub(super) fn receive(
         &mut self,
         buffer: &mut [u8],
@@ -110,12 +113,13 @@ impl Link {
         let out = &mut self.out;
         let rest = self.splitter.split(&buffer[..end], &mut |reply| each(out, reply))?;
         self.partial.extend_from_slice(&buffer[end - rest..end]);
-        // A read that did not fill the buffer has drained the socket, and the next bytes raise the next event.
+        // A read that did not fill the buffer has drained the socket, and the next bytes raise the
+        // next event.
         Ok(end == buffer.len())
     }
 
-    /// Writes the requests, in one call as long as the socket takes them. What it does not take leaves when the socket
-    /// becomes writable and this is called again.
+    /// Writes the requests, in one call as long as the socket takes them. What it does not take
+    /// leaves when the socket becomes writable and this is called again.
     ///
     /// # Errors
     /// The connection is lost.
@@ -142,7 +146,8 @@ mod tests {
         [&length.to_be_bytes(), &xid.to_be_bytes(), &[0; 8][..], &code.to_be_bytes(), body].concat()
     }
 
-    /// Feeds `input` in pieces of `step` bytes and writes down what comes out as (xid, code, length of the body).
+    /// Feeds `input` in pieces of `step` bytes and records the output as (xid, code, length of the
+    /// body).
     fn replies(input: &[u8], step: usize) -> Vec<(i32, i32, usize)> {
         let (mut splitter, mut partial, mut seen) = (Splitter::default(), Vec::new(), Vec::new());
         for piece in input.chunks(step) {
@@ -163,7 +168,7 @@ mod tests {
         for step in [1, 19, 20, 21, 1000, WHOLE_BYTES_MAX] {
             assert_eq!(replies(&input, step), [(1, 0, 3), (2, -101, 0), (3, 0, 0), (-1, 0, 5)], "{step}");
         }
-        // In one piece nothing has to be thrown away.
+        // In one piece nothing is dropped.
         assert_eq!(replies(&input, input.len())[2], (3, 0, long.len()));
     }
 

@@ -79,7 +79,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A round without a warm-up that lasts as long as there is something to do.
+    /// A round without a warm-up that lasts until the work is done.
     pub(super) fn unbounded() -> Self {
         Self { origin: Instant::now(), warm_ns: 0, end_ns: u64::MAX }
     }
@@ -95,7 +95,7 @@ impl Window {
     }
 }
 
-/// What the threads of a round and the one that watches over them tell each other.
+/// State shared by the threads of a round and the one that supervises them.
 #[derive(Debug)]
 pub(super) struct Control<'a> {
     pub(super) window: Window,

@@ -1,8 +1,9 @@
 //! `ostler bench`: a load generator for any server of the ZooKeeper protocol.
 //!
-//! It is made to cost little, because it usually runs on the machine of the server: one thread, requests that are encoded
-//! once ([`template`]), replies of which only the header is read ([`link`]), one write for each wake-up ([`requests`]).
-//! [`round`] runs one round on one server; this module prepares the servers, alternates the rounds and cleans up.
+//! It is made to cost little, because it usually runs on the machine of the server: one thread,
+//! requests that are encoded once ([`template`]), replies of which only the header is read
+//! ([`link`]), one write for each wake-up ([`requests`]). [`round`] runs one round on one server;
+//! this module prepares the servers, alternates the rounds and cleans up.
 
 mod args;
 mod churn;
@@ -44,7 +45,8 @@ use std::time::Duration;
 use summary::Series;
 use workload::{Mix, Operation, Workload};
 
-/// Runs the benchmark and prints its result. The status is 0 without errors, 1 with some, 130 after Ctrl-C.
+/// Runs the benchmark and prints its result. The status is 0 without errors, 1 with some, 130 after
+/// Ctrl-C.
 pub(crate) fn run(args: &BenchArgs) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     // The first Ctrl-C ends the run and cleans up, a second one ends the process.
@@ -101,7 +103,7 @@ fn measure(args: &BenchArgs, stop: &AtomicBool) -> Result<Report, BenchError> {
                 one_round(&setting, side, ground.expect("each side has its server prepared"))
             })
         });
-        // Also after an error or Ctrl-C, for which the znodes are none the less there.
+        // Also after an error or Ctrl-C, because the znodes exist all the same.
         let cleaned = if args.keep { Ok(()) } else { grounds.iter().try_for_each(Ground::clean_up) };
         if args.keep && measured.is_ok() {
             progress.clear();
@@ -121,7 +123,7 @@ fn alternate(
 ) -> Result<Vec<(String, Series)>, BenchError> {
     let mut measured: Vec<_> = sides.iter().map(|side| (side.label.clone(), Series::default())).collect();
     for number in 0..args.rounds() as usize {
-        // Every other time the other way round, so that no side always comes after the same neighbour.
+        // Every other time in reverse order, so that no side always follows the same neighbour.
         let order =
             (0..sides.len()).map(|index| if number % 2 == 0 { index } else { sides.len() - 1 - index });
         for index in order {
@@ -156,10 +158,10 @@ fn one_round(setting: &Setting, side: &Side, ground: &Ground<'_>) -> Result<roun
     }
     let outcome = round::run(setting, side, ground.stop, ground.progress)?;
     if mix.has(Operation::Create) {
-        ground.empty_anew(&layout.created.parent)?;
+        ground.empty_again(&layout.created.parent)?;
     }
     if mix.has(Operation::Delete) {
-        ground.empty_anew(&layout.stock.parent)?;
+        ground.empty_again(&layout.stock.parent)?;
     }
     Ok(outcome)
 }
@@ -176,7 +178,7 @@ fn setting(args: &BenchArgs) -> Setting {
     let random = RandomState::new().build_hasher().finish();
     let layout = Layout::new(&format!("/ostler-bench-{random:016x}"), args.name_bytes as usize);
     let mix = mix(&args.workload);
-    // What deletes take is limited, and a warm-up would take from it.
+    // The znodes to delete are limited, and a warm-up would use some of them.
     let warmup = if mix.has(Operation::Delete) { 0.0 } else { args.warmup };
     Setting {
         workload: args.workload.clone(),

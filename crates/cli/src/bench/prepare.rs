@@ -1,4 +1,4 @@
-//! The znodes a run works on: made before it, and gone after it.
+//! The znodes a run works on: created before it, deleted after it.
 
 use super::error::BenchError;
 use super::generator::{Generator, Plan};
@@ -12,10 +12,11 @@ use std::sync::atomic::AtomicBool;
 use wire::record::{Delete, Request};
 use wire::{AclList, ErrorCode};
 
-/// Sessions and requests under way on each while many znodes are made: enough for any server's group commit.
+/// Sessions, and requests in flight on each, while many znodes are created: enough for any server's
+/// group commit.
 const FILL_CONNECTIONS: u32 = 16;
 const FILL_DEPTH: usize = 64;
-/// Deletes under way at once while cleaning up.
+/// Deletes in flight at once while cleaning up.
 const DELETES: usize = 1000;
 
 /// One server with the znodes of this run.
@@ -100,7 +101,8 @@ impl Ground<'_> {
         }
     }
 
-    /// Deletes the children of `parent`, of which none has children. That some are gone already is no error.
+    /// Deletes the children of `parent`, of which none has children. That some are gone already is
+    /// no error.
     pub(super) fn empty(&self, connection: &mut Connection, parent: &str) -> Result<(), BenchError> {
         let names = match connection.get_children(parent, false) {
             Err(RequestError::Refused(ErrorCode::NoNode)) => return Ok(()),
@@ -124,13 +126,13 @@ impl Ground<'_> {
     }
 
     /// Deletes the children of `parent` over a session of its own.
-    pub(super) fn empty_anew(&self, parent: &str) -> Result<(), BenchError> {
+    pub(super) fn empty_again(&self, parent: &str) -> Result<(), BenchError> {
         let mut connection = connect(self.server)?;
         self.empty(&mut connection, parent)?;
         connection.close().map_err(|source| self.error(parent, source))
     }
 
-    /// Deletes everything this run has made.
+    /// Deletes everything this run has created.
     pub(super) fn clean_up(&self) -> Result<(), BenchError> {
         let mut connection = connect(self.server)?;
         // The root is the first parent and has to go last.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-/// What a process has used since it started, all threads together, also those that have ended.
+/// What a process has used since it started, all threads together, including those that have ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Usage {
     /// User and system time, in seconds. The system counts in hundredths.
@@ -18,14 +18,14 @@ impl Usage {
     /// Reads the usage of process `pid`.
     ///
     /// # Errors
-    /// There is no such process, or `/proc` does not look as it should.
+    /// There is no such process, or `/proc` has an unexpected format.
     pub(super) fn of(pid: u32) -> io::Result<Self> {
         let ticks = rustix::param::clock_ticks_per_second() as f64;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let mut switches = 0;
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            // A thread may end between the listing and the look at it.
+            // A thread may end between the listing and the read.
             if let Ok(status) = fs::read_to_string(task?.path().join("status")) {
                 switches += sum(&status, "ctxt_switches");
             }
@@ -58,7 +58,8 @@ impl Usage {
     }
 }
 
-/// utime + stime. The second field is a name in parentheses that may have anything in it, so counting starts behind it.
+/// utime + stime. The second field is a name in parentheses that may have anything in it, so
+/// counting starts behind it.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let fields: Vec<_> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)

@@ -1,4 +1,4 @@
-//! The line that moves while a run goes on. It is drawn on a terminal only.
+//! The progress line of a run. It is drawn on a terminal only.
 
 use super::measure::Control;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// How often the line is drawn anew.
+    /// How often the line is redrawn.
     pub(super) const TICK: Duration = Duration::from_millis(100);
 
     pub(super) fn new() -> Self {
@@ -48,7 +48,7 @@ impl Progress {
         self.say(text.into());
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }

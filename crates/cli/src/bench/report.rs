@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 use wire::ErrorCode;
 
-/// Above this share of its threads' time the load generator is what limits a closed loop.
+/// Above this share of its threads' time the load generator limits a closed loop.
 const GENERATOR_LOAD_MAX: f64 = 0.95;
 
 /// All that was measured.
@@ -22,7 +22,7 @@ impl Report {
         self.sides.iter().any(|(_, series)| !series.errors.is_empty())
     }
 
-    /// The table, with what has to be said about it below.
+    /// The table, with remarks below.
     pub(super) fn table(&self) -> String {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_FULL_CONDENSED);
@@ -171,7 +171,7 @@ fn format_figure(figure: Figure, value: f64) -> String {
     }
 }
 
-/// At least three digits that mean something, and none behind the point for large numbers.
+/// At least three significant digits, and none behind the point for large numbers.
 fn significant(value: f64) -> String {
     match value {
         value if value >= 1000.0 => grouped(value),

@@ -1,4 +1,5 @@
-//! Requests over open sessions: a closed loop keeps so many under way, an open loop sends them on schedule.
+//! Requests over open sessions: a closed loop keeps a fixed number in flight, an open loop sends
+//! them on schedule.
 
 use super::generator::{Generator, Step, code_of};
 use super::link::{Link, READ_BYTES};
@@ -14,11 +15,12 @@ use wire::{ErrorCode, Opcode, xid};
 
 const TIMER: Token = Token(usize::MAX);
 const EVENTS_PER_WAKE: usize = 1024;
-/// Longest wait of a poll: how late the end of a round may be noticed by a thread to which nothing happens.
+/// Longest wait of a poll: how late the end of a round may be noticed by a thread to which nothing
+/// happens.
 const POLL_MS: u64 = 20;
 /// How long answers may take after the end of a round before they count as missing.
 const DRAIN_NS: u64 = 10_000_000_000;
-/// A session with nothing under way is kept alive this often, well below any session timeout in use.
+/// A session with nothing in flight is pinged this often, well below any session timeout in use.
 const PING_NS: u64 = 2_000_000_000;
 /// How long servers may take to close sessions after a round. It is not measured.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -26,24 +28,25 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// When the next operation starts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pace {
-    /// When an earlier one is complete: `depth` per connection are under way.
+    /// When an earlier one is complete: `depth` per connection are in flight.
     Closed {
-        /// Operations under way on each connection.
+        /// Operations in flight on each connection.
         depth: usize,
     },
-    /// On schedule, whatever became of the earlier ones. Latency counts from the schedule, so a server that stalls is
-    /// charged for every operation that had to wait, also for those not even sent.
+    /// On schedule, whatever happened to the earlier ones. Latency counts from the schedule, so a
+    /// server that stalls is charged for every operation that had to wait, even for those not yet
+    /// sent.
     Open {
         /// Of this thread, in nanoseconds.
         interval_ns: f64,
         /// Time of the first, in nanoseconds.
         first_ns: f64,
-        /// At most so many are under way on each connection; the rest waits here.
+        /// At most this many are in flight on each connection; the rest waits here.
         depth: usize,
     },
 }
 
-/// An operation under way.
+/// An operation in flight.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     start_ns: u64,
@@ -51,7 +54,7 @@ struct Sent {
     step: Step,
 }
 
-/// One connection and what is under way on it, in the order of the replies to come.
+/// One connection and the operations in flight on it, in the order of the expected replies.
 #[derive(Debug)]
 struct Lane {
     link: Link,
@@ -170,8 +173,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Takes the replies of one connection and sends what follows from them in one write. With `ended` the server has
-    /// closed it: there is no further event, so everything has to be read up to the end now.
+    /// Takes the replies of one connection and sends what follows from them in one write. With
+    /// `ended` the server has closed it: there is no further event, so everything has to be read up
+    /// to the end now.
     fn wake(&mut self, index: usize, ended: bool) {
         let Self { lanes, generator, tally, window, exhausted, finished, buffer, pace, .. } = self;
         let lane = &mut lanes[index];
@@ -228,7 +232,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Gives a connection up. Whatever was under way on it has failed.
+    /// Gives up a connection. Its operations in flight have failed.
     fn lose(&mut self, index: usize) {
         let lane = &mut self.lanes[index];
         if !std::mem::replace(&mut lane.lost, true) {
@@ -238,7 +242,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Starts what the schedule of an open loop has due.
+    /// Starts the operations that the schedule of an open loop has due.
     fn dispatch(&mut self) {
         let Pace::Open { depth, .. } = self.pace else { return };
         let now = self.window.now_ns();
@@ -278,7 +282,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Looks after everything that is not a reply; false when the round is over.
+    /// Handles everything that is not a reply; false when the round is over.
     fn goes_on(&mut self) -> bool {
         self.control.done.fetch_add(self.finished - self.published, Ordering::Relaxed);
         self.published = self.finished;
@@ -312,7 +316,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Counts what was never answered, and what an open loop had to send and could not.
+    /// Counts operations that were never answered, and those that an open loop could not send.
     fn missing(&mut self) {
         let mut count = self.lanes.iter().map(|lane| lane.queue.len() as u64).sum::<u64>();
         if let Pace::Open { interval_ns, .. } = self.pace
@@ -327,7 +331,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Ends the sessions, so that the server has not to expire them in the middle of the next round.
+    /// Ends the sessions, so that the server does not have to expire them during the next round.
     fn close(&mut self, events: &mut Events) -> io::Result<()> {
         let request = Template::bare(Opcode::CloseSession);
         for lane in self.lanes.iter_mut().filter(|lane| !lane.lost) {

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a round is to be.
+/// Settings of a round.
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
     pub(super) workload: Workload,
@@ -99,7 +99,7 @@ pub(super) fn run(
     if control.stopped() {
         return Err(BenchError::Interrupted);
     }
-    // A round whose work ran out is as long as the work.
+    // A round that ran out of work is as long as the work.
     let ran_out = setting.rate.is_none() && outcome.tally.last_ns < end_ns.saturating_sub(end_ns / 10);
     let last_ns = if ran_out && outcome.tally.done() > 0 { outcome.tally.last_ns } else { end_ns };
     outcome.seconds = last_ns.saturating_sub(warm_ns) as f64 / 1e9;
@@ -127,7 +127,7 @@ fn crews(setting: &Setting, side: &Side, threads: usize) -> Result<Vec<Crew>, Be
             .ok_or_else(|| BenchError::Args(format!("{} is not an address", side.server)))?;
         return Ok((0..threads).map(|thread| Crew::Slots(address, share(thread))).collect());
     }
-    // The writer of a fan-out comes on top of the watchers.
+    // The writer of a fan-out is added to the watchers.
     let writers = u32::from(setting.workload == Workload::Fanout);
     let mut links = links(&side.server, setting.connections + writers)?;
     if threads == 1 {
@@ -147,7 +147,7 @@ fn work(
     let pace = match setting.rate {
         None => Pace::Closed { depth },
         Some(rate) => {
-            // The threads take turns, so that together they keep an even beat.
+            // The threads take turns, so that together they keep an even rate.
             let beat_ns = 1e9 / rate;
             Pace::Open { interval_ns: beat_ns * threads as f64, first_ns: beat_ns * thread as f64, depth }
         }
@@ -164,7 +164,8 @@ fn work(
     }
 }
 
-/// Waits for the round to end, shows how it goes, and takes the figures of the processes at both ends of the window.
+/// Waits for the round to end, shows its progress, and takes the figures of the processes at both
+/// ends of the window.
 fn watch(
     side: &Side,
     control: &Control<'_>,
@@ -190,7 +191,7 @@ fn watch(
         wait(control.window.end_ns);
         let after = usages(side)?;
         if let Some(mut command) = command {
-            // It was only to be under way; its own result is its own matter.
+            // It only had to run meanwhile; its own result does not matter.
             let _ = command.wait();
         }
         let server = after.0.zip(before.0).map(|(after, before)| after.since(&before));
@@ -208,8 +209,8 @@ fn usages(side: &Side) -> Result<(Option<Usage>, Usage), BenchError> {
     Ok((servers.into_iter().reduce(|all, one| all.plus(&one)), of(std::process::id())?))
 }
 
-/// Starts a shell command without input or output. `exec` makes the command itself the child, so that it can be
-/// measured and ended.
+/// Starts a shell command without input or output. `exec` makes the command itself the child, so
+/// that it can be measured and ended.
 pub(super) fn spawn(command: &str) -> Result<Child, BenchError> {
     Command::new("sh")
         .args(["-c", &format!("exec {command}")])

@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const STOP: Duration = Duration::from_secs(60);
 const ATTEMPT_EVERY: Duration = Duration::from_millis(1);
 
-/// Starts the server of `side`, waits for its first answer, and stops it. The time is the one latency of the outcome.
+/// Starts the server of `side`, waits for its first answer, and stops it. The time is the one
+/// latency of the outcome.
 pub(super) fn run(side: &Side, stop: &AtomicBool) -> Result<Outcome, BenchError> {
     if answers(&side.server) {
         return Err(BenchError::AlreadyStarted(side.server.clone()));
@@ -54,12 +55,12 @@ fn answers(server: &str) -> bool {
     let options = Options { connect_timeout: second, reply_timeout: Some(second), ..Options::default() };
     let Ok(mut connection) = Connection::connect(server, &options) else { return false };
     let answered = connection.exists("/", false).is_ok();
-    // An unclosed session would be one more thing for the server to do, but its end does not matter.
+    // An unclosed session would be extra work for the server, but its end does not matter.
     let _ = connection.close();
     answered
 }
 
-/// Asks the server to stop, and makes it stop if it does not.
+/// Asks the server to stop, and kills it if it does not.
 fn end(server: &mut Child) {
     let _ = kill_process(Pid::from_child(server), Signal::TERM);
     let asked = Instant::now();

@@ -4,8 +4,8 @@ use super::round::Outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The middle of some measurements and how far they lie apart. On a shared machine the extremes say whether the middle
-/// can be believed.
+/// The median of some measurements and their spread. On a shared machine the extremes show whether
+/// the median can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Spread {
     pub(super) median: f64,
@@ -14,7 +14,8 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// The spread of `values`, or `None` if there are none. The median of an even number is the mean of the middle two.
+    /// The spread of `values`, or `None` if there are none. The median of an even number is the
+    /// mean of the middle two.
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -25,8 +26,8 @@ impl Spread {
         Some(Self { median, min, max })
     }
 
-    /// The spread of the quotients of each round with its neighbour. Neighbours met the same weather: what slows the
-    /// machine for a while slows both, and cancels out.
+    /// The spread of the quotients of each round with its neighbour. Neighbours ran under the same
+    /// conditions: what slows the machine for a while slows both, and cancels out.
     pub(super) fn of_ratios(first: &[f64], second: &[f64]) -> Option<Self> {
         Self::of(
             first

@@ -1,14 +1,16 @@
 //! Requests encoded once and patched for every use.
 //!
-//! The load generator shares the machine with the server it measures, so a request must cost it no more than a copy: the
-//! frame is built at the start, and only the xid and the digits at the end of the path are written anew.
+//! The load generator shares the machine with the server it measures, so a request must cost it no
+//! more than a copy: the frame is built at the start, and only the xid and the digits at the end of
+//! the path are rewritten.
 
 use wire::AclList;
 use wire::frame;
 use wire::jute::Put;
 use wire::opcode::Opcode;
 
-/// Digits at the end of a znode's name that are patched. They bound the number of znodes of one kind in a run.
+/// Digits at the end of a znode's name that are patched. They bound the number of znodes of one
+/// kind in a run.
 pub(super) const DIGITS: usize = 8;
 /// One more than the highest number [`DIGITS`] can write.
 pub(super) const NUMBERS: u64 = 100_000_000;
@@ -164,7 +166,8 @@ fn put_multi_header(out: &mut Vec<u8>, opcode: i32, done: bool) {
     out.put_i32(-1);
 }
 
-/// Appends `delete` of any path, whatever its version: the one request whose path is only known from a reply.
+/// Appends `delete` of any path, whatever its version: the one request whose path is only known
+/// from a reply.
 pub(super) fn append_delete(out: &mut Vec<u8>, xid: i32, path: &[u8]) {
     let mark = frame::begin(out);
     out.put_i32(xid);
@@ -174,7 +177,8 @@ pub(super) fn append_delete(out: &mut Vec<u8>, xid: i32, path: &[u8]) {
     frame::finish(out, mark);
 }
 
-/// Writes `number`, modulo [`NUMBERS`], as [`DIGITS`] digits. Pairs of digits come from a table: one division for two.
+/// Writes `number`, modulo [`NUMBERS`], as [`DIGITS`] digits. Pairs of digits come from a table:
+/// one division for two.
 #[inline]
 fn patch(digits: &mut [u8], number: u64) {
     let mut rest = (number % NUMBERS) as u32;

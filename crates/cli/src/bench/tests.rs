@@ -15,7 +15,8 @@ struct Line {
 
 /// A floor server for as long as this process runs.
 fn floor(data_bytes: usize) -> SocketAddr {
-    // Below the range the system gives to outgoing connections, one of which might otherwise take the port.
+    // Below the range the system gives to outgoing connections, one of which might otherwise take
+    // the port.
     let listener = (21_000 + std::process::id() as u16 % 5_000..32_768)
         .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
         .expect("a free port");
@@ -66,8 +67,8 @@ fn deletes_end_with_the_stock_and_count_all_of_it() {
     let report =
         bench(&format!("delete -s {server} --connections 3 --depth 2 --stock 1000 --seconds 20 --threads 2"));
     assert!(!report.has_errors());
-    // A thousand deletes take nowhere near the twenty seconds: the rate has to be that of the time they took, and not
-    // the fifty a second of the time they were given.
+    // A thousand deletes take nowhere near the twenty seconds: the rate has to be that of the time
+    // they took, and not the fifty a second of the time they were given.
     assert!(figure(&report, 0, "operations_per_second") > 60.0, "{}", report.table());
 }
 
@@ -78,13 +79,13 @@ fn an_open_loop_keeps_its_rate() {
         bench(&format!("get -s {server} --connections 4 --rate 500 --seconds 1 --warmup 0.1 --threads 2"));
     assert!(!report.has_errors());
     let rate = figure(&report, 0, "operations_per_second");
-    // A closed loop would do tens of thousands; a machine that has other things to do may fall behind.
+    // A closed loop would do tens of thousands; a busy machine may fall behind.
     assert!((250.0..=505.0).contains(&rate), "{rate}");
 }
 
 #[test]
 fn two_servers_take_turns_and_are_compared() {
-    // Which of the two is faster is the machine's business; that the ratios are those of the rounds is ours.
+    // Which of the two is faster depends on the machine; only the ratios are checked.
     let (first, second) = (floor(100), floor(100_000));
     let pid = std::process::id();
     let report = bench(&format!(
@@ -108,7 +109,8 @@ fn two_servers_take_turns_and_are_compared() {
 
 #[test]
 fn a_server_that_vanishes_is_counted_as_errors() {
-    // It opens the sessions and answers the preparations, and then closes the connections that are measured.
+    // It opens the sessions and answers the preparations, and then closes the connections that are
+    // measured.
     let server = floor(100);
     let proxy = TcpListener::bind(("127.0.0.1", server.port() + 1_000)).unwrap();
     let address = proxy.local_addr().unwrap();
@@ -124,7 +126,7 @@ fn a_server_that_vanishes_is_counted_as_errors() {
                     let _ = to.shutdown(std::net::Shutdown::Both);
                 });
             }
-            // One session makes the parents, sixteen the znodes, and the next two are measured.
+            // One session creates the parents, sixteen the znodes, and the next two are measured.
             if (17..19).contains(&number) {
                 std::thread::spawn(move || {
                     std::thread::sleep(std::time::Duration::from_millis(100));

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The shortest interval worth a wake-up; more requests than that are sent in groups.
 const INTERVAL_MIN: Duration = Duration::from_micros(50);
 
-/// A timer that makes a poll return again and again.
+/// A timer that makes a poll return periodically.
 #[derive(Debug)]
 pub(super) struct Timer(OwnedFd);
 
@@ -32,9 +32,9 @@ impl Timer {
         Ok(Self(timer))
     }
 
-    /// Makes ready for the next wake-up.
+    /// Prepares for the next wake-up.
     pub(super) fn clear(&self) {
-        // What it says is how often the timer has gone off since; when that is no time at all, nothing is lost.
+        // It returns how often the timer has fired since; if not at all, nothing is lost.
         let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
     }
 }

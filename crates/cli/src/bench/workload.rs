@@ -18,7 +18,8 @@ pub(crate) enum Operation {
     Create,
     /// `delete` of a znode that was created beforehand.
     Delete,
-    /// `create` of a sequential ephemeral and then its `delete`: the two requests every lock recipe makes.
+    /// `create` of a sequential ephemeral and then its `delete`: the two requests every lock recipe
+    /// makes.
     Lock,
     /// `multi` of `--multi-ops` times `setData`.
     Multi,
@@ -97,7 +98,7 @@ pub(crate) enum Workload {
 /// Why a name is not a workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WorkloadError {
-    /// The word is none of the workloads.
+    /// The word is not a workload.
     #[error(
         "no workload \"{0}\"; there are get, exists, list, set, create, delete, lock, multi, fanout, churn, start \
          and mixes such as mix:get=90,set=10"

@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Stops;
 use super::layout::Place;
 
-/// A server that was asked to stop and has not by then is killed. What it acknowledged is on the disk either way.
+/// A server that has not stopped by then is killed. What it acknowledged is on disk either way.
 const STOP_MAX: Duration = Duration::from_secs(15);
 
-/// How often the processes are looked at while they stop.
+/// How often the processes are checked while they stop.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Lines of its log that a server which ended is quoted with.
@@ -66,7 +66,7 @@ impl Children {
         Ok(ended)
     }
 
-    /// Starts those again that are down.
+    /// Restarts the servers that are down.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         for server in self.0.iter_mut().filter(|server| server.process.is_none()) {
             server.process = Some(launch(&server.place)?);
@@ -79,7 +79,7 @@ impl Children {
         self.0.iter().all(|server| server.process.is_none())
     }
 
-    /// What they said last, each with its number.
+    /// The last log lines of each server, with its number.
     pub(super) fn said(&self) -> String {
         self.0
             .iter()
@@ -87,12 +87,12 @@ impl Children {
             .collect()
     }
 
-    /// Has all of them stop and waits for that; whoever asks to stop once more does not want to wait.
+    /// Stops all of them and waits for that; a second request to stop ends the wait.
     pub(super) fn stop(&mut self, stops: &Stops) {
         let asked = stops.count();
         let begun = Instant::now();
         for process in self.0.iter().filter_map(|server| server.process.as_ref()) {
-            // One that has ended in this moment needs no signal.
+            // One that has just ended needs no signal.
             let _ = kill_process(Pid::from_child(process), Signal::TERM);
         }
         while begun.elapsed() < STOP_MAX && stops.count() == asked {
@@ -129,7 +129,8 @@ fn launch(place: &Place) -> io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        // Ctrl-C goes to all processes of a group, and a second signal would end the server at once.
+        // Ctrl-C goes to all processes of a group, and a second signal would end the server at
+        // once.
         .process_group(0)
         .spawn()
 }

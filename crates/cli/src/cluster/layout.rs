@@ -4,8 +4,8 @@
 //! DIR/server.N/zoo.cfg       written when it is missing, then kept: it may be edited
 //! DIR/server.N/myid          N
 //! DIR/server.N/…             the server's data
-//! DIR/server.N/server.log    what it said
-//! DIR/quorum.secret          what the servers prove to each other that they know
+//! DIR/server.N/server.log    its log lines
+//! DIR/quorum.secret          the secret that all servers prove to know
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,17 +21,19 @@ use server::config::{self, CommandLine, Config, ConfigError};
 /// Port of the first server's clients.
 const CLIENT_PORT: u16 = 2181;
 
-/// Ports above are given by the system to outgoing connections, one of which might take it while a server is down.
+/// Ports above are given by the system to outgoing connections, one of which might take it while a
+/// server is down.
 const PORT_END: u16 = 32_768;
 
 /// The lowest port taken.
 const PORT_START: u16 = 20_000;
 
-/// Two ensembles of one machine have different ports for clients. By so much farther apart is where they look for the other ports, lest two
-/// that start at the same moment take the same ones.
+/// Two ensembles of one machine have different client ports. The search for the other ports starts
+/// farther apart by this factor, so that two ensembles that start at the same moment do not take
+/// the same ones.
 const PORT_STRIDE: u32 = 41;
 
-/// What was asked for; `None` = as it is there, or the default.
+/// The requested layout; `None`: as it exists, or the default.
 pub(super) struct Wanted<'a> {
     pub(super) voters: Option<u8>,
     pub(super) observers: Option<u8>,
@@ -65,7 +67,7 @@ impl Place {
         self.dir.join("zoo.cfg")
     }
 
-    /// What it said.
+    /// Its log file.
     pub(super) fn log(&self) -> PathBuf {
         self.dir.join("server.log")
     }
@@ -79,13 +81,13 @@ pub(super) enum LayoutError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What it said.
+        /// Its log file.
         source: io::Error,
     },
-    /// A zoo.cfg that is there is no good.
+    /// An existing zoo.cfg is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// What is there is something else.
+    /// The existing ensemble is different.
     #[error("{}: {what} is {found} there and {wanted} on the command line; leave it out, or name another --data-dir", dir.display())]
     Differs {
         /// The directory.
@@ -97,7 +99,7 @@ pub(super) enum LayoutError {
         /// As it was asked for.
         wanted: String,
     },
-    /// Somebody listens there.
+    /// Another process listens there.
     #[error("port {0} is taken; name another one with --client-port (each server has the next one)")]
     PortTaken(u16),
     /// There are too few ports.
@@ -153,7 +155,8 @@ fn found(dir: &Path) -> Result<Option<Config>, LayoutError> {
     }
 }
 
-/// The `server.N` entries of what is there, and how its servers agree, if that is what was asked for.
+/// The `server.N` entries of the existing ensemble, and its consensus engine, if they match the
+/// request.
 fn entries_of(
     dir: &Path,
     config: &Config,
@@ -201,7 +204,7 @@ fn new_entries(wanted: &Wanted<'_>) -> Result<BTreeMap<u8, String>, LayoutError>
     Ok(entries)
 }
 
-/// Ports that nobody listens on, outside of those `reserved` for clients.
+/// Ports on which no process listens, outside of those `reserved` for clients.
 fn free_ports(count: usize, reserved: std::ops::Range<u16>) -> Result<Vec<u16>, LayoutError> {
     let span = PORT_END - PORT_START;
     let offset = (u32::from(reserved.start) * PORT_STRIDE % u32::from(span)) as u16;
@@ -233,7 +236,7 @@ fn write_secret(dir: &Path) -> Result<(), LayoutError> {
     file.and_then(|mut file| writeln!(file, "{text}")).map_err(at(&path))
 }
 
-/// Writes what a server lacks; what is there stays.
+/// Writes the files that a server lacks; existing ones stay.
 fn write_missing(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str) -> Result<(), LayoutError> {
     fs::create_dir_all(&place.dir).map_err(at(&place.dir))?;
     let myid = place.dir.join("myid");
@@ -245,7 +248,7 @@ fn write_missing(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str)
         let used =
             entries.values().flat_map(|entry| entry.split([':', ';'])).filter_map(|part| part.parse().ok());
         let used: Vec<u16> = used.collect();
-        // None listens yet, so the servers are told apart by their numbers.
+        // None listens yet, so their numbers distinguish the servers.
         let client = used.last().copied().unwrap_or(CLIENT_PORT);
         let free = free_ports(used.len() + usize::from(place.id), client..client)?;
         let mut unused = free.into_iter().filter(|port| !used.contains(port));

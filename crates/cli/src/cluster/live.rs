@@ -1,4 +1,4 @@
-//! What becomes of a local ensemble, told to whoever watches.
+//! Reports the progress of a local ensemble to the user.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -15,16 +15,17 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// A server that has not answered by then is shown as silent.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// An ensemble that does not serve by then has something wrong with it.
+/// An ensemble that does not serve by then has a fault.
 const SERVE_MAX: Duration = Duration::from_secs(60);
 
-/// A server is started again after this, so that one that ends at once does not keep the machine busy.
+/// A server is started again after this, so that one that ends at once does not keep the machine
+/// busy.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Goes back to the first column and clears the line.
 const CLEAR_LINE: &str = "\r\x1b[K";
 
-/// Waits until the ensemble serves, says so, and then what happens until somebody asks to stop.
+/// Waits until the ensemble serves, says so, and reports what happens until the user asks to stop.
 pub(super) fn run(
     layout: &Layout,
     children: &mut Children,
@@ -64,7 +65,7 @@ fn take_ended(children: &mut Children) -> Result<Vec<Ended>, ClusterError> {
     children.take_ended().map_err(system("look at a server"))
 }
 
-/// What the servers say once every one of them serves; `None` if somebody asked to stop before.
+/// The answers of the servers once all of them serve; `None` if the user asked to stop before.
 fn wait_until_served(
     layout: &Layout,
     children: &mut Children,
@@ -83,7 +84,7 @@ fn wait_until_served(
             return Err(ClusterError::Unserved { sentence: describe(ended), said: ended.said.clone() });
         }
         if begun.elapsed() > SERVE_MAX {
-            // With a server missing it is an ensemble still.
+            // With a server missing it still is an ensemble.
             if verdict.health == Health::Degraded {
                 return Ok(Some(servers));
             }
@@ -98,7 +99,7 @@ fn describe(ended: &Ended) -> String {
     format!("server {} (process {}) has ended: {}", ended.id, ended.pid, ended.status)
 }
 
-/// Where to go from here.
+/// What to try next.
 fn welcome(layout: &Layout, children: &Children, servers: &[Asked]) -> String {
     let clients = layout.connect_string();
     let mut text =
@@ -128,7 +129,8 @@ fn role(asked: &Asked) -> &str {
     asked.server().map_or("not serving", |server| &server.mode)
 }
 
-/// The last line, which changes, below those that stay. Without a terminal a line is printed when a role has changed.
+/// The last line, which changes, below those that stay. Without a terminal a line is printed when a
+/// role has changed.
 struct Screen {
     is_terminal: bool,
     shown: String,
@@ -170,7 +172,7 @@ impl Screen {
 
     fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        // Nobody is left to be told when the reader of our output has gone; the servers go on.
+        // The reader of our output is gone, so nothing can be reported; the servers continue.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }

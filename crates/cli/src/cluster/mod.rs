@@ -1,7 +1,7 @@
 //! `ostler cluster`: an ensemble on this machine, for trying it out.
 //!
-//! [`layout`] makes a directory with a zoo.cfg for each server, or finds it; [`children`] runs `ostler serve` on each; [`live`] tells what
-//! becomes of them until Ctrl-C.
+//! [`layout`] makes a directory with a zoo.cfg for each server, or finds it; [`children`] runs
+//! `ostler serve` on each; [`live`] reports their state until Ctrl-C.
 
 mod children;
 mod layout;
@@ -22,20 +22,20 @@ use self::layout::Layout;
 
 /// Starts an ensemble on this machine, for trying it out.
 ///
-/// Each server has a directory with zoo.cfg, myid, data and server.log below the data directory. They are kept: started again on the same
-/// directory, the ensemble is as it was.
+/// Each server has a directory with zoo.cfg, myid, data and server.log below the data directory.
+/// They are kept: started again on the same directory, the ensemble continues.
 #[derive(Args, Debug)]
 pub(crate) struct ClusterArgs {
     /// Servers that vote [default: 3].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
     servers: Option<u8>,
-    /// Servers besides that only receive [default: 0].
+    /// Additional servers without a vote [default: 0].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
     observers: Option<u8>,
-    /// Where the servers keep everything.
+    /// Directory for all files of the servers.
     #[arg(long, value_name = "DIR", default_value = "ostler-cluster")]
     data_dir: PathBuf,
-    /// How they agree: raft or paxos [default: raft].
+    /// Consensus engine: raft or paxos [default: raft].
     #[arg(long, value_name = "ENGINE", value_parser = ["raft", "paxos"])]
     consensus: Option<String>,
     /// Port of the first server's clients; the next servers have the next ports [default: 2181].
@@ -46,13 +46,13 @@ pub(crate) struct ClusterArgs {
     restart: bool,
 }
 
-/// Why there is no ensemble, or no more.
+/// Why the ensemble cannot run, or no longer.
 #[derive(Debug, thiserror::Error)]
 enum ClusterError {
     /// The directory cannot be used.
     #[error(transparent)]
     Layout(#[from] layout::LayoutError),
-    /// A process cannot be had.
+    /// A process cannot be started or watched.
     #[error("cannot {action}: {source}")]
     System {
         /// What was tried.
@@ -60,15 +60,15 @@ enum ClusterError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// It did not come to be served.
+    /// It did not begin to serve.
     #[error("the ensemble does not serve: {sentence}\n{said}")]
     Unserved {
-        /// How it is instead.
+        /// Its state instead.
         sentence: String,
-        /// What the servers said last.
+        /// The last log lines of the servers.
         said: String,
     },
-    /// Nobody is left.
+    /// No server is left.
     #[error("all servers have ended")]
     AllEnded,
 }
@@ -98,12 +98,12 @@ fn try_run(args: &ClusterArgs) -> Result<(), ClusterError> {
     let lived = live::run(&layout, &mut children, args.restart, &stops);
     children.stop(&stops);
     lived?;
-    // Nobody may be there any more to read it.
+    // The reader may be gone.
     let _ = writeln!(std::io::stdout(), "stopped; all data is in {}", layout.dir.display());
     Ok(())
 }
 
-/// How often somebody has asked to stop.
+/// How often the user has asked to stop.
 pub(crate) struct Stops(Arc<AtomicUsize>);
 
 impl Stops {

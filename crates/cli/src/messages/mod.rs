@@ -1,6 +1,5 @@
 //! What a server says on standard output and standard error.
-//!
-//! Saying something never fails, never waits and never ends the server: a line goes into a
+//! Logging never fails, never waits and never ends the server: a line goes into a
 //! [`Queue`], and a thread of its own writes it. The reader of the lines may go away, stop reading,
 //! or have a full disk; then lines are lost, and the server says how many once it can write again.
 //! Messages that repeat are summed up ([`Repeats`]).
@@ -38,10 +37,10 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// Takes over both streams and all that is traced, as `OSTLER_LOG` selects it.
+    /// Takes over both streams and all tracing output, as `OSTLER_LOG` selects it.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system refuses a thread.
     pub(crate) fn start() -> io::Result<Messages> {
         let messages = Messages { queue: Arc::default(), repeats: Repeats::default() };
         let filter = EnvFilter::try_from_env("OSTLER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -62,36 +61,36 @@ impl Messages {
         Ok(messages)
     }
 
-    /// Says this on standard output.
+    /// Writes this to standard output.
     pub(crate) fn print(&self, text: &str) {
         self.queue.put(Stream::Output, text.as_bytes());
     }
 
-    /// Says this on standard error.
+    /// Writes this to standard error.
     pub(crate) fn complain(&self, text: &str) {
         self.queue.put(Stream::Error, text.as_bytes());
     }
 
-    /// Waits until all that was said is written, for a process that is about to end.
+    /// Waits until all lines are written, for a process that is about to end.
     pub(crate) fn finish(&self) {
         self.repeats.report(None);
         self.queue.wait_until_written(LAST_LINES);
     }
 
-    /// Says what a panic has to say.
+    /// Writes the message of a panic.
     pub(crate) fn report_panic(&self, panic: &std::panic::PanicHookInfo<'_>) {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("<unnamed>");
         let text = format!("thread '{name}' {panic}\n{}\n", Backtrace::capture());
         if name == WRITER {
-            // Nobody else would write it, and nobody is left to be told if that fails.
+            // No other thread would write it, and a failure cannot be reported.
             let _ = queue::write_to_stream(Stream::Error, text.as_bytes());
         } else {
             self.complain(&text);
         }
     }
 
-    /// Writes what is said for as long as the process lives.
+    /// Writes the lines for as long as the process lives.
     fn write(&self) {
         let mut lost = 0;
         loop {

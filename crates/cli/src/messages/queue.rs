@@ -21,7 +21,7 @@ pub(super) enum Stream {
     Error,
 }
 
-/// Lines in the order in which they were said.
+/// Lines in the order in which they were logged.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
@@ -83,12 +83,12 @@ impl Queue {
         drop(waited);
     }
 
-    /// Lines that found no room and of which nobody was told.
+    /// Lines that found no room and were not reported yet.
     pub(super) fn overflowed(&self) -> u64 {
         self.lock().overflowed
     }
 
-    /// The same, and forgets them.
+    /// The same, and resets the count.
     pub(super) fn take_overflowed(&self) -> u64 {
         std::mem::take(&mut self.lock().overflowed)
     }
@@ -99,7 +99,7 @@ impl Queue {
 }
 
 /// Writes a line to its stream of this process. Not through `std::io::stdout`, which would keep
-/// what the system refuses and offer it again.
+/// what the system refuses and retry it.
 pub(super) fn write_to_stream(stream: Stream, line: &[u8]) -> io::Result<()> {
     match stream {
         Stream::Output => write_all(io::stdout().as_fd(), line),
@@ -113,7 +113,7 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => bytes = &bytes[n..],
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody who shares the stream has made it non-blocking.
+            // Another process that shares the stream has made it non-blocking.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY),
             Err(e) => return Err(e),
         }
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(written, [(Stream::Output, b"one\n".to_vec()), (Stream::Error, b"two\n".to_vec())]);
     }
 
-    /// A reader that stops reading must not make those wait who have something to say.
+    /// A reader that stops reading must not make threads that log wait.
     #[test]
     fn a_writer_that_hangs_costs_lines_and_a_bounded_amount_of_memory() {
         let queue = Arc::new(Queue::default());

@@ -1,9 +1,9 @@
 //! Messages that repeat are summed up.
 //!
-//! Anybody who can reach a port can cause a message, and then cause it ten thousand times a second.
-//! So each place in the program that says something may say it [`BURST`] times within [`INTERVAL`];
-//! what it says beyond that is counted, and the count is said when the interval is over, with one
-//! of the messages as an example.
+//! Anyone who can reach a port can cause a message, and then cause it ten thousand times a second.
+//! So each place in the code that logs may do so [`BURST`] times within [`INTERVAL`]; further
+//! messages are counted, and the count is logged when the interval is over, with one of the
+//! messages as an example.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// Messages of one place that are said in one interval.
+/// Messages of one place that are logged in one interval.
 const BURST: u64 = 50;
 
 /// From the first message of a place until it has its whole burst again.
@@ -24,11 +24,11 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes of an example.
 const EXAMPLE_BYTES_MAX: usize = 200;
 
-/// Counts messages by the place that says them. Clones share the counts.
+/// Counts messages by the place that logs them. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Repeats(Arc<Mutex<Vec<Place>>>);
 
-/// A place that has said something in this interval.
+/// A place that has logged in this interval.
 #[derive(Debug)]
 struct Place {
     callsite: Identifier,
@@ -51,8 +51,8 @@ struct Summary {
 }
 
 impl Repeats {
-    /// Says what was held back in intervals that are over by `now`; in all intervals if no time is
-    /// given.
+    /// Reports what was held back in intervals that are over by `now`; in all intervals if no time
+    /// is given.
     pub(super) fn report(&self, now: Option<Instant>) {
         for summary in self.take_due(now) {
             summary.say();
@@ -74,7 +74,7 @@ impl Repeats {
         places.extract_if(.., is_due).filter(|place| place.held_back > 0).map(summarize).collect()
     }
 
-    /// Whether this message is said, and not only counted.
+    /// Whether this message is logged, and not only counted.
     fn admit(&self, event: &Event<'_>, now: Instant) -> bool {
         let metadata = event.metadata();
         let callsite = metadata.callsite();
@@ -120,7 +120,7 @@ impl Summary {
     }
 }
 
-/// Lets a subscriber say what [`Repeats`] admits.
+/// Lets a subscriber log what [`Repeats`] admits.
 impl<S: Subscriber> Layer<S> for Repeats {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         // Summaries are few, and must not be summed up themselves.
@@ -197,8 +197,8 @@ mod tests {
         tracing::warn!(peer = "somebody", "caller {number} said something odd");
     }
 
-    /// Anybody who opens connections and sends nonsense wrote 10,900 lines a second, for as long as
-    /// there was disk.
+    /// Clients that opened connections and sent garbage caused 10,900 lines a second until the disk
+    /// was full.
     #[test]
     fn what_is_said_too_often_is_counted_and_the_count_is_said() {
         observe(|repeats, said| {

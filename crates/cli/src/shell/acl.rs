@@ -14,11 +14,11 @@ const LETTERS: [(char, i32); 5] = [
     ('a', perms::ADMIN),
 ];
 
-/// Reads an ACL. The id may have colons and is what stands between the first and the last one.
+/// Reads an ACL. The id may have colons and is the text between the first and the last one.
 ///
 /// # Errors
-/// [`Failure::Usage`] naming the entry that is wrong. zkCli skips such an entry; an ACL that is not the one asked for
-/// is worse than none.
+/// [`Failure::Usage`] naming the entry that is wrong. zkCli skips such an entry; an ACL that is not
+/// the one asked for is worse than none.
 pub(crate) fn parse(text: &str) -> Result<Vec<Acl>, Failure> {
     text.split(',').map(entry).collect()
 }

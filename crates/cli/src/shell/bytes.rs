@@ -19,8 +19,8 @@ pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, String> {
     STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))
 }
 
-/// Data for the eye: text as it is, except that bytes which are no UTF-8 become `\xNN`, and on a terminal also the
-/// characters that would steer it.
+/// Data for the eye: text as it is, except that bytes which are not UTF-8 become `\xNN`, and on a
+/// terminal also control characters.
 pub(crate) fn readable(data: &[u8], on_terminal: bool) -> Cow<'_, str> {
     match std::str::from_utf8(data) {
         Ok(text) if !on_terminal || !text.chars().any(steers) => Cow::Borrowed(text),

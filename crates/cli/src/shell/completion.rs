@@ -17,7 +17,8 @@ use super::output::Style;
 use super::session::Session;
 use super::words;
 
-/// How long the children of a znode are believed to stay the same. Long enough for a few presses of Tab.
+/// How long the children of a znode are believed to stay the same. Long enough for a few presses of
+/// Tab.
 const FRESH: Duration = Duration::from_secs(2);
 /// Most offers at once: more cannot be read, and a parent may have a million children.
 const OFFERS_MAX: usize = 500;
@@ -44,7 +45,7 @@ impl Helper {
             return Rc::clone(names);
         }
         let session = self.session.borrow().clone();
-        // While the server is looked for, Tab must not make the user wait for it.
+        // While the shell looks for a server, Tab must not make the user wait.
         let session = session.filter(Session::is_connected);
         let names = session.and_then(|session| session.get_children(parent, false).ok());
         let names = Rc::new(names.map(|(names, _)| names).unwrap_or_default());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wire::ErrorCode;
 
-/// What went wrong.
+/// What failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The server refused, or would have: exit code 1.
@@ -27,7 +27,7 @@ impl Failure {
         Self::Refused { code: code as i32, path: path.into(), message: None }
     }
 
-    /// A refusal with words of its own.
+    /// A refusal with its own text.
     pub(crate) fn refused_because(code: ErrorCode, path: &str, message: impl Into<String>) -> Self {
         Self::Refused { code: code as i32, path: Some(path.to_owned()), message: Some(message.into()) }
     }
@@ -95,7 +95,7 @@ pub(crate) fn name(code: i32) -> String {
     ErrorCode::from_i32(code).map_or_else(|| format!("Error{code}"), |code| code.name().to_owned())
 }
 
-/// A code as a sentence for the person at the keyboard.
+/// A code as a sentence for the user.
 fn meaning(code: i32) -> &'static str {
     match ErrorCode::from_i32(code) {
         Some(ErrorCode::NoNode) => "there is no such znode",

@@ -27,7 +27,8 @@ pub(crate) trait Input {
     fn remember(&mut self, _line: &str) {}
 }
 
-/// Standard input that is no terminal. It holds commands, or else the data of the one command on the command line.
+/// Standard input that is no terminal. It holds commands, or else the data of the one command on
+/// the command line.
 pub(crate) struct Piped {
     /// Whether the command came with the command line.
     pub(crate) has_command: bool,

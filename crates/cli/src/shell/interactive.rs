@@ -24,7 +24,7 @@ const HISTORY_MAX: usize = 1_000;
 
 /// Reads and executes commands until the user leaves; returns the exit code.
 pub(super) fn run(args: &ShellArgs, notices: Sender<Notice>, received: Receiver<Notice>) -> u8 {
-    // Its input is replaced as soon as there is a terminal; until then nobody asks it.
+    // Its input is replaced as soon as there is a terminal; until then it is not read.
     let mut shell = Shell::new(args, notices, Box::new(Piped { has_command: false }));
     let editor = editor(&shell).and_then(|mut editor| {
         let printer = editor.create_external_printer()?;
@@ -93,7 +93,7 @@ fn prompt(shell: &Shell) -> String {
     format!("[{server}{chroot}({}) {}] ", phase.name(), shell.history.len())
 }
 
-/// Prints events and what happens to the connection the moment they come, above the line that is being typed.
+/// Prints events and changes of the connection as they come, above the line that is being typed.
 fn print_notices(
     mut printer: impl ExternalPrinter + Send + 'static,
     received: Receiver<Notice>,
@@ -105,7 +105,7 @@ fn print_notices(
         for notice in received {
             let (stream, line) = notices::line(&notice, json, style);
             if stream == Stream::Err || print_watches.load(Ordering::Relaxed) {
-                // Without a terminal there is nobody to tell.
+                // Without a terminal there is no one to tell.
                 let _ = printer.print(format!("{line}\n"));
             }
         }
@@ -116,7 +116,7 @@ fn print_notices(
     }
 }
 
-/// Lines from a person.
+/// Lines from a user at a terminal.
 struct Terminal {
     editor: Editor<Helper, FileHistory>,
     history: Option<PathBuf>,
@@ -125,7 +125,7 @@ struct Terminal {
 impl Terminal {
     fn new(mut editor: Editor<Helper, FileHistory>, history: Option<PathBuf>) -> Self {
         if let Some(file) = &history {
-            // There is none at the first start; and one that cannot be read is no reason not to work.
+            // There is none at the first start; one that cannot be read is ignored.
             let _ = editor.load_history(file);
         }
         Self { editor, history }
@@ -150,13 +150,14 @@ impl Input for Terminal {
     fn remember(&mut self, line: &str) {
         let added = self.editor.add_history_entry(line).unwrap_or(false);
         if let (true, Some(file)) = (added, &self.history) {
-            // As in `new`: a history that cannot be written is a pity, not a failure.
+            // As in `new`: a history that cannot be written is ignored.
             let _ = self.editor.append_history(file);
         }
     }
 }
 
-/// Where the history is kept: `ostler/shell_history` in the user's state folder, which is made if there is none.
+/// Where the history is kept: `ostler/shell_history` in the user's state folder, which is made if
+/// there is none.
 fn history_file() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;

@@ -1,8 +1,9 @@
-//! `ostler shell`: a person's or a script's way to the znodes.
+//! `ostler shell`: access to the znodes for users and scripts.
 //!
-//! A line is split into words ([`words`]), the words are sorted into options and operands ([`options`]), a command of the
-//! table in [`commands`] asks the [`session`] and answers with an [`output::Output`], which has a form for people and
-//! one for scripts. [`interactive`] and [`script`] are the two loops around this.
+//! A line is split into words ([`words`]), the words are sorted into options and operands
+//! ([`options`]), a command of the table in [`commands`] asks the [`session`] and answers with an
+//! [`output::Output`], which has a form for people and one for scripts. [`interactive`] and
+//! [`script`] are the two loops around this.
 
 mod acl;
 mod bytes;
@@ -38,11 +39,12 @@ use target::Target;
 
 /// Works with the znodes of a server: one command, commands from standard input, or interactively.
 ///
-/// Exit code of a command and of a script: 0 done, 1 the server refused, 2 not understood, 3 no connection. A single
-/// command that sets a watch waits until it has fired; `help` lists the commands.
+/// Exit code of a command and of a script: 0 done, 1 the server refused, 2 not understood, 3 no
+/// connection. A single command that sets a watch waits until it has fired; `help` lists the
+/// commands.
 #[derive(Args, Debug)]
 pub(crate) struct ShellArgs {
-    /// Servers, and the znode that is to be the root.
+    /// Servers, and the znode that becomes the root.
     #[arg(short, long, value_name = "HOST:PORT[,…][/CHROOT]", default_value = "127.0.0.1:2181")]
     server: Target,
     /// Session timeout to ask for, in milliseconds.
@@ -51,7 +53,7 @@ pub(crate) struct ShellArgs {
     /// Print one JSON object for each command; `help COMMAND` names its fields.
     #[arg(long)]
     json: bool,
-    /// Go on with the next line of standard input after an error.
+    /// Continue with the next line of standard input after an error.
     #[arg(long)]
     keep_going: bool,
     /// Accept a server that can only read.
@@ -122,7 +124,8 @@ impl Shell {
     /// The session, opened if there is none.
     ///
     /// # Errors
-    /// [`Failure::Connection`] if no server lets us in, or the user has closed the session.
+    /// [`Failure::Connection`] if no server accepts the connection, or the user has closed the
+    /// session.
     fn session(&mut self) -> Result<Session, Failure> {
         if self.closed {
             return Err(Failure::Connection("not connected; 'connect' opens a session".to_owned()));
@@ -174,8 +177,8 @@ impl Shell {
         self.quitting = true;
     }
 
-    /// Notes a line, unless it might hold credentials: one of `addauth`, or one that is no command, for a slip of the
-    /// finger must not put a password on the disk.
+    /// Notes a line, unless it might hold credentials: one of `addauth`, or one that is no command,
+    /// because a typing error must not put a password on disk.
     fn remember(&mut self, line: &str) {
         if may_be_remembered(line) {
             self.history.push(line.to_owned());
@@ -197,7 +200,7 @@ impl Shell {
 
     /// Prints the answer of a command.
     fn print(&self, outcome: &Outcome) {
-        // Nobody is left to be told when the reader of our output has gone.
+        // The reader of our output is gone, so nothing can be reported.
         let _ = match outcome {
             Ok(output) if self.json => {
                 writeln!(std::io::stdout(), "{}", serde_json::Value::Object(output.json.clone()))

@@ -1,4 +1,4 @@
-//! What comes by itself, as text.
+//! Notices that arrive unasked, as text.
 
 use serde_json::{Value, json};
 use wire::event::KeeperState;
@@ -30,7 +30,7 @@ fn text(notice: &Notice, style: Style) -> String {
             format!("{} path:{} zxid: {zxid}", style.event(&event), style.path(path))
         }
         Notice::Lost(reason) => style.error(&format!("connection lost: {reason}; looking for a server")),
-        Notice::Resumed(server) => style.event(&format!("the session goes on at {server}")),
+        Notice::Resumed(server) => style.event(&format!("the session continues at {server}")),
         Notice::Expired => style.error("the session has expired: its ephemeral znodes and watches are gone"),
         Notice::AuthFailed => {
             style.error("the server refused the credentials given by addauth; the session is left")

@@ -1,5 +1,5 @@
-//! Options and operands of one command, in the syntax of zkCli: options may stand anywhere, several letters may share
-//! a dash, and a long option has a single dash.
+//! Options and operands of one command, in the syntax of zkCli: options may stand anywhere, several
+//! letters may share a dash, and a long option has a single dash.
 
 use super::failure::Failure;
 

@@ -53,7 +53,7 @@ impl Output {
 /// Colours, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Style {
-    /// Whether a person looks at a terminal that has them.
+    /// Whether the output is a terminal that has them.
     pub(crate) colours: bool,
 }
 
@@ -77,12 +77,12 @@ impl Style {
         self.paint("1", text)
     }
 
-    /// What went wrong.
+    /// What failed.
     pub(crate) fn error(self, text: &str) -> String {
         self.paint("31", text)
     }
 
-    /// What comes by itself.
+    /// Notices.
     pub(crate) fn event(self, text: &str) -> String {
         self.paint("33", text)
     }
@@ -128,14 +128,14 @@ fn stat_json(stat: &Stat) -> Value {
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Milliseconds since 1970 as Java prints a date, in UTC: two people who compare notes see the same.
+/// Milliseconds since 1970 as Java prints a date, in UTC: users in different places see the same.
 fn date(time_ms: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (days, seconds) = (time_ms.div_euclid(DAY_MS), time_ms.rem_euclid(DAY_MS) / 1_000);
-    // The calendar repeats after 400 years, which are 146,097 days; years start in March here, so that the leap day is
-    // the last of its year.
+    // The calendar repeats after 400 years, which are 146,097 days; years start in March here, so
+    // that the leap day is the last of its year.
     let from_march_0000 = days + 719_468;
     let (era, day_of_era) = (from_march_0000.div_euclid(146_097), from_march_0000.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

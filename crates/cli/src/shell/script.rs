@@ -22,7 +22,8 @@ pub(super) fn one(shell: &mut Shell, notices: &Receiver<Notice>, words: &[String
     code
 }
 
-/// Executes the lines up to the first that fails, or all of them, and returns the exit code of the first that failed.
+/// Executes the lines up to the first that fails, or all of them, and returns the exit code of the
+/// first that failed.
 pub(super) fn lines(shell: &mut Shell, notices: &Receiver<Notice>, keep_going: bool) -> u8 {
     let mut code = 0;
     while !shell.quitting && (code == 0 || keep_going) {
@@ -47,7 +48,8 @@ pub(super) fn lines(shell: &mut Shell, notices: &Receiver<Notice>, keep_going: b
 }
 
 fn answer(shell: &Shell, notices: &Receiver<Notice>, outcome: &Outcome) -> u8 {
-    // Before the answer: an event that came before the reply is about something that happened before it.
+    // Before the answer: an event that came before the reply is about something that happened
+    // before it.
     notices.try_iter().for_each(|notice| print(shell, &notice));
     shell.print(outcome);
     outcome.as_ref().map_or_else(Failure::exit_code, |_| 0)
@@ -55,7 +57,7 @@ fn answer(shell: &Shell, notices: &Receiver<Notice>, outcome: &Outcome) -> u8 {
 
 fn print(shell: &Shell, notice: &Notice) {
     let (stream, line) = notices::line(notice, shell.json, shell.style);
-    // Nobody is left to be told when the reader of our output has gone.
+    // The reader of our output is gone, so nothing can be reported.
     let _ = match stream {
         Stream::Out if shell.prints_watches() => writeln!(std::io::stdout(), "{line}"),
         Stream::Out => Ok(()),

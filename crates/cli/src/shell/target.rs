@@ -34,7 +34,8 @@ impl Target {
         }
     }
 
-    /// A path of the server as the user knows it. One outside of the chroot, such as that of the configuration, stays.
+    /// A path of the server as the user knows it. One outside of the chroot, such as that of the
+    /// configuration, stays.
     pub(crate) fn shown<'p>(&self, full: &'p str) -> &'p str {
         match full.strip_prefix(self.chroot.as_str()) {
             Some("") => "/",

@@ -1,7 +1,8 @@
 //! Lines into words, as a Unix shell splits them.
 //!
-//! Blanks separate words. `'…'` keeps everything, `"…"` everything but `\"` and `\\`, and `\` outside of quotes the one
-//! character after it. There are no variables, patterns or comments inside a line.
+//! Blanks separate words. `'…'` keeps everything, `"…"` everything but `\"` and `\\`, and `\`
+//! outside of quotes the one character after it. There are no variables, patterns or comments
+//! inside a line.
 
 /// One word of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub(crate) struct Word {
     pub(crate) text: String,
 }
 
-/// A line taken apart, finished or not: completion looks at lines that somebody is still typing.
+/// A line taken apart, finished or not: completion reads lines that are still being typed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
     /// All words; the last one may be unfinished.

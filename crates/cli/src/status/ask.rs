@@ -1,4 +1,4 @@
-//! What servers say of themselves: the answer to `srvr`, taken apart. ZooKeeper's is understood as well as ours.
+//! What servers report: the parsed answer to `srvr`. ZooKeeper's is understood as well as ours.
 
 use server::config::ServerId;
 use std::io::ErrorKind;
@@ -10,14 +10,14 @@ use std::time::Duration;
 pub(crate) struct Asked {
     /// As it was given.
     pub(crate) address: String,
-    /// What came of it.
+    /// Its answer.
     pub(crate) answer: Answer,
 }
 
-/// What came of asking.
+/// The answer of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// It serves, and says this.
+    /// It serves, and reports this.
     Serves(Box<Server>),
     /// It runs and does not serve: it has no leader, or is not yet as far as the others.
     Waits,
@@ -36,11 +36,11 @@ pub(crate) struct Server {
     pub(crate) zxid: u64,
     /// Open connections of clients.
     pub(crate) connections: u64,
-    /// What only a server of ours in an ensemble says.
+    /// What only an Ostler server of an ensemble reports.
     pub(crate) member: Option<Member>,
 }
 
-/// What a server of ours knows of its ensemble.
+/// What an Ostler server knows of its ensemble.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Member {
     /// Its number.
@@ -53,7 +53,7 @@ pub(crate) struct Member {
     pub(crate) led_by: Option<ServerId>,
     /// Bytes that have come of a snapshot, while one is fetched.
     pub(crate) fetched_bytes: Option<u64>,
-    /// Whether it is on its way to a vote.
+    /// Whether it is joining to get a vote.
     pub(crate) joining: bool,
     /// Servers that vote.
     pub(crate) voters: Vec<ServerId>,
@@ -61,9 +61,9 @@ pub(crate) struct Member {
     pub(crate) non_voters: Vec<ServerId>,
     /// What a leader is doing about a change of the members: `server.4 catching up`.
     pub(crate) changes: Vec<String>,
-    /// Where configuration files and what is agreed on differ, in the server's words.
+    /// Where configuration files and committed members differ, in the server's words.
     pub(crate) file_differences: Vec<String>,
-    /// What a leader says of the others.
+    /// What a leader reports about the others.
     pub(crate) others: Vec<Other>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Other {
     pub(crate) behind_entries: u64,
     /// Bytes of these.
     pub(crate) behind_bytes: u64,
-    /// How it is, in the leader's words.
+    /// Its state, in the leader's words.
     pub(crate) state: String,
 }
 
@@ -91,12 +91,12 @@ impl Other {
 }
 
 impl Asked {
-    /// What it said, if it serves.
+    /// Its report, if it serves.
     pub(crate) fn server(&self) -> Option<&Server> {
         if let Answer::Serves(server) = &self.answer { Some(server) } else { None }
     }
 
-    /// What it said of its ensemble.
+    /// Its report on the ensemble.
     pub(crate) fn member(&self) -> Option<&Member> {
         self.server()?.member.as_ref()
     }
@@ -127,7 +127,7 @@ fn one(address: &str, patience: Duration) -> Answer {
     }
 }
 
-/// The innermost cause, which has no address in it: that stands beside it.
+/// The innermost cause, without an address, which is printed beside it.
 fn why(error: &(dyn std::error::Error + 'static), patience: Duration) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_there_is_silent() {
-        // Nobody listens on port 1.
+        // No process listens on port 1.
         let asked = all(&["127.0.0.1:1".to_owned()], Duration::from_secs(5));
         assert_eq!(asked[0].answer, Answer::Silent("connection refused".to_owned()));
     }

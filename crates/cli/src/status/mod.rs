@@ -1,6 +1,7 @@
 //! `ostler status`: all servers of an ensemble in one table, and whether it can lose another one.
 //!
-//! [`ask`] asks the servers and reads their answers, [`verdict`] judges what they say together, [`view`] prints it.
+//! [`ask`] asks the servers and reads their answers, [`verdict`] judges what they say together,
+//! [`view`] prints it.
 
 pub(crate) mod ask;
 pub(crate) mod verdict;
@@ -26,8 +27,8 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Shows every server of an ensemble, and whether it can lose another one.
 ///
-/// Exit code: 0 healthy, 1 degraded, 2 no quorum. Each server named is asked by the four-letter word `srvr`, which needs to
-/// be in its 4lw.commands.whitelist, as it is by default.
+/// Exit code: 0 healthy, 1 degraded, 2 no quorum. Each server named is asked by the four-letter
+/// word `srvr`, which needs to be in its 4lw.commands.whitelist, as it is by default.
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
     /// Servers to ask: best all of them.
@@ -41,7 +42,7 @@ pub(crate) struct StatusArgs {
     json: bool,
 }
 
-/// Asks, prints, and says by the exit code how it is.
+/// Asks, prints, and returns the state as the exit code.
 pub(crate) fn run(args: &StatusArgs) -> ExitCode {
     loop {
         let servers = ask::all(&args.server.hosts, PATIENCE);
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &StatusArgs) -> ExitCode {
         };
         let mut out = std::io::stdout().lock();
         let clear = if args.watch && !args.json && out.is_terminal() { CLEAR } else { "" };
-        // Nobody is left to be told when the reader of our output has gone.
+        // The reader of our output is gone, so nothing can be reported.
         let told = out.write_all(format!("{clear}{text}").as_bytes()).and_then(|()| out.flush());
         if !args.watch || told.is_err() {
             return ExitCode::from(verdict.health.exit_code());

@@ -3,12 +3,12 @@
 use super::ask::{Answer, Asked, Member};
 use server::config::ServerId;
 
-/// How it is.
+/// The state of the ensemble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Health {
-    /// Everybody is where they should be…
+    /// All servers are in their place…
     Healthy,
-    /// …or it works, and somebody should look at it…
+    /// …or it works, and the operator should look at it…
     Degraded,
     /// …or it does not work.
     NoQuorum,
@@ -45,7 +45,7 @@ fn say(health: Health, sentence: impl Into<String>) -> Verdict {
 pub(crate) fn verdict(servers: &[Asked]) -> Verdict {
     let serving = servers.iter().filter_map(Asked::server);
     if serving.clone().next().is_none() {
-        return nobody_serves(servers);
+        return none_serves(servers);
     }
     let alone = serving.clone().filter(|server| server.mode == "standalone").count();
     if alone > 0 {
@@ -55,11 +55,11 @@ pub(crate) fn verdict(servers: &[Asked]) -> Verdict {
     let leaders = servers.iter().filter(|server| server.leads());
     match leaders.max_by_key(|leader| leader.member().map_or(0, |member| member.term)) {
         Some(leader) => led(servers, leader),
-        None => nobody_leads(servers),
+        None => none_leads(servers),
     }
 }
 
-fn nobody_serves(servers: &[Asked]) -> Verdict {
+fn none_serves(servers: &[Asked]) -> Verdict {
     let waiting = servers.iter().filter(|server| server.answer == Answer::Waits).count();
     let sentence = match (servers.len(), waiting) {
         (1, 0) => "The server cannot be reached.".to_owned(),
@@ -86,17 +86,17 @@ fn standalone(servers: &[Asked], alone: usize) -> Verdict {
     say(Health::Degraded, format!("{alone} of these {all} servers stand alone: they are not one ensemble."))
 }
 
-fn nobody_leads(servers: &[Asked]) -> Verdict {
+fn none_leads(servers: &[Asked]) -> Verdict {
     match servers.iter().filter_map(Asked::member).find_map(|member| member.led_by) {
         Some(leader) => say(
             Health::Degraded,
             format!(
-                "Server {leader} leads and has not answered: who keeps up is not known. Name it with -s."
+                "Server {leader} leads and has not answered: which voters keep up is not known. Name it with -s."
             ),
         ),
         None => say(
             Health::NoQuorum,
-            "Nobody here leads: the ensemble has lost its quorum, or elects a leader at this moment.",
+            "None of these servers leads: the ensemble has lost its quorum, or elects a leader at this moment.",
         ),
     }
 }
@@ -164,14 +164,14 @@ fn votes_of_leader(member: &Member) -> Votes {
     Votes { all: member.voters.len(), missing: missing.map(|voter| format!("server {voter}")).collect() }
 }
 
-/// ZooKeeper does not say who votes: it is taken to be everybody named who is no observer.
+/// ZooKeeper does not report the voters: every named server that is no observer counts as one.
 fn votes_of_zookeeper(servers: &[Asked]) -> Votes {
     let voters = servers.iter().filter(|asked| asked.server().is_none_or(|server| server.mode != "observer"));
     let missing = voters.clone().filter(|asked| asked.server().is_none());
     Votes { all: voters.count(), missing: missing.map(|asked| asked.address.clone()).collect() }
 }
 
-/// What does not touch the quorum and still should not be.
+/// Problems that do not affect the quorum.
 fn with_oddities(verdict: Verdict, servers: &[Asked], leader: &Asked) -> Verdict {
     let mut oddities: Vec<String> = Vec::new();
     for asked in servers {
@@ -276,7 +276,11 @@ mod tests {
         assert_says(&[unreachable()], Health::NoQuorum, "cannot be reached");
         assert_says(&[waits()], Health::NoQuorum, "hears of no leader");
         let leaderless = Member { server: 2, ..Member::default() };
-        assert_says(&[serving("follower", Some(leaderless))], Health::NoQuorum, "Nobody here leads");
+        assert_says(
+            &[serving("follower", Some(leaderless))],
+            Health::NoQuorum,
+            "None of these servers leads",
+        );
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn rows(servers: &[Asked]) -> Vec<Row> {
     let known: Vec<ServerId> = servers.iter().filter_map(Asked::member).map(|member| member.server).collect();
     let mut unnamed = others.iter().filter(|other| !known.contains(&other.server));
     let without_answer = servers.iter().filter(|asked| asked.server().is_none()).count();
-    // Which address is whose cannot be told if several did not answer.
+    // Addresses cannot be matched to servers if several did not answer.
     match (without_answer, unnamed.clone().count()) {
         (0, _) => rows.extend(unnamed.map(not_asked)),
         (1, 1) => {

@@ -1,7 +1,9 @@
-//! `ostler shell` at a terminal: prompt, history, Tab, events that come while a line is typed, Ctrl-C and Ctrl-D.
+//! `ostler shell` at a terminal: prompt, history, Tab, events that come while a line is typed,
+//! Ctrl-C and Ctrl-D.
 //!
-//! Each step waits for the text that the one before must bring to the screen, and types only then. The number in the
-//! prompt rises with each command, so that a prompt that was drawn again is not taken for the next one.
+//! Each step waits for the text that the one before must bring to the screen, and types only then.
+//! The number in the prompt rises with each command, so that a prompt that was drawn again is not
+//! taken for the next one.
 
 use std::process::Command;
 
@@ -56,13 +58,14 @@ impl Terminal {
         self.screen.send_control(key).expect("the shell takes keys");
     }
 
-    /// Types a line and waits until it stands there, so that what is seen next is no echo.
+    /// Types a line and waits until it appears, so that the next text is no echo.
     fn type_text(&mut self, text: &str) {
         self.press(text);
         self.see(text);
     }
 
-    /// Types a command at the prompt before that number, and waits for that prompt; answers what was printed.
+    /// Types a command at the prompt before that number, and waits for that prompt; answers what
+    /// was printed.
     fn execute(&mut self, command: &str, next: usize) -> String {
         self.type_text(command);
         self.press(ENTER);
@@ -96,7 +99,7 @@ fn commands_are_executed_at_a_prompt_that_counts_them() {
     assert_eq!(terminal.execute("get /a", 2), "one");
     let refusal = terminal.execute("get /none", 3);
     assert!(refusal.starts_with("NoNode"), "{refusal}");
-    // Neither a blank line nor a slip of the finger is counted.
+    // Neither a blank line nor a typing error is counted.
     assert_eq!(terminal.execute("   ", 3), "");
     let refusal = terminal.execute("gte /a", 3);
     assert!(refusal.contains("gte"), "{refusal}");
@@ -114,11 +117,11 @@ fn the_arrow_brings_back_lines_of_this_shell_and_of_the_last_one() {
     terminal.see("get /a");
     terminal.press(UP);
     terminal.see("create /a one");
-    // Executed again, as it stands there.
+    // Executed again, as shown.
     terminal.press(ENTER);
     let refusal = terminal.see_prompt(3);
     assert!(refusal.contains("NodeExists"), "{refusal}");
-    // Credentials are passed over, and are not on the disk.
+    // Credentials are skipped, and are not on disk.
     terminal.execute("addauth digest bob:secret", 3);
     terminal.press(UP);
     terminal.see("create /a one");
@@ -181,7 +184,7 @@ fn an_event_is_printed_above_the_line_that_is_being_typed() {
     terminal.type_text("get /wat");
     elsewhere(&server, &["set", "/watched", "two"]);
     terminal.see("WATCHER:: WatchedEvent state:SyncConnected type:NodeDataChanged path:/watched");
-    // What was typed stands there again and can be gone on with.
+    // What was typed is shown again and can be continued.
     terminal.see_prompt(2);
     terminal.see("get /wat");
     assert_eq!(terminal.execute("ched", 3), "two");

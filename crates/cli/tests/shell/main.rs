@@ -1,12 +1,14 @@
 //! `ostler shell` in conversation with a server, as transcripts.
 //!
-//! A file of `testdata/shell` is a list of steps. A line `$ …` is a command of `sh`, in which `shell` is `ostler shell` at
-//! the server under test; lines `> …` after it are its standard input. What follows is what it must print: standard
-//! output as it is, standard error after `! `, and `exit N` if the exit code is not 0. Times, zxids, session ids and the
-//! address are masked, and an empty line is written out. Lines that start with `#` are comments.
+//! A file of `testdata/shell` is a list of steps. A line `$ …` is a command of `sh`, in which
+//! `shell` is `ostler shell` at the server under test; lines `> …` after it are its standard input.
+//! What follows is what it must print: standard output as it is, standard error after `! `, and
+//! `exit N` if the exit code is not 0. Times, zxids, session ids and the address are masked, and an
+//! empty line is written out. Lines that start with `#` are comments.
 //!
-//! The transcripts were recorded from Apache ZooKeeper. `OSTLER_TEST_SERVER_ADDRESS=host:port` runs them against a
-//! server that is already there, with an empty tree; `OSTLER_RECORD_TRANSCRIPTS=1` writes what was printed into the files.
+//! The transcripts were recorded from Apache ZooKeeper. `OSTLER_TEST_SERVER_ADDRESS=host:port` runs
+//! them against a server that is already there, with an empty tree; `OSTLER_RECORD_TRANSCRIPTS=1`
+//! writes what was printed into the files.
 
 mod interactive;
 mod server;
@@ -162,12 +164,13 @@ impl Conversation {
     }
 }
 
-/// A server that is killed and started again must find the shell's session going on: the ephemeral znode, the watch that
-/// was set before and the identity that was added are all still there.
+/// A server that is killed and started again must find the shell's session alive: the ephemeral
+/// znode, the watch that was set before and the identity that was added are all still there.
 #[test]
 fn the_session_outlives_a_crash_of_the_server() {
     let mut server = Server::start();
-    // Nobody listens on port 1: the shell must go on to the next server, at first and again when it reconnects.
+    // No process listens on port 1: the shell must go on to the next server, at first and again
+    // when it reconnects.
     let mut shell = Conversation::start(&format!("127.0.0.1:1,{}", server.address()));
     shell.say("addauth digest bob:secret");
     shell.say("create /kept x auth::cdrwa");
@@ -193,6 +196,6 @@ fn the_session_outlives_a_crash_of_the_server() {
     let mut complaints = String::new();
     shell.child.stderr.take().expect("piped").read_to_string(&mut complaints).expect("UTF-8");
     assert!(status.success(), "{complaints}");
-    assert!(complaints.contains("connection lost") && complaints.contains("goes on"), "{complaints}");
+    assert!(complaints.contains("connection lost") && complaints.contains("continues"), "{complaints}");
     assert!(!complaints.contains("secret"), "{complaints}");
 }

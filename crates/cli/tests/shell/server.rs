@@ -55,7 +55,7 @@ impl Server {
             assert!(Instant::now() < deadline, "ostler serve does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Whoever answered may be another process; the one that cannot have the port ends at once.
+        // Another process may have answered; the one that cannot have the port ends at once.
         std::thread::sleep(Duration::from_millis(100));
         is_running(child)
     }
@@ -82,7 +82,8 @@ fn is_running(child: &mut Child) -> bool {
     child.try_wait().expect("the state of the server").is_none()
 }
 
-/// Below the range the system gives to outgoing connections, one of which might otherwise take the port.
+/// Below the range the system gives to outgoing connections, one of which might otherwise take the
+/// port.
 fn free_port() -> u16 {
     // The tests of this process run at the same time and must not find the same one.
     static TAKEN: AtomicU16 = AtomicU16::new(0);

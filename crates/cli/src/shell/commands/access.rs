@@ -1,4 +1,4 @@
-//! Who may do what, and who we are.
+//! ACLs and identities.
 
 use serde_json::{Value, json};
 
@@ -69,8 +69,8 @@ fn set_acl(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     let session = shell.session()?;
     let paths = if parsed.has("R") { subtree(&session, path)? } else { vec![path.to_owned()] };
     let changed = paths.len();
-    // The top comes last, so that its Stat is the one to show, and an ACL that locks us out of the subtree does so only
-    // when it has been changed.
+    // The top comes last, so that its Stat is the one to show, and an ACL that locks us out of the
+    // subtree does so only when it has been changed.
     let mut last = None;
     for path in paths.iter().rev() {
         last = Some(session.set_acl(path, &list, version)?);

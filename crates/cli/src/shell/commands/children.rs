@@ -10,7 +10,7 @@ use crate::shell::options::{Opt, Parsed};
 use crate::shell::output::{Output, list};
 use crate::shell::session::Session;
 
-/// zkCli's own.
+/// As in zkCli.
 const BATCH_DEFAULT: usize = 1_000;
 /// Most bytes of paths in one multi, so that it stays below the server's limit of a megabyte.
 const BATCH_BYTES_MAX: usize = 256 << 10;
@@ -46,7 +46,7 @@ pub(super) const SPECS: &[Spec] = &[
     Spec {
         name: "rmr",
         usage: "path",
-        about: "As deleteall, its name of old.",
+        about: "As deleteall, whose former name it is.",
         json: "as of 'deleteall'",
         options: &[Opt::Value("b")],
         operands: 1..=1,
@@ -100,14 +100,15 @@ fn ls2(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     Ok(Output::default().field("path", path).field("children", names).line(line).stat(&stat, style))
 }
 
-/// Appends the paths of all descendants of a znode, whose children are `names`, each after its parent. With a list of
-/// what is still to visit instead of calls within calls: a tree may be deeper than a stack.
+/// Appends the paths of all descendants of a znode, whose children are `names`, each after its
+/// parent. With a list of what is still to visit instead of calls within calls: a tree may be
+/// deeper than a stack.
 fn descend(session: &Session, top: &str, names: &[String], paths: &mut Vec<String>) -> Result<(), Failure> {
     let mut to_visit: Vec<String> = names.iter().rev().map(|name| join(top, name)).collect();
     while let Some(path) = to_visit.pop() {
         match session.get_children(&path, false) {
             Ok((names, _)) => to_visit.extend(names.iter().rev().map(|name| join(&path, name))),
-            // Somebody deleted it meanwhile.
+            // Another client deleted it meanwhile.
             Err(failure) if failure.code() == Some(ErrorCode::NoNode) => continue,
             Err(failure) => return Err(failure),
         }
@@ -152,7 +153,8 @@ fn delete_all(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     Ok(Output::default().field("path", path).field("deleted", deleted))
 }
 
-/// Deletes znodes in one multi, or one by one if that was refused, because some of them have gone or one must stay.
+/// Deletes znodes in one multi, or one by one if that was refused because some are gone or one must
+/// stay.
 fn delete_together(session: &Session, paths: &[String]) -> Result<usize, Failure> {
     let full: Vec<_> = paths.iter().map(|path| session.target().full(path)).collect();
     let operations: Vec<Request<'_>> =

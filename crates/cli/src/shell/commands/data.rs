@@ -155,7 +155,7 @@ fn create(shell: &mut Shell, parsed: &Parsed) -> Outcome {
 
 fn get(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     let path = path_operand(parsed, 0)?;
-    // `get path watch` is the syntax of old.
+    // `get path watch` is the former syntax.
     let watch = parsed.has("w") || parsed.operand(1).is_some();
     let (data, stat) = shell.session()?.get_data(path, watch)?;
     let style = shell.style;

@@ -53,8 +53,8 @@ fn config(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     Ok(if parsed.has("s") { output.stat(&stat, shell.style) } else { output.stat_field(&stat) })
 }
 
-/// The version and the client addresses of a configuration, as `version host:port,host:port`. Members that name no
-/// client address are left out.
+/// The version and the client addresses of a configuration, as `version host:port,host:port`.
+/// Members that name no client address are left out.
 fn client_part(config: &str) -> String {
     let mut version = "";
     let mut addresses = Vec::new();
@@ -118,7 +118,7 @@ fn reconfig(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     Ok(if parsed.has("s") { output.stat(&stat, shell.style) } else { output.stat_field(&stat) })
 }
 
-/// Makes the change, and says meanwhile what the leader does about it.
+/// Makes the change, and reports the leader's progress meanwhile.
 fn reconfig_aloud(shell: &mut Shell, change: &Reconfig<'_>) -> Result<(Option<Vec<u8>>, Stat), Failure> {
     let (json, style) = (shell.json, shell.error_style);
     let mut servers = shell.target.hosts.clone();
@@ -126,7 +126,7 @@ fn reconfig_aloud(shell: &mut Shell, change: &Reconfig<'_>) -> Result<(Option<Ve
     if json {
         return session.reconfig(change);
     }
-    // Who may not read the members may still change them.
+    // A user that may not read the members may still change them.
     let members = session.get_config(false).ok().and_then(|(data, _)| data).unwrap_or_default();
     let members = client_part(&String::from_utf8_lossy(&members));
     let members = members.split_once(' ').map_or("", |(_, addresses)| addresses);

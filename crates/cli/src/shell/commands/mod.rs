@@ -31,7 +31,7 @@ pub(crate) struct Spec {
     pub(crate) usage: &'static str,
     /// What it does, for `help`.
     pub(crate) about: &'static str,
-    /// The fields of its object under `--json`, for `help`. They are a promise.
+    /// The fields of its object under `--json`, for `help`. They are a stable interface.
     pub(crate) json: &'static str,
     options: &'static [Opt],
     operands: RangeInclusive<usize>,

@@ -130,8 +130,9 @@ fn multi(shell: &mut Shell, _: &Parsed) -> Outcome {
     Ok(output.field("results", results))
 }
 
-/// The operations up to `commit`, or nothing after `abort`. A line that cannot be understood makes the whole multi fail,
-/// but only after its last line was read: what follows it must not be taken for commands.
+/// The operations up to `commit`, or nothing after `abort`. A line that cannot be understood makes
+/// the whole multi fail, but only after its last line was read: what follows it must not be taken
+/// for commands.
 fn read(shell: &mut Shell) -> Result<Option<Vec<Operation>>, Failure> {
     let mut operations = Ok(Vec::new());
     loop {

@@ -1,24 +1,25 @@
-//! What becomes of a change of the members while its answer is waited for.
+//! The progress of a membership change while its answer is awaited.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::status::ask;
 
-/// Between two questions, and before the first: what is done at once needs no words.
+/// Between two questions, and before the first: a change that is done at once is not reported.
 const INTERVAL: Duration = Duration::from_millis(300);
 
 /// For one server to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the leader among these servers is doing, as `srvr` says it; `None` if none of them says that it leads.
+/// What the leader among these servers is doing, as `srvr` says it; `None` if none of them says
+/// that it leads.
 pub(super) fn steps(servers: &[String]) -> Option<Vec<String>> {
     let asked = ask::all(servers, PATIENCE);
     let leader = asked.iter().find(|asked| asked.leads())?;
     Some(leader.member()?.changes.clone())
 }
 
-/// Does the work, and says each step that is new since the last time somebody was asked.
+/// Does the work, and prints each step that is new since the last question.
 pub(super) fn say_while<T>(
     steps: impl Fn() -> Option<Vec<String>> + Send,
     say: impl Fn(&str) + Send,

@@ -1,6 +1,7 @@
 //! Quotas, as znodes below `/zookeeper/quota` that the server counts by.
 //!
-//! The server knows nothing of a chroot, so the paths of quotas, and those in the answers, are the server's.
+//! The server knows nothing of a chroot, so the paths of quotas, and those in the answers, are the
+//! server's.
 
 use std::fmt;
 
@@ -65,7 +66,8 @@ struct Track {
 impl Track {
     const NONE: Self = Self { count: -1, bytes: -1, count_hard: -1, bytes_hard: -1 };
 
-    /// Reads the text of a quota. Parts that are unknown or no numbers are passed over, as a newer server may have more.
+    /// Reads the text of a quota. Parts that are unknown or not numbers are skipped, because a
+    /// newer server may have more.
     fn parse(data: Option<&[u8]>) -> Self {
         let mut track = Self::NONE;
         let text = String::from_utf8_lossy(data.unwrap_or_default());
@@ -108,8 +110,8 @@ impl Track {
 }
 
 impl fmt::Display for Track {
-    /// As ZooKeeper's `StatsTrack` writes it, with the odd `=` by which servers older than hard limits notice that they
-    /// do not understand them.
+    /// As ZooKeeper's `StatsTrack` writes it, with the odd `=` by which servers older than hard
+    /// limits notice that they do not understand them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "count={},bytes={}", self.count, self.bytes)?;
         if self.count_hard != -1 || self.bytes_hard != -1 {
@@ -245,7 +247,8 @@ fn refuse_nesting(session: &Session, path: &str) -> Result<(), Failure> {
 
 fn create_quota(session: &Session, place: &str, limits: Track) -> Result<(), Failure> {
     let ensure = |at: &str, data: Option<&[u8]>| {
-        // Asked first, as a create where we may not is refused also if there is nothing to create.
+        // Checked first, because a create without permission is refused even if there is nothing to
+        // create.
         if session.exists(at, false).is_ok() {
             return Ok(());
         }
@@ -259,7 +262,8 @@ fn create_quota(session: &Session, place: &str, limits: Track) -> Result<(), Fai
         ensure(&place[..slash], None)?;
     }
     ensure(place, None)?;
-    // The server starts to count when the limits appear, and writes what it counts to the other znode.
+    // The server starts to count when the limits appear, and writes what it counts to the other
+    // znode.
     ensure(&join(place, LIMITS), Some(limits.to_string().as_bytes()))?;
     ensure(&join(place, STATS), Some(b"count=0,bytes=0"))
 }
@@ -302,7 +306,7 @@ fn del_quota(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     Ok(Output::default().field("path", path.as_str()))
 }
 
-/// Deletes the places that no quota needs any more, upwards.
+/// Deletes the nodes that no quota needs any more, upwards.
 fn trim(session: &Session, place: &str) -> Result<(), Failure> {
     let mut place = place;
     while place != ROOT {

@@ -78,7 +78,7 @@ fn connect(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     if let Some(text) = parsed.operand(0) {
         shell.set_target(text.parse().map_err(Failure::Usage)?);
     }
-    // The old session may be beyond closing; a new one is wanted all the same.
+    // The old session may be impossible to close; a new one is opened all the same.
     let _ = shell.close_session();
     shell.reopen();
     let (server, phase) = shell.session()?.standing();

@@ -1,4 +1,4 @@
-//! Watches that stay, and watches that go.
+//! Adding and removing watches.
 
 use wire::ErrorCode;
 use wire::event::{AddWatchMode, WatcherType};

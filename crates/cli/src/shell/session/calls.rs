@@ -1,5 +1,5 @@
-//! One method for each operation of the protocol that the shell uses. Paths are the user's; the chroot is put on and
-//! taken off here.
+//! One method for each operation of the protocol that the shell uses. Paths are the user's; the
+//! chroot is put on and taken off here.
 
 use client::CreateMode;
 use wire::event::{AddWatchMode, WatcherType};

@@ -1,4 +1,5 @@
-//! The thread that keeps a session: receives, pings, and finds another server when the connection is lost.
+//! The thread that keeps a session: receives, pings, and finds another server when the connection
+//! is lost.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +19,9 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// Why one connection has ended.
 enum End {
-    /// By our wish.
+    /// Closed by us.
     Closed,
-    /// Not by our wish.
+    /// Lost.
     Lost(String),
     /// The server refused credentials that another one had accepted.
     AuthFailed,
@@ -40,10 +41,10 @@ pub(super) fn start(shared: Arc<Shared>, connection: Connection) -> Result<(), F
         .map_err(|error| Failure::Connection(format!("cannot start a thread: {error}")))
 }
 
-/// Tries every server once, from `first` on.
+/// Tries every server once, starting with `first`.
 ///
 /// # Errors
-/// [`Failure::Connection`] with what each of them said; a refusal if the session to resume has expired.
+/// [`Failure::Connection`] with the answer of each; a refusal if the session to resume has expired.
 pub(super) fn find_server(
     target: &Target,
     settings: Settings,
@@ -56,7 +57,7 @@ pub(super) fn find_server(
     let timeout_ms = settings.timeout_ms.max(1) as u64;
     let options = Options {
         connect_timeout: Duration::from_millis((timeout_ms / count as u64).clamp(1_000, 10_000)),
-        // How often the keeper looks at the clock, not how long a reply may take.
+        // How often the keeper checks the time, not how long a reply may take.
         reply_timeout: Some(Duration::from_millis((timeout_ms / 6).clamp(10, 500))),
         session_timeout_ms: settings.timeout_ms,
         resume: resume.cloned(),
@@ -92,7 +93,7 @@ fn keep(shared: &Shared, identity: Identity, first: Receiver) {
         receiver = loop {
             let Some(connection) = reconnect(shared, &identity) else { return };
             identity = connection.session().clone();
-            // One that is lost at once is as good as one that could not be reached.
+            // One that is lost at once counts as one that could not be reached.
             if let Ok(receiver) = install(shared, connection) {
                 break receiver;
             }
@@ -104,7 +105,8 @@ fn keep(shared: &Shared, identity: Identity, first: Receiver) {
     }
 }
 
-/// Takes the sending half to where the main thread finds it, after credentials and watches have been sent on it.
+/// Takes the sending half to where the main thread finds it, after credentials and watches have
+/// been sent on it.
 fn install(shared: &Shared, mut connection: Connection) -> Result<Receiver, RequestError> {
     let phase = if connection.is_read_only() { Phase::ConnectedReadOnly } else { Phase::Connected };
     while let Some(event) = connection.next_event(Duration::ZERO)? {
@@ -141,7 +143,8 @@ fn converse(shared: &Shared, receiver: &mut Receiver, identity: &Identity) -> En
                     return end;
                 }
             }
-            // A server that is silent for two thirds of the timeout leaves us the last third to find another.
+            // A server that is silent for two thirds of the timeout leaves us the last third to
+            // find another.
             Err(RequestError::Timeout) if last_heard.elapsed() < timeout * 2 / 3 => {}
             Err(RequestError::Timeout) => return End::Lost("the server is silent".to_owned()),
             Err(error) => return End::Lost(chain(&error)),
@@ -193,12 +196,12 @@ fn take(shared: &Shared, header: wire::record::ReplyHeader, body: &[u8]) -> Resu
     Ok(())
 }
 
-/// Notes the watch of a request that was answered. This thread does it, and not the one that asked, because the event
-/// may be the very next frame.
+/// Notes the watch of a request that was answered. This thread does it, and not the one that asked,
+/// because the event may be the very next frame.
 fn note_watch(state: &mut State, watch: Option<(WatchKind, String)>, err: i32) {
     match watch {
-        // Where `exists` found a znode its watch is one on data, as the server would take a place where there was none
-        // and now is one for a creation.
+        // Where `exists` found a znode its watch is one on data, as the server would take a place
+        // where there was none and now is one for a creation.
         Some((WatchKind::Exist, path)) if err == 0 => state.watches.add(WatchKind::Data, path),
         Some((kind, path)) if err == 0 => state.watches.add(kind, path),
         Some((WatchKind::Exist, path)) if err == ErrorCode::NoNode as i32 => {
@@ -220,7 +223,7 @@ fn note_event(
     shared.tell(Notice::Event { event_type, path, zxid });
 }
 
-/// Takes the connection away from the main thread. Whether there is a session to go on with.
+/// Takes the connection away from the main thread. Returns whether there is a session to continue.
 fn let_go(shared: &Shared, end: End) -> bool {
     let mut state = shared.lock();
     state.sender = None;
@@ -247,7 +250,8 @@ fn let_go(shared: &Shared, end: End) -> bool {
     go_on
 }
 
-/// Goes round the servers, the one after the lost one first, until one resumes the session or says that it has expired.
+/// Goes round the servers, the one after the lost one first, until one resumes the session or says
+/// that it has expired.
 fn reconnect(shared: &Shared, identity: &Identity) -> Option<Connection> {
     let mut pause = Duration::from_millis(100);
     loop {

@@ -1,8 +1,9 @@
 //! One session, kept alive over its connections.
 //!
-//! The commands run on the main thread and ask one thing at a time. A second thread, the [`keeper`], owns the receiving
-//! half of the connection: it takes answers and events off it, pings, and when the connection is lost goes to the next
-//! server, resumes the session there, and sets credentials and watches again.
+//! The commands run on the main thread and ask one thing at a time. A second thread, the
+//! [`keeper`], owns the receiving half of the connection: it takes answers and events off it,
+//! pings, and when the connection is lost goes to the next server, resumes the session there, and
+//! sets credentials and watches again.
 
 mod calls;
 mod keeper;
@@ -29,11 +30,11 @@ use watches::Watches;
 pub(crate) struct Settings {
     /// Session timeout to ask for.
     pub(crate) timeout_ms: i32,
-    /// Whether a server that can only read will do.
+    /// Whether a read-only server is accepted.
     pub(crate) read_only: bool,
 }
 
-/// Something the user did not ask for at this moment.
+/// Something that arrived without a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Notice {
     /// A watch fired.
@@ -47,26 +48,26 @@ pub(crate) enum Notice {
     },
     /// The connection is lost, and why.
     Lost(String),
-    /// The session goes on at this server.
+    /// The session continues at this server.
     Resumed(String),
-    /// The session is over by the server's word.
+    /// The server says that the session is over.
     Expired,
     /// The credentials given earlier are refused by the new server.
     AuthFailed,
 }
 
-/// Where the session stands.
+/// State of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// A connection is there.
+    /// There is a connection.
     Connected,
     /// As `Connected`, to a server that can only read.
     ConnectedReadOnly,
     /// The keeper looks for a server.
     Connecting,
-    /// The session has ended, and not by our wish.
+    /// The session has expired.
     Expired,
-    /// The session has ended by our wish.
+    /// The session was closed by us.
     Closed,
 }
 
@@ -90,22 +91,23 @@ impl Phase {
 /// The answer that the main thread waits for.
 #[derive(Debug)]
 enum Turn {
-    /// Nobody waits.
+    /// No request is waiting.
     Idle,
-    /// The request of this number was sent. When it succeeds, or finds no znode, the session has this watch.
+    /// The request of this number was sent. When it succeeds, or finds no znode, the session has
+    /// this watch.
     Waiting(i32, Option<(WatchKind, String)>),
     /// Its answer came: error code and body.
     Answered(i32, Vec<u8>),
-    /// The connection was lost first; nobody knows whether the request was executed.
+    /// The connection was lost first; whether the request was executed is unknown.
     Lost,
 }
 
 struct State {
     phase: Phase,
-    /// Set before the request that ends the session is sent, so that the keeper does not take the server's hanging up
-    /// for a loss.
+    /// Set before the request that ends the session is sent, so that the keeper does not take the
+    /// server's hanging up for a loss.
     closing: bool,
-    /// Set when the server has refused credentials: it hangs up after that, which is no news to anybody.
+    /// Set when the server has refused credentials: it hangs up after that, which is not reported.
     refused_auth: bool,
     /// Invariant: there is one in the connected phases.
     sender: Option<Sender>,
@@ -134,7 +136,7 @@ impl Shared {
     }
 
     fn tell(&self, notice: Notice) {
-        // Nobody listens any more when the shell is about to end.
+        // The receiver is gone when the shell is about to end.
         let _ = self.notices.send(notice);
     }
 }
@@ -166,10 +168,10 @@ impl Answer {
 }
 
 impl Session {
-    /// Opens a session at the first server that lets us in.
+    /// Opens a session at the first server that accepts it.
     ///
     /// # Errors
-    /// [`Failure::Connection`] with what every server said.
+    /// [`Failure::Connection`] with the answer of every server.
     pub(crate) fn open(
         target: &Target,
         settings: Settings,
@@ -220,8 +222,8 @@ impl Session {
         !self.shared.lock().watches.is_empty()
     }
 
-    /// Sends a request and waits for its answer. While the session looks for a server, that is waited for as well, but
-    /// not longer than the session could live.
+    /// Sends a request and waits for its answer. While the session looks for a server, that is
+    /// waited for as well, but not longer than the session could live.
     ///
     /// # Errors
     /// A refusal names `path`; anything else is [`Failure::Connection`].
@@ -246,7 +248,7 @@ impl Session {
         let sender = state.sender.as_mut().expect("connected");
         sender.send(number, request);
         if sender.flush().is_err() {
-            // The keeper will find the same out; its reason is as good.
+            // The keeper will find the same; its reason serves as well.
             state.turn = Turn::Lost;
         }
         let mut state = self
@@ -292,7 +294,8 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets watches and tells the user which, as ZooKeeper's client does. Whether there were any.
+    /// Forgets watches and tells the user which, as ZooKeeper's client does. Returns whether there
+    /// were any.
     pub(crate) fn forget_watches(&self, path: &str, watcher_type: WatcherType) -> bool {
         let kinds = self.shared.lock().watches.remove(&self.target.full(path), watcher_type);
         for kind in &kinds {

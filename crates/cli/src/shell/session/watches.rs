@@ -1,13 +1,15 @@
 //! Which watches the session has, as far as this client knows.
 //!
-//! The server forgets them with the connection, so they are kept here to be set again on the next one.
+//! The server forgets them with the connection, so they are kept here to be set again on the next
+//! one.
 
 use std::collections::BTreeSet;
 use wire::event::{EventType, WatcherType};
 use wire::record::{PathList, SetWatches};
 use wire::{Opcode, xid};
 
-/// Most bytes of paths in one request: ZooKeeper's own client splits here, and the server refuses a megabyte.
+/// Most bytes of paths in one request: ZooKeeper's own client splits here, and the server refuses a
+/// megabyte.
 const REQUEST_BYTES_MAX: usize = 128 << 10;
 
 /// A kind of watch, as re-registration tells them apart.
