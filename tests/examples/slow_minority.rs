@@ -1,9 +1,11 @@
-//! What a slow follower costs those who write through the other two servers: nothing should be waited for but a majority.
+//! What a slow follower costs clients that write through the other two servers: nothing should be
+//! waited for but a majority.
 //!
 //! `cargo run --release -p ostler-tests --example slow_minority -- --engine raft --slowness disk --rounds 7`
 //!
-//! A round is the same load twice, once with the follower as it is and once with it made slow. The load is `ostler bench` at the leader and the
-//! follower that is never slowed. Build the server first, as a release: it is looked for beside this program, or where `OSTLER_BIN` says.
+//! A round is the same load twice, once with the follower as it is and once with it made slow. The
+//! load is `ostler bench` at the leader and the follower that is never slowed. Build the server
+//! first, as a release: it is looked for beside this program, or where `OSTLER_BIN` says.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -16,19 +18,19 @@ use ostler_tests::measure::{Spread, run_folder};
 use ostler_tests::process::ostler_binary;
 use serde_json::Value;
 
-/// What each flush of a slow disk takes longer.
+/// The delay of each flush on a slow disk.
 const FLUSH_DELAY: Duration = Duration::from_millis(50);
 
 /// How much later everything arrives on slow links.
 const LINK_DELAY: Duration = Duration::from_millis(20);
 
-/// Measures what a slow follower costs those who write through the other two of three servers.
+/// Measures what a slow follower costs clients that write through the other two of three servers.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How the servers agree: raft, paxos. Both, unless it is said.
+    /// The consensus engine: raft, paxos. Default: both.
     #[arg(long = "engine", value_delimiter = ',', default_values = ["raft", "paxos"])]
     engines: Vec<Engine>,
-    /// What makes the follower slow. All of them, unless it is said.
+    /// What makes the follower slow. Default: all of them.
     #[arg(long = "slowness", value_enum, value_delimiter = ',', default_values = ["disk", "stop", "links", "absent"])]
     slownesses: Vec<Slowness>,
     /// Rounds of each.
@@ -37,10 +39,12 @@ struct Args {
     /// Measured time of either half of a round, after a second that does not count.
     #[arg(long, default_value_t = 3)]
     seconds: u32,
-    /// Writes a second on schedule, instead of as many as 32 connections make that each wait for their reply.
+    /// Writes a second on schedule, instead of as many as 32 connections make that each wait for
+    /// their reply.
     #[arg(long)]
     rate: Option<u64>,
-    /// Where the data of all servers are while this runs: a disk, for a file system in memory flushes nothing.
+    /// Where the data of all servers are while this runs: a disk, for a file system in memory
+    /// flushes nothing.
     #[arg(long, default_value = "/var/tmp")]
     dir: PathBuf,
 }
@@ -50,11 +54,12 @@ struct Args {
 enum Slowness {
     /// Each flush takes 50 ms longer.
     Disk,
-    /// Its process stands still, with all connections open.
+    /// Its process is stopped, with all connections open.
     Stop,
-    /// What it sends and hears comes 20 ms later.
+    /// Its messages, in both directions, take 20 ms longer.
     Links,
-    /// It does not run at all, for comparison: without it a write has to wait for the one other follower, and not for the quicker of two.
+    /// It does not run at all, for comparison: without it a write has to wait for the one other
+    /// follower, and not for the quicker of two.
     Absent,
 }
 
@@ -68,7 +73,7 @@ impl Slowness {
         }
     }
 
-    /// Proxies take of the machine what servers and load could use, so there are none without need.
+    /// Proxies use processor time that servers and load could use, so there are none unless needed.
     fn layout(self) -> Layout {
         let (slow_disks, direct) = (self == Slowness::Disk, self != Slowness::Links);
         Layout { slow_disks, direct, ..Layout::voters(3) }
@@ -87,7 +92,7 @@ impl Slowness {
     }
 }
 
-/// What the load met.
+/// What the load measured.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     per_second: f64,
@@ -126,7 +131,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Either half comes first every other round: what grows with time, such as the log, meets both.
+/// Either half comes first every other round: what grows with time, such as the log, affects both.
 fn run(ensemble: &mut Ensemble, slowness: Slowness, number: usize, args: &Args) -> Round {
     let slow_first = number.is_multiple_of(2);
     let [first, second] = [slow_first, !slow_first].map(|slow| half(ensemble, slowness, slow, args));

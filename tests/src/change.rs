@@ -1,4 +1,4 @@
-//! Changes of the members, as an operator asks for them while everything else goes on.
+//! Membership changes, as an operator asks for them while everything else continues.
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use crate::request::{Request, op};
 use crate::roaming_client::{Connected, RoamingClient};
 use crate::session::{Reply, Session, get_data};
 
-/// What a zoo.cfg needs for it; whoever says [`SUPER`] may do it.
+/// What a zoo.cfg needs for it; a client with the credentials [`SUPER`] may do it.
 pub const SETTINGS: [&str; 2] =
     ["reconfigEnabled=true", "DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU="];
 
@@ -49,17 +49,17 @@ pub fn operator(address: SocketAddr) -> Option<Session> {
     Some(session)
 }
 
-/// What some servers are to be from now on.
+/// The new roles of some servers.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The servers and their roles.
     pub roles: Vec<(u8, Role)>,
-    /// The lines of those that are to be members.
+    /// The lines of the intended members.
     joining: Vec<String>,
 }
 
 impl Change {
-    /// These servers are to be this.
+    /// Gives these servers this role.
     pub fn of(ensemble: &Ensemble, roles: &[(u8, Role)]) -> Change {
         let joining = roles.iter().filter(|(_, role)| *role != Role::Outside);
         let joining = joining.map(|(server, role)| ensemble.entry_as(*server, *role)).collect();
@@ -103,7 +103,7 @@ impl Change {
         self.roles.iter().all(|(server, role)| role_in(config, *server) == *role)
     }
 
-    /// What is not so both before and after it is not expected of anybody meanwhile.
+    /// Only what holds both before and after it is expected meanwhile.
     pub fn begin(&self, ensemble: &mut Ensemble) {
         for &(server, role) in &self.roles {
             let role = role.min(ensemble.role(server));
@@ -111,13 +111,13 @@ impl Change {
         }
     }
 
-    /// From now on everybody is what it is to be.
+    /// From now on every server has its new role.
     pub fn end(&self, ensemble: &mut Ensemble) {
         self.roles.iter().for_each(|(server, role)| ensemble.set_role(*server, *role));
     }
 }
 
-/// What a server is in a configuration.
+/// The role of a server in a configuration.
 fn role_in(config: &str, server: u8) -> Role {
     let begin = format!("server.{server}=");
     match config.lines().find(|line| line.starts_with(&begin)) {
@@ -167,7 +167,8 @@ fn pursue(mut roaming_client: RoamingClient, change: &Change) {
         if change.is_done_in(&config) {
             return;
         }
-        // The version keeps a request that nobody waits for any more from undoing what comes after it.
+        // The version keeps an abandoned request from undoing what comes after
+        // it.
         if let Some(reply) = roaming_client.ask(&[auth(), change.request(version_in(&config))]).remove(1) {
             let refusals = [0, NEW_CONFIG_NO_QUORUM, RECONFIG_IN_PROGRESS, BAD_VERSION];
             assert!(refusals.contains(&reply.err), "{:?} is answered {}", change.roles, reply.err);

@@ -1,4 +1,4 @@
-//! Other people's clients, as programs that are told where the server is.
+//! Other projects' clients, as programs that get the server's address.
 //!
 //! A program prints what it has passed, `RESTART 0x<session>` when it wants the server of that
 //! session killed and started again on its data (it is answered `RESTARTED`), `RESTART LEADER` when
@@ -26,10 +26,12 @@ pub fn source(name: &str) -> PathBuf {
     repository().join("tests/clients").join(name)
 }
 
-/// Runs `clients/<name>/install`, which fetches what the client needs with its language's ordinary package client into
-/// the folder given to it, and answers the path that the script prints. `None`, with a line saying why, without the tools.
+/// Runs `clients/<name>/install`, which fetches what the client needs with its language's ordinary
+/// package client into the folder given to it, and answers the path that the script prints. `None`,
+/// with a line saying why, without the tools.
 ///
-/// It is done once in a process: another run would take away under a running client what it has not loaded yet.
+/// It is done once in a process: another run would remove files under a running client that it has
+/// not loaded yet.
 pub fn install(name: &'static str, tools: &[&str]) -> Option<PathBuf> {
     static INSTALLED: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
     if !have_tools(tools) {
@@ -66,7 +68,8 @@ impl Subject {
 
     /// An ensemble of Ostler; `None` where Apache ZooKeeper is under test.
     ///
-    /// Its reads are linearizable: the programs read at one member what they know to be written at another.
+    /// Its reads are linearizable: the programs read at one member what they know to be written at
+    /// another.
     pub fn three() -> Option<Subject> {
         if Kind::under_test() != Kind::Ostler {
             return None;
@@ -77,7 +80,7 @@ impl Subject {
         Some(Subject::Three(Ensemble::start_as(Engine::Raft, layout, &settings), None))
     }
 
-    /// What clients are told: one address, or several with commas between them.
+    /// The connect string: one address, or several separated by commas.
     pub fn connect_string(&self) -> String {
         match self {
             Subject::One(server) => server.address().to_string(),
@@ -129,7 +132,7 @@ impl Subject {
         }
     }
 
-    /// Starts what was killed.
+    /// Starts the killed server again.
     pub fn launch(&mut self) {
         match self {
             Subject::One(server) => server.launch(),
@@ -141,8 +144,8 @@ impl Subject {
     }
 }
 
-/// Starts the program with the subject's addresses as its last argument; plays its part in the conversation described above and panics
-/// unless the program passes.
+/// Starts the program with the subject's addresses as its last argument; plays its part in the
+/// conversation described above and panics unless the program passes.
 pub fn run(program: &Path, arguments: &[&str], mut subject: Subject) {
     let mut command = Command::new(program);
     command.args(arguments).arg(subject.connect_string());

@@ -1,9 +1,11 @@
 //! The same conversation with two servers, and where their answers part.
 //!
-//! A conversation is spoken with each server alone; requests never overlap, and after each one every session pings, so
-//! that the watch events it caused have arrived. With an ensemble the sessions are spread over its members, and each sends a
-//! `sync` before it pings, so that its member has heard of everything. What is compared is text: a frame's fields, with times and passwords
-//! left out, session ids as names, zxids as distances from the run's begin, and listings sorted.
+//! A conversation is spoken with each server alone; requests never overlap, and after each one
+//! every session pings, so that the watch events it caused have arrived. With an ensemble the
+//! sessions are spread over its members, and each sends a `sync` before it pings, so that its
+//! member has heard of everything. What is compared is text: a frame's fields, with times and
+//! passwords left out, session ids as names, zxids as distances from the run's begin, and listings
+//! sorted.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -54,7 +56,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Speaks the conversation of `seed` with both servers. A difference comes back as small as it could be made.
+/// Speaks the conversation of `seed` with both servers. A difference comes back as small as it
+/// could be made.
 pub fn compare(seed: u64, length: usize, servers: [&[SocketAddr]; 2]) -> Option<Difference> {
     let steps = conversation(seed, length);
     let first = difference(seed, &steps, servers)?;
@@ -174,7 +177,8 @@ impl Run {
             self.ping(slot);
         }
         if matches!(step, Step::Ask(_, Request::Raw { op: op::CLOSE_SESSION, .. })) {
-            // A session's ephemerals go in no particular order. Lines begin with the slot and tell events from replies.
+            // A session's ephemerals go in no particular order. Lines begin with the slot and tell
+            // events from replies.
             self.lines.sort();
         }
         // A request is asked on an open connection, as clients do.
@@ -231,7 +235,8 @@ impl Run {
         }
     }
 
-    /// Waits until the slot's member has heard of what others have. What comes meanwhile counts, the reply does not.
+    /// Waits until the slot's member has heard of what others have. What comes meanwhile counts,
+    /// the reply does not.
     fn catch_up(&mut self, slot: usize) {
         if self.servers.len() == 1 {
             return;
@@ -358,7 +363,8 @@ impl Run {
     }
 }
 
-/// Makes the run's folder as the super user, whatever earlier runs did to the root. Answers the zxid of that.
+/// Makes the run's folder as the super user, whatever earlier runs did to the root. Answers the
+/// zxid of that.
 fn prepare(server: SocketAddr, folder: &str) -> (Connection, i64) {
     let mut control = Connection::open(server);
     control.send(&handshake(&Identity::new_session(), 0, SESSION_TIMEOUT_MS));

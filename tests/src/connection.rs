@@ -14,7 +14,8 @@ pub const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Received {
     /// A frame, without its length.
     Frame(Vec<u8>),
-    /// The server closed the connection (or reset it: which of the two depends on unread input, not on the protocol).
+    /// The server closed the connection (or reset it: which of the two depends on unread input, not
+    /// on the protocol).
     Closed,
     /// Nothing whole within [`REPLY_TIMEOUT`] or the time asked for.
     Nothing,
@@ -27,12 +28,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects. Panics when nobody listens.
+    /// Connects. Panics when no process listens.
     pub fn open(address: SocketAddr) -> Connection {
         Connection::try_open(address).unwrap_or_else(|error| panic!("connect {address}: {error}"))
     }
 
-    /// Connects if somebody listens.
+    /// Connects if a process listens.
     pub fn try_open(address: SocketAddr) -> std::io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -40,7 +41,8 @@ impl Connection {
         Ok(Connection { stream })
     }
 
-    /// Sends bytes. A connection the server has closed is noticed by the next [`Connection::receive`].
+    /// Sends bytes. A connection the server has closed is noticed by the next
+    /// [`Connection::receive`].
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
@@ -100,7 +102,8 @@ pub fn handshake(identity: &Identity, last_zxid: i64, timeout_ms: i32) -> Vec<u8
     record.buffer(Some(&identity.password)).bool(false).framed()
 }
 
-/// The session in a handshake reply, and its timeout in milliseconds; id 0 is a refusal. `None` if it is no such reply.
+/// The session in a handshake reply, and its timeout in milliseconds; id 0 is a refusal. `None` if
+/// it is no such reply.
 pub fn session_of(reply: &[u8]) -> Option<(Identity, i32)> {
     let mut reader = Reader::new(reply);
     let (_version, timeout_ms, id) = (reader.int()?, reader.int()?, reader.long()?);

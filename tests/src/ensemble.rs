@@ -1,4 +1,5 @@
-//! An ensemble of real servers, each a process of its own, with ways between them that a test can break.
+//! An ensemble of real servers, each a process of its own, with ways between them that a test can
+//! break.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,10 +17,11 @@ use crate::links::Links;
 use crate::process::{four_letter_word, free_port, serve_command, zookeeper_command};
 use crate::slow_disk::SlowDisks;
 
-/// How long anything may take that must come at last. Generous: nothing here says that a server is fast.
+/// How long anything may take that must come at last. Generous: nothing here says that a server is
+/// fast.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How members agree.
+/// The consensus engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// `ostler.consensus=raft`.
@@ -41,7 +43,7 @@ impl Engine {
     }
 }
 
-/// Who is in an ensemble, and on what.
+/// The members of an ensemble, and their disks and links.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// Servers with a vote; the first ones.
@@ -52,7 +54,8 @@ pub struct Layout {
     pub spares: u8,
     /// Whether disks can be made slow.
     pub slow_disks: bool,
-    /// Whether servers dial each other without a proxy between them: then no way can be broken, and none costs anything.
+    /// Whether servers dial each other without a proxy between them: then no way can be broken, and
+    /// none costs anything.
     pub direct: bool,
     /// Data directories that are not in the ensemble's own folder.
     pub data_dirs: BTreeMap<u8, PathBuf>,
@@ -67,14 +70,14 @@ impl Layout {
         }
     }
 
-    /// So many voters and nothing else.
+    /// This many voters and nothing else.
     pub fn voters(voters: u8) -> Layout {
         let data_dirs = BTreeMap::new();
         Layout { voters, observers: 0, spares: 0, slow_disks: false, direct: false, data_dirs }
     }
 }
 
-/// What a server is to an ensemble.
+/// The role of a server in an ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// It does not belong to it. It may run all the same, and ask to be taken in.
@@ -112,7 +115,8 @@ struct Process {
 }
 
 impl Ensemble {
-    /// Starts an ensemble and waits until all its members serve clients. `settings` are further lines of zoo.cfg.
+    /// Starts an ensemble and waits until all its members serve clients. `settings` are further
+    /// lines of zoo.cfg.
     pub fn start(engine: Engine, count: u8, settings: &[&str]) -> Ensemble {
         Ensemble::start_as(engine, Layout::voters(count), settings)
     }
@@ -183,7 +187,8 @@ impl Ensemble {
         format!("server.{server}=127.0.0.1:{port}:{election_port}:{role};{client}")
     }
 
-    /// Has the members agree on the addresses of their doors: the leader that founded the ensemble has told its own without one.
+    /// Commits the proxy addresses as those of the members: the leader that founded the ensemble
+    /// published its own without a proxy.
     pub fn settle(&mut self) {
         let leader = self.await_leader();
         let roles: Vec<_> = self.servers().into_iter().map(|server| (server, self.role(server))).collect();
@@ -191,7 +196,7 @@ impl Ensemble {
         self.await_serving();
     }
 
-    /// How its members agree.
+    /// Its consensus engine.
     pub fn engine(&self) -> Engine {
         self.engine
     }
@@ -201,12 +206,12 @@ impl Ensemble {
         self.those(|role| role == Role::Outside).into_iter().for_each(|server| self.launch(server));
     }
 
-    /// What a server is to the ensemble.
+    /// The role of a server in the ensemble.
     pub fn role(&self, server: u8) -> Role {
         self.members[&server].role
     }
 
-    /// Takes note of what a server is from now on: it is in the zoo.cfg of those that start.
+    /// Records the role of a server from now on: it is in the zoo.cfg of servers that start.
     pub fn set_role(&mut self, server: u8, role: Role) {
         self.member(server).role = role;
     }
@@ -269,12 +274,13 @@ impl Ensemble {
         self.members.iter().filter(|(_, member)| awake(member)).map(|(server, _)| *server).collect()
     }
 
-    /// What a member says it is: `leader`, `follower` and so on; `None` while it serves nobody.
+    /// The role that a member reports: `leader`, `follower` and so on; `None` while it serves no
+    /// clients.
     pub fn mode(&self, server: u8) -> Option<String> {
         self.told(server, "Mode: ")
     }
 
-    /// The zxid of the last change that a member has; `None` while it serves nobody.
+    /// The zxid of the last change that a member has; `None` while it serves no clients.
     pub fn zxid(&self, server: u8) -> Option<u64> {
         u64::from_str_radix(self.told(server, "Zxid: 0x")?.as_str(), 16).ok()
     }
@@ -285,14 +291,14 @@ impl Ensemble {
         text.lines().find_map(|line| line.strip_prefix(begin)).map(str::to_owned)
     }
 
-    /// What a member counts under this name in `mntr`; `None` while it serves nobody.
+    /// A member's counter of this name in `mntr`; `None` while it serves no clients.
     pub fn count(&self, server: u8, name: &str) -> Option<u64> {
         let text = four_letter_word(self.address(server), "mntr");
         let lines = text.lines().filter_map(|line| line.split_once('\t'));
         lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
     }
 
-    /// The highest term, or ballot, that a member tells of.
+    /// The highest term, or ballot, that a member reports.
     pub fn term(&self) -> Option<u64> {
         self.awake().into_iter().filter_map(|server| self.count(server, "zk_ostler_term")).max()
     }
@@ -302,7 +308,7 @@ impl Ensemble {
         self.members[&server].child.as_ref().expect("it runs").id()
     }
 
-    /// A member that says it leads, if one does.
+    /// A member that reports that it leads, if one does.
     pub fn leader(&self) -> Option<u8> {
         self.awake().into_iter().find(|server| self.mode(*server).as_deref() == Some("leader"))
     }
@@ -312,8 +318,8 @@ impl Ensemble {
         self.await_that("there is a leader", |ensemble| ensemble.leader())
     }
 
-    /// Waits until every member that is awake serves clients and there is a leader: it may be a server that is only about to become a member
-    /// for the test, or about to go.
+    /// Waits until every member that is awake serves clients and there is a leader: it may be a
+    /// server that is only about to become a member for the test, or about to go.
     pub fn await_serving(&mut self) {
         self.await_that("all members serve and there is a leader", |ensemble| {
             let awake = ensemble.awake();
@@ -323,8 +329,8 @@ impl Ensemble {
         });
     }
 
-    /// Waits until every member has a vote: one whose disk was lost gets it back when it has caught up, and until then the ensemble
-    /// can do without fewer others.
+    /// Waits until every member has a vote: one whose disk was lost gets it back when it has caught
+    /// up, and until then the ensemble can do without fewer others.
     pub fn await_votes(&mut self) {
         self.await_that("all members vote", |ensemble| {
             let voters = ensemble.told(ensemble.leader()?, "Voters: ")?;
@@ -334,7 +340,8 @@ impl Ensemble {
         });
     }
 
-    /// Waits until every member serves, follows the leader and has all that it has. Nobody may write meanwhile.
+    /// Waits until every member serves, follows the leader and has all that it has. Nobody may
+    /// write meanwhile.
     pub fn await_in_step(&mut self) {
         self.await_serving();
         if self.engine != Engine::ZooKeeper {
@@ -349,7 +356,8 @@ impl Ensemble {
         });
     }
 
-    /// Waits until `what` answers something; panics with every log if it does not, or if a process ends by itself.
+    /// Waits until `what` answers something; panics with every log if it does not, or if a process
+    /// ends by itself.
     pub fn await_that<T>(&mut self, what: &str, mut look: impl FnMut(&Ensemble) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -421,7 +429,7 @@ impl Ensemble {
         }
     }
 
-    /// Lets a process stand still with all its connections open, or go on.
+    /// Stops a process with all its connections open, or lets it continue.
     pub fn pause(&mut self, server: u8, paused: bool) {
         let member = self.member(server);
         member.paused = paused;
@@ -437,8 +445,8 @@ impl Ensemble {
         self.write_myid(server);
     }
 
-    /// Inverts one bit of the first record of the oldest segment of the log of a member that does not run. What it has set aside for such a reason
-    /// before is removed, as its operator would.
+    /// Inverts one bit of the first record of the oldest segment of the log of a member that does
+    /// not run. What it has set aside for such a reason before is removed, as its operator would.
     pub fn damage(&mut self, server: u8) {
         assert!(self.member(server).child.is_none(), "server.{server} runs");
         let mut segments = Vec::new();
@@ -454,7 +462,8 @@ impl Ensemble {
         }
         let path = segments.into_iter().min().expect("a segment");
         let mut bytes = fs::read(&path).expect("a segment");
-        // Behind the header. Further on, a segment that is used again has bytes of its earlier life, which mean nothing any more.
+        // Behind the header. Further on, a segment that is used again has bytes of its earlier
+        // life, which mean nothing any more.
         bytes[512 + 20] ^= 4;
         fs::write(&path, bytes).expect("write a segment");
     }

@@ -1,4 +1,4 @@
-//! What befalls an ensemble, one fault after the other, while clients work.
+//! Faults of an ensemble, one after the other, while clients work.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use crate::generate::Random;
 use crate::links::Link;
 use crate::load::Load;
 
-/// Writes that must be acknowledged while a majority can still agree.
+/// Writes that must be acknowledged while a majority can still commit.
 const WRITES: u64 = 20;
 
 /// A flush that does not end within any test.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
 
-/// One fault. Each leaves a majority that can agree, but for those that say otherwise.
+/// One fault. Each leaves a majority that can commit, unless noted otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// `kill -9` of the leader.
     KillLeader,
     /// `kill -9` of a follower.
     KillFollower,
-    /// `kill -9` of all at once: nobody can agree.
+    /// `kill -9` of all at once: nothing can be committed.
     KillAll,
-    /// The leader stands still with all connections open.
+    /// The leader is stopped with all connections open.
     PauseLeader,
     /// A follower does.
     PauseFollower,
@@ -32,17 +32,18 @@ pub enum Fault {
     IsolateLeader(Link),
     /// A follower is.
     IsolateFollower(Link),
-    /// The leader hears everybody and is heard by nobody.
+    /// The leader hears every member, and no member hears it.
     LeaderUnheard,
-    /// The leader is heard by everybody and hears nobody.
+    /// Every member hears the leader, and it hears none.
     LeaderDeaf,
     /// The leader and one follower do not reach each other, and the other follower reaches both.
     Bridge(Link),
-    /// The ways of the leader come and go: nobody may be able to agree.
+    /// The leader's links come and go: there may be no majority that can commit.
     Flap,
-    /// The leader dies in the moment in which a follower comes back that has missed much: it is needed before it has caught up.
+    /// The leader dies in the moment in which a follower comes back that has missed much: it is
+    /// needed before it has caught up.
     KillLeaderOfTheLate,
-    /// What the leader sends and hears comes late.
+    /// The leader's messages, in both directions, are delayed.
     SlowLeader,
     /// A follower loses its disk.
     WipeFollower,
@@ -66,7 +67,7 @@ pub enum Fault {
     SplitOffTwo(Link),
     /// `kill -9` of a member without a vote.
     KillObserver,
-    /// A member without a vote stands still.
+    /// A member without a vote is stopped.
     PauseObserver,
     /// A member without a vote is cut off.
     IsolateObserver(Link),
@@ -134,7 +135,8 @@ pub const FAULTS_WITH_OBSERVER: [Fault; 12] = [
     Fault::KillAll,
 ];
 
-/// Every fault during which the members of four servers are changed, in the order of the short form.
+/// Every fault during which the members of four servers are changed, in the order of the short
+/// form.
 pub const FAULTS_WHILE_CHANGING: [Fault; 21] = [
     Fault::KillLeader,
     Fault::IsolateLeader(Link::Hole),
@@ -160,19 +162,20 @@ pub const FAULTS_WHILE_CHANGING: [Fault; 21] = [
 ];
 
 impl Fault {
-    /// Whether the ensemble must go on meanwhile.
+    /// Whether the ensemble must keep working meanwhile.
     fn leaves_majority(self) -> bool {
         !matches!(self, Fault::KillAll | Fault::Flap)
     }
 }
 
-/// One fault from begin to end: it happens, writes go on where they can, it is mended, and everybody recovers.
+/// One fault from begin to end: it happens, writes continue where they can, it is repaired, and all
+/// members recover.
 pub fn suffer(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut Random) {
     strike(ensemble, load, fault, random);
     recover(ensemble, load, fault);
 }
 
-/// The same while an operator changes the members. Then everybody knows who is one and who is not.
+/// The same while an operator changes the members. Then every server knows the members.
 pub fn suffer_while_changing(ensemble: &mut Ensemble, load: &Load, fault: Fault, random: &mut Random) {
     let change = Change::pick(ensemble, random);
     println!("  {:?}", change.roles);
@@ -192,8 +195,8 @@ pub fn suffer_while_changing(ensemble: &mut Ensemble, load: &Load, fault: Fault,
     recover(ensemble, load, fault);
 }
 
-/// A server that was removed goes on for its clients, and serves nobody once it starts again, on
-/// what it has or anew.
+/// A removed server keeps serving its clients, and serves none after a restart, whether it has data
+/// or not.
 fn dismiss(ensemble: &mut Ensemble, server: u8, random: &mut Random) {
     let (again, anew) = random.pick(&[(false, false), (true, false), (true, true)]);
     if !again {
@@ -318,7 +321,7 @@ fn mend(ensemble: &mut Ensemble, fault: Fault, leader: u8, victim: u8) {
     }
 }
 
-/// It finds out and gives up what it was; what comes then is as after the loss of a disk.
+/// It finds out and gives up its identity; what follows is as after the loss of a disk.
 fn launch_damaged(ensemble: &mut Ensemble, server: u8) {
     let given_up = |ensemble: &Ensemble| ensemble.log(server).matches("gives up its vote").count();
     let before = given_up(ensemble);

@@ -1,4 +1,5 @@
-//! What a server's frame consists of: the fields, where they lie, and which of them differ from run to run.
+//! The fields of a server's frame, where they are, and which of them differ from run
+//! to run.
 
 use std::ops::Range;
 
@@ -46,7 +47,8 @@ pub enum Expect {
     Reply(i32),
 }
 
-/// Takes a frame apart. What is left over, or cannot be read as it should, becomes a last field `rest`.
+/// Takes a frame apart. What is left over, or cannot be read as it should, becomes a last field
+/// `rest`.
 pub fn fields(expect: Expect, frame: &[u8]) -> Vec<Field> {
     let mut walk = Walk { reader: Reader::new(frame), fields: Vec::new() };
     match expect {
@@ -173,7 +175,7 @@ impl Walk<'_> {
     }
 
     fn pairs(&mut self, with_permissions: bool) -> Option<()> {
-        // The identities of a session have no order, nor have the entries that `auth` stands for.
+        // The identities of a session have no order, nor have the entries that replace `auth`.
         for _ in 0..self.count()? {
             let start = self.fields.len();
             if with_permissions {

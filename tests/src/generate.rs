@@ -23,17 +23,19 @@ pub enum Step {
         session: usize,
         /// What arrives whole.
         whole: Vec<Request>,
-        /// What breaks off, after so many hundredths of its bytes.
+        /// A frame that breaks off after this many hundredths of its bytes.
         part: (Request, usize),
     },
 }
 
-/// A small generator of numbers (splitmix64): the conversation of a seed must not change with a dependency.
+/// A small generator of numbers (splitmix64): the conversation of a seed must not change with a
+/// dependency.
 #[derive(Clone, Debug)]
 pub struct Random {
     state: u64,
-    /// Whether the conversation has setWatches, and only nodes everybody may read: Ostler tells a returning client
-    /// nothing of a node it may not read, ZooKeeper does. Other conversations have nodes nobody may read.
+    /// Whether the conversation has setWatches, and only nodes every client may read: Ostler tells
+    /// a returning client nothing of a node it may not read, ZooKeeper does. Other conversations
+    /// have nodes no client may read.
     catches_up: bool,
 }
 
@@ -163,8 +165,8 @@ fn path(random: &mut Random) -> String {
     }
 }
 
-/// As [`path`], and sometimes a node that every server has. Only for what such a node always refuses: it holds what
-/// earlier runs left, and what a server adds of its own.
+/// As [`path`], and sometimes a node that every server has. Only for what such a node always
+/// refuses: it holds what earlier runs left, and what a server adds of its own.
 fn path_to_change(random: &mut Random) -> String {
     if random.chance(4) {
         return random.pick(&["/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/", ""]).to_owned();
@@ -248,10 +250,12 @@ fn create(random: &mut Random) -> Request {
     if matches!(flags, 2 | 3 | 6) && random.chance(70) {
         path = random.pick(&["%/s", "%/", "%/a/s", "%/b/", "%/a", "%/a/a"]).to_owned();
     }
-    // Far beyond the length of a run, or out of range: whether a node has expired is a matter of time.
+    // Far beyond the length of a run, or out of range: whether a node has expired is a matter of
+    // time.
     let ttl_ms = random.pick(&[3_600_000, 3_600_000, (1 << 40) - 1, 1 << 40, 0, -1]);
-    // A createTTL whose flags know no TTL, with a TTL below 0, is not refused by Apache ZooKeeper 3.9.5: applying it ends the server, and its log
-    // cannot be read any more (`EphemeralType.validateTTL` lets it pass, `toEphemeralOwner` does not).
+    // A createTTL whose flags know no TTL, with a TTL below 0, is not refused by Apache ZooKeeper
+    // 3.9.5: applying it ends the server, and its log cannot be read any more
+    // (`EphemeralType.validateTTL` lets it pass, `toEphemeralOwner` does not).
     let is_deadly = op == op::CREATE_TTL && !matches!(flags, 5 | 6) && ttl_ms < 0;
     let ttl_ms = if is_deadly { 1 } else { ttl_ms };
     Request::Create { op, path, data: data(random), acl: acl(random), flags, ttl_ms }
@@ -291,7 +295,8 @@ fn writing(random: &mut Random) -> Request {
     }
 }
 
-/// A part of a multiRead. Without a watch: ZooKeeper drops it silently, Ostler sets it as ClickHouse's clients expect (MULTI_WATCHES).
+/// A part of a multiRead. Without a watch: ZooKeeper drops it silently, Ostler sets it as
+/// ClickHouse's clients expect (MULTI_WATCHES).
 fn reading(random: &mut Random) -> Request {
     Request::Read { op: random.pick(&[op::GET_DATA, op::GET_CHILDREN]), path: path(random), watch: false }
 }
@@ -304,7 +309,8 @@ fn watches(random: &mut Random, op: i32) -> Request {
     Request::Watches { op, path: path(random), kind }
 }
 
-/// A path that the server may send back. Java writes one outside the basic plane as two surrogates, which is no UTF-8; no znode can have it.
+/// A path that the server may send back. Java writes one outside the basic plane as two surrogates,
+/// which is no UTF-8; no znode can have it.
 fn echoed(random: &mut Random) -> String {
     let path = path(random);
     if path.chars().all(|c| c as u32 <= 0xFFFF) { path } else { "%/a".to_owned() }

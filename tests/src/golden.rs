@@ -1,4 +1,5 @@
-//! Transcripts of conversations with Apache ZooKeeper, byte by byte, and their replay against another server.
+//! Transcripts of conversations with Apache ZooKeeper, byte by byte, and their replay against
+//! another server.
 //!
 //! A transcript is text. A line is a comment (`# …`) or begins with a connection's name:
 //! ```text
@@ -8,9 +9,9 @@
 //! A quiet                                 nothing more comes for a moment
 //! A leaves                                the client ends the connection, without a word
 //! ```
-//! Bytes are hexadecimal, parted at the fields. Words stand for what differs from run to run: `zxid` and `time` are 8 bytes
-//! greater than 0, `session:A` the session id of A and `password:A` its 16 bytes of password: learned where they
-//! are received first, the same from there on.
+//! Bytes are hexadecimal, parted at the fields. Words replace what differs from run to run:
+//! `zxid` and `time` are 8 bytes greater than 0, `session:A` the session id of A and `password:A`
+//! its 16 bytes of password: learned where they are received first, the same from there on.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +31,8 @@ pub enum Act {
     Say(&'static str),
     /// A connection is ended by its client.
     Leave(&'static str),
-    /// A connection sends a frame, given as tokens of the transcript, and a reply of some kind is expected.
+    /// A connection sends a frame, given as tokens of the transcript, and a reply of some kind is
+    /// expected.
     Send {
         /// The connection's name.
         who: &'static str,
@@ -122,7 +124,8 @@ pub fn record(title: &str, acts: &[Act], server: SocketAddr) -> String {
             connections.entry(who).or_insert_with(|| (Connection::open(server), expect));
         *expected = expect;
         connection.send(&known.bytes(tokens).expect("a conversation's own tokens"));
-        // The one that asked first: by the time of its reply all events that the request caused are on their way.
+        // The one that asked first: by the time of its reply all events that the request caused are
+        // on their way.
         let mut names: Vec<&str> = connections.keys().copied().collect();
         names.sort_by_key(|&name| name != who);
         for name in names {
@@ -135,7 +138,7 @@ pub fn record(title: &str, acts: &[Act], server: SocketAddr) -> String {
     text
 }
 
-/// Writes down what one connection receives until it falls silent. Answers whether it was closed.
+/// Records what one connection receives until it falls silent. Returns whether it was closed.
 fn listen(
     name: &str,
     asked: bool,
@@ -204,7 +207,8 @@ fn describe(name: &str, expect: Expect, frame: &[u8], known: &mut Known) -> (Str
     (tokens.trim_end().to_owned(), meaning.trim_end().to_owned())
 }
 
-/// Plays a transcript to a server. An error names the line, and both what should have come and what did.
+/// Plays a transcript to a server. An error names the line, and both what should have come and what
+/// did.
 pub fn replay(transcript: &str, server: SocketAddr) -> Result<(), String> {
     let mut known = Known::default();
     let mut connections: BTreeMap<String, Connection> = BTreeMap::new();

@@ -1,30 +1,32 @@
-//! What clients did to registers, when, and what they were told: the evidence that a checker of linearizability judges.
+//! What clients did to registers, when, and the answers: the evidence that a checker of
+//! linearizability judges.
 //!
-//! A register is a znode that is created once with the value 0 and only set from then on. Its state is its value and its version, which
-//! counts the sets; so a set that happens twice is seen even when its value is not.
+//! A register is a znode that is created once with the value 0 and only set from then on. Its state
+//! is its value and its version, which counts the sets; so a set that happens twice is seen even
+//! when its value is not.
 
 use std::fmt::Write as _;
 
-/// What was asked.
+/// The request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// The value, after a `sync`.
     Read,
     /// setData of any version.
     Set {
-        /// A number that nobody else writes.
+        /// A number that no other client writes.
         value: u64,
     },
     /// setData of one version.
     SetIf {
         /// The version that must be there.
         version: i64,
-        /// A number that nobody else writes.
+        /// A number that no other client writes.
         value: u64,
     },
 }
 
-/// What was answered.
+/// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Nothing: it may have been done, at any time after the call.
@@ -49,7 +51,7 @@ pub struct State {
 /// One request and its fate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Who asked.
+    /// The client.
     pub client: usize,
     /// The path.
     pub register: String,
@@ -83,8 +85,8 @@ impl Call {
     }
 }
 
-/// The history as text for a checker that shares no code with this one: one call a line, with the fields
-/// `register client called returned act argument version answer told value`.
+/// The history as text for a checker that shares no code with this one: one call a line, with the
+/// fields `register client called returned act argument version answer told value`.
 pub fn lines(calls: &[Call]) -> String {
     let mut text = String::new();
     for call in calls {

@@ -1,4 +1,5 @@
-//! The few lines of jute that tests need, written apart from the `wire` crate so that neither vouches for itself.
+//! The few lines of jute that tests need, written apart from the `wire` crate so that neither
+//! vouches for itself.
 
 use std::ops::Range;
 

@@ -1,7 +1,9 @@
-//! Harness of the whole-system tests: servers as processes, the protocol as bytes, other people's clients.
+//! Harness of the whole-system tests: servers as processes, the protocol as bytes, other people's
+//! clients.
 //!
-//! Everything here sees a server from outside, through its socket. The same tests run against Apache ZooKeeper
-//! (`OSTLER_TEST_SERVER=zookeeper`), which is how it is known that they ask for ZooKeeper's behaviour and not for ours.
+//! Everything here sees a server from outside, through its socket. The same tests run against
+//! Apache ZooKeeper (`OSTLER_TEST_SERVER=zookeeper`), which is how it is known that they ask for
+//! ZooKeeper's behaviour and not for ours.
 
 pub mod change;
 pub mod client;

@@ -1,16 +1,17 @@
-//! Whether the history of a register is linearizable: whether each call could have happened at one moment between its begin and its
-//! end, so that every answer is right.
+//! Whether the history of a register is linearizable: whether each call could have happened at one
+//! moment between its begin and its end, so that every answer is right.
 //!
-//! The search is that of Wing and Gong with Lowe's memory: it follows the history, takes one of the calls that have begun and could come
-//! next, and goes back when a call ends that has not been taken. Of two orders that have taken the same calls and led to the same state
-//! only one is followed.
+//! The search is that of Wing and Gong with Lowe's memory: it follows the history, takes one of the
+//! calls that have begun and could come next, and goes back when a call ends that has not been
+//! taken. Of two orders that have taken the same calls and led to the same state only one is
+//! followed.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::history::{Call, State};
 
-/// Checks every register by itself, which is as good as all together; answers what is wrong with the first one that is not
-/// linearizable.
+/// Checks every register by itself, which is as good as all together; answers what is wrong with
+/// the first one that is not linearizable.
 pub fn check(calls: &[Call]) -> Result<(), String> {
     let mut registers: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
     calls.iter().for_each(|call| registers.entry(&call.register).or_default().push(call));
@@ -29,7 +30,8 @@ pub fn check(calls: &[Call]) -> Result<(), String> {
     Ok(())
 }
 
-/// A begin or an end of a call. Events are numbered in the order of time; those not yet dealt with are a list through these links.
+/// A begin or an end of a call. Events are numbered in the order of time; those not yet dealt with
+/// are a list through these links.
 #[derive(Clone, Copy)]
 struct Event {
     call: usize,

@@ -1,10 +1,11 @@
 //! The ways between the members of an ensemble, and how they fail.
 //!
-//! Each member has a door, a proxy at which all others dial it. Who dials is in the first bytes of a connection (`from`, in the greeting of
-//! the server's `peers`), so there is a way of its own from each member to every other. What member 1 sends to member 2 goes the way (1, 2),
-//! and what 2 sends to 1 the way (2, 1), since each server dials the others and sends on that connection only. So one direction alone can
-//! fail. One address for everybody is what members can agree on, when they are changed by `reconfig`. The proxies are threads of the test's
-//! process.
+//! Each member has a door: a proxy through which all others dial it. Who dials is in the first
+//! bytes of a connection (`from`, in the greeting of the server's `peers`), so there is a way of
+//! its own from each member to every other. What member 1 sends to member 2 goes the way (1, 2),
+//! and what 2 sends to 1 the way (2, 1), since each server dials the others and sends on that
+//! connection only. So one direction alone can fail. One address for all is what the members can
+//! commit, when they are changed by `reconfig`. The proxies are threads of the test's process.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -23,19 +24,22 @@ pub enum Link {
     Open,
     /// Connections are closed, and new ones too: both ends notice.
     Cut,
-    /// Bytes vanish and connections stay open. When this ends they are closed, for no stream goes on behind a gap.
+    /// Bytes vanish and connections stay open. When this ends they are closed, for no stream goes
+    /// on behind a gap.
     Hole,
-    /// Bytes are held back and connections stay open, as when a network loses packets. When this ends everything held back arrives:
-    /// what it says may have been overtaken long ago.
+    /// Bytes are held back and connections stay open, as when a network loses packets. When this
+    /// ends everything held back arrives: what it says may have been overtaken long ago.
     Stall,
     /// Bytes pass this much later.
     Slow(Duration),
-    /// A network that loses packets, as TCP makes programs see it: now and then bytes wait for a retransmission, longer if that is lost
-    /// too, and rarely the connection ends. Bytes never come out of order nor twice, for TCP sees to that.
+    /// A network that loses packets, as TCP makes programs see it: now and then bytes wait for a
+    /// retransmission, longer if that is lost too, and rarely the connection ends. Bytes never come
+    /// out of order nor twice, for TCP sees to that.
     Lossy,
 }
 
-/// Of so many reads one waits for a retransmission, at the least for the time that Linux gives it at the least…
+/// Of so many reads one waits for a retransmission, at the least for the time that Linux gives it
+/// at the least…
 const LOSS_ONE_IN: u64 = 25;
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
@@ -171,7 +175,8 @@ impl Door {
     }
 }
 
-/// Finds out who dials. A failure closes the connection, which is what the absence of the other end means.
+/// Finds out who dials. A failure closes the connection, which is what the absence of the other end
+/// means.
 fn let_in(near: TcpStream, ways: &BTreeMap<u8, Arc<Way>>) {
     let mut greeting = [0; SENDER_AT + 1];
     loop {
@@ -303,7 +308,8 @@ mod tests {
     /// The begin of what member 1 says.
     const GREETING: [u8; SENDER_AT + 1] = *b"ostlpeer\x00\x01\x01";
 
-    /// A pair of members, of which 2 listens; answers a connection of member 1 and the other end of it.
+    /// A pair of members, of which 2 listens; answers a connection of member 1 and the other end of
+    /// it.
     fn pair() -> (Links, TcpListener, TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));

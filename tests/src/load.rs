@@ -1,4 +1,4 @@
-//! Clients that work while the ensemble suffers, and remember what they were told.
+//! Clients that work while faults happen, and record their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ const WATCHERS: usize = 2;
 /// Requests sent together.
 const BATCH: u64 = 4;
 
-/// Between two requests of a client. The faults are what is tested, not the speed.
+/// Between two requests of a client. Faults are tested, not speed.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Between two requests of a client that only keeps its session.
@@ -48,16 +48,17 @@ pub struct Shared {
     addresses: Vec<SocketAddr>,
     /// When the test's clock began.
     pub epoch: Instant,
-    /// Which registers are in use. New ones now and then keep their histories short enough to be judged.
+    /// Which registers are in use. New ones now and then keep their histories short enough to be
+    /// judged.
     pub generation: AtomicU64,
     pub(crate) ended: AtomicBool,
     /// Answers each client had.
     answered: Vec<AtomicU64>,
-    /// Writes acknowledged to anybody.
+    /// Acknowledged writes of all clients.
     written: AtomicU64,
 }
 
-/// What became of an ephemeral.
+/// The outcome of an ephemeral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ephemeral {
     /// The session lives.
@@ -66,7 +67,7 @@ pub enum Ephemeral {
     Gone,
 }
 
-/// What one client did and was told.
+/// What one client did, and its answers.
 #[derive(Debug, Default)]
 pub struct Evidence {
     /// Calls on registers.
@@ -77,13 +78,14 @@ pub struct Evidence {
     pub deleted: BTreeMap<String, bool>,
     /// Names given to sequential znodes, by their data.
     pub named: BTreeMap<String, String>,
-    /// The last number set in the client's own znode that was acknowledged, and the last that was sent.
+    /// The last number set in the client's own znode that was acknowledged, and the last that was
+    /// sent.
     pub own: (u64, u64),
     /// Ephemerals whose creation was acknowledged, with the sessions.
     pub ephemerals: BTreeMap<String, (i64, Ephemeral)>,
     /// The zxids of all writes.
     pub written: Vec<i64>,
-    /// Sessions that were lost though nobody gave them up.
+    /// Sessions that were lost though their client did not give them up.
     pub expired: u64,
 }
 
@@ -99,7 +101,7 @@ pub fn prepare(address: SocketAddr) {
 /// Clients at work.
 #[derive(Debug)]
 pub struct Load {
-    /// What they share with whoever watches them.
+    /// State shared with the thread that watches them.
     pub shared: Arc<Shared>,
     clients: Vec<JoinHandle<(Evidence, RoamingClient)>>,
     watchers: Vec<JoinHandle<u64>>,
@@ -127,7 +129,7 @@ impl Load {
         Load { shared, clients, watchers }
     }
 
-    /// Whether a client has given up because a promise was broken; [`Load::end`] then says which.
+    /// Whether a client has given up because a guarantee was broken; [`Load::end`] then says which.
     pub fn has_failed(&self) -> bool {
         self.clients.iter().any(JoinHandle::is_finished) || self.watchers.iter().any(JoinHandle::is_finished)
     }
@@ -243,7 +245,7 @@ impl Client {
         true
     }
 
-    /// A session begins with an ephemeral that stands for it.
+    /// A session begins with an ephemeral that represents it.
     fn begin_session(&mut self) {
         let path = format!("/ephemerals/{}", self.unique_name('-'));
         let reply = self.ask(&create(&path, b"", EPHEMERAL));
@@ -343,7 +345,8 @@ impl Client {
         self.record(path, Act::Read, called, Answer::State(state));
     }
 
-    /// A read of whatever this member has: it may be old, but not older than what this session has seen.
+    /// A read of whatever this member has: it may be old, but not older than what this session has
+    /// seen.
     fn glance(&mut self) {
         let Some(path) = self.register() else { return };
         if let Some(reply) = self.ask(&get_data(&path)) {
@@ -416,7 +419,8 @@ impl Client {
         }
     }
 
-    /// Creates sequential znodes, several at once. Their data count, so that their order can be compared with that of sending.
+    /// Creates sequential znodes, several at once. Their data count, so that their order can be
+    /// compared with that of sending.
     fn number_things(&mut self) {
         let data: Vec<String> = (0..BATCH).map(|_| self.unique_name(':')).collect();
         let requests: Vec<Request> =
@@ -451,7 +455,7 @@ impl Client {
     }
 
     fn close_session(&mut self) {
-        // Whether it is heard or not, the client does not come back to it: it is closed or expires.
+        // In either case the client does not come back to it: it is closed or expires.
         self.ask(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() });
         self.drop_ephemeral();
         self.roaming_client.forget();

@@ -1,4 +1,5 @@
-//! What the measuring programs share: the figures of several rounds in short, and a folder for the servers' data.
+//! What the measuring programs share: the figures of several rounds in short, and a folder for the
+//! servers' data.
 
 use std::fmt;
 use std::fs;
@@ -54,9 +55,11 @@ impl FromStr for Engine {
     }
 }
 
-/// Makes a folder in `dir` where all servers of this process have their data, and sees to it that none of them outlives a panic.
+/// Makes a folder in `dir` where all servers of this process have their data, and sees to it that
+/// none of them outlives a panic.
 ///
-/// A release build aborts on a panic and drops nothing. Then the servers are killed, and their folder stays, for what they have logged.
+/// A release build aborts on a panic and drops nothing. Then the servers are killed, and their
+/// folder stays, for what they have logged.
 pub fn run_folder(dir: &Path, name: &str) -> std::io::Result<TempDir> {
     fs::create_dir_all(dir)?;
     let folder = tempfile::Builder::new().prefix(&format!("ostler-{name}-")).tempdir_in(dir)?;
@@ -71,7 +74,7 @@ pub fn run_folder(dir: &Path, name: &str) -> std::io::Result<TempDir> {
     Ok(folder)
 }
 
-/// Ends what this process has started and not waited for.
+/// Ends processes that this one has started and not waited for.
 fn kill_children() {
     let own = std::process::id();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

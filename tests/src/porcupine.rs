@@ -1,4 +1,5 @@
-//! A second opinion on the history of registers: porcupine, a checker by other people, in the Go program under `checker/`.
+//! A second opinion on the history of registers: porcupine, a checker by other people, in the Go
+//! program under `checker/`.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -6,7 +7,8 @@ use std::process::{Command, Stdio};
 use crate::history::{Call, lines};
 use crate::process::{cache, have_tools, lock_cache, repository, tools_required};
 
-/// Has the history judged. Without Go, or without the network where porcupine was never fetched, it says so and does not judge.
+/// Has the history judged. Without Go, or without the network where porcupine was never fetched, it
+/// says so and does not judge.
 ///
 /// Panics if the history is not linearizable.
 pub fn check(calls: &[Call]) {

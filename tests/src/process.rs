@@ -1,6 +1,7 @@
 //! A server as a process: Ostler, or Apache ZooKeeper as the oracle.
 //!
-//! Each server has its own data directory and port, listens on 127.0.0.1, and ends with the value that holds it.
+//! Each server has its own data directory and port, listens on 127.0.0.1, and ends with the value
+//! that holds it.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -36,7 +37,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The server under test: Ostler, unless `OSTLER_TEST_SERVER=zookeeper` asks for a check of the tests themselves.
+    /// The server under test: Ostler, unless `OSTLER_TEST_SERVER=zookeeper` asks for a check of the
+    /// tests themselves.
     pub fn under_test() -> Kind {
         match std::env::var("OSTLER_TEST_SERVER").as_deref() {
             Ok("zookeeper") => Kind::ZooKeeper,
@@ -61,7 +63,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with an empty data directory, or says why this machine cannot and answers `None`.
+    /// Starts a server with an empty data directory, or says why this machine cannot and answers
+    /// `None`.
     ///
     /// Panics when the server does not come up: that is a failure, not a missing tool.
     pub fn start(kind: Kind) -> Option<Server> {
@@ -135,7 +138,7 @@ impl Server {
     }
 
     fn launch_on_a_free_port(&mut self) {
-        // Another process may have taken the port since it was looked at.
+        // Another process may have taken the port since the check.
         for _ in 0..5 {
             match self.try_launch() {
                 Err(why) if why.contains("Address already in use") => self.port = free_port(),
@@ -196,7 +199,8 @@ impl Server {
         self.kill();
     }
 
-    /// Starts the process on data it must not start on; answers how it ended and what it said meanwhile.
+    /// Starts the process on data it must not start on; answers how it ended and what it said
+    /// meanwhile.
     ///
     /// Panics if it serves.
     pub fn launch_refused(&mut self) -> (ExitStatus, String) {
@@ -233,7 +237,7 @@ impl Server {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// The answer to a four-letter word, or what came of it before the connection broke.
+    /// The answer to a four-letter word, or what was received before the connection broke.
     pub fn four_letter_word(&self, word: &str) -> String {
         four_letter_word(self.address(), word)
     }
@@ -242,7 +246,8 @@ impl Server {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let serves = self.four_letter_word("srvr").starts_with("Zookeeper version: ");
-            // Looked at in this order: the answer may be that of another server, on whose port this one has ended.
+            // Looked at in this order: the answer may be that of another server, on whose port this
+            // one has ended.
             if let Some(ended) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                 self.child = None;
                 return Err(format!("{:?} ended at its start: {ended:?}\n{}", self.kind, self.log()));
@@ -305,7 +310,7 @@ impl Drop for Server {
     }
 }
 
-/// A server's answer to a four-letter word, or what came of it before the connection broke.
+/// A server's answer to a four-letter word, or what was received before the connection broke.
 pub fn four_letter_word(address: SocketAddr, word: &str) -> String {
     let mut answer = Vec::new();
     if let Ok(mut stream) = TcpStream::connect(address) {
@@ -379,13 +384,15 @@ pub fn has_program(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// Whether a missing tool is a failure and not a reason to skip: `CI=true` or `OSTLER_REQUIRE_CLIENTS` set.
+/// Whether a missing tool is a failure and not a reason to skip: `CI=true` or
+/// `OSTLER_REQUIRE_CLIENTS` set.
 pub fn tools_required() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
         || std::env::var_os("OSTLER_REQUIRE_CLIENTS").is_some()
 }
 
-/// Answers whether all programs are there. Without one it prints `skipped: no …`, or panics where tools are required.
+/// Answers whether all programs are there. Without one it prints `skipped: no …`, or panics where
+/// tools are required.
 pub fn have_tools(names: &[&str]) -> bool {
     match names.iter().find(|name| !has_program(name)) {
         None => true,
@@ -437,10 +444,9 @@ pub fn ostler_binary() -> PathBuf {
     binary
 }
 
-/// A port nobody listens on, below the range from which the system serves outgoing connections.
-///
-/// Between this look and the server's start another process could take it; tests of one machine start from different
-/// offsets so that it does not happen among themselves.
+/// A port on which no process listens, below the range from which the system serves outgoing
+/// connections. Between this check and the server's start another process could take it; tests of
+/// one machine start from different offsets so that it does not happen among themselves.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;

@@ -71,7 +71,8 @@ pub enum Request {
     Path { op: i32, path: String },
     /// checkWatches, removeWatches, addWatch.
     Watches { op: i32, path: String, kind: i32 },
-    /// setWatches with three lists or setWatches2 with five. The zxid counts from where the run began.
+    /// setWatches with three lists or setWatches2 with five. The zxid counts from where the run
+    /// began.
     SetWatches { op: i32, zxid: i64, lists: Vec<Vec<String>> },
     /// multi or multiRead.
     Multi { op: i32, parts: Vec<Request> },

@@ -1,7 +1,8 @@
-//! A client that goes from member to member with its session, and does not know what became of what it asked when a connection broke.
+//! A client that moves from member to member with its session, and does not know the outcome of
+//! what it asked when a connection broke.
 //!
-//! What every client may count on is checked on every reply: it answers the oldest request, its zxid is not below any earlier one's, and
-//! that of a write is above. Across members too.
+//! What every client may count on is checked on every reply: it answers the oldest request, its
+//! zxid is not below any earlier one's, and that of a write is above. Across members too.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -33,14 +34,14 @@ pub struct RoamingClient {
     pub patience: Duration,
     /// The zxids of all its writes, over all its sessions.
     pub written: Vec<i64>,
-    /// Events in the order in which they came, type and path; whoever wants them takes them out.
+    /// Events in the order in which they came, type and path; the caller takes them out.
     pub events: Vec<(i32, String)>,
 }
 
-/// What connecting came to.
+/// The outcome of connecting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connected {
-    /// The session goes on.
+    /// The session continues.
     Same,
     /// There was none, or the earlier one is gone with all it had.
     New,
@@ -66,7 +67,7 @@ impl RoamingClient {
         }
     }
 
-    /// Whether there is a connection; it may be broken without anybody having noticed.
+    /// Whether there is a connection; it may be broken unnoticed.
     pub fn is_connected(&self) -> bool {
         self.connection.is_some()
     }
@@ -87,7 +88,7 @@ impl RoamingClient {
         self.at += 1;
     }
 
-    /// Forgets the session without telling anybody.
+    /// Forgets the session without closing it.
     pub fn forget(&mut self) {
         self.leave();
         self.identity = Identity::new_session();
@@ -135,7 +136,8 @@ impl RoamingClient {
         );
     }
 
-    /// Sends requests together and waits for the replies. Where the connection breaks, the rest has no reply: it may have been done.
+    /// Sends requests together and waits for the replies. Where the connection breaks, the rest has
+    /// no reply: it may have been done.
     pub fn ask(&mut self, requests: &[Request]) -> Vec<Option<Reply>> {
         let mut replies = vec![None; requests.len()];
         let Some(connection) = &mut self.connection else { return replies };

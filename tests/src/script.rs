@@ -1,7 +1,8 @@
-//! The conversations of the golden transcripts. Adding one here and recording it is all there is to a new transcript.
+//! The conversations of the golden transcripts. Adding one here and recording it is all there is to
+//! a new transcript.
 //!
-//! Each conversation stays below nodes of its own, so that all can be spoken with one server, and lists no directory
-//! with more than one child, whose order is nobody's promise.
+//! Each conversation stays below nodes of its own, so that all can be spoken with one server, and
+//! lists no directory with more than one child, whose order is not guaranteed.
 
 use crate::connection::{Identity, handshake};
 use crate::field::Expect;
@@ -16,7 +17,7 @@ pub struct Conversation {
     pub name: &'static str,
     /// Its first line.
     pub title: &'static str,
-    /// What is said.
+    /// The requests and answers.
     pub acts: Vec<Act>,
 }
 

@@ -38,7 +38,7 @@ impl Session {
         Session::resume(address, &Identity::new_session(), 0, timeout_ms)
     }
 
-    /// Takes up a session again; `None` if it is gone or the server closes the connection.
+    /// Resumes a session; `None` if it is gone or the server closes the connection.
     pub fn resume(
         address: SocketAddr,
         identity: &Identity,
@@ -95,7 +95,8 @@ impl Session {
         reply
     }
 
-    /// Whether the server closes the connection within `patience`; what it sends before is passed over.
+    /// Whether the server closes the connection within `patience`; what it sends before is passed
+    /// over.
     pub fn is_closed_within(&mut self, patience: Duration) -> bool {
         let deadline = std::time::Instant::now() + patience;
         loop {

@@ -1,8 +1,9 @@
 //! A disk that takes its time, or hangs, whenever a test wants it to.
 //!
-//! The server's process is started with a little library (`LD_PRELOAD`) that stands before `fdatasync` and lets it wait. For how long
-//! stands in a file, so that it can be changed while the server runs; a flush that waits already heeds it too. That takes a C compiler,
-//! which building the server takes as well, and a server that is linked dynamically.
+//! The server's process is started with a little library (`LD_PRELOAD`) that wraps `fdatasync` and
+//! delays it. A file says for how long, so that it can be changed while the server runs; a flush
+//! that waits already heeds it too. That takes a C compiler, which building the server takes as
+//! well, and a server that is linked dynamically.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ impl SlowDisks {
         set(VARIABLE, self.file(name));
     }
 
-    /// From now on, and until told otherwise, each flush takes so much longer.
+    /// From now on, until changed, each flush takes this much longer.
     pub fn set(&self, name: u8, delay: Duration) {
         // A reader must never meet half a number.
         let new = self.folder.path().join("new");

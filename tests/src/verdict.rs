@@ -1,4 +1,4 @@
-//! What must be true of an ensemble after all its troubles, and of what its clients were told.
+//! What must be true of an ensemble after all faults, and of its clients' answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -29,7 +29,8 @@ impl Znode {
 /// Everything a member shows, by path, but what belongs to the system.
 pub type Tree = BTreeMap<String, Znode>;
 
-/// Reads the whole tree through one member, after a `sync`. `None` if the member does not let that happen now.
+/// Reads the whole tree through one member, after a `sync`. `None` if the member does not let that
+/// happen now.
 pub fn tree(address: SocketAddr) -> Option<Tree> {
     let mut session = Session::open(address, TIMEOUT_MS)?;
     session.must(&Request::Path { op: op::SYNC, path: "/".to_owned() });
@@ -137,7 +138,8 @@ fn judge_zxids(evidence: &[Evidence]) {
     }
 }
 
-/// Sequential znodes: nothing twice, nothing lost, and each client's in the order in which it sent them.
+/// Sequential znodes: nothing twice, nothing lost, and each client's in the order in which it sent
+/// them.
 fn judge_sequence(tree: &Tree, evidence: &[Evidence]) {
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();

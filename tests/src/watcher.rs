@@ -1,8 +1,9 @@
 //! A client that waits for changes, goes from member to member, and must hear of each.
 //!
-//! It sets watches by reading. From then on it may see a newer state only after the event that tells of it, whichever member it is at;
-//! one watch brings one event, and none if nothing has changed. After a connection broke it sets what it waits for again, with the zxid
-//! it has seen last, as every client of ZooKeeper does.
+//! It sets watches by reading. From then on it may see a newer state only after the event that
+//! tells of it, whichever member it is at; one watch brings one event, and none if nothing has
+//! changed. After a connection broke it sets what it waits for again, with the zxid it has seen
+//! last, as every client of ZooKeeper does.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,7 +45,7 @@ impl Watcher {
         }
     }
 
-    /// Watches until the work has ended; answers how many events it was told.
+    /// Watches until the work has ended; returns the number of its events.
     pub(crate) fn run(mut self, shared: &Shared) -> u64 {
         while !shared.ended.load(Ordering::Relaxed) {
             if !self.roaming_client.is_connected() && !self.connect() {

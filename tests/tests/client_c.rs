@@ -1,4 +1,5 @@
-//! The C client, through Debian's `cli_mt`: commands go to its standard input, what it has to say comes on standard error.
+//! The C client, through Debian's `cli_mt`: commands go to its standard input, what it has to say
+//! comes on standard error.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -37,7 +38,8 @@ impl Cli {
         cli
     }
 
-    /// Gives a command and waits for the lines it must bring, in this order and perhaps among others.
+    /// Gives a command and waits for the lines it must bring, in this order and perhaps among
+    /// others.
     fn ask(&mut self, command: &str, expected: &[&str]) {
         let input = self.child.stdin.as_mut().expect("a pipe to cli_mt");
         writeln!(input, "{command}").expect("give a command");

@@ -1,5 +1,5 @@
 //! ClickHouse's client. It takes a failed part of a multiRead in the form of its own Keeper only,
-//! and ZooKeeper's clients take it in ZooKeeper's only: who asks is told from what it has asked
+//! and ZooKeeper's clients take it in ZooKeeper's only: a client is recognized by what it has asked
 //! before.
 
 use std::net::SocketAddr;

@@ -177,8 +177,9 @@ async fn locks(server: &Subject) {
     in_time(waiting).await.unwrap();
 }
 
-/// The session, its ephemerals and its one-time watches outlive the server's process. (This client does not set its
-/// persistent watches again after a reconnect; the Java client's test covers those.)
+/// The session, its ephemerals and its one-time watches outlive the server's process. (This client
+/// does not set its persistent watches again after a reconnect; the Java client's test covers
+/// those.)
 async fn restart(server: &mut Subject) {
     let client = connect(server).await;
     let session = client.session_id();

@@ -1,4 +1,5 @@
-//! A server that is killed, stopped or damaged gives back everything it acknowledged, or says exactly why it cannot.
+//! A server that is killed, stopped or damaged gives back everything it acknowledged, or says
+//! exactly why it cannot.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -22,7 +23,7 @@ const ROUNDS: u64 = 10;
 /// Long enough that no session expires while the server is down.
 const TIMEOUT_MS: i32 = 40_000;
 
-/// What one writer was told, over all rounds.
+/// The answers to one writer, over all rounds.
 #[derive(Default)]
 struct Acknowledged {
     /// Znodes that were created, under the names the server gave them, with their numbers.
@@ -158,7 +159,7 @@ fn random_moment(round: u64) -> Duration {
     Duration::from_millis(50 + (u64::from(nanos) / 1000 + round * 97) % 400)
 }
 
-/// A snapshot under way is given up by a stop, which waits for nothing but the log.
+/// A stop gives up a snapshot in progress, which waits for nothing but the log.
 #[test]
 fn a_stop_does_not_wait_for_a_snapshot() {
     const ZNODES: usize = 60_000;
@@ -338,7 +339,7 @@ fn a_bad_value_in_zoo_cfg_starts_nothing() {
     ];
     for (line, key, value) in cases {
         let config = folder.path().join("zoo.cfg");
-        // What stands later in the file wins, so the case comes last.
+        // The later line in the file wins, so the case comes last.
         let text = format!(
             "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n{line}\n",
             data_dir.display()

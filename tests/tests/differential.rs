@@ -1,7 +1,9 @@
-//! Random conversations with Ostler and with Apache ZooKeeper: every reply and every watch event must be the same.
+//! Random conversations with Ostler and with Apache ZooKeeper: every reply and every watch event
+//! must be the same.
 //!
-//! `OSTLER_DIFF_SEEDS=N` speaks N conversations instead of the short form's; `OSTLER_DIFF_FIRST` is the first seed,
-//! which is how a reported one is run again. What this test has found is kept in DIFFERENCES.md beside it.
+//! `OSTLER_DIFF_SEEDS=N` speaks N conversations instead of the short form's; `OSTLER_DIFF_FIRST` is
+//! the first seed, to repeat a reported one. What this test has found is kept in
+//! DIFFERENCES.md beside it.
 
 use std::net::SocketAddr;
 
@@ -16,7 +18,8 @@ const STEPS: usize = 200;
 /// With an ensemble, by each engine.
 const SEEDS_OF_ENSEMBLE: u64 = 4;
 
-/// Ends both servers' own clockwork for the length of a test: containers go when a scan finds them empty.
+/// Ends both servers' own clockwork for the length of a test: containers go when a scan finds them
+/// empty.
 const PROPERTIES: [(&str, &str); 1] = [("znode.container.checkIntervalMs", "86400000")];
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -65,7 +68,8 @@ fn an_ensemble_answers_as_zookeeper_does() {
     }
 }
 
-/// The harness's own check: whatever differs between two ZooKeepers is nothing that Ostler could be held to.
+/// The harness's own check: whatever differs between two ZooKeepers is nothing that Ostler could be
+/// held to.
 #[test]
 #[ignore = "checks the harness, not Ostler"]
 fn zookeeper_agrees_with_itself() {

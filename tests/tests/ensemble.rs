@@ -1,4 +1,4 @@
-//! Ensembles of real servers under faults: what was promised to clients holds.
+//! Ensembles of real servers under faults: the guarantees to clients hold.
 
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,9 @@ fn a_wiped_disk_is_filled_again_and_counts() {
     }
 }
 
-/// It serves, and it never votes: whoever counts it as half of a majority loses what was acknowledged. An observer that had lost sight of
-/// everybody went on serving as well, for a member that never stands for election took the last leader for the leader for ever.
+/// It serves, and it never votes: counting it as half of a majority loses what was acknowledged. An
+/// observer that had lost every other member kept serving as well, because a member that never
+/// stands for election took the last leader for the leader for ever.
 #[test]
 fn an_observer_serves_and_never_votes() {
     for engine in [Engine::Raft, Engine::Paxos] {
@@ -64,8 +65,9 @@ fn an_observer_serves_and_never_votes() {
     }
 }
 
-/// The thread that flushes is the one that would notice that nobody leads; while its disk hung, the members' other threads went on answering
-/// reads from a state that got older and older, and writes hung as long as the disk did.
+/// The thread that flushes is the one that would notice that there is no leader; while its disk
+/// hung, the members' other threads kept answering reads from a state that got older and older, and
+/// writes hung as long as the disk did.
 #[test]
 fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
     for engine in [Engine::Raft, Engine::Paxos] {
@@ -73,7 +75,8 @@ fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
         let leader = ensemble.await_leader();
         let other = leader % 3 + 1;
         let mut of_leader = Session::open(ensemble.address(leader), 40_000).expect("a session");
-        // With one busy client its connection's own thread would flush and hang, and there would be no read to be wrong.
+        // With one busy client its connection's own thread would flush and hang, and there would be
+        // no read to be wrong.
         let mut second = Session::open(ensemble.address(leader), 40_000).expect("a session");
         ensemble.slow_down(leader, Duration::from_secs(86_400));
         for _ in 0..10 {
@@ -98,8 +101,9 @@ fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
     }
 }
 
-/// Disks that others use as well stand still for a second now and then. The thread that flushes is the one that is heard of, so whoever had
-/// nothing to flush missed the others: a follower its leader, and a leader its followers.
+/// Disks that others use as well stand still for a second now and then. The thread that flushes is
+/// the one that is heard of, so whoever had nothing to flush missed the others: a follower its
+/// leader, and a leader its followers.
 #[test]
 fn disks_that_stand_still_for_a_while_cost_no_election() {
     for (engine, of_leader) in
@@ -119,7 +123,8 @@ fn disks_that_stand_still_for_a_while_cost_no_election() {
     }
 }
 
-/// An ensemble, what befalls it, and how many of these faults are in the short form, from the begin of their list.
+/// An ensemble, its faults, and how many of these are in the short form, from the begin
+/// of their list.
 struct Ordeal {
     layout: Layout,
     faults: &'static [Fault],
@@ -156,7 +161,8 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// The faults in the order of the list; in the long form, then any fault at random until the time is over.
+/// The faults in the order of the list; in the long form, then any fault at random until the time
+/// is over.
 fn suffer_all(ensemble: &mut Ensemble, load: &Load, ordeal: &Ordeal, random: &mut Random) {
     let begun = Instant::now();
     let long = number("OSTLER_FAULT_SECONDS").map(Duration::from_secs);

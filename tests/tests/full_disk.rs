@@ -1,7 +1,8 @@
-//! A file system without a byte left: writes are refused, reads go on, and nothing acknowledged is lost.
+//! A full file system: writes are refused, reads continue, and nothing acknowledged is
+//! lost.
 //!
-//! The file system is a small tmpfs, which the test mounts in a mount namespace of its own: it starts itself again under
-//! `unshare`. Where that is not permitted it says so and ends.
+//! The file system is a small tmpfs, which the test mounts in a mount namespace of its own: it
+//! starts itself again under `unshare`. Where that is not permitted it says so and ends.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -40,7 +41,8 @@ fn a_full_file_system_refuses_writes_until_there_is_room_and_loses_nothing() {
     );
 }
 
-/// What it could not write down it left out, and it went on serving its clients: they read the same old state for ever.
+/// It left out what it could not store, and kept serving its clients: they read the same
+/// old state for ever.
 #[test]
 fn a_member_with_a_full_file_system_serves_nobody_until_there_is_room() {
     on_a_file_system_of_its_own(
@@ -52,7 +54,8 @@ fn a_member_with_a_full_file_system_serves_nobody_until_there_is_room() {
     );
 }
 
-/// Runs `test` in a copy of this process that has mounted a small file system; `name` is that of the calling test.
+/// Runs `test` in a copy of this process that has mounted a small file system; `name` is that of
+/// the calling test.
 fn on_a_file_system_of_its_own(name: &str, test: impl FnOnce(&Path)) {
     if let Some(mount_point) = std::env::var_os(MOUNT_POINT) {
         let mount_point = PathBuf::from(mount_point);
@@ -101,7 +104,8 @@ fn on_a_full_disk(mount_point: &Path) {
     }
 
     let mut filler = Filler::new(mount_point.join("filler"));
-    // The log has room of its own, which it made before, and while a file is being made some more may come free.
+    // The log has room of its own, which it made before, and while a file is being made some more
+    // may come free.
     while writer.create(10_000) == 0 {
         filler.fill();
     }
@@ -172,7 +176,8 @@ fn beside_a_full_disk(engine: Engine, folder: &Path) {
     }
 }
 
-/// Creates some znodes and notes those that were acknowledged. While leadership changes, and on a leader without room, some are not.
+/// Creates some znodes and notes those that were acknowledged. While leadership changes, and on a
+/// leader without room, some are not.
 fn write_some(client: &mut RoamingClient, numbers: &mut RangeFrom<u32>, written: &mut Vec<String>) {
     if !client.is_connected() && client.connect() == Connected::Nowhere {
         return;
@@ -185,7 +190,7 @@ fn write_some(client: &mut RoamingClient, numbers: &mut RangeFrom<u32>, written:
     }
 }
 
-/// Creates znodes and remembers what became of each.
+/// Creates znodes and records the outcome of each.
 struct Writer {
     session: Session,
     /// By number: the length of its data, or `None` if it was refused.

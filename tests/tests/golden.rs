@@ -1,7 +1,8 @@
 //! Apache ZooKeeper's bytes, recorded once, and Ostler held to them.
 //!
-//! `OSTLER_GOLDEN=record` speaks the conversations with Apache ZooKeeper and writes their transcripts anew; what changed is
-//! then to be read in the diff. Nothing else writes them. The replay needs no Java.
+//! `OSTLER_GOLDEN=record` speaks the conversations with Apache ZooKeeper and writes their
+//! transcripts anew; what changed is then to be read in the diff. Nothing else writes them. The
+//! replay needs no Java.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! A change of leader costs no client of a living server its connection, and breaks no order.
 //!
 //! Every server has a client with several writes in flight all the while, and one that watches. The
-//! leader is killed, stands still, or is asked to let another one lead. It used to cost each client
-//! of another server with a write in flight its connection: nobody knew what became of the write.
+//! leader is killed, stopped, or asked to transfer leadership. It used to cost each client
+//! of another server with a write in flight its connection: the outcome of the write was unknown.
 //! Now every write is done once and answered, on the connection on which it was sent.
 
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ const PATIENT: &str = "ostler.electionTimeoutMs=2000";
 /// Digits that a sequential name ends with.
 const DIGITS: usize = 10;
 
-/// What befalls the leader.
+/// The leader's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Killed,
@@ -67,7 +67,7 @@ fn keeps_connections(engine: Engine) {
             ensemble.servers().into_iter().map(|server| Client::start(&ensemble, server)).collect();
         await_writes(&mut ensemble, &clients, |_| true);
         inject(&mut ensemble, leader, fault);
-        // What a leader that stands still has in its sockets is served when it goes on.
+        // What a stopped leader has in its sockets is served when it continues.
         let lives = |client: &Client| client.server != leader || fault == Fault::Yields;
         await_writes(&mut ensemble, &clients, lives);
         let successor = ensemble.await_leader();
@@ -108,7 +108,7 @@ fn heal(ensemble: &mut Ensemble, leader: u8, fault: Fault) {
     }
 }
 
-/// Waits until each of these clients has got so many more writes done.
+/// Waits until each of these clients has done this many more writes.
 fn await_writes(ensemble: &mut Ensemble, clients: &[Client], concerned: impl Fn(&Client) -> bool) {
     let begun: Vec<usize> = clients.iter().map(Client::done).collect();
     ensemble.await_that("every client of a living server writes", |_| {

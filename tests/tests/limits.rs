@@ -1,4 +1,5 @@
-//! At every bound the client that meets it gets its answer or is disconnected, and all others go on.
+//! At every bound the client that meets it gets its answer or is disconnected, and all others go
+//! on.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +16,8 @@ const NO_NODE: i32 = -101;
 const THROTTLED_OP: i32 = -127;
 const PING_XID: i32 = -2;
 
-/// Another client must be answered within this while one misbehaves. Generous, for machines that do other things as well.
+/// Another client must be answered within this while one misbehaves. Generous, for machines that do
+/// other things as well.
 const FINE: Duration = Duration::from_secs(2);
 
 fn server(properties: &[(&str, &str)]) -> Server {
@@ -56,7 +58,8 @@ fn a_frame_of_an_impossible_length_costs_only_its_own_connection() {
         assert!(again.is_some(), "the session outlives its connection");
         other.must(&get_data("/other"));
     }
-    // The greatest length is served: 4 bytes of path length, 2 of path, 4 of data length and so on fit around the data.
+    // The greatest length is served: 4 bytes of path length, 2 of path, 4 of data length and so on
+    // fit around the data.
     let mut one = session(server.address());
     let overhead = create("/a", b"", 0).frame(1, &Default::default()).len() - 4;
     one.must(&create("/a", &vec![b'x'; 100_000 - overhead], 0));
@@ -68,7 +71,8 @@ fn a_frame_of_an_impossible_length_costs_only_its_own_connection() {
 #[test]
 fn an_address_gets_no_more_connections_than_its_share() {
     let server = server(&[("maxClientCnxns", "5")]);
-    // The start looked for the server by connections of its own, the last of which may not have ended yet.
+    // The start looked for the server by connections of its own, the last of which may not have
+    // ended yet.
     std::thread::sleep(Duration::from_millis(200));
     let mut sessions: Vec<Session> = (0..5).map(|_| session(server.address())).collect();
     for _ in 0..3 {
@@ -222,8 +226,9 @@ fn counter(server: &Server, name: &str) -> u64 {
     value.unwrap_or_else(|| panic!("{name} is counted: {all}"))
 }
 
-/// Sends creates and reads without waiting, and checks that each is answered in its place; answers which creates were
-/// acknowledged and which were turned away, and how many requests were turned away in all.
+/// Sends creates and reads without waiting, and checks that each is answered in its place; answers
+/// which creates were acknowledged and which were turned away, and how many requests were turned
+/// away in all.
 fn flood(address: SocketAddr, parent: &str) -> (Vec<String>, Vec<String>, u64) {
     let mut one = session(address);
     let mut sent = Vec::new();
@@ -265,7 +270,8 @@ fn requests_held_back_for_too_long_are_turned_away_in_order() {
     let mut other = session(address);
     let (mut some_done, mut turned_away_count) = (false, 0);
     let deadline = Instant::now() + Duration::from_secs(60);
-    // How many are held back for a whole millisecond depends on the disk, and one round nearly always has some.
+    // How many are held back for a whole millisecond depends on the disk, and one round nearly
+    // always has some.
     for round in 0.. {
         let flood = |client| std::thread::spawn(move || flood(address, &format!("/{round}-{client}")));
         let clients: Vec<_> = (0..6).map(flood).collect();
@@ -382,7 +388,8 @@ fn a_directory_of_a_hundred_thousand_is_listed_while_others_are_served() {
 
 #[test]
 fn handshakes_that_come_too_fast_are_turned_away() {
-    // The harness looks whether the server is there by handshakes of its own, so no count of the first ones is certain.
+    // The harness looks whether the server is there by handshakes of its own, so no count of the
+    // first ones is certain.
     let server = server(&[
         ("connection_throttle_tokens", "20"),
         ("connection_throttle_fill_time", "600000"),

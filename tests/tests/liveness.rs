@@ -1,4 +1,4 @@
-//! A session lives as long as its client says so, whatever happens to its server meanwhile; and no
+//! A session lives as long as its client sends, whatever happens to its server meanwhile; and no
 //! longer.
 
 use std::net::SocketAddr;
@@ -62,9 +62,9 @@ fn a_client_that_reads_slowly_and_pings_keeps_its_session() {
     }
 }
 
-/// A busy client's thread flushed, and the flush hung: nobody read what the other clients sent, nor
-/// answered it, and when the disk was back their sessions were ended before anybody looked into
-/// their sockets.
+/// A busy client's thread flushed, and the flush hung: the other clients' requests were neither
+/// read nor answered, and when the disk was back their sessions expired before any thread looked
+/// into their sockets.
 #[test]
 fn clients_of_a_single_server_are_heard_and_answered_while_its_disk_hangs() {
     let disks = SlowDisks::build();
@@ -101,8 +101,8 @@ fn clients_of_a_single_server_are_heard_and_answered_while_its_disk_hangs() {
     assert_eq!(living(&quiet, |_| address), sessions);
 }
 
-/// All servers were suspended at once, as paused containers are: when they went on the leader took
-/// the time for silence of everybody's clients, which had pinged all the time.
+/// All servers were suspended at once, as paused containers are: when they continued, the leader
+/// took the time for silence of all clients, which had pinged all the time.
 #[test]
 fn a_pause_of_all_servers_ends_no_session() {
     for engine in ENGINES {
@@ -123,7 +123,7 @@ fn a_pause_of_all_servers_ends_no_session() {
     }
 }
 
-/// Followers told the leader every 400 ms whom they had heard of, whatever the timeouts.
+/// Followers reported heard sessions to the leader every 400 ms, whatever the timeouts.
 #[test]
 fn short_timeouts_live_at_followers_too_and_end_in_time() {
     for engine in ENGINES {

@@ -48,7 +48,7 @@ impl Talker {
         assert_eq!(self.child.try_wait().expect("the server"), None, "the server has ended");
     }
 
-    /// Gives the server a reason for a message, so many times.
+    /// Gives the server a reason for a message, this many times.
     fn provoke(&mut self, times: usize) {
         for _ in 0..times {
             if let Ok(mut stream) = TcpStream::connect(self.address) {
@@ -90,7 +90,7 @@ fn a_server_starts_and_lives_though_its_messages_find_no_room() {
 }
 
 /// A reader that stops reading and stays: a pager, a terminal that was halted, a container's log
-/// driver that hangs. The pipe is full at the start, and nobody waits for it.
+/// driver that hangs. The pipe is full at the start, and no thread waits for it.
 #[test]
 fn a_server_does_not_wait_for_a_reader_that_has_stopped() {
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");

@@ -1,4 +1,5 @@
-//! Members come and go while clients work: what was promised to them holds, and what would lose a quorum is refused.
+//! Members come and go while clients work: the guarantees to them hold, and what would lose a
+//! quorum is refused.
 
 use ostler_tests::change::{
     BAD_ARGUMENTS, BAD_VERSION, Change, NEW_CONFIG_NO_QUORUM, SETTINGS, config, config_of, operator,
@@ -32,7 +33,7 @@ impl Trial {
         Trial { ensemble, load }
     }
 
-    /// Makes a change, which is in force when it is answered, and lets the clients go on.
+    /// Makes a change, which is in force when it is answered, and lets the clients continue.
     fn change(&mut self, roles: &[(u8, Role)]) {
         let change = Change::of(&self.ensemble, roles);
         let leader = self.ensemble.await_leader();
@@ -52,7 +53,7 @@ impl Trial {
         self.go_on();
     }
 
-    /// Everybody writes, whichever servers are left.
+    /// All clients write, whichever servers remain.
     fn go_on(&mut self) {
         let (written, answered) = (self.load.written(), self.load.answered());
         self.ensemble.await_that("every client goes on", |_| {
@@ -66,7 +67,7 @@ impl Trial {
         servers.iter().for_each(|server| self.ensemble.launch(*server));
     }
 
-    /// A server that was removed goes on for its clients until it is stopped, and serves nobody
+    /// A removed server keeps serving its clients until it is stopped, and serves none
     /// when it starts again.
     fn dismiss(&mut self, server: u8) {
         self.ensemble.await_that("a server that was removed goes on for its clients", |ensemble| {

@@ -1,4 +1,4 @@
-//! What Ostler refuses though ZooKeeper would obey, and the order of what is sent ahead.
+//! Requests that Ostler refuses though ZooKeeper obeys them, and the order of requests sent ahead.
 
 use std::time::Duration;
 

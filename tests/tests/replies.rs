@@ -1,5 +1,5 @@
-//! Replies that are long or many: nobody else waits for them, and they take little memory, however
-//! much of them is not read.
+//! Replies that are long or many: no other client waits for them, and they take little memory,
+//! however much of them is not read.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -77,9 +77,9 @@ fn slowest_of_others<T>(address: SocketAddr, work: impl FnOnce() -> T) -> (Durat
     (other.join().expect("the other is answered all the time"), done)
 }
 
-/// A read that is sent behind a write is answered when that is applied, while everybody waits. Five
-/// clients that did so with a directory of 200,000 names stopped all others for 8 s and took 2.8
-/// GB.
+/// A read that is sent behind a write is answered when that is applied, while all clients wait.
+/// Five clients that did so with a directory of 200,000 names stopped all others for 8 s and took
+/// 2.8 GB.
 #[test]
 fn listings_behind_writes_disturb_nobody_and_arrive_whole() {
     const NAMES: usize = 60_000;
@@ -159,7 +159,7 @@ fn every_kind_of_read_ends_at_the_bound_of_a_reply() {
         assert_eq!((reply.err, reply.body), (MARSHALLING_ERROR, Vec::new()), "operation {}", request.op());
         one.must(&reads("/big", 1));
     }
-    // Nobody was promised the watch that one of them asked for.
+    // The watch that one of them asked for was not set.
     one.must(&create("/d/new", b"", 0));
 }
 
@@ -234,7 +234,8 @@ fn all_that_do_not_read_together_are_bounded() {
         deaf
     });
     assert!(slowest < FINE, "another client waited {slowest:?}");
-    // Whoever was not closed gets everything, and who was can go on with the session.
+    // A connection that was not closed gets everything, and the client of a closed one can resume
+    // its session.
     let mut whole = 0;
     for client in &mut deaf {
         let replies = std::iter::from_fn(|| client.reply()).take(21).count();
@@ -248,8 +249,8 @@ fn all_that_do_not_read_together_are_bounded() {
 }
 
 /// removeRecursive of a deep chain looked up every path of it from the root, twice: with 30,000
-/// levels nobody was served for over a minute, and again at the next start, which does the command
-/// again.
+/// levels no client was served for over a minute, and again at the next start, which does the
+/// command again.
 #[test]
 fn a_deep_chain_is_removed_and_removed_again_at_a_start_without_delay() {
     const LEVELS: usize = 8_000;

@@ -1,4 +1,4 @@
-//! Sessions that go on with another connection, on real servers: what was sent before is done, or
+//! Sessions that resume on another connection, on real servers: what was sent before is done, or
 //! never, and one connection lives.
 
 use std::net::SocketAddr;

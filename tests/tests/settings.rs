@@ -1,5 +1,5 @@
-//! Settings as operators write them, on running servers: with what ZooKeeper starts, this starts,
-//! and does the same.
+//! Settings as operators write them, on running servers: Ostler starts with what ZooKeeper starts
+//! with, and does the same.
 //!
 //! What becomes of each value by itself is tested beside the code (`config::tests`); here the real
 //! ZooKeeper says which values are no reason not to start. `OSTLER_SETTINGS=all` tries all of them,
@@ -130,14 +130,14 @@ const LINES: &[&str] = &[
 ];
 
 /// A setting that is odd but harmless stopped the start: `jute.maxbuffer=4MB`, `preAllocSize=100`.
-/// ZooKeeper silently goes on with its default or the nearest it can do.
+/// ZooKeeper silently uses its default or the nearest possible value.
 #[test]
 fn every_value_with_which_zookeeper_starts_starts_ostler() {
     let whole = std::env::var("OSTLER_SETTINGS").is_ok_and(|value| value == "all");
     let groups = groups();
     for (number, group) in groups.iter().enumerate() {
         let settings: Vec<(&str, &str)> = group.iter().map(|(key, value)| (&**key, &**value)).collect();
-        // Whoever does not start, or does not answer srvr, panics with its log.
+        // A server that does not start, or does not answer srvr, panics with its log.
         Server::start_with(Kind::Ostler, &settings).expect("the server");
         if whole || number % 8 == 0 {
             Server::start_with(Kind::ZooKeeper, &settings);

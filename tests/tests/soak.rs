@@ -1,7 +1,9 @@
-//! No election without a cause: under full load, for as long as one likes, whoever leads goes on leading.
+//! No election without a cause: under full load, for any length of time, the leader keeps leading
+//! leading.
 //!
-//! Three members and the load generator share the machine, which is what makes threads wait for their turn; snapshots are written all the
-//! while. Nothing else happens, so there is no reason for an election, however long it takes.
+//! Three members and the load generator share the machine, which is what makes threads wait for
+//! their turn; snapshots are written all the while. Nothing else happens, so there is no reason for
+//! an election, however long it takes.
 
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};

@@ -1,8 +1,8 @@
-//! Somebody who can reach the quorum ports of a running ensemble, and knows no key of it.
+//! A stranger that can reach the quorum ports of a running ensemble, and does not know its key.
 //!
 //! One forged message of each kind once did this: a heartbeat with a commit behind the log ended
 //! the server that got it; a vote with the last term there is left an ensemble that could never
-//! elect anybody again, not even after a restart; a forwarded command wrote in anybody's session;
+//! elect a leader again, not even after a restart; a forwarded command wrote in any session;
 //! and a list of the servers sent a member to addresses of the stranger's choice.
 
 use std::io::{ErrorKind, Read, Write};
@@ -30,7 +30,7 @@ fn framed(payload: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &crc32c(payload).to_be_bytes(), payload].concat()
 }
 
-/// A stranger that greets as member `from` and says one thing; waits until it is sent away.
+/// A stranger that greets as member `from` and sends one message; waits until it is disconnected.
 fn say(ensemble: &Ensemble, from: u8, to: u8, payload: &[u8]) {
     let mut stream = TcpStream::connect(ensemble.peer_address(to)).expect("a quorum port");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
@@ -80,7 +80,7 @@ fn last_vote(of: Engine, pair: [u8; 2]) -> Vec<u8> {
     }
 }
 
-/// A command that creates a node in somebody's session.
+/// A command that creates a node in another client's session.
 fn forward(term: u64, session: i64, path: &str) -> Vec<u8> {
     let text = |text: &[u8]| [&(text.len() as u32).to_be_bytes()[..], text].concat();
     let acl = [&1_u32.to_be_bytes()[..], &31_u32.to_be_bytes(), &text(b"world"), &text(b"anyone")].concat();
@@ -136,8 +136,8 @@ fn a_stranger_achieves_nothing() {
     }
 }
 
-/// Servers that were given a secret go on without those that were not, and take them in again with
-/// it.
+/// Servers that were given a secret continue without those that were not, and accept them again
+/// with it.
 #[test]
 fn a_server_without_the_secret_is_refused() {
     let secret = tempfile::NamedTempFile::new().expect("a file");

@@ -1,5 +1,5 @@
-//! Strangers who only hold connections keep nobody out, and cost nothing that the server needs for
-//! itself.
+//! Strangers that only hold connections keep no client out, and cost nothing that the server needs
+//! for itself.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -112,7 +112,7 @@ fn slow_requests_keep_no_probe_out() {
     }
 }
 
-/// Requests whose replies nobody takes have places of their own.
+/// Requests whose replies are not taken have places of their own.
 #[test]
 fn unread_replies_keep_no_probe_out() {
     let server = Server::start(None, &[]);
@@ -153,7 +153,7 @@ fn web_pages_neither_read_nor_change_anything() {
     assert!(answer.starts_with("HTTP/1.1 421 ") && answer.contains("ostler.adminHosts"), "{answer}");
 }
 
-/// Whoever ended, and had something left to read, had ten seconds from the beginning of the
+/// A connection that ended with something left to read had ten seconds from the beginning of the
 /// connection for it: a long answer over a slow line was cut in its midst, without a sign.
 #[test]
 fn a_word_arrives_whole_over_a_slow_line() {

@@ -18,8 +18,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
 }
 
-/// The rows of the table in ARCHITECTURE.md between the markers `name:begin` and `name:end`: what
-/// stands in backticks in each cell.
+/// The rows of the table in ARCHITECTURE.md between the markers `name:begin` and `name:end`: the
+/// backticked names in each cell.
 fn table(name: &str) -> Vec<Vec<BTreeSet<String>>> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let (_, rest) = text.split_once(&format!("<!-- {name}:begin -->")).expect("the table begins");
@@ -91,7 +91,8 @@ fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
-    // A module's own file declares its submodules; it is `mod.rs`, `lib.rs`, or stands beside the folder.
+    // A module's own file declares its submodules; it is `mod.rs`, `lib.rs`, or is beside the
+    // folder.
     let declaring = ["mod.rs", "lib.rs"].iter().map(|name| dir.join(name)).chain([dir.with_extension("rs")]);
     let mut tests: Vec<String> = Vec::new();
     for file in declaring {
@@ -110,7 +111,8 @@ fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The first names behind `crate::` in the code of a file, without comments and inline test modules.
+/// The first names behind `crate::` in the code of a file, without comments and inline test
+/// modules.
 fn imported(text: &str) -> BTreeSet<String> {
     let lines: Vec<&str> = text.lines().collect();
     let is_test_module =
@@ -230,8 +232,8 @@ fn no_unfinished_work_on_main() {
     }
 }
 
-/// Whether a line may be longer because it is one word that cannot be broken, such as a link, behind
-/// the marks of a list or comment.
+/// Whether a line may be longer because it is one word that cannot be broken, such as a link,
+/// behind the marks of a list or comment.
 fn is_unbreakable(text: &str) -> bool {
     let text = text.trim_start_matches(|c: char| "-*/!>".contains(c) || c.is_whitespace());
     let is_link = text.starts_with('[') && text.find("](").is_some_and(|at| !text[at..].contains(' '));

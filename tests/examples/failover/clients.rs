@@ -1,4 +1,5 @@
-//! The clients of a round: one for each server, each writing all the while, and going to another server at once when its connection ends.
+//! The clients of a round: one for each server, each writing all the while, and going to another
+//! server at once when its connection ends.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,14 +14,16 @@ use ostler_tests::session::{Session, create, set_data};
 /// What all of them write.
 const PATH: &str = "/failover";
 
-/// What kazoo asks for unless it is told otherwise.
+/// kazoo's default.
 const TIMEOUT_MS: i32 = 10_000;
 
-/// How long a client waits for a server that says nothing and closes nothing, before it goes to another one. Well below what clients do with
-/// that timeout (kazoo and Java's wait for two thirds of it), and above what a server without a majority takes to send its clients away.
+/// How long a client waits for a server that is silent and closes nothing, before it goes to
+/// another one. Well below what clients do with that timeout (kazoo and Java's wait for two thirds
+/// of it), and longer than a server without a majority takes to close its clients' connections.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Between two writes of a client. It bounds how exact a figure is, and what the clients take of the machine from the servers.
+/// Between two writes of a client. It bounds how exact a figure is, and what the clients take of
+/// the machine from the servers.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// After every server has refused a client.

@@ -1,9 +1,10 @@
-//! How long nobody can write when the leader of three servers fails.
+//! How long no client can write when the leader of three servers fails.
 //!
 //! `cargo run --release -p ostler-tests --example failover -- --engine raft --rounds 20 --fault kill`
 //!
-//! Prints every round, then the medians. Rounds of all that is measured follow each other in turn, so that what else the machine does meets
-//! all of them. Build the server first, as a release: it is looked for beside this program, or where `OSTLER_BIN` says.
+//! Prints every round, then the medians. Rounds of all that is measured follow each other in turn,
+//! so that other load of the machine affects all of them alike. Build the server first, as a
+//! release: it is looked for beside this program, or where `OSTLER_BIN` says.
 
 mod clients;
 mod round;
@@ -20,25 +21,28 @@ use ostler_tests::process::has_zookeeper;
 
 use round::{Fault, Round};
 
-/// Measures how long nobody can write when the leader of three servers fails.
+/// Measures how long no client can write when the leader of three servers fails.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How Ostler's servers agree: raft, paxos. Both, unless it is said.
+    /// Ostler's consensus engine: raft, paxos. Default: both.
     #[arg(long = "engine", value_delimiter = ',', default_values = ["raft", "paxos"])]
     engines: Vec<Engine>,
-    /// What befalls the leader. All of them, unless it is said.
+    /// The leader's fault. Default: all of them.
     #[arg(long = "fault", value_enum, value_delimiter = ',', default_values = ["kill", "stop", "partition", "handover"])]
     faults: Vec<Fault>,
     /// Rounds of each fault for each ensemble.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
-    /// Measure Apache ZooKeeper too, round by round in turn with Ostler. It takes java and mvn, and can not be partitioned here.
+    /// Measure Apache ZooKeeper too, round by round in turn with Ostler. It takes java and mvn, and
+    /// can not be partitioned here.
     #[arg(long)]
     against_zookeeper: bool,
-    /// Where the data of all servers are while this runs: a disk, for a file system in memory flushes nothing.
+    /// Where the data of all servers are while this runs: a disk, for a file system in memory
+    /// flushes nothing.
     #[arg(long, default_value = "/var/tmp")]
     dir: PathBuf,
-    /// Print what the servers logged in a round in which the first write took longer than so many milliseconds.
+    /// Print what the servers logged in a round in which the first write took longer than this many
+    /// milliseconds.
     #[arg(long)]
     logs_above_ms: Option<f64>,
 }

@@ -10,14 +10,14 @@ use ostler_tests::links::Link;
 
 use crate::clients::{Ack, Client};
 
-/// What befalls the leader.
+/// The leader's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Fault {
     /// `kill -9` of its process.
     Kill,
-    /// Its process stands still, with all connections open.
+    /// Its process is stopped, with all connections open.
     Stop,
-    /// What it and the others send each other is lost, and no connection is closed.
+    /// Messages between it and the others are lost, and no connection is closed.
     Partition,
     /// It is asked to end (SIGTERM), as for maintenance.
     Handover,
@@ -34,7 +34,8 @@ impl Fault {
         }
     }
 
-    /// Whether it can be done to such an ensemble. ZooKeeper's servers tell each other their addresses, and would dial past a proxy.
+    /// Whether it can be done to such an ensemble. ZooKeeper's servers tell each other their
+    /// addresses, and would dial past a proxy.
     pub(crate) fn can_befall(self, engine: Engine) -> bool {
         self != Fault::Partition || engine != Engine::ZooKeeper
     }
@@ -60,16 +61,17 @@ impl Fault {
 /// Writes that every client has acknowledged before the fault: it is well connected.
 const WRITES_BEFORE: usize = 10;
 
-/// Rounds must not begin always at the same point of somebody's ticks.
+/// Rounds must not always begin at the same point of a server's ticks.
 const WAIT_MS: u64 = 200;
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     leader: u8,
     /// When the leader failed.
     pub(crate) at: SystemTime,
-    /// From the fault until a client of another server had a write acknowledged that it sent after the fault and that is of a new leadership.
+    /// From the fault until a client of another server had a write acknowledged that it sent after
+    /// the fault and that is of a new leadership.
     pub(crate) first_ms: f64,
     /// The same of the client that was connected to the leader.
     pub(crate) moved_ms: f64,
@@ -77,7 +79,8 @@ pub(crate) struct Round {
     pub(crate) stall_ms: f64,
     /// Connections to other servers that were closed.
     pub(crate) closed: usize,
-    /// The longest time until then in which nobody had a write acknowledged. A leader that hands over may go on for a while.
+    /// The longest time until then without an acknowledged write. A leader that transfers
+    /// leadership may continue for a while.
     pub(crate) silence_ms: f64,
     lost_sessions: usize,
 }
@@ -120,8 +123,8 @@ pub(crate) fn run(ensemble: &mut Ensemble, fault: Fault, random: &mut Random) ->
     }
 }
 
-/// One client of the leader, and one of each of the others. Those do not know the leader: what they find out is when the others serve again, and
-/// not how long they wait for a server that is silent.
+/// One client of the leader, and one of each of the others. Those do not know the leader: what they
+/// find out is when the others serve again, and not how long they wait for a server that is silent.
 fn connect(ensemble: &Ensemble, leader: u8) -> Vec<Client> {
     let mut others = ensemble.servers();
     others.retain(|server| *server != leader);
@@ -139,7 +142,8 @@ fn strike(ensemble: &mut Ensemble, fault: Fault, leader: u8, clients: &[Client])
     let connected = connections();
     let (at, struck) = (SystemTime::now(), Instant::now());
     fault.begin(ensemble, leader);
-    // The old leader may acknowledge a write that was sent after the fault, when it is not yet felt.
+    // The old leader may acknowledge a write that was sent after the fault, when it is not yet
+    // felt.
     let next = |client: &Client| {
         let acks = client.acks();
         acks.into_iter().find(|ack| ack.sent >= struck && ack.epoch > before)
