@@ -1,24 +1,25 @@
-//! What the leader's clock showed when it was last heard of.
+//! The leader's clock as of its last message.
 //!
-//! A server tells the leader until when it has read what its clients sent. How long a report is on
-//! its way nobody knows, and a leader that took it for a report of just now would judge clients
-//! whose packets the server had not read by then. So the moment is told by the leader's own clock:
-//! the time that the leader named, and what has passed here since that arrived. It was on its way
-//! as well, so the moment told is never later than the true one.
+//! A server reports to the leader up to which time it has read what its clients sent. The delay of
+//! a report is unknown, and a leader that dated a report by its arrival would judge clients whose
+//! packets the server had not read by then. So the report is dated by the leader's own clock: the
+//! time that the leader sent, plus the time since that arrived. That message was delayed as well,
+//! so the date is never later than the true one.
 
-/// See the module.
+/// See the module documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaderTime {
-    /// The leadership.
+    /// The leader's term.
     pub term: u64,
-    /// What its clock showed, in ms.
+    /// The leader's clock in its message, in ms.
     pub leader_ms: i64,
-    /// What this server's clock showed when it heard of that, in ms.
+    /// This server's clock when that message arrived, in ms.
     pub heard_ms: i64,
 }
 
 impl LeaderTime {
-    /// A moment of this server's clock, by the leader's clock, or earlier.
+    /// Converts a time of this server's clock to the leader's clock; the result may be too early,
+    /// never too late.
     pub fn by_leader(&self, ms: i64) -> i64 {
         self.leader_ms.saturating_add(ms - self.heard_ms)
     }
@@ -29,8 +30,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_by_the_leaders_clock_is_never_later_than_it_was() {
-        // The leader's clock is 1000 ms ahead, and what it said was 30 ms on its way.
+    fn a_time_on_the_leaders_clock_is_never_too_late() {
+        // The leader's clock is 1000 ms ahead, and its message took 30 ms.
         let time = LeaderTime { term: 1, leader_ms: 6_000, heard_ms: 5_030 };
         assert_eq!(time.by_leader(5_100), 6_070);
         assert_eq!(time.by_leader(4_000), 4_970, "also before that");

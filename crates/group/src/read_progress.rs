@@ -1,31 +1,31 @@
-//! Until when the connection threads have read what their clients sent.
+//! Up to which time the connection threads have read what their clients sent.
 //!
-//! A session ends by silence, and silence can only be judged up to the moment until which the
-//! server has listened: a packet that waits in a socket is not heard yet, and its client lives. So
-//! each connection thread says until when it has looked at all its sockets, and whoever judges
-//! sessions goes by the slowest of them.
+//! A session expires by silence, and silence can be judged only up to the time until which the
+//! server has read its sockets: the client of a packet still in a socket is alive. So each
+//! connection thread reports up to which time it has polled all its sockets, and sessions are
+//! judged by the slowest thread.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// What all connection threads say.
+/// The reports of all connection threads.
 #[derive(Debug)]
 pub struct ReadProgress {
-    /// By the number of the thread, in ms of the server's clock.
+    /// By thread number, in ms of the server's clock.
     until_ms: Vec<AtomicI64>,
 }
 
 impl ReadProgress {
-    /// That of so many threads, which have read nothing yet.
+    /// The progress of `threads` threads, which have read nothing yet.
     pub fn new(threads: usize) -> ReadProgress {
         ReadProgress { until_ms: (0..threads).map(|_| AtomicI64::new(0)).collect() }
     }
 
-    /// The thread has noted everybody who sent something before that time.
+    /// The thread has recorded every client that sent something before that time.
     pub fn has_read(&self, thread: usize, until_ms: i64) {
         self.until_ms[thread].store(until_ms, Ordering::Release);
     }
 
-    /// Everybody who sent something before that time is noted, for whoever asks this first.
+    /// Every client that sent something before that time is recorded, as seen by the caller.
     pub fn until_ms(&self) -> i64 {
         self.until_ms.iter().map(|until_ms| until_ms.load(Ordering::Acquire)).min().unwrap_or(0)
     }

@@ -1,7 +1,7 @@
-//! Which connection a session is on, when it was last heard of, and ids for new ones.
+//! Which connection each session is on, when each was last heard from, and ids for new sessions.
 //!
-//! That a session exists, with its timeout and ephemerals, is replicated state and belongs to the machine. Here is only what this
-//! server knows of its own clients.
+//! That a session exists, its timeout and its ephemerals are replicated state and belong to the
+//! machine. This module holds only what this server knows of its own clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
@@ -16,27 +16,28 @@ use state::session::Session;
 /// One living session as this server sees it.
 #[derive(Debug)]
 struct Entry {
-    /// When a packet of the session was last read, in ms of the server's clock. The connection's thread writes it without a lock;
-    /// the expiry queue looks only when the session's bucket is due.
+    /// When a packet of the session was last read, in ms of the server's clock. The connection's
+    /// thread writes it without a lock; the expiry queue reads it only when the session's bucket is
+    /// due.
     seen_ms: Arc<AtomicI64>,
     timeout_ms: i32,
     /// The connection it is on, if any.
     owner: Option<Token>,
-    /// Its connection here has ended, and the leader may still judge it by what this server tells.
+    /// Its connection here has ended, and the leader may still judge it by this server's reports.
     has_left: bool,
-    /// Its end is on the way through the log: nobody may take it up again.
+    /// Its end is on its way through the log: no client may resume it.
     closing: bool,
 }
 
 /// All living sessions.
 pub struct SessionTable {
     inner: Mutex<Inner>,
-    /// The top byte of new ids, in its place.
+    /// The top byte of new ids, shifted into place.
     top: i64,
-    /// The rest of the next one. Only its low 56 bits count.
+    /// The rest of the next id. Only its low 56 bits count.
     next_id: AtomicI64,
-    /// The shortest timeout of a session that this server reports on, or shorter: rises only when
-    /// all are looked at.
+    /// A lower bound of the timeouts of the sessions that this server reports on; rises only when
+    /// all of them are checked.
     shortest_timeout_ms: AtomicI32,
 }
 
@@ -45,34 +46,34 @@ const LOW_BITS: i64 = (1 << TOP_BYTE_SHIFT) - 1;
 /// Greatest top byte of a session's id.
 const TOP_BYTE_MAX: ServerId = 0xFE;
 
-/// Timeouts after which the leader has judged a silent session, if it was told in time until when
-/// nothing was heard of it.
+/// Number of timeouts after which the leader has certainly judged a silent session, provided it was
+/// told in time up to when the session was silent.
 const JUDGED_TIMEOUTS: i64 = 2;
 
 struct Inner {
     entries: HashMap<i64, Entry>,
     expiry: ExpiryQueue,
-    /// The leader has been told of everybody who was heard of before this.
+    /// Sessions heard from before this time have been reported to the leader.
     told_until_ms: i64,
 }
 
-/// A session that was heard of here.
+/// A session that was heard from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touch {
-    /// Which.
+    /// The session's id.
     pub session: i64,
     /// How long ago, in ms.
     pub age_ms: u32,
 }
 
 impl SessionTable {
-    /// No sessions. The lowest byte of `server_id` is the top byte of new ids, `now_ms` (wall
-    /// clock) the rest, as `SessionTrackerImpl.initializeNextSessionId` does, so that ids of two
-    /// runs and two servers do not meet. `tick_ms` is the width of the expiry buckets.
+    /// An empty table. The lowest byte of `server_id` is the top byte of new ids, `now_ms` (wall
+    /// clock) the rest, as in `SessionTrackerImpl.initializeNextSessionId`, so that ids of two runs
+    /// and of two servers differ. `tick_ms` is the width of the expiry buckets.
     ///
-    /// An id that begins with 0xff would make its session's ephemerals look like TTL nodes, so such
-    /// a server gives out those of its neighbour. Should both give out the same one, the log has
-    /// room for one of them.
+    /// An id that begins with 0xff would make its session's ephemerals look like TTL nodes, so a
+    /// server whose id ends in 0xff uses 0xfe, as its neighbour does. Should both give out the same
+    /// id, the log accepts only one of them.
     pub fn new(server_id: ServerId, now_ms: i64, tick_ms: i64) -> SessionTable {
         SessionTable {
             inner: Mutex::new(Inner {
@@ -86,8 +87,8 @@ impl SessionTable {
         }
     }
 
-    /// An id that no session of this server had since it was started, and none that is known to
-    /// live.
+    /// An id that no session of this server has had since it started and that no known living
+    /// session has.
     pub fn next_id(&self) -> i64 {
         let inner = self.inner.lock();
         loop {
@@ -108,7 +109,7 @@ impl SessionTable {
         self.len() == 0
     }
 
-    /// A session exists from now on, with nobody on it yet.
+    /// A session exists from now on, without a connection here so far.
     pub fn opened(&self, session: i64, timeout_ms: i32, now_ms: i64) {
         let mut inner = self.inner.lock();
         let seen_ms = Arc::new(AtomicI64::new(now_ms));
@@ -117,7 +118,7 @@ impl SessionTable {
         inner.expiry.add(session, timeout_ms, now_ms);
     }
 
-    /// The session is on this connection from now on, or on none here.
+    /// The session is on this connection from now on, or on none of this server.
     pub fn set_owner(&self, session: i64, owner: Option<Token>) {
         if let Some(entry) = self.inner.lock().entries.get_mut(&session) {
             entry.owner = owner;
@@ -127,20 +128,20 @@ impl SessionTable {
         }
     }
 
-    /// Where a connection notes when it heard of its session; `None` if the session has ended or is
-    /// not on it any more.
+    /// Where a connection records when it heard from its session; `None` if the session has ended
+    /// or has left this connection.
     pub fn seen_by(&self, session: i64, token: Token) -> Option<Arc<AtomicI64>> {
         let inner = self.inner.lock();
         let entry = inner.entries.get(&session).filter(|entry| entry.owner == Some(token))?;
         Some(Arc::clone(&entry.seen_ms))
     }
 
-    /// Whether its end is on the way through the log.
+    /// Whether the session's end is on its way through the log.
     pub fn is_ending(&self, session: i64) -> bool {
         self.inner.lock().entries.get(&session).is_some_and(|entry| entry.closing)
     }
 
-    /// The connection is gone; the session lives on until it is taken up again or expires.
+    /// The connection has ended; the session lives on until it is resumed or expires.
     pub fn left(&self, session: i64, token: Token) -> bool {
         let mut inner = self.inner.lock();
         match inner.entries.get_mut(&session) {
@@ -153,22 +154,22 @@ impl SessionTable {
         }
     }
 
-    /// The session has ended; its connection, if it is here.
+    /// Removes a session that has ended. Returns its connection, if it is on this server.
     pub fn closed(&self, session: i64) -> Option<Token> {
         let mut inner = self.inner.lock();
         inner.expiry.remove(session);
         inner.entries.remove(&session)?.owner
     }
 
-    /// The session was heard of at that time, here or at another server.
+    /// The session was heard from at that time, here or by another server.
     pub fn touch(&self, session: i64, seen_ms: i64) {
         if let Some(entry) = self.inner.lock().entries.get(&session) {
             entry.seen_ms.fetch_max(seen_ms, Ordering::Relaxed);
         }
     }
 
-    /// Sessions that were heard of here since the leader was last told, over a connection that is
-    /// open or has ended since.
+    /// Sessions heard from here since the last report to the leader, over a connection that is open
+    /// or has ended since.
     pub fn touched(&self, now_ms: i64) -> Vec<Touch> {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
@@ -187,28 +188,29 @@ impl SessionTable {
                 touched.push(Touch { session: *session, age_ms });
             }
         }
-        // Under the lock, so that no shorter one is missed that a connection takes up now.
+        // Under the lock, so that the shorter timeout of a session that a connection resumes now is
+        // not lost.
         self.shortest_timeout_ms.store(shortest_ms, Ordering::Relaxed);
         drop(guard);
         touched.sort_unstable_by_key(|touch| touch.session);
         touched
     }
 
-    /// The leader has been told of everybody who was heard of before that. Whoever reads clients'
-    /// packets must be done with all that came earlier, for what it notes later with an earlier
-    /// time is never told.
+    /// Sessions heard from before this time have been reported to the leader. Connection threads
+    /// must have recorded everything that came earlier: what they record later with an earlier time
+    /// is never reported.
     pub fn told(&self, until_ms: i64) {
         self.inner.lock().told_until_ms = until_ms;
     }
 
-    /// The shortest timeout of the sessions with a connection here, or with one that has just ended;
-    /// `i32::MAX` without any.
+    /// The shortest timeout of the sessions whose connection is here or has just ended here;
+    /// `i32::MAX` if there are none.
     pub fn shortest_timeout_ms(&self) -> i32 {
         self.shortest_timeout_ms.load(Ordering::Relaxed)
     }
 
-    /// Time in which this server could not listen does not count: every session keeps what it had
-    /// left of its timeout before that.
+    /// Discounts a pause in which this server could not read its sockets: every session keeps the
+    /// part of its timeout that was left before the pause.
     pub fn forgive(&self, pause_ms: i64, now_ms: i64) {
         for entry in self.inner.lock().entries.values() {
             let seen_ms = entry.seen_ms.load(Ordering::Relaxed);
@@ -216,7 +218,7 @@ impl SessionTable {
         }
     }
 
-    /// The session has its whole timeout again, and is not about to end.
+    /// Restarts the session's timeout; the session is no longer about to end.
     pub fn renew(&self, session: i64, timeout_ms: i32, now_ms: i64) {
         let mut inner = self.inner.lock();
         if let Some(entry) = inner.entries.get_mut(&session) {
@@ -227,7 +229,8 @@ impl SessionTable {
         }
     }
 
-    /// These are all the sessions there are, with their timeouts in ms; none of them has a connection here.
+    /// Replaces all sessions by these, with their timeouts in ms; none of them has a connection
+    /// here.
     pub fn replace(&self, sessions: impl Iterator<Item = (i64, i32)>, now_ms: i64) {
         let known: Vec<i64> = self.inner.lock().entries.keys().copied().collect();
         for session in known {
@@ -236,8 +239,9 @@ impl SessionTable {
         sessions.for_each(|(session, timeout_ms)| self.opened(session, timeout_ms, now_ms));
     }
 
-    /// Sessions not heard of for their timeout. Each is named once and cannot be taken up any more.
-    /// `read_until` tells until when the server that has a session's connection has read what came.
+    /// Sessions not heard from for their timeout. Each is returned once and cannot be resumed any
+    /// more. `read_until` tells up to which time the server with the session's connection has read
+    /// its sockets.
     pub fn expired(&self, now_ms: i64, read_until: impl Fn(i64) -> i64) -> Due {
         let mut guard = self.inner.lock();
         let Inner { entries, expiry, .. } = &mut *guard;
@@ -253,12 +257,13 @@ impl SessionTable {
         due
     }
 
-    /// No session is about to end any more: whoever wanted that has nothing to say now.
+    /// No session is about to end any more: the leader that decided so no longer leads.
     pub fn spare(&self) {
         self.inner.lock().entries.values_mut().for_each(|entry| entry.closing = false);
     }
 
-    /// The end of these sessions could not be replicated (disk full): they are as before, to be tried again after one more tick.
+    /// The end of these sessions could not be replicated because the disk is full: they live on,
+    /// and expire again one tick later.
     pub fn reprieve(&self, sessions: &[(i64, i32)], now_ms: i64) {
         let mut inner = self.inner.lock();
         for &(session, timeout_ms) in sessions {
@@ -270,7 +275,7 @@ impl SessionTable {
         }
     }
 
-    /// When each session would expire, in ms of the server's clock, if it is not heard of before.
+    /// When each session expires unless it is heard from before, in ms of the server's clock.
     pub fn expiries(&self) -> Vec<(i64, i64)> {
         self.inner.lock().expiry.buckets().collect()
     }
@@ -288,8 +293,8 @@ mod tests {
         assert_ne!(a, first(3, 1_700_000_000_124));
     }
 
-    /// A server of id 255 gave out ids that cannot own an ephemeral, and told its clients that they
-    /// had a session.
+    /// A server with id 255 gave out ids that cannot own an ephemeral, and its clients believed
+    /// that they had a session.
     #[test]
     fn every_server_gives_out_ids_that_a_session_may_have() {
         for server in 0..=300 {
@@ -305,8 +310,8 @@ mod tests {
         }
     }
 
-    /// After a start with the clock where it stood at an earlier start the first id was that of a
-    /// session that lived on.
+    /// When the wall clock showed the same time at two starts, the first id given out was that of a
+    /// session still alive.
     #[test]
     fn an_id_of_a_living_session_is_not_given_out_again() {
         let earlier = SessionTable::new(1, 1_000_000_000_000, 2000);
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_lost_its_session_has_no_say_any_more() {
+    fn a_connection_that_lost_its_session_cannot_end_it() {
         let table = SessionTable::new(0, 0, 2000);
         table.opened(1, 6000, 0);
         table.set_owner(1, Some(Token(7)));
@@ -334,33 +339,33 @@ mod tests {
         table.opened(1, 4000, 0);
         table.set_owner(1, Some(Token(7)));
         table.seen_by(1, Token(7)).expect("it lives").store(3000, Ordering::Relaxed);
-        assert_eq!(table.expired(6000, |_| 6000).expired, [0; 0], "it was heard of at 3000");
+        assert_eq!(table.expired(6000, |_| 6000).expired, [0; 0], "it was heard from at 3000");
         assert_eq!(table.expired(60_000, |_| 60_000).expired, [1]);
         assert!(table.is_ending(1));
         table.spare();
-        assert!(!table.is_ending(1), "its end was never agreed");
+        assert!(!table.is_ending(1), "its end was never committed");
         assert_eq!(table.closed(1), Some(Token(7)));
     }
-    /// A server that was stopped heard nobody meanwhile. Every session has as much of its timeout
-    /// left afterwards as before, and no more than if it had been heard of just now.
+    /// A suspended server hears from no client. Afterwards every session has as much of its timeout
+    /// left as before, and at most its whole timeout.
     #[test]
-    fn a_pause_of_the_server_is_no_silence_of_its_clients() {
+    fn a_pause_of_the_server_does_not_count_as_silence_of_its_clients() {
         let table = SessionTable::new(0, 0, 1000);
         table.opened(1, 4000, 1000);
         table.opened(2, 4000, 60_900);
         table.forgive(60_000, 61_000);
-        assert_eq!(table.expired(65_999, |_| 65_999).expired, [0; 0], "1 has the 4 s that it had left");
+        assert_eq!(table.expired(65_999, |_| 65_999).expired, [0; 0], "session 1 has the 4 s that were left");
         assert_eq!(table.expired(66_000, |_| 66_000).expired, [1, 2]);
     }
 
-    /// What a connection thread notes with a time at which it has not read everything yet must be
-    /// told with the next report, however late the note is.
+    /// What a connection thread records with a time up to which not everything has been read must
+    /// be in the next report, however late it is recorded.
     #[test]
-    fn everybody_heard_of_is_told_with_the_time_since_then() {
+    fn every_session_heard_from_is_reported_with_its_age() {
         let table = SessionTable::new(0, 0, 1000);
         table.opened(1, 4000, 0);
         table.opened(2, 200, 0);
-        assert_eq!(table.touched(0), [], "nobody is connected");
+        assert_eq!(table.touched(0), [], "no session has a connection");
         for (session, heard_ms) in [(1, 10), (2, 20)] {
             table.set_owner(session, Some(Token(session as u64)));
             table.touch(session, heard_ms);
@@ -380,10 +385,10 @@ mod tests {
         assert_eq!(table.shortest_timeout_ms(), 4000);
     }
 
-    /// What a connection had read shortly before it ended was never told to the leader, which ended
-    /// the session by what it had been told before.
+    /// What a connection had read shortly before it ended was never reported to the leader, which
+    /// ended the session by the last report before.
     #[test]
-    fn what_a_connection_heard_before_it_ended_is_told_too() {
+    fn what_a_connection_read_before_it_ended_is_reported_too() {
         let table = SessionTable::new(0, 0, 1000);
         table.opened(1, 500, 0);
         table.set_owner(1, Some(Token(1)));
@@ -394,6 +399,6 @@ mod tests {
         table.told(i64::MIN);
         assert_eq!(table.touched(60), [Touch { session: 1, age_ms: 40 }], "the first report was lost");
         table.told(55);
-        assert_eq!(table.touched(70), [], "it was told");
+        assert_eq!(table.touched(70), [], "it was reported");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Time as this process sees it, or as a simulation says it is.
+/// Time as the process sees it, or as a simulation sets it.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -14,7 +14,7 @@ enum Source {
     Manual(Arc<ManualTime>),
 }
 
-/// A time that moves only when it is told to.
+/// A time that advances only on request.
 #[derive(Debug, Default)]
 pub struct ManualTime {
     elapsed_us: AtomicU64,
@@ -23,19 +23,19 @@ pub struct ManualTime {
 }
 
 impl ManualTime {
-    /// A clock that stands at `start_ms` since 1970.
+    /// A clock at `start_ms` since 1970.
     pub fn new(start_ms: i64) -> Arc<ManualTime> {
         Arc::new(ManualTime { elapsed_us: AtomicU64::new(0), start_ms })
     }
 
-    /// So many microseconds go by.
+    /// Advances the time by `us` microseconds.
     pub fn advance_us(&self, us: u64) {
         self.elapsed_us.fetch_add(us, Ordering::Relaxed);
     }
 }
 
 impl Clock {
-    /// The system's clock, from now on.
+    /// The system's clock, counting from now.
     pub fn start() -> Clock {
         Clock(Source::System { started: Instant::now() })
     }
@@ -45,7 +45,7 @@ impl Clock {
         Clock(Source::Manual(time))
     }
 
-    /// Milliseconds since the start, never going back: for timeouts and latencies.
+    /// Milliseconds since the start, monotonic: for timeouts and latencies.
     pub fn elapsed_ms(&self) -> i64 {
         (self.elapsed_us() / 1000) as i64
     }
@@ -58,7 +58,8 @@ impl Clock {
         }
     }
 
-    /// Milliseconds since 1970 by the wall clock: for what clients read as a time (ctime, mtime). It may jump.
+    /// Milliseconds since 1970 by the wall clock, which may jump: for times that clients read
+    /// (ctime, mtime).
     pub fn wall_ms(&self) -> i64 {
         match &self.0 {
             Source::System { .. } => match SystemTime::now().duration_since(UNIX_EPOCH) {

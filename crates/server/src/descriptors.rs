@@ -1,9 +1,9 @@
-//! File descriptors: as many as the system allows, and some kept back for what needs them most.
+//! File descriptors: as many as the system allows, with some reserved for the most important uses.
 //!
-//! Anybody who can reach a port can take descriptors, and a server without any cannot go over to
-//! its next log segment, write a snapshot or hear the other servers. So whoever accepts a
-//! connection looks at its number first. The system gives out the lowest free number: below it, all
-//! are in use.
+//! Any host that can reach a port can take descriptors, and a server without free ones cannot
+//! switch to its next log segment, write a snapshot or accept other servers. So before a connection
+//! is accepted for good, its descriptor number is checked. The system gives out the lowest free
+//! number: all below it are in use.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -11,13 +11,13 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that clients do not get, at most; a quarter of all where there are few.
+/// Most descriptors kept from clients; a quarter of the limit where that is less.
 const RESERVE_MAX: u64 = 96;
 
-/// What a connection is for. Each may use what those before it must leave.
+/// What a connection is for. Each use may take what the uses before it must leave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Use {
-    /// Clients, of whom there may be any number.
+    /// Clients, of any number.
     Client,
     /// The AdminServer and the metrics.
     Operator,
@@ -26,7 +26,7 @@ pub(crate) enum Use {
 }
 
 impl Use {
-    /// Thirds of the reserve that stay free.
+    /// Thirds of the reserve that this use leaves free.
     fn thirds_left(self) -> u64 {
         match self {
             Use::Client => 3,
@@ -36,7 +36,7 @@ impl Use {
     }
 }
 
-/// Raises the limit to what the process may have.
+/// Raises the soft limit to the hard limit.
 pub(crate) fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -47,21 +47,20 @@ pub(crate) fn raise_limit() {
     }
 }
 
-/// Whether a new connection leaves enough descriptors for what is more needed than it.
+/// Whether a new connection leaves enough descriptors for more important uses.
 pub(crate) fn leaves_room(connection: &impl AsFd, purpose: Use) -> bool {
     let number = u64::try_from(connection.as_fd().as_raw_fd()).unwrap_or(0);
     getrlimit(Resource::Nofile).current.is_none_or(|limit| number < ceiling(limit, purpose))
 }
 
-/// The number that a connection for that purpose must stay below.
+/// The number that a connection's descriptor must stay below.
 fn ceiling(limit: u64, purpose: Use) -> u64 {
     let reserve = (limit / 4).min(RESERVE_MAX);
     limit - reserve * purpose.thirds_left() / 3
 }
 
-/// Whether only the connection that was to be accepted has failed, so that the next one may be
-/// accepted at once. After any other failure, such as a want of descriptors or of memory, that
-/// would fail again and again.
+/// Whether only the connection being accepted has failed, so that the next one may be accepted at
+/// once. Any other failure, such as a lack of descriptors or memory, would recur immediately.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_want_of_descriptors_is_no_affair_of_one_connection() {
+    fn a_lack_of_descriptors_is_not_the_failure_of_one_connection() {
         let is_gone = |errno: Errno| is_gone(&io::Error::from(errno));
         assert!(is_gone(Errno::CONNABORTED) && is_gone(Errno::PROTO));
         assert!(

@@ -1,22 +1,23 @@
-//! The way back when more than half of the voters of an ensemble are lost for ever.
+//! Recovery of an ensemble that has lost more than half of its voters for ever.
 
 use crate::config::Config;
 use crate::host::force_new_cluster;
 pub use crate::host::force_new_cluster::{Found, SalvageError};
 use crate::host::recovery::Files;
 
-/// What this server has. It must not run.
+/// Reports the state on this server's disk. The server must not be running.
 ///
 /// # Errors
-/// It runs, it has no part in an ensemble, or its data cannot be used.
+/// The server is running, is not part of an ensemble, or its data cannot be used.
 pub fn look(config: &Config) -> Result<Found, SalvageError> {
     force_new_cluster::look(&Files::real(), config)
 }
 
-/// Makes this server the only voter of a new ensemble, which goes on from what it has: also from what only it may have known of. It must
-/// not run, and no other server of the old ensemble may go on without it: each would take itself for the right one.
+/// Makes this server the only voter of a new ensemble that continues from this server's state,
+/// including entries that no other server may have known. The server must not be running, and no
+/// other server of the old ensemble may go on without it: each would consider itself the right one.
 ///
-/// May be repeated; an attempt that was interrupted must be.
+/// May be repeated; an interrupted attempt must be.
 ///
 /// # Errors
 /// As [`look`], or the disk failed.

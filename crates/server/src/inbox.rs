@@ -1,4 +1,4 @@
-//! From the connection threads to the replication thread: one bundle per wake-up.
+//! From the connection threads to the replication thread: one submission per wake-up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,19 +7,20 @@ use group::Submission;
 use mio::Waker;
 use parking_lot::Mutex;
 
-/// What waits for the replication thread. Its size is bounded by the throttle of the connections (`globalOutstandingLimit`,
-/// `ostler.outstandingBytesMax`), not here.
+/// What waits for the replication thread. The throttle of the connections
+/// (`globalOutstandingLimit`, `ostler.outstandingBytesMax`) bounds its size, not the inbox itself.
 #[derive(Debug, Default)]
 pub struct Inbox {
     waiting: Mutex<Contents>,
-    /// The replication thread waits in its poll and must be woken. Written in sequentially consistent order with the contents, so that
-    /// either the thread sees what was put in or whoever put it in sees the sleeper.
+    /// The replication thread waits in its poll and must be woken. Sequentially consistent with the
+    /// contents, so that either the thread sees the new contents or the writer sees that the thread
+    /// sleeps.
     asleep: AtomicBool,
-    /// Wakes it; nobody has to be woken where there is no such thread.
+    /// Wakes it; `None` in a simulation, which has no replication thread.
     waker: Option<Arc<Waker>>,
-    /// Requests handed over and not answered yet, over all connections.
+    /// Requests submitted and not yet answered, over all connections.
     outstanding: AtomicUsize,
-    /// Bytes of commands handed over and not taken by a finished cycle.
+    /// Bytes of commands submitted and not yet taken by a finished cycle.
     waiting_bytes: AtomicUsize,
     /// Bytes of commands that the replica keeps until their outcome is known.
     kept_bytes: AtomicUsize,
@@ -31,50 +32,50 @@ struct Contents {
     control_requests: Vec<ControlRequest>,
 }
 
-/// What the replication thread is asked to do besides requests.
+/// Requests to the replication thread that do not come from a client's session.
 #[derive(Debug)]
 pub enum ControlRequest {
     /// A background snapshot ended.
     SnapshotDone {
-        /// Which, counted from the start.
+        /// The snapshot's number, counted from the start.
         number: u64,
-        /// The log index it covers, or why there is none.
+        /// The log index it covers, or why it failed.
         result: Result<u64, String>,
     },
     /// Take a snapshot now (`csnp`).
     TakeSnapshot,
-    /// Nobody is connected to this session here any more.
+    /// The session has no connection on this server any more.
     Disconnected(i64),
     /// Become the leader (`rqld`).
     Lead,
-    /// Let another one lead (`ydld`).
+    /// Transfer leadership to another member (`ydld`).
     StepDown,
-    /// Finish what was accepted and stop.
+    /// Answer the accepted requests and stop.
     Stop,
 }
 
 impl Inbox {
-    /// An empty one, whose thread is woken through `waker`.
+    /// An empty inbox whose thread is woken through `waker`.
     pub fn new(waker: Option<Arc<Waker>>) -> Inbox {
         Inbox { waker, ..Inbox::default() }
     }
 
-    /// Hands over everything in `submission`, emptying it, and wakes the replication thread.
+    /// Submits everything in `submission`, emptying it, and wakes the replication thread.
     pub fn submit(&self, submission: &mut Submission, requests: usize) {
         self.put(submission, requests);
         self.wake();
     }
 
-    /// Hands over everything in `submission`, emptying it, for a cycle the caller is going to run.
+    /// Submits everything in `submission`, emptying it, for a cycle that the caller runs itself.
     pub fn put(&self, submission: &mut Submission, requests: usize) {
         self.outstanding.fetch_add(requests, Ordering::Relaxed);
         self.waiting_bytes.fetch_add(submission.len_bytes(), Ordering::Relaxed);
         self.waiting.lock().submission.append(submission);
     }
 
-    /// Asks for something besides requests.
-    pub fn ask(&self, errand: ControlRequest) {
-        self.waiting.lock().control_requests.push(errand);
+    /// Adds a control request and wakes the replication thread.
+    pub fn ask(&self, request: ControlRequest) {
+        self.waiting.lock().control_requests.push(request);
         self.wake();
     }
 
@@ -83,12 +84,12 @@ impl Inbox {
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(waker) = &self.waker
         {
-            // It fails only if the poll is gone, and then so is the thread.
+            // Fails only if the poll is gone, and the thread with it.
             let _ = waker.wake();
         }
     }
 
-    /// The thread is about to wait: `false` if it must not, because something is there.
+    /// The thread is about to wait; `false` if it must not, because the inbox is not empty.
     pub fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         let is_empty = self.is_empty();
@@ -98,19 +99,20 @@ impl Inbox {
         is_empty
     }
 
-    /// The thread is back from waiting.
+    /// The thread has stopped waiting.
     pub fn awake(&self) {
         self.asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Takes what is there. Both arguments are empty before.
+    /// Takes the contents. Both arguments must be empty.
     pub fn take(&self, submission: &mut Submission, control_requests: &mut Vec<ControlRequest>) {
         let mut waiting = self.waiting.lock();
         std::mem::swap(&mut waiting.submission, submission);
         std::mem::swap(&mut waiting.control_requests, control_requests);
     }
 
-    /// Whether nothing waits. What waits is taken by a cycle that begins as soon as the present one ends.
+    /// Whether the inbox is empty. Its contents are taken by the cycle that begins when the present
+    /// one ends.
     pub fn is_empty(&self) -> bool {
         let waiting = self.waiting.lock();
         waiting.submission.is_empty() && waiting.control_requests.is_empty()
@@ -121,19 +123,19 @@ impl Inbox {
         self.outstanding.fetch_sub(requests, Ordering::Relaxed);
     }
 
-    /// A cycle that took commands of so many bytes is over, and the replica now keeps so many in
-    /// all.
+    /// A cycle that took `taken_bytes` of commands has ended, and the replica now keeps
+    /// `kept_bytes` in all.
     pub fn end_cycle(&self, taken_bytes: usize, kept_bytes: usize) {
         self.kept_bytes.store(kept_bytes, Ordering::Relaxed);
         self.waiting_bytes.fetch_sub(taken_bytes, Ordering::Relaxed);
     }
 
-    /// Requests handed over and not answered.
+    /// Requests submitted and not answered.
     pub fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::Relaxed)
     }
 
-    /// Bytes of commands handed over that have no known outcome.
+    /// Bytes of submitted commands whose outcome is not known.
     pub fn outstanding_bytes(&self) -> usize {
         self.waiting_bytes.load(Ordering::Relaxed) + self.kept_bytes.load(Ordering::Relaxed)
     }

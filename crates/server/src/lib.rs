@@ -1,8 +1,9 @@
 //! The process: sockets, files, threads, configuration.
 //!
-//! What it decides itself is which thread does what and when. What a request means is decided in `state`, what is agreed in `consensus`.
+//! This crate decides which thread does what and when. `state` decides what a request means,
+//! `consensus` which commands are committed and in which order.
 
-// A stream whose reader has gone makes these panic; what is said goes through `tracing`.
+// These macros panic when the reader of the stream has gone; messages go through `tracing`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod config;

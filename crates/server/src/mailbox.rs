@@ -1,4 +1,5 @@
-//! From the replication thread to one connection thread: replies, events and session news, in the order they must be seen.
+//! From the replication thread to one connection thread: replies, events and session changes, in
+//! the order in which they take effect.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +12,13 @@ use wire::ErrorCode;
 
 use crate::client::answer::Answered;
 
-/// One thing for one connection. The `len` bytes of a frame stand in [`Delivery::bytes`] in the order of the notes.
+/// One item for one connection. The `len` bytes of a frame are in [`Delivery::bytes`], in the order
+/// of the notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A finished reply; the connection has one request fewer in flight.
     Reply {
-        /// Bytes of its frame, and of the events before it. Long parts of it are not counted.
+        /// Bytes of its frame and of the events before it, without the long parts of the reply.
         len: usize,
         /// Bytes of those events.
         events: usize,
@@ -26,34 +28,34 @@ pub enum Note {
         /// Bytes of the frame.
         len: usize,
     },
-    /// The session this connection asked for is on it from now on.
+    /// The session that this connection asked for is on it from now on.
     SessionOpened {
         /// The session's id.
         session: i64,
     },
-    /// This connection gets neither the new session nor the one it asked for.
+    /// This connection gets no session, neither a new one nor the one it asked for.
     SessionRefused {
         /// Why.
         code: ErrorCode,
     },
-    /// The session of this connection ended; after what is queued, close.
+    /// The session of this connection has ended; close once the queued bytes are written.
     SessionClosed,
-    /// After what is queued, close; the session lives on.
+    /// Close once the queued bytes are written; the session lives on.
     Finish,
-    /// Close at once: the session is on another connection, something was lost, or the operator
-    /// asked for it.
+    /// Close at once: the session has moved to another connection, a request or reply was lost, or
+    /// the operator asked for it.
     Drop,
 }
 
-/// What one apply run has for one connection thread.
+/// What one run of applying has for one connection thread.
 #[derive(Debug, Default)]
 pub struct Delivery {
     /// Whole frames, back to back.
     pub bytes: Vec<u8>,
-    /// Long parts of replies, each with the position in `bytes` of the byte before which it
-    /// belongs, in this order.
+    /// Long parts of replies, each with the position in `bytes` before which it belongs, in
+    /// ascending order.
     pub pieces: Vec<(usize, Piece)>,
-    /// To whom and what.
+    /// The items and the connections they are for.
     pub notes: Vec<(Token, Note)>,
 }
 
@@ -65,8 +67,8 @@ impl Delivery {
         self.notes.push((token, note(self.bytes.len() - start)));
     }
 
-    /// Adds a reply that `write` appends, perhaps with events before it, and perhaps the end of the
-    /// connection behind it.
+    /// Adds a reply that `write` appends, with the events before it and the end of the connection
+    /// after it, if any.
     pub(crate) fn reply(&mut self, token: Token, write: impl FnOnce(&mut Vec<u8>) -> Answered) {
         let start = self.bytes.len();
         let mut answered = write(&mut self.bytes);
@@ -105,14 +107,14 @@ impl Delivery {
 pub struct Mailbox {
     delivery: Mutex<Delivery>,
     accepted: Mutex<Vec<TcpStream>>,
-    /// Set after something was put in, cleared before it is taken out.
+    /// Set after something was posted, cleared before it is taken.
     full: AtomicBool,
-    /// Somebody wants to know that the thread has looked at its sockets.
+    /// Another thread has asked this one to poll its sockets.
     asked: AtomicBool,
-    /// The thread waits in the poll and must be woken; written with `full` in sequentially consistent order on both sides, so that
-    /// either the thread sees the post or the poster sees the sleeper.
+    /// The thread waits in its poll and must be woken. Sequentially consistent with `full` on both
+    /// sides, so that either the thread sees the post or the poster sees that the thread sleeps.
     asleep: AtomicBool,
-    /// Nobody has to be woken where there is no such thread.
+    /// `None` in a simulation, which has no connection threads.
     waker: Option<Waker>,
 }
 
@@ -129,8 +131,8 @@ impl Mailbox {
         }
     }
 
-    /// Puts in everything of `delivery`, emptying it, without waking the thread: the poster may hold the machine, and a wake-up is a
-    /// system call. [`wake`](Self::wake) has to follow.
+    /// Posts everything in `delivery`, emptying it, without waking the thread: the poster may hold
+    /// the machine, and a wake-up is a system call. [`wake`](Self::wake) must follow.
     pub fn post(&self, delivery: &mut Delivery) {
         self.delivery.lock().append(delivery);
         self.full.store(true, Ordering::SeqCst);
@@ -150,23 +152,23 @@ impl Mailbox {
         }
     }
 
-    /// Lets the thread look at its sockets soon, and say until when it has.
+    /// Makes the thread poll its sockets soon and report up to which time it has read.
     pub fn ask_to_look(&self) {
         self.asked.store(true, Ordering::SeqCst);
         self.wake();
     }
 
-    /// Whether the thread was asked to look at its sockets.
+    /// Whether the thread has been asked to poll its sockets.
     pub fn is_asked_to_look(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// The thread is about to look at its sockets.
+    /// The thread is about to poll its sockets.
     pub fn looks(&self) {
         self.asked.store(false, Ordering::SeqCst);
     }
 
-    /// Wakes the thread whatever it does, for shutdown.
+    /// Wakes the thread unconditionally, for shutdown.
     pub fn alarm(&self) {
         self.full.store(true, Ordering::SeqCst);
         self.ring();
@@ -174,25 +176,25 @@ impl Mailbox {
 
     fn ring(&self) {
         if let Some(waker) = &self.waker {
-            // It fails only if the poll is gone, and then so is the thread.
+            // Fails only if the poll is gone, and the thread with it.
             let _ = waker.wake();
         }
     }
 
-    /// Whether something was put in since the last [`collect`](Self::collect).
+    /// Whether something was posted since the last [`collect`](Self::collect).
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::SeqCst)
     }
 
-    /// Takes everything out; both arguments are empty before.
+    /// Takes everything; both arguments must be empty.
     pub fn collect(&self, delivery: &mut Delivery, accepted: &mut Vec<TcpStream>) {
         self.full.store(false, Ordering::SeqCst);
         std::mem::swap(&mut *self.delivery.lock(), delivery);
         std::mem::swap(&mut *self.accepted.lock(), accepted);
     }
 
-    /// The thread is about to wait: `false` if it must not, because something is in the box or
-    /// somebody wants it to look at its sockets.
+    /// The thread is about to wait; `false` if it must not, because the mailbox is not empty or the
+    /// thread has been asked to poll its sockets.
     pub fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         if self.is_full() || self.is_asked_to_look() {
@@ -202,7 +204,7 @@ impl Mailbox {
         true
     }
 
-    /// The thread is back from waiting.
+    /// The thread has stopped waiting.
     pub fn awake(&self) {
         self.asleep.store(false, Ordering::SeqCst);
     }

@@ -23,7 +23,7 @@ use group::leader_time::LeaderTime;
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
 
-/// What one connection thread counted. Its own thread writes, anybody reads.
+/// What one connection thread counted. Only that thread writes; any thread may read.
 #[derive(Debug, Default)]
 pub struct ThreadCounts {
     /// Requests read.
@@ -44,7 +44,7 @@ pub struct ThreadCounts {
     pub update_latency: Recorder,
 }
 
-/// Counts of the whole server that are not a connection thread's.
+/// Counts of the whole server, beyond those of the connection threads.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Connections refused or dropped at the limits.
@@ -59,13 +59,13 @@ pub struct Counts {
     pub flushes_slow: AtomicU64,
     /// Commands made durable by one flush.
     pub batch_size: Recorder,
-    /// Reading and applying snapshot and log at the start, in µs.
+    /// Reading and applying snapshot and log at startup, in µs.
     pub load_time: Recorder,
     /// Writing snapshots, in µs.
     pub snapshot_time: Recorder,
-    /// Elections, agreement and the start.
+    /// Elections, commits and startup.
     pub quorum: QuorumCounts,
-    /// zxid the last snapshot stands at.
+    /// zxid up to which the last snapshot reaches.
     pub snapshot_zxid: AtomicI64,
     /// Index of the last log entry it contains.
     pub snapshot_index: AtomicU64,
@@ -73,79 +73,82 @@ pub struct Counts {
     pub snapshot_finished_ms: AtomicI64,
     /// Handshakes, successful or not.
     pub connection_requests: AtomicU64,
-    /// Connections closed for want of a token.
+    /// Connections closed because the token bucket was empty (`connection_throttle_tokens`).
     pub connections_dropped: AtomicU64,
     /// Bytes of the large requests in flight.
     pub large_request_bytes: AtomicU64,
-    /// Bytes of memory of the replies and events that clients have not read.
+    /// Bytes of memory that replies and events not yet read by clients take.
     pub output_bytes: AtomicU64,
-    /// Connections that have any of them.
+    /// Connections with such bytes.
     pub output_holders: AtomicU64,
     /// Requests refused at `largeRequestMaxBytes`.
     pub large_requests_rejected: AtomicU64,
-    /// Times a connection had to pause at a bound on what is outstanding.
+    /// Times a connection was paused at a bound on outstanding requests.
     pub throttle_waits: AtomicU64,
     /// Requests answered ThrottledOp.
     pub throttled_requests: AtomicU64,
-    /// Connections closed because they had no session in time.
+    /// Connections closed because they got no session in time.
     pub handshakes_timed_out: AtomicU64,
-    /// Index and term of the newest log entry; all of the log is agreed upon.
+    /// Index of the newest log entry; the whole log is committed.
     pub last_index: AtomicU64,
-    /// See `last_index`.
+    /// Term of that entry.
     pub last_term: AtomicU64,
-    /// Index of the oldest log entry a snapshot does not make superfluous.
+    /// Index of the oldest log entry that no snapshot covers.
     pub first_index: AtomicU64,
-    /// Bytes of entries proposed while this member led; kept like a latency.
+    /// Bytes of entries proposed while this member was leader; kept like a latency.
     pub proposal_bytes: Latency,
     /// Writes refused because the disk is full.
     pub writes_refused: AtomicU64,
-    /// Messages of other members left out because the disk is full.
+    /// Messages of other members ignored because the disk is full.
     pub messages_refused: AtomicU64,
-    /// Times this member handed over leadership because of its disk.
+    /// Leadership transfers that this member began because of its disk.
     pub handovers: AtomicU64,
 }
 
 /// The server as its threads see it.
 ///
-/// Locks are taken in the order of the fields; a thread holding a later one never waits for an earlier one.
+/// Lock order: the order of the fields. A thread that holds a later lock never waits for an earlier
+/// one.
 pub struct Shared {
     /// The replicated state. Connection threads read it, the replication thread writes.
     pub machine: Arc<RwLock<Machine>>,
-    /// Who waits for which change. Taken with the machine held, so that no change falls between reading and registering.
+    /// Which connection watches which znode. Locked with the machine held, so that no change falls
+    /// between reading and registering.
     pub watches: Mutex<WatchTable>,
     /// Mailboxes of the connection threads, by the thread's number.
     pub mailboxes: Vec<Mailbox>,
     /// Living sessions.
     pub sessions: Arc<SessionTable>,
-    /// Until when the connection threads have read.
+    /// Up to which time the connection threads have read their sockets.
     pub hearing: Arc<ReadProgress>,
-    /// What the leader's clock showed. Held for a copy only.
+    /// The last known reading of the leader's clock. Locked for a copy only.
     pub leader_time: Arc<Mutex<Option<LeaderTime>>>,
     /// Living connections.
     pub connections: ConnectionTable,
     /// Work for the replication thread.
     pub inbox: Inbox,
-    /// This server's id in its group: the home of its clients' sessions.
+    /// This server's id in its group, and so the home of its clients' sessions.
     pub me: ServerId,
-    /// The port clients connect to, as the system gave it if 0 was asked for.
+    /// Client port; the one the system chose if 0 was configured.
     pub client_port: u16,
     /// The settings, fixed for the life of the process.
     pub config: Config,
-    /// Switches stamped on each batch.
+    /// Features stamped on each batch.
     pub features: Features,
-    /// How fast new sessions may come; `None` = as they like.
+    /// Limits the rate of handshakes; `None` = no limit.
     pub handshakes: Option<TokenBucket>,
-    /// Time.
+    /// The server's clocks.
     pub clock: Clock,
-    /// What each connection thread counted.
+    /// Counts of each connection thread.
     pub threads: Vec<Arc<ThreadCounts>>,
-    /// What the others counted.
+    /// Counts of the other threads.
     pub counts: Arc<Counts>,
-    /// A look at the ensemble, renewed by the replication thread; `None` for a server that is alone. Held for a copy only.
+    /// Status of the ensemble, updated by the replication thread; `None` for a standalone server.
+    /// Locked for a copy only.
     pub member_status: Mutex<Option<MemberStatus>>,
     /// Whether clients are served, as the group says.
     pub flags: Arc<ServingFlags>,
-    /// The process is going down.
+    /// The process is stopping.
     pub stopping: AtomicBool,
 }
 
@@ -189,18 +192,20 @@ impl Shared {
         }
     }
 
-    /// The mailbox of the thread that has this connection.
+    /// The mailbox of the thread that owns this connection.
     pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
         self.mailboxes.get(thread_of(token))
     }
 
-    /// Lets all connection threads look at their sockets soon, and say until when they have.
+    /// Makes all connection threads poll their sockets soon and report up to which time they have
+    /// read.
     pub fn ask_to_look(&self) {
         self.mailboxes.iter().for_each(Mailbox::ask_to_look);
     }
 
-    /// The replicated state, for a connection thread that may hold it already: what is delivered while it serves reads can ask for it
-    /// again. An ordinary second `read` waits behind a writer, which waits for the first one: neither thread would ever go on.
+    /// The replicated state, for a connection thread that may already hold it for reading: handling
+    /// a delivery while it serves reads can ask for it again. An ordinary second `read` would wait
+    /// behind a queued writer, which waits for the first read guard: a deadlock.
     pub fn look(&self) -> RwLockReadGuard<'_, Machine> {
         self.machine.read_recursive()
     }
@@ -210,25 +215,26 @@ impl Shared {
         self.flags.is_serving() && !self.is_stopping()
     }
 
-    /// Whether clients are served that are content with reading, and no others.
+    /// Whether only read-only clients are served.
     pub fn is_read_only(&self) -> bool {
         self.flags.read_only.load(Relaxed) && !self.is_serving()
     }
 
-    /// Whether a request has to wait, even if nothing of its session is on the way, until this member has caught up with the others.
+    /// Whether a request has to wait until this member has caught up with the leader, even if its
+    /// session has nothing in flight.
     pub fn has_to_catch_up(&self, opcode: i32) -> bool {
         self.config.ensemble.as_ref().is_some_and(|ensemble| {
             ensemble.linearizable_reads || opcode == wire::opcode::Opcode::Sync as i32
         })
     }
 
-    /// Whether the process is going down.
+    /// Whether the process is stopping.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Relaxed)
     }
 
-    /// Whether requests beyond what is in flight have to wait (`globalOutstandingLimit`, `request_throttle_max_requests`,
-    /// `ostler.outstandingBytesMax`).
+    /// Whether further requests have to wait (`globalOutstandingLimit`,
+    /// `request_throttle_max_requests`, `ostler.outstandingBytesMax`).
     pub fn is_throttled(&self) -> bool {
         let limits = &self.config.connection;
         let requests_max = match limits.throttle_requests_max {
@@ -244,7 +250,8 @@ const THREAD_SHIFT: u32 = 56;
 const SLOT_SHIFT: u32 = 32;
 const SLOT_MASK: u64 = (1 << (THREAD_SHIFT - SLOT_SHIFT)) - 1;
 
-/// A token: number of the thread, slot in its table, and a generation so that a slot's next connection is not taken for the last one.
+/// A token: thread number, slot in its table, and a generation that tells the slot's connection
+/// from its predecessors.
 pub fn token(thread: usize, slot: usize, generation: u32) -> Token {
     debug_assert!(slot as u64 <= SLOT_MASK);
     Token((thread as u64) << THREAD_SHIFT | (slot as u64) << SLOT_SHIFT | u64::from(generation))

@@ -1,5 +1,5 @@
-//! A server without its process: no threads, sockets, files or clock of its own. A simulator lends it all of these and says when what
-//! happens; everything else is the server's own code.
+//! A server without its process: no threads, sockets, files or clock of its own. A simulator
+//! provides all of these and decides what happens when; everything else is the server's own code.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -35,7 +35,7 @@ pub use state::command::Features;
 #[derive(Default)]
 struct Outbox {
     frames: Vec<(ServerId, Bytes)>,
-    /// There is no way to others.
+    /// Frames to other servers are dropped.
     peers: BTreeSet<ServerId>,
 }
 
@@ -53,7 +53,7 @@ impl Transport for Outbox {
     fn flush(&mut self) {}
 }
 
-/// One server, from a start to a crash or a stop.
+/// One server, from its start to a crash or a stop.
 pub struct Member {
     shared: Arc<Shared>,
     host: Host<Outbox>,
@@ -73,7 +73,8 @@ pub enum Ended {
 }
 
 impl Member {
-    /// Starts a server on what is on `disk`, as [`Server::start`](crate::serve::Server::start) does.
+    /// Starts a server on what is on `disk`, as [`Server::start`](crate::serve::Server::start)
+    /// does.
     ///
     /// # Errors
     /// Why it does not start.
@@ -94,12 +95,12 @@ impl Member {
         Ok(Member { shared, host, io, keepalive: LifeSigns::default() })
     }
 
-    /// What has arrived from other members is about to be taken in, before the next cycle.
+    /// Frames from other members are about to be received, before the next cycle.
     pub fn begin_hearing(&mut self) {
         self.host.begin_hearing(self.shared.clock.elapsed_ms());
     }
 
-    /// Takes in a frame of that member.
+    /// Receives a frame from that member.
     ///
     /// # Errors
     /// Why the member cannot go on.
@@ -107,7 +108,7 @@ impl Member {
         Ok(self.host.receive(Sender { server: from, is_proven: true }, frame)?)
     }
 
-    /// Takes in a frame of somebody who says that it is that member and has not proven it.
+    /// Receives a frame from a sender that claims to be that member without having proven it.
     ///
     /// # Errors
     /// Why the member cannot go on.
@@ -115,7 +116,7 @@ impl Member {
         Ok(self.host.receive(Sender { server: from, is_proven: false }, frame)?)
     }
 
-    /// The way to that member is open (again).
+    /// The connection to that member is open (again).
     pub fn linked(&mut self, to: ServerId) {
         self.host.reached(to);
     }
@@ -125,7 +126,7 @@ impl Member {
         self.host.lost_sight(from);
     }
 
-    /// Does all there is to do: what the clients have sent, what other members have sent, what time brings.
+    /// Does all pending work: client requests, messages of other members, and what is due by time.
     ///
     /// # Errors
     /// Why the member cannot go on.
@@ -135,22 +136,22 @@ impl Member {
         Ok(self.host.cycle()?)
     }
 
-    /// Whether it has to be asked for another cycle soon, though nothing new may come.
+    /// Whether it needs another cycle soon even if nothing new arrives.
     pub fn is_holding(&self) -> bool {
         self.host.group().is_holding()
     }
 
-    /// Lets the connection thread look at these connections of clients.
+    /// Makes the connection thread serve these client connections.
     pub fn serve(&mut self, ready: &[(usize, Readiness)]) {
         self.io.turn(ready);
     }
 
-    /// Whether the connection thread has something to do though nothing is new on its connections.
+    /// Whether the connection thread has work even if nothing is new on its connections.
     pub fn is_busy(&self) -> bool {
         self.io.is_busy()
     }
 
-    /// A client connects; the number of its connection, unless a limit is reached.
+    /// A client connects. Returns the number of its connection, unless a limit is reached.
     pub fn accept(&mut self, socket: Box<dyn Socket>) -> Option<usize> {
         self.io.take_on(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))
     }
@@ -160,7 +161,8 @@ impl Member {
         std::mem::take(&mut self.host.transport_mut().frames)
     }
 
-    /// Frames for other members while the latest cycle takes long; to be asked every `heartbeat_ms`.
+    /// Keepalive frames for other members while the latest cycle is taking long; call it every
+    /// `heartbeat_ms`.
     pub fn keepalive(&mut self) -> Vec<(ServerId, Bytes)> {
         let Some(ensemble) = &self.shared.config.ensemble else { return Vec::new() };
         let frames = self.keepalive.frames(&self.shared, ensemble);
@@ -169,12 +171,12 @@ impl Member {
         peers.iter().flat_map(|peer| frames.iter().map(|frame| (*peer, frame.clone()))).collect()
     }
 
-    /// Sessions that it began to end in the latest cycle.
+    /// Sessions that it began to close in the latest cycle.
     pub fn ending(&self) -> impl Iterator<Item = i64> + '_ {
         self.host.group().ending()
     }
 
-    /// Entries this member has taken for agreed since the last call, in its order.
+    /// Entries that this member has learned to be committed since the last call, in its order.
     pub fn take_agreed(&mut self) -> Vec<Entry> {
         self.host.replica_mut().take_heard()
     }
@@ -184,17 +186,17 @@ impl Member {
         self.shared.inbox.ask(ControlRequest::TakeSnapshot);
     }
 
-    /// Asks for it to lead.
+    /// Asks it to become the leader.
     pub fn ask_lead(&self) {
         self.shared.inbox.ask(ControlRequest::Lead);
     }
 
-    /// Asks it to stop; [`may_end`](Self::may_end) says when it is ready for that.
+    /// Asks it to stop; [`may_end`](Self::may_end) tells when it is ready to.
     pub fn ask_stop(&self) {
         self.shared.inbox.ask(ControlRequest::Stop);
     }
 
-    /// Whether it was asked to stop and has nothing left to do.
+    /// Whether it was asked to stop and has no work left.
     pub fn may_end(&self) -> bool {
         self.host.group().may_end()
     }
@@ -212,12 +214,12 @@ impl Member {
         self.host.replica().role()
     }
 
-    /// Whether the session is about to go on here or elsewhere, as far as this member knows.
+    /// Whether the session is about to be resumed here or elsewhere, as far as this member knows.
     pub fn is_moving(&self, session: i64) -> bool {
         self.host.replica().is_moving(session)
     }
 
-    /// A look at its engine.
+    /// The status of its consensus engine.
     pub fn status(&mut self) -> Status {
         self.host.replica_mut().status()
     }
@@ -227,12 +229,12 @@ impl Member {
         self.host.replica().applied_index()
     }
 
-    /// What it says of itself.
+    /// The facts it reports about itself.
     pub fn facts(&self) -> Facts {
         Report::new(&self.shared).facts()
     }
 
-    /// What the words and the AdminServer are answered from.
+    /// The source from which the four-letter words and the AdminServer are answered.
     #[cfg(test)]
     pub(crate) fn report(&self) -> Report {
         Report::new(&self.shared)

@@ -1,9 +1,9 @@
-//! One thread's way through all its sockets.
+//! One thread's pass over all its sockets.
 
-/// One thread's way through all its sockets.
+/// One thread's pass over all its sockets.
 ///
-/// A poll names a limited number of sockets that have something, those that have had it for longest
-/// first. If it names fewer than that there are no others; else the next polls name the rest.
+/// A poll returns a limited number of ready sockets, those ready for longest first. If it returns
+/// fewer, there are no others; otherwise the next polls return the rest.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     begun_ms: i64,
@@ -11,9 +11,9 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// A poll that began at `polled_ms` named `events` of `connections` sockets, and `events_max`
-    /// at most; all of them were read. Says until when everything has been read, if that is known
-    /// now.
+    /// A poll that began at `polled_ms` returned `events` of `connections` sockets, `events_max`
+    /// being the limit; all of them have been read. Returns up to which time everything has been
+    /// read, if that is known now.
     pub(super) fn polled(
         &mut self,
         polled_ms: i64,
@@ -42,10 +42,10 @@ mod tests {
     fn a_poll_that_is_full_leaves_sockets_to_the_next_ones() {
         let mut round = Round::default();
         assert_eq!(round.polled(10, 3, 8, 20), Some(10));
-        assert_eq!(round.polled(20, 8, 8, 20), None, "12 of the 20 may have something, too");
+        assert_eq!(round.polled(20, 8, 8, 20), None, "12 more of the 20 may be ready");
         assert_eq!(round.polled(30, 8, 8, 20), None);
-        assert_eq!(round.polled(40, 8, 8, 20), Some(20), "all that had something at 20 were named");
+        assert_eq!(round.polled(40, 8, 8, 20), Some(20), "every socket that was ready at 20 was returned");
         assert_eq!(round.polled(50, 8, 8, 20), None);
-        assert_eq!(round.polled(60, 7, 8, 20), Some(60), "nobody was left out");
+        assert_eq!(round.polled(60, 7, 8, 20), Some(60), "no socket was left out");
     }
 }
