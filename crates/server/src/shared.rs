@@ -206,7 +206,7 @@ impl Shared {
     /// The replicated state, for a connection thread that may already hold it for reading: handling
     /// a delivery while it serves reads can ask for it again. An ordinary second `read` would wait
     /// behind a queued writer, which waits for the first read guard: a deadlock.
-    pub fn look(&self) -> RwLockReadGuard<'_, Machine> {
+    pub fn read_machine(&self) -> RwLockReadGuard<'_, Machine> {
         self.machine.read_recursive()
     }
 

@@ -1,4 +1,4 @@
-//! New connections: who is admitted, and by which thread.
+//! New connections: which are admitted, and by which thread.
 
 use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::descriptors::{self, Use};
 use crate::mailbox::{Delivery, Note};
 use crate::shared::token;
 
-/// Connections accepted at one wake-up before others are served again.
+/// Connections accepted at one wake-up before other sockets are served.
 const ACCEPTS_MAX: usize = 256;
 
 impl IoThread {
-    /// Takes waiting connections and deals them out to the threads in turn.
+    /// Accepts waiting connections and distributes them to the threads in turn.
     pub(super) fn accept(&mut self) {
         if self.accepts_later {
             return;
@@ -60,9 +60,10 @@ impl IoThread {
         self.listen_again();
     }
 
-    /// Whether a new connection leaves the descriptors that others need. If it does not, an old one
-    /// without a session gives up its own for the next: it is closed only later, so that many at
-    /// once would use up what is left.
+    /// Whether a new connection leaves the descriptors that more important uses need. If it does
+    /// not, an old connection without a session is closed to make room for the next one: it is
+    /// closed only later, and if the new one were admitted meanwhile, many at once would use up
+    /// what is left.
     fn has_descriptors_for(&self, stream: &TcpStream) -> bool {
         if descriptors::leaves_room(stream, Use::Client) {
             return true;
@@ -72,7 +73,7 @@ impl IoThread {
         false
     }
 
-    /// Closes a connection that gave up its place.
+    /// Closes a connection that was displaced.
     fn displace(&self, token: Token) {
         self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
         let Some(mailbox) = self.shared.mailbox(token) else { return };
@@ -82,30 +83,31 @@ impl IoThread {
         mailbox.wake();
     }
 
-    /// Tries once more after the system refused to accept a connection.
+    /// Tries again after the system refused to accept a connection.
     pub(super) fn accept_after_a_pause(&mut self) {
         if std::mem::take(&mut self.accepts_later) {
             self.listen_again();
         }
     }
 
-    /// Makes the edge-triggered poll report what still waits.
+    /// Makes the edge-triggered poll report connections that still wait.
     fn listen_again(&mut self) {
         if let Some(listener) = &mut self.listener
             && let Err(e) = self.poll.registry().reregister(listener, super::LISTENER, Interest::READABLE)
         {
-            tracing::error!("cannot go on listening: {e}");
+            tracing::error!("cannot listen any longer: {e}");
         }
     }
 
-    /// Admits a connection to this thread, or closes it at one of the limits, as ZooKeeper does without a word.
+    /// Admits a connection to this thread, or closes it at one of the limits, without a reply, as
+    /// ZooKeeper does.
     pub(super) fn admit(&mut self, stream: StdStream) {
         let Ok(peer) = stream.peer_addr() else { return };
         let _ = stream.set_nodelay(true);
         self.take_on(Box::new(TcpStream::from_std(stream)), peer);
     }
 
-    /// Puts a client's connection on this thread; its slot, unless a limit is reached.
+    /// Adds a client's connection to this thread; its slot, unless a limit is reached.
     pub(crate) fn take_on(&mut self, mut stream: Box<dyn Socket>, peer: SocketAddr) -> Option<usize> {
         self.generation = self.generation.wrapping_add(1);
         let slot = self.connections.vacant_key();
@@ -127,7 +129,7 @@ impl IoThread {
             self.shared.connections.left(token);
             return None;
         }
-        // An IPv4 client of a dual-stack socket is known by its IPv4 address.
+        // An IPv4 client of a dual-stack socket is identified by its IPv4 address.
         let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
         let pause_bytes = limits.output_pause_bytes;
         let mut connection = Connection::new(stream, token, traffic, identities, pause_bytes);

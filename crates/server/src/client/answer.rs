@@ -1,7 +1,8 @@
-//! Requests answered from this server's own state: reads, watches, and everything that is refused without a place in the log.
+//! Requests answered from this server's own state: reads, watches, and every error that takes no
+//! place in the log.
 //!
-//! One function serves both the connection threads, when nothing of the session is in flight, and the replication thread, when the
-//! request had to wait for its session's writes.
+//! One function serves both the connection threads, when the session has nothing in flight, and the
+//! replication thread, when the request had to wait for its session's writes.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, Set
 use crate::client::watcher;
 use crate::shared::Shared;
 
-/// Who asks.
+/// The client that asks.
 pub(crate) struct Asker<'a> {
     pub(crate) token: Token,
     pub(crate) session: i64,
@@ -42,20 +43,21 @@ impl Asker<'_> {
     }
 }
 
-/// What [`answer`] has made besides what it has appended.
+/// What [`answer`] returns besides the bytes it appended.
 pub(crate) struct Answered {
-    /// Where the frame of the reply begins; what is before it are events.
+    /// Where the frame of the reply begins; events precede it.
     pub(crate) reply_at: usize,
-    /// Long parts of the reply, each with the position of the byte before which it belongs.
+    /// Long parts of the reply, each with the position before which it belongs.
     pub(crate) pieces: Vec<(usize, Piece)>,
-    /// Whether the connection ends with the reply.
+    /// Whether the connection is closed after the reply.
     pub(crate) closes: bool,
 }
 
-/// Whether a client of this server may ask for it at all. Others are answered `Unimplemented`, and the connection is closed, as ZooKeeper does.
+/// Whether a client may send this request at all. Others are answered `Unimplemented`, and the
+/// connection is closed, as in ZooKeeper.
 pub(crate) fn is_offered(op: Opcode, features: Features) -> bool {
     match op {
-        // `check` exists inside a multi only; the others are for the log and the wire alone (reference 1.2).
+        // `check` exists inside a multi only; the others are internal to the log and the wire.
         Opcode::Check
         | Opcode::CreateSession
         | Opcode::DeleteContainer
@@ -121,12 +123,12 @@ pub(crate) fn answer(
     Answered { reply_at: mark, pieces, closes }
 }
 
-/// What about ZooKeeper's reply does not follow from what the request did.
+/// Where ZooKeeper's reply does not follow from what the request did.
 #[derive(Default)]
 struct Quirks {
-    /// Told instead of the last zxid.
+    /// Sent instead of the last zxid.
     zxid: Option<i64>,
-    /// What stands behind the header of a refusal.
+    /// Body behind the header of an error.
     refused_body: Option<MultiHeader>,
 }
 
@@ -134,12 +136,13 @@ impl Quirks {
     fn of(request: &Result<Request<'_>, ErrorCode>) -> Quirks {
         let none = Quirks::default();
         match request {
-            // Answered outside the order of requests, where there is no zxid to tell.
+            // Answered out of order in ZooKeeper, where there is no zxid to send.
             Ok(Request::Sasl(_)) => Quirks { zxid: Some(0), ..none },
-            // An operation that does not exist has none either (`UnimplementedRequestProcessor`).
+            // An unknown operation has none either (`UnimplementedRequestProcessor`).
             Err(ErrorCode::Unimplemented) => Quirks { zxid: Some(-1), ..none },
-            // A multiRead of writes alone is understood; only when the result is begun it turns out that they cannot be read, and the
-            // result goes out as it is. One with reads too is not understood at all.
+            // ZooKeeper decodes a multiRead that has writes only, and finds that they cannot be
+            // read when it has begun the result, which it sends as it is. One that also has reads
+            // is not decoded at all.
             Ok(Request::MultiRead(parts)) if parts.iter().all(|part| part.opcode().is_write()) => {
                 Quirks { refused_body: Some(MultiHeader::END), ..none }
             }
@@ -157,12 +160,13 @@ fn decided(
 ) -> Result<Vec<(usize, Piece)>, ErrorCode> {
     match request {
         Request::Ping | Request::SetWatches(_) => {}
-        // Whatever this session wrote before is applied by now, and alone there is nobody to be behind.
+        // Everything this session wrote before is applied by now, and a standalone server has no
+        // leader to catch up with.
         Request::Sync(sync) if sync.path == lenient::NULL_PATH => out.put_opt_str(None),
         Request::Sync(sync) => SyncReply { path: sync.path }.encode(out),
-        // Only one that has no place in the log comes here: see `has_place_in_log`.
+        // Only a multi that has no place in the log gets here: see `logged_body`.
         Request::Multi(_) => return Err(ErrorCode::MarshallingError),
-        // As a ZooKeeper without SASL: it has nothing to say.
+        // As a ZooKeeper without SASL: the token is null.
         Request::Sasl(_) => SaslReply { token: None }.encode(out),
         Request::AddWatch(_) | Request::CheckWatches(_) | Request::RemoveWatches(_) => {
             watching(shared, asker, request, out)?
@@ -172,7 +176,7 @@ fn decided(
     Ok(Vec::new())
 }
 
-/// Reads, and registers the watch that was asked for while the machine is still held.
+/// Reads, and registers the requested watch while the machine is still held.
 fn read(
     shared: &Shared,
     machine: &Machine,
@@ -186,24 +190,24 @@ fn read(
     };
     let mut body = Body::new(out, shared.config.connection.reply_bytes_max as usize);
     let code = machine.read(request, &asker.reader(shared), &mut body, &mut watch);
-    // A watch that could not be had would leave the client waiting for ever, so it gets no answer that promises one.
+    // Without the watch the client would wait for ever, so it gets no reply that promises one.
     added?;
     if code == ErrorCode::Ok { Ok(body.finish()) } else { Err(code) }
 }
 
-/// Adds a watch, unless the connection is gone already or there are too many (`ostler.watchesMax`).
+/// Adds a watch, unless the connection has ended or there are too many (`ostler.watchesMax`).
 fn add(watches: &mut WatchTable, asker: &Asker<'_>, path: &str, mode: WatchMode) -> Result<(), ErrorCode> {
     let watcher = watcher(asker.token);
     if !watches.is_registered(watcher) {
         return Ok(());
     }
     watches.add(path, mode, watcher).map_err(|limit| {
-        tracing::warn!(session = format_args!("{:#x}", asker.session), "a watch is refused: {limit}");
+        tracing::warn!(session = format_args!("{:#x}", asker.session), "a watch was refused: {limit}");
         ErrorCode::SystemError
     })
 }
 
-/// The requests that are about watches alone.
+/// The requests that only concern watches.
 fn watching(
     shared: &Shared,
     asker: &Asker<'_>,
@@ -227,7 +231,8 @@ fn watching(
     if found { Ok(()) } else { Err(ErrorCode::NoWatcher) }
 }
 
-/// A reconnected client sets its watches again. What it has missed goes out ahead of the reply.
+/// A reconnected client sets its watches again. Events that it has missed go out ahead of the
+/// reply.
 fn set_watches(
     shared: &Shared,
     machine: &Machine,
@@ -245,7 +250,7 @@ fn set_watches(
     watches.set_watches(watcher, wanted, machine, &reader, &mut deliver).map_err(|why| match why {
         CatchUpError::Null => ErrorCode::MarshallingError,
         CatchUpError::Limit(limit) => {
-            tracing::warn!(session = format_args!("{:#x}", asker.session), "watches are refused: {limit}");
+            tracing::warn!(session = format_args!("{:#x}", asker.session), "watches were refused: {limit}");
             ErrorCode::SystemError
         }
     })

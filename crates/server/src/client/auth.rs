@@ -1,4 +1,4 @@
-//! Who a client is: the authentication schemes of one connection (reference 2.5; `server/auth/*` there).
+//! Authentication schemes of a connection (ZooKeeper's `org.apache.zookeeper.server.auth`).
 
 use std::net::IpAddr;
 
@@ -14,20 +14,20 @@ pub const KEY_PATH: &str = "/key";
 /// What is known of a client before its auth packet.
 #[derive(Debug)]
 pub struct Client<'a> {
-    /// Who it has proven to be so far.
+    /// The identities it has proven so far.
     pub before: &'a Identities,
-    /// Where it is.
+    /// Its address.
     pub address: IpAddr,
 }
 
-/// What came of an auth packet.
+/// The outcome of an auth packet.
 #[derive(Debug)]
 pub enum Authenticated {
-    /// The client is all of this now.
+    /// The client now has these identities.
     As(Identities),
-    /// No such scheme, or the proof does not hold.
+    /// The scheme is unknown, or the proof is wrong.
     Refused,
-    /// The client wants another ensemble. Its connection ends without an answer, so that it tries
+    /// The client expects another ensemble. Its connection ends without a reply, so that it tries
     /// another server: an error would make it give up.
     WrongEnsemble,
 }
@@ -61,9 +61,9 @@ pub fn authenticate(
     if accepted { Authenticated::As(identities) } else { Authenticated::Refused }
 }
 
-/// As ZooKeeper's `KeyAuthenticationProvider`, which is an example of one: the client's number must
-/// be a multiple of the key, and anything goes while there is no key. The identity is empty, so it
-/// outlives a change of the key.
+/// As ZooKeeper's example `KeyAuthenticationProvider`: the client's number must be a multiple of
+/// the key, and anything is accepted while there is no key. The identity is empty, so it outlives a
+/// change of the key.
 fn add_key(identities: &mut Identities, key: Option<Vec<u8>>, auth: &[u8]) -> bool {
     let Some(key) = key else { return identities.try_add(KEY, "") };
     let (key, auth) = (lenient::text(&key), lenient::text(auth));
@@ -72,8 +72,8 @@ fn add_key(identities: &mut Identities, key: Option<Vec<u8>>, auth: &[u8]) -> bo
     (divisor == 0 || number.wrapping_rem(divisor) == 0) && identities.try_add(KEY, "")
 }
 
-/// Whether a client that names its ensemble so is at the right one. It need not name one, and there
-/// need not be names.
+/// Whether a client that names this ensemble is at the right one. The client need not name one, and
+/// no names need be configured.
 fn is_expected(names: Option<&[String]>, wanted: &[u8]) -> bool {
     let wanted = lenient::text(wanted);
     wanted.is_empty() || names.is_none_or(|names| names.iter().any(|name| *name == wanted))
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_that_is_off_is_as_unknown_as_any_other() {
+    fn a_scheme_that_is_off_is_unknown() {
         let off = Schemes { digest: false, ..Schemes::default() };
         assert!(matches!(asked("digest", Some(b"a:b"), off, None), Authenticated::Refused));
         for scheme in ["key", "ensemble", "sasl", "x509", ""] {
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Java stumbles over null, but for the scheme that looks at nothing.
+    /// ZooKeeper fails on null credentials, except in the scheme that ignores them.
     #[test]
     fn credentials_that_are_null_prove_nothing() {
         let all = Schemes { key: true, ..Schemes::default() };
@@ -122,7 +122,7 @@ mod tests {
             identity(&asked("key", Some(auth), Schemes { key: true, ..Schemes::default() }, key))
         };
         let proven = Some(("key".to_owned(), String::new()));
-        assert_eq!(key(b"anything", None), proven, "the key has to be written by somebody");
+        assert_eq!(key(b"anything", None), proven, "no key has been written");
         assert_eq!(key(b"21", Some(b"7")), proven);
         assert_eq!(key(b"-2147483648", Some(b"-1")), proven);
         assert_eq!(key(b"5", Some(b"0")), proven);

@@ -1,4 +1,4 @@
-//! One client connection: its bytes in, its bytes out, and where it stands.
+//! One client connection: its input, its output and its state.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,28 +15,29 @@ use super::socket::Socket;
 use crate::client::connections::Traffic;
 use crate::client::progress::Progress;
 
-/// Bytes read ahead from a connection whose requests have to wait, to hear that its client lives.
+/// Bytes read ahead from a connection whose requests have to wait, to see that its client lives.
 const READ_AHEAD_BYTES: usize = 16 << 10;
 
-/// Capacity an idle connection's buffers may keep.
+/// Capacity that an idle connection's buffers may keep.
 const IDLE_BUFFER_BYTES: usize = 16 << 10;
 
-/// Where a connection stands.
+/// The phases of a connection, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing understood yet: the first four bytes decide between a four-letter word and the handshake,
+    /// Nothing decoded yet: the first four bytes decide between a four-letter word and the
+    /// handshake.
     Greeting,
-    /// which asked for a session and waits until that is agreed;
+    /// The handshake asked for a session; waits until that is committed.
     Opening,
-    /// then requests are served,
+    /// Requests are served.
     Open,
-    /// until one of them ends it: what is queued still goes out, nothing more is read,
+    /// A request has ended it: queued output is still written, nothing more is read.
     Closing,
-    /// and when that is done, or at once if it misbehaved, the socket is closed.
+    /// Done, or closed for misbehaving: the socket is to be closed at once.
     Closed,
 }
 
-/// A request that is not answered.
+/// A request not yet answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     pub(super) opcode: i32,
@@ -44,9 +45,9 @@ pub(super) struct InFlight {
     pub(super) since_us: u64,
     /// Its length if it counts as large (`largeRequestThreshold`), else 0.
     pub(super) large_bytes: u64,
-    /// Its xid if it was not handed over but turned away, and is only to be told so in its turn.
+    /// Its xid if it was not submitted and only waits for its turn to be answered ThrottledOp.
     pub(super) turned_away: Option<i32>,
-    /// The server's own, whose reply the client is not told.
+    /// The server's own request, whose reply does not go to the client.
     pub(super) is_own: bool,
 }
 
@@ -62,48 +63,52 @@ pub(super) struct Connection {
     pub(super) timeout_ms: i32,
     /// Whether the handshake had the optional read-only byte, so that the reply has it too.
     pub(super) read_only_known: bool,
-    /// The client is served though this server is cut off: it may only read.
+    /// The client is served while this server is cut off: it may only read.
     pub(super) read_only: bool,
-    /// Ids under which it asked for a new session.
+    /// Ids tried for its new session.
     pub(super) ids_tried: u32,
-    /// Where to note that the client lives.
+    /// Where to record when the client was heard from.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
-    /// Whose form of the protocol the client understands, by what it has asked for so far.
+    /// Which dialect of the protocol the client speaks, judged by its requests so far.
     pub(super) dialect: Dialect,
-    /// The requests that are not answered, oldest first. Invariant: the first one was handed over, not turned away.
+    /// The requests not yet answered, oldest first. Invariant: the first one was submitted, not
+    /// throttled.
     pub(super) in_flight: VecDeque<InFlight>,
-    /// Places of the reads handed over since the last time nothing was in flight: all of them are
-    /// answered at once when the write before them is applied.
+    /// Places of the reads submitted since nothing was last in flight: all of them are answered at
+    /// once when the write before them is applied.
     pub(super) reads_waiting: usize,
     /// Its next request waits until nothing is in flight.
-    pub(super) waits_alone: bool,
-    /// Its next request has waited for the moment at which it may be answered.
+    pub(super) waits_for_idle: bool,
+    /// Its next request has its read ticket.
     pub(super) is_caught_up: bool,
-    /// Bytes read and not yet understood. Empty most of the time: whole frames are served from the thread's own buffer.
+    /// Bytes read and not yet decoded. Usually empty: whole frames are served from the thread's own
+    /// buffer.
     pub(super) input: Vec<u8>,
     pub(super) output: Output,
-    /// Bytes of memory of the output as they are counted for all connections.
+    /// Bytes of memory of the output as included in the count of all connections.
     pub(super) counted_output_bytes: usize,
-    /// Output beyond which no more requests are served until the client takes some of it.
+    /// Output above which no more requests are served until the client reads some of it.
     pause_bytes: usize,
-    /// Requests are not read for now, though there may be some.
+    /// Requests are not served for now, though there may be some.
     pub(super) paused: bool,
-    /// Since when the server's throttle holds back what stands in `input`, in µs of the server's clock.
+    /// Since when the server's throttle holds back the requests in `input`, in µs of the server's
+    /// clock.
     pub(super) held_since_us: Option<u64>,
     /// The socket may hold bytes that no event will announce again.
     pub(super) unread: bool,
-    /// The thread knows that nothing more is read from it for now.
-    pub(super) deaf: bool,
-    /// The client has closed its side: there is an end to be read behind the last bytes, and no event will say so again.
+    /// Nothing more is read from it for now, and it is in the thread's list of such connections.
+    pub(super) reading_stopped: bool,
+    /// The client has closed its side: the end of the stream follows the last bytes, and no event
+    /// will announce it again.
     pub(super) hung_up: bool,
-    /// Stands in the thread's list of connections with something to write.
+    /// In the thread's list of connections with something to write.
     pub(super) listed: bool,
-    /// The socket took less than offered; an event tells when it takes more.
+    /// The socket took less than offered; an event will announce that it takes more.
     pub(super) blocked: bool,
     /// When it was accepted, in ms of the server's clock.
     pub(super) since_ms: i64,
-    /// What the client has taken since the connection only waits for that.
+    /// What the client has read since the connection only waits for that.
     pub(super) leaving: Option<Progress>,
 }
 
@@ -130,7 +135,7 @@ impl Connection {
             dialect: Dialect::default(),
             in_flight: VecDeque::new(),
             reads_waiting: 0,
-            waits_alone: false,
+            waits_for_idle: false,
             is_caught_up: false,
             input: Vec::new(),
             output: Output::default(),
@@ -139,7 +144,7 @@ impl Connection {
             paused: false,
             held_since_us: None,
             unread: false,
-            deaf: false,
+            reading_stopped: false,
             hung_up: false,
             listed: false,
             blocked: false,
@@ -153,8 +158,8 @@ impl Connection {
         self.output.end()
     }
 
-    /// Queues what was appended to the output from `start` on, with the frame of a reply at
-    /// `reply_at` and the long parts of it.
+    /// Queues what was appended to the output from `start` on: a reply whose frame is at
+    /// `reply_at`, with its long parts.
     pub(super) fn queue(
         &mut self,
         opcode: i32,
@@ -172,13 +177,14 @@ impl Connection {
         reply
     }
 
-    /// Bytes queued and not taken by the socket.
+    /// Bytes queued and not yet taken by the socket.
     pub(super) fn backlog(&self) -> usize {
         self.output.backlog()
     }
 
-    /// Whether the client left more unread than it may. One reply does not count, however long: its length was asked for, and a client
-    /// that reads it as fast as it can must be able to get it.
+    /// Whether the client has left more unread than it may. One reply does not count, however long:
+    /// the client asked for that length, and one that reads as fast as it can must be able to get
+    /// it.
     pub(super) fn is_over(&self, held_bytes_max: u64) -> bool {
         self.output.held_bytes_beside_one_reply() as u64 > held_bytes_max
     }
@@ -188,7 +194,7 @@ impl Connection {
         self.backlog() > self.pause_bytes
     }
 
-    /// Whether more of its bytes may be looked at.
+    /// Whether more of its bytes may be decoded.
     pub(super) fn accepts_input(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Open) && !self.paused
     }
@@ -202,7 +208,7 @@ impl Connection {
         }
     }
 
-    /// Reads once. `Ok(None)`: nothing there now. `Ok(Some(0))`: the client closed.
+    /// Reads once. `Ok(None)`: nothing available now. `Ok(Some(0))`: the client closed.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             return match self.stream.read(buffer) {
@@ -221,7 +227,7 @@ impl Connection {
         Ok(flushed)
     }
 
-    /// Keeps the bytes from `consumed` on for later, where `whole` is what `input` and a read gave together.
+    /// Keeps the bytes from `consumed` on for later; `whole` is `input` and a read together.
     pub(super) fn keep_rest(&mut self, mut whole: Vec<u8>, consumed: usize) {
         if consumed == whole.len() {
             whole.clear();

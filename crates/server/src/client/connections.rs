@@ -1,4 +1,5 @@
-//! The list of client connections, for limits, `cons` and `stat`. Nothing on the way of a request takes its lock.
+//! The list of client connections, for limits, `cons` and `stat`. Its lock is not taken on the path
+//! of a request.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +11,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use wire::record::ReplyHeader;
 
-/// What one connection did. Only its own thread writes, so plain loads and stores do.
+/// Counts of one connection. Only its own thread writes, so plain loads and stores suffice.
 #[derive(Debug)]
 pub struct Traffic {
     /// The client's address.
@@ -29,11 +30,11 @@ pub struct Traffic {
     pub outstanding: AtomicU64,
     /// Opcode of the last request answered.
     pub last_opcode: AtomicI32,
-    /// xid of the last one that had a number of its own; below 0 for none.
+    /// xid of the last one with an xid of its own; negative if there is none.
     pub last_cxid: AtomicI64,
     /// The zxid in the last reply.
     pub last_zxid: AtomicI64,
-    /// When that was queued, in ms of the server's clock.
+    /// When it was queued, in ms of the server's clock.
     pub last_response_ms: AtomicI64,
     /// Latencies from reading a request to queueing its reply.
     pub latency: Latency,
@@ -42,15 +43,15 @@ pub struct Traffic {
 /// A running summary in ms, as ZooKeeper's `AvgMinMaxCounter` keeps it.
 #[derive(Debug, Default)]
 pub struct Latency {
-    /// The newest.
+    /// The newest value.
     pub last_ms: AtomicU64,
-    /// The greatest since the last reset.
+    /// The maximum since the last reset.
     pub max_ms: AtomicU64,
-    /// The least since the last reset, plus one, so that 0 means there was none.
+    /// The minimum since the last reset, plus one; 0 if there was none.
     min_plus_one_ms: AtomicU64,
-    /// The sum of all.
+    /// The sum of all values.
     pub total_ms: AtomicU64,
-    /// How many.
+    /// The number of values.
     pub count: AtomicU64,
 }
 
@@ -69,7 +70,7 @@ impl Latency {
         self.count.store(self.count.load(Relaxed) + count, Relaxed);
     }
 
-    /// The least, 0 if there was none.
+    /// The minimum, 0 if there was none.
     pub fn min_ms(&self) -> u64 {
         self.min_plus_one_ms.load(Relaxed).saturating_sub(1)
     }
@@ -80,7 +81,7 @@ impl Latency {
         if count == 0 { 0.0 } else { self.total_ms.load(Relaxed) as f64 / count as f64 }
     }
 
-    /// Forgets all.
+    /// Resets everything.
     pub fn reset(&self) {
         for n in [&self.last_ms, &self.max_ms, &self.min_plus_one_ms, &self.total_ms, &self.count] {
             n.store(0, Relaxed);
@@ -89,7 +90,7 @@ impl Latency {
 }
 
 impl Traffic {
-    /// A connection just accepted.
+    /// The counts of a connection just accepted.
     pub fn new(peer: SocketAddr, established_ms: i64) -> Traffic {
         Traffic {
             peer,
@@ -107,15 +108,16 @@ impl Traffic {
         }
     }
 
-    /// Counts one more of `counter`; single writer.
+    /// Adds `by` to `counter`, which has a single writer.
     pub fn count(counter: &AtomicU64, by: u64) {
         counter.store(counter.load(Relaxed) + by, Relaxed);
     }
 
-    /// Notes a request that was answered. Called by one thread only.
+    /// Records a request that was answered. Called by one thread only.
     pub fn answered(&self, opcode: i32, reply: &ReplyHeader, now_ms: i64) {
         self.last_opcode.store(opcode, Relaxed);
-        // Pings and the like are not numbered, and what is asked for is the client's last real request.
+        // Pings and the like have no xid of their own, and `cons` shows the client's last real
+        // request.
         if reply.xid >= 0 {
             self.last_cxid.store(i64::from(reply.xid), Relaxed);
         }
@@ -123,7 +125,7 @@ impl Traffic {
         self.last_response_ms.store(now_ms, Relaxed);
     }
 
-    /// `crst`: forgets the counts and the last answer.
+    /// `crst`: resets the counts and the last reply.
     pub fn reset(&self) {
         self.received.store(0, Relaxed);
         self.sent.store(0, Relaxed);
@@ -154,21 +156,20 @@ pub struct ConnectionTable {
 struct Inner {
     all: HashMap<Token, Arc<Traffic>>,
     by_address: HashMap<IpAddr, usize>,
-    /// Those that have no session, the oldest first: when they were accepted, and their tokens.
+    /// Those without a session, oldest first: when they were accepted, and their tokens.
     waiting: BTreeSet<(i64, Token)>,
 }
 
-/// Within this time after it was accepted no connection has to give up its place for want of a
-/// session.
+/// How long after it was accepted a connection without a session cannot be displaced.
 const GRACE_MS: i64 = 1_000;
 
-/// Connections without a session that are looked at for one from a certain address.
+/// Most connections without a session that are searched for one from a certain address.
 const LOOKED_AT_MAX: usize = 1_024;
 
 impl ConnectionTable {
-    /// Admits a connection or says why not. A bound of 0 is none. At a bound the oldest connection
-    /// without a session, of the same address if that is what there are too many from, gives up its
-    /// place: it comes back, to be closed.
+    /// Admits a connection or says why not. A limit of 0 means none. At a limit, the oldest
+    /// connection without a session is displaced, one of the same address if it is that address's
+    /// limit: it is returned, and must be closed.
     pub fn admit(
         &self,
         token: Token,
@@ -192,13 +193,13 @@ impl ConnectionTable {
         Ok(displaced)
     }
 
-    /// Takes the place of the oldest connection without a session, which is to be closed, if there
-    /// is one.
+    /// Displaces the oldest connection without a session, if there is one; the caller must close
+    /// it.
     pub fn displace(&self, now_ms: i64) -> Option<Token> {
         self.inner.lock().displace(None, now_ms)
     }
 
-    /// A connection has a session now.
+    /// The connection has a session now.
     pub fn settled(&self, token: Token) {
         let mut inner = self.inner.lock();
         let Some(since_ms) = inner.all.get(&token).map(|traffic| traffic.established_ms) else { return };
@@ -220,19 +221,19 @@ impl ConnectionTable {
         self.len() == 0
     }
 
-    /// One of them.
+    /// The counts of one connection.
     pub fn get(&self, token: Token) -> Option<Arc<Traffic>> {
         self.inner.lock().all.get(&token).cloned()
     }
 
-    /// The tokens of all of them, in order.
+    /// All tokens, in order.
     pub fn tokens(&self) -> Vec<Token> {
         let mut tokens: Vec<Token> = self.inner.lock().all.keys().copied().collect();
         tokens.sort_unstable();
         tokens
     }
 
-    /// All of them, in the order of their tokens.
+    /// All connections, in the order of their tokens.
     pub fn all(&self) -> Vec<(Token, Arc<Traffic>)> {
         let mut all: Vec<_> = self.inner.lock().all.iter().map(|(t, c)| (*t, Arc::clone(c))).collect();
         all.sort_by_key(|(token, _)| *token);
@@ -281,10 +282,10 @@ mod tests {
         assert_eq!(table.admit(Token(5), &from("10.0.0.1"), 1, 2), Ok(None));
     }
 
-    /// Connections that ask for no session took all places of an address, one after the other, and
-    /// kept its clients out.
+    /// Connections that asked for no session took all places of an address, one after the other,
+    /// and kept its clients out.
     #[test]
-    fn a_connection_without_a_session_gives_way_to_a_new_one() {
+    fn a_new_connection_displaces_one_without_a_session() {
         let table = ConnectionTable::default();
         let from = |ip: &str, since_ms| {
             Arc::new(Traffic::new(format!("{ip}:1").parse().expect("address"), since_ms))
@@ -305,12 +306,16 @@ mod tests {
         table.left(Token(2));
         assert_eq!(table.len(), 3, "it has left already");
         let other = from("10.0.0.3", GRACE_MS + 2);
-        assert_eq!(table.admit(Token(4), &other, 2, 3), Ok(Some(Token(0))), "whoever has a session stays");
-        assert_eq!(table.displace(GRACE_MS + 2), None, "those that are left have just come");
+        assert_eq!(
+            table.admit(Token(4), &other, 2, 3),
+            Ok(Some(Token(0))),
+            "a connection with a session stays"
+        );
+        assert_eq!(table.displace(GRACE_MS + 2), None, "the remaining ones are new");
     }
 
     #[test]
-    fn latency_keeps_a_least_of_zero_apart_from_none() {
+    fn latency_tells_a_minimum_of_zero_from_none() {
         let latency = Latency::default();
         assert_eq!(latency.min_ms(), 0);
         latency.add(4, 1);

@@ -1,4 +1,4 @@
-//! What the connections and their thread count of the replies.
+//! Counts of replies, per connection and per thread.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,7 +9,7 @@ use wire::record::ReplyHeader;
 use super::IoThread;
 use crate::client::connections::Traffic;
 
-/// A reply that was put into a connection's output.
+/// A reply appended to a connection's output.
 pub(super) struct Queued {
     opcode: i32,
     header: Option<ReplyHeader>,
@@ -17,14 +17,14 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    /// The reply to that opcode, in a frame that begins like this. All that was queued with it has
-    /// so many bytes: the frame, long parts of it which are elsewhere, and the events before it.
+    /// The reply to `opcode`; its frame begins with `frame`. `bytes` is the length of everything
+    /// queued with it: the frame, its long parts stored elsewhere, and the events before it.
     pub(super) fn new(opcode: i32, frame: &[u8], bytes: usize) -> Queued {
         let payload = frame.get(frame::LENGTH_BYTES..).unwrap_or_default();
         Queued { opcode, header: ReplyHeader::decode(&mut Reader::new(payload)).ok(), bytes }
     }
 
-    /// What it tells as its zxid.
+    /// The zxid in its header.
     pub(super) fn zxid(&self) -> i64 {
         self.header.as_ref().map_or(0, |header| header.zxid)
     }
@@ -39,7 +39,7 @@ impl IoThread {
         }
     }
 
-    /// Counts a reply that was queued that long after its request was read.
+    /// Counts a reply queued `latency_us` after its request was read.
     pub(super) fn count_reply(&mut self, slot: usize, reply: &Queued, latency_us: u64) {
         self.count_sent(slot);
         let counts = &self.shared.threads[self.number];

@@ -1,4 +1,4 @@
-//! From the first bytes of a connection to a session on it (reference 1.1, rules 27 to 31).
+//! From the first bytes of a connection to its session.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,16 +19,18 @@ use crate::config::SessionPasswords;
 use crate::observe::four_letter::Word;
 use crate::shared::Shared;
 
-/// Versions by which ClickHouse asks for compression, 64-bit xids and tracing (reference 3). What follows would not be understood, so it is
-/// better said at once. ZooKeeper looks at no version, and so any other is taken.
+/// Protocol versions by which ClickHouse's clients ask for compression, 64-bit xids and tracing.
+/// The rest of the stream could not be decoded, so they are refused at once. ZooKeeper ignores the
+/// version, and so is any other accepted.
 const COMPRESSED_OR_WIDE: std::ops::RangeInclusive<i32> = 10..=12;
 
-/// Ids under which a client asks for a new session before its connection is closed. Another server,
-/// or an earlier run of this one, may have begun to count at the same moment.
+/// Ids tried for a new session before the connection is closed. Another server, or an earlier run
+/// of this one, may have begun to count at the same millisecond.
 const IDS_TRIED_MAX: u32 = 8;
 
 impl IoThread {
-    /// Understands the first bytes of a connection. Returns how many it took; 0 when more must come first.
+    /// Decodes the first bytes of a connection. Returns how many it took; 0 if more must come
+    /// first.
     pub(super) fn greet(&mut self, slot: usize, bytes: &[u8]) -> usize {
         let Some(first) = bytes.first_chunk::<4>() else { return 0 };
         if let Some(word) = Word::recognise(*first) {
@@ -47,7 +49,8 @@ impl IoThread {
         }
     }
 
-    /// The client broke the protocol, or must try another server: no reply, as ZooKeeper does.
+    /// The client broke the protocol, or must try another server: closes the connection without a
+    /// reply, as ZooKeeper does.
     pub(super) fn break_off(&mut self, slot: usize, why: &str) {
         if let Some(connection) = self.connections.get_mut(slot) {
             tracing::info!(peer = %connection.traffic.peer, session = format_args!("{:#x}", connection.session), "closing a connection: {why}");
@@ -75,9 +78,10 @@ impl IoThread {
         if read_only && !(self.shared.is_read_only() && request.read_only == Some(true)) {
             return self.break_off(slot, "this server has no leader");
         }
-        let last_zxid = self.shared.look().last_zxid();
+        let last_zxid = self.shared.read_machine().last_zxid();
         if request.last_zxid_seen > last_zxid {
-            let why = format!("it has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
+            let why =
+                format!("the client has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
             return self.break_off(slot, &why);
         }
         let limits = &self.shared.config.session;
@@ -92,16 +96,16 @@ impl IoThread {
             self.connect_read_only(slot, request.session_id, request.passwd);
         } else if request.session_id != 0 {
             self.shared.counts.quorum.resumed_here.fetch_add(1, Relaxed);
-            self.take_up(slot, request.session_id, request.passwd);
+            self.resume_session(slot, request.session_id, request.passwd);
         } else if self.shared.sessions.len() as u64 >= count_max {
             self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
-            self.break_off(slot, "there are as many sessions as ostler.sessionsMax allows");
+            self.break_off(slot, "there are already ostler.sessionsMax sessions");
         } else {
             self.ask_for_session(slot);
         }
     }
 
-    /// A new session goes through the log, so that it is there after a crash.
+    /// A new session goes through the log, so that it survives a crash.
     fn ask_for_session(&mut self, slot: usize) {
         let session = self.shared.sessions.next_id();
         let opcode = Opcode::CreateSession as i32;
@@ -114,14 +118,14 @@ impl IoThread {
         self.submission.command(token, &command);
     }
 
-    /// A client comes back to its session.
-    fn take_up(&mut self, slot: usize, session: i64, passwd: &[u8]) {
+    /// A client resumes its session.
+    fn resume_session(&mut self, slot: usize, session: i64, passwd: &[u8]) {
         match self.is_authentic(session, passwd) {
             Some(true) => {}
             Some(false) => return self.refuse(slot),
-            // Serving began before anything was agreed, and the session is newer than all that has
-            // come here since.
-            None => return self.break_off(slot, "the secret of the cluster is not known here yet"),
+            // Serving began before anything was committed, and the session is newer than everything
+            // that has arrived here since.
+            None => return self.break_off(slot, "the secret of the cluster is not yet known here"),
         }
         self.shared.sessions.touch(session, self.now_ms);
         let Some(connection) = self.await_session(slot, MOVE_SESSION) else { return };
@@ -129,7 +133,7 @@ impl IoThread {
         self.submission.resume(token, session, timeout_ms);
     }
 
-    /// The replication thread is about to be asked for a session.
+    /// Prepares a request to the replication thread for a session.
     fn await_session(&mut self, slot: usize, opcode: i32) -> Option<&mut Connection> {
         let connection = self.connections.get_mut(slot)?;
         connection.phase = Phase::Opening;
@@ -144,24 +148,24 @@ impl IoThread {
         Some(connection)
     }
 
-    /// The replication thread has put the session on this connection.
+    /// The replication thread has attached the session to this connection.
     pub(super) fn opened(&mut self, slot: usize, session: i64) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if connection.phase != Phase::Opening {
-            // It was told to go before it heard of this.
+            // It was told to close before it got the session.
             let token = connection.token;
             return self.leave(session, token);
         }
         let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
         connection.in_flight.clear();
         if opcode == MOVE_SESSION && connection.hung_up {
-            // Its client may have gone on with another connection meanwhile: what it had sent here
-            // is not done any more.
+            // The client may have moved to another connection meanwhile: the requests it sent here
+            // are dropped.
             let token = connection.token;
             self.leave(session, token);
-            return self.break_off(slot, "its client has gone");
+            return self.break_off(slot, "its client has closed the connection");
         }
-        let answer = ReplyHeader { xid: 0, zxid: self.shared.look().last_zxid(), err: 0 };
+        let answer = ReplyHeader { xid: 0, zxid: self.shared.read_machine().last_zxid(), err: 0 };
         connection.traffic.answered(opcode, &answer, self.now_ms);
         match self.shared.sessions.seen_by(session, connection.token) {
             Some(seen_ms) => {
@@ -169,12 +173,12 @@ impl IoThread {
                 connection.seen_ms = seen_ms;
                 self.open(slot, session);
             }
-            // It ended, or went on with another connection, between being agreed and being
-            // delivered. Who asked for a new one never had it.
-            None if opcode == MOVE_SESSION && self.shared.look().session(session).is_none() => {
+            // It ended or moved to another connection between commit and delivery. A client that
+            // asked for a new session never had it.
+            None if opcode == MOVE_SESSION && self.shared.read_machine().session(session).is_none() => {
                 self.refuse(slot);
             }
-            None => self.break_off(slot, "its session has ended, or went on with another connection"),
+            None => self.break_off(slot, "its session has ended, or has moved to another connection"),
         }
     }
 
@@ -194,19 +198,19 @@ impl IoThread {
         }
     }
 
-    /// `None` while nobody can say.
+    /// Whether the password is right; `None` while that cannot be known.
     fn is_authentic(&self, session: i64, passwd: &[u8]) -> Option<bool> {
-        let expected = password(&self.shared, &self.shared.look(), session);
+        let expected = password(&self.shared, &self.shared.read_machine(), session);
         expected.map(|expected| same(passwd, &expected))
     }
 
     /// Whether this is the password of that session; `None` if no such session is known.
     pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> Option<bool> {
-        self.shared.look().session(session)?;
+        self.shared.read_machine().session(session)?;
         self.is_authentic(session, passwd)
     }
 
-    /// Begins to serve the session on this connection, and says so.
+    /// Begins to serve the session on this connection, and sends the handshake's reply.
     pub(super) fn open(&mut self, slot: usize, session: i64) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let (token, timeout_ms) = (connection.token, connection.timeout_ms);
@@ -214,7 +218,7 @@ impl IoThread {
         connection.session = session;
         connection.traffic.session.store(session, Relaxed);
         self.shared.connections.settled(token);
-        let passwd = password(&self.shared, &self.shared.look(), session).unwrap_or_default();
+        let passwd = password(&self.shared, &self.shared.read_machine(), session).unwrap_or_default();
         self.respond(slot, |read_only| ConnectResponse {
             protocol_version: 0,
             timeout_ms,
@@ -224,13 +228,14 @@ impl IoThread {
         });
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.phase = Phase::Open;
-            // Clients send on without waiting for the response: what they sent is served next.
+            // Clients send requests without waiting for the reply: those are served next.
             connection.paused = true;
             self.resumed.push(slot);
         }
     }
 
-    /// There is no such session (any more), or the password is wrong (rule 29).
+    /// There is no such session (any more), or the password is wrong: ZooKeeper's reply is a
+    /// session with timeout 0.
     pub(super) fn refuse(&mut self, slot: usize) {
         self.respond(slot, ConnectResponse::expired);
         if let Some(connection) = self.connections.get_mut(slot) {
@@ -254,7 +259,8 @@ impl IoThread {
     }
 }
 
-/// The password of a session, by the setting; `None` while this server knows of no secret of the cluster, and of no session either.
+/// The password of a session, by the configured derivation; `None` while this server knows neither
+/// the cluster's secret nor the session.
 fn password(shared: &Shared, machine: &Machine, session: i64) -> Option<[u8; PASSWORD_BYTES]> {
     let derivation = match shared.config.session.passwords {
         SessionPasswords::Secret => PasswordDerivation::Keyed,
@@ -263,7 +269,7 @@ fn password(shared: &Shared, machine: &Machine, session: i64) -> Option<[u8; PAS
     machine.session_password(session, derivation)
 }
 
-/// Compares secrets in a time that does not depend on where they differ.
+/// Compares secrets in a time independent of where they differ.
 fn same(given: &[u8], expected: &[u8; 16]) -> bool {
     given.len() == expected.len() && given.iter().zip(expected).fold(0, |d, (a, b)| d | (a ^ b)) == 0
 }

@@ -1,10 +1,10 @@
-//! That clients are heard, whatever keeps their requests waiting.
+//! Recognises living clients even while their requests have to wait.
 //!
 //! A connection may have to pause: its client has to read first, or earlier requests have to be
-//! answered. Its bytes are read a little further all the same, since every packet shows that the
-//! client lives. Once that little is full the socket's own buffer takes the rest, and each event
-//! tells that more has arrived or that the client has taken more. When the client can send nothing
-//! more either, it is not to blame for its silence unless all it had to do was to read.
+//! answered. Its bytes are still read ahead a little, since every packet shows that the client
+//! lives. Once that is full, the socket's own buffer takes the rest, and each event shows that more
+//! has arrived or that the client has taken more. When the client can send nothing more either, its
+//! silence does not count against it, unless all it had to do was to read.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,18 +16,18 @@ use wire::record::{ReplyHeader, RequestHeader};
 use super::IoThread;
 use super::connection::Phase;
 
-/// How often the thread says until when it has read, if nobody asks.
-const SAY_MS: i64 = 50;
+/// How often the thread reports up to which time it has read, unless asked.
+const REPORT_MS: i64 = 50;
 
-/// A ping overtakes requests that have waited for so long, or for this part of the timeout if that
-/// is less.
+/// A ping overtakes requests that have waited for this time, or for this fraction of the timeout if
+/// that is less.
 const OVERTAKEN_MS: i64 = 250;
 const OVERTAKEN_PART: i64 = 4;
 
 impl IoThread {
     /// Something has arrived from the client, or it has taken something.
     pub(super) fn heard(&mut self, slot: usize) {
-        self.look_at_the_clock();
+        self.read_clock();
         if let Some(connection) = self.connections.get(slot) {
             connection.seen_ms.store(self.now_ms, Relaxed);
         }
@@ -37,14 +37,14 @@ impl IoThread {
     pub(super) fn stop_reading(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.unread = true;
-        if connection.phase == Phase::Open && !std::mem::replace(&mut connection.deaf, true) {
-            self.deaf.push(slot);
+        if connection.phase == Phase::Open && !std::mem::replace(&mut connection.reading_stopped, true) {
+            self.reading_stopped.push(slot);
         }
     }
 
-    /// Whether somebody wants to know that the sockets were looked at, and the time: what has
-    /// arrived by now is read next.
-    pub(super) fn begin_to_look(&self) -> (bool, i64) {
+    /// Whether this thread has been asked to poll its sockets, and the time: what has arrived by
+    /// now is read next.
+    pub(super) fn begin_poll(&self) -> (bool, i64) {
         let mailbox = &self.shared.mailboxes[self.number];
         let asked = mailbox.is_asked_to_look();
         if asked {
@@ -53,46 +53,46 @@ impl IoThread {
         (asked, self.shared.clock.elapsed_ms())
     }
 
-    /// Everything was read that had arrived when the poll at `polled_ms` named so many sockets.
+    /// Everything has been read that had arrived when the poll at `polled_ms` returned `events`
+    /// sockets.
     pub(super) fn has_read(&mut self, polled_ms: i64, events: usize, events_max: usize, asked: bool) {
         let round = self.round.polled(polled_ms, events, events_max, self.connections.len());
         if let Some(until_ms) = round
-            && (asked || until_ms - self.said_ms >= SAY_MS)
+            && (asked || until_ms - self.reported_ms >= REPORT_MS)
         {
-            self.said_ms = until_ms;
-            self.excuse_unread();
+            self.reported_ms = until_ms;
+            self.excuse_unread_clients();
             self.shared.hearing.has_read(self.number, until_ms);
         }
     }
 
-    /// Clients that are not read for reasons of the server are not silent. One that has to read
-    /// first shows by reading that it lives.
-    fn excuse_unread(&mut self) {
+    /// Clients that are not read for reasons of the server do not count as silent. A client that
+    /// has to read first shows by reading that it lives.
+    fn excuse_unread_clients(&mut self) {
         let now_ms = self.now_ms;
         let connections = &mut self.connections;
-        self.deaf.retain(|slot| {
+        self.reading_stopped.retain(|slot| {
             let Some(connection) = connections.get_mut(*slot) else { return false };
-            connection.deaf &= connection.paused && connection.unread;
-            if connection.deaf && !connection.is_behind() {
+            connection.reading_stopped &= connection.paused && connection.unread;
+            if connection.reading_stopped && !connection.is_behind() {
                 connection.seen_ms.store(now_ms, Relaxed);
             }
-            connection.deaf
+            connection.reading_stopped
         });
     }
 
-    /// Whether a read waits for its turn behind what is in flight, or for this server to catch up
-    /// with others.
+    /// Whether a read waits for what is in flight, or for this server to catch up with the leader.
     pub(super) fn has_to_wait(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
-        // Who is content with reading asks for no more. Whoever was promised more keeps it on a
-        // server that has just lost its leader. A ping asks for nothing that could be old.
+        // A read-only client accepts old data. Any other client keeps its guarantee on a server
+        // that has just lost its leader. A ping has no data that could be old.
         let is_exempt = connection.read_only || connection.is_caught_up || opcode == Opcode::Ping as i32;
         let catch_up = !is_exempt && self.shared.has_to_catch_up(opcode);
         catch_up || !connection.in_flight.is_empty()
     }
 
-    /// Whether a ping is answered though earlier requests of its session are not: its client has
-    /// waited for so long that it begins to doubt whether the server lives.
+    /// Whether a ping is answered before earlier requests of its session: its client has waited for
+    /// so long that it may conclude that the server is dead.
     pub(super) fn overtakes(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
         let Some(oldest) = connection.in_flight.front() else { return false };
@@ -101,8 +101,8 @@ impl IoThread {
             && waited_ms >= OVERTAKEN_MS.min(i64::from(connection.timeout_ms) / OVERTAKEN_PART)
     }
 
-    /// Answers a ping before its turn. The reply names no zxid: the client may not have set its
-    /// watches again yet, and must not take what they would tell of for seen.
+    /// Answers a ping out of turn. The reply has no zxid: the client may not have set its watches
+    /// again yet, and must not conclude that it has seen the changes they would report.
     pub(super) fn answer_ping_ahead(&mut self, slot: usize, header: &RequestHeader) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let out = connection.output();

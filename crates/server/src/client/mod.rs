@@ -1,16 +1,16 @@
 //! The threads that own the client connections.
 //!
-//! Each thread has a poll, its connections and a mailbox. One wake-up is: take what the replication thread delivered, read each
-//! socket that has something, serve the frames, hand all commands over in one bundle, and write each socket at most once.
+//! Each thread has a poll, its connections and a mailbox. At each wake-up it takes what the
+//! replication thread delivered, reads each ready socket, serves the frames, submits all commands
+//! at once, and writes each socket at most once.
 //!
-//! A thread never waits for another client, and not for the disk either unless all it has is one
-//! busy client that waits for it too (see [`SoleClient`]); another thread goes on with its connections
-//! then if the disk takes long (see [`Relay`]). It holds the machine for reading only while it
-//! serves the frames of one read, and takes its deliveries after it got hold of it: whatever change
-//! it can then see, the events for it are already queued.
+//! A thread never waits for another client, nor for the disk unless its only busy client waits for
+//! it too (see [`SoleClient`]); if the disk then takes long, another thread takes over its
+//! connections (see [`Relay`]). It holds the machine for reading only while it serves the frames of
+//! one read, and takes its deliveries after it has acquired it: the events for every change that it
+//! can then see are already queued.
 
 mod accept;
-mod alone;
 pub mod answer;
 pub mod auth;
 mod connection;
@@ -32,6 +32,7 @@ mod sole_client;
 mod tests;
 pub mod throttle;
 mod throttled;
+mod waiting_reads;
 mod word;
 
 pub(crate) use self::relay::Relay;
@@ -67,55 +68,56 @@ pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX);
 const LISTENER: mio::Token = mio::Token(usize::MAX - 1);
 /// Bytes read from a socket at a time. Also bounds how long the machine is held for one connection.
 const READ_BYTES: usize = 64 << 10;
-/// Sockets that one poll names at most.
+/// Most sockets that one poll returns.
 const EVENTS_MAX: usize = 1024;
-/// Full reads of one connection in a row before others have their turn.
+/// Full reads of one connection in a row before other connections are served.
 const READS_MAX: usize = 4;
-/// How often connections without a session are looked through, the pulse of the replication thread, and the flag to stop.
+/// How often a thread checks connections without a session, the replication thread's progress, and
+/// the flag to stop.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
 /// One connection thread.
 pub(crate) struct IoThread {
     number: usize,
     shared: Arc<Shared>,
-    /// Who runs the cycle; nobody this thread could take over from in a simulation.
-    wheel: Option<Arc<ReplicationLoop>>,
+    /// Runs the cycle; `None` in a simulation, where this thread cannot run it.
+    replication_loop: Option<Arc<ReplicationLoop>>,
     poll: Poll,
-    /// Thread 0 listens and deals the connections out.
+    /// Thread 0 listens and distributes the connections.
     listener: Option<TcpListener>,
     dealt: usize,
-    /// The system refused to accept a connection; tried again after a pause.
+    /// The system refused to accept a connection; retried after a pause.
     accepts_later: bool,
     connections: Slab<Connection>,
     generation: u32,
     submission: Submission,
     submitted: usize,
-    lone: SoleClient,
+    sole_client: SoleClient,
     /// Slots of connections with something to write.
     listed: Vec<usize>,
     /// Slots of connections whose pause may have ended.
     resumed: Vec<usize>,
-    /// Slots of connections from which nothing more is read for now.
-    deaf: Vec<usize>,
+    /// Slots of connections from which nothing is read for now.
+    reading_stopped: Vec<usize>,
     round: Round,
-    /// The latest time until which this thread has said that it has read.
-    said_ms: i64,
+    /// The time up to which this thread last reported to have read.
+    reported_ms: i64,
     delivery: Delivery,
     accepted: Vec<StdStream>,
     buffer: Vec<u8>,
-    /// The server's clock at this wake-up, in ms.
+    /// The server's clock in ms, as of this wake-up.
     now_ms: i64,
-    /// The same in microseconds.
+    /// The same in µs.
     now_us: u64,
     housekept_ms: i64,
-    pulse: Pulse,
+    stall_detector: Pulse,
 }
 
 impl IoThread {
     pub(crate) fn new(
         number: usize,
         shared: Arc<Shared>,
-        wheel: Option<Arc<ReplicationLoop>>,
+        replication_loop: Option<Arc<ReplicationLoop>>,
         poll: Poll,
         mut listener: Option<TcpListener>,
     ) -> std::io::Result<IoThread> {
@@ -125,7 +127,7 @@ impl IoThread {
         Ok(IoThread {
             number,
             shared,
-            wheel,
+            replication_loop,
             poll,
             listener,
             dealt: 0,
@@ -134,37 +136,37 @@ impl IoThread {
             generation: 0,
             submission: Submission::default(),
             submitted: 0,
-            lone: SoleClient::default(),
+            sole_client: SoleClient::default(),
             listed: Vec::new(),
             resumed: Vec::new(),
-            deaf: Vec::new(),
+            reading_stopped: Vec::new(),
             round: Round::default(),
-            said_ms: 0,
+            reported_ms: 0,
             delivery: Delivery::default(),
             accepted: Vec::new(),
             buffer: vec![0; READ_BYTES],
             now_ms: 0,
             now_us: 0,
             housekept_ms: 0,
-            pulse: Pulse::default(),
+            stall_detector: Pulse::default(),
         })
     }
 
-    /// One turn as a simulation drives it: these connections have something to tell.
+    /// One turn, driven by a simulation: these connections are ready.
     pub(crate) fn turn(&mut self, ready: &[(usize, Readiness)]) {
-        let (asked, polled_ms) = self.begin_to_look();
-        self.look_at_the_clock();
+        let (asked, polled_ms) = self.begin_poll();
+        self.read_clock();
         self.collect();
         for (slot, readiness) in ready {
-            self.look_at(*slot, *readiness);
+            self.handle_ready(*slot, *readiness);
         }
         self.resume();
-        self.hand_over();
+        self.submit_commands();
         self.finish_turn();
         self.has_read(polled_ms, ready.len(), usize::MAX, asked);
     }
 
-    /// Whether a turn would do something though nothing is new.
+    /// Whether a turn would do something although nothing is new.
     pub(crate) fn is_busy(&self) -> bool {
         let mailbox = &self.shared.mailboxes[self.number];
         let has_work = !self.resumed.is_empty() || !self.listed.is_empty();
@@ -176,7 +178,7 @@ impl IoThread {
         self.keep_house();
     }
 
-    fn look_at_the_clock(&mut self) {
+    fn read_clock(&mut self) {
         self.now_us = self.shared.clock.elapsed_us();
         self.now_ms = (self.now_us / 1000) as i64;
     }
@@ -188,13 +190,13 @@ impl IoThread {
             mio::Token(slot) => {
                 let read_closed = event.is_read_closed();
                 let readable = event.is_readable() || read_closed || event.is_error();
-                self.look_at(slot, Readiness { readable, writable: event.is_writable(), read_closed });
+                self.handle_ready(slot, Readiness { readable, writable: event.is_writable(), read_closed });
             }
         }
     }
 
-    fn look_at(&mut self, slot: usize, ready: Readiness) {
-        self.lone.active(slot, self.now_ms);
+    fn handle_ready(&mut self, slot: usize, ready: Readiness) {
+        self.sole_client.active(slot, self.now_ms);
         if ready.writable && self.connections.get(slot).is_some_and(|c| c.blocked) {
             self.list(slot);
         }
@@ -206,14 +208,14 @@ impl IoThread {
         }
     }
 
-    /// Reads what the socket has and serves it.
+    /// Reads what the socket holds and serves it.
     fn readable(&mut self, slot: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut reads = 0;
         while let Some(connection) = self.connections.get_mut(slot) {
             let room = connection.room().min(buffer.len());
             if room == 0 {
-                // An event says that more has arrived, or that the client has taken more.
+                // The event means that more has arrived, or that the client has taken more.
                 self.heard(slot);
                 self.stop_reading(slot);
                 break;
@@ -222,7 +224,7 @@ impl IoThread {
             match connection.read(&mut buffer[..room]) {
                 Ok(None) => break,
                 Ok(Some(0)) | Err(_) if connection.paused => {
-                    // The end has its turn behind the requests that wait.
+                    // The end of the stream is handled after the waiting requests.
                     connection.unread = true;
                     break;
                 }
@@ -234,7 +236,7 @@ impl IoThread {
                     self.heard(slot);
                     Traffic::count(&self.shared.threads[self.number].bytes_received, n as u64);
                     self.take_bytes(slot, &buffer[..n]);
-                    // A short read emptied the socket, unless the end of the stream is still to come.
+                    // A short read emptied the socket, unless the end of the stream is pending.
                     let hung_up = self.connections.get(slot).is_some_and(|c| c.hung_up);
                     if n < room && !hung_up {
                         break;
@@ -250,7 +252,7 @@ impl IoThread {
         self.buffer = buffer;
     }
 
-    /// Lets the others go first; the socket holds more.
+    /// Serves the other connections first; the socket holds more.
     fn yield_turn(&mut self, slot: usize) {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.unread = true;
@@ -259,7 +261,7 @@ impl IoThread {
         }
     }
 
-    /// Serves whole frames straight from the thread's buffer; only the start of an unfinished one is copied.
+    /// Serves whole frames straight from the thread's buffer; only an unfinished one is copied.
     fn take_bytes(&mut self, slot: usize, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if connection.input.is_empty() {
@@ -286,7 +288,7 @@ impl IoThread {
         }
     }
 
-    /// Serves the frames at the start of `bytes` and says how many bytes they took.
+    /// Serves the frames at the start of `bytes` and returns their length in bytes.
     fn serve_frames(&mut self, slot: usize, bytes: &[u8]) -> usize {
         let shared = Arc::clone(&self.shared);
         let mut held = None;
@@ -309,7 +311,7 @@ impl IoThread {
         at
     }
 
-    /// Takes what was delivered and puts it on the connections.
+    /// Takes the delivery and distributes it to the connections.
     fn collect(&mut self) {
         if !self.shared.mailboxes[self.number].is_full() {
             return;
@@ -328,7 +330,7 @@ impl IoThread {
                 _ => 0,
             };
             let frame = &delivery.bytes[at..at + len];
-            // They belong into the frame or behind it, and never before its length.
+            // A piece belongs inside or right behind its frame, never before the frame's length.
             let own = std::iter::from_fn(|| pieces.next_if(|(position, _)| *position <= at + len));
             let own = own.map(|(position, piece)| (position - at, piece)).collect();
             at += len;
@@ -379,7 +381,7 @@ impl IoThread {
                 self.tell_turned_away(slot, reply.zxid());
                 self.may_resume(slot);
             }
-            // Its session has ended, and the client was told so.
+            // Its session has ended, and the client has been told.
             Note::Event { .. } if connection.session == 0 => {}
             Note::Event { .. } if connection.read_only && connection.phase == Phase::Closing => {}
             Note::Event { .. } => {
@@ -392,7 +394,8 @@ impl IoThread {
             Note::SessionClosed => {
                 connection.phase = Phase::Closing;
                 connection.session = 0;
-                // What was sent behind the end of the session is not answered, so the connection must not wait for that.
+                // Requests behind the end of the session get no reply, so the connection must not
+                // wait for one.
                 let unanswered = connection.in_flight.drain(..).map(|request| request.large_bytes).sum();
                 self.shared.counts.large_request_bytes.fetch_sub(unanswered, Relaxed);
             }
@@ -402,7 +405,7 @@ impl IoThread {
         self.list(slot);
     }
 
-    /// Remembers that the connection has something to write, or is to be closed.
+    /// Lists a connection that has something to write or is to be closed.
     fn list(&mut self, slot: usize) {
         if let Some(connection) = self.connections.get_mut(slot)
             && !connection.listed
@@ -418,7 +421,7 @@ impl IoThread {
         }
     }
 
-    /// Goes on with connections that had to pause and can go on now.
+    /// Resumes paused connections that no longer have to wait.
     fn resume(&mut self) {
         let mut resumed = std::mem::take(&mut self.resumed);
         for slot in resumed.drain(..) {
@@ -435,7 +438,7 @@ impl IoThread {
         }
     }
 
-    /// Serves what was read before and then what the socket holds.
+    /// Serves the bytes read before and then what the socket holds.
     fn go_on(&mut self, slot: usize) {
         self.serve_input(slot);
         if self.connections.get(slot).is_some_and(|c| c.unread && c.accepts_input()) {
@@ -443,25 +446,26 @@ impl IoThread {
         }
     }
 
-    /// Whether this connection's next request has to wait: for the client to read, or for earlier requests to be answered. The server's
-    /// throttle only stops connections that have something in flight, for only those are sure to be looked at again.
+    /// Whether this connection's next request has to wait: for the client to read, or for earlier
+    /// requests to be answered. The server's throttle pauses only connections that have something
+    /// in flight, for only those are sure to be resumed.
     fn must_pause(&self, slot: usize) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
         connection.is_behind()
             || self.has_to_read_first(connection.backlog())
-            || (connection.waits_alone && !connection.in_flight.is_empty())
+            || (connection.waits_for_idle && !connection.in_flight.is_empty())
             || (!connection.in_flight.is_empty() && self.shared.is_throttled())
     }
 
-    /// Hands all commands of this wake-up to the replication thread.
-    fn hand_over(&mut self) {
+    /// Submits all commands of this wake-up to the replication thread.
+    fn submit_commands(&mut self) {
         if !self.submission.is_empty() {
             let submitted = std::mem::take(&mut self.submitted);
             self.shared.inbox.submit(&mut self.submission, submitted);
         }
     }
 
-    /// Writes each connection that has something, once; closes those that are done.
+    /// Writes each listed connection once; closes those that are done.
     fn write(&mut self) {
         let mut unfinished = Vec::new();
         while let Some(slot) = self.listed.pop() {
@@ -491,7 +495,7 @@ impl IoThread {
                 continue;
             }
             if drained && connection.paused {
-                // Served at the next wake-up, behind everybody else.
+                // Served at the next wake-up, after all others.
                 self.resumed.push(slot);
             }
             let held_bytes = connection.output.held_bytes();
@@ -504,7 +508,7 @@ impl IoThread {
         self.free_output();
     }
 
-    /// Ends a connection. Its session lives on, unless it was closed.
+    /// Closes a connection. Its session lives on, unless it was closed.
     fn close(&mut self, slot: usize) {
         let Some(mut connection) = self.connections.try_remove(slot) else { return };
         connection.stream.close(self.poll.registry());
@@ -518,16 +522,16 @@ impl IoThread {
         }
     }
 
-    /// The connection is gone, or about to go, and its session with it if it is still on it.
+    /// The connection has ended or is about to; detaches its session, if that is still on it.
     fn leave(&self, session: i64, token: Token) {
         if self.shared.sessions.left(session, token) {
             self.shared.inbox.ask(ControlRequest::Disconnected(session));
         }
     }
 
-    /// The server stops: what is queued goes out as far as the sockets take it.
-    fn part(&mut self) {
-        self.look_at_the_clock();
+    /// The server stops: writes what the sockets take, and closes the connections.
+    fn close_all(&mut self) {
+        self.read_clock();
         self.collect();
         for (_, connection) in &mut self.connections {
             while let Ok(Flushed::More) = connection.flush() {}

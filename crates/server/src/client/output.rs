@@ -1,4 +1,4 @@
-//! What a connection has to send.
+//! The output of a connection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,50 +7,50 @@ use state::read::Piece;
 
 use super::socket::Socket;
 
-/// Bytes written for one connection before others have their turn.
+/// Bytes written for one connection before others are served.
 const FLUSH_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of the long parts of replies that are copied at a time.
 const COPIED_BYTES: usize = 256 << 10;
 
-/// Capacity an idle connection's output may keep.
+/// Capacity that an idle connection's output may keep.
 const IDLE_BYTES: usize = 16 << 10;
 
-/// How far a flush came.
+/// The outcome of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
     /// Everything was taken.
     All,
-    /// The socket takes no more just now; an event tells when it does.
+    /// The socket takes no more now; an event will announce when it does.
     Blocked,
     /// There is more, and the socket may take it.
     More,
 }
 
-/// Replies and events in the order the client must see them. Long parts of replies stay shared with
-/// the tree until the client takes them, so that a reply costs what is on its way and not its
-/// length.
+/// Replies and events in the order in which the client must see them. Long parts of replies stay
+/// shared with the tree until the client takes them, so that a reply costs memory only for what is
+/// in transit, not for its length.
 #[derive(Default)]
 pub(super) struct Output {
-    /// What is sent next.
+    /// Sent next.
     front: Vec<u8>,
-    /// Bytes of `front` the socket has taken.
+    /// Bytes of `front` that the socket has taken.
     written: usize,
-    /// What is sent behind `front`.
+    /// Sent after `front`.
     behind: VecDeque<Part>,
-    /// Bytes of all that is in `behind`.
+    /// Bytes of `behind`.
     behind_bytes: usize,
-    /// Bytes of memory of all that is in `behind`.
+    /// Bytes of memory of `behind`.
     behind_held_bytes: usize,
-    /// What is sent behind `behind`. Invariant: empty while that is.
+    /// Sent after `behind`. Invariant: empty while `behind` is.
     tail: Vec<u8>,
-    /// Bytes of memory of the longest reply queued since everything was last taken.
+    /// Bytes of memory of the longest reply queued since the output was last empty.
     longest_held_bytes: usize,
 }
 
 enum Part {
     Bytes(Vec<u8>),
-    /// A piece from byte `at` of its part `number` on, of which `left` bytes are left.
+    /// The piece from byte `at` of its part `number` on; `left` bytes remain.
     Piece {
         piece: Piece,
         number: usize,
@@ -65,7 +65,7 @@ impl Output {
         if self.behind.is_empty() { &mut self.front } else { &mut self.tail }
     }
 
-    /// Puts long parts into what was appended at [`end`](Self::end) since nothing else was: each
+    /// Inserts long parts into what was appended at [`end`](Self::end) since nothing else was, each
     /// before the byte at its position.
     pub(super) fn splice(&mut self, pieces: Vec<(usize, Piece)>) {
         if pieces.is_empty() {
@@ -85,7 +85,7 @@ impl Output {
         }
     }
 
-    /// Bytes queued and not taken by the socket.
+    /// Bytes queued and not yet taken by the socket.
     pub(super) fn backlog(&self) -> usize {
         self.front.len() - self.written + self.behind_bytes + self.tail.len()
     }
@@ -95,13 +95,13 @@ impl Output {
         self.front.len() - self.written + self.behind_held_bytes + self.tail.len()
     }
 
-    /// Notes that a reply was queued that takes so many bytes of memory.
+    /// Records that a reply was queued that takes this many bytes of memory.
     pub(super) fn queued_reply(&mut self, held_bytes: usize) {
         self.longest_held_bytes = self.longest_held_bytes.max(held_bytes);
     }
 
-    /// Bytes of memory beside those of one reply: its length was asked for, and a client that reads
-    /// it as fast as it can must be able to get it.
+    /// Bytes of memory beyond those of one reply: the client asked for that length, and one that
+    /// reads as fast as it can must be able to get it.
     pub(super) fn held_bytes_beside_one_reply(&self) -> usize {
         self.held_bytes().saturating_sub(self.longest_held_bytes)
     }
@@ -139,7 +139,7 @@ impl Output {
         }
     }
 
-    /// Drops what the socket has taken once it is the larger part, so that a client that never
+    /// Drops what the socket has taken once that is the larger part, so that a client that never
     /// quite catches up costs its backlog, not its history.
     fn compact(&mut self) {
         if self.written > self.front.len() / 2 {
@@ -148,7 +148,7 @@ impl Output {
         }
     }
 
-    /// Copies the next bytes into the empty front; `false` when there are none.
+    /// Copies the next bytes into the empty `front`; `false` when there are none.
     fn refill(&mut self) -> bool {
         self.front.shrink_to(COPIED_BYTES);
         while self.front.len() < COPIED_BYTES
@@ -173,7 +173,7 @@ impl Output {
 }
 
 impl Part {
-    /// Bytes that are left of it.
+    /// Its remaining bytes.
     fn left(&self) -> usize {
         match self {
             Part::Bytes(bytes) => bytes.len(),
@@ -188,7 +188,7 @@ impl Part {
         }
     }
 
-    /// Moves bytes to the end of `front`, as many as it may have and at least one.
+    /// Moves bytes to the end of `front`, up to its limit and at least one.
     fn move_to(&mut self, front: &mut Vec<u8>) {
         match self {
             Part::Bytes(bytes) if front.is_empty() => std::mem::swap(bytes, front),
@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// A client that takes so many bytes at a time, and so many until it takes no more.
+    /// A client that takes at most `at_once` bytes at a time, and `room` bytes in all.
     struct Taker {
         taken: Vec<u8>,
         at_once: usize,
@@ -260,8 +260,7 @@ mod tests {
         fn close(&mut self, _: &Registry) {}
     }
 
-    /// A machine with one long node, and the reply to a read of it: its short bytes, and the long
-    /// part among them.
+    /// The reply to a read of one long node: its short bytes, and its long part.
     fn long_reply(bytes: usize) -> (Vec<u8>, Vec<(usize, Piece)>) {
         let mut machine = Machine::new(1);
         let identities = Identities::new();
@@ -337,7 +336,7 @@ mod tests {
                 let flushed = output.flush(&mut taker).expect("it is there");
                 assert_eq!(flushed == Flushed::All, output.backlog() == 0);
                 assert_eq!(output.backlog(), expected.len() - taker.taken.len());
-                assert!(output.front.capacity() <= 4 * COPIED_BYTES, "no reply is ever whole");
+                assert!(output.front.capacity() <= 4 * COPIED_BYTES, "no reply is ever copied whole");
             }
             assert!(taker.taken == expected, "the bytes in their order");
             assert_eq!((output.held_bytes(), output.behind_held_bytes), (0, 0));
@@ -345,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn others_have_their_turn_while_somebody_takes_a_long_reply() {
+    fn others_are_served_while_a_client_takes_a_long_reply() {
         let (short, pieces) = long_reply(5_000_000);
         let mut output = Output::default();
         output.end().extend_from_slice(&short);

@@ -1,16 +1,16 @@
-//! Whether the other side of a connection still takes what is written to it.
+//! Whether the other side of a connection still reads what is written to it.
 //!
-//! A slow line is no reason to cut an answer off, however long it takes; a reader that takes a byte
-//! now and then only wants to keep the connection. So a reader is judged by the bytes it takes in a
-//! while, and not by the clock alone.
+//! A slow link is no reason to cut a reply off, however long it takes; a reader that takes a byte
+//! now and then only keeps the connection open. So a reader is judged by the bytes it takes in a
+//! window, not by the clock alone.
 
-/// How long the other side has to take its share.
+/// The window, in which the other side has to take its share.
 pub(crate) const WINDOW_MS: i64 = 30_000;
 
-/// The share: the slowest line that is served makes half a kilobyte a second.
+/// The share; the slowest link served makes half a kilobyte a second.
 pub(crate) const SHARE_BYTES: u64 = 16 << 10;
 
-/// What was taken since the present window began.
+/// Bytes taken since the present window began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     since_ms: i64,
@@ -22,12 +22,12 @@ impl Progress {
         Progress { since_ms: now_ms, bytes: 0 }
     }
 
-    /// So much was taken.
+    /// The other side took this many bytes.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.bytes += bytes;
     }
 
-    /// Whether a window is over in which too little was taken. If it was enough, the next one
+    /// Whether a window has ended in which too little was taken. If it was enough, the next window
     /// begins.
     pub(crate) fn has_ceased(&mut self, now_ms: i64) -> bool {
         if now_ms - self.since_ms < WINDOW_MS {

@@ -1,8 +1,9 @@
-//! Clients of a server that is cut off from its ensemble (reference rule 46, `ReadOnlyZooKeeperServer`): they may read what was known when it
-//! lost sight of the others, if they said in the handshake that this is enough for them.
+//! Read-only clients of a server that is cut off from its ensemble (`ReadOnlyZooKeeperServer`):
+//! they may read the state as of the loss of contact, if they accepted that in the handshake.
 //!
-//! Nothing of this is replicated: a session begun here is known nowhere else, and one that came from elsewhere is neither kept alive nor ended by
-//! what happens here. All connections end when there is a leader again.
+//! None of this is replicated: a session opened here is known nowhere else, and one that came from
+//! elsewhere is neither kept alive nor closed by what happens here. All connections are closed when
+//! there is a leader again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,13 +17,14 @@ use super::IoThread;
 use super::connection::Phase;
 
 impl IoThread {
-    /// Puts a client on this server that is content with reading. One that names a session has to know its password.
+    /// Connects a read-only client. One that names a session has to know its password.
     pub(super) fn connect_read_only(&mut self, slot: usize, session: i64, passwd: &[u8]) {
         let known = if session == 0 { Some(true) } else { self.knows(session, passwd) };
         match known {
             Some(true) => {}
             Some(false) => return self.refuse(slot),
-            // Whoever is cut off cannot tell a session that has ended from one that is too new to be known here.
+            // A server that is cut off cannot tell a session that has ended from one too new to be
+            // known here.
             None => return self.break_off(slot, "a session that is not known here"),
         }
         let session = if session == 0 { self.shared.sessions.next_id() } else { session };
@@ -32,8 +34,8 @@ impl IoThread {
         self.open(slot, session);
     }
 
-    /// Refuses what a read-only server must not do, and ends a session that nobody else knows of; `false` if the request is none of
-    /// these.
+    /// Refuses what a read-only server must not do, and closes a session that only this server
+    /// knows; `false` if the request is neither.
     pub(super) fn refuse_read_only(&mut self, slot: usize, header: &RequestHeader) -> bool {
         let Some(op) = Opcode::from_i32(header.opcode_raw) else { return false };
         let code = match op {
@@ -43,7 +45,7 @@ impl IoThread {
             _ => return false,
         };
         let shared = Arc::clone(&self.shared);
-        let machine = shared.look();
+        let machine = shared.read_machine();
         // No reply may show a zxid ahead of the events up to it.
         self.collect();
         let zxid = machine.last_zxid();

@@ -1,10 +1,11 @@
-//! Who serves a connection thread's clients while it waits for the disk.
+//! A spare thread takes over a connection thread's clients while that waits for the disk.
 //!
-//! A thread with a single busy client flushes itself (see [`SoleClient`](super::sole_client::SoleClient)). Most
-//! flushes take less than a millisecond, and then nobody misses it. A disk may hang, though, and
-//! then the pings of all its connections would be neither read nor answered. So before it flushes
-//! the thread puts its sockets where a spare thread finds them. If the flush takes long the spare
-//! one goes on with them, and the first one is the spare one from then on.
+//! A thread with a single busy client flushes itself (see
+//! [`SoleClient`](super::sole_client::SoleClient)). Most flushes take less than a millisecond,
+//! which no client notices. A disk may hang, though, and then the pings of all its connections
+//! would be neither read nor answered. So before it flushes, the thread puts its sockets where a
+//! spare thread finds them. If the flush takes long, the spare thread takes them over, and the
+//! first one becomes the spare thread.
 
 use std::io;
 use std::sync::Arc;
@@ -17,22 +18,22 @@ use parking_lot::{Condvar, Mutex};
 use super::{EVENTS_MAX, HOUSEKEEPING, IoThread};
 use crate::shared::Shared;
 
-/// So long a thread's sockets may stay where it has put them.
+/// How long lent sockets may stay unserved.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// The spare thread looks after them for so long after it has last seen any.
+/// How long the spare thread keeps polling for lent sockets after it has last seen any.
 const ATTENTION: Duration = Duration::from_secs(1);
 
 /// The sockets of threads that flush, with everything that belongs to them.
 pub(crate) struct Relay {
     shared: Arc<Shared>,
-    /// By the number of the thread that put it there.
+    /// By the number of the lending thread.
     lent: Vec<Mutex<Option<Lent>>>,
-    /// The spare thread looks for nothing and must be woken. Written in sequentially consistent
-    /// order with what is lent, so that either it sees that or the lender sees that it dozes.
-    dozes: AtomicBool,
-    door: Mutex<()>,
-    bell: Condvar,
+    /// The spare thread is not polling and must be woken. Sequentially consistent with `lent`, so
+    /// that either it sees what is lent or the lender sees that it sleeps.
+    sleeps: AtomicBool,
+    sleep_lock: Mutex<()>,
+    wake_signal: Condvar,
 }
 
 struct Lent {
@@ -45,13 +46,13 @@ impl Relay {
         Relay {
             shared: Arc::clone(shared),
             lent: shared.mailboxes.iter().map(|_| Mutex::new(None)).collect(),
-            dozes: AtomicBool::new(false),
-            door: Mutex::new(()),
-            bell: Condvar::new(),
+            sleeps: AtomicBool::new(false),
+            sleep_lock: Mutex::new(()),
+            wake_signal: Condvar::new(),
         }
     }
 
-    /// Serves these sockets, or waits for some to serve, until the server stops.
+    /// Serves these sockets, or waits for lent ones to serve, until the server stops.
     ///
     /// # Errors
     /// The system does not let the thread wait for sockets.
@@ -64,23 +65,23 @@ impl Relay {
         Ok(())
     }
 
-    /// Leaves the sockets to whoever needs them, for [`take_back`](Self::take_back).
+    /// Lends the sockets until [`take_back`](Self::take_back).
     pub(super) fn lend(&self, io: Box<IoThread>) {
         let number = io.number;
         let lent = Lent { since_us: self.shared.clock.elapsed_us(), io };
         *self.lent[number].lock() = Some(lent);
-        if self.dozes.swap(false, Ordering::SeqCst) {
-            drop(self.door.lock());
-            self.bell.notify_one();
+        if self.sleeps.swap(false, Ordering::SeqCst) {
+            drop(self.sleep_lock.lock());
+            self.wake_signal.notify_one();
         }
     }
 
-    /// What this thread has lent, unless the spare one serves it now.
+    /// What this thread has lent, unless the spare thread has taken it over.
     pub(super) fn take_back(&self, number: usize) -> Option<Box<IoThread>> {
         self.lent[number].lock().take().map(|lent| lent.io)
     }
 
-    /// Waits until somebody's sockets are left alone for too long; `None` when the server stops.
+    /// Waits until lent sockets have been unserved for too long; `None` when the server stops.
     fn stand_by(&self) -> Option<Box<IoThread>> {
         let mut attentive_until_us = 0;
         while !self.shared.is_stopping() {
@@ -93,19 +94,19 @@ impl Relay {
             if now_us < attentive_until_us {
                 std::thread::sleep(PATIENCE);
             } else {
-                self.doze();
+                self.sleep();
             }
         }
         None
     }
 
-    fn doze(&self) {
-        let mut door = self.door.lock();
-        self.dozes.store(true, Ordering::SeqCst);
+    fn sleep(&self) {
+        let mut sleep_lock = self.sleep_lock.lock();
+        self.sleeps.store(true, Ordering::SeqCst);
         if self.lent.iter().all(|lent| lent.lock().is_none()) {
-            self.bell.wait_for(&mut door, HOUSEKEEPING);
+            self.wake_signal.wait_for(&mut sleep_lock, HOUSEKEEPING);
         }
-        self.dozes.store(false, Ordering::SeqCst);
+        self.sleeps.store(false, Ordering::SeqCst);
     }
 
     fn find(&self, now_us: u64) -> Found {
@@ -125,29 +126,29 @@ impl Relay {
 }
 
 impl IoThread {
-    /// Serves until the server stops, or another thread goes on with the connections.
+    /// Serves until the server stops or another thread has taken over the connections.
     fn run(self: Box<Self>, relay: &Relay) -> io::Result<()> {
         let mut io = self;
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !io.shared.is_stopping() {
-            let (asked, polled_ms) = io.begin_to_look();
+            let (asked, polled_ms) = io.begin_poll();
             io.wait(&mut events, asked)?;
-            io.look_at_the_clock();
+            io.read_clock();
             io.collect();
             for event in &events {
                 io.serve(event);
             }
             io.resume();
-            let Some(mine) = io.hand_over_or_flush(relay) else { return Ok(()) };
+            let Some(mine) = io.submit_or_run_cycle(relay) else { return Ok(()) };
             io = mine;
             io.finish_turn();
             io.has_read(polled_ms, events.iter().count(), EVENTS_MAX, asked);
         }
-        io.part();
+        io.close_all();
         Ok(())
     }
 
-    /// Waits for sockets that have something, or for somebody who wants something of this thread.
+    /// Waits for ready sockets or for a wake-up from another thread.
     fn wait(&mut self, events: &mut Events, asked: bool) -> io::Result<()> {
         let mailbox = &self.shared.mailboxes[self.number];
         let is_idle = !asked && self.resumed.is_empty() && self.listed.is_empty();
@@ -161,12 +162,11 @@ impl IoThread {
         }
     }
 
-    /// Hands all commands of this wake-up over, or does the replication thread's work right here if
-    /// there is nobody else to serve. `None` if another thread serves the connections since,
-    /// because that took long.
-    fn hand_over_or_flush(self: Box<Self>, relay: &Relay) -> Option<Box<Self>> {
-        let may_flush = !self.submission.is_empty() && self.lone.is_so(self.now_ms);
-        let wheel = self.wheel.clone().filter(|_| may_flush);
+    /// Submits all commands of this wake-up, or runs the cycle on this thread if no other client is
+    /// busy. `None` if another thread has taken over the connections because that took long.
+    fn submit_or_run_cycle(self: Box<Self>, relay: &Relay) -> Option<Box<Self>> {
+        let may_flush = !self.submission.is_empty() && self.sole_client.is_so(self.now_ms);
+        let replication_loop = self.replication_loop.clone().filter(|_| may_flush);
         let number = self.number;
         let mut mine = Some(self);
         let mut lend = || {
@@ -175,19 +175,19 @@ impl IoThread {
             io.shared.clone().inbox.put(&mut io.submission, submitted);
             relay.lend(io);
         };
-        if wheel.is_some_and(|wheel| wheel.try_run_inline(&mut lend)) {
+        if replication_loop.is_some_and(|replication_loop| replication_loop.try_run_inline(&mut lend)) {
             let mut io = relay.take_back(number)?;
-            io.look_at_the_clock();
+            io.read_clock();
             io.collect();
             return Some(io);
         }
         let mut io = mine?;
-        io.hand_over();
+        io.submit_commands();
         Some(io)
     }
 }
 
-/// What a look at the lent sockets shows.
+/// What a check of the lent sockets finds.
 enum Found {
     Nothing,
     Some,

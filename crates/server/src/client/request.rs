@@ -1,4 +1,4 @@
-//! One request of an open session: answered here, or handed on in the session's order.
+//! One request of an open session: answered here, or submitted in the session's order.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use wire::opcode::Opcode;
 use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
 
 use super::IoThread;
-use super::alone;
 use super::connection::{InFlight, Phase};
+use super::waiting_reads;
 use crate::client::answer::{self, Asker};
 use crate::client::auth::{self, Authenticated};
 use crate::client::connections::Traffic;
 use crate::shared::Shared;
 
-/// A connection as the watch table knows it.
+/// A connection's id in the watch table.
 pub(crate) fn watcher(token: Token) -> WatcherId {
     WatcherId(token.0)
 }
 
-/// Where a request goes.
+/// How a request is served.
 enum Way<'b> {
     /// Through the log, with this body.
     Replicated(Cow<'b, [u8]>),
     /// Answered from this server's state, after the session's earlier requests.
     Local,
-    /// Answered at once, whatever is in flight, as ZooKeeper does.
+    /// Answered at once, whatever is in flight, as in ZooKeeper.
     Auth,
 }
 
-/// The body of a write as it goes through the log. What cannot be decoded does not, with one
-/// exception: when a multi breaks off, ZooKeeper uses up a zxid to say so.
+/// The body of a write as it goes through the log; `None` if it cannot be decoded. One exception: a
+/// multi that breaks off uses up a zxid for its error in ZooKeeper.
 fn logged_body(op: Opcode, body: &[u8]) -> Option<Cow<'_, [u8]>> {
     let has_place = |request: &Request<'_>| match request {
         Request::Multi(parts) => parts.iter().find_map(|part| flaw(&part)) != Some(Flaw::NullAcl),
@@ -56,19 +56,20 @@ fn logged_body(op: Opcode, body: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// Why ZooKeeper cannot read a part of a multi that is well-formed (`MultiOperationRecord.deserialize`).
+/// Why ZooKeeper cannot read a part of a multi that is well-formed
+/// (`MultiOperationRecord.deserialize`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flaw {
-    /// No such create mode, or one that needs a TTL: the multi's refusal uses up a zxid.
+    /// An unknown create mode, or one that needs a TTL: the error of the multi uses up a zxid.
     Mode,
-    /// A null ACL is followed without looking, which fails before a zxid is given.
+    /// A null ACL is dereferenced unchecked, which fails before a zxid is assigned.
     NullAcl,
 }
 
 fn flaw(part: &Request<'_>) -> Option<Flaw> {
     let Request::Create(create) = part else { return None };
     if create.kind == Opcode::CreateTtl {
-        // Read without a look at either.
+        // ZooKeeper checks neither here.
         return None;
     }
     match (matches!(create.flags, 0..=4), create.acl.is_null()) {
@@ -79,7 +80,8 @@ fn flaw(part: &Request<'_>) -> Option<Flaw> {
 }
 
 impl IoThread {
-    /// Serves the frame at the start of `bytes`; returns how many bytes it took, 0 when it is not complete or the connection ended.
+    /// Serves the frame at the start of `bytes`; returns how many bytes it took, 0 when it is
+    /// incomplete or the connection has ended.
     pub(super) fn serve_frame<'s>(
         &mut self,
         slot: usize,
@@ -110,7 +112,7 @@ impl IoThread {
             return 0;
         };
         let body = input.rest();
-        if self.waits_alone(slot, &header, body) {
+        if self.waits_for_idle(slot, &header, body) {
             return 0;
         }
         self.note_request(slot, header.opcode_raw, body);
@@ -159,28 +161,29 @@ impl IoThread {
         Traffic::count(&connection.traffic.received, 1);
     }
 
-    /// Whether a request of so many bytes counts as large, and how much.
+    /// The length of a request if it counts as large, else 0.
     fn large_bytes(&self, bytes: usize) -> u64 {
         let min = self.shared.config.connection.large_request_bytes_min;
         if min.is_some_and(|min| bytes > min as usize) { bytes as u64 } else { 0 }
     }
 
-    /// Whether a large request has to go since others are in flight (`ZooKeeperServer.checkRequestSizeWhenReceivingMessage`).
+    /// Whether a large request is refused because others are in flight
+    /// (`ZooKeeperServer.checkRequestSizeWhenReceivingMessage`).
     fn is_too_large(&self, bytes: usize) -> bool {
         let large_bytes = self.large_bytes(bytes);
         let in_flight = self.shared.counts.large_request_bytes.load(Relaxed);
         large_bytes > 0 && in_flight + large_bytes > self.shared.config.connection.large_requests_bytes_max
     }
 
-    /// A request on its way to the replication thread.
-    pub(super) fn depart(&self, opcode: i32, body: &[u8]) -> InFlight {
+    /// The record of a request that is about to be submitted to the replication thread.
+    pub(super) fn begin_request(&self, opcode: i32, body: &[u8]) -> InFlight {
         let large_bytes = self.large_bytes(RequestHeader::ENCODED_LEN + body.len());
         self.shared.counts.large_request_bytes.fetch_add(large_bytes, Relaxed);
         InFlight { opcode, since_us: self.now_us, large_bytes, turned_away: None, is_own: false }
     }
 
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
-        let in_flight = self.depart(header.opcode_raw, body);
+        let in_flight = self.begin_request(header.opcode_raw, body);
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let command = Command {
             session: connection.session,
@@ -204,12 +207,12 @@ impl IoThread {
     ) {
         if held.is_none() {
             *held = Some(shared.machine.read());
-            // What was delivered before the machine could be held belongs in front of what is read from it now.
+            // Deliveries made before the machine was acquired precede what is read from it now.
             self.collect();
         }
         let machine = held.as_deref().expect("it was just taken");
         if self.has_to_wait(slot, header.opcode_raw) {
-            let in_flight = self.depart(header.opcode_raw, body);
+            let in_flight = self.begin_request(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };
             let (token, session) = (connection.token, connection.session);
             let request = LocalRequest {
@@ -222,7 +225,8 @@ impl IoThread {
             self.submission.local(token, session, request);
             self.submitted += 1;
             connection.in_flight.push_back(in_flight);
-            connection.reads_waiting += alone::places(header.opcode_raw, body).unwrap_or(alone::PLACES);
+            connection.reads_waiting +=
+                waiting_reads::places(header.opcode_raw, body).unwrap_or(waiting_reads::PLACES);
             return;
         }
         let Some(connection) = self.connections.get_mut(slot) else { return };
@@ -246,7 +250,7 @@ impl IoThread {
         self.list(slot);
     }
 
-    /// Adds an identity to the client, or ends the connection (rule 40).
+    /// Adds an identity to the client, or closes the connection.
     fn authenticate<'s>(
         &mut self,
         slot: usize,

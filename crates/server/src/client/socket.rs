@@ -1,4 +1,4 @@
-//! What a connection reads from and writes to.
+//! A connection's byte stream.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -6,15 +6,16 @@ use std::net::Shutdown;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-/// A client's end of the wire: a socket, or a stand-in for one in a simulation. Reading and writing never block.
+/// The server's end of a client connection: a socket, or a substitute in a simulation. Reading and
+/// writing never block.
 pub trait Socket: Read + Write + Send {
-    /// Lets the poll tell of it under this number.
+    /// Registers it with the poll under this number.
     ///
     /// # Errors
-    /// The poll has no room.
+    /// The poll is full.
     fn watch(&mut self, registry: &Registry, slot: usize) -> io::Result<()>;
 
-    /// Ends the connection. Its bytes that were written still arrive.
+    /// Closes the connection. Bytes already written still arrive.
     fn close(&mut self, registry: &Registry);
 }
 
@@ -29,12 +30,12 @@ impl Socket for TcpStream {
     }
 }
 
-/// What a connection can be looked at for.
+/// What a connection is ready for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Readiness {
-    /// It has bytes, an error or its end to be read.
+    /// Bytes, an error or the end of the stream can be read.
     pub readable: bool,
-    /// It takes bytes again.
+    /// Bytes can be written again.
     pub writable: bool,
     /// The other side has closed.
     pub read_closed: bool,

@@ -1,4 +1,4 @@
-//! What connection threads and the replication thread do to each other.
+//! Interaction of connection threads and the replication thread.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ use crate::mailbox::Mailbox;
 use crate::serve::{Place, features};
 use crate::shared::Shared;
 
-/// A client that says nothing.
+/// A client that sends nothing.
 struct Silent;
 
 impl Read for Silent {
@@ -57,10 +57,10 @@ fn server(clock: Clock) -> Arc<Shared> {
     Arc::new(Shared::new(config, clock, machine, vec![Mailbox::new(None)], place))
 }
 
-/// A connection that was told to go while it waited for its session got it all the same, and lived
-/// on.
+/// A connection that was told to close while it waited for its session got it all the same, and
+/// lived on.
 #[test]
-fn a_connection_that_was_told_to_go_gets_no_session() {
+fn a_connection_that_was_told_to_close_gets_no_session() {
     let shared = server(Clock::start());
     shared.sessions.opened(7, 10_000, 0);
     let poll = Poll::new().expect("a poll");
@@ -72,13 +72,14 @@ fn a_connection_that_was_told_to_go_gets_no_session() {
         shared.sessions.set_owner(7, Some(token));
         thread.opened(slot, 7);
         assert_eq!((thread.connections[slot].phase, thread.connections[slot].session), (told, 0));
-        assert!(shared.sessions.seen_by(7, token).is_none(), "nobody is on the session");
+        assert!(shared.sessions.seen_by(7, token).is_none(), "the session has no connection");
     }
 }
 
-/// A connection thread that served a read held the machine, found in its mailbox that a session had been agreed, and asked for the
-/// machine again to answer its client. If the replication thread had come to write in between, each of the two waited for the other, and the
-/// server stood still for ever.
+/// A connection thread that held the machine to serve a read found in its mailbox that a session
+/// had been committed, and asked for the machine again to answer its client. If the replication
+/// thread had queued for writing in between, each waited for the other, and the server hung for
+/// ever.
 #[test]
 fn a_session_is_opened_while_its_thread_holds_the_machine_and_a_writer_waits_for_it() {
     let shared = server(Clock::start());
@@ -107,7 +108,7 @@ fn a_session_is_opened_while_its_thread_holds_the_machine_and_a_writer_waits_for
     writer.join().expect("it writes");
 }
 
-/// A client that sends what a test puts in, and takes nothing.
+/// A client that sends what a test puts in, and reads nothing.
 #[derive(Clone, Default)]
 struct Sender(Arc<Mutex<VecDeque<u8>>>);
 
@@ -147,7 +148,7 @@ impl Socket for Sender {
 
 const PING: i32 = 11;
 
-/// One client with session 7 and a timeout of 10 s, on a thread whose time a test tells.
+/// One client with session 7 and a timeout of 10 s, on a thread whose clock the test controls.
 struct One {
     time: Arc<ManualTime>,
     shared: Arc<Shared>,
@@ -175,13 +176,13 @@ impl One {
         One { time, shared, thread, slot, sender }
     }
 
-    /// So much time goes by, and the thread looks at the client.
+    /// Advances the clock, and serves the client.
     fn turn_after(&mut self, ms: u64) {
         self.time.advance_us(ms * 1000);
         self.thread.turn(&[(self.slot, Readiness { readable: true, writable: false, read_closed: false })]);
     }
 
-    /// A request of the client is not answered.
+    /// Leaves a request of the client unanswered.
     fn in_flight(&mut self) {
         let since_us = self.shared.clock.elapsed_us();
         let request = InFlight { opcode: 5, since_us, large_bytes: 0, turned_away: None, is_own: false };
@@ -197,10 +198,10 @@ impl One {
     }
 }
 
-/// Above 1 MiB of replies nothing more was read, so a client behind a slow line that pinged all the
-/// time fell silent for the server. What is read of it meanwhile is bounded.
+/// Above 1 MiB of replies nothing more was read, so a client behind a slow link that pinged all the
+/// time seemed silent. What is read from it meanwhile is bounded.
 #[test]
-fn a_client_that_has_to_read_first_is_heard_all_the_time() {
+fn a_client_that_has_to_read_first_is_not_silent() {
     let mut one = One::new();
     one.thread.connections[one.slot].output().resize(2 << 20, 0);
     for second in 1..=3 {
@@ -212,7 +213,7 @@ fn a_client_that_has_to_read_first_is_heard_all_the_time() {
     for second in 4..=6 {
         (0..10_000).for_each(|_| one.sender.send(PING));
         one.turn_after(1_000);
-        assert_eq!(one.seen_ms(), second * 1000, "more has arrived, though nobody has room for it");
+        assert_eq!(one.seen_ms(), second * 1000, "more has arrived, though there is no room for it");
         assert!(one.thread.connections[one.slot].input.len() <= 17 << 10);
     }
     one.time.advance_us(1_000_000);
@@ -220,7 +221,7 @@ fn a_client_that_has_to_read_first_is_heard_all_the_time() {
     assert_eq!(one.seen_ms(), 6_000, "it neither sends nor reads");
 }
 
-/// The same for a client whose requests wait for the server: once it can send nothing more its
+/// The same for a client whose requests wait for the server: once it can send nothing more, its
 /// silence is the server's doing.
 #[test]
 fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
@@ -240,17 +241,17 @@ fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
     assert_eq!((one.seen_ms(), one.shared.hearing.until_ms()), (20_010, 40_010), "it has to read first");
 }
 
-/// A client whose write hangs with the disk doubts whether its server lives: pings are answered all
-/// the same, also those that came behind requests which have to wait. As long as the server is
-/// quick they have their turn.
+/// A client whose write hangs with the disk may conclude that its server is dead: its pings are
+/// answered all the same, even those behind requests that have to wait. While the server is quick
+/// they are answered in turn.
 #[test]
-fn pings_overtake_what_has_waited_for_long() {
+fn pings_overtake_requests_that_have_waited_for_long() {
     let mut one = One::new();
     one.in_flight();
     let before = one.backlog();
     one.sender.send(PING);
     one.turn_after(249);
-    assert_eq!(one.backlog(), before, "it has its turn");
+    assert_eq!(one.backlog(), before, "it is answered in turn");
     assert!(!one.shared.inbox.is_empty());
     one.sender.send(PING);
     one.turn_after(1);
@@ -265,10 +266,10 @@ fn pings_overtake_what_has_waited_for_long() {
     assert_eq!(one.thread.connections[one.slot].input.len(), 2 * 12, "the reads wait");
 }
 
-/// Nobody ends a session on a server that only reads, and a client that has gone on elsewhere may
-/// say no word.
+/// A read-only server ends no session, and a client that has moved to another server may say
+/// nothing.
 #[test]
-fn a_silent_client_of_a_server_that_only_reads_is_disconnected() {
+fn a_silent_client_of_a_read_only_server_is_disconnected() {
     let mut one = One::new();
     one.thread.connections[one.slot].read_only = true;
     one.thread.connections[one.slot].seen_ms.store(1_000, Relaxed);
@@ -280,7 +281,7 @@ fn a_silent_client_of_a_server_that_only_reads_is_disconnected() {
     assert!(!one.thread.connections.contains(one.slot));
 }
 
-/// The end of the stream has its turn behind the requests before it.
+/// The end of the stream is handled after the requests before it.
 #[test]
 fn what_a_client_sent_before_it_closed_is_served() {
     /// Ends after what is in it.
@@ -327,7 +328,7 @@ fn what_a_client_sent_before_it_closed_is_served() {
     assert_eq!(one.thread.shared.threads[0].received.load(Relaxed), 1);
 }
 
-/// A client that sends nothing, and takes as many bytes as a test lets it.
+/// A client that sends nothing, and reads as many bytes as a test lets it.
 #[derive(Clone, Default)]
 struct Reader(Arc<AtomicUsize>);
 
@@ -361,10 +362,11 @@ impl Socket for Reader {
     fn close(&mut self, _: &Registry) {}
 }
 
-/// A long answer over a slow line was cut ten seconds after the connection had begun. A reader that
-/// takes almost nothing, only to keep the connection and what waits for it, has to go all the same.
+/// A long reply over a slow link was cut off ten seconds after the connection had begun. A reader
+/// that takes almost nothing, only to keep the connection and its resources, must be disconnected
+/// all the same.
 #[test]
-fn a_connection_that_ends_is_judged_by_what_its_client_takes() {
+fn a_closing_connection_lasts_as_long_as_its_client_reads() {
     for (bytes_per_second, gets_all) in [(1_000, true), (100, false), (0, false)] {
         let time = ManualTime::new(0);
         let shared = server(Clock::manual(Arc::clone(&time)));

@@ -1,10 +1,10 @@
-//! How fast new sessions may come (`connection_throttle_*`; `BlueThrottle` there).
+//! Limits the rate of handshakes (`connection_throttle_*`; ZooKeeper's `BlueThrottle`).
 
 use parking_lot::Mutex;
 
 use crate::config::ConnectionThrottle;
 
-/// A token bucket. It starts full; each handshake takes a token, or is turned away when there is none.
+/// A token bucket. It starts full; each handshake takes a token, or is refused when there is none.
 #[derive(Debug)]
 pub struct TokenBucket {
     rule: ConnectionThrottle,
@@ -18,7 +18,7 @@ struct State {
 }
 
 impl TokenBucket {
-    /// A full bucket. `now_ms` and all later ones are of one clock that does not go back.
+    /// A full bucket. All times come from one clock that never goes back.
     pub fn new(rule: ConnectionThrottle, now_ms: i64) -> TokenBucket {
         TokenBucket { rule, state: Mutex::new(State { tokens: rule.tokens_max, filled_ms: now_ms }) }
     }

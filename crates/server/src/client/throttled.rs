@@ -1,8 +1,9 @@
 //! Requests that the server's throttle held back for too long (`throttled_op_wait_time`).
 //!
-//! The throttle stops reading from connections while too much is outstanding (`Shared::is_throttled`). What had been read by then waits in the
-//! connection's input. If its turn comes too late the client has probably given up, and is told so instead of being served: the same answer,
-//! at the same place in the order, as from ZooKeeper's `RequestThrottler`.
+//! The throttle stops reading from connections while too much is outstanding
+//! (`Shared::is_throttled`). Requests already read wait in the connection's input. If one's turn
+//! comes too late, the client has probably given up, and gets an error instead of being served: the
+//! same one, at the same place in the order, as from ZooKeeper's `RequestThrottler`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,17 +21,17 @@ use crate::client::answer;
 use crate::shared::Shared;
 
 impl IoThread {
-    /// Reads no more requests from a connection for now.
+    /// Stops serving requests of a connection for now.
     pub(super) fn pause(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.paused = true;
-        // The time in which the client itself has to read first is not the throttle's.
-        let is_held = !connection.is_behind() && !connection.waits_alone;
+        // Time in which the client itself has to read first does not count as throttling.
+        let is_held = !connection.is_behind() && !connection.waits_for_idle;
         connection.held_since_us = is_held.then(|| connection.held_since_us.unwrap_or(self.now_us));
         self.shared.counts.throttle_waits.fetch_add(1, Relaxed);
     }
 
-    /// Whether the next request of a connection is to be turned away.
+    /// Whether the next request of a connection is answered ThrottledOp.
     pub(super) fn has_waited_too_long(&self, slot: usize, opcode: i32) -> bool {
         let Some(wait_ms_max) = self.shared.config.connection.throttled_wait_ms_max else { return false };
         let held_since_us = self.connections.get(slot).and_then(|connection| connection.held_since_us);
@@ -38,7 +39,8 @@ impl IoThread {
         held_since_us.is_some_and(is_late) && self.may_be_turned_away(opcode)
     }
 
-    /// Those that keep or end the session, or do not stand in line at all, are always served; what does not exist is told so.
+    /// Requests that keep or end the session, or are not served in order at all, are always served;
+    /// unknown opcodes get their own error.
     fn may_be_turned_away(&self, opcode: i32) -> bool {
         match Opcode::from_i32(opcode) {
             None | Some(Opcode::Ping | Opcode::CloseSession | Opcode::Auth | Opcode::Sasl) => false,
@@ -75,7 +77,7 @@ impl IoThread {
         }
     }
 
-    /// Answers those whose turn it is, with the zxid of the answer before them.
+    /// Answers the throttled requests whose turn has come, with the zxid of the reply before them.
     pub(super) fn tell_turned_away(&mut self, slot: usize, zxid: i64) {
         while let Some(connection) = self.connections.get_mut(slot)
             && let Some(request) = connection.in_flight.front().copied()

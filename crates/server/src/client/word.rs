@@ -6,7 +6,8 @@ use crate::observe::four_letter::{Answer, Word};
 use crate::observe::stats_source::Report;
 
 impl IoThread {
-    /// Answers the word at the start of `bytes` and closes the connection behind it. Returns the bytes it took; 0 if more must come first.
+    /// Answers the four-letter word at the start of `bytes` and then closes the connection. Returns
+    /// the number of bytes it took; 0 if more must come first.
     pub(super) fn answer_word(&mut self, slot: usize, bytes: &[u8], word: Word) -> usize {
         let report = Report::new(&self.shared);
         let Answer::Text(text) = word.answer(&bytes[4..], &report) else { return 0 };

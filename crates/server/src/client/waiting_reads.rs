@@ -1,12 +1,12 @@
-//! Which reads may wait behind their connection's own writes, and which wait until nothing of it is
+//! Which reads may wait behind their connection's own writes, and which wait until it has nothing
 //! in flight.
 //!
-//! A read that is sent behind a write is answered right after the write is applied, by the thread
-//! that applies, while it holds the state and everybody waits. So only such reads are handed to it
-//! that cost it next to nothing, and only so many of one connection: a znode or the names of its
-//! children, of which long ones are shared and not copied (`state::read::Piece`). Any other read
-//! waits until all is answered that its connection sent before, and so does what was sent behind
-//! it; then its own connection thread answers it, as one that has nothing to wait for.
+//! A read sent behind a write is answered right after the write is applied, by the applying thread,
+//! which holds the state while everything else waits. So only reads that are almost free are handed
+//! to it, and only a limited number per connection: a znode, or the names of its children, whose
+//! long forms are shared and not copied (`state::read::Piece`). Any other read, and what was sent
+//! behind it, waits until everything that its connection sent before is answered; then its own
+//! connection thread answers it, with nothing in flight.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use wire::record::{ListKind, Request, RequestHeader};
 use super::IoThread;
 use super::connection::InFlight;
 
-/// Places of reads that may wait behind the writes of a connection.
+/// Budget of reads that may wait behind the writes of a connection, in places.
 pub(super) const PLACES: usize = 64;
 
-/// How many places a read takes behind a write; `None` if it cannot wait there. What is no read
-/// takes one, for its refusal.
+/// How many places a read takes behind a write; `None` if it cannot wait there. A malformed or
+/// unknown request takes one, for its error.
 pub(super) fn places(opcode: i32, body: &[u8]) -> Option<usize> {
     use Opcode as O;
     let Some(op) = Opcode::from_i32(opcode) else { return Some(1) };
     match op {
         O::MultiRead | O::FilteredList => {
-            // What cannot be understood is refused, which is short.
+            // A malformed request gets an error, which is short.
             Request::decode(op, body).map_or(Some(1), |request| places_of(&request))
         }
         O::GetAcl
@@ -55,14 +55,14 @@ fn places_of(request: &Request<'_>) -> Option<usize> {
 }
 
 impl IoThread {
-    /// Whether the next request of a connection has to wait until nothing of it is in flight. It is
-    /// left where it is then.
-    pub(super) fn waits_alone(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) -> bool {
+    /// Whether the next request of a connection has to wait until it has nothing in flight. It then
+    /// stays in the input.
+    pub(super) fn waits_for_idle(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else { return false };
         let is_caught_up = connection.is_caught_up;
         let catches_up =
             !connection.read_only && !is_caught_up && self.shared.has_to_catch_up(header.opcode_raw);
-        connection.waits_alone = false;
+        connection.waits_for_idle = false;
         let is_first = connection.in_flight.is_empty();
         if is_first && !catches_up {
             return false;
@@ -71,7 +71,7 @@ impl IoThread {
         if places(header.opcode_raw, body).is_some_and(has_places) {
             return false;
         }
-        connection.waits_alone = true;
+        connection.waits_for_idle = true;
         if is_first {
             self.catch_up(slot);
         }
@@ -79,10 +79,10 @@ impl IoThread {
         true
     }
 
-    /// Asks for the moment at which a read may be answered that nobody else answers: by a sync, of
-    /// whose reply the client is not told.
+    /// Obtains a read ticket for a read that only this thread answers: by a sync whose reply does
+    /// not go to the client.
     fn catch_up(&mut self, slot: usize) {
-        let in_flight = InFlight { is_own: true, ..self.depart(Opcode::Sync as i32, &[]) };
+        let in_flight = InFlight { is_own: true, ..self.begin_request(Opcode::Sync as i32, &[]) };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let (token, session) = (connection.token, connection.session);
         let request = LocalRequest {
@@ -97,8 +97,7 @@ impl IoThread {
         connection.in_flight.push_back(in_flight);
     }
 
-    /// Notes whether the next request of a connection has waited for the moment at which it may be
-    /// answered.
+    /// Records whether the next request of a connection already has its read ticket.
     pub(super) fn caught_up(&mut self, slot: usize, is_caught_up: bool) {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.is_caught_up = is_caught_up;
@@ -129,7 +128,7 @@ mod tests {
             let multi = Multi::encode_into((0..count).map(|_| get()), &mut buffer);
             assert_eq!(places_for(&Request::MultiRead(multi)), expected, "{count} reads in one");
         }
-        assert_eq!(places(Opcode::MultiRead as i32, b"no multi"), Some(1), "a refusal is short");
-        assert_eq!(places(12345, b""), Some(1), "and so is that of what does not exist");
+        assert_eq!(places(Opcode::MultiRead as i32, b"no multi"), Some(1), "an error is short");
+        assert_eq!(places(12345, b""), Some(1), "and so is that of an unknown opcode");
     }
 }
