@@ -1,4 +1,4 @@
-//! A server from start to stop: what is opened in which order, and who ends whom.
+//! A server from start to stop: the order in which things are opened and closed.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
@@ -32,21 +32,21 @@ use crate::shared::{Shared, ThreadCounts};
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
 
-/// Why a server did not start. Nothing is left running or half-made.
+/// Why a server did not start. Nothing is left running or half-done.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The client port cannot be had.
+    /// The client port cannot be opened.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// What was asked for (`clientPortAddress`, `clientPort`).
+        /// The configured address (`clientPortAddress`, `clientPort`).
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The data cannot be used.
+    /// The data directory cannot be used.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
-    /// The log failed when the recovered state was to be taken up.
+    /// The log failed while the recovered state was being adopted.
     #[error(transparent)]
     Lead(#[from] Fatal),
     /// The system refused a thread, a poll or a signal handler.
@@ -54,7 +54,7 @@ pub enum StartError {
     System {
         /// What was tried.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -70,8 +70,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port and the data, and serves. The port is opened first and answered last, so that a second server on it fails before
-    /// it touches anything, and clients that come early wait in the backlog instead of being refused.
+    /// Opens the port and the data, and serves. The port is opened first and served last, so that a
+    /// second server on the same port fails before it touches any data, and early clients wait in
+    /// the backlog instead of being refused.
     pub fn start(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
@@ -103,25 +104,30 @@ impl Server {
         let mut driver = Host::new(Arc::clone(&shared), rest, links.clone());
         driver.take_up()?;
         shared.counts.load_time.record(shared.clock.elapsed_us());
-        let wheel = Arc::new(ReplicationLoop::new(Arc::clone(&shared), driver));
+        let replication_loop = Arc::new(ReplicationLoop::new(Arc::clone(&shared), driver));
         let replication = spawn("replication", {
-            let (shared, wheel) = (Arc::clone(&shared), Arc::clone(&wheel));
+            let (shared, replication_loop) = (Arc::clone(&shared), Arc::clone(&replication_loop));
             move || {
-                let ended = wheel.run(poll);
+                let ended = replication_loop.run(poll);
                 shared.begin_stop();
                 ended
             }
         })
         .map_err(system("start a thread"))?;
-        let keepalive = links.map(|links| watch_life(&shared, links)).transpose();
+        let keepalive = links.map(|links| start_keepalive(&shared, links)).transpose();
         let keepalive = keepalive.map_err(system("start a thread"))?;
         let mut listener = Some(mio::net::TcpListener::from_std(listener));
         let mut io = Vec::new();
         let relay = Arc::new(Relay::new(&shared));
         for (number, poll) in polls.into_iter().enumerate() {
-            let thread =
-                IoThread::new(number, Arc::clone(&shared), Some(Arc::clone(&wheel)), poll, listener.take())
-                    .map_err(system("listen"))?;
+            let thread = IoThread::new(
+                number,
+                Arc::clone(&shared),
+                Some(Arc::clone(&replication_loop)),
+                poll,
+                listener.take(),
+            )
+            .map_err(system("listen"))?;
             let relay = Arc::clone(&relay);
             let run = move || relay.run(Some(Box::new(thread)));
             io.push(spawn(&format!("clients-{number}"), run).map_err(system("start a thread"))?);
@@ -146,7 +152,7 @@ impl Server {
         self.admin.address
     }
 
-    /// What the server's threads share; for the parts that report on it.
+    /// State that the server's threads share; for observers.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -156,10 +162,10 @@ impl Server {
         Stopper(Arc::clone(&self.shared))
     }
 
-    /// Waits until the server has stopped: because it was asked to, or because it could not go on.
+    /// Waits until the server has stopped, because it was asked to or because it failed.
     ///
     /// # Errors
-    /// Why it could not go on. Nothing that was not durable has been acknowledged.
+    /// Why it failed. Nothing that was not durable has been acknowledged.
     pub fn wait(self) -> Result<(), Fatal> {
         let ended = self.replication.join();
         drop(self.admin);
@@ -183,14 +189,15 @@ impl Server {
 pub struct Stopper(Arc<Shared>);
 
 impl Stopper {
-    /// What was accepted is finished and answered, then the server ends. Sessions are not closed: clients find them again.
+    /// Accepted requests are answered, then the server ends. Sessions are not closed: clients can
+    /// resume them.
     pub fn stop(&self) {
         self.0.inbox.ask(ControlRequest::Stop);
     }
 }
 
 impl Shared {
-    /// What the threads of a server with this state share; one connection thread per mailbox.
+    /// Shared state of a server with this machine; one connection thread per mailbox.
     pub(crate) fn new(
         config: Config,
         clock: Clock,
@@ -232,19 +239,19 @@ impl Shared {
     }
 }
 
-/// Where this process is to be found.
+/// Where this process runs and how it is reached.
 pub(crate) struct Place {
-    /// Its id in its group.
+    /// The server's id in its group.
     pub(crate) me: ServerId,
     /// The port clients connect to.
     pub(crate) client_port: u16,
-    /// Secret; decides nothing that can be seen.
+    /// Secret seed of hash tables; has no visible effect.
     pub(crate) hash_seed: u64,
     /// Wakes the replication thread.
     pub(crate) waker: Option<Arc<Waker>>,
 }
 
-/// The links to the other servers of the ensemble, if there is one.
+/// The links to the other servers of the ensemble; `None` without an ensemble.
 fn links(
     config: &Config,
     rest: &recovery::Rest,
@@ -275,7 +282,7 @@ fn links(
     if keys.secret.is_none() && !listen.iter().all(|address| address.ip().is_loopback()) {
         tracing::warn!(
             "ostler.quorumSecretFile is not set: members prove to each other that they are members, but a server that is new or has lost \
-             its disk is believed by its address alone. Give all servers a secret, or keep the quorum ports in a private network"
+             its disk is identified by its address alone. Give all servers a secret, or keep the quorum ports in a private network"
         );
     }
     let me = Me { server: rest.identity.server, hello, keys };
@@ -284,15 +291,15 @@ fn links(
             "listen for the other servers at this server's own address (server.N; see quorumListenOnAllIPs)",
         ))?;
     if config.requests.reconfig {
-        links.take_guests();
+        links.admit_nonmembers();
     }
     Ok(Some(links))
 }
 
-/// Starts the thread that says that this server lives when its disk stands still.
-fn watch_life(shared: &Arc<Shared>, links: SharedLinks) -> io::Result<JoinHandle<()>> {
+/// Starts the thread that sends keepalives while the disk stalls.
+fn start_keepalive(shared: &Arc<Shared>, links: SharedLinks) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    spawn("life-signs", move || {
+    spawn("keepalive", move || {
         if let Some(ensemble) = &shared.config.ensemble {
             keepalive::watch(&shared, ensemble, &links);
         }
@@ -306,7 +313,8 @@ fn spawn<T: Send + 'static>(
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
-/// Connection threads: half of the processors, for the other half has to order, flush and apply.
+/// Number of connection threads: half of the processors; the other half orders, flushes and
+/// applies.
 fn thread_count(config: &Config) -> usize {
     match config.io_threads {
         0 => std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(64),
@@ -314,7 +322,7 @@ fn thread_count(config: &Config) -> usize {
     }
 }
 
-/// The switches that a configuration turns on.
+/// The features that a configuration turns on.
 pub fn features(requests: &Requests) -> Features {
     let switches = [
         (requests.extended_types, Features::EXTENDED_TYPES),
@@ -338,8 +346,8 @@ fn wanted(listen: &Listen) -> SocketAddr {
     SocketAddr::new(listen.address, listen.port)
 }
 
-/// Opens the client port. The unspecified IPv6 address takes IPv4 clients too, as Java's does, and falls back to IPv4 where the system
-/// has no IPv6.
+/// Opens the client port. The unspecified IPv6 address accepts IPv4 clients too, as in Java, and
+/// falls back to IPv4 if the system has no IPv6.
 fn listen(listen: &Listen) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     let unspecified = listen.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let listener = match bind(wanted(listen), listen.backlog) {

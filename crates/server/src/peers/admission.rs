@@ -1,4 +1,4 @@
-//! A stranger that has connected: who it says it is, and whether it proves that.
+//! Admission of an incoming connection: who it says it is, and whether it proves that.
 
 use super::frame::{self, FrameReader};
 use super::greeting::{self, GREETING_BYTES_MAX, Greeting, Heard, Reason};
@@ -10,9 +10,9 @@ use crate::config::ServerId;
 /// How far it has come.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// Not all of its greeting is here.
+    /// Its greeting is incomplete.
     Greeting(Vec<u8>),
-    /// It was greeted, and has to prove what it can.
+    /// Greetings were exchanged; it has to prove what it can.
     Proving(Proving),
 }
 
@@ -20,31 +20,31 @@ pub(super) enum Admission {
 pub(super) struct Proving {
     theirs: Greeting,
     greetings: Vec<u8>,
-    /// What both sides have said; nothing before its challenge.
+    /// The records of both sides; `None` before its challenge.
     exchange: Option<Exchange>,
     input: FrameReader,
 }
 
-/// What to do about it.
+/// What to do next.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Wait for more.
+    /// Wait for more bytes.
     Wait,
-    /// Say this, and wait for more.
+    /// Send this, and wait for more bytes.
     Say(Vec<u8>),
-    /// Say this, and close the connection.
+    /// Send this, and close the connection.
     Refuse { say: Vec<u8>, peer: ServerId, reason: Reason, text: String },
-    /// It may send frames.
+    /// Admit it: it may send frames.
     Enter(Entrant),
 }
 
-/// A stranger that is one no more.
+/// An admitted connection.
 #[derive(Debug)]
 pub(super) struct Entrant {
     pub(super) theirs: Greeting,
     /// Whether it has proven that it is a member of this server's cluster.
     pub(super) is_proven: bool,
-    /// Reads its frames; some may be here.
+    /// Reads its frames; may already hold some.
     pub(super) input: FrameReader,
 }
 
@@ -55,10 +55,10 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// More bytes have come.
+    /// More bytes have arrived.
     ///
     /// # Errors
-    /// What they are not.
+    /// What is wrong with them.
     pub(super) fn take(&mut self, local: &Local, bytes: &[u8]) -> Result<Step, String> {
         match self {
             Admission::Greeting(heard) => {
@@ -112,12 +112,12 @@ impl Proving {
     }
 
     fn challenged(&mut self, local: &Local, record: &[u8]) -> Result<Step, String> {
-        let challenge = Part::decode(record).ok_or("it proves nothing")?;
+        let challenge = Part::decode(record).ok_or("a malformed challenge")?;
         if !local.keys.admit(challenge) {
             let refusal = frame::framed(&Reply::refusal(Reason::Secret));
             return Ok(refuse(local, &self.theirs, Reason::Secret, refusal));
         }
-        let answer = local.keys.part().map_err(|e| format!("there are no random bytes: {e}"))?;
+        let answer = local.keys.part().map_err(|e| format!("the system gives no random bytes: {e}"))?;
         let exchange = Exchange { greetings: std::mem::take(&mut self.greetings), challenge, answer };
         let answer = frame::framed(&local.keys.answer(&exchange));
         self.exchange = Some(exchange);
@@ -131,11 +131,11 @@ fn refuse(local: &Local, theirs: &Greeting, reason: Reason, say: Vec<u8>) -> Ste
     Step::Refuse { say, peer: theirs.from, reason, text }
 }
 
-/// Why this server does not talk to one that says `theirs`.
+/// Why this server refuses one that greets with `theirs`.
 pub(super) fn objection(local: &Local, theirs: &Greeting) -> Option<Reason> {
     if theirs.to != local.me {
         return Some(Reason::Addressee);
     }
-    let is_stranger = !local.members.contains(&theirs.from) && !local.takes_guests;
+    let is_stranger = !local.members.contains(&theirs.from) && !local.admits_nonmembers;
     local.hello.objection(&theirs.hello).or(is_stranger.then_some(Reason::Stranger))
 }

@@ -1,4 +1,4 @@
-//! Frames: where one ends in a stream of bytes, and whether it is as it was sent.
+//! Framing: where a frame ends in a stream of bytes, and whether it arrived as sent.
 //!
 //! ```text
 //!  0           4           8
@@ -6,8 +6,8 @@
 //!  │ length    │ crc32c    │ payload        │
 //!  │ u32       │ u32       │ length bytes   │
 //! ```
-//! Big-endian. The checksum is of the payload. A length of 0 is refused: nobody sends it, and a stream of zeros would be a stream of
-//! valid frames.
+//! Big-endian. The checksum covers the payload. A length of 0 is invalid: no server sends it, and
+//! otherwise a stream of zeros would be a stream of valid frames.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -16,21 +16,21 @@ use super::limits::{FRAME_BYTES_MAX, IDLE_BUFFER_BYTES, READ_BYTES};
 /// Length and checksum.
 pub(super) const HEADER_BYTES: usize = 8;
 
-/// Why bytes are not a frame. What follows them cannot be found any more.
+/// Why bytes are not a frame. The frames after them cannot be found any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
-    /// The length is 0 or above what is allowed.
+    /// The length is 0 or above the limit.
     #[error("a frame of {0} bytes")]
     Length(u32),
-    /// The payload is not what was sent.
+    /// The payload does not match its checksum.
     #[error("a frame with a wrong checksum")]
     Checksum,
 }
 
-/// The header of a frame whose payload is these parts.
+/// The header of a frame whose payload consists of these parts.
 ///
 /// # Panics
-/// When they are no frame: empty, or longer than [`FRAME_BYTES_MAX`]. Each sender bounds its frames far below.
+/// If they are empty or longer than [`FRAME_BYTES_MAX`]. Each sender bounds its frames far below.
 pub(super) fn header(parts: &[&[u8]]) -> [u8; HEADER_BYTES] {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     assert!((1..=FRAME_BYTES_MAX).contains(&length), "a frame to send has {length} bytes");
@@ -46,9 +46,10 @@ pub(super) fn framed(payload: &[u8]) -> Vec<u8> {
     [&header(&[payload])[..], payload].concat()
 }
 
-/// Finds frames in bytes as they come, however they are cut.
+/// Extracts frames from a stream that arrives in arbitrary pieces.
 ///
-/// Its memory is at most a few times the bytes that came and were not given out: a length by itself reserves nothing.
+/// Its memory is at most a few times the bytes received and not yet returned: a length field alone
+/// reserves nothing.
 #[derive(Debug)]
 pub struct FrameReader {
     buffer: BytesMut,
@@ -62,17 +63,17 @@ impl Default for FrameReader {
 }
 
 impl FrameReader {
-    /// A reader of frames of at most so many bytes.
+    /// A reader of frames of at most `bytes_max` bytes.
     pub fn bounded(bytes_max: usize) -> FrameReader {
         FrameReader { buffer: BytesMut::new(), bytes_max }
     }
 
-    /// From now on frames have at most so many bytes.
+    /// Sets the maximum length of the frames from now on.
     pub(super) fn bound(&mut self, bytes_max: usize) {
         self.bytes_max = bytes_max;
     }
 
-    /// Takes in the next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve(READ_BYTES.min(self.bytes_max));
@@ -80,10 +81,11 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole frame, without its header; `None` until there is one. It shares the memory it was read into.
+    /// The next whole frame, without its header; `None` until there is one. It shares the memory of
+    /// the read buffer.
     ///
     /// # Errors
-    /// The stream is not one of frames. Every later call says so again.
+    /// The stream is not one of frames. Every later call fails too.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, BadFrame> {
         let Some((header, rest)) = self.buffer.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
         let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;
@@ -100,8 +102,9 @@ impl FrameReader {
         Ok(Some(self.buffer.split_to(bytes).freeze()))
     }
 
-    /// Gives back the memory of a long frame that was given out; otherwise the rest of it would serve for small frames, and the first
-    /// of them that somebody keeps would keep it all.
+    /// Releases the memory of a long frame that was returned; otherwise the rest of the buffer
+    /// would serve small frames, and the first of them that the caller keeps would keep all of it
+    /// alive.
     pub fn shrink(&mut self) {
         if self.buffer.capacity() > IDLE_BUFFER_BYTES && self.buffer.len() < READ_BYTES {
             let mut small = BytesMut::with_capacity(READ_BYTES);
@@ -115,7 +118,7 @@ impl FrameReader {
         self.buffer.capacity()
     }
 
-    /// Bytes that came and were not given out.
+    /// Bytes received and not yet returned.
     pub fn len_bytes(&self) -> usize {
         self.buffer.len()
     }

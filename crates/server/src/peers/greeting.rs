@@ -1,4 +1,4 @@
-//! What two servers say to each other before the first frame.
+//! The first message between two servers, before any frame.
 //!
 //! ```text
 //!  0               8         10     11     12        14
@@ -12,15 +12,15 @@
 //!  │ cluster     │ boot        │ engine │ verdict│ from         │ to           │
 //!  │ u64         │ u64         │ u8     │ u8     │ u32          │ u32          │
 //! ```
-//! The numbers of servers stand at the end of the body if one of them is above 255; then the first
-//! two are what of them fits, and otherwise the body ends before them.
+//! The numbers of the servers are at the end of the body if one of them is above 255; then the
+//! first two fields hold their low bytes. Otherwise the body ends before them.
 //!
-//! Big-endian; the checksum is of everything before it. All but the body stays as it is in every
-//! version, so that servers of two versions can at least say so. The side that dialled speaks
-//! first, with verdict 0; the other answers with the same record about itself, with verdict 0 if it
-//! wants to go on (to what each can prove, see [`proof`](super::proof)), else with the number of
-//! its reason, and then closes. Since the answer tells everything the refusal rests on, both sides
-//! can log the same sentence.
+//! Big-endian; the checksum covers everything before it. Everything except the body stays the same
+//! in every version, so that servers of different versions can at least say so. The side that
+//! dialled speaks first, with verdict 0; the other answers with the same record about itself, with
+//! verdict 0 if it goes on to the proofs (see [`proof`](super::proof)), otherwise with the number
+//! of its reason, and then closes. The answer contains everything that the refusal rests on, so
+//! both sides can log the same sentence.
 
 use crate::config::{EngineKind, ServerId};
 
@@ -30,92 +30,92 @@ pub const VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"ostlpeer";
 const FIXED_BYTES: usize = 14;
 const BODY_BYTES: usize = 18;
-/// The numbers of the servers in full.
+/// The full numbers of the two servers.
 const NUMBERS_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
-/// The bytes of a greeting of this version, between servers with small numbers.
+/// Bytes of a greeting of this version, between servers with small numbers.
 #[cfg(test)]
 pub(super) const GREETING_BYTES: usize = FIXED_BYTES + BODY_BYTES + CHECKSUM_BYTES;
-/// A greeting of any version: its length decides how many bytes of a stranger are kept.
+/// Bytes of a greeting of any version: bounds the bytes that are kept from a stranger.
 pub(super) const GREETING_BYTES_MAX: usize = FIXED_BYTES + u16::MAX as usize + CHECKSUM_BYTES;
 
-/// What a server says of itself to all others.
+/// What a server tells all others about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
-    /// The cluster its data belong to; 0 = it has none yet.
+    /// The cluster its data belongs to; 0 = none yet.
     pub cluster: u64,
-    /// The engine it agrees with.
+    /// Its consensus engine.
     pub engine: EngineKind,
     /// How often it has started on its data.
     pub boot: u64,
 }
 
-/// The whole of what one server says to another.
+/// A greeting from one server to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Greeting {
-    /// Who speaks, as `server.N`.
+    /// The sender, as `server.N`.
     pub from: ServerId,
-    /// Whom the speaker believes to speak to.
+    /// The server that the sender believes to address.
     pub to: ServerId,
-    /// What it says of itself.
+    /// What the sender says about itself.
     pub hello: Hello,
-    /// In an answer: why the other's greeting is refused; `None` = it is not.
+    /// In an answer: why the greeting is refused; `None` = it is accepted.
     pub verdict: Option<Reason>,
 }
 
-/// Why a server does not talk to another. The numbers are sent, and never change.
+/// Why a server refuses another. The numbers are sent, and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reason {
-    /// The versions of what they speak differ.
+    /// Their protocol versions differ.
     Version = 1,
-    /// Their data belong to different clusters.
+    /// Their data belongs to different clusters.
     Cluster = 2,
-    /// They agree with different engines.
+    /// Their consensus engines differ.
     Engine = 3,
-    /// The one that was reached is not the one that was meant.
+    /// The server that was reached is not the one that was dialled.
     Addressee = 4,
-    /// The one that dialled is none of the servers that the other one knows.
+    /// The server that dialled is not a member that the other knows.
     Stranger = 5,
-    /// One has a secret and the other one has none.
+    /// One has a secret and the other has none.
     Secret = 6,
-    /// What was to be proven is not.
+    /// A proof is wrong.
     Proof = 7,
     /// A reason of a later version.
     Other = 255,
 }
 
-/// A greeting as far as it can be understood.
+/// A greeting as far as it can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// It needs more bytes.
+    /// More bytes are needed.
     Incomplete,
-    /// All of it.
+    /// A complete greeting.
     Greeting(Greeting),
-    /// One of another version, and who says so to whom.
+    /// A greeting of another version.
     OtherVersion {
         /// The version.
         version: u16,
-        /// Who speaks.
+        /// The sender.
         from: ServerId,
-        /// Whom it believes to speak to.
+        /// The server that the sender believes to address.
         to: ServerId,
     },
 }
 
-/// Why bytes are not a greeting: whoever sends them is no server of this kind, or they were damaged.
+/// Why bytes are not a greeting: the sender is not an Ostler server, or they were damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadGreeting {
-    /// They begin otherwise.
+    /// They do not begin with the magic.
     #[error("it is not an Ostler server")]
     Magic,
-    /// A wrong length for its version, or bytes behind it.
+    /// The length is wrong for the version, or bytes follow.
     #[error("a greeting of a wrong length")]
     Length,
-    /// The bytes are not what was sent.
+    /// The checksum does not match.
     #[error("a greeting with a wrong checksum")]
     Checksum,
-    /// An engine that does not exist.
+    /// The engine is unknown.
     #[error("a greeting with an unknown engine")]
     Engine,
 }
@@ -143,10 +143,10 @@ impl Greeting {
         out
     }
 
-    /// Understands `bytes`, which are all that came so far.
+    /// Decodes `bytes`, which are all that have arrived so far.
     ///
     /// # Errors
-    /// They are no greeting, and will not become one.
+    /// They are not the beginning of a greeting.
     pub fn decode(bytes: &[u8]) -> Result<Heard, BadGreeting> {
         if !bytes.iter().zip(MAGIC).all(|(found, expected)| found == expected) {
             return Err(BadGreeting::Magic);
@@ -189,7 +189,7 @@ impl Greeting {
 }
 
 impl Hello {
-    /// Why a server that says `theirs` is none to talk to. The same seen from either side.
+    /// Why this server refuses one that says `theirs`. Symmetric.
     pub(super) fn objection(&self, theirs: &Hello) -> Option<Reason> {
         if self.is_of_another_cluster(theirs.cluster) {
             Some(Reason::Cluster)
@@ -206,7 +206,8 @@ impl Hello {
     }
 }
 
-/// The sentence for the log of one that says `ours` about a peer that says `theirs`. `dialled`: this server dialled that peer.
+/// The log line of a server with greeting `ours` about a peer with greeting `theirs`. `dialled`:
+/// this server dialled that peer.
 pub(super) fn explain(reason: Reason, dialled: bool, ours: &Greeting, theirs: &Greeting) -> String {
     let peer = if dialled { ours.to } else { theirs.from };
     match reason {
@@ -215,34 +216,36 @@ pub(super) fn explain(reason: Reason, dialled: bool, ours: &Greeting, theirs: &G
             theirs.hello.cluster, ours.hello.cluster
         ),
         Reason::Engine => format!(
-            "server {peer} agrees by {}, this server by {}: ostler.consensus must be the same on all",
+            "server {peer} runs the engine {}, this server {}: ostler.consensus must be the same on all",
             theirs.hello.engine, ours.hello.engine
         ),
         Reason::Addressee => {
             let (meant, found) = if dialled { (ours.to, theirs.from) } else { (theirs.to, ours.from) };
             format!(
-                "what was dialled as server {meant} is server {found}: server.N and myid do not fit together"
+                "the server at the address of server {meant} is server {found}: server.N and myid do not match"
             )
         }
-        Reason::Stranger if dialled => format!("server {peer} does not know this one, server {}", ours.from),
+        Reason::Stranger if dialled => {
+            format!("server {peer} does not know this server, server {}", ours.from)
+        }
         Reason::Stranger => format!("server {peer} is not known as a member"),
         Reason::Version => format!("server {peer} refuses version {VERSION} of the protocol between servers"),
         Reason::Secret if dialled => {
             format!(
-                "server {peer} and this one do not both have a secret: set ostler.quorumSecretFile on all servers"
+                "server {peer} and this server do not both have a secret: set ostler.quorumSecretFile on all servers"
             )
         }
         Reason::Secret => {
             format!("server {peer} has no secret (ostler.quorumSecretFile), which this server requires")
         }
         Reason::Proof => format!(
-            "server {peer} does not prove that it belongs to this ensemble: its secret (ostler.quorumSecretFile) or the key of its cluster is another"
+            "server {peer} does not prove that it belongs to this ensemble: its secret (ostler.quorumSecretFile) or the key of its cluster differs"
         ),
         Reason::Other => format!("server {peer} refuses this server for a reason of a later version"),
     }
 }
 
-/// As [`explain`], for a server whose greeting could not be understood.
+/// As [`explain`], for a server whose greeting could not be decoded.
 pub(super) fn explain_version(peer: ServerId, theirs: u16) -> String {
     format!(
         "server {peer} speaks version {theirs} of the protocol between servers, this server version {VERSION}"
@@ -267,7 +270,7 @@ fn full_numbers(bytes: &[u8]) -> Option<(ServerId, ServerId)> {
 }
 
 impl Reason {
-    /// The reason with that number; none for 0.
+    /// The reason with that number; `None` for 0.
     pub(super) fn of_number(number: u8) -> Option<Reason> {
         use Reason::{Addressee, Cluster, Engine, Proof, Secret, Stranger, Version};
         let known = [Version, Cluster, Engine, Addressee, Stranger, Secret, Proof];

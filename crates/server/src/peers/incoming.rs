@@ -19,11 +19,11 @@ use super::socket;
 use crate::config::ServerId;
 use crate::descriptors::{self, Use};
 
-/// Whoever receives frames: from whom, and the frame.
+/// Called with each received frame and its sender.
 pub(super) type Receive<'a> = &'a mut dyn FnMut(Sender, Bytes);
 
-/// Refusals that are remembered, so that each is told once.
-const TOLD_MAX: usize = 64;
+/// Refusals that are remembered, so that each is reported once.
+const REPORTED_MAX: usize = 64;
 
 /// One incoming connection.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct Incoming {
 
 #[derive(Debug)]
 enum Phase {
-    /// A stranger, which has not said and proven yet who it is…
+    /// A stranger, which has not yet greeted and proven its identity…
     Stranger { admission: Admission, since_ms: i64 },
     /// …then a server that sends frames.
     Open(Open),
@@ -54,32 +54,34 @@ struct Open {
 enum End {
     /// The other side closed it, or the system did.
     Gone(String),
-    /// What came makes no sense.
+    /// It sent something malformed.
     Malformed(String),
-    /// It was answered that it is not wanted.
+    /// It was refused.
     Refused,
-    /// Somebody else took its place; nobody needs to know.
+    /// Another connection took its place; not reported.
     Replaced,
 }
 
-/// All incoming connections, and where they come in.
+/// All incoming connections and the listeners.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     listeners: Vec<TcpListener>,
     first_listener: usize,
     first_connection: usize,
     connections: Slab<Incoming>,
-    /// Listeners that have to be looked at again at the next tick, because accepting failed and no event will tell when it works.
+    /// Accepting has failed, so the listeners must be tried again at the next tick: no event will
+    /// tell when it works.
     stuck: bool,
-    /// The last refusal that was told, by the server it was told about.
-    told: Vec<(ServerId, Reason)>,
-    /// Who made no sense, and until when it is not let in again.
+    /// The last refusal reported for each server, newest first.
+    reported: Vec<(ServerId, Reason)>,
+    /// Senders of malformed frames, and until when they are not admitted again.
     shunned: Vec<(Sender, i64)>,
     buffer: Vec<u8>,
 }
 
 impl Arrivals {
-    /// Opens the ports. Listeners have the tokens from `first_listener` on, connections those from `first_connection` on.
+    /// Opens the ports. Listeners have the tokens from `first_listener` on, connections those from
+    /// `first_connection` on.
     pub(super) fn listen(
         local: &Local,
         addresses: &[SocketAddr],
@@ -99,13 +101,13 @@ impl Arrivals {
             first_connection,
             connections: Slab::new(),
             stuck: false,
-            told: Vec::new(),
+            reported: Vec::new(),
             shunned: Vec::new(),
             buffer: vec![0; READ_BYTES],
         })
     }
 
-    /// Accepts what waits at one listener.
+    /// Accepts the connections that wait at one listener.
     pub(super) fn accept(&mut self, local: &mut Local, number: usize) {
         for _ in 0..ACCEPTS_MAX {
             let Some(listener) = self.listeners.get(number) else { return };
@@ -126,7 +128,7 @@ impl Arrivals {
                 }
             }
         }
-        // More wait, and the poll has told its only event about them.
+        // More wait, and the poll has reported its only event about them.
         self.listen_again(local, number);
     }
 
@@ -134,7 +136,7 @@ impl Arrivals {
         let Some(listener) = self.listeners.get_mut(number) else { return };
         let token = Token(self.first_listener + number);
         if let Err(e) = local.registry.reregister(listener, token, Interest::READABLE) {
-            tracing::error!("cannot go on listening for other servers: {e}");
+            tracing::error!("cannot listen for other servers any longer: {e}");
         }
     }
 
@@ -153,7 +155,7 @@ impl Arrivals {
         }
     }
 
-    /// Closes the oldest stranger if there are as many as there may be.
+    /// Closes the oldest stranger if the limit is reached.
     fn make_room(&mut self, local: &mut Local) {
         self.end_oldest(local, HALF_OPEN_MAX, |phase| match phase {
             Phase::Stranger { since_ms, .. } => Some(*since_ms),
@@ -161,7 +163,7 @@ impl Arrivals {
         });
     }
 
-    /// The same for servers that may not be members.
+    /// The same for servers that have not proven that they are members.
     fn make_room_for_unproven(&mut self, local: &mut Local) {
         self.end_oldest(local, UNPROVEN_MAX, |phase| match phase {
             Phase::Open(open) if !open.sender.is_proven => Some(open.since_ms),
@@ -198,8 +200,8 @@ impl Arrivals {
         }
     }
 
-    /// Reads what a connection has, but for so long only that others have their turn.
-    /// `has_end`: the stream ends behind the last bytes, and no event will say so again.
+    /// Reads what a connection holds, up to a limit, so that others are served too. `has_end`: the
+    /// end of the stream follows the last bytes, and no event will announce it again.
     pub(super) fn ready(&mut self, local: &mut Local, slot: usize, has_end: bool, receive: Receive) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let ended = self.read(local, slot, has_end, &mut buffer, receive);
@@ -241,7 +243,7 @@ impl Arrivals {
                 return Ok(());
             }
         }
-        // The socket may hold more, and the poll has told its only event about it.
+        // The socket may hold more, and the poll has reported its only event about it.
         let Some(incoming) = self.connections.get_mut(slot) else { return Ok(()) };
         let token = Token(self.first_connection + slot);
         local
@@ -250,13 +252,13 @@ impl Arrivals {
             .map_err(|e| End::Gone(e.to_string()))
     }
 
-    /// Does what a stranger's bytes ask for.
+    /// Carries out a step of a stranger's admission.
     fn go(&mut self, local: &mut Local, slot: usize, step: Step, receive: Receive) -> Result<(), End> {
         match step {
             Step::Wait => Ok(()),
-            Step::Say(bytes) => self.say(slot, &bytes),
+            Step::Say(bytes) => self.write(slot, &bytes),
             Step::Refuse { say, peer, reason, text } => {
-                self.say(slot, &say)?;
+                self.write(slot, &say)?;
                 self.refused(local, peer, reason, &text);
                 Err(End::Refused)
             }
@@ -271,27 +273,27 @@ impl Arrivals {
         }
     }
 
-    /// Answers a stranger. An empty socket takes the whole answer.
-    fn say(&mut self, slot: usize, bytes: &[u8]) -> Result<(), End> {
+    /// Writes to a stranger. An empty socket takes the whole record.
+    fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), End> {
         let Some(incoming) = self.connections.get_mut(slot) else { return Ok(()) };
         incoming.stream.write_all(bytes).map_err(|e| End::Gone(e.to_string()))
     }
 
-    /// Tells once that a server is refused.
+    /// Reports once that a server is refused.
     fn refused(&mut self, local: &mut Local, peer: ServerId, reason: Reason, text: &str) {
         local.counts.refused += 1;
-        if self.told.contains(&(peer, reason)) {
+        if self.reported.contains(&(peer, reason)) {
             return;
         }
-        self.told.retain(|(of, _)| *of != peer);
-        self.told.truncate(TOLD_MAX - 1);
-        self.told.insert(0, (peer, reason));
+        self.reported.retain(|(of, _)| *of != peer);
+        self.reported.truncate(REPORTED_MAX - 1);
+        self.reported.insert(0, (peer, reason));
         tracing::error!("refused a connection: {text}");
         local.news.push(LinkNews::Refused { peer, reason, dialled: false });
     }
 
-    /// A stranger has said who it is. If it has proven that, another connection it has is one it
-    /// has lost; if it has not, that is so of another one that was not proven either.
+    /// A stranger is admitted. If it is proven, it replaces the server's other connections, which
+    /// the server must have lost; if not, only other unproven ones.
     fn open(&mut self, local: &mut Local, slot: usize, entrant: Entrant) -> Result<(), End> {
         let Greeting { from, hello, .. } = entrant.theirs;
         let sender = Sender { server: from, is_proven: entrant.is_proven };
@@ -312,7 +314,7 @@ impl Arrivals {
             self.end(local, old, End::Replaced);
         }
         if is_proven {
-            self.told.retain(|(of, _)| *of != from);
+            self.reported.retain(|(of, _)| *of != from);
         } else {
             self.make_room_for_unproven(local);
         }
@@ -321,7 +323,7 @@ impl Arrivals {
             if is_proven {
                 tracing::info!("server {from} is connected from {address}");
             } else {
-                tracing::debug!("server {from} has connected from {address} and is no member yet");
+                tracing::debug!("server {from} has connected from {address} and is not yet a member");
             }
             let since_ms = local.now_ms;
             incoming.phase = Phase::Open(Open { sender, hello, since_ms, input });
@@ -341,18 +343,18 @@ impl Arrivals {
         open.collect()
     }
 
-    /// Closes the connection of who makes no sense, and does not let it in again at once.
+    /// Closes the connection of a sender of malformed frames, and does not admit it again at once.
     pub(super) fn hang_up(&mut self, local: &mut Local, sender: Sender) {
         for (slot, _, is_proven) in self.of_server(sender.server) {
             if is_proven == sender.is_proven {
-                self.end(local, slot, End::Malformed("what it says makes no sense".to_owned()));
+                self.end(local, slot, End::Malformed("it sent a malformed frame".to_owned()));
                 self.shunned.push((sender, local.now_ms + SHUN_MS));
             }
         }
     }
 
-    /// This server has become a member: whoever is one as well, or has become one meanwhile, has to
-    /// prove it. Others come again.
+    /// This server has become a member: other members, perhaps also new, have to prove that they
+    /// are. The rest may connect again.
     pub(super) fn ask_for_proofs(&mut self, local: &mut Local) {
         let is_to_go = |incoming: &Incoming| match &incoming.phase {
             Phase::Stranger { admission, .. } => matches!(admission, Admission::Proving(_)),
@@ -363,14 +365,14 @@ impl Arrivals {
         gone.into_iter().for_each(|slot| self.end(local, slot, End::Replaced));
     }
 
-    /// Closes the connections of a server that is no member any more.
+    /// Closes the connections of a server that is no longer a member.
     pub(super) fn forget(&mut self, local: &mut Local, peer: ServerId) {
         for (slot, ..) in self.of_server(peer) {
             self.end(local, slot, End::Replaced);
         }
     }
 
-    /// Closes the connections of servers which turn out to be of another cluster than `local`.
+    /// Closes the connections of servers that turn out to belong to another cluster than `local`.
     pub(super) fn check_cluster(&mut self, local: &mut Local) {
         for peer in local.members.clone() {
             for (slot, hello, _) in self.of_server(peer) {
@@ -385,7 +387,7 @@ impl Arrivals {
         }
     }
 
-    /// Closes a connection and tells whoever has to know.
+    /// Closes a connection and reports it if necessary.
     fn end(&mut self, local: &mut Local, slot: usize, end: End) {
         let Some(mut incoming) = self.connections.try_remove(slot) else { return };
         let _ = local.registry.deregister(&mut incoming.stream);
@@ -402,7 +404,7 @@ impl Arrivals {
                 }
                 local.news.push(LinkNews::Down { peer: from });
             }
-            // Anybody can open and close connections; that is counted and not worth a line each.
+            // Any host can open and close connections; that is counted and not worth a line each.
             (_, End::Malformed(why)) => {
                 tracing::debug!("closed a connection from {address}: {why}");
             }
@@ -411,7 +413,7 @@ impl Arrivals {
     }
 }
 
-/// Gives out every whole frame that is here, and says how many there were.
+/// Passes on every whole frame, and returns their number.
 fn take_frames(open: &mut Open, receive: Receive) -> Result<u64, End> {
     let mut count = 0;
     while let Some(frame) = open.input.next_frame().map_err(|e| End::Malformed(e.to_string()))? {

@@ -20,48 +20,49 @@ use super::proof::Keys;
 use super::resolve::Resolver;
 use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 
-/// Addresses to listen on, at most: tokens are set aside for them.
+/// Most addresses to listen on: tokens are reserved for them.
 const LISTENERS_MAX: usize = 64;
-/// Tokens set aside for outgoing connections: one for each number a server can have.
+/// Tokens reserved for outgoing connections: one for each possible server number.
 const OUTGOING: usize = SERVER_ID_MAX as usize + 1;
-/// Tokens set aside for incoming connections: of members, of servers that have yet to become some,
-/// and of strangers.
+/// Tokens reserved for incoming connections: of members, of servers not yet members, and of
+/// strangers.
 const INCOMING: usize = 4096 + UNPROVEN_MAX + HALF_OPEN_MAX;
 
-/// Who this server is for the others.
+/// This server's identity towards the others.
 #[derive(Debug)]
 pub struct Me {
     /// Its number.
     pub server: ServerId,
-    /// What it says of itself.
+    /// What it says about itself.
     pub hello: Hello,
     /// What it can prove.
     pub keys: Keys,
 }
 
-/// The links to all other servers of the ensemble. They belong to a poll: whoever polls passes on the events, and calls
-/// [`tick`](Self::tick) every few milliseconds and [`flush`](Self::flush) after sending.
+/// The links to all other servers of the ensemble. The owner of the poll passes on their events,
+/// and calls [`tick`](Self::tick) every few milliseconds and [`flush`](Self::flush) after sending.
 #[derive(Debug)]
 pub struct Links {
     local: Local,
     outgoing: BTreeMap<ServerId, Outgoing>,
     arrivals: Arrivals,
     first_token: usize,
-    /// Counts the links there were.
+    /// Number of links created so far.
     links: u64,
 }
 
 impl Links {
-    /// How many tokens of the poll are set aside.
+    /// Number of the poll's tokens that are reserved.
     pub const TOKENS: usize = LISTENERS_MAX + OUTGOING + INCOMING;
 
     /// Opens the ports of this server. Nothing is dialled before the first [`tick`](Self::tick).
     ///
-    /// `peers` may contain `me`, who is left out. In the poll, the tokens from `first_token` to [`TOKENS`](Self::TOKENS) more are the
-    /// links'. `waker` wakes the poll when a host name was looked up; then `tick` is to be called.
+    /// `peers` may contain `me`, which is ignored. The [`TOKENS`](Self::TOKENS) tokens of the poll
+    /// from `first_token` on belong to the links. `waker` wakes the poll when a host name has been
+    /// looked up; then call `tick`.
     ///
     /// # Errors
-    /// A port cannot be had, or the poll cannot watch it.
+    /// A port cannot be opened, or the poll cannot watch it.
     pub fn new(
         registry: Registry,
         me: Me,
@@ -80,7 +81,7 @@ impl Links {
             hello: me.hello,
             keys: me.keys,
             members: Default::default(),
-            takes_guests: false,
+            admits_nonmembers: false,
             now_ms: 0,
             news: Vec::new(),
             arrived: Vec::new(),
@@ -93,7 +94,8 @@ impl Links {
         Ok(links)
     }
 
-    /// Takes over the list of members: links to new ones are made, those to others ended, those to members at other addresses made anew.
+    /// Sets the list of members: links to new ones are opened, those to others closed, and those to
+    /// members at new addresses reopened.
     pub fn set_peers(&mut self, peers: &Servers) {
         let local = &mut self.local;
         local.members = peers.keys().copied().filter(|peer| *peer != local.me).collect();
@@ -117,10 +119,10 @@ impl Links {
         }
     }
 
-    /// From now on servers may connect that are no members, if they do not belong to another cluster: they wait for a `reconfig` that takes
-    /// them in.
-    pub fn take_guests(&mut self) {
-        self.local.takes_guests = true;
+    /// From now on servers that are not members may connect, unless they belong to another cluster:
+    /// they wait for a `reconfig` that adds them.
+    pub fn admit_nonmembers(&mut self) {
+        self.local.admits_nonmembers = true;
     }
 
     /// Whether events with this token are for [`ready`](Self::ready).
@@ -128,9 +130,8 @@ impl Links {
         (self.first_token..self.first_token + Self::TOKENS).contains(&token.0)
     }
 
-    /// A socket has something to tell. Whole frames that came are handed to `receive`, with who
-    /// sent them, in the order it sent them. What came may be read in part only; the poll then says
-    /// so again.
+    /// Handles an event of a socket. Whole frames are passed to `receive` with their sender, in the
+    /// order in which it sent them. If only part was read, the poll reports the socket again.
     pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(Sender, Bytes)) {
         let Some(number) = event.token().0.checked_sub(self.first_token) else { return };
         if number < LISTENERS_MAX {
@@ -147,8 +148,9 @@ impl Links {
         }
     }
 
-    /// Time went by: dials who is to be dialled, and gives up on what took too long. `now_ms` is any clock that never goes back; call
-    /// this every few milliseconds, and when the waker was used.
+    /// Time has passed: dials the peers that are due, and gives up attempts that took too long.
+    /// `now_ms` is any clock that never goes back; call this every few milliseconds, and when the
+    /// waker was used.
     pub fn tick(&mut self, now_ms: i64) {
         self.local.now_ms = now_ms;
         for resolved in self.local.resolver.collect() {
@@ -167,23 +169,23 @@ impl Links {
         self.arrivals.tick(&mut self.local);
     }
 
-    /// What happened since the last call, oldest first.
+    /// Changes since the last call, oldest first.
     pub fn news(&mut self) -> impl Iterator<Item = LinkNews> + '_ {
         self.local.news.drain(..)
     }
 
-    /// What went over all links since the start.
+    /// Totals of all links since the start.
     pub fn counts(&self) -> LinkCounts {
         self.local.counts
     }
 
-    /// Whether frames for this peer are carried at the moment.
+    /// Whether frames for this peer are delivered at the moment.
     pub fn is_up(&self, peer: ServerId) -> bool {
         self.outgoing.get(&peer).is_some_and(Outgoing::is_up)
     }
 
-    /// Sends these frames to every member that is connected and for whom nothing waits: whoever has
-    /// more to read does not miss them.
+    /// Sends these frames to every connected member whose queue is empty; the others are about to
+    /// receive something else.
     pub fn send_to_idle(&mut self, frames: &[Vec<u8>]) {
         for link in self.outgoing.values_mut().filter(|link| link.is_proven() && link.queued() == 0) {
             frames.iter().for_each(|frame| link.send(&mut self.local, &[frame]));
@@ -191,15 +193,15 @@ impl Links {
         }
     }
 
-    /// Bytes that wait for this peer, not counting what the system has taken.
+    /// Bytes queued for this peer, not counting what the system has taken.
     pub fn queued_bytes(&self, peer: ServerId) -> usize {
         self.outgoing.get(&peer).map_or(0, Outgoing::queued)
     }
 }
 
 impl Transport for Links {
-    /// This server has learnt which cluster it belongs to. Links to servers that said they belong
-    /// to another one end, and those to members of its own are made anew, so that both prove it.
+    /// This server has learnt which cluster it belongs to. Links to servers of another cluster end,
+    /// and those to members of its own are reopened, so that both sides prove it.
     fn set_cluster(&mut self, cluster: u64, key: &PeerKey) {
         self.local.hello.cluster = cluster;
         self.local.keys.cluster = Some(*key);
@@ -226,8 +228,8 @@ impl Transport for Links {
         }
     }
 
-    /// Offers everything queued to the sockets, one write for each peer. What a socket does not take follows by itself, as `ready` is
-    /// told that it takes more.
+    /// Writes everything queued to the sockets, one write for each peer. What a socket does not
+    /// take follows when `ready` reports that it takes more.
     fn flush(&mut self) {
         for link in self.outgoing.values_mut() {
             link.flush(&mut self.local);

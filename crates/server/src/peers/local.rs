@@ -1,4 +1,4 @@
-//! This server's side of every link.
+//! State that all links of this server share.
 
 use std::collections::BTreeSet;
 
@@ -9,69 +9,70 @@ use super::proof::Keys;
 use super::resolve::Resolver;
 use crate::config::ServerId;
 
-/// Who has sent a frame.
+/// The sender of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sender {
-    /// Its number, as far as it is proven that it has it.
+    /// Its number; to be trusted only if `is_proven`.
     pub server: ServerId,
-    /// Whether it has proven that it is a member of this server's cluster. If not, it may be
-    /// anybody.
+    /// Whether it has proven that it is a member of this server's cluster. If not, it may be any
+    /// host.
     pub is_proven: bool,
 }
 
-/// What happened to the links.
+/// A change of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkNews {
-    /// Frames for this peer are carried from now on, if it has proven that it is a member;
-    /// otherwise those for whoever has yet to become one. Whatever was sent to it before may be
-    /// lost.
+    /// Frames for this peer are delivered from now on, if it has proven that it is a member;
+    /// otherwise only those for servers not yet members. Frames sent to it before may be lost.
     Up {
         /// The peer.
         peer: ServerId,
-        /// What it says of itself.
+        /// What it says about itself.
         hello: Hello,
     },
-    /// The connection on which this peer, which had proven that it is one, sends has ended, and
-    /// there is no newer one: its process or the way to it is gone.
+    /// The connection on which this peer, a proven member, sends has ended, and there is no newer
+    /// one: its process is gone or unreachable.
     Down {
         /// The peer.
         peer: ServerId,
     },
-    /// This server and the peer do not talk to each other. Told once, until the reason changes or they do talk.
+    /// This server or the peer has refused the other. Reported once, until the reason changes or
+    /// they talk.
     Refused {
-        /// The peer; whoever claims to be it, if this server refused.
+        /// The peer, or the number it claims if this server refused.
         peer: ServerId,
         /// Why.
         reason: Reason,
-        /// Whether the connection was the one that this server dialled.
+        /// Whether this server dialled the connection.
         dialled: bool,
     },
 }
 
-/// How much went over the links, since the start.
+/// Totals over all links since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkCounts {
     /// Frames queued for peers.
     pub frames_sent: u64,
     /// Frames given to the caller.
     pub frames_received: u64,
-    /// Bytes that sockets took.
+    /// Bytes written to sockets.
     pub bytes_sent: u64,
-    /// Bytes that came, frames or not.
+    /// Bytes read, frames or not.
     pub bytes_received: u64,
     /// Frames dropped because the peer was not connected.
     pub frames_dropped_down: u64,
-    /// Frames dropped because too much waited for the peer.
+    /// Frames dropped because the peer's queue was full.
     pub frames_dropped_full: u64,
-    /// Connections closed because what came was neither a greeting nor a frame.
+    /// Connections closed because they sent something other than a greeting and frames.
     pub malformed: u64,
-    /// Greetings refused by this server, without those it refused as the one that dialled.
+    /// Incoming greetings refused by this server.
     pub refused: u64,
-    /// Incoming connections closed because they did not greet in time, or because too many others did not.
+    /// Incoming connections closed because they did not greet in time, or because too many others
+    /// did not.
     pub silent: u64,
 }
 
-/// What the links of both directions have in common.
+/// State shared by outgoing and incoming links.
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) registry: Registry,
@@ -79,20 +80,20 @@ pub(super) struct Local {
     pub(super) me: ServerId,
     pub(super) hello: Hello,
     pub(super) keys: Keys,
-    /// The others this server knows; `me` is not among them.
+    /// The other members known to this server, without `me`.
     pub(super) members: BTreeSet<ServerId>,
-    /// Whether servers may come that are no members, if they do not belong to another cluster.
-    pub(super) takes_guests: bool,
+    /// Whether servers that are not members may connect, unless they belong to another cluster.
+    pub(super) admits_nonmembers: bool,
     /// The caller's clock at the last tick, in ms.
     pub(super) now_ms: i64,
     pub(super) news: Vec<LinkNews>,
-    /// Servers that have connected since the last tick, so that there is no point in waiting to dial them.
+    /// Servers that have connected since the last tick, so that dialling them need not wait.
     pub(super) arrived: Vec<ServerId>,
     pub(super) counts: LinkCounts,
 }
 
 impl Local {
-    /// What this server says to `peer`.
+    /// This server's greeting to `peer`.
     pub(super) fn greeting(&self, peer: ServerId, verdict: Option<Reason>) -> Greeting {
         Greeting { from: self.me, to: peer, hello: self.hello, verdict }
     }

@@ -1,6 +1,7 @@
-//! What carries frames from this server to the others of its ensemble, and from them to this one.
+//! Carries frames between this server and the others of its ensemble.
 //!
-//! Each server dials every other one and sends on that connection only; what it hears comes on the connections the others dialled:
+//! Each server dials every other one and only sends on that connection; it receives on the
+//! connections that the others dialled:
 //!
 //! ```text
 //!   server 1                                        server 2
@@ -9,18 +10,20 @@
 //!   Incoming      ◄─────────── greeting, frames ─── Outgoing to 1
 //!                 ── greeting or refusal ─────────►
 //! ```
-//! Between greeting and frames both prove that they belong to one ensemble ([`proof`]), or do not:
-//! a server that has yet to become a member cannot. Whoever sends and receives is told which it is.
+//! Between greeting and frames both sides prove that they belong to one ensemble ([`proof`]), or do
+//! not: a server that is not yet a member cannot. Senders and receivers are told which it is.
 //!
-//! So neither side has to agree on who dials, a link has one state at each end, and the end of an incoming link tells at once that
-//! the process behind it is gone.
+//! So the two need not agree on which of them dials, a link has one state at each end, and the end
+//! of an incoming link shows at once that the process behind it is gone.
 //!
-//! Frames of one connection arrive whole, unaltered and in order, or the connection ends. Frames are lost when it does, when there is
-//! none, and when the peer reads too slowly; consensus recovers from loss, so nothing here waits or repeats. What is in a frame is not
-//! known here; whoever sends decides that its first byte says what it is.
+//! Frames of one connection arrive whole, unaltered and in order, or the connection ends. Frames
+//! are lost when it ends, when there is none, and when the peer reads too slowly; consensus
+//! recovers from loss, so nothing here waits or resends. This module does not interpret frames; by
+//! the senders' convention, the first byte tells the kind of frame.
 //!
-//! Everything runs on the thread that owns the poll, but for looking up host names (`resolve`), which can block. Nothing a peer or a
-//! stranger sends may panic, make memory grow before bytes have come, or hold that thread for long: see [`limits`].
+//! Everything runs on the thread that owns the poll, except looking up host names (`resolve`),
+//! which can block. Nothing that a peer or a stranger sends may panic, make memory grow before
+//! bytes have arrived, or occupy that thread for long: see [`limits`].
 
 mod admission;
 mod frame;
@@ -46,46 +49,46 @@ pub use shared::SharedLinks;
 
 use crate::config::{ServerId, Servers};
 
-/// What carries frames to the other members. Sockets do in a server, a simulated network in the simulator.
+/// Carries frames to the other members: sockets in a server, a simulated network in the simulator.
 pub trait Transport: Send {
     /// Sends `frame` to server `to`, after the frames sent to it before. It may be lost, and is if
     /// there is no such server, or if that has not proven that it is a member.
     ///
-    /// `frame` has 1 to [`limits::FRAME_BYTES_MAX`] bytes; the first says what it is, for the receiver's caller.
+    /// `frame` has 1 to [`limits::FRAME_BYTES_MAX`] bytes; the first tells its kind to the
+    /// receiver's caller.
     fn send(&mut self, to: ServerId, frame: &[u8]);
 
-    /// Sends `frame` whether or not the server has proven anything: it is for one that has yet to
-    /// become a member.
+    /// Sends `frame` even if the server has proven nothing, because it is not yet a member.
     fn send_unproven(&mut self, to: ServerId, frame: &[u8]) {
         self.send(to, frame);
     }
 
-    /// Offers everything sent to the network.
+    /// Writes everything sent so far to the network.
     fn flush(&mut self);
 
-    /// This server belongs to that cluster from now on, and proves it by that key. It has nothing
-    /// to do with servers of others.
+    /// This server belongs to that cluster from now on, and proves it by that key. It does not talk
+    /// to servers of other clusters.
     fn set_cluster(&mut self, _cluster: u64, _key: &PeerKey) {}
 
-    /// Whether the server at that server's address has proven that it is a member, or that its disk
-    /// has that name.
+    /// Whether the process at that server's address has proven that it is a member, or that its
+    /// disk has that nonce.
     fn vouches(&self, _server: ServerId, _disk: u64) -> bool {
         true
     }
 
-    /// What that one has sent makes no sense: its connection ends.
+    /// That sender's frames are malformed: its connection ends.
     fn hang_up(&mut self, _sender: Sender) {}
 
-    /// These are the servers of the ensemble from now on; this one may be among them.
+    /// Sets the servers of the ensemble; this server may be among them.
     fn set_peers(&mut self, _peers: &Servers) {}
 
-    /// As [`send`](Self::send) for a frame that lies in pieces.
+    /// As [`send`](Self::send), for a frame in several parts.
     fn send_parts(&mut self, to: ServerId, parts: &[&[u8]]) {
         self.send(to, &parts.concat());
     }
 }
 
-/// A server of its own has nobody to talk to.
+/// A standalone server sends nothing.
 impl<T: Transport> Transport for Option<T> {
     fn send(&mut self, to: ServerId, frame: &[u8]) {
         if let Some(transport) = self {

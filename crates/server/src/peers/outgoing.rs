@@ -15,16 +15,16 @@ use super::proof::{Exchange, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
 use super::{resolve, socket};
 use crate::config::ServerId;
 
-/// Where an outgoing connection stands.
+/// The phases of an outgoing connection.
 #[derive(Debug)]
 enum Phase {
     /// The next attempt is not due yet.
     Waiting { until_ms: i64 },
-    /// The peer's host names are looked up.
+    /// The peer's host names are being looked up.
     Resolving,
-    /// It was dialled and has not answered…
+    /// The peer was dialled and has not answered…
     Connecting { until_ms: i64 },
-    /// …then this server's greeting went out and not all of the peer's has come yet…
+    /// …then this server's greeting was sent and the peer's is incomplete…
     Greeting { until_ms: i64, heard: Vec<u8> },
     /// …then both prove what they can…
     Proving { until_ms: i64, theirs: Greeting, greetings: Vec<u8>, challenge: Part, input: FrameReader },
@@ -32,16 +32,17 @@ enum Phase {
     Up { theirs: Hello, proof: Proof },
 }
 
-/// What is known of who was dialled.
+/// What is known of the server that was dialled.
 #[derive(Debug)]
 enum Proof {
     /// It has proven that it is a member of this server's cluster.
     Member,
-    /// It has not: this is what it has shown of its disk.
+    /// It has not: this is its proof about its disk.
     Disk(Box<Exchange>, [u8; PROOF_BYTES]),
 }
 
-/// Why there is no connection, as finely as the log tells it apart: a line is written when this changes.
+/// Why there is no connection, as finely as the log distinguishes it: a line is written when this
+/// changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     Unreachable,
@@ -51,26 +52,27 @@ enum Trouble {
     Lost,
 }
 
-/// One peer, as far as sending to it goes.
+/// The sending side of the link to one peer.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) peer: ServerId,
-    /// Tells this link from an earlier one to the same peer at other addresses.
+    /// Distinguishes this link from an earlier one to the same peer at other addresses.
     pub(super) link: u64,
     pub(super) hosts: Vec<(String, u16)>,
     token: Token,
     phase: Phase,
-    /// There is one exactly when the phase is `Connecting`, `Greeting`, `Proving` or `Up`.
+    /// `Some` exactly when the phase is `Connecting`, `Greeting`, `Proving` or `Up`.
     stream: Option<TcpStream>,
-    /// What `hosts` meant when they were last looked up, and which of them is to be dialled next. After the last one they are looked
-    /// up again: where servers come back under new addresses, only the name stays.
+    /// The addresses of `hosts` as of the last lookup, and the index of the next one to dial. After
+    /// the last one they are looked up again: servers may come back under new addresses, with only
+    /// the name unchanged.
     addresses: Vec<SocketAddr>,
     next: usize,
     backoff_ms: i64,
-    /// When it was dialled last.
+    /// When it was last dialled.
     dialled_ms: i64,
-    /// What the log already says.
-    said: Option<Trouble>,
+    /// The trouble last logged.
+    logged: Option<Trouble>,
     output: Output,
 }
 
@@ -88,7 +90,7 @@ impl Outgoing {
             next: 0,
             backoff_ms: BACKOFF_MS_MIN,
             dialled_ms: i64::MIN / 2,
-            said: None,
+            logged: None,
             output: Output::default(),
         }
     }
@@ -102,8 +104,8 @@ impl Outgoing {
         matches!(self.phase, Phase::Up { proof: Proof::Member, .. })
     }
 
-    /// Whether whoever is at the peer's address has proven that it is a member, or that its disk
-    /// has that name.
+    /// Whether the server at the peer's address has proven that it is a member, or that its disk
+    /// has that nonce.
     pub(super) fn vouches(&self, disk: u64) -> bool {
         match &self.phase {
             Phase::Up { proof: Proof::Member, .. } => true,
@@ -112,7 +114,7 @@ impl Outgoing {
         }
     }
 
-    /// This server has become a member: a peer that is one as well is dialled anew, to prove it.
+    /// This server has become a member: a peer that is one as well is dialled again, to prove it.
     pub(super) fn ask_for_proof(&mut self, local: &mut Local) {
         let is_to_go = match &self.phase {
             Phase::Proving { .. } => true,
@@ -125,7 +127,7 @@ impl Outgoing {
         }
     }
 
-    /// Bytes queued and not taken by the socket.
+    /// Bytes queued and not yet taken by the socket.
     pub(super) fn queued(&self) -> usize {
         self.output.queued()
     }
@@ -140,7 +142,7 @@ impl Outgoing {
         }
     }
 
-    /// Does what the time asks for.
+    /// Does what is due by time.
     pub(super) fn tick(&mut self, local: &mut Local) {
         match self.phase {
             Phase::Waiting { until_ms } if until_ms <= local.now_ms => self.dial(local),
@@ -148,16 +150,16 @@ impl Outgoing {
                 self.fail(local, Trouble::Unreachable, "it does not answer");
             }
             Phase::Greeting { until_ms, .. } if until_ms <= local.now_ms => {
-                self.fail(local, Trouble::Silent, "it took the connection but does not greet");
+                self.fail(local, Trouble::Silent, "it accepted the connection but sends no greeting");
             }
             Phase::Proving { until_ms, .. } if until_ms <= local.now_ms => {
-                self.fail(local, Trouble::Silent, "it greets but does not prove who it is");
+                self.fail(local, Trouble::Silent, "it sends a greeting but no proof");
             }
             _ => {}
         }
     }
 
-    /// The peer is there: what waits for another attempt need not wait any longer.
+    /// The peer is reachable: the next attempt need not wait any longer.
     pub(super) fn hurry(&mut self) {
         if let Phase::Waiting { until_ms } = &mut self.phase {
             *until_ms = (*until_ms).min(self.dialled_ms + HURRY_MS);
@@ -217,22 +219,22 @@ impl Outgoing {
         }
     }
 
-    /// The socket has something to tell.
+    /// Handles an event of the socket.
     pub(super) fn ready(&mut self, local: &mut Local) {
         match self.phase {
             Phase::Waiting { .. } | Phase::Resolving => {}
             Phase::Connecting { until_ms } => self.connected(local, until_ms),
-            Phase::Greeting { .. } | Phase::Proving { .. } => self.hear(local),
-            Phase::Up { .. } => self.look(local),
+            Phase::Greeting { .. } | Phase::Proving { .. } => self.read_handshake(local),
+            Phase::Up { .. } => self.check_stream(local),
         }
     }
 
-    /// The socket is connected, or cannot be.
+    /// The socket is connected, or failed to.
     fn connected(&mut self, local: &mut Local, until_ms: i64) {
         let Some(stream) = &mut self.stream else { return };
         let outcome = match stream.take_error() {
             Ok(Some(e)) | Err(e) => Err(e),
-            // An event of the socket that had this token before.
+            // An event of the previous socket with this token.
             Ok(None) if stream.peer_addr().is_err() => return,
             // An empty socket takes a whole greeting.
             Ok(None) => socket::tune(stream)
@@ -241,8 +243,9 @@ impl Outgoing {
         match outcome {
             Ok(()) => {
                 self.phase = Phase::Greeting { until_ms, heard: Vec::new() };
-                // Whoever speaks unasked may have done so already, and the poll has told its only event about it.
-                self.hear(local);
+                // The peer may already have sent something unasked, and the poll has reported its
+                // only event about it.
+                self.read_handshake(local);
             }
             Err(e) => {
                 let address = self.address();
@@ -252,7 +255,7 @@ impl Outgoing {
     }
 
     /// Reads the peer's greeting and proof.
-    fn hear(&mut self, local: &mut Local) {
+    fn read_handshake(&mut self, local: &mut Local) {
         let mut buffer = [0; 1024];
         while matches!(self.phase, Phase::Greeting { .. } | Phase::Proving { .. }) {
             let Some(stream) = &mut self.stream else { return };
@@ -279,7 +282,7 @@ impl Outgoing {
         }
     }
 
-    /// More of the peer's greeting has come.
+    /// More of the peer's greeting has arrived.
     fn greeted(&mut self, local: &mut Local) {
         let Phase::Greeting { heard, .. } = &self.phase else { return };
         match Greeting::decode(heard) {
@@ -289,12 +292,12 @@ impl Outgoing {
                 let text = greeting::explain_version(self.peer, version);
                 self.refuse(local, Reason::Version, &text);
             }
-            Err(e) => self.disappoint(local, &e.to_string()),
+            Err(e) => self.fail_malformed(local, &e.to_string()),
         }
     }
 
-    /// The peer's greeting is complete. The peer has checked the same; what it says is checked here
-    /// once more, since it may be wrong.
+    /// The peer's greeting is complete. The peer has made the same checks; they are repeated here,
+    /// since it may be wrong.
     fn answered(&mut self, local: &mut Local, theirs: &Greeting) {
         let Phase::Greeting { until_ms, .. } = self.phase else { return };
         let ours = local.greeting(self.peer, None);
@@ -307,20 +310,22 @@ impl Outgoing {
         let greetings = [ours.encode(), theirs.encode()].concat();
         let challenge = match local.keys.part() {
             Ok(challenge) => challenge,
-            Err(e) => return self.fail(local, Trouble::Silent, &format!("there are no random bytes: {e}")),
+            Err(e) => {
+                return self.fail(local, Trouble::Silent, &format!("the system gives no random bytes: {e}"));
+            }
         };
         let input = FrameReader::bounded(RECORD_BYTES_MAX);
         self.phase = Phase::Proving { until_ms, theirs: *theirs, greetings, challenge, input };
-        self.say(local, &challenge.encode());
+        self.write_record(local, &challenge.encode());
     }
 
-    /// More of the peer's answer to the challenge has come.
+    /// More of the peer's answer to the challenge has arrived.
     fn proven(&mut self, local: &mut Local) {
         let Phase::Proving { theirs, greetings, challenge, input, .. } = &mut self.phase else { return };
         let record = match input.next_frame() {
             Ok(Some(record)) => record,
             Ok(None) => return,
-            Err(e) => return self.disappoint(local, &e.to_string()),
+            Err(e) => return self.fail_malformed(local, &e.to_string()),
         };
         let (theirs, challenge, greetings) = (*theirs, *challenge, std::mem::take(greetings));
         let refuse = |link: &mut Self, local: &mut Local, reason| {
@@ -330,7 +335,7 @@ impl Outgoing {
         let answer = match Reply::decode(&record) {
             Some(Reply::Answer(answer)) => answer,
             Some(Reply::Refusal(reason)) => return refuse(self, local, reason),
-            None => return self.disappoint(local, "its proof has a wrong length"),
+            None => return self.fail_malformed(local, "its proof has a wrong length"),
         };
         if !local.keys.admit(answer.part) {
             return refuse(self, local, Reason::Secret);
@@ -339,7 +344,7 @@ impl Outgoing {
         let Some(confirm) = local.keys.confirm(&exchange, &answer) else {
             return refuse(self, local, Reason::Proof);
         };
-        if self.say(local, &confirm) {
+        if self.write_record(local, &confirm) {
             let is_member = exchange.is_of_members();
             let proof = if is_member { Proof::Member } else { Proof::Disk(Box::new(exchange), answer.disk) };
             self.up(local, theirs.hello, proof);
@@ -349,58 +354,62 @@ impl Outgoing {
     fn up(&mut self, local: &mut Local, theirs: Hello, proof: Proof) {
         self.phase = Phase::Up { theirs, proof };
         self.backoff_ms = BACKOFF_MS_MIN;
-        self.said = None;
+        self.logged = None;
         if self.is_proven() {
             tracing::info!("connected to server {} at {}", self.peer, self.address());
         } else {
             tracing::debug!(
-                "connected to server {} at {}, which is no member yet",
+                "connected to server {} at {}, which is not yet a member",
                 self.peer,
                 self.address()
             );
         }
         local.news.push(LinkNews::Up { peer: self.peer, hello: theirs });
-        // The end may have come with the answer, in one event.
-        self.look(local);
+        // The end of the stream may have arrived with the answer, in one event.
+        self.check_stream(local);
     }
 
-    /// Says a record. An empty socket takes all of it.
-    fn say(&mut self, local: &mut Local, record: &[u8]) -> bool {
+    /// Writes a record. An empty socket takes all of it.
+    fn write_record(&mut self, local: &mut Local, record: &[u8]) -> bool {
         let Some(stream) = &mut self.stream else { return false };
-        let said = stream.write_all(&frame::framed(record));
-        if let Err(e) = &said {
+        let written = stream.write_all(&frame::framed(record));
+        if let Err(e) = &written {
             self.fail(local, Trouble::Silent, &e.to_string());
         }
-        said.is_ok()
+        written.is_ok()
     }
 
-    fn disappoint(&mut self, local: &mut Local, why: &str) {
+    fn fail_malformed(&mut self, local: &mut Local, why: &str) {
         local.counts.malformed += 1;
         self.fail(local, Trouble::Foreign, why);
     }
 
     fn refuse(&mut self, local: &mut Local, reason: Reason, text: &str) {
-        if self.said != Some(Trouble::Refused(reason)) {
+        if self.logged != Some(Trouble::Refused(reason)) {
             local.news.push(LinkNews::Refused { peer: self.peer, reason, dialled: true });
         }
         self.fail(local, Trouble::Refused(reason), text);
     }
 
-    /// While frames go out nothing comes back but the end.
-    fn look(&mut self, local: &mut Local) {
+    /// While frames go out, the peer sends nothing but the end of the stream.
+    fn check_stream(&mut self, local: &mut Local) {
         let Some(stream) = &mut self.stream else { return };
         match socket::read(stream, &mut [0; 1]) {
             Ok(None) => self.flush(local),
             Ok(Some(0)) => self.fail(local, Trouble::Lost, "it closed the connection"),
             Ok(Some(_)) => {
                 local.counts.malformed += 1;
-                self.fail(local, Trouble::Foreign, "it sends where it should only listen");
+                self.fail(
+                    local,
+                    Trouble::Foreign,
+                    "it sends on a connection on which it should only receive",
+                );
             }
             Err(e) => self.fail(local, Trouble::Lost, &e.to_string()),
         }
     }
 
-    /// Offers what is queued to the socket.
+    /// Writes what is queued to the socket.
     pub(super) fn flush(&mut self, local: &mut Local) {
         let (Some(stream), Phase::Up { .. }) = (&mut self.stream, &self.phase) else { return };
         if self.output.queued() == 0 {
@@ -412,7 +421,7 @@ impl Outgoing {
         }
     }
 
-    /// Gives up a connection whose peer turns out to be of another cluster than `local`.
+    /// Closes a connection whose peer turns out to belong to another cluster than `local`.
     pub(super) fn check_cluster(&mut self, local: &mut Local) {
         let Phase::Up { theirs, .. } = &self.phase else { return };
         if local.hello.is_of_another_cluster(theirs.cluster) {
@@ -423,26 +432,23 @@ impl Outgoing {
         }
     }
 
-    /// Ends what there is and waits before the next attempt.
+    /// Closes the connection and waits before the next attempt.
     fn fail(&mut self, local: &mut Local, trouble: Trouble, why: &str) {
         self.close(local);
         self.phase = Phase::Waiting { until_ms: local.now_ms + self.backoff_ms };
         self.backoff_ms = (2 * self.backoff_ms).min(BACKOFF_MS_MAX);
-        if self.said == Some(trouble) {
+        if self.logged == Some(trouble) {
             return;
         }
-        self.said = Some(trouble);
+        self.logged = Some(trouble);
         match trouble {
             Trouble::Lost => tracing::warn!("lost the connection to server {}: {why}", self.peer),
             Trouble::Refused(_) => tracing::error!("no connection to server {}: {why}", self.peer),
-            _ => tracing::warn!(
-                "cannot connect to server {}: {why}; it is tried again until it works",
-                self.peer
-            ),
+            _ => tracing::warn!("cannot connect to server {}: {why}; retrying until it works", self.peer),
         }
     }
 
-    /// Ends the connection, if there is one, and forgets what was queued for it.
+    /// Closes the connection, if there is one, and drops what was queued for it.
     pub(super) fn close(&mut self, local: &mut Local) {
         self.output.clear();
         if let Some(mut stream) = self.stream.take() {
@@ -450,7 +456,7 @@ impl Outgoing {
         }
     }
 
-    /// Where it was dialled last.
+    /// The address it was last dialled at.
     fn address(&self) -> String {
         self.addresses.get(self.next.wrapping_sub(1)).map(ToString::to_string).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What waits to be written to one peer.
+//! Bytes queued for one peer.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
@@ -6,26 +6,28 @@ use std::io::{self, IoSlice, Write};
 use super::frame::{self, HEADER_BYTES};
 use super::limits::{CHUNK_BYTES, CHUNKS_PER_WRITE_MAX, QUEUED_BYTES_MAX};
 
-/// A queue of frames as bytes, in chunks: a chunk is let go as soon as the socket took it, and none ever moves, so a queued byte is
-/// copied once and a long queue takes no more memory than it is long.
+/// A queue of frames as bytes, in chunks: a chunk is freed as soon as the socket has taken it, and
+/// none ever moves, so a queued byte is copied once and a long queue takes no more memory than its
+/// length.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    /// Invariant: none but the first is empty, and that only if it is alone: it is kept for the next frame.
+    /// Invariant: only the first may be empty, and only if it is the only one, kept for the next
+    /// frame.
     chunks: VecDeque<Vec<u8>>,
-    /// Bytes of the first chunk the socket has taken.
+    /// Bytes of the first chunk that the socket has taken.
     written: usize,
-    /// Bytes of all chunks the socket has not taken.
+    /// Bytes of all chunks that the socket has not taken.
     queued: usize,
 }
 
 impl Output {
-    /// Bytes queued and not taken by the socket.
+    /// Bytes queued and not yet taken by the socket.
     pub(super) fn queued(&self) -> usize {
         self.queued
     }
 
-    /// Queues the frame with these parts as its payload, unless too much waits already; says whether it did. A frame is never too long
-    /// for an empty queue.
+    /// Queues the frame with these parts as its payload; `false` if the queue is full. A frame is
+    /// never too long for an empty queue.
     pub(super) fn push(&mut self, parts: &[&[u8]]) -> bool {
         let bytes = HEADER_BYTES + parts.iter().map(|part| part.len()).sum::<usize>();
         if self.queued > 0 && self.queued + bytes > QUEUED_BYTES_MAX {
@@ -47,11 +49,11 @@ impl Output {
         true
     }
 
-    /// Offers everything to `socket`, in one call unless it takes only part, and returns how many bytes it took. It is done when
-    /// [`queued`](Self::queued) is 0; otherwise the socket is full.
+    /// Writes everything to `socket`, in one call unless it takes only part, and returns how many
+    /// bytes it took. If [`queued`](Self::queued) is not 0 afterwards, the socket is full.
     ///
     /// # Errors
-    /// As the socket's; the rest of the queue is of no use then.
+    /// The socket's; the rest of the queue is useless then.
     pub(super) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
         let before = self.queued;
         while self.queued > 0 {
@@ -70,7 +72,7 @@ impl Output {
         Ok(before - self.queued)
     }
 
-    /// Lets go of so many bytes from the front.
+    /// Removes `bytes` bytes from the front.
     fn taken(&mut self, mut bytes: usize) {
         self.queued -= bytes;
         loop {
@@ -91,7 +93,7 @@ impl Output {
         }
     }
 
-    /// Drops everything: it was for a connection that is gone.
+    /// Drops everything: the connection it was for has ended.
     pub(super) fn clear(&mut self) {
         *self = Output::default();
     }
@@ -101,7 +103,7 @@ impl Output {
 mod tests {
     use super::*;
 
-    /// A socket that takes as many bytes at each call as it is told to, and then is full.
+    /// A socket that takes a given number of bytes at each call, and is full after the last.
     struct Trickle {
         got: Vec<u8>,
         takes: VecDeque<usize>,

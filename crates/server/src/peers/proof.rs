@@ -1,33 +1,34 @@
 //! How two servers prove to each other that they belong to one ensemble.
 //!
-//! A greeting says who somebody is, and anybody can say that. So after the greetings, and before
-//! anything else, the two exchange three records, framed as everything that follows:
+//! A greeting names its sender, but any host can send any name. So after the greetings, and before
+//! anything else, the two exchange three records, framed like everything after them:
 //!
 //! ```text
-//! challenge   keys u8 | random [32]                              who dialled →
-//! answer      keys u8 | random [32] | proof [32] | disk [32]     ← who was dialled
-//! refusal     255 | reason u8                                    ← or this, instead of an answer
-//! confirm     proof [32]                                         who dialled →
+//! challenge   keys u8 | random [32]                              from the dialling server
+//! answer      keys u8 | random [32] | proof [32] | disk [32]     from the dialled server
+//! refusal     255 | reason u8                                    instead of an answer
+//! confirm     proof [32]                                         from the dialling server
 //! ```
-//! `keys` says which keys the sender has: 1 the secret of `ostler.quorumSecretFile`, 2 the key of
-//! its cluster, which every member has from the moment it becomes one. The proofs are by all keys
-//! that both have:
+//! `keys` tells which keys the sender has: 1 the secret of `ostler.quorumSecretFile`, 2 the key of
+//! its cluster, which every member has from the moment it becomes one. The proofs use all keys that
+//! both have:
 //!
 //! ```text
 //! key    = HMAC-SHA256(secret or nothing, "ostler quorum key" | cluster key or nothing)
-//! proof  = HMAC-SHA256(key, "answer" or "confirm" | both greetings | challenge | answer up to its random)
-//! disk   = HMAC-SHA256(name of the sender's disk, "disk" | the same)
+//! proof  = HMAC-SHA256(key, "answer" or "confirm" | both greetings | challenge
+//!                      | answer up to its random part)
+//! disk   = HMAC-SHA256(nonce of the sender's disk, "disk" | the same)
 //! ```
-//! Both greetings and both random parts are in each proof, so none is of use on another connection,
-//! in another direction or for another server. Where both have the key of the cluster and prove it,
-//! they are members of one ensemble. Otherwise one of them may be a server that has yet to become a
-//! member, and the two exchange only what that takes ([`Sender`](super::Sender)). The name of a
-//! disk is known to those its server has told it to, at the addresses it knows them at; `disk`
-//! shows that what came on another connection in that name is of whoever is to be found at its
-//! server's address.
+//! Both greetings and both random parts are in each proof, so no proof can be used on another
+//! connection, in the other direction or for another server. If both have the key of the cluster
+//! and prove it, they are members of one ensemble. Otherwise one of them may be a server about to
+//! join, and the two exchange only what joining takes ([`Sender`](super::Sender)). The nonce of a
+//! disk is known only to the servers that its own server has told it to, at their known addresses;
+//! `disk` shows that messages received on another connection under that nonce come from the server
+//! at its own address.
 //!
-//! This keeps out whoever can reach a port. It does not keep out whoever can read or alter the
-//! bytes of a connection: there is no encryption.
+//! This keeps out attackers that can reach a port. It does not keep out attackers that can read or
+//! alter the bytes of a connection: there is no encryption.
 
 use std::fmt;
 
@@ -53,12 +54,13 @@ const REFUSED: u8 = 255;
 pub struct QuorumSecret(Vec<u8>);
 
 impl QuorumSecret {
-    /// Fewer bytes can be found out by trying.
+    /// Fewer bytes can be found by brute force.
     pub const BYTES_MIN: usize = 16;
-    /// More is no secret but a wrong file.
+    /// More is not a secret but a wrong file.
     pub const BYTES_MAX: usize = 4096;
 
-    /// A secret of these bytes, but for white space around them; `None` if it is too short or long.
+    /// A secret of these bytes without white space around them; `None` if it is too short or too
+    /// long.
     pub fn new(bytes: &[u8]) -> Option<QuorumSecret> {
         let bytes = bytes.trim_ascii();
         (Self::BYTES_MIN..=Self::BYTES_MAX).contains(&bytes.len()).then(|| QuorumSecret(bytes.to_vec()))
@@ -71,36 +73,36 @@ impl fmt::Debug for QuorumSecret {
     }
 }
 
-/// What a server can prove itself with.
+/// What a server can prove its identity with.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    /// The secret that an operator has given to all servers.
+    /// The secret that the operator has given to all servers.
     pub secret: Option<QuorumSecret>,
     /// Whether servers without that secret are refused.
     pub is_secret_required: bool,
     /// The key of the cluster, if this server is a member.
     pub cluster: Option<PeerKey>,
-    /// The name of this server's disk.
+    /// The nonce of this server's disk.
     pub disk: u64,
 }
 
-/// One side's part of what is proven.
+/// One side's input to the proofs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     keys: u8,
     random: [u8; PROOF_BYTES],
 }
 
-/// What both sides have said.
+/// The messages of both sides.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    /// The greetings: of who dialled, and of who was dialled.
+    /// The greetings: of the dialling server, then of the dialled one.
     pub(super) greetings: Vec<u8>,
     pub(super) challenge: Part,
     pub(super) answer: Part,
 }
 
-/// An answer as it came.
+/// A received answer.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) part: Part,
@@ -108,7 +110,7 @@ pub(super) struct Answer {
     pub(super) disk: [u8; PROOF_BYTES],
 }
 
-/// A record of who was dialled.
+/// A record from the dialled server.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
     Answer(Answer),
@@ -125,12 +127,12 @@ impl Keys {
         Ok(Part { keys: secret | cluster, random })
     }
 
-    /// Whether a server with this part may be talked to at all.
+    /// Whether a server with this part is acceptable.
     pub(super) fn admit(&self, theirs: Part) -> bool {
         !self.is_secret_required || theirs.keys & SECRET != 0
     }
 
-    /// The key that both sides have, if there is one.
+    /// The key derived from what both sides have; `None` if they have nothing in common.
     fn shared(&self, exchange: &Exchange) -> Option<[u8; PROOF_BYTES]> {
         let both = exchange.challenge.keys & exchange.answer.keys;
         let secret = self.secret.as_ref().filter(|_| both & SECRET != 0);
@@ -150,7 +152,7 @@ impl Keys {
         [&exchange.answer.encode()[..], &proof, &disk].concat()
     }
 
-    /// What who dialled says last, if the answer proves what it has to.
+    /// The dialling server's last record, if the answer proves what it has to.
     pub(super) fn confirm(&self, exchange: &Exchange, answer: &Answer) -> Option<[u8; PROOF_BYTES]> {
         match self.shared(exchange) {
             None => Some([0; PROOF_BYTES]),
@@ -161,7 +163,7 @@ impl Keys {
         }
     }
 
-    /// Whether what who dialled says last proves what it has to.
+    /// Whether the dialling server's last record proves what it has to.
     pub(super) fn is_confirmed(&self, exchange: &Exchange, proof: &[u8]) -> bool {
         match self.shared(exchange) {
             None => proof.len() == PROOF_BYTES,
@@ -193,7 +195,7 @@ impl Exchange {
         self.challenge.is_of_member() && self.answer.is_of_member()
     }
 
-    /// Whether who was dialled has shown that its disk has that name.
+    /// Whether the dialled server has proven that its disk has that nonce.
     pub(super) fn is_disk(&self, name: u64, proof: &[u8]) -> bool {
         self.is_proof(&name.to_be_bytes(), b"disk", proof)
     }
@@ -206,7 +208,7 @@ impl Exchange {
         self.mac(key, label).finalize().into_bytes().into()
     }
 
-    /// In a time that does not depend on where the bytes differ.
+    /// Takes a time independent of where the bytes differ.
     fn is_proof(&self, key: &[u8], label: &[u8], proof: &[u8]) -> bool {
         self.mac(key, label).verify_slice(proof).is_ok()
     }
@@ -245,7 +247,7 @@ mod tests {
         Keys { secret, is_secret_required: false, cluster, disk: 5 }
     }
 
-    /// Who dials and who is dialled: whether each believes the other.
+    /// Whether the dialling and the dialled server each believe the other.
     fn meet(dials: &Keys, dialled: &Keys) -> (bool, bool) {
         let (challenge, answer) = (dials.part().unwrap(), dialled.part().unwrap());
         let exchange = Exchange { greetings: b"greetings".to_vec(), challenge, answer };
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_the_same_keys_believes_the_other() {
+    fn servers_with_the_same_keys_believe_each_other() {
         let (one, two) = (b"the first secret", b"the other secret");
         for (dials, dialled, believe) in [
             (keys(None, Some(1)), keys(None, Some(1)), true),
@@ -270,7 +272,7 @@ mod tests {
             (keys(Some(one), Some(1)), keys(Some(one), Some(2)), false),
             (keys(Some(one), None), keys(Some(one), Some(1)), true),
             (keys(Some(one), None), keys(Some(two), Some(1)), false),
-            // Nothing in common, so nothing is claimed.
+            // They have no key in common, so nothing is claimed.
             (keys(None, None), keys(Some(one), Some(1)), true),
         ] {
             assert_eq!(meet(&dials, &dialled), (believe, believe), "{dials:?}, {dialled:?}");
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_wrong_lengths_are_none() {
+    fn records_of_wrong_lengths_are_refused() {
         let part = keys(None, None).part().unwrap().encode();
         assert!(Part::decode(&part).is_some());
         assert!(Part::decode(&[&[4], &part[1..]].concat()).is_none(), "an unknown key");
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_long_enough_and_shown_to_nobody() {
+    fn a_secret_is_long_enough_and_never_shown() {
         assert!(QuorumSecret::new(b" 123456789012345\n").is_none());
         assert_eq!(QuorumSecret::new(b"1234567890123456\n"), QuorumSecret::new(b"1234567890123456"));
         let keys = keys(Some(b"1234567890123456"), Some(49));

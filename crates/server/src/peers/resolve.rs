@@ -1,5 +1,5 @@
-//! Host names to addresses. The system's lookup blocks, for seconds when a name server does not answer, so each runs on a thread of its
-//! own, which ends with it.
+//! Host names to addresses. The system's lookup blocks, for seconds when a name server does not
+//! answer, so each lookup runs on a short-lived thread of its own.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -8,16 +8,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use mio::Waker;
 
-/// A lookup that has ended.
+/// The result of a lookup.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    /// For which link.
+    /// The link it is for.
     pub(super) link: u64,
-    /// All addresses of all its hosts, in their order; the last error if there is none.
+    /// All addresses of all its hosts, in order; the last error if there are none.
     pub(super) addresses: io::Result<Vec<SocketAddr>>,
 }
 
-/// Starts lookups and gathers what they found.
+/// Starts lookups and collects their results.
 #[derive(Debug)]
 pub(super) struct Resolver {
     waker: Arc<Waker>,
@@ -26,18 +26,18 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// `waker` wakes the thread that asks, when there is something to [`collect`](Self::collect).
+    /// `waker` wakes the thread that should call [`collect`](Self::collect).
     pub(super) fn new(waker: Arc<Waker>) -> Resolver {
         let (sender, receiver) = channel();
         Resolver { waker, sender, receiver }
     }
 
-    /// Looks the hosts up; the answer comes later, for `link`.
+    /// Looks up the hosts; the result comes later, for `link`.
     pub(super) fn start(&self, link: u64, hosts: Vec<(String, u16)>) -> io::Result<()> {
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
         let run = move || {
             let addresses = lookup(&hosts);
-            // Nobody listens any more when the server has stopped meanwhile.
+            // The receiver is gone if the server has stopped meanwhile.
             if sender.send(Resolved { link, addresses }).is_ok() {
                 let _ = waker.wake();
             }
@@ -45,13 +45,13 @@ impl Resolver {
         std::thread::Builder::new().name("resolve".to_owned()).spawn(run).map(drop)
     }
 
-    /// What was found since the last call.
+    /// Results since the last call.
     pub(super) fn collect(&self) -> Vec<Resolved> {
         self.receiver.try_iter().collect()
     }
 }
 
-/// The addresses of hosts that are written as numbers; `None` when one is a name.
+/// The addresses of hosts given as numbers; `None` if one is a name.
 pub(super) fn numbers(hosts: &[(String, u16)]) -> Option<Vec<SocketAddr>> {
     let address = |(host, port): &(String, u16)| Some(SocketAddr::new(host.parse::<IpAddr>().ok()?, *port));
     hosts.iter().map(address).collect()

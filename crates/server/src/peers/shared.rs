@@ -1,4 +1,4 @@
-//! Links that more than one thread sends on.
+//! Links on which several threads send.
 
 use std::sync::Arc;
 
@@ -8,17 +8,18 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{Links, Sender, Transport};
 use crate::config::{ServerId, Servers};
 
-/// All links of this server, for whoever wants to send a frame. Each frame is queued whole, so threads do not get into each other's.
+/// All links of this server, for any thread that sends frames. Each frame is queued whole, so
+/// frames of several threads do not mix.
 #[derive(Clone, Debug)]
 pub struct SharedLinks(Arc<Mutex<Links>>);
 
 impl SharedLinks {
-    /// Puts links where several threads find them.
+    /// Shares the links between threads.
     pub fn new(links: Links) -> SharedLinks {
         SharedLinks(Arc::new(Mutex::new(links)))
     }
 
-    /// The links, for this thread alone until it lets go.
+    /// Locks the links for this thread.
     pub fn lock(&self) -> MutexGuard<'_, Links> {
         self.0.lock()
     }

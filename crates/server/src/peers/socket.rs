@@ -1,4 +1,4 @@
-//! Sockets as the links want them.
+//! Socket options and reads of the links.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::limits::{KEEPALIVE_S, LISTEN_BACKLOG, UNCONFIRMED_MS_MAX};
 
-/// Opens a port for the other servers. The unspecified IPv6 address takes IPv4 too.
+/// Opens a port for the other servers. The unspecified IPv6 address accepts IPv4 too.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -22,7 +22,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(StdListener::from(socket)))
 }
 
-/// Small frames leave at once, and a peer that is gone without a word is noticed.
+/// Sends small frames at once, and detects a peer that has vanished without closing.
 pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
@@ -32,7 +32,7 @@ pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads once. `Ok(None)`: nothing there now. `Ok(Some(0))`: the peer closed.
+/// Reads once. `Ok(None)`: nothing available now. `Ok(Some(0))`: the peer closed.
 pub(super) fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     loop {
         return match stream.read(buffer) {

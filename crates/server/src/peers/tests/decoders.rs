@@ -7,7 +7,7 @@ use super::super::frame::{HEADER_BYTES, framed};
 use super::super::greeting::GREETING_BYTES;
 use super::*;
 
-/// Feeds a stream in pieces and gathers what comes out until it ends or makes no sense.
+/// Feeds a stream in pieces and collects the frames until it ends or is malformed.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, Option<BadFrame>) {
     let mut reader = FrameReader::default();
     let mut frames = Vec::new();
@@ -63,7 +63,7 @@ proptest! {
         small_lengths in any::<bool>(),
         cut in 1..400_usize,
     ) {
-        // Half of the streams begin with a length that could be one.
+        // Half of the streams begin with a plausible length.
         let start: &[u8] = if small_lengths { &[0, 0, 1] } else { &[] };
         let stream = [start, &bytes].concat();
         let mut reader = FrameReader::default();
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn a_greeting_is_understood_as_it_was_meant(greeting in some_greeting(), cut in 0..GREETING_BYTES) {
+    fn a_greeting_decodes_to_what_was_encoded(greeting in some_greeting(), cut in 0..GREETING_BYTES) {
         let bytes = greeting.encode();
         prop_assert!(bytes.len() >= GREETING_BYTES);
         prop_assert_eq!(Greeting::decode(&bytes), Ok(Heard::Greeting(greeting)));
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_greeting_is_not_understood(greeting in some_greeting(), bit in 0..8 * GREETING_BYTES) {
+    fn a_damaged_greeting_is_not_decoded(greeting in some_greeting(), bit in 0..8 * GREETING_BYTES) {
         let mut bytes = greeting.encode();
         bytes[bit / 8] ^= 1 << (bit % 8);
         let heard = Greeting::decode(&bytes);
@@ -123,7 +123,7 @@ fn lengths_are_bounded_and_zeros_are_no_frames() {
     }
 }
 
-/// What a released version sends: a later one must understand it, and be understood.
+/// The bytes of a released version: a later one must decode them, and be decoded by it.
 #[test]
 fn the_bytes_stay_as_they_are() {
     let hello = Hello { cluster: 0x0102, engine: EngineKind::Paxos, boot: 3 };
@@ -133,18 +133,18 @@ fn the_bytes_stay_as_they_are() {
     let start = [&fixed[..], &body].concat();
     let checksum = crc32c::crc32c(&start).to_be_bytes();
     assert_eq!(greeting.encode(), [&start[..], &checksum].concat());
-    // Numbers that do not fit stand at the end.
+    // Numbers that do not fit are at the end.
     let large = Greeting { from: 0x0102_0304, to: 2, ..greeting };
     let fixed = [&b"ostlpeer"[..], &[0, 1, 4, 2, 0, 26]].concat();
     let start = [&fixed[..], &body, &[1, 2, 3, 4, 0, 0, 0, 2]].concat();
     let checksum = crc32c::crc32c(&start).to_be_bytes();
     assert_eq!(large.encode(), [&start[..], &checksum].concat());
     assert_eq!(Greeting::decode(&large.encode()), Ok(Heard::Greeting(large)));
-    // The checksum of "123456789" that the definition of crc32c gives.
+    // The checksum of "123456789" by the definition of crc32c.
     assert_eq!(framed(b"123456789"), [&[0, 0, 0, 9, 0xe3, 0x06, 0x92, 0x83][..], b"123456789"].concat());
 }
 
-/// Reading a long frame takes memory as it comes, and gives it back.
+/// Reading a long frame takes memory only as its bytes arrive, and releases it.
 #[test]
 fn a_long_frame_leaves_no_memory_behind() {
     let mut reader = FrameReader::default();

@@ -1,4 +1,4 @@
-//! Links over real sockets: servers in one thread, and strangers that speak bytes.
+//! Links over real sockets: servers in one thread, and strangers that send raw bytes.
 
 mod decoders;
 mod node;
@@ -29,7 +29,7 @@ fn two_servers_talk() {
 }
 
 #[test]
-fn a_server_that_dies_is_missed_at_once_and_found_again() {
+fn the_end_of_a_server_is_noticed_at_once_and_so_is_its_return() {
     let (one, two) = (free_port(), free_port());
     let members = members(&[(1, one), (2, two)]);
     let mut a = Node::start(1, hello(7, 1), &members);
@@ -52,15 +52,16 @@ fn a_server_that_dies_is_missed_at_once_and_found_again() {
     }
 }
 
-/// A leader that had waited for half a minute dialled twice a second only, and a server that came back waited for that, though it had
-/// long since connected: most of the time that a rejoin took.
+/// A leader that had retried for half a minute dialled only twice a second, and a server that came
+/// back waited for that although it had long since connected: that was most of the time of a
+/// rejoin.
 #[test]
 fn a_server_that_connects_is_dialled_without_further_waiting() {
     let (one, two) = (free_port(), free_port());
     let members = members(&[(1, one), (2, two)]);
     let mut a = Node::start(1, hello(7, 1), &members);
     a.stop_the_clock();
-    // The first attempt, at a closed port, and then time stands still.
+    // The first attempt, at a closed port; then the clock stops.
     (0..3).for_each(|_| a.turn());
     let mut b = Node::start(2, hello(7, 1), &members);
     until(&mut [&mut a, &mut b], "both are up", |nodes| {
@@ -121,14 +122,14 @@ fn members_come_and_go_while_others_talk() {
     until(&mut [&mut a, &mut b, &mut c], "all are up", |nodes| {
         nodes.iter().all(|node| node.ups().len() == 2)
     });
-    assert_eq!(a.ups(), [2, 3], "the link between the first two was left alone");
+    assert_eq!(a.ups(), [2, 3], "the link between the first two was kept");
     a.news.clear();
     a.links.set_peers(&two);
     assert!(!a.links.is_up(3) && a.links.is_up(2));
     until(&mut [&mut a, &mut b, &mut c], "the third is out", |nodes| !nodes[2].links.is_up(1));
     assert!(a.links.is_up(2) && b.links.is_up(1) && b.links.is_up(3));
     assert!(!a.news.contains(&LinkNews::Down { peer: 2 }));
-    // Another place for a member.
+    // Another address for a member.
     let moved = members(&[(1, ports[0]), (2, free_port())]);
     a.links.set_peers(&moved);
     assert!(!a.links.is_up(2));
@@ -138,10 +139,10 @@ fn members_come_and_go_while_others_talk() {
 
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
-    let (one, two, nobody) = (free_port(), free_port(), free_port());
+    let (one, two, closed) = (free_port(), free_port(), free_port());
     let mut members = members(&[(1, one), (2, two)]);
     let mut a = Node::start(1, hello(7, 1), &members);
-    let hosts = [("127.0.0.1", nobody), ("localhost", one)];
+    let hosts = [("127.0.0.1", closed), ("localhost", one)];
     let addresses = hosts.map(|(host, port)| (host.to_owned(), port)).to_vec();
     members.insert(1, Member { addresses, ..Member::default() });
     let mut b = Node::start(2, hello(7, 1), &members);
@@ -158,7 +159,7 @@ fn attempts_become_rarer() {
     let mut attempts = 0;
     until(&mut [&mut a], "a dozen attempts", |nodes| {
         nodes[0].clock_ms += 10;
-        // Accepted and closed without a word.
+        // Accepted and closed without a reply.
         attempts += usize::from(listener.accept().is_ok());
         attempts == 12
     });

@@ -13,26 +13,25 @@ use super::*;
 use crate::config::ServerId;
 
 const FIRST_TOKEN: usize = 100;
-/// Far longer than anything takes on a slow machine; only a test that fails waits for it.
+/// Far longer than anything takes on a slow machine; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Node {
     pub(super) links: Links,
     pub(super) news: Vec<LinkNews>,
-    /// Of members.
+    /// From members.
     pub(super) frames: Vec<(ServerId, Bytes)>,
-    /// Of others.
+    /// From others.
     pub(super) unproven: Vec<(ServerId, Bytes)>,
-    /// What the links are told the time is.
+    /// The time as told to the links.
     pub(super) clock_ms: i64,
-    /// Since when the clock runs; `None`: the test moves it.
+    /// When the clock was started; `None`: the test moves it.
     started: Option<Instant>,
     poll: Poll,
 }
 
 impl Node {
-    /// Listens at its own place among the members. It has the key of the cluster that it says it
-    /// belongs to.
+    /// Listens at its own address among the members. It has the key of the cluster that it claims.
     pub(super) fn start(me: ServerId, hello: Hello, members: &BTreeMap<ServerId, Member>) -> Node {
         Node::with_keys(me, hello, keys_of(hello.cluster), members)
     }
@@ -77,7 +76,7 @@ impl Node {
         self.news.extend(self.links.news());
     }
 
-    /// The peers that were said to be up, in order.
+    /// The peers reported as up, in order.
     pub(super) fn ups(&self) -> Vec<ServerId> {
         let up = |news: &LinkNews| match news {
             LinkNews::Up { peer, .. } => Some(*peer),
@@ -87,7 +86,7 @@ impl Node {
     }
 }
 
-/// Lets the nodes run until it is so.
+/// Lets the nodes run until `so` holds.
 pub(super) fn until(nodes: &mut [&mut Node], what: &str, mut so: impl FnMut(&mut [&mut Node]) -> bool) {
     let begun = Instant::now();
     while !so(nodes) {
@@ -121,8 +120,8 @@ pub(super) fn members(ports: &[(ServerId, u16)]) -> BTreeMap<ServerId, Member> {
     ports.iter().map(|(id, port)| (*id, member(*port))).collect()
 }
 
-/// A port nobody listens on, below those the system gives to outgoing connections. Processes start from different places, so that tests
-/// which run at the same time do not take each other's.
+/// A free port below those that the system gives to outgoing connections. Processes start from
+/// different numbers, so that tests running at the same time do not take each other's.
 pub(super) fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;

@@ -9,7 +9,7 @@ use super::stranger::{enter, take};
 use super::*;
 
 /// A server 1 that knows a server 2, which the test plays.
-fn alone() -> (Node, u16, u16) {
+fn server_one() -> (Node, u16, u16) {
     let (one, two) = (free_port(), free_port());
     (Node::start(1, hello(7, 1), &members(&[(1, one), (2, two)])), one, two)
 }
@@ -19,7 +19,7 @@ fn greeted(node: &mut Node, port: u16) -> TcpStream {
     enter(node, port, hello(7, 1), &keys_of(7))
 }
 
-/// So many bytes of what `node` answers, or all if it closes before.
+/// The next `bytes` bytes of what `node` answers, or fewer if it closes before.
 pub(super) fn answer(node: &mut Node, stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
     stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     let mut heard = Vec::new();
@@ -44,15 +44,15 @@ fn bytes_that_are_no_frames_end_the_connection() {
     let mut damaged = framed(b"damaged");
     *damaged.last_mut().unwrap() ^= 1;
     for bad in [vec![0; 100], too_long, damaged, b"GET / HTTP/1.1\r\n\r\n".to_vec()] {
-        let (mut a, port, _) = alone();
+        let (mut a, port, _) = server_one();
         let mut peer = greeted(&mut a, port);
-        // What came whole before is not lost.
+        // Whole frames before that are not lost.
         peer.write_all(&[framed(b"good"), bad, framed(b"after")].concat()).unwrap();
         assert_eq!(answer(&mut a, &mut peer, 1), b"", "the connection is closed");
         assert_eq!(a.frames, [(2, "good".into())]);
         assert_eq!(a.links.counts().malformed, 1);
         assert!(a.news.contains(&LinkNews::Down { peer: 2 }));
-        // And it may come again.
+        // And the peer may connect again.
         drop(greeted(&mut a, port));
     }
 }
@@ -61,7 +61,7 @@ fn bytes_that_are_no_frames_end_the_connection() {
 fn bytes_that_are_no_greeting_end_the_connection() {
     let mut damaged = Greeting { from: 2, to: 1, hello: hello(7, 1), verdict: None }.encode();
     damaged[20] ^= 1;
-    let (mut a, port, _) = alone();
+    let (mut a, port, _) = server_one();
     for (count, bad) in
         [b"ruok".to_vec(), damaged, b"ostlpeer\0\x01\x02\x01\xff\xff".to_vec()].iter().enumerate()
     {
@@ -75,16 +75,16 @@ fn bytes_that_are_no_greeting_end_the_connection() {
     stranger.write_all(b"ostlpeer\0\x09\x02\x01\xff\xff").unwrap();
     stranger.write_all(&[0; 70_000]).unwrap();
     until(&mut [&mut a], "it is closed", |nodes| nodes[0].links.counts().malformed == 4);
-    assert!(a.news.is_empty(), "nobody is told of strangers: {:?}", a.news);
+    assert!(a.news.is_empty(), "strangers are not reported: {:?}", a.news);
 }
 
 #[test]
-fn a_dialled_server_that_is_none_is_counted_and_dialled_again() {
-    let (mut a, _, two) = alone();
+fn a_dialled_process_of_another_kind_is_counted_and_dialled_again() {
+    let (mut a, _, two) = server_one();
     let listener = TcpListener::bind(("127.0.0.1", two)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let mut kept = Vec::new();
-    until(&mut [&mut a], "two attempts were disappointed", |nodes| {
+    until(&mut [&mut a], "two attempts have failed", |nodes| {
         if let Ok((mut stream, _)) = listener.accept() {
             stream.write_all(b"imok, and who are you, who asks like that?").unwrap();
             kept.push(stream);
@@ -95,8 +95,8 @@ fn a_dialled_server_that_is_none_is_counted_and_dialled_again() {
 }
 
 #[test]
-fn silent_strangers_leave_after_a_while() {
-    let (mut a, port, _) = alone();
+fn silent_strangers_are_closed_after_a_while() {
+    let (mut a, port, _) = server_one();
     a.stop_the_clock();
     let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stranger.write_all(b"ostl").unwrap();
@@ -112,7 +112,7 @@ fn silent_strangers_leave_after_a_while() {
 
 #[test]
 fn a_crowd_of_strangers_keeps_no_member_out() {
-    let (mut a, port, _) = alone();
+    let (mut a, port, _) = server_one();
     a.stop_the_clock();
     let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
     let crowd: Vec<TcpStream> = (0..limits::HALF_OPEN_MAX + 5).map(|_| connect()).collect();
@@ -129,22 +129,22 @@ fn a_crowd_of_strangers_keeps_no_member_out() {
 
 #[test]
 fn a_newer_connection_of_a_server_replaces_the_older() {
-    let (mut a, port, _) = alone();
+    let (mut a, port, _) = server_one();
     let mut first = greeted(&mut a, port);
     let mut second = greeted(&mut a, port);
     assert_eq!(answer(&mut a, &mut first, 1), b"", "the older is closed");
     second.write_all(&framed(b"new")).unwrap();
     until(&mut [&mut a], "the newer is heard", |nodes| !nodes[0].frames.is_empty());
     assert!(a.news.is_empty(), "it was never gone: {:?}", a.news);
-    // A server that has started again was gone, though its host did not say so.
+    // A server that has restarted was gone, though its host did not say so.
     let _third = enter(&mut a, port, hello(7, 2), &keys_of(7));
-    until(&mut [&mut a], "it is told", |nodes| nodes[0].news == [LinkNews::Down { peer: 2 }]);
+    until(&mut [&mut a], "it is reported", |nodes| nodes[0].news == [LinkNews::Down { peer: 2 }]);
 }
 
 #[test]
-fn a_peer_that_does_not_read_costs_a_bounded_queue_and_then_goes_on() {
+fn a_peer_that_does_not_read_has_a_bounded_queue() {
     const FRAME: usize = 1 << 20;
-    let (mut a, _, two) = alone();
+    let (mut a, _, two) = server_one();
     let listener = TcpListener::bind(("127.0.0.1", two)).unwrap();
     let peer = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -185,14 +185,14 @@ fn a_peer_that_does_not_read_costs_a_bounded_queue_and_then_goes_on() {
 
 #[test]
 fn one_peer_that_floods_does_not_hold_the_thread() {
-    let (mut a, port, _) = alone();
+    let (mut a, port, _) = server_one();
     let peer = greeted(&mut a, port);
     let one_event = (limits::READS_MAX * limits::READ_BYTES) as u64;
     let flood = std::thread::spawn(move || {
         let mut peer = peer;
         let frame = framed(&vec![1; 100_000]);
         let mut sent = 0;
-        // Until the other side is gone.
+        // Until the other side closes.
         while peer.write_all(&frame).is_ok() {
             sent += 1;
         }

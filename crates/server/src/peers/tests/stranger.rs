@@ -1,4 +1,4 @@
-//! Somebody who can reach a quorum port and says that it is a member.
+//! A process that can reach a quorum port and claims to be a member.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,8 +9,8 @@ use super::super::proof::{Exchange, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
 use super::rough::answer;
 use super::*;
 
-/// A connection to `node`, whose number is 1, of somebody who greets as server 2 and was not
-/// refused; and both greetings.
+/// A connection to `node`, server 1, that has greeted as server 2 and was not refused; and both
+/// greetings.
 pub(super) fn greet(node: &mut Node, port: u16, hello: Hello) -> (TcpStream, Vec<u8>) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let ours = Greeting { from: 2, to: 1, hello, verdict: None }.encode();
@@ -20,7 +20,7 @@ pub(super) fn greet(node: &mut Node, port: u16, hello: Hello) -> (TcpStream, Vec
     (stream, [ours, theirs].concat())
 }
 
-/// A connection on which server 2 has shown what it can prove with these keys.
+/// A connection on which server 2 has proven what it can with these keys.
 pub(super) fn enter(node: &mut Node, port: u16, hello: Hello, keys: &Keys) -> TcpStream {
     let (mut stream, greetings) = greet(node, port, hello);
     let challenge = keys.part().unwrap();
@@ -33,7 +33,7 @@ pub(super) fn enter(node: &mut Node, port: u16, hello: Hello, keys: &Keys) -> Tc
     stream
 }
 
-/// The other side of that: takes a connection as server 2.
+/// The other side of that: accepts a connection as server 2.
 pub(super) fn take(stream: &mut TcpStream, hello: Hello, keys: &Keys) {
     let mut theirs = vec![0; GREETING_BYTES];
     stream.read_exact(&mut theirs).unwrap();
@@ -60,10 +60,10 @@ fn pair() -> (Node, Node, u16) {
     (a, b, one)
 }
 
-/// A greeting with a member's number once closed that member's connection, and with another boot
+/// A greeting with a member's number closed that member's connection, and one with another boot
 /// counted as its end.
 #[test]
-fn a_stranger_with_a_members_number_does_nothing_to_that_member() {
+fn a_stranger_with_a_members_number_does_not_affect_that_member() {
     let (mut a, mut b, port) = pair();
     for (count, cluster) in [0, 7].into_iter().enumerate() {
         let (mut stranger, _) = greet(&mut a, port, hello(cluster, 99));
@@ -76,9 +76,9 @@ fn a_stranger_with_a_members_number_does_nothing_to_that_member() {
     assert_eq!((a.news.len(), a.unproven.len(), a.frames.len()), (0, 0, 1), "{:?}", a.news);
 }
 
-/// One that goes on without any key may be a server without data, and is taken for nothing more.
+/// A peer without any key may be a server without data, and is treated as nothing more.
 #[test]
-fn who_proves_nothing_is_heard_as_such_beside_the_member() {
+fn an_unproven_server_is_received_as_such_beside_the_member() {
     let (mut a, mut b, port) = pair();
     let mut stranger = enter(&mut a, port, hello(0, 99), &Keys::default());
     stranger.write_all(&framed(b"stranger")).unwrap();
@@ -89,7 +89,7 @@ fn who_proves_nothing_is_heard_as_such_beside_the_member() {
         (&a.unproven[..], &a.frames[..]),
         (&[(2, "stranger".into())][..], &[(2, "member".into())][..])
     );
-    // Its frames are short, and its end is no member's end.
+    // Its frames are limited in length, and its end is not the member's end.
     stranger.write_all(&(limits::UNPROVEN_FRAME_BYTES_MAX as u32 + 1).to_be_bytes()).unwrap();
     stranger.write_all(&[0; 4]).unwrap();
     assert_eq!(answer(&mut a, &mut stranger, 1), b"", "it is closed");
@@ -115,9 +115,9 @@ fn a_crowd_that_proves_nothing_is_bounded() {
     assert!(a.news.is_empty(), "{:?}", a.news);
 }
 
-/// Whoever listens at a member's address gets nothing that is meant for that member.
+/// A process that listens at a member's address gets nothing that is meant for that member.
 #[test]
-fn nothing_is_sent_to_who_proves_nothing_but_what_it_takes_to_join() {
+fn an_unproven_server_is_sent_only_what_joining_takes() {
     let ports = [(1, free_port()), (2, free_port())];
     let mut a = Node::start(1, hello(7, 1), &members(&ports));
     let mut b = Node::with_keys(2, hello(0, 1), Keys { disk: 5, ..Keys::default() }, &members(&ports));
@@ -127,7 +127,7 @@ fn nothing_is_sent_to_who_proves_nothing_but_what_it_takes_to_join() {
     a.links.send_unproven(2, b"welcome");
     until(&mut [&mut a, &mut b], "it is heard", |nodes| !nodes[1].unproven.is_empty());
     assert_eq!((&b.unproven[..], b.frames.len()), (&[(1, "welcome".into())][..], 0));
-    // What somebody says in its name is compared with what it shows at its address.
+    // Claims in its name are compared with its proof at its address.
     assert!(a.links.vouches(2, 5) && !a.links.vouches(2, 6) && !a.links.vouches(3, 5));
     b.links.set_cluster(7, &key_of(7));
     until(&mut [&mut a, &mut b], "it has become a member", |nodes| {
@@ -149,7 +149,7 @@ fn servers_with_a_secret_talk_to_those_that_know_it() {
         ([keys(one, true), keys(one, true)], None),
         ([keys(one, true), keys(other, true)], Some(Reason::Proof)),
         ([keys(one, true), keys(b"", false)], Some(Reason::Secret)),
-        // While it is introduced: what both have counts.
+        // While the secret is being introduced, what both have counts.
         ([keys(one, false), keys(b"", false)], None),
         ([keys(one, false), keys(other, false)], Some(Reason::Proof)),
     ] {
@@ -170,7 +170,7 @@ fn servers_with_a_secret_talk_to_those_that_know_it() {
 }
 
 #[test]
-fn who_makes_no_sense_is_let_in_again_after_a_while() {
+fn a_sender_of_malformed_frames_is_admitted_again_after_a_while() {
     let (mut a, _b, port) = pair();
     a.stop_the_clock();
     let sender = Sender { server: 2, is_proven: true };
@@ -180,7 +180,7 @@ fn who_makes_no_sense_is_let_in_again_after_a_while() {
     a.links.hang_up(sender);
     assert_eq!(answer(&mut a, &mut peer, 1), b"", "it is closed");
     let mut again = enter(&mut a, port, hello(7, 1), &keys_of(7));
-    assert_eq!(answer(&mut a, &mut again, 1), b"", "it comes too soon");
+    assert_eq!(answer(&mut a, &mut again, 1), b"", "it connects too soon");
     a.clock_ms += limits::SHUN_MS + 1;
     let mut later = enter(&mut a, port, hello(7, 1), &keys_of(7));
     later.write_all(&framed(b"sense")).unwrap();

@@ -1,4 +1,4 @@
-//! Servers that do not belong together, and know why.
+//! Servers that do not belong together, and the reasons they report.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use super::*;
 use crate::config::ServerId;
 
-/// Runs two servers that were told these members until both know that they do not belong together, and says why.
+/// Runs two servers with these member lists until both know that they do not belong together, and
+/// returns what they report.
 fn refusal(hellos: [Hello; 2], told: [&[(ServerId, u16)]; 2]) -> [Vec<LinkNews>; 2] {
     let mut a = Node::start(told[0][0].0, hellos[0], &members(told[0]));
     let mut b = Node::start(told[1][0].0, hellos[1], &members(told[1]));
@@ -35,7 +36,7 @@ fn servers_of_two_clusters_do_not_talk() {
     for (hellos, reason) in [
         ([hello(7, 1), hello(8, 1)], Reason::Cluster),
         ([hello(7, 1), Hello { engine: EngineKind::Paxos, ..hello(7, 1) }], Reason::Engine),
-        // One that has no cluster yet may join, but not with another engine.
+        // A server without a cluster may join, but not with another engine.
         ([hello(0, 1), Hello { engine: EngineKind::Paxos, ..hello(7, 1) }], Reason::Engine),
     ] {
         let [a, b] = refusal(hellos, [&ports, &swapped]);
@@ -46,19 +47,19 @@ fn servers_of_two_clusters_do_not_talk() {
 }
 
 #[test]
-fn a_server_under_a_wrong_number_is_not_talked_to() {
+fn a_server_under_a_wrong_number_is_refused() {
     let (one, two) = (free_port(), free_port());
     // Server 1 believes that server 2 is where server 3 is.
     let [a, b] = refusal([hello(7, 1), hello(7, 1)], [&[(1, one), (2, two)], &[(3, two), (1, one)]]);
     assert!(a.contains(&refused(2, Reason::Addressee, true)), "{a:?}");
     assert!(b.contains(&refused(1, Reason::Addressee, false)), "{b:?}");
-    // And server 3 is none that server 1 knows.
+    // And server 1 does not know server 3.
     let [a, b] = refusal([hello(7, 1), hello(7, 1)], [&[(1, one)], &[(3, two), (1, one)]]);
     assert_eq!((a, b), (vec![refused(3, Reason::Stranger, false)], vec![refused(1, Reason::Stranger, true)]));
 }
 
 #[test]
-fn a_refusal_is_told_once_and_again_when_it_changes() {
+fn a_refusal_is_reported_once_and_again_when_it_changes() {
     let ports = [(1, free_port()), (2, free_port())];
     let swapped = [ports[1], ports[0]];
     let mut a = Node::start(1, hello(7, 1), &members(&ports));
@@ -72,7 +73,7 @@ fn a_refusal_is_told_once_and_again_when_it_changes() {
     until(&mut [&mut a, &mut b], "they talk", |nodes| nodes[0].links.is_up(2) && nodes[1].links.is_up(1));
     drop(b);
     let mut b = Node::start(2, hello(8, 3), &members(&swapped));
-    until(&mut [&mut a, &mut b], "it is told again", |nodes| {
+    until(&mut [&mut a, &mut b], "it is reported again", |nodes| {
         told(nodes[0], refused(2, Reason::Cluster, false)) == 2
     });
 }
@@ -106,7 +107,7 @@ fn greeting_of_the_future(from: u8, to: u8) -> Vec<u8> {
 }
 
 #[test]
-fn a_server_of_another_version_is_told_this_one() {
+fn a_server_of_another_version_is_told_this_version() {
     let (one, two) = (free_port(), free_port());
     let mut a = Node::start(1, hello(7, 1), &members(&[(1, one), (2, two)]));
     let mut stranger = TcpStream::connect(("127.0.0.1", one)).unwrap();
@@ -138,7 +139,7 @@ fn a_server_that_reaches_one_of_another_version_says_so() {
 }
 
 #[test]
-fn every_reason_is_said_in_words_by_both_sides() {
+fn both_sides_explain_every_reason() {
     use super::super::greeting::{explain, explain_version};
     let ours = Greeting { from: 1, to: 2, hello: hello(7, 1), verdict: None };
     let theirs = Hello { engine: EngineKind::Paxos, ..hello(8, 1) };
@@ -150,15 +151,15 @@ fn every_reason_is_said_in_words_by_both_sides() {
         ),
         (
             Reason::Engine,
-            "server 2 agrees by paxos, this server by raft: ostler.consensus must be the same on all",
+            "server 2 runs the engine paxos, this server raft: ostler.consensus must be the same on all",
         ),
-        (Reason::Stranger, "server 2 does not know this one, server 1"),
+        (Reason::Stranger, "server 2 does not know this server, server 1"),
         (Reason::Other, "server 2 refuses this server for a reason of a later version"),
     ] {
         assert_eq!(explain(reason, true, &ours, &dialler(reason)), expected);
     }
     let meant = Greeting { from: 3, ..dialler(Reason::Addressee) };
-    let expected = "what was dialled as server 2 is server 3: server.N and myid do not fit together";
+    let expected = "the server at the address of server 2 is server 3: server.N and myid do not match";
     assert_eq!(explain(Reason::Addressee, true, &ours, &meant), expected);
     let answer = Greeting { from: 3, to: 1, hello: hello(7, 1), verdict: None };
     let wrong = Greeting { from: 1, to: 2, hello: hello(7, 1), verdict: None };
