@@ -1,11 +1,11 @@
-//! COMPATIBILITY.md promises what the tables here say; this holds the two together.
+//! Keeps COMPATIBILITY.md and the tables of this crate consistent.
 
 use super::keys::{KEYS, Support};
 use crate::observe::four_letter::Word;
 
 const TEXT: &str = include_str!("../../../../COMPATIBILITY.md");
 
-/// The cells of the row which begins with this name.
+/// The cells of the row that begins with this name.
 fn row(name: &str) -> Vec<&'static str> {
     let begins = |line: &&str| {
         line.strip_prefix("| `")
@@ -39,7 +39,7 @@ fn every_word_has_its_row() {
 }
 
 #[test]
-fn tests_that_are_named_exist() {
+fn the_named_tests_exist() {
     let sources = [
         include_str!("tests.rs"),
         include_str!("tests/ensemble.rs"),

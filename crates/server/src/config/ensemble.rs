@@ -1,4 +1,4 @@
-//! Who is in the ensemble, and how its members agree.
+//! The members of the ensemble and its consensus settings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,41 +10,46 @@ use super::settings::Setting;
 use super::{EngineKind, Member, SERVER_ID_MAX, ServerId, Servers, limits};
 use crate::peers::QuorumSecret;
 
-/// Clients are served for so many election timeouts without a leader before they are sent elsewhere.
+/// Election timeouts for which clients are served without a leader before they are disconnected.
 const LEADERLESS_TIMEOUTS: i64 = 5;
 
-/// An ensemble, as its `server.N` lines and the keys around them describe it.
+/// An ensemble, as described by its `server.N` lines and the keys around them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensemble {
-    /// Its servers by their numbers, this one among them, of which at least one votes. Where the members can be changed while the ensemble
-    /// works (`reconfigEnabled`), these are the ones that a server without data begins with.
+    /// Its servers by number, including this one; at least one is a voter. If the members can be
+    /// changed at run time (`reconfigEnabled`), these are only the initial members, for a server
+    /// without data.
     pub members: Servers,
-    /// `ostler.consensus`: how they agree.
+    /// `ostler.consensus`: the consensus engine.
     pub engine: EngineKind,
-    /// `ostler.electionTimeoutMs`: a server that hears of no leader for this long stands for election.
+    /// `ostler.electionTimeoutMs`: a server that hears from no leader for this time stands for
+    /// election.
     pub election_timeout_ms: u32,
-    /// `ostler.heartbeatMs`: how often a leader is heard of at least. Invariant: less than a third of `election_timeout_ms`.
+    /// `ostler.heartbeatMs`: the leader's heartbeat interval. Invariant: less than a third of
+    /// `election_timeout_ms`.
     pub heartbeat_ms: u32,
-    /// `ostler.linearizableReads`: whether reads wait until they are certain to see all that was acknowledged before.
+    /// `ostler.linearizableReads`: whether reads wait until they are certain to see all writes
+    /// acknowledged before.
     pub linearizable_reads: bool,
-    /// `quorumListenOnAllIPs`: whether this server listens for the others on all its addresses, whatever its entry says.
+    /// `quorumListenOnAllIPs`: whether this server listens for the others on all its addresses,
+    /// whatever its entry says.
     pub listen_on_all_ips: bool,
-    /// `ostler.quorumSecretFile`: what servers prove to each other that they know.
+    /// `ostler.quorumSecretFile`: the secret that servers prove to each other to know.
     pub secret: Option<QuorumSecret>,
     /// `ostler.quorumSecretRequired`: whether servers without that secret are refused.
     pub is_secret_required: bool,
 }
 
-/// What the `server.N` entries make of this server.
+/// The role that the `server.N` entries give this server.
 pub(super) struct Membership {
     pub(super) server_id: ServerId,
-    /// Where the entry of this server has clients connect.
+    /// The client address and port in this server's entry.
     pub(super) client: Option<(Option<String>, u16)>,
     pub(super) ensemble: Option<Ensemble>,
 }
 
 impl Ensemble {
-    /// The members with a vote, by number.
+    /// The voters, by number.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.members.iter().filter(|(_, member)| !member.observer).map(|(id, _)| *id)
     }
@@ -56,10 +61,11 @@ impl Ensemble {
 }
 
 impl Loader<'_> {
-    /// With two entries or more there is an ensemble; HBase and container images write one for a single server, which is an ensemble
-    /// that can grow only with `standaloneEnabled=false`.
+    /// With two or more entries there is an ensemble. HBase and container images write a single
+    /// entry for a standalone server, which is an ensemble that can grow only with
+    /// `standaloneEnabled=false`.
     pub(super) fn membership(&mut self, myid: Option<ServerId>, data_dir: &Path) -> Membership {
-        let mut ensemble = self.agreement();
+        let mut ensemble = self.consensus_settings();
         ensemble.secret = self.quorum_secret();
         self.limits_in_ticks();
         let entries = self.settings.with_prefix("server.");
@@ -78,7 +84,7 @@ impl Loader<'_> {
                 ensemble: None,
             };
         }
-        // What is true of all members is not to be said of those that could be read.
+        // Checks of all members are skipped if some entries could not be parsed.
         if ensemble.members.len() == count {
             self.check(myid, &ensemble, data_dir);
         }
@@ -87,8 +93,8 @@ impl Loader<'_> {
         Membership { server_id: myid.unwrap_or(0), client, ensemble: Some(ensemble) }
     }
 
-    /// How an ensemble agrees; its members come later.
-    fn agreement(&mut self) -> Ensemble {
+    /// The consensus settings of an ensemble; its members are added later.
+    fn consensus_settings(&mut self) -> Ensemble {
         let s = &mut *self.settings;
         let engines = [("raft", EngineKind::Raft), ("paxos", EngineKind::Paxos)];
         let ensemble = Ensemble {
@@ -117,7 +123,7 @@ impl Loader<'_> {
         ensemble
     }
 
-    /// The contents of the file with the secret.
+    /// The contents of the secret's file.
     fn quorum_secret(&mut self) -> Option<QuorumSecret> {
         const KEY: &str = "ostler.quorumSecretFile";
         let (s, outside) = (&mut self.settings, self.outside);
@@ -136,22 +142,23 @@ impl Loader<'_> {
                     QuorumSecret::BYTES_MAX
                 ),
             },
-            Ok(None) => "can be read by others; take their rights away (chmod 600)".to_owned(),
+            Ok(None) => "can be read by other users; remove their permissions (chmod 600)".to_owned(),
             Err(e) => format!("cannot be read: {e}"),
         };
         s.refuse(KEY, why);
         None
     }
 
-    /// ZooKeeper wants both of an ensemble, so whoever comes from there has them. They have no meaning here: how long a member may take
-    /// to catch up is not limited, and how far it may fall behind is decided by what the log holds.
+    /// ZooKeeper requires both keys in an ensemble, so configurations from there have them. They
+    /// have no meaning here: the time a member may take to catch up is not limited, and how far it
+    /// may fall behind depends on what the log holds.
     fn limits_in_ticks(&mut self) {
         let is_ensemble = self.settings.with_prefix("server.").len() > 1;
         for (key, what) in [
             ("initLimit", "ticks that a member may take to connect to the leader and to catch up"),
             ("syncLimit", "ticks that a member may be behind the leader"),
         ] {
-            // ZooKeeper takes any number but 0, and that too where there is one server.
+            // ZooKeeper accepts any number except 0, even in a standalone server.
             let ticks = self.settings.decimal(key, i32::MIN..=i32::MAX, "ticks");
             if is_ensemble && !self.settings.is_set(key) {
                 self.settings.refuse(key, format!("is not set; it must be the number of {what}"));
@@ -165,7 +172,7 @@ impl Loader<'_> {
     fn member(&mut self, id: &str, setting: &Setting) -> Option<(ServerId, Member)> {
         let key = format!("server.{id}");
         let mut refuse = |allowed: &str| self.settings.problem(&setting.place, &key, &setting.value, allowed);
-        // Written otherwise the same number could be there twice.
+        // In another spelling the same number could occur twice.
         let Some(number) = parse_server_id(id).filter(|number| number.to_string() == id) else {
             refuse(&format!("the number of a server must be from 0 to {SERVER_ID_MAX}"));
             return None;
@@ -179,18 +186,18 @@ impl Loader<'_> {
         }
     }
 
-    /// The one entry a single server may have.
+    /// The only entry of a single server.
     fn only_member(&mut self, myid: Option<ServerId>, members: Servers) -> Option<(ServerId, Member)> {
         let (id, member) = members.into_iter().next()?;
         let key = format!("server.{id}");
         if member.observer {
-            self.settings.refuse(&key, "an observer cannot be alone");
+            self.settings.refuse(&key, "an observer cannot be standalone");
         } else if let Some(myid) = myid.filter(|myid| *myid != id) {
-            // ZooKeeper ignores the only entry, whoever it names, and says so.
+            // ZooKeeper ignores the only entry, whichever server it names, and says so.
             self.settings.note(
                 "server.*",
                 format!(
-                    "{key} is not this server, whose myid is {myid}; it is ignored, and this server is alone"
+                    "{key} is not this server, whose myid is {myid}; it is ignored, and this server is standalone"
                 ),
             );
             return None;
@@ -198,7 +205,7 @@ impl Loader<'_> {
         Some((id, member))
     }
 
-    /// ZooKeeper takes the role from the server's entry, and says so when `peerType` is another.
+    /// ZooKeeper takes the role from the server's entry, and warns if `peerType` differs.
     fn peer_type(&mut self, myid: Option<ServerId>, members: &Servers) {
         let types = [("participant", false), ("observer", true)];
         let Some(observer) = self.settings.choice("peerType", &types) else { return };
@@ -230,7 +237,7 @@ impl Loader<'_> {
         }
     }
 
-    /// What must hold for the members together.
+    /// Checks of all members together.
     fn check(&mut self, myid: Option<ServerId>, ensemble: &Ensemble, data_dir: &Path) {
         let members = &ensemble.members;
         let count = members.len();
@@ -241,7 +248,7 @@ impl Loader<'_> {
                 let allowed = format!("is the number of this server, and there is no server.{myid}");
                 self.settings.problem(&place, "myid", &myid.to_string(), allowed);
             }
-            // A file that is there and wrong was complained about.
+            // A malformed file has already been reported.
             None if self.settings.problems.iter().any(|problem| problem.key == "myid") => {}
             None => {
                 let allowed = format!(
@@ -254,7 +261,7 @@ impl Loader<'_> {
         match ensemble.voters().count() {
             0 => {
                 let key = members.keys().next().map(|id| format!("server.{id}")).unwrap_or_default();
-                self.settings.refuse(&key, "one server at least must be a participant");
+                self.settings.refuse(&key, "at least one server must be a participant");
             }
             1 => self.settings.note("server.*", "there is one participant: when it is down, nothing works"),
             voters if voters % 2 == 0 => {
@@ -269,7 +276,7 @@ impl Loader<'_> {
         }
     }
 
-    /// No two servers listen at one place.
+    /// No two servers may listen at the same address.
     fn check_addresses(&mut self, members: &Servers) {
         let mut seen = BTreeMap::new();
         for (id, member) in members {

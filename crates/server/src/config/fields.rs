@@ -1,4 +1,4 @@
-//! Each setting as a field of [`Config`], with its bounds and what is the matter if it is outside.
+//! Each setting as a field of [`Config`], with its bounds and the error outside of them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,16 +14,18 @@ use super::{
     Schemes, ServerId, Session, SessionPasswords, Storage, WordList, java, limits, memory, properties,
 };
 
-/// Reads all settings, one part of [`Config`] after the other.
+/// Reads all settings, one part of [`Config`] after another.
 pub(super) struct Loader<'a> {
-    /// Whether there is a zoo.cfg: then the rules for missing keys are ZooKeeper's, else those of a first try on one's own machine.
+    /// Whether there is a zoo.cfg: with one the rules for missing keys are ZooKeeper's, otherwise
+    /// those for trying the server out locally.
     pub(super) from_file: bool,
     pub(super) settings: &'a mut Settings,
     pub(super) outside: &'a dyn Outside,
 }
 
 impl Loader<'_> {
-    /// The whole. What is wrong is added to the settings' problems, and has a harmless value here.
+    /// The whole configuration. Errors are added to the settings' problems, and the field gets a
+    /// harmless value.
     pub(super) fn config(mut self, command_line: &CommandLine) -> Result<Config, ConfigError> {
         self.settings.refuse_what_is_missing();
         let storage = self.storage(command_line.data_dir.as_deref());
@@ -57,7 +59,7 @@ impl Loader<'_> {
         Ok(config)
     }
 
-    /// `option` is `--data-dir` as it was given: a path need not be text.
+    /// `option` is `--data-dir` as given: a path need not be valid text.
     fn storage(&mut self, option: Option<&Path>) -> Storage {
         let s = &mut *self.settings;
         let data_dir = match s.text("dataDir") {
@@ -109,11 +111,11 @@ impl Loader<'_> {
         let Some(wanted) = self.settings.long_property("fsync.warningthresholdms") else {
             return limits::FLUSH_WARNING_MS;
         };
-        // Below zero each flush is worth a warning, as at zero.
+        // Below zero every flush is logged, as at zero.
         u32::try_from(wanted.max(0)).unwrap_or(u32::MAX)
     }
 
-    /// ZooKeeper sets nothing aside at 0 and below; here the log always stands in segments.
+    /// ZooKeeper does not preallocate at 0 and below; here the log always consists of segments.
     fn segment_bytes(&mut self) -> u64 {
         let key = "preAllocSize";
         let Some(wanted_kib) = self.settings.property(key, java::parse_long) else {
@@ -123,7 +125,7 @@ impl Loader<'_> {
         (self.settings.nearest(key, wanted_kib, least as i64..=most as i64) as u64) << 10
     }
 
-    /// ZooKeeper raises what is below 2 to 2 and says so.
+    /// ZooKeeper raises values below 2 to 2 and says so.
     fn snapshot_commands(&mut self) -> u64 {
         match self.settings.integer_property("snapCount") {
             Some(wanted) => self.settings.nearest("snapCount", wanted, 2..=i32::MAX).unsigned_abs().into(),
@@ -131,7 +133,8 @@ impl Loader<'_> {
         }
     }
 
-    /// Both of ZooKeeper's size limits end in a snapshot and a new log here; 0 and less mean none.
+    /// Both of ZooKeeper's size limits lead to a snapshot and a new log segment here; 0 and less
+    /// mean no limit.
     fn snapshot_log_bytes(&mut self) -> Option<u64> {
         let by_snapshot = self.settings.long_property("snapSizeLimitInKb");
         let by_log = self.settings.long_property("txnLogSizeLimitInKb");
@@ -140,7 +143,7 @@ impl Loader<'_> {
         [by_snapshot, by_log.and_then(bytes)].into_iter().flatten().min()
     }
 
-    /// ZooKeeper raises what is below 3 to 3 and says so.
+    /// ZooKeeper raises values below 3 to 3 and says so.
     fn snapshots_kept(&mut self) -> u32 {
         let key = "autopurge.snapRetainCount";
         let least = limits::SNAPSHOTS_KEPT_MIN as i32;
@@ -184,7 +187,7 @@ impl Loader<'_> {
         let host = self.settings.text("clientPortAddress");
         let host = host.or(from_member.and_then(|(host, _)| host));
         let address = match host {
-            // So reads `InetAddress.getByName("")`.
+            // As `InetAddress.getByName("")` does.
             Some(host) if host.is_empty() => {
                 self.settings
                     .note("clientPortAddress", "is empty; clients connect to 127.0.0.1, as in ZooKeeper");
@@ -206,7 +209,7 @@ impl Loader<'_> {
         Listen { address, port, backlog }
     }
 
-    /// The address of a host name or number; `*` is ZooKeeper's older way to say "all".
+    /// The address of a host name or number; `*` is ZooKeeper's older spelling of all addresses.
     fn address(&mut self, key: &'static str, host: &str) -> IpAddr {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if bare == "*" {
@@ -224,7 +227,7 @@ impl Loader<'_> {
     fn session(&mut self, tick_time_ms: u32) -> Session {
         let s = &mut *self.settings;
         let mut timeout = |key, ticks: u32| {
-            // ZooKeeper takes -1 for "not set".
+            // ZooKeeper takes -1 as "not set".
             match s.decimal(key, i32::MIN..=i32::MAX, "ms, -1 = a multiple of tickTime") {
                 None | Some(-1) => tick_time_ms.saturating_mul(ticks).min(i32::MAX as u32),
                 Some(ms) => s.nearest(key, ms, 0..=i32::MAX).unsigned_abs(),
@@ -245,7 +248,7 @@ impl Loader<'_> {
         let throttle = self.connection_throttle();
         let request_bytes_max = self.request_bytes_max(is_ensemble);
         let s = &mut *self.settings;
-        // Below zero the limit on connections of one address means the same as zero.
+        // Below zero, the limit on connections of one address means the same as zero.
         let per_address_max = s.decimal("maxClientCnxns", i32::MIN..=i32::MAX, "connections, 0 = no limit");
         let bytes = 1..=1u64 << 50;
         let by_memory = memory::memory_bytes(self.outside).map_or(0, |bytes| bytes / 4);
@@ -277,7 +280,7 @@ impl Loader<'_> {
             total_output_bytes_max,
             reply_bytes_max,
             request_bytes_max,
-            // ZooKeeper sets 0 and what is below -1 to -1, and says so.
+            // ZooKeeper changes 0 and values below -1 to -1, and says so.
             large_request_bytes_min: s.integer_property("largeRequestThreshold").and_then(positive),
             large_requests_bytes_max: s
                 .integer_property("largeRequestMaxBytes")
@@ -288,8 +291,8 @@ impl Loader<'_> {
         }
     }
 
-    /// A request of a client must at least be able to open a session. Zero and less would keep
-    /// every client out, and who sets them means no limit of his own.
+    /// A client's request must at least be able to open a session. Zero and less would keep every
+    /// client out, and their authors mean that there is no limit.
     fn request_bytes_max(&mut self, is_ensemble: bool) -> u32 {
         let key = "jute.maxbuffer";
         match self.settings.integer_property(key) {
@@ -309,7 +312,7 @@ impl Loader<'_> {
         }
     }
 
-    /// As in ZooKeeper there is a bucket only when it holds a token. Fewer than none would keep
+    /// As in ZooKeeper, there is a bucket only if it holds a token. A negative number would keep
     /// every client out.
     fn connection_throttle(&mut self) -> Option<ConnectionThrottle> {
         let mut number = |key, default, least| match self.settings.integer_property(key) {
@@ -354,8 +357,8 @@ impl Loader<'_> {
         }
     }
 
-    /// The classes are those of ZooKeeper's own providers; those that are missing here are
-    /// protection that somebody counts on.
+    /// The classes are ZooKeeper's own providers; the start is refused for others, because someone
+    /// may rely on their protection.
     fn schemes(&mut self) -> Schemes {
         let mut schemes = Schemes {
             digest: self.settings.flag_property("DigestAuthenticationProvider.enabled", true),
@@ -390,7 +393,7 @@ impl Loader<'_> {
         Containers {
             check_interval_ms: at_least_one(s, "znode.container.checkIntervalMs")
                 .unwrap_or(limits::CONTAINER_CHECK_INTERVAL_MS),
-            // ZooKeeper rests a minute divided by this number: below zero it does not rest.
+            // ZooKeeper pauses for a minute divided by this number: below zero it does not pause.
             per_minute_max: per_minute_max
                 .map_or(limits::CONTAINERS_PER_MINUTE_MAX, |count| u32::try_from(count).unwrap_or(u32::MAX)),
             never_used_ms_max: match s.long_property("znode.container.maxNeverUsedIntervalMs") {
@@ -454,7 +457,7 @@ impl Loader<'_> {
         })
     }
 
-    /// The keys of the address matter to the Prometheus provider alone.
+    /// The keys of the address apply to the Prometheus provider only.
     fn metrics(&mut self) -> Option<SocketAddr> {
         let class = self.settings.text("metricsProvider.className").unwrap_or_default();
         let host = self.settings.text("metricsProvider.httpHost").filter(|host| !host.is_empty());
@@ -478,7 +481,7 @@ impl Loader<'_> {
         }
     }
 
-    /// What must hold between values that are each right by themselves.
+    /// Relations between values that are each valid by themselves.
     fn relations(&mut self, config: &Config) {
         let s = &mut *self.settings;
         let Config { session, connection, .. } = config;
@@ -490,7 +493,8 @@ impl Loader<'_> {
                 format!("the shortest session timeout ({min} ms) must not exceed the longest ({max} ms)"),
             );
         }
-        // The defaults of our own bounds have room for a request; what is set must have it too.
+        // The defaults of Ostler's own limits have room for a request; configured values must have
+        // it too.
         let request = u64::from(connection.request_bytes_max);
         for (key, limit) in [
             ("ostler.outstandingBytesMax", connection.outstanding_bytes_max),
@@ -526,7 +530,7 @@ fn at_least_one(settings: &mut Settings, key: &'static str) -> Option<u32> {
     Some(settings.nearest(key, wanted, 1..=i32::MAX).unsigned_abs())
 }
 
-/// The number when it is above zero: zero and less mean "none".
+/// The number if it is above zero; `None` otherwise.
 fn positive(number: i32) -> Option<u32> {
     u32::try_from(number).ok().filter(|&number| number > 0)
 }
@@ -541,7 +545,7 @@ fn is_digest(text: &str) -> bool {
     })
 }
 
-/// Reads every key from settings that have none, so that a test sees which are asked for.
+/// Reads every key from empty settings, so that a test sees which keys are asked for.
 #[cfg(test)]
 pub(super) fn read_all(settings: &mut Settings, outside: &dyn Outside) {
     let loader = Loader { from_file: false, settings, outside };

@@ -1,8 +1,8 @@
-//! How Java reads numbers, on which ZooKeeper's configuration depends.
+//! How Java parses numbers, which ZooKeeper's configuration depends on.
 
 use std::str::FromStr;
 
-/// `Integer.decode`, by which ZooKeeper reads system properties of 32 bits.
+/// `Integer.decode`, with which ZooKeeper reads 32-bit system properties.
 pub(super) fn decode_int(text: &str) -> Option<i32> {
     decode_long(text).and_then(|number| i32::try_from(number).ok())
 }
@@ -25,7 +25,7 @@ pub(super) fn decode_long(text: &str) -> Option<i64> {
     i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
 }
 
-/// `Integer.parseInt`: decimal digits, with a sign if need be.
+/// `Integer.parseInt`: decimal digits, optionally signed.
 pub(super) fn parse_int(text: &str) -> Option<i32> {
     i32::from_str(text).ok()
 }

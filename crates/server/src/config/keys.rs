@@ -1,21 +1,22 @@
-//! Every key that is known, and what becomes of it.
+//! Every known key, and its effect.
 //!
-//! This is the one list from which the loader decides between using, accepting and refusing, and against which the zoo.cfg table of
-//! COMPATIBILITY.md is tested. Names are those of zoo.cfg; as a system property the same key may carry the prefix `zookeeper.`.
+//! The loader uses, accepts or refuses keys by this list, and the zoo.cfg table of COMPATIBILITY.md
+//! is tested against it. Names are those of zoo.cfg; as a system property the same key may have the
+//! prefix `zookeeper.`.
 
 use super::java;
 
-/// What becomes of a key.
+/// How a key is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
     /// It fills a field of [`super::Config`].
     Used,
-    /// It is accepted and changes nothing, for this reason.
+    /// It is accepted and has no effect, for this reason.
     WithoutEffect(&'static str),
-    /// It stops the start when it asks for something that would have an effect in ZooKeeper,
-    /// because going on without it would be unsafe or useless.
+    /// It stops the start if it asks for something that would have an effect in ZooKeeper, because
+    /// going on without it would be unsafe or useless.
     Refused {
-        /// Which of its values ask for something.
+        /// The values that ask for something.
         asks: Asks,
         /// Where they would have an effect.
         counts: Counts,
@@ -24,18 +25,18 @@ pub enum Support {
     },
 }
 
-/// With which values a key asks for what is missing here.
+/// The values with which a key asks for a missing feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asks {
-    /// With any.
+    /// Any value.
     Always,
-    /// With `true` in any case, as Java reads its system properties.
+    /// `true` in any case, as Java reads its system properties.
     True,
-    /// With all but these, compared without case.
+    /// Any value except these, ignoring case.
     Unless(&'static [&'static str]),
-    /// With all but this number.
+    /// Any value except this number.
     UnlessNumber(i32),
-    /// With a number above 0, and with what is not a number.
+    /// A number above 0, or text that is not a number.
     AboveZero,
 }
 
@@ -52,7 +53,7 @@ impl Asks {
     }
 }
 
-/// Where a key that is refused would have an effect in ZooKeeper.
+/// Where a refused key would have an effect in ZooKeeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counts {
     /// Everywhere.
@@ -63,20 +64,21 @@ pub enum Counts {
     WithAdminServer,
     /// With the Prometheus metrics provider.
     WithPrometheus,
-    /// With connections served by Netty, which alone speaks TLS there.
+    /// With connections served by Netty, the only ones with TLS there.
     WithNetty,
 }
 
-/// A key, or with a `*` at the end all keys that begin so.
+/// A key, or all keys with a prefix if it ends in `*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// The name in zoo.cfg.
     pub name: &'static str,
-    /// What becomes of it.
+    /// How it is treated.
     pub support: Support,
 }
 
-/// The entry for a name of zoo.cfg; the longest match wins, so that `ssl.quorum.*` may differ from `ssl.*`.
+/// The entry for a name of zoo.cfg; the longest match wins, so that `ssl.quorum.*` may differ from
+/// `ssl.*`.
 pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter()
         .filter(|key| match key.name.strip_suffix('*') {
@@ -86,7 +88,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
         .max_by_key(|key| key.name.len())
 }
 
-/// Names that ZooKeeper's manual gives to a setting whose property is spelled otherwise.
+/// Names in ZooKeeper's manual whose system property is spelled differently.
 pub(super) const ALIASES: &[(&str, &str)] = &[
     ("requestThrottleLimit", "request_throttle_max_requests"),
     ("requestThrottleStallTime", "request_throttle_stall_time"),
@@ -108,7 +110,7 @@ const fn refused(name: &'static str, asks: Asks, counts: Counts, reason: &'stati
     Key { name, support: Support::Refused { asks, counts, reason } }
 }
 
-/// Switches of zoo.cfg, which ZooKeeper wants to be true or false.
+/// Switches of zoo.cfg, which must be true or false in ZooKeeper.
 const UNLESS_OFF: Asks = Asks::Unless(&["false", "no", ""]);
 pub(super) const TLS_IS_OFF: &str = "TLS is off";
 const NO_TLS: &str = "TLS is not supported yet; remove the key and put the clients' port behind a tunnel";
@@ -121,12 +123,12 @@ const NO_SASL: &str = "SASL is not supported yet; use the digest scheme";
 const OWN_REPLICATION: &str = "servers replicate by a protocol of their own, which has no such setting";
 const NO_JVM: &str = "there is no Java virtual machine";
 const OWN_IO: &str = "connections are served by ostler.ioThreads threads";
-const GROUP_COMMIT: &str = "a flush takes all that waits, without a timer";
+const GROUP_COMMIT: &str = "a flush covers all waiting writes, without a timer";
 const OWN_STORAGE: &str = "log and snapshots have a format of their own";
 const OWN_WATCHES: &str = "there is one watch table, which cleans up at once";
 const OWN_CACHE: &str = "replies are encoded fast enough to need no cache";
 const OWN_THROTTLE: &str =
-    "only the token bucket of connection_throttle_tokens, _fill_time and _fill_count is there";
+    "only the token bucket of connection_throttle_tokens, _fill_time and _fill_count is supported";
 const CLIENT_SIDE: &str = "it is a setting of the Java client";
 const TEST_ONLY: &str = "it exists for ZooKeeper's own tests";
 
@@ -309,7 +311,7 @@ pub const KEYS: &[Key] = &[
         "observerMasterPort",
         Asks::AboveZero,
         Counts::InEnsembles,
-        "observers are fed by the leader; remove the key",
+        "observers replicate from the leader; remove the key",
     ),
     refused("oraclePath", Asks::Always, Counts::InEnsembles, "there is no oracle for two servers; run three"),
     refused("portUnification", UNLESS_OFF, Counts::InEnsembles, NO_QUORUM_TLS),
@@ -368,7 +370,8 @@ pub const KEYS: &[Key] = &[
     used("ostler.watchesMax"),
 ];
 
-/// A known key that someone may have meant: the same but for case, for a `zookeeper.` prefix, or for one letter.
+/// A known key that was probably meant: the same except for case, for a `zookeeper.` prefix, or for
+/// one letter.
 pub(super) fn similar(name: &str) -> Option<&'static str> {
     let bare = name.strip_prefix("zookeeper.").unwrap_or(name);
     let names = || KEYS.iter().map(|key| key.name).filter(|known| !known.ends_with('*'));
@@ -377,7 +380,8 @@ pub(super) fn similar(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether one letter replaced, added or left out, or two neighbours swapped, makes one of the other.
+/// Whether the two differ by one letter replaced, added or left out, or by two neighbouring letters
+/// swapped.
 fn one_edit_apart(a: &[u8], b: &[u8]) -> bool {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     let common = short.iter().zip(long).take_while(|(x, y)| x == y).count();
@@ -419,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_is_recognised() {
+    fn a_misspelt_key_is_recognised() {
         assert_eq!(similar("ticktime"), Some("tickTime"));
         assert_eq!(similar("zookeeper.snapCount"), Some("snapCount"));
         assert_eq!(similar("clientPrt"), Some("clientPort"));

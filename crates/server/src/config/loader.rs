@@ -1,4 +1,4 @@
-//! From files and options to one [`Config`].
+//! From files and command-line options to one [`Config`].
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use super::fields::Loader;
 use super::settings::Settings;
 use super::{Config, ConfigError, Warning, properties};
 
-/// What the command line says.
+/// The command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// `--config`: the zoo.cfg.
@@ -21,24 +21,25 @@ pub struct CommandLine {
     pub client_port: Option<u16>,
     /// `--client-port-address`.
     pub client_port_address: Option<String>,
-    /// Every `-D`, without the `-D`, in order: `key=value` or `zookeeper.key=value`. Without `=value` the value is `true`.
+    /// Every `-D`, without the `-D`, in order: `key=value` or `zookeeper.key=value`. Without
+    /// `=value` the value is `true`.
     pub definitions: Vec<String>,
 }
 
-/// A configuration to start with, and what to tell the operator first.
+/// A valid configuration, and warnings for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What deserves a line in the log, in the order it was found.
+    /// The warnings to log, in order of discovery.
     pub warnings: Vec<Warning>,
 }
 
-/// What loading needs from outside; tests and fuzzing have their own.
+/// Access to files and the resolver; tests and fuzzing have their own.
 pub trait Outside {
     /// The bytes of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-    /// The same, of a file that only its owner may read; `None` if others may.
+    /// The same, for a file that only its owner may access; `None` if others may.
     fn read_private(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         self.read(path).map(Some)
     }
@@ -71,7 +72,7 @@ impl Outside for RealOutside {
     }
 }
 
-/// Loads the configuration which the command line describes.
+/// Loads the configuration that the command line describes.
 pub fn load(command_line: &CommandLine) -> Result<Loaded, ConfigError> {
     load_with(command_line, &RealOutside)
 }
@@ -95,8 +96,9 @@ pub fn load_with(command_line: &CommandLine, outside: &dyn Outside) -> Result<Lo
     if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(ConfigError::Invalid(problems)) }
 }
 
-/// A relative name is looked for where ZooKeeper does, in the working directory, and then beside the file which names it: whoever writes
-/// one rarely means the place where a start script happens to be.
+/// A relative name is searched where ZooKeeper does, in the working directory, and then in the
+/// directory of the file that names it: authors rarely mean the directory that a start script
+/// happens to run in.
 fn read_dynamic_file(
     settings: &mut Settings,
     name: &Path,
@@ -137,8 +139,8 @@ fn read_file(
     Ok(())
 }
 
-/// One `-D`. Both spellings name the same key; a setting which is a system property without prefix in ZooKeeper
-/// (`jute.maxbuffer`) is no exception.
+/// One `-D`. Both spellings name the same key, even for a setting that is a system property without
+/// prefix in ZooKeeper (`jute.maxbuffer`).
 fn define(settings: &mut Settings, definition: &str) {
     let (key, value) = definition.split_once('=').unwrap_or((definition, "true"));
     let key = properties::java_trim(key);

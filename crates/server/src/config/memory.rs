@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::loader::Outside;
 
-/// Bytes of memory of the machine, or of the control group that the process was put into, whichever
-/// is less; `None` where the system does not say.
+/// Bytes of memory of the machine, or of the process's control group if that is less; `None` if the
+/// system does not tell.
 pub(super) fn memory_bytes(outside: &dyn Outside) -> Option<u64> {
     let read = |path: &str| String::from_utf8(outside.read(Path::new(path)).ok()?).ok();
     let machine = read("/proc/meminfo").and_then(|text| total_bytes(&text));
-    // Inside of a container the own group is the root of what can be seen.
+    // Inside a container its own group is the root of the visible hierarchy.
     let group = read("/proc/self/cgroup").and_then(|text| group_of(&text)).unwrap_or_default();
     let limits = [
         format!("/sys/fs/cgroup{group}/memory.max"),
@@ -46,12 +46,12 @@ mod tests {
         }
 
         fn resolve(&self, _: &str) -> io::Result<IpAddr> {
-            unreachable!("nobody asks for a host")
+            unreachable!("no test resolves a host")
         }
     }
 
     #[test]
-    fn the_least_of_what_the_system_says_counts() {
+    fn the_smallest_limit_counts() {
         const MACHINE: &[(&str, &str)] = &[("/proc/meminfo", "MemFree: 5 kB\nMemTotal:       16000000 kB\n")];
         assert_eq!(memory_bytes(&Files(&[])), None);
         assert_eq!(memory_bytes(&Files(MACHINE)), Some(16_384_000_000));

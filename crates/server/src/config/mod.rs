@@ -1,9 +1,11 @@
-//! The configuration: ZooKeeper's zoo.cfg, system-property style overrides and `myid`, as one typed value.
+//! The configuration: ZooKeeper's zoo.cfg, overrides in the style of system properties, and `myid`,
+//! as one typed value.
 //!
-//! Later sources win: zoo.cfg (and the dynamic file it names), then `-Dkey=value`, then the command line's own options. (In ZooKeeper a
-//! zoo.cfg key that is also a system property wins over `-D`; here the command line always wins over the file.)
-//! Loading has no side effect: it starts nothing, creates nothing and prints nothing. Either a whole [`Config`] comes out, with
-//! warnings to log, or a [`ConfigError`] that lists everything that is wrong.
+//! Later sources win: zoo.cfg (and the dynamic file it names), then `-Dkey=value`, then the command
+//! line's own options. (In ZooKeeper a zoo.cfg key that is also a system property wins over `-D`;
+//! here the command line always wins over the file.) Loading has no side effects: it starts
+//! nothing, creates nothing and prints nothing. It returns either a whole [`Config`] with warnings
+//! to log, or a [`ConfigError`] that lists all errors.
 
 mod ensemble;
 mod fields;
@@ -25,21 +27,23 @@ pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
 pub use problem::{ConfigError, Problem, Warning};
 pub use state::members::{Member, SERVER_ID_MAX, ServerId, Servers};
 
-/// All that can be configured. Zero means "no limit" only where a field says so.
+/// All settings. Zero means "no limit" only where a field says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The zoo.cfg this came from; `None` when the server runs on its defaults (and then listens on loopback only).
+    /// The zoo.cfg it was read from; `None` when the server runs on its defaults (and then listens
+    /// on loopback only).
     pub file: Option<PathBuf>,
-    /// Entries as they were set, in order of key, without passwords: for AdminServer's `initial_configuration` and for the log.
+    /// The settings as written, in order of key, without passwords: for AdminServer's
+    /// `initial_configuration` and for the log.
     pub settings: Vec<(String, String)>,
-    /// `myid`, or the number of the only `server.N`, or 0 when there is neither. Its lowest byte is
-    /// the top byte of new session ids.
+    /// `myid`, or else the number of the only `server.N`, or 0. Its lowest byte is the top byte of
+    /// new session ids.
     pub server_id: ServerId,
-    /// The ensemble this server is one of, if it is not alone.
+    /// The server's ensemble; `None` for a standalone server.
     pub ensemble: Option<Ensemble>,
-    /// Length of a tick in ms (`tickTime`): the grain of session expiry.
+    /// Length of a tick in ms (`tickTime`): the granularity of session expiry.
     pub tick_time_ms: u32,
-    /// Where clients connect.
+    /// The client port.
     pub listen: Listen,
     /// Sessions.
     pub session: Session,
@@ -55,18 +59,19 @@ pub struct Config {
     pub words: WordList,
     /// The AdminServer; `None` with `admin.enableServer=false`.
     pub admin: Option<Admin>,
-    /// A port for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has it; `None` unless `metricsProvider.className` names that class.
-    /// (The AdminServer has `/metrics` in any case.)
+    /// A port for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has it; `None` unless
+    /// `metricsProvider.className` names that class. (The AdminServer has `/metrics` in any case.)
     pub metrics: Option<SocketAddr>,
-    /// Threads that serve connections (`ostler.ioThreads`); 0 = half as many as there are processors.
+    /// Threads that serve connections (`ostler.ioThreads`); 0 = half as many as there are
+    /// processors.
     pub io_threads: u16,
 }
 
-/// Where clients connect.
+/// The client port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen {
-    /// `clientPortAddress`. The unspecified `::` stands for all addresses of both families, as in Java: listen dual-stack, and on
-    /// `0.0.0.0` where the system has no IPv6.
+    /// `clientPortAddress`. The unspecified `::` means all addresses of both families, as in Java:
+    /// listen dual-stack, and on `0.0.0.0` if the system has no IPv6.
     pub address: IpAddr,
     /// `clientPort`; 0 = a free one chosen by the system.
     pub port: u16,
@@ -77,9 +82,10 @@ pub struct Listen {
 /// Sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// `minSessionTimeout`; what clients ask for is raised to this.
+    /// `minSessionTimeout`; requested timeouts are raised to this.
     pub timeout_ms_min: u32,
-    /// `maxSessionTimeout`; what clients ask for is lowered to this. Invariant: at least `timeout_ms_min`.
+    /// `maxSessionTimeout`; requested timeouts are lowered to this. Invariant: at least
+    /// `timeout_ms_min`.
     pub timeout_ms_max: u32,
     /// `ostler.sessionPasswords`.
     pub passwords: SessionPasswords,
@@ -87,12 +93,13 @@ pub struct Session {
     pub count_max: u64,
 }
 
-/// How the password of a session is made.
+/// How session passwords are derived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionPasswords {
-    /// From a secret of this data directory: nobody else can resume a session.
+    /// From a secret of this data directory: only the client that opened a session can resume it.
     Secret,
-    /// As ZooKeeper derives it from the session id alone: sessions migrated from ZooKeeper can be resumed, and guessed.
+    /// As in ZooKeeper, from the session id alone: sessions migrated from ZooKeeper can be resumed,
+    /// and guessed.
     ZooKeeper,
 }
 
@@ -105,17 +112,21 @@ pub struct Connection {
     pub per_address_max: u32,
     /// `nio.sessionlessCnxnTimeout`: how long a connection may stay without a session, in ms.
     pub handshake_timeout_ms: u32,
-    /// `globalOutstandingLimit`: requests received and not answered, of all connections; above it sockets are not read.
+    /// `globalOutstandingLimit`: requests received and not answered, of all connections; above it
+    /// sockets are not read.
     pub outstanding_requests_max: u32,
-    /// `request_throttle_max_requests` (the manual's requestThrottleLimit): requests in processing; 0 = no limit.
+    /// `request_throttle_max_requests` (the manual's requestThrottleLimit): requests in processing;
+    /// 0 = no limit.
     pub throttle_requests_max: u32,
-    /// `ostler.outstandingBytesMax`: bytes of requests received and not answered; above it sockets are not read.
+    /// `ostler.outstandingBytesMax`: bytes of requests received and not answered; above it sockets
+    /// are not read.
     pub outstanding_bytes_max: u64,
-    /// `ostler.outputBytesPerConnectionMax`: bytes waiting for a slow reader, above which it is disconnected. One reply may be larger.
+    /// `ostler.outputBytesPerConnectionMax`: bytes queued for a slow reader, above which it is
+    /// disconnected. One reply may be larger.
     pub output_bytes_max: u64,
-    /// Bytes waiting for a slow reader, above which no more of its requests are served; fixed.
+    /// Bytes queued for a slow reader, above which no more of its requests are served; fixed.
     pub output_pause_bytes: usize,
-    /// `ostler.outputBytesMax`: bytes waiting for all slow readers together, above which those with
+    /// `ostler.outputBytesMax`: bytes queued for all slow readers together, above which those with
     /// the largest share are disconnected.
     pub total_output_bytes_max: u64,
     /// `ostler.replyBytesMax`: bytes of one reply; a read that would have a longer one is refused.
@@ -124,18 +135,20 @@ pub struct Connection {
     pub request_bytes_max: u32,
     /// `largeRequestThreshold`: a request of more bytes counts as large; `None` = none does.
     pub large_request_bytes_min: Option<u32>,
-    /// `largeRequestMaxBytes`: bytes of all large requests in flight; one more closes its connection.
+    /// `largeRequestMaxBytes`: bytes of all large requests in flight; one more closes its
+    /// connection.
     pub large_requests_bytes_max: u64,
-    /// `throttled_op_wait_time`: a request the throttle held back for longer (ms) is answered ThrottledOp; `None` = never.
+    /// `throttled_op_wait_time`: a request that the throttle held back for longer (ms) is answered
+    /// ThrottledOp; `None` = never.
     pub throttled_wait_ms_max: Option<u32>,
-    /// `connection_throttle_*`: how fast new connections may come; `None` = as they like.
+    /// `connection_throttle_*`: rate limit of new sessions; `None` = no limit.
     pub throttle: Option<ConnectionThrottle>,
 }
 
-/// A token bucket: a new session takes one token, or is closed when there is none.
+/// A token bucket: a new session takes one token; without one its connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionThrottle {
-    /// `connection_throttle_tokens`: how many the bucket holds.
+    /// `connection_throttle_tokens`: capacity of the bucket.
     pub tokens_max: u32,
     /// `connection_throttle_fill_time`: ms between two fillings.
     pub fill_interval_ms: u32,
@@ -150,23 +163,27 @@ pub struct Storage {
     pub data_dir: PathBuf,
     /// `dataLogDir`: the log; the same as `data_dir` unless set.
     pub log_dir: PathBuf,
-    /// `db.autocreate`: whether a server that is alone begins with nothing if it has no data.
+    /// `db.autocreate`: whether a standalone server without data starts with an empty tree.
     pub create_data: bool,
     /// `datadir.autocreate`: whether missing directories are created.
     pub create_dirs: bool,
-    /// `forceSync`: whether a write is acknowledged only after its bytes are on the disk. `false` can lose acknowledged writes.
+    /// `forceSync`: whether a write is acknowledged only after it is on the disk. `false` can lose
+    /// acknowledged writes.
     pub force_sync: bool,
     /// `fsync.warningthresholdms`: a flush that takes longer is logged.
     pub flush_warning_ms: u32,
     /// `preAllocSize` (KiB there): bytes of a log segment.
     pub segment_bytes: u64,
-    /// Bytes of a snapshot sent at a time; no key of the configuration.
+    /// Bytes of a snapshot sent per message; not configurable.
     pub snapshot_piece_bytes: usize,
-    /// `snapCount`: commands between two snapshots, at least 2. As in ZooKeeper the actual number is random between half of it and all of it.
+    /// `snapCount`: commands between two snapshots, at least 2. As in ZooKeeper, the actual number
+    /// is random between half of it and all of it.
     pub snapshot_commands: u64,
-    /// `snapSizeLimitInKb`, or `txnLogSizeLimitInKb` when smaller: bytes of log between two snapshots; `None` = no limit.
+    /// `snapSizeLimitInKb`, or `txnLogSizeLimitInKb` when smaller: bytes of log between two
+    /// snapshots; `None` = no limit.
     pub snapshot_log_bytes: Option<u64>,
-    /// `autopurge.snapRetainCount`: snapshots that are kept, with the log since the oldest; at least 3.
+    /// `autopurge.snapRetainCount`: snapshots that are kept, with the log since the oldest; at
+    /// least 3.
     pub snapshots_kept: u32,
     /// `autopurge.purgeInterval`: hours between purges; `None` = never.
     pub purge_interval_hours: Option<u32>,
@@ -175,39 +192,43 @@ pub struct Storage {
 /// What requests may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requests {
-    /// `skipACL`: whether all ACL checks are left out.
+    /// `skipACL`: whether all ACL checks are skipped.
     pub skip_acl: bool,
     /// `enforceQuota`: whether hard quotas refuse writes.
     pub enforce_quota: bool,
-    /// `extendedTypesEnabled`: whether TTL nodes can be created. Invariant: then `server_id` is at most 254.
+    /// `extendedTypesEnabled`: whether TTL nodes can be created. Invariant: then `server_id` is at
+    /// most 254.
     pub extended_types: bool,
-    /// `readonlymode.enabled`: whether a server that is cut off from its ensemble serves clients that are content with reading. It also
-    /// allows the word `isro`.
+    /// `readonlymode.enabled`: whether a server that is cut off from its ensemble serves read-only
+    /// clients. It also allows the word `isro`.
     pub read_only_mode: bool,
-    /// `reconfigEnabled`: whether the members can be changed while the ensemble works. All its servers must say the same.
+    /// `reconfigEnabled`: whether the members can be changed at run time. All servers must agree on
+    /// it.
     pub reconfig: bool,
-    /// `standaloneEnabled`: whether there must be two voters at least. Without it a server that is alone by its configuration, with one
-    /// `server.N`, is an ensemble that can grow.
+    /// `standaloneEnabled`: whether a single `server.N` means a standalone server, and an ensemble
+    /// must keep at least two voters. If not, a server with one `server.N` is an ensemble that can
+    /// grow.
     pub standalone: bool,
     /// `ostler.keeperExtensions`: whether opcodes 500 to 507 and the nodes under /keeper exist.
     pub keeper_extensions: bool,
-    /// How clients can prove who they are.
+    /// The authentication schemes of clients.
     pub schemes: Schemes,
-    /// `DigestAuthenticationProvider.superDigest`: `super:` and base64 of the digest; `None` = nobody is super.
+    /// `DigestAuthenticationProvider.superDigest`: `super:` and base64 of the digest; `None` =
+    /// there is no super user.
     pub super_digest: Option<String>,
     /// `ostler.watchesMax`: watches of all connections.
     pub watches_max: u64,
 }
 
-/// The authentication schemes that can be switched on and off (`authProvider.N` names a class of
-/// ZooKeeper's).
+/// The authentication schemes that can be switched on and off (`authProvider.N` names one of
+/// ZooKeeper's classes).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schemes {
     /// `digest`, on unless `DigestAuthenticationProvider.enabled=false`.
     pub digest: bool,
     /// `key`: a number that is a multiple of the one in the znode /key.
     pub key: bool,
-    /// `ensemble`: a client that expects another ensemble is sent away.
+    /// `ensemble`: a client that expects another ensemble is disconnected.
     pub ensemble: bool,
     /// `ensembleAuthName`: the names of this ensemble; `None` = any.
     pub ensemble_names: Option<Vec<String>>,
@@ -226,7 +247,8 @@ pub struct Containers {
     pub check_interval_ms: u32,
     /// `znode.container.maxPerMinute`.
     pub per_minute_max: u32,
-    /// `znode.container.maxNeverUsedIntervalMs`: age in ms at which a container that never had a child is removed; `None` = never.
+    /// `znode.container.maxNeverUsedIntervalMs`: age in ms at which a container that never had a
+    /// child is removed; `None` = never.
     pub never_used_ms_max: Option<u64>,
 }
 
@@ -235,19 +257,20 @@ pub struct Containers {
 pub enum WordList {
     /// `*`.
     All,
-    /// These, in lower case as they were written; words nobody knows do no harm.
+    /// These, as written; unknown words are harmless.
     Only(Vec<String>),
 }
 
 /// The AdminServer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// `admin.serverAddress` and `admin.serverPort`. Unlike ZooKeeper's it is on loopback unless an address is set, because it has no password.
+    /// `admin.serverAddress` and `admin.serverPort`. Unlike ZooKeeper's, it is on loopback unless
+    /// an address is set, because it has no password.
     pub address: SocketAddr,
-    /// `admin.commandURL`: what the command paths begin with; starts with `/` and does not end with it.
+    /// `admin.commandURL`: prefix of the command paths; starts with `/` and does not end with it.
     pub command_url: String,
-    /// `ostler.adminHosts` and `admin.serverAddress`: what requests may call this server; `*` for
-    /// anything.
+    /// `ostler.adminHosts` and `admin.serverAddress`: the host names under which requests may
+    /// address this server; `*` = any.
     pub hosts: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, in words for the person who wrote it.
+//! Errors and warnings about a configuration, worded for its author.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,11 +6,12 @@ use std::path::PathBuf;
 /// One setting that stops the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it was set: `zoo.cfg line 3`, `-DtickTime`, `--client-port`; empty for something that is missing.
+    /// Where it was set: `zoo.cfg line 3`, `-DtickTime`, `--client-port`; empty for a missing
+    /// setting.
     pub place: String,
-    /// The key as its users know it.
+    /// The key as its users write it.
     pub key: String,
-    /// The value that was given; empty for something that is missing.
+    /// The given value; empty for a missing setting.
     pub value: String,
     /// What is allowed, or what to do instead; a sentence without a full stop.
     pub allowed: String,
@@ -28,39 +29,39 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A value for an error message or a log: never a password.
+/// A value for an error message or the log; passwords are hidden.
 pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     let key = key.to_ascii_lowercase();
     let is_secret = ["password", "passwd", "superdigest"].iter().any(|ending| key.ends_with(ending));
     if is_secret { "(hidden)" } else { value }
 }
 
-/// Something that does not stop the start but deserves a line in the log.
+/// A problem that does not stop the start but is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
     /// A key that neither ZooKeeper nor this server knows.
     UnknownKey {
         /// Where it was set.
         place: String,
-        /// The key as it was written.
+        /// The key as written.
         key: String,
         /// A known key that differs only in case, prefix or one letter.
         similar: Option<&'static str>,
     },
-    /// A key of ZooKeeper that changes nothing here.
+    /// A key of ZooKeeper that has no effect here.
     WithoutEffect {
         /// Where it was set.
         place: String,
         /// The key as it was written.
         key: String,
-        /// Why there is nothing to change.
+        /// Why it has none.
         reason: &'static str,
     },
-    /// A value that was replaced or that has a danger of its own.
+    /// A value that was replaced, or that is dangerous.
     Note {
         /// The key concerned.
         key: &'static str,
-        /// What was done, or what to mind.
+        /// What was done, or what to watch out for.
         text: String,
     },
 }
@@ -82,20 +83,20 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Why there is no configuration to start with.
+/// Why no configuration could be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that was named cannot be read.
+    /// A named file cannot be read.
     #[error("cannot read {what} {}: {source}", path.display())]
     Unreadable {
         /// What the file is: `configuration file`, `myid file`.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// The reason the system gave.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Everything that is wrong with the settings, never only the first.
+    /// All errors in the settings, not only the first.
     #[error("{}", listed(.0))]
     Invalid(Vec<Problem>),
 }

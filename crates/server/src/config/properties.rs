@@ -1,24 +1,27 @@
 //! The syntax of `java.util.Properties`, in which every zoo.cfg is written.
 //!
-//! ZooKeeper reads its files with `Properties.load`, so comments (`#`, `!`), the three separators (`=`, `:`, white space), continuation lines
-//! and escapes follow that method and nothing else. In particular a comment is never continued, a continuation line that looks
-//! like a comment is not one, and `#` after a value belongs to the value.
+//! ZooKeeper reads its files with `Properties.load`, so comments (`#`, `!`), the three separators
+//! (`=`, `:`, white space), continuation lines and escapes follow that method and nothing else. In
+//! particular a comment is never continued, a continuation line that looks like a comment is not
+//! one, and `#` after a value belongs to the value.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// One `key = value` of a file, in file order; a later entry of the same key replaces an earlier one.
+/// One `key = value` of a file, in file order; a later entry of the same key replaces an earlier
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// The key without white space around it.
     pub(super) key: String,
-    /// The value without white space around it, escapes resolved; empty when the line has only a key.
+    /// The value without white space around it, escapes resolved; empty when the line has only a
+    /// key.
     pub(super) value: String,
     /// Number of the line where the entry starts, from 1.
     pub(super) line: usize,
 }
 
-/// A `\u` that is not followed by four hexadecimal digits: the one thing `Properties.load` refuses.
+/// A `\u` not followed by four hexadecimal digits: the only error of `Properties.load`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: \\u must be followed by four hexadecimal digits")]
 pub(super) struct BadEscape {
@@ -26,7 +29,8 @@ pub(super) struct BadEscape {
     pub(super) line: usize,
 }
 
-/// The text of a file: UTF-8 when it is valid UTF-8, else ISO-8859-1, the character set which Java assumes.
+/// The text of a file: UTF-8 if it is valid UTF-8, else ISO-8859-1, the character set that Java
+/// assumes.
 pub(super) fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
@@ -73,7 +77,7 @@ fn ends_with_odd_backslashes(line: &str) -> bool {
     line.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }
 
-/// Lines as they stand in the file, with their numbers.
+/// The lines of the file, with their numbers.
 struct NaturalLines<'a> {
     rest: &'a str,
     number: usize,
@@ -117,7 +121,7 @@ fn skip_blanks(chars: &mut Peekable<Chars<'_>>) {
 
 /// Reads up to an unescaped character for which `stop` holds, and leaves that character unread.
 fn unescape(chars: &mut Peekable<Chars<'_>>, stop: impl Fn(char) -> bool) -> Option<String> {
-    // In UTF-16, as Java has it: a character outside the basic plane is written as two \u escapes.
+    // In UTF-16, as in Java: a character outside the basic plane is written as two \u escapes.
     let mut units: Vec<u16> = Vec::new();
     while let Some(c) = chars.next_if(|&c| !stop(c)) {
         let plain = match c {

@@ -1,4 +1,4 @@
-//! The settings as they were written, and reading them one by one as typed values.
+//! The settings as written, and typed access to them.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,23 +15,23 @@ pub(super) struct Setting {
     pub(super) place: String,
 }
 
-/// All settings of known keys, and what was found wrong so far.
+/// All settings of known keys, and the errors found so far.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     values: BTreeMap<String, Setting>,
-    /// What was set without filling a field: whether it may be left out is known when everything is
-    /// read.
+    /// Settings of keys that fill no field: whether they may be ignored is decided when everything
+    /// has been read.
     others: BTreeMap<String, Setting>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
-    /// Names asked for: tests compare them with the keys that are said to be used.
+    /// Names asked for: tests compare them with the keys listed as used.
     #[cfg(test)]
     pub(super) asked: std::cell::RefCell<std::collections::BTreeSet<&'static str>>,
 }
 
 impl Settings {
-    /// Takes in one setting; a later one of the same key replaces an earlier one. What is unknown
-    /// or without effect becomes a warning.
+    /// Adds one setting; a later one of the same key replaces an earlier one. A key that is unknown
+    /// or has no effect becomes a warning.
     pub(super) fn put(&mut self, written: &str, value: &str, place: &str) {
         let alias = keys::ALIASES.iter().find(|(alias, _)| *alias == written);
         let name = alias.map_or(written, |(_, name)| *name);
@@ -56,8 +56,8 @@ impl Settings {
         self.warnings.push(Warning::WithoutEffect { place, key, reason });
     }
 
-    /// Finds the settings that ask for what is missing here: a problem where they would have an
-    /// effect, else a warning. For when everything is read.
+    /// Checks the settings that ask for missing features: an error where they would have an effect,
+    /// else a warning. To be called when everything has been read.
     pub(super) fn refuse_what_is_missing(&mut self) {
         for (name, Setting { value, place }) in self.others.clone() {
             let Some(Support::Refused { asks, counts, reason }) = keys::find(&name).map(|key| key.support)
@@ -72,7 +72,7 @@ impl Settings {
         }
     }
 
-    /// Why a setting that counts there does not count here.
+    /// Why a setting that has an effect in ZooKeeper would have none in this configuration.
     fn missing(&self, counts: Counts) -> Option<&'static str> {
         let has = |map: &BTreeMap<String, Setting>, key: &str, text: &str| {
             map.get(key).is_some_and(|setting| setting.value.contains(text))
@@ -108,7 +108,7 @@ impl Settings {
         });
     }
 
-    /// As [`Self::problem`], for a setting that was made: it knows its place and value.
+    /// As [`Self::problem`], for a setting that was set: adds its place and value.
     pub(super) fn refuse(&mut self, key: &str, allowed: impl Into<String>) {
         let setting = self.values.get(key).cloned();
         let (place, value) = setting.map_or_else(Default::default, |setting| (setting.place, setting.value));
@@ -128,7 +128,8 @@ impl Settings {
         self.values.contains_key(key)
     }
 
-    /// A whole number within `range`, for a key of our own; `None` when it is not set or wrong.
+    /// A whole number within `range`, for one of Ostler's own keys; `None` if it is not set or
+    /// wrong.
     pub(super) fn number<T>(&mut self, key: &'static str, range: RangeInclusive<T>, unit: &str) -> Option<T>
     where
         T: TryFrom<i64> + PartialOrd + Display,
@@ -138,8 +139,8 @@ impl Settings {
         self.within(key, number, range, unit)
     }
 
-    /// As [`Self::number`], for a key that ZooKeeper reads with `Integer.parseInt`: what is not
-    /// decimal stops the start there too.
+    /// As [`Self::number`], for a key that ZooKeeper reads with `Integer.parseInt`: any other text
+    /// stops the start there too.
     pub(super) fn decimal(
         &mut self,
         key: &'static str,
@@ -166,19 +167,18 @@ impl Settings {
         number
     }
 
-    /// A system property of Java with a number of 32 bits. ZooKeeper silently goes on with its
-    /// default when the text is not one (`Integer.getInteger`).
+    /// A 32-bit system property of Java. ZooKeeper silently uses its default if the text is not a
+    /// number (`Integer.getInteger`).
     pub(super) fn integer_property(&mut self, key: &'static str) -> Option<i32> {
         self.property(key, java::decode_int)
     }
 
-    /// As [`Self::integer_property`], of 64 bits.
+    /// As [`Self::integer_property`], with 64 bits.
     pub(super) fn long_property(&mut self, key: &'static str) -> Option<i64> {
         self.property(key, java::decode_long)
     }
 
-    /// A system property; where `read` finds nothing in its text, the default counts and the
-    /// operator hears of it.
+    /// A system property; if `read` rejects its text, the default is used, with a warning.
     pub(super) fn property<T>(
         &mut self,
         key: &'static str,
@@ -192,7 +192,7 @@ impl Settings {
         value
     }
 
-    /// The value, or the nearest one that is possible; then the operator hears of it.
+    /// The value, or the nearest possible one, with a warning.
     pub(super) fn nearest<T>(&mut self, key: &'static str, value: T, range: RangeInclusive<T>) -> T
     where
         T: PartialOrd + Display + Copy,
@@ -209,8 +209,8 @@ impl Settings {
         nearest
     }
 
-    /// A switch of zoo.cfg or of our own: `true` or `false`, also `yes` and `no`. Anything else
-    /// stops the start, in ZooKeeper too.
+    /// A switch of zoo.cfg or of Ostler's own: `true` or `false`, also `yes` and `no`. Anything
+    /// else stops the start, in ZooKeeper too.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
         match self.text(key).map(|text| text.to_ascii_lowercase()).as_deref() {
             None => default,
@@ -223,7 +223,7 @@ impl Settings {
         }
     }
 
-    /// A switch that is a system property of Java: on when it is `true` in any case, off with any
+    /// A switch that is a system property of Java: on if it is `true` in any case, off with any
     /// other text.
     pub(super) fn flag_property(&mut self, key: &'static str, default: bool) -> bool {
         let Some(text) = self.text(key) else { return default };
@@ -234,7 +234,7 @@ impl Settings {
         on
     }
 
-    /// Whether the key has exactly this text, which is all that ZooKeeper looks for.
+    /// Whether the value is exactly this text, the only one that ZooKeeper checks for.
     pub(super) fn says(&mut self, key: &'static str, word: &str) -> bool {
         let Some(text) = self.text(key) else { return false };
         if text != word && means_no(&text) == means_no(word) {
@@ -243,7 +243,7 @@ impl Settings {
         text == word
     }
 
-    /// One of the names, compared without case.
+    /// One of the names, ignoring case.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(key)?;
         let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
@@ -254,7 +254,7 @@ impl Settings {
         found.map(|(_, choice)| *choice)
     }
 
-    /// All settings whose key begins with the prefix: (rest of the key, setting).
+    /// All settings whose key begins with the prefix, as (rest of the key, setting).
     pub(super) fn with_prefix(&self, prefix: &'static str) -> Vec<(String, Setting)> {
         self.noting(prefix);
         let all = self.values.range(prefix.to_owned()..);
@@ -262,7 +262,7 @@ impl Settings {
             .collect()
     }
 
-    /// Every setting, in order of key, passwords hidden.
+    /// All settings, in order of key, with passwords hidden.
     pub(super) fn listed(&self) -> Vec<(String, String)> {
         let shown = |(key, setting): (&String, &Setting)| {
             (key.clone(), super::problem::shown(key, &setting.value).to_owned())

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::keys::{KEYS, Support};
 use super::*;
 
-/// Files by name; every host name but `nowhere` is 192.0.2.1.
+/// Files by name; every host name except `nowhere` is 192.0.2.1.
 #[derive(Default)]
 struct Files(BTreeMap<String, String>);
 
@@ -38,7 +38,7 @@ fn load_text(text: &str, files: &[(&str, &str)], definitions: &[&str]) -> Result
     load_with(&command_line, &files)
 }
 
-/// Loads lines added to the smallest zoo.cfg there is, as server 1 if there are several.
+/// Loads lines added to a minimal zoo.cfg, as server 1 if there are several.
 fn loaded(lines: &str) -> Loaded {
     let myid: &[_] = if lines.contains("server.2=") { &[("/d/myid", "1")] } else { &[] };
     load_text(&format!("dataDir=/d\nclientPort=2181\n{lines}"), myid, &[])
@@ -49,7 +49,7 @@ fn config(lines: &str) -> Config {
     loaded(lines).config
 }
 
-/// What is wrong with lines added to the smallest zoo.cfg.
+/// The errors in lines added to a minimal zoo.cfg.
 fn problems(lines: &str) -> Vec<Problem> {
     problems_of(load_text(&format!("dataDir=/d\nclientPort=2181\n{lines}"), &[], &[]))
 }
@@ -79,7 +79,7 @@ fn defaults_are_those_of_zookeeper() {
     assert_eq!(config.words, WordList::Only(vec!["srvr".into()]));
     assert!(!config.requests.skip_acl && !config.requests.enforce_quota && !config.requests.extended_types);
     assert_eq!((config.server_id, config.io_threads), (0, 0));
-    // As ZooKeeper listens: on all addresses.
+    // On all addresses, as in ZooKeeper.
     assert_eq!(config.listen, Listen { address: "::".parse().unwrap(), port: 2181, backlog: 50 });
     // Unlike ZooKeeper's, which is on all addresses.
     let admin = config.admin.unwrap();
@@ -90,7 +90,7 @@ fn defaults_are_those_of_zookeeper() {
 }
 
 #[test]
-fn without_a_file_the_server_is_for_this_machine_only() {
+fn without_a_file_the_server_listens_on_loopback_only() {
     let Loaded { config, warnings } = load_with(&CommandLine::default(), &Files::default()).unwrap();
     assert_eq!(config.listen.address.to_string(), "127.0.0.1");
     assert_eq!(config.listen.port, 2181);
@@ -99,7 +99,7 @@ fn without_a_file_the_server_is_for_this_machine_only() {
     assert_eq!(warnings, []);
 }
 
-/// Each used key changes the field it is for.
+/// Each used key changes its field.
 #[test]
 fn every_key_reaches_its_field() {
     type Check = fn(&Config) -> bool;
@@ -238,7 +238,7 @@ fn every_key_reaches_its_field() {
         assert!(check(&config(lines)), "{lines}: {:?}", config(lines));
     }
     let covered = |key: &str| cases.iter().any(|(lines, _)| lines.lines().any(|line| line.starts_with(key)));
-    // They name files, and have tests of their own.
+    // They name files and have tests of their own.
     let files = ["dynamicConfigFile", "ostler.quorumSecretFile"];
     for key in KEYS.iter().filter(|key| key.support == Support::Used && !files.contains(&key.name)) {
         assert!(covered(key.name.trim_end_matches('*')), "{} has no case", key.name);
@@ -304,7 +304,7 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ("server.1=localhost", "server.1 = localhost: must be host:port:port"),
         ("server.1048576=a:1:2", "the number of a server must be from 0 to 1048575"),
         ("server.-1=a:1:2", "the number of a server must be from 0 to 1048575"),
-        ("server.1=a:1:2:observer", "an observer cannot be alone"),
+        ("server.1=a:1:2:observer", "an observer cannot be standalone"),
         ("server.255=a:1:2\nextendedTypesEnabled=true", "must be at most 254"),
         ("a=\\u12", "zoo.cfg line 3: \\u: must be followed by four hexadecimal digits"),
     ];
@@ -314,12 +314,12 @@ fn a_bad_value_is_named_with_what_is_allowed() {
     }
 }
 
-/// ZooKeeper starts with each of these, and people set them: test rigs `preAllocSize=100`,
-/// BufferSizeTest `jute.maxbuffer=100`, operators anything up to 1 GiB. A value that cannot be had
-/// here is replaced by the nearest that can, and by the default where it is not a number, with a
-/// warning that says so.
+/// ZooKeeper starts with each of these, and they occur: test rigs set `preAllocSize=100`,
+/// BufferSizeTest `jute.maxbuffer=100`, operators anything up to 1 GiB. A value that is impossible
+/// here is replaced by the nearest possible one, or by the default if it is not a number, with a
+/// warning.
 #[test]
-fn what_zookeeper_starts_with_is_no_error() {
+fn values_with_which_zookeeper_starts_are_no_errors() {
     type Check = fn(&Config) -> bool;
     let cases: &[(&str, &str, Check)] = &[
         ("preAllocSize=100", "preAllocSize: 100 is not possible; 4096 is used", |c| {
@@ -407,7 +407,7 @@ fn all_errors_are_reported_at_once() {
 }
 
 #[test]
-fn what_cannot_be_ignored_safely_is_refused() {
+fn settings_that_cannot_be_ignored_safely_are_refused() {
     for (lines, expected) in [
         ("secureClientPort=2281", "TLS is not supported yet"),
         ("secureClientPort=2281\nssl.keyStore.location=/k", "TLS is not supported yet"),
@@ -427,7 +427,7 @@ fn what_cannot_be_ignored_safely_is_refused() {
         ("server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2", "every participant has one vote"),
         ("server.1=a:1:2\nserver.2=b:1:2\nweight.1=2", "every participant has one vote"),
         ("server.1=a:1:2\nserver.2=b:1:2\noraclePath=/o", "there is no oracle"),
-        ("server.1=a:1:2\nserver.2=b:1:2\nobserverMasterPort=2191", "observers are fed by the leader"),
+        ("server.1=a:1:2\nserver.2=b:1:2\nobserverMasterPort=2191", "observers replicate from the leader"),
         ("server.1=a:1:2\nserver.2=b:1:2\nsslQuorum=true", "TLS between servers is not supported yet"),
         ("quorum.auth.enableSasl=true", "SASL between servers is not supported yet"),
         ("audit.enable=true", "there is no audit log yet"),
@@ -440,7 +440,7 @@ fn what_cannot_be_ignored_safely_is_refused() {
         let shown: Vec<String> = problems(lines).iter().map(ToString::to_string).collect();
         assert!(shown.iter().any(|problem| problem.contains(expected)), "{lines}: {shown:?}");
     }
-    // The same keys asking for nothing.
+    // The same keys, asking for nothing.
     config(
         "client.portUnification=false\npeerType=participant\naudit.enable=no\nsslQuorum=false\nelectionAlg=+3",
     );
@@ -500,7 +500,7 @@ fn myid_and_the_only_server_agree() {
         (config.server_id, config.listen.port, config.listen.address.to_string().as_str()),
         (3, 2182, "127.0.0.1")
     );
-    // ZooKeeper ignores an only entry, whoever it names.
+    // ZooKeeper ignores an only entry, whichever server it names.
     let config = load("clientPort=1\nserver.2=h:1:2;5", "3").unwrap();
     assert_eq!((config.server_id, config.listen.port, config.ensemble), (3, 1, None));
     assert!(

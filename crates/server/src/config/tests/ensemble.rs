@@ -1,4 +1,4 @@
-//! Several `server.N`.
+//! Configurations with several `server.N`.
 
 use super::*;
 use crate::config::ServerId;
@@ -42,20 +42,20 @@ fn an_ensemble_is_read_whole() {
     assert_eq!((ensemble.election_timeout_ms, ensemble.heartbeat_ms), (300, 30));
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings, ["clientPort: is not set; clients connect to 2181"]);
-    // Clients of server 1 connect where its entry says.
+    // Clients of server 1 connect to the address in its entry.
     let one = load_text(&format!("dataDir=/d\n{lines}"), &[("/d/myid", "1")], &[]).unwrap();
     assert_eq!((one.config.server_id, one.config.listen.port), (1, 2183));
 }
 
 #[test]
-fn one_server_is_no_ensemble() {
+fn one_server_is_not_an_ensemble() {
     assert_eq!(load("server.1=a:2888:3888", "1").unwrap().config.ensemble, None);
     let shown = warnings("server.1=a:2888:3888\nostler.consensus=paxos\npeerType=participant");
     assert_eq!(shown, ["ostler.consensus: has no effect: there is one server"]);
 }
 
 #[test]
-fn one_server_that_is_not_to_stand_alone_is_an_ensemble() {
+fn one_server_is_an_ensemble_unless_standalone_is_enabled() {
     let loaded = load("server.5=a:2888:3888\nstandaloneEnabled=false\nostler.consensus=paxos", "5").unwrap();
     let ensemble = loaded.config.ensemble.unwrap();
     assert_eq!(ensemble.voters().collect::<Vec<_>>(), [5]);
@@ -64,7 +64,7 @@ fn one_server_that_is_not_to_stand_alone_is_an_ensemble() {
 }
 
 #[test]
-fn what_an_ensemble_cannot_be_is_refused() {
+fn impossible_ensembles_are_refused() {
     for (lines, myid, expected) in [
         (
             THREE,
@@ -82,7 +82,7 @@ fn what_an_ensemble_cannot_be_is_refused() {
         (
             "server.1=a:1:2:observer\nserver.2=b:1:2:observer",
             "1",
-            "server.1 = a:1:2:observer: one server at least must be a participant",
+            "server.1 = a:1:2:observer: at least one server must be a participant",
         ),
         ("server.1=a:1:2\nserver.2=a:1:3", "1", "server.2 = a:1:3: has the same address as server.1 (a:1)"),
         ("server.1=a:1|b:1\nserver.2=b:1", "1", "has the same address as server.1 (b:1)"),
@@ -115,7 +115,7 @@ fn what_an_ensemble_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_bad_myid_is_told_once() {
+fn a_bad_myid_is_reported_once() {
     assert_eq!(shown(load(THREE, "x")), ["/d/myid: myid = x: must be a whole number from 0 to 1048575"]);
 }
 
@@ -127,7 +127,7 @@ fn heartbeats_just_often_enough_are_accepted() {
 }
 
 #[test]
-fn numbers_of_servers_that_help_nobody_are_noted() {
+fn useless_numbers_of_servers_are_warnings() {
     let limits = "initLimit=10\nsyncLimit=5\n";
     let servers = |voters: ServerId, observers: ServerId| -> String {
         let line =
@@ -148,7 +148,7 @@ fn numbers_of_servers_that_help_nobody_are_noted() {
 }
 
 #[test]
-fn a_role_that_is_told_twice_is_the_one_of_the_entry() {
+fn the_role_in_the_entry_wins_over_peer_type() {
     let shown = warnings(&format!("{THREE}peerType=observer"));
     assert_eq!(shown, ["peerType: differs from the role in server.N; this server is a participant"]);
 }
@@ -172,7 +172,7 @@ fn a_secret_is_read_from_a_file_that_others_cannot_read() {
     let load_as = |contents| load_text(&lines, &[("/d/myid", "1"), ("/secret", contents)], &[]);
     let ensemble = load_as("0123456789abcdef\n").unwrap().config.ensemble.unwrap();
     assert!(ensemble.secret.is_some() && ensemble.is_secret_required);
-    assert!(!format!("{ensemble:?}").contains("0123456789"), "it is shown to nobody");
+    assert!(!format!("{ensemble:?}").contains("0123456789"), "it is never shown");
     let long = "x".repeat(5_000);
     for (result, expected) in [
         (load_as("0123456789abcde"), "must hold 16 to 4096 bytes"),
