@@ -1,4 +1,4 @@
-//! What a server of an ensemble knows of the ensemble and of its own part in it.
+//! What a member knows of its ensemble and of its own role in it.
 
 use std::fmt;
 
@@ -22,52 +22,53 @@ impl fmt::Display for EngineKind {
     }
 }
 
-/// One look at the ensemble, at most a tenth of a second old.
+/// Status of the ensemble, at most a tenth of a second old.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberStatus {
     /// The server's number (`myid`).
     pub server: ServerId,
-    /// Its id in the group, which tells the disks a server has had apart; `None` while it has no part in the group.
+    /// Its id in the group, which changes with the server's disk; `None` while it is not in the
+    /// group.
     pub member: Option<u64>,
-    /// How the servers agree.
+    /// The consensus engine.
     pub engine: EngineKind,
-    /// What it is at the moment.
+    /// Its current role.
     pub role: MemberRole,
     /// Term of Raft or ballot of Paxos: rises with every election.
     pub term: u64,
-    /// The server that leads, as far as this one knows.
+    /// The leader, as far as this server knows.
     pub leader: Option<ServerId>,
-    /// How often a server was started on this data directory.
+    /// Number of starts on this data directory.
     pub starts: u64,
     /// Positions in the log.
     pub log: MemberLog,
-    /// Servers that vote, in their order.
+    /// The voters, in order.
     pub voters: Vec<ServerId>,
-    /// Servers that only receive: observers, and those on their way to a vote.
+    /// Learners: observers, and servers about to become voters.
     pub learners: Vec<ServerId>,
-    /// Bytes that have come of a snapshot which is being fetched from another server; `None` when none is.
+    /// Bytes received of a snapshot being fetched from another server; `None` when none is.
     pub fetched_bytes: Option<u64>,
-    /// What only a leader knows.
+    /// Facts that only a leader knows.
     pub leading: Option<LeadingFacts>,
-    /// Where the configuration files and what is agreed on differ, if the files decide who the
-    /// members are.
+    /// Differences between the configuration files and the committed membership, if the files
+    /// decide who the members are.
     pub file_differences: Vec<FileDifference>,
 }
 
-/// A difference between the configuration files and what is agreed on.
+/// A difference between the configuration files and the committed membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileDifference {
-    /// This server votes, and by the file it does not.
+    /// This server votes, but not according to its file.
     Votes(ServerId),
-    /// The file of that server says something else than the leader's.
+    /// The file of that server differs from the leader's.
     OtherFile(ServerId),
 }
 
 impl fmt::Display for FileDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FileDifference::Votes(server) => write!(f, "server.{server} votes and does not by zoo.cfg"),
-            FileDifference::OtherFile(server) => write!(f, "the zoo.cfg of server.{server} is another"),
+            FileDifference::Votes(server) => write!(f, "server.{server} votes, but not according to zoo.cfg"),
+            FileDifference::OtherFile(server) => write!(f, "the zoo.cfg of server.{server} differs"),
         }
     }
 }
@@ -77,37 +78,38 @@ impl FileDifference {
     pub fn advice(self) -> &'static str {
         match self {
             FileDifference::Votes(_) => {
-                "It loses its vote once the zoo.cfg of more than half of the voters say so, and it is stopped or its own says so"
+                "It loses its vote once the zoo.cfg files of more than half of the voters say so, and it is stopped or its own file says so too"
             }
             FileDifference::OtherFile(_) => {
-                "Make the server.N lines the same everywhere, and restart the servers whose lines have changed"
+                "Make the server.N lines the same on all servers, and restart those whose lines have changed"
             }
         }
     }
 }
 
-/// The part a server has in its ensemble.
+/// The role of a server in its ensemble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberRole {
-    /// It has no data, and waits for the others to found the ensemble with or for a leader to take it in…
+    /// It has no data, and waits for the others to found the ensemble with, or for a leader to
+    /// admit it…
     Newcomer,
-    /// …then it receives without a vote, as an observer always does…
+    /// …then it replicates without a vote, as an observer always does…
     Learner {
-        /// Whether the configuration calls it an observer.
+        /// Whether the configuration makes it an observer.
         observer: bool,
     },
-    /// …or because a `reconfig` has removed it, and it serves its clients until it is stopped…
+    /// …or because a `reconfig` has removed it: it serves its clients until it is stopped…
     Removed,
-    /// …or with one…
+    /// …or with a vote…
     Follower,
-    /// …and when it hears of no leader, stands for election…
+    /// …and if it hears from no leader, stands for election…
     Candidate,
-    /// …and orders the log.
+    /// …and as the winner orders the log.
     Leader,
 }
 
 impl MemberRole {
-    /// For people; `learner` is one that is to get a vote.
+    /// The name shown to operators; a `learner` is about to become a voter.
     pub fn name(self) -> &'static str {
         match self {
             MemberRole::Newcomer => "newcomer",
@@ -126,31 +128,31 @@ impl MemberRole {
 pub struct MemberLog {
     /// The last entry whose changes can be read.
     pub applied: u64,
-    /// The last entry known to be agreed on.
+    /// The last entry known to be committed.
     pub agreed: u64,
-    /// The last entry there is.
+    /// The last entry.
     pub last: u64,
 }
 
-/// What only a leader knows.
+/// Facts that only a leader knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeadingFacts {
-    /// Since when it leads, in ms.
+    /// Time since it became leader, in ms.
     pub uptime_ms: u64,
-    /// Everybody else, in the order of their numbers.
+    /// The other members, in order of number.
     pub followers: Vec<FollowerFacts>,
-    /// Servers that are not yet what the configuration says, and what is being done about it.
+    /// Servers that are not yet what the configuration says, and the change under way.
     pub changes: Vec<(ServerId, MemberChange)>,
 }
 
-/// On the way to what the configuration says.
+/// A change towards what the configuration says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberChange {
-    /// It is waited for, or is being taken in…
+    /// The leader waits for it, or is adding it…
     Joins,
-    /// …then it receives what it lacks…
+    /// …then it catches up…
     CatchesUp,
-    /// …until it gets its vote.
+    /// …until it becomes a voter.
     Promoted,
     /// It loses its vote, and stays as an observer.
     Demoted,
@@ -182,20 +184,21 @@ pub struct FollowerFacts {
     pub state: FollowerState,
     /// Entries of the leader's log that it is not known to have on its disk.
     pub behind_entries: u64,
-    /// Bytes of these, from the start of the leader's process on: it does not know how long older ones are.
+    /// Bytes of these entries, as far as the leader's process has appended them: it does not know
+    /// the length of older ones.
     pub behind_bytes: u64,
 }
 
 /// Whether a member keeps up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowerState {
-    /// It answers and has almost all…
+    /// It answers and has almost everything…
     InStep,
-    /// …or it answers and is far behind…
+    /// …or it answers but is far behind…
     Behind,
     /// …or so far that it needs a snapshot…
     NeedsSnapshot,
-    /// …or it has not been heard of for a while.
+    /// …or the leader has not heard from it for a while.
     Silent,
 }
 
@@ -212,13 +215,13 @@ impl FollowerState {
 }
 
 impl MemberStatus {
-    /// Members the leader has heard of lately that do vote (`true`) or do not.
+    /// Members that keep up, with (`true`) or without a vote.
     pub fn synced(&self, votes: bool) -> usize {
         let followers = self.leading.iter().flat_map(|leading| &leading.followers);
         followers.filter(|f| f.votes == votes && f.state == FollowerState::InStep).count()
     }
 
-    /// Members the leader hears of at all.
+    /// Members that the leader hears from.
     pub fn connected(&self) -> usize {
         let followers = self.leading.iter().flat_map(|leading| &leading.followers);
         followers.filter(|f| f.state != FollowerState::Silent).count()

@@ -1,7 +1,9 @@
-//! The numbers of a server under ZooKeeper's names, for `mntr`, for the AdminServer's `monitor` and for Prometheus.
+//! The metrics of a server under ZooKeeper's names, for `mntr`, for the AdminServer's `monitor` and
+//! for Prometheus.
 //!
-//! The Prometheus text is written here rather than by a client library: the libraries append `_total` to the names of counters and have no
-//! summaries, and existing dashboards key on ZooKeeper's names.
+//! The Prometheus text is written here rather than by a client library: the libraries append
+//! `_total` to the names of counters and have no summaries, and existing dashboards depend on
+//! ZooKeeper's names.
 
 use std::fmt::Write;
 
@@ -12,10 +14,10 @@ use crate::observe::metrics_quorum;
 pub use crate::observe::metrics_recorder::Recorder;
 use crate::observe::stats::Facts;
 
-/// A summary of recorded values; all zero when there were none.
+/// A summary of recorded values; all zero if there were none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many.
+    /// Their number.
     pub count: u64,
     /// Their sum.
     pub sum: u64,
@@ -28,15 +30,15 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The quantiles that are kept, with the names ZooKeeper gives them: p50, p95, p99, p999.
+    /// The quantiles, which ZooKeeper names p50, p95, p99, p999.
     pub const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
 
-    /// The average; 0 when there were none.
+    /// The average; 0 if there were none.
     pub fn mean(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
     }
 
-    /// Count, sum, smallest and largest of both; quantiles cannot be joined and are the larger ones.
+    /// Joins two summaries. Quantiles cannot be joined; the larger ones are taken.
     pub fn joined(&self, other: &Summary) -> Summary {
         if self.count == 0 || other.count == 0 {
             return if self.count == 0 { *other } else { *self };
@@ -69,7 +71,7 @@ pub enum Value {
     Gauge(i64),
     /// A number with a fraction that goes up and down.
     Ratio(f64),
-    /// A number that only goes up, but for a reset.
+    /// A number that only goes up, except for a reset.
     Counter(u64),
     /// A summary of durations in µs, shown in ms.
     Time(Summary),
@@ -79,7 +81,7 @@ pub enum Value {
 
 const US_PER_MS: u64 = 1_000;
 
-/// Summaries of which ZooKeeper tells percentiles too.
+/// Summaries for which ZooKeeper reports percentiles too.
 const WITH_PERCENTILES: &[&str] =
     &["readlatency", "updatelatency", "propagation_latency", "quorum_ack_latency"];
 
@@ -127,7 +129,7 @@ pub fn all(facts: &Facts) -> Vec<Metric> {
         gauge("max_file_descriptor_count", open_files_max, "file descriptors this process may open"),
         gauge("approximate_data_size", facts.data_bytes, "bytes of all paths and data"),
         gauge("open_file_descriptor_count", open_files, "file descriptors this process has open"),
-        gauge("local_sessions", 0, "sessions known to this server alone"),
+        gauge("local_sessions", 0, "sessions known only to this server"),
         gauge("uptime", facts.uptime_ms, "ms since the start"),
         gauge("max_latency", latency.max / US_PER_MS, "largest latency of a request in ms"),
         Metric {
@@ -161,7 +163,7 @@ pub fn all(facts: &Facts) -> Vec<Metric> {
         counter(
             "request_throttle_wait_count",
             facts.throttle_waits,
-            "times that reading from clients had to stop",
+            "times that reading from clients was paused",
         ),
         counter("response_bytes", facts.bytes_sent, "bytes sent to clients"),
         counter(
@@ -173,7 +175,7 @@ pub fn all(facts: &Facts) -> Vec<Metric> {
         counter("throttled_ops", facts.throttled_requests, "requests answered ThrottledOp"),
         time("fsynctime", facts.flush_time, "ms of a flush of the log"),
         time("snapshottime", facts.snapshot_time, "ms of writing a snapshot"),
-        time("dbinittime", facts.load_time, "ms of reading snapshot and log at the start"),
+        time("dbinittime", facts.load_time, "ms of reading snapshot and log at startup"),
         Metric {
             name: "sync_processor_batch_size",
             help: "commands made durable by one flush",
@@ -275,9 +277,9 @@ pub const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=ut
 /// A number as `mntr` prints it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// Without a point.
+    /// Without a decimal point.
     Whole(i64),
-    /// With a point, as Java prints a `double`: `4.0`, `4.9524`.
+    /// With a decimal point, as Java prints a `double`: `4.0`, `4.9524`.
     Fraction(f64),
 }
 
@@ -290,7 +292,7 @@ impl std::fmt::Display for Number {
     }
 }
 
-/// ZooKeeper rounds averages to four digits behind the point.
+/// Rounds to four decimal places, as ZooKeeper does with averages.
 pub(crate) fn four_digits(value: f64) -> f64 {
     (value * 10_000.0).round() / 10_000.0
 }
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_comes_twice() {
+    fn no_name_occurs_twice() {
         let metrics = all(&Fake::new().facts);
         let mut names: Vec<&str> =
             metrics.iter().chain(&crate::observe::metrics_process::all()).map(|metric| metric.name).collect();
@@ -357,7 +359,8 @@ mod tests {
         assert!(text.lines().all(|line| line.starts_with("# ") || line.split(' ').count() == 2), "{text}");
     }
 
-    /// A dashboard made for ZooKeeper finds each of our metrics there, under the same name and of the same type.
+    /// A dashboard made for ZooKeeper finds each of these metrics there, with the same name and
+    /// type.
     #[test]
     fn names_and_types_are_those_of_zookeeper() {
         let recorded = include_str!("../../testdata/zookeeper-3.9.5/metrics.txt");

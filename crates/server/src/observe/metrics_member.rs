@@ -1,11 +1,11 @@
-//! The numbers of an ensemble's member: ZooKeeper's under its names, then our own.
+//! The metrics of a member of an ensemble: ZooKeeper's under its names, then Ostler's own.
 
 use crate::config::{EngineKind, ServerId};
 use crate::observe::four_letter::member::{is_joining, proposal_sizes};
 use crate::observe::metrics::{Metric, Number, Value};
 use crate::observe::stats::{Facts, FollowerState, MemberStatus, ServerState};
 
-/// What every member of an ensemble has, and what its leader has besides.
+/// The metrics of every member of an ensemble, and those of its leader.
 pub(crate) fn all(facts: &Facts) -> Vec<Metric> {
     let Some(member) = &facts.member else { return Vec::new() };
     let mut metrics = Vec::new();
@@ -24,21 +24,21 @@ fn gauge(name: &'static str, value: i64, help: &'static str) -> Metric {
     Metric { name, help, value: Value::Gauge(value) }
 }
 
-/// ZooKeeper's, of a leader. A `sync` waits where its client is, so none is pending here.
+/// ZooKeeper's metrics of a leader. A `sync` waits at its client's server, so none is pending here.
 fn leading(facts: &Facts, member: &MemberStatus) -> [Metric; 9] {
     let [last, min, max] = proposal_sizes(facts);
     let uptime_ms = member.leading.as_ref().map_or(0, |leading| leading.uptime_ms);
     [
-        gauge("learners", member.connected() as i64, "servers that are connected to this one, which leads"),
+        gauge("learners", member.connected() as i64, "servers that are connected to this leader"),
         gauge("synced_followers", member.synced(true) as i64, "of these, voters that keep up"),
-        gauge("synced_non_voting_followers", 0, "always 0: who does not vote counts as an observer"),
+        gauge("synced_non_voting_followers", 0, "always 0: a member without a vote counts as an observer"),
         gauge(
             "synced_observers",
             member.synced(false) as i64,
             "of these, servers without a vote that keep up",
         ),
         gauge("pending_syncs", 0, "always 0: a sync waits at the server of its client"),
-        gauge("leader_uptime", uptime_ms as i64, "ms since this server leads"),
+        gauge("leader_uptime", uptime_ms as i64, "ms since this server became leader"),
         gauge("last_proposal_size", last, "bytes of the last proposal, -1 for none"),
         gauge("max_proposal_size", max, "bytes of the largest proposal, -1 for none"),
         gauge("min_proposal_size", min, "bytes of the smallest proposal, -1 for none"),
@@ -52,46 +52,46 @@ fn own(member: &MemberStatus) -> [Metric; 12] {
         gauge("ostler_member_id", member.member.unwrap_or(0) as i64, "its id in the group, 0 for none"),
         gauge("ostler_paxos", i64::from(member.engine == EngineKind::Paxos), "1 for Paxos, 0 for Raft"),
         gauge("ostler_term", member.term as i64, "term or ballot: rises with every election"),
-        gauge("ostler_led_by", member.leader.map_or(-1, i64::from), "server that leads, -1 for none"),
+        gauge("ostler_led_by", member.leader.map_or(-1, i64::from), "number of the leader, -1 for none"),
         gauge("ostler_applied_index", log.applied as i64, "last log entry whose changes can be read"),
-        gauge("ostler_agreed_index", log.agreed as i64, "last log entry known to be agreed on"),
+        gauge("ostler_agreed_index", log.agreed as i64, "last log entry known to be committed"),
         gauge("ostler_last_index", log.last as i64, "last log entry"),
         gauge(
             "ostler_snapshot_fetched_bytes",
             member.fetched_bytes.map_or(-1, |bytes| bytes as i64),
-            "bytes that have come of a snapshot being fetched, -1 when none is",
+            "bytes received of a snapshot being fetched, -1 when none is",
         ),
         gauge("ostler_joining", i64::from(is_joining(member)), "1 while this server waits for its vote"),
         gauge("ostler_starts", member.starts as i64, "starts on this data directory"),
         gauge(
             "ostler_file_differences",
             member.file_differences.len() as i64,
-            "differences between the configuration files and what is agreed on",
+            "differences between the configuration files and the committed membership",
         ),
     ]
 }
 
-/// What this server's disk has cost it.
+/// Effects of this server's disk.
 fn disk(facts: &Facts) -> [Metric; 2] {
     let counter = |name, value, help| Metric { name, help, value: Value::Counter(value) };
     [
         counter(
             "ostler_handovers",
             facts.handovers,
-            "times this server gave up leading because its disk was slow or full",
+            "leadership transfers because this server's disk was slow or full",
         ),
         counter(
             "ostler_messages_refused",
             facts.messages_refused,
-            "messages of other servers not taken because the disk was full",
+            "messages of other servers ignored because the disk was full",
         ),
     ]
 }
 
-/// Name and value of what a leader says of one other member.
+/// Name and value of a leader's metric about another member.
 type OfOther = (&'static str, i64);
 
-/// What a leader knows of the others, by their numbers.
+/// A leader's metrics about the other members, by number.
 fn others(facts: &Facts) -> Vec<(ServerId, [OfOther; 3])> {
     let followers = facts.member.iter().flat_map(|member| &member.leading).flat_map(|l| &l.followers);
     followers
@@ -106,7 +106,7 @@ fn others(facts: &Facts) -> Vec<(ServerId, [OfOther; 3])> {
         .collect()
 }
 
-/// Lines of `mntr` for each other member, with its number in the key as in ZooKeeper's keys.
+/// Lines of `mntr` for each other member, with its number in the key, as in ZooKeeper's keys.
 pub(crate) fn monitored_others(facts: &Facts) -> Vec<(String, Number)> {
     let lines = others(facts).into_iter().flat_map(|(server, values)| {
         values.map(|(name, value)| (format!("ostler_member_{server}_{name}"), Number::Whole(value)))
@@ -114,7 +114,7 @@ pub(crate) fn monitored_others(facts: &Facts) -> Vec<(String, Number)> {
     lines.collect()
 }
 
-/// The same for Prometheus, where the number is a label.
+/// The same for Prometheus, with the number as a label.
 pub(crate) fn write_prometheus_others(facts: &Facts, out: &mut String) {
     const HELP: [(&str, &str); 3] = [
         ("in_step", "1 for a member that keeps up, as its leader sees it"),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_tells_what_it_knows_of_each_member() {
+    fn a_leader_reports_on_each_member() {
         let facts = Fake::of_ensemble(leader()).facts;
         for (line, expected) in [
             ("ostler_member_behind_entries{server=\"2\"}", 7_000),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_tells_of_itself_only() {
+    fn a_follower_reports_on_itself_only() {
         let facts = Fake::of_ensemble(other(1, MemberRole::Follower)).facts;
         assert_eq!(value(&facts, "ostler_led_by"), Some(3));
         assert_eq!(value(&facts, "quorum_size"), Some(3));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_alone_has_none_of_it() {
+    fn a_standalone_server_has_no_metrics_of_members() {
         let text = prometheus(&Fake::new().facts);
         assert!(!text.contains("ostler_term") && !text.contains("quorum_size"), "{text}");
     }

@@ -1,11 +1,11 @@
-//! What the system knows of this process.
+//! What the system reports about this process.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::observe::metrics::{Metric, Value};
 
-/// File descriptors that are open, and how many may be; 0 where the system does not tell.
+/// Open file descriptors, and their limit; 0 if the system does not tell.
 pub(crate) fn file_descriptors() -> (u64, u64) {
     // Reading the directory opens one itself.
     let open = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1)) as u64;
@@ -15,7 +15,8 @@ pub(crate) fn file_descriptors() -> (u64, u64) {
     (open, max.unwrap_or(0))
 }
 
-/// The metrics which Prometheus' own libraries give every process, as ZooKeeper's provider does.
+/// The metrics that Prometheus' own libraries export for every process, as ZooKeeper's provider
+/// does.
 pub(crate) fn all() -> Vec<Metric> {
     let (open, max) = file_descriptors();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -32,15 +33,15 @@ pub(crate) fn all() -> Vec<Metric> {
     ]
 }
 
-/// The number behind a name in the files of /proc which list `Name:   123 kB`; 0 when it is not there.
+/// The number after a name in the files of /proc that list `Name: 123 kB`; 0 if it is missing.
 fn kib(text: &str, name: &str) -> u64 {
     let rest = text.lines().find_map(|line| line.strip_prefix(name));
     rest.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// The version under which this server reports itself: ZooKeeper's, whose behaviour it has, then our own.
+/// The version that this server reports: that of the ZooKeeper it behaves like, then its own.
 pub fn version() -> String {
-    // Parsers expect a date; the age of the executable is the nearest thing to it.
+    // Parsers expect a build date; the modification time of the executable comes closest.
     let built =
         std::env::current_exe().and_then(fs::metadata).and_then(|file| file.modified()).unwrap_or(UNIX_EPOCH);
     let at = crate::observe::four_letter::date::Date::of_ms(ms_since_1970(built));
@@ -51,7 +52,8 @@ fn ms_since_1970(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// The entries of `envi`, under ZooKeeper's names; those of a Java machine are `<NA>`, as ZooKeeper prints what it does not know.
+/// The entries of `envi`, under ZooKeeper's names; those of a Java virtual machine are `<NA>`, as
+/// ZooKeeper prints unknown values.
 pub(crate) fn environment() -> Vec<(&'static str, String)> {
     const UNKNOWN: &str = "<NA>";
     let file = |path| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();

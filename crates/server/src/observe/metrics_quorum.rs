@@ -1,5 +1,5 @@
-//! The numbers of elections, of agreement and of the start, under ZooKeeper's names. As there,
-//! every server has all of them; those of an ensemble are 0 on a server that is alone.
+//! Metrics of elections, commits and startup, under ZooKeeper's names. As there, every server has
+//! all of them; those of an ensemble are 0 on a standalone server.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -11,7 +11,7 @@ macro_rules! numbers {
         times { $($time:ident $time_name:literal $time_help:literal,)* }
         sizes { $($size:ident $size_name:literal $size_help:literal,)* }
     ) => {
-        /// What is counted while the server runs.
+        /// Counts while the server runs.
         #[derive(Debug, Default)]
         pub struct QuorumCounts {
             $(#[doc = $counter_help] pub $counter: AtomicU64,)*
@@ -19,7 +19,7 @@ macro_rules! numbers {
             $(#[doc = $size_help] pub $size: Recorder,)*
         }
 
-        /// The same at one moment; times in µs.
+        /// A snapshot of these counts; times in µs.
         #[derive(Debug, Clone, Default, PartialEq)]
         pub struct QuorumFacts {
             $(#[doc = $counter_help] pub $counter: u64,)*
@@ -28,7 +28,7 @@ macro_rules! numbers {
         }
 
         impl QuorumCounts {
-            /// What was counted until now.
+            /// The counts so far.
             pub fn facts(&self) -> QuorumFacts {
                 QuorumFacts {
                     $($counter: self.$counter.load(Relaxed),)*
@@ -60,12 +60,12 @@ macro_rules! numbers {
 
 numbers! {
     counters {
-        looking "looking_count" "times this server knew of no leader",
-        proposals "proposal_count" "commands proposed while this server led",
-        commits "commit_count" "commands agreed on while this server led",
-        diffs "diff_count" "servers that connected to this one while it led, and go on from its log",
+        looking "looking_count" "times this server knew no leader",
+        proposals "proposal_count" "commands proposed while this server was leader",
+        commits "commit_count" "commands committed while this server was leader",
+        diffs "diff_count" "servers that connected to this leader and caught up from its log",
         snapshots_given "snap_count" "snapshots of this server that others began to fetch",
-        resumed_here "connection_revalidate_count" "handshakes that take up a session at this server",
+        resumed_here "connection_revalidate_count" "handshakes that resume a session at this server",
         moved "revalidate_count" "sessions that moved from one server to another",
         watch_bytes "watch_bytes" "bytes of watch events sent to clients",
         ensemble_auth_success "ensemble_auth_success" "clients that named this ensemble",
@@ -73,15 +73,15 @@ numbers! {
         ensemble_auth_skip "ensemble_auth_skip" "clients that named none, or a server without a name",
     }
     times {
-        election_time "election_time" "ms from knowing of no leader to knowing one",
-        unavailable_time "unavailable_time" "ms from knowing of no leader to serving clients",
-        leader_unavailable_time "leader_unavailable_time" "the same where this server then leads",
-        ack_latency "quorum_ack_latency" "ms from proposing an entry to its agreement",
+        election_time "election_time" "ms from knowing no leader to knowing one",
+        unavailable_time "unavailable_time" "ms from knowing no leader to serving clients",
+        leader_unavailable_time "leader_unavailable_time" "the same if this server became leader",
+        ack_latency "quorum_ack_latency" "ms from proposing an entry to its commit",
         propagation_latency "propagation_latency" "ms from gathering commands to applying them here",
-        snapshot_load_time "startup_snap_load_time" "ms of reading the snapshot at the start",
-        log_load_time "startup_txns_load_time" "ms of reading the log at the start",
+        snapshot_load_time "startup_snap_load_time" "ms of reading the snapshot at startup",
+        log_load_time "startup_txns_load_time" "ms of reading the log at startup",
     }
     sizes {
-        log_loaded "startup_txns_loaded" "log entries read at the start",
+        log_loaded "startup_txns_loaded" "log entries read at startup",
     }
 }

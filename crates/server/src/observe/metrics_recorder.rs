@@ -1,10 +1,11 @@
-//! Recording durations and sizes on the way of every request.
+//! Recording of durations and sizes for every request.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::observe::metrics::Summary;
 
-/// Buckets per doubling: a quantile is at most one part in 16 too large. Below 16 every value has a bucket of its own.
+/// Buckets per doubling: a quantile is at most 1/16 too large. Below 16 every value has a bucket of
+/// its own.
 const STEPS: usize = 16;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
 /// Values from 2^40 (12 days in µs) share the last bucket.
@@ -13,15 +14,17 @@ const BUCKETS: usize = (BITS_MAX - STEP_BITS + 1) as usize * STEPS;
 
 const _: () = assert!(bucket_of((1 << BITS_MAX) - 1) == BUCKETS - 1, "the last bucket is reached");
 
-/// What ZooKeeper's `AvgMinMaxPercentileCounter` keeps, without sampling: count, sum, least, greatest and a histogram.
+/// The statistics of ZooKeeper's `AvgMinMaxPercentileCounter`, without sampling: count, sum,
+/// minimum, maximum and a histogram.
 ///
-/// Any thread may record; give each busy thread its own and join the summaries with [`Recorder::summary_of`], since threads which
-/// write the same counters slow each other down. A summary read while others record may miss what is just being recorded.
+/// Any thread may record; give each busy thread its own recorder and join them with
+/// [`Recorder::summary_of`], since threads that write the same counters slow each other down. A
+/// summary read while other threads record may miss values being recorded.
 #[derive(Debug)]
 pub struct Recorder {
     buckets: Box<[AtomicU64]>,
     sum: AtomicU64,
-    /// `u64::MAX` when nothing was recorded.
+    /// `u64::MAX` if nothing was recorded.
     min: AtomicU64,
     max: AtomicU64,
 }
@@ -50,7 +53,7 @@ impl Recorder {
         }
         self.buckets[bucket_of(value)].fetch_add(count, Relaxed);
         self.sum.fetch_add(value.saturating_mul(count), Relaxed);
-        // Nearly always false, and then no write is shared.
+        // Nearly always false, and then no shared write happens.
         if value < self.min.load(Relaxed) {
             self.min.fetch_min(value, Relaxed);
         }
@@ -59,7 +62,7 @@ impl Recorder {
         }
     }
 
-    /// Forgets everything.
+    /// Resets everything.
     pub fn reset(&self) {
         for bucket in &self.buckets {
             bucket.store(0, Relaxed);
@@ -69,12 +72,12 @@ impl Recorder {
         self.max.store(0, Relaxed);
     }
 
-    /// What was recorded so far.
+    /// A summary of the values so far.
     pub fn summary(&self) -> Summary {
         Recorder::summary_of([self])
     }
 
-    /// What was recorded in all of them together.
+    /// A summary of the values in all recorders together.
     pub fn summary_of<'a>(recorders: impl IntoIterator<Item = &'a Recorder>) -> Summary {
         let mut buckets = [0u64; BUCKETS];
         let (mut sum, mut min, mut max) = (0u64, u64::MAX, 0);
@@ -97,7 +100,7 @@ impl Recorder {
     }
 }
 
-/// The upper end of the bucket in which the value of that rank lies.
+/// The upper end of the bucket that contains the value of that rank.
 fn quantile_of(buckets: &[u64; BUCKETS], count: u64, quantile: f64) -> u64 {
     let rank = ((count as f64 * quantile).ceil() as u64).clamp(1, count);
     let mut seen = 0;

@@ -1,7 +1,8 @@
 //! What an operator may ask about a running server, as plain values.
 //!
-//! The four-letter words, the AdminServer and the metrics print these and know nothing of connections, trees or logs; the server
-//! supplies them through [`Source`]. All times of day are ms since 1970, all durations are in the unit their name says.
+//! The four-letter words, the AdminServer and the metrics print these and know nothing of
+//! connections, trees or logs; the server supplies them through [`Source`]. All times of day are ms
+//! since 1970; all durations are in the unit that their name says.
 
 pub(crate) mod member;
 
@@ -17,11 +18,13 @@ use crate::config::{Config, Servers};
 use crate::observe::metrics::Summary;
 use crate::observe::metrics_quorum::QuorumFacts;
 
-/// Who answers the questions. Every method may be called from any thread at any time and describes one moment; two calls may describe two.
+/// The source of the answers. Every method may be called from any thread at any time and describes
+/// one point in time; two calls may describe different ones.
 pub trait Source: Send + Sync {
     /// The configuration the server was started with.
     fn config(&self) -> &Config;
-    /// The servers of the ensemble as they are agreed on, and the version of that; nobody for a server that is alone.
+    /// The committed members of the ensemble and the version of that list; empty for a standalone
+    /// server.
     fn members(&self) -> (Servers, i64);
     /// Whether requests are served: started, not stopping, and with a leader.
     fn is_serving(&self) -> bool;
@@ -31,34 +34,36 @@ pub trait Source: Send + Sync {
     fn connections(&self) -> Vec<ConnectionFacts>;
     /// Every session, connected or not, in no particular order.
     fn sessions(&self) -> SessionList;
-    /// Watches in numbers.
+    /// Numbers of watches.
     fn watch_summary(&self) -> WatchSummary;
-    /// Every watch. May be large: it is as long as there are watches.
+    /// Every watch. May be as long as there are watches.
     fn watches(&self) -> WatchFacts;
-    /// Bytes of the files in the data directory and in the log directory. Walks both.
+    /// Bytes of the files in the data and log directories. Walks both.
     fn directory_bytes(&self) -> DirectoryBytes;
-    /// Digests of the tree at recent zxids, oldest first: (zxid, digest). Empty when none are kept.
+    /// Digests of the tree at recent zxids, oldest first: (zxid, digest). Empty if none are kept.
     fn digests(&self) -> Vec<(i64, u64)>;
     /// Sets latencies, packet counts and the other statistics of [`Facts`] to zero (`srst`).
     fn reset_statistics(&self);
     /// Sets the statistics of every connection to zero (`crst`).
     fn reset_connection_statistics(&self);
-    /// Asks for a snapshot now (`csnp`): the index of the last log entry it will hold, or `None` when it could not be asked for.
+    /// Requests a snapshot now (`csnp`). Returns the index of the last log entry it will cover;
+    /// `None` if it could not be requested.
     fn request_snapshot(&self) -> Option<u64>;
-    /// Asks for this server to lead (`rqld`), or for another one to (`ydld`). Whether it comes to that shows in the role.
+    /// Asks this server to become leader (`rqld`), or to let another one lead (`ydld`). The outcome
+    /// shows in the role.
     fn request_leadership(&self, leads: bool);
 }
 
 /// The role of this server, in ZooKeeper's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerState {
-    /// Alone.
+    /// Standalone.
     Standalone,
-    /// Of several, the one that orders.
+    /// The leader of an ensemble.
     Leader,
-    /// Of several, one that votes.
+    /// A member of an ensemble that votes.
     Follower,
-    /// Of several, one that listens.
+    /// A member of an ensemble without a vote.
     Observer,
     /// Cut off from the others, serving reads only.
     ReadOnly,
@@ -82,17 +87,17 @@ impl ServerState {
 pub struct Facts {
     /// The role.
     pub state: ServerState,
-    /// Whether clients of every kind are served, and not only those that are content with reading.
+    /// Whether all clients are served, not only read-only ones.
     pub serving: bool,
-    /// The ensemble; `None` for a server that is alone by its configuration.
+    /// The ensemble; `None` for a server that its configuration makes standalone.
     pub member: Option<MemberStatus>,
-    /// Bytes of entries proposed to the log since the start; `None` when there was none.
+    /// Bytes of entries proposed to the log since the start; `None` if there was none.
     pub proposal_bytes: Option<SizeBytes>,
     /// Time since the start, in ms.
     pub uptime_ms: u64,
     /// The last zxid that was applied.
     pub last_zxid: i64,
-    /// The port clients connect to, as it was given by the system if 0 was asked for.
+    /// The client port; the one the system chose if 0 was configured.
     pub client_port: u16,
     /// Open client connections.
     pub connections: u64,
@@ -102,7 +107,7 @@ pub struct Facts {
     pub packets_received: u64,
     /// Packets sent since the reset, events included.
     pub packets_sent: u64,
-    /// Sizes in bytes of replies sent since the reset; `None` when there was none.
+    /// Sizes in bytes of replies sent since the reset; `None` if there was none.
     pub response_bytes: Option<SizeBytes>,
     /// Bytes received from clients since the reset.
     pub bytes_received: u64,
@@ -112,7 +117,7 @@ pub struct Facts {
     pub znodes: u64,
     /// Ephemeral znodes.
     pub ephemerals: u64,
-    /// Bytes of all paths and data, as ZooKeeper estimates it.
+    /// Bytes of all paths and data, as ZooKeeper estimates them.
     pub data_bytes: u64,
     /// Watches.
     pub watches: u64,
@@ -124,23 +129,23 @@ pub struct Facts {
     pub connection_requests: u64,
     /// Connections closed at `maxCnxns` or `maxClientCnxns`.
     pub connections_rejected: u64,
-    /// Connections closed for want of a token (`connection_throttle_tokens`).
+    /// Connections closed because the token bucket was empty (`connection_throttle_tokens`).
     pub connections_dropped: u64,
-    /// Connections closed because they had no session in time.
+    /// Connections closed because they got no session in time.
     pub handshakes_timed_out: u64,
     /// Sessions that expired.
     pub sessions_expired: u64,
     /// Requests refused at `largeRequestMaxBytes`.
     pub large_requests_rejected: u64,
-    /// Times that reading from clients stopped at a bound on what is outstanding.
+    /// Times that reading from clients was paused at a bound on outstanding requests.
     pub throttle_waits: u64,
     /// Requests answered ThrottledOp.
     pub throttled_requests: u64,
     /// Writes refused because the disk was full.
     pub writes_refused: u64,
-    /// Messages of other members left out because the disk was full.
+    /// Messages of other members ignored because the disk was full.
     pub messages_refused: u64,
-    /// Times leadership was handed over because of this server's disk.
+    /// Leadership transfers because of this server's disk.
     pub handovers: u64,
     /// Flushes that took longer than `fsync.warningthresholdms`.
     pub flushes_slow: u64,
@@ -154,15 +159,15 @@ pub struct Facts {
     pub batch_size: Summary,
     /// µs of writing a snapshot.
     pub snapshot_time: Summary,
-    /// µs that the start took to read and apply snapshot and log.
+    /// µs to read and apply snapshot and log at startup.
     pub load_time: Summary,
-    /// Elections, agreement and the start.
+    /// Elections, commits and startup.
     pub quorum: QuorumFacts,
     /// The last snapshot; `None` before the first.
     pub snapshot: Option<SnapshotFacts>,
     /// The log.
     pub log: LogFacts,
-    /// What `/keeper/api_version` says; 0 without the extensions.
+    /// The value of `/keeper/api_version`; 0 without the extensions.
     pub keeper_api_version: u32,
 }
 
@@ -180,9 +185,9 @@ pub struct SizeBytes {
 /// A finished snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotFacts {
-    /// The zxid it stands at.
+    /// The zxid up to which it reaches.
     pub zxid: i64,
-    /// The index of the last log entry it holds.
+    /// The index of the last log entry it covers.
     pub log_index: u64,
     /// When it was finished, ms since 1970.
     pub finished_ms: i64,
@@ -191,7 +196,7 @@ pub struct SnapshotFacts {
 /// Positions in the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogFacts {
-    /// Index of the oldest entry that is kept.
+    /// Index of the oldest entry kept.
     pub first_index: u64,
     /// Its term.
     pub first_term: u64,
@@ -199,7 +204,7 @@ pub struct LogFacts {
     pub last_index: u64,
     /// Its term.
     pub last_term: u64,
-    /// Index of the newest entry that is agreed on.
+    /// Index of the newest committed entry.
     pub committed_index: u64,
 }
 
@@ -229,20 +234,22 @@ pub struct ConnectionFacts {
     pub session: Option<ConnectionSession>,
 }
 
-/// What is known of a connection with a session.
+/// Facts about a connection with a session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionSession {
     /// The session's id.
     pub id: i64,
     /// Its timeout in ms.
     pub timeout_ms: u32,
-    /// Number of the last answered opcode; `None` when nothing was answered since the reset.
+    /// The last answered opcode; `None` if nothing was answered since the reset.
     pub last_opcode: Option<i32>,
-    /// xid of the last answered request; below 0 for none, and for pings and the like, which have no number of their own.
+    /// xid of the last answered request; negative for none, and for pings and the like, which have
+    /// no xid of their own.
     pub last_xid: i64,
     /// zxid in the last reply, -1 for none.
     pub last_zxid: i64,
-    /// When the last reply was queued, in ms of a clock that only rises and began with the server; 0 for never.
+    /// When the last reply was queued, in ms of a monotonic clock that began with the server; 0 for
+    /// never.
     pub last_response_ms: i64,
     /// Latency of the last request in ms.
     pub last_latency_ms: u64,
@@ -255,33 +262,35 @@ pub struct ConnectionSession {
 pub struct SessionFacts {
     /// Its id.
     pub id: i64,
-    /// When it expires unless it is heard of before, ms since 1970; sessions of one expiry bucket have the same.
+    /// When it expires unless it is heard from before, ms since 1970; the same for all sessions of
+    /// an expiry bucket.
     pub expires_ms: i64,
     /// Paths of its ephemeral znodes.
     pub ephemerals: Vec<String>,
 }
 
-/// All watches: pairs of a path and the id of a session that watches it, no pair twice, in no particular order.
+/// All watches: pairs of a path and the id of a session that watches it, without duplicates, in no
+/// particular order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchFacts {
     /// (path, session id).
     pub pairs: Vec<(String, i64)>,
-    /// There are more, and some are missing.
+    /// The list is incomplete.
     pub is_cut_short: bool,
 }
 
 /// All sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionList {
-    /// Each once.
+    /// Each session once.
     pub sessions: Vec<SessionFacts>,
-    /// Some have more ephemeral znodes than they are shown with.
+    /// Some sessions have more ephemeral znodes than listed.
     pub is_cut_short: bool,
 }
 
 #[cfg(test)]
 pub(crate) mod fake {
-    //! A source with something of everything, for tests.
+    //! A source with a bit of everything, for tests.
 
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -289,7 +298,7 @@ pub(crate) mod fake {
     use super::*;
     use crate::config::{self, CommandLine, Ensemble, Member};
 
-    /// Answers the same each time.
+    /// A source with fixed answers.
     pub(crate) struct Fake {
         pub(crate) config: Config,
         pub(crate) facts: Facts,
@@ -317,7 +326,7 @@ pub(crate) mod fake {
     }
 
     impl Fake {
-        /// The same server as one of an ensemble.
+        /// The same server as a member of an ensemble.
         pub(crate) fn of_ensemble(member: MemberStatus) -> Fake {
             let mut fake = Fake::new();
             let servers = [1, 2, 3, 4].map(|n| {

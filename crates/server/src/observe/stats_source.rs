@@ -1,4 +1,4 @@
-//! What the server says of itself: the facts behind the words, the AdminServer and the metrics.
+//! The facts behind the words, the AdminServer and the metrics.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use group::Token;
 use state::command::Features;
 use state::watch::WatchSummary;
 
-/// What `/keeper/api_version` says with the extensions on.
+/// The value of `/keeper/api_version` with the extensions on.
 const KEEPER_API_VERSION: u32 = 6;
 
-/// Paths that are copied at a time while the state or the table of watches is held.
+/// Paths copied at a time while the state or the watch table is locked.
 const COPIED_AT_ONCE: usize = 1000;
 
 /// A view of the running server.
@@ -31,7 +31,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of this server.
+    /// A view of this server.
     pub fn new(shared: &Arc<Shared>) -> Report {
         Report { shared: Arc::clone(shared) }
     }
@@ -63,12 +63,11 @@ impl Report {
         })
     }
 
-    /// Paths of the ephemeral znodes of a session, sorted, as far as there is room for so many
-    /// bytes.
+    /// Paths of a session's ephemeral znodes, sorted, up to `room` bytes in all.
     fn ephemerals(&self, session: i64, room: &mut usize) -> Vec<String> {
         let (mut paths, mut after) = (Vec::new(), None);
         loop {
-            // Held for a few paths at a time: whoever writes has to wait for it.
+            // Locked for a few paths at a time: writers have to wait for it.
             let machine = self.shared.machine.read();
             after = machine.ephemerals_from(session, after, COPIED_AT_ONCE, &mut |path| {
                 *room = room.saturating_sub(path.len());
@@ -226,8 +225,7 @@ impl Source for Report {
         let mut room = LISTED_BYTES_MAX;
         let mut cursor = Some(0);
         while let Some(from) = cursor.filter(|_| room > 0) {
-            // Held for a copy of a few paths at a time: whoever applies a change has to wait for
-            // it.
+            // Locked for a few paths at a time: applying changes has to wait for it.
             cursor = self.shared.watches.lock().pairs_from(from, COPIED_AT_ONCE, &mut |path, watcher| {
                 room = room.saturating_sub(path.len());
                 if room > 0 {
@@ -288,7 +286,7 @@ impl Source for Report {
     }
 }
 
-/// Bytes of all files below a directory; what cannot be read counts nothing.
+/// Bytes of all files below a directory; unreadable ones are not counted.
 fn bytes_below(dir: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     let mut bytes = 0;

@@ -1,4 +1,4 @@
-//! The commands and the fields of their answers, under the names ZooKeeper gives them.
+//! The commands and the fields of their answers, under ZooKeeper's names.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::observe::metrics::{self, Number, Summary, four_digits};
 use crate::observe::metrics_process;
 use crate::observe::stats::{ConnectionFacts, Facts, ServerState, SessionList, Source, WatchFacts};
 
-/// What a command does.
+/// How a command is run.
 #[derive(Clone, Copy)]
 enum Action {
-    /// Answers also when the server does not serve.
+    /// Answers even if the server is not serving.
     Always(fn(&Asked<'_>) -> Fields),
-    /// Answers when the server serves.
+    /// Answers only if the server is serving.
     Serving(fn(&Asked<'_>) -> Fields),
-    /// Exists in ZooKeeper, not here.
+    /// Exists in ZooKeeper, but not here.
     Unsupported,
 }
 
 pub(super) type Fields = Map<String, Value>;
 
-/// What a command is given.
+/// The input of a command.
 pub(super) struct Asked<'a> {
     pub(super) source: &'a dyn Source,
     arguments: &'a [(String, String)],
@@ -63,19 +63,19 @@ const COMMANDS: &[(&[&str], Action)] = &[
     (&["zabstate"], Action::Always(member::zabstate)),
 ];
 
-/// The commands that change something, by their primary names. They take POST as well as GET.
+/// The commands that change something, by primary name. They accept POST as well as GET.
 const CHANGING: &[&str] =
     &["connection_stat_reset", "observer_connection_stat_reset", "set_trace_mask", "stat_reset"];
 
 /// The answer to a command.
 pub(super) struct Reply {
-    /// HTTP status. As in ZooKeeper 200 also for most errors, which stand in the field `error`.
+    /// HTTP status. As in ZooKeeper, 200 even for most errors, which are in the field `error`.
     pub(super) status: u16,
     /// `command`, `error` (null for none), and the command's own fields.
     pub(super) fields: Fields,
 }
 
-/// Runs a command by any of its names. `objection`: why it may not change anything.
+/// Runs a command by any of its names. `objection`: why the request may not change anything.
 pub(super) fn run(
     name: &str,
     arguments: &[(String, String)],
@@ -113,7 +113,7 @@ fn error(status: u16, name: &str, text: &str) -> Reply {
     Reply { status, fields: fields(json!({ "command": name, "error": text })) }
 }
 
-/// A page of links, as ZooKeeper's.
+/// A page of links, like ZooKeeper's.
 pub(super) fn links(url: &str) -> String {
     let link = |name| format!("<a href=\"{url}/{name}\">{name}</a>\n<br/>\n");
     COMMANDS.iter().map(|(names, _)| link(names[0])).collect()
@@ -194,7 +194,7 @@ fn dirs(asked: &Asked<'_>) -> Fields {
     fields(json!({ "datadir_size": bytes.data, "logdir_size": bytes.log }))
 }
 
-/// ZooKeeper's times here are of a clock that starts with the machine; ours are ms since 1970.
+/// ZooKeeper's times here are of a clock that starts with the machine; these are ms since 1970.
 fn dump(asked: &Asked<'_>) -> Fields {
     let SessionList { sessions, is_cut_short } = asked.source.sessions();
     let mut expiry: BTreeMap<String, Vec<i64>> = BTreeMap::new();
@@ -229,14 +229,14 @@ fn set_trace_mask(asked: &Asked<'_>) -> Fields {
 
 fn hash(asked: &Asked<'_>) -> Fields {
     let digests = asked.source.digests().into_iter();
-    // The version of the digest's algorithm; ZooKeeper's is 2.
+    // The version of the digest algorithm; ZooKeeper's is 2.
     let digests: Vec<Value> = digests
         .map(|(zxid, digest)| json!({ "zxid": zxid, "digest": digest as i64, "digest_version": 2 }))
         .collect();
     fields(json!({ "digests": digests }))
 }
 
-/// What was set, wherever it was set; passwords hidden.
+/// All settings, wherever they were set; passwords hidden.
 fn initial_configuration(asked: &Asked<'_>) -> Fields {
     let settings = &asked.source.config().settings;
     let text: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
@@ -335,7 +335,7 @@ fn stats(asked: &Asked<'_>) -> Fields {
     all
 }
 
-/// The nearest thing to Java's system properties: the settings under their property names.
+/// The closest equivalent of Java's system properties: the settings under their property names.
 fn system_properties(asked: &Asked<'_>) -> Fields {
     let settings = asked.source.config().settings.iter();
     settings.map(|(key, value)| (format!("zookeeper.{key}"), json!(value))).collect()
@@ -363,7 +363,7 @@ fn watches_by_path(asked: &Asked<'_>) -> Fields {
     cut_short(fields(json!({ "path_to_session_ids": format::by_path(pairs) })), is_cut_short)
 }
 
-/// Says of a list that it is not whole.
+/// Marks a list as incomplete.
 fn cut_short(mut list: Fields, is_cut_short: bool) -> Fields {
     if is_cut_short {
         list.insert("error".to_owned(), json!("the list is cut short: its paths have more than 64 MiB"));

@@ -9,7 +9,8 @@ use crate::observe::stats::fake::Fake;
 use crate::observe::stats::member::fake::{leader, other};
 use crate::observe::stats::{MemberRole, MemberStatus};
 
-/// What ZooKeeper has and an ensemble of ours has not: a connection for each learner, and addresses kept as Java objects.
+/// What ZooKeeper has and Ostler lacks: a connection for each learner, and addresses kept as Java
+/// objects.
 const LEFT_OUT: [(&str, &[&str]); 2] =
     [("obsr", &["observers"]), ("zabstate", &["quorum_address", "election_address", "client_address"])];
 
@@ -53,7 +54,7 @@ fn values_of_the_ensemble_come_from_the_source() {
 }
 
 #[test]
-fn a_member_that_does_not_serve_still_tells_of_itself() {
+fn a_member_that_does_not_serve_still_reports_its_state() {
     let waiting =
         MemberStatus { member: None, leader: None, fetched_bytes: Some(7), ..other(2, MemberRole::Newcomer) };
     let (server, source) = started(Fake::of_ensemble(waiting));
@@ -68,7 +69,7 @@ fn a_member_that_does_not_serve_still_tells_of_itself() {
 }
 
 #[test]
-fn a_server_that_is_alone_says_so() {
+fn a_standalone_server_says_so() {
     let (server, _) = started(Fake::new());
     let answer = command(&server, "member");
     assert_eq!((&answer["serving"], &answer["role"]), (&json!(true), &json!("standalone")));

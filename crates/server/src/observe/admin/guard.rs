@@ -1,11 +1,11 @@
 //! Keeps web pages away from the AdminServer.
 //!
-//! A browser on a machine that reaches the AdminServer lends that reach to every page it shows. Two
-//! things follow. A page whose name was made to lead here (DNS rebinding) could read everything; so
-//! only requests that name this server as it is called are answered. And any page can send a
-//! request whose answer it does not get to see; so a command that changes something is not taken
-//! from a page of another site. Scripts and monitoring send nothing of what a browser sends, and
-//! notice neither.
+//! A browser on a machine that reaches the AdminServer gives every page it shows the same access,
+//! with two risks. A page whose host name was made to resolve to this server (DNS rebinding) could
+//! read everything; so only requests that use one of this server's own names are answered. And any
+//! page can send a request whose answer it does not get to see; so commands that change something
+//! are refused to pages of other sites. Scripts and monitoring send no browser headers, and are not
+//! affected.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Anybody may call this server anything.
+/// Any name is accepted.
 const ANY: &str = "*";
 
 /// The names of this server.
@@ -24,14 +24,14 @@ const ANY: &str = "*";
 pub(super) struct Hosts(Arc<[String]>);
 
 impl Hosts {
-    /// The names that the configuration gives it, and that of the machine.
+    /// The configured names, and that of the machine.
     pub(super) fn new(configured: &[String]) -> Hosts {
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let lower = |name: &String| name.trim_end_matches('.').to_ascii_lowercase();
         Hosts(configured.iter().chain([&machine]).map(lower).collect())
     }
 
-    /// Whether a request with this header is for this server. No browser leaves it out.
+    /// Whether a request with these headers is for this server. Every browser sends `Host`.
     fn include(&self, headers: &HeaderMap) -> bool {
         let Some(host) = headers.get(HOST) else { return true };
         host.to_str().is_ok_and(|host| self.has(name_of(host)))
@@ -46,7 +46,7 @@ impl Hosts {
     }
 }
 
-/// What a `Host` names, without the port.
+/// The host in a `Host` header, without the port.
 fn name_of(host: &str) -> &str {
     if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return if address.parse::<Ipv6Addr>().is_ok() { address } else { host };
@@ -54,33 +54,33 @@ fn name_of(host: &str) -> &str {
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
-/// Refuses requests that are for somebody else.
+/// Refuses requests for other host names.
 pub(super) async fn check_host(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     if hosts.include(request.headers()) {
         return next.run(request).await;
     }
-    let text = "This server is not called what the request calls it (the Host header). \
+    let text = "The Host header of the request is not a name of this server. \
                 Use its address, or add the name to ostler.adminHosts.\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 
-/// Why a command that changes something is not taken with these headers; `None` if it is.
+/// Why a command that changes something is refused with these headers; `None` if it is not.
 pub(super) fn objection(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let site = text(HeaderName::from_static("sec-fetch-site"));
     let pages = [ORIGIN, REFERER].map(|name| text(name).map(host_of));
     let is_foreign = |page: &Option<&str>| page.is_some() && *page != text(HOST);
     if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) || pages.iter().any(is_foreign) {
-        return Some("a page of another site must not change anything here");
+        return Some("pages of other sites may not change anything here");
     }
     let is_browser = text(USER_AGENT).is_some_and(|agent| agent.starts_with("Mozilla/"));
-    // Not all browsers say, and not to all servers, which page a request comes from.
+    // Not all browsers tell every server which page a request comes from.
     let is_known = site.is_some() || pages.iter().any(Option::is_some);
     (is_browser && !is_known && *method != Method::POST)
         .then_some("a browser has to use POST for a command that changes something")
 }
 
-/// Host and port of a page's address, as they stand in a `Host` header.
+/// Host and port of a page's address, as in a `Host` header.
 fn host_of(page: &str) -> &str {
     let host = page.split_once("://").map_or(page, |(_, rest)| rest);
     host.split(['/', '?', '#']).next().unwrap_or_default()
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_this_server_is_called_is_answered() {
+    fn only_requests_with_a_name_of_this_server_are_answered() {
         let hosts = Hosts::new(&["zk1.example.com".to_owned()]);
         for host in [
             "localhost",
@@ -111,7 +111,7 @@ mod tests {
         ] {
             assert!(hosts.include(&headers(&[("host", host)])), "{host}");
         }
-        assert!(hosts.include(&headers(&[])), "HTTP/1.0 names nobody");
+        assert!(hosts.include(&headers(&[])), "HTTP/1.0 has no Host header");
         for host in
             ["evil.example", "127.0.0.1.evil.example:8080", "zk1.example.com.evil.example", "[x]:80", "", "*"]
         {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_changes_something_is_not_taken_from_another_sites_page() {
+    fn a_command_that_changes_something_is_refused_to_pages_of_other_sites() {
         let browser = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0");
         let host = ("host", "127.0.0.1:8080");
         let taken: &[(&Method, &[(&str, &str)])] = &[

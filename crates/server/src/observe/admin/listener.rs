@@ -1,8 +1,8 @@
-//! Serves HTTP so that nobody can keep others out.
+//! Serves HTTP so that no client can keep others out.
 //!
-//! A connection has a time for each request and for the rest between two ([`Bounds`]), and has to
-//! take its reply ([`Progress`]). Whoever sends or reads slowly within these bounds leaves when its
-//! place is needed ([`Crowd`]).
+//! A connection has a time limit for each request and for the pause between two ([`Bounds`]), and
+//! has to read its reply ([`Progress`]). A connection that sends or reads slowly within these
+//! limits is closed when its place is needed ([`Places`]).
 
 use std::future::Future;
 use std::io;
@@ -22,37 +22,37 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 
-use super::crowd::{Crowd, Place};
+use super::places::{Place, Places};
 use crate::client::progress::{Progress, WINDOW_MS};
 use crate::descriptors::{self, Use};
 
-/// How long a connection has for what.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// From the first byte of a request to its last; also from the connection's beginning to its
-    /// first byte.
+    /// From the first byte of a request to its last; also from the connection's start to its first
+    /// byte.
     request: Duration,
     /// Between two requests.
     idle: Duration,
 }
 
-/// ZooKeeper's `admin.idleTimeout` has this default too.
+/// ZooKeeper's `admin.idleTimeout` has the same default.
 pub(super) const BOUNDS: Bounds = Bounds { request: Duration::from_secs(10), idle: Duration::from_secs(30) };
 
 /// Pause after the system refused to accept.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Connections accepted before those that are there have their turn: fewer than there are places,
-/// so that a request which comes with its connection is served before the place is needed.
+/// Connections accepted before existing ones are served: fewer than there are places, so that a
+/// request that arrives with its connection is served before its place is needed.
 const ACCEPTS_IN_A_ROW: usize = 32;
 
-/// Bytes of a reply that the system holds. Small, so that it shows early what the other side takes.
+/// Bytes of a reply that the system buffers. Small, to show early what the other side reads.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// Serves all who connect, for ever.
+/// Serves all connections, for ever.
 pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds) {
-    let crowd = Crowd::default();
-    let routes = routes.layer(axum::middleware::from_fn(take_turns));
+    let places = Places::default();
+    let routes = routes.layer(axum::middleware::from_fn(yield_first));
     for accepted in 1.. {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -70,48 +70,48 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds)
             );
             continue;
         }
-        // Without it replies are served all the same, and slow readers are noticed later.
+        // If this fails, replies are served all the same, and slow readers are noticed later.
         let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
-        let place = crowd.enter(peer.ip());
+        let place = places.enter(peer.ip());
         let number = place.number;
         let connection = TokioIo::new(Connection::new(stream, place, bounds));
         let service = TowerToHyperService::new(routes.clone());
         let task = tokio::spawn(async move {
-            // What goes wrong with one connection is the affair of its other side.
+            // An error of one connection concerns its client only.
             let _ = http1::Builder::new().serve_connection(connection, service).await;
         });
-        crowd.attach(number, task.abort_handle());
+        places.attach(number, task.abort_handle());
         if accepted % ACCEPTS_IN_A_ROW == 0 {
             tokio::task::yield_now().await;
         }
     }
 }
 
-/// Lets other connections go first: one that sends a hundred requests at once is answered once in
-/// each round.
-async fn take_turns(request: Request, next: Next) -> Response {
+/// Lets other connections go first: one that sends a hundred requests at once gets one answer per
+/// round.
+async fn yield_first(request: Request, next: Next) -> Response {
     tokio::task::yield_now().await;
     next.run(request).await
 }
 
-/// What a connection does, and the bound in time that goes with it.
+/// The phase of a connection, with its time limit.
 #[derive(Debug)]
 enum Phase {
-    /// Nothing of a request has come.
+    /// No part of a request has arrived.
     Rest,
-    /// A part of a request has come.
+    /// Part of a request has arrived.
     Request,
-    /// A reply is being written, in which the other side has got on so far.
+    /// A reply is being written; how far the other side has read it.
     Reply(Progress),
 }
 
-/// A connection with its bounds.
+/// A connection with its time limits.
 struct Connection {
     stream: TcpStream,
     place: Place,
     bounds: Bounds,
     phase: Phase,
-    /// Goes off at the end of the present bound.
+    /// Fires at the end of the present limit.
     timer: Pin<Box<Sleep>>,
     begun: Instant,
 }
@@ -135,7 +135,7 @@ impl Connection {
         Duration::from_millis(WINDOW_MS as u64)
     }
 
-    /// The other side takes nothing just now: waits for it, within bounds.
+    /// The other side takes nothing now: waits for it, within limits.
     fn wait_for_reader(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now_ms = self.now_ms();
@@ -171,7 +171,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if !matches!(self.phase, Phase::Reply(_)) {
-            self.place.is_answered();
+            self.place.begin_reply();
             let progress = Progress::begin(self.now_ms());
             self.enter(Phase::Reply(progress), Connection::reply_window());
         }
@@ -189,9 +189,9 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // All that was to be written is written.
+        // Everything has been written.
         if matches!(self.phase, Phase::Reply(_)) {
-            self.place.may_ask();
+            self.place.await_request();
             let bound = self.bounds.idle;
             self.enter(Phase::Rest, bound);
         }
@@ -212,10 +212,10 @@ mod tests {
     use super::*;
     use crate::observe::admin::tests::free_address;
 
-    /// Each byte began the time anew, so that a connection could stay for as long as it sent one
+    /// Each byte restarted the time limit, so that a connection could stay as long as it sent one
     /// now and then.
     #[test]
-    fn a_request_has_its_time_however_slowly_it_comes() {
+    fn the_time_for_a_request_is_limited_however_slowly_it_comes() {
         let address = free_address();
         let bounds = Bounds { request: Duration::from_millis(500), idle: Duration::from_secs(60) };
         let listener = std::net::TcpListener::bind(address).unwrap();
@@ -246,8 +246,8 @@ mod tests {
         };
         assert!(ended.map_or(true, |bytes| bytes == 0), "it gets no reply");
 
-        // The time for a request is not the time for a connection: between two of them it may rest
-        // for longer.
+        // The limit of a request is not that of the connection: the pause between two requests may
+        // be longer.
         let mut patient = std::net::TcpStream::connect(address).unwrap();
         patient.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         for _ in 0..2 {

@@ -1,5 +1,5 @@
-//! Commands about the ensemble. `member` is our own, and answers also when the server does not serve its clients: a server that
-//! waits for a leader or fetches a snapshot can be asked nowhere else.
+//! Commands about the ensemble. `member` is Ostler's own, and answers even if the server is not
+//! serving: a server that waits for a leader or fetches a snapshot can be asked in no other way.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::config::Member;
 use crate::observe::four_letter::member::{is_joining, proposal_sizes};
 use crate::observe::stats::{FollowerFacts, MemberRole, MemberStatus, ServerState};
 
-/// Everything this server knows of its ensemble; only `serving` for one that is alone.
+/// Everything this server knows of its ensemble; a standalone server has only `serving` and `role`.
 pub(super) fn member(asked: &Asked<'_>) -> Fields {
     let serving = asked.source.is_serving();
     let facts = asked.source.facts();
@@ -56,7 +56,7 @@ fn follower(follower: &FollowerFacts) -> Value {
     })
 }
 
-/// Who leads; for a server that is alone what ZooKeeper answers there.
+/// The leader; for a standalone server, ZooKeeper's error.
 pub(super) fn leader(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let leader = facts.member.as_ref().and_then(|member| member.leader);
@@ -72,7 +72,8 @@ pub(super) fn leader(asked: &Asked<'_>) -> Fields {
     }))
 }
 
-/// Members without a vote, of which the leader alone knows anything; a follower of ours has none of its own.
+/// Members without a vote, which only the leader knows; a follower has no observers of its own
+/// here.
 pub(super) fn observers(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let followers = facts.member.iter().flat_map(|member| &member.leading).flat_map(|l| &l.followers);
@@ -138,7 +139,7 @@ pub(super) fn zabstate(asked: &Asked<'_>) -> Fields {
     }))
 }
 
-/// What `srvr` has of a leader besides.
+/// The additional fields of `srvr` on a leader.
 pub(super) fn proposal_stats(facts: &crate::observe::stats::Facts) -> Value {
     let [last, min, max] = proposal_sizes(facts);
     json!({ "last_buffer_size": last, "min_buffer_size": min, "max_buffer_size": max })

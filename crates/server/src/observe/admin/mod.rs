@@ -1,13 +1,14 @@
 //! The AdminServer: ZooKeeper's commands as JSON over HTTP, and `/metrics` for Prometheus.
 //!
-//! It runs on a thread of its own and asks the server through [`Source`] only, so that whatever happens to it, clients are served. It has no
-//! password, as ZooKeeper's has none; therefore it is on loopback unless `admin.serverAddress` says otherwise.
+//! It runs on a thread of its own and asks the server through [`Source`] only, so that clients are
+//! served whatever happens to it. It has no password, like ZooKeeper's; so it is on loopback unless
+//! `admin.serverAddress` is set.
 
 mod commands;
-mod crowd;
 mod guard;
 mod listener;
 mod member;
+mod places;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,19 +29,19 @@ use crate::observe::stats::Source;
 use guard::Hosts;
 use listener::BOUNDS;
 
-/// The running AdminServer. It stops when this is dropped.
+/// The running AdminServer. It stops on drop.
 #[derive(Debug)]
 pub struct AdminServer {
-    /// Where the commands are; `None` when they are switched off or their port was taken.
+    /// Address of the commands; `None` if they are switched off or their port was taken.
     pub address: Option<SocketAddr>,
-    /// Where Prometheus' own port is; `None` when it is not configured or was taken.
+    /// Address of the separate Prometheus port; `None` if it is not configured or was taken.
     pub metrics_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A port that could not be opened. The server serves its clients without it: an operator is better off with that and a warning than
-/// with no service because 8080 is popular.
+/// A port that could not be opened. The server serves its clients without it: an operator is better
+/// off with that and a warning than without a service because port 8080 is popular.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot open {address} for {what}: {source}; continuing without it (set {key} to another port, or {off})"
@@ -48,18 +49,18 @@ pub struct AdminServer {
 pub struct Unavailable {
     /// `the AdminServer` or `Prometheus metrics`.
     pub what: &'static str,
-    /// Where it should have been.
+    /// The configured address.
     pub address: SocketAddr,
     /// The key that moves it.
     pub key: &'static str,
     /// The setting that switches it off.
     pub off: &'static str,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// Starts what the configuration of `source` asks for. What is unavailable is returned for the log. Fails only when the system has no
-/// thread or event queue to give.
+/// Starts the configured services. Unavailable ones are returned, to be logged. Fails only if the
+/// system refuses a thread or an event queue.
 pub fn start(source: Arc<dyn Source>) -> io::Result<(AdminServer, Vec<Unavailable>)> {
     let mut unavailable = Vec::new();
     let mut open = |address: SocketAddr, what, key, off| match listen(address) {
@@ -89,7 +90,7 @@ pub fn start(source: Arc<dyn Source>) -> io::Result<(AdminServer, Vec<Unavailabl
     Ok((AdminServer { address, metrics_address, stop, thread }, unavailable))
 }
 
-/// What the configuration calls this server.
+/// The names of this server in the configuration.
 fn names(config: &Config) -> Vec<String> {
     let mut names = config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
     if let Some(me) = config.ensemble.as_ref().and_then(|all| all.members.get(&config.server_id)) {
@@ -98,8 +99,8 @@ fn names(config: &Config) -> Vec<String> {
     names
 }
 
-/// Opened before the thread starts, so that a port in use is known at once. The unspecified IPv6 address falls back to that of IPv4, where
-/// the system has no IPv6.
+/// Opens a port before the thread starts, so that a port in use is known at once. The unspecified
+/// IPv6 address falls back to IPv4 if the system has no IPv6.
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(address).or_else(|error| match address.ip() {
         IpAddr::V6(ip) if ip.is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
@@ -124,7 +125,7 @@ fn spawn(
         let task = |(listener, routes): (std::net::TcpListener, Router)| {
             let mut stopped = stopped.clone();
             let listener = TcpListener::from_std(listener)?;
-            // Open connections are dropped with the runtime: nothing here is worth delaying a stop.
+            // Open connections are dropped with the runtime: none is worth delaying a stop.
             Ok(async move {
                 tokio::select! {
                     () = listener::serve(listener, routes, BOUNDS) => {}

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::*;
 use crate::observe::stats::fake::Fake;
 
-/// A free port below those which the system gives out by itself, so that no connection of another test has it.
+/// A free port below those that the system gives to outgoing connections, so that no connection of
+/// another test has it.
 pub(super) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
@@ -53,7 +54,7 @@ pub(super) fn command(server: &AdminServer, name: &str) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// ZooKeeper's recorded answers by command.
+/// ZooKeeper's recorded answers, by command.
 pub(super) fn recorded(text: &'static str) -> Vec<(&'static str, Value)> {
     let entries = text.split("=== ").skip(1);
     entries
@@ -62,7 +63,8 @@ pub(super) fn recorded(text: &'static str) -> Vec<(&'static str, Value)> {
         .collect()
 }
 
-/// That every field of `theirs` is in `ours`, with the same kind of value; objects whose keys are data are compared by kind only.
+/// Checks that every field of `theirs` is in `ours`, with the same kind of value; objects whose
+/// keys are data are compared by kind only.
 pub(super) fn assert_same_fields(command: &str, theirs: &Value, ours: &Value) {
     match (theirs, ours) {
         (Value::Object(theirs), Value::Object(ours)) => {
@@ -128,7 +130,7 @@ fn values_come_from_the_source() {
 }
 
 #[test]
-fn errors_stand_in_the_field_error() {
+fn errors_are_in_the_field_error() {
     let (server, source) = started(Fake::new());
     assert_eq!(command(&server, "nosuch")["error"], "Unknown command: nosuch");
     source.serving.store(false, Relaxed);
@@ -190,7 +192,7 @@ fn a_taken_port_is_a_warning() {
 }
 
 #[test]
-fn it_is_off_when_it_is_switched_off() {
+fn nothing_is_started_when_it_is_switched_off() {
     let mut source = Fake::new();
     source.config.admin = None;
     let (server, unavailable) = start(Arc::new(source)).unwrap();

@@ -1,6 +1,6 @@
 //! Times of day as ZooKeeper prints them, in UTC.
 
-/// A point in time, split up.
+/// A point in time, in its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Date {
     year: i64,
@@ -11,12 +11,12 @@ pub(crate) struct Date {
 }
 
 impl Date {
-    /// Of a time in ms since 1970.
+    /// The date of a time in ms since 1970.
     pub(crate) fn of_ms(ms: i64) -> Date {
         let seconds = ms.div_euclid(1_000);
         let days = seconds.div_euclid(86_400);
-        // Counting from 1 March of year 0 puts the leap day at the end of a year, so that months have fixed beginnings
-        // (Hinnant, "chrono-compatible low-level date algorithms").
+        // Counting from 1 March of year 0 puts the leap day at the end of a year, so that months
+        // have fixed beginnings (Hinnant, "chrono-compatible low-level date algorithms").
         let from_march = days + 719_468;
         let era = from_march.div_euclid(146_097);
         let day_of_era = from_march.rem_euclid(146_097);
@@ -47,7 +47,7 @@ impl Date {
         )
     }
 
-    /// As the build date stands in a version: `2026-02-11 20:18 UTC`.
+    /// As the build date in a version: `2026-02-11 20:18 UTC`.
     pub(crate) fn minute(&self) -> String {
         let Date { year, month, day, second_of_day, .. } = *self;
         let (hour, minute) = (second_of_day / 3_600, second_of_day / 60 % 60);

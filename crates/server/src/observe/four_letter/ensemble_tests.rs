@@ -1,4 +1,5 @@
-//! Answers of the members of an ensemble, against recordings of a ZooKeeper ensemble of three voters and an observer.
+//! Answers of members of an ensemble, against recordings of a ZooKeeper ensemble of three voters
+//! and an observer.
 
 use super::*;
 use crate::observe::stats::fake::Fake;
@@ -21,7 +22,7 @@ fn ask(word: Word, member: MemberStatus) -> String {
     }
 }
 
-/// Lines with their numbers masked, the first one left out: it is the version.
+/// The lines with their numbers masked, without the first one, the version.
 fn shapes(text: &str) -> Vec<String> {
     let mask = |line: &str| {
         let line = line.replace("0x", "").replace("-1", "1");
@@ -48,7 +49,7 @@ fn srvr_has_the_lines_of_zookeeper_and_then_our_own() {
 }
 
 #[test]
-fn srvr_says_how_far_everybody_is() {
+fn srvr_shows_how_far_each_member_is() {
     let text = ask(Word::Srvr, leader());
     let own = "Proposal sizes last/min/max: 48/32/110\n\
         Server id: 3\n\
@@ -70,7 +71,7 @@ fn srvr_says_how_far_everybody_is() {
 }
 
 #[test]
-fn a_server_on_its_way_to_a_vote_says_so() {
+fn a_server_about_to_become_a_voter_says_so() {
     let joining = MemberStatus {
         fetched_bytes: Some(4_096),
         leader: None,
@@ -82,9 +83,9 @@ fn a_server_on_its_way_to_a_vote_says_so() {
     assert!(text.contains("Snapshot bytes fetched: 4096\n"), "{text}");
 }
 
-/// `srvr | grep leader` is how many a script asks for the role.
+/// Many scripts find out the role with `srvr | grep leader`.
 #[test]
-fn no_line_of_ours_has_a_word_for_a_role() {
+fn no_added_line_contains_the_name_of_a_role() {
     for member in [leader(), other(1, FOLLOWER), other(4, OBSERVER)] {
         let text = ask(Word::Srvr, member.clone()).to_lowercase();
         for role in ["leader", "follower", "observer", "standalone"] {
@@ -139,7 +140,7 @@ fn mntr_has_the_keys_that_zookeeper_has_for_each_role() {
 }
 
 #[test]
-fn leadership_is_moved_where_it_can_be() {
+fn leadership_is_transferred_where_possible() {
     let alone = || MemberStatus { voters: vec![3], ..leader() };
     let cut_off = || MemberStatus { leader: None, ..other(1, FOLLOWER) };
     for (word, member, answer) in [

@@ -95,7 +95,7 @@ pub(super) fn connections(source: &dyn Source) -> String {
 
 fn write_connection(out: &mut String, connection: &ConnectionFacts, brief: bool) {
     let ConnectionFacts { outstanding, received, sent, .. } = connection;
-    // The number in brackets is the selector's interest set: 1, waiting to read, before and after everything else.
+    // The number in brackets is the selector's interest set: 1, waiting to read.
     let peer = java_address(connection.peer);
     let _ = write!(out, " /{peer}[1](queued={outstanding},recved={received},sent={sent}");
     if let (false, Some(session)) = (brief, &connection.session) {
@@ -128,7 +128,7 @@ fn java_ipv6(ip: Ipv6Addr) -> String {
     ip.segments().map(|group| format!("{group:x}")).join(":")
 }
 
-/// The four letters ZooKeeper has for the last operation of a connection; `NA` before the first.
+/// ZooKeeper's four letters for the last operation of a connection; `NA` before the first.
 pub(crate) fn operation(opcode: Option<i32>) -> &'static str {
     match opcode {
         Some(1 | 15 | 19 | 21 | 502) => "CREA",
@@ -194,12 +194,13 @@ pub(super) fn sessions(source: &dyn Source) -> String {
     out
 }
 
-/// What is said at the end of a list that is not whole.
+/// The line at the end of an incomplete list.
 fn cut_short(is_cut_short: bool) -> &'static str {
     if is_cut_short { "(The list is cut short: its paths have more than 64 MiB.)\n" } else { "" }
 }
 
-/// A queue of expiry: how many points in time and members it has, and the members at each time.
+/// An expiry queue: the numbers of its points in time and of its members, and the members of each
+/// point.
 fn write_expiry(out: &mut String, what: &str, members: impl IntoIterator<Item = (i64, String)>) {
     let mut sets: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for (expires_ms, member) in members {
@@ -316,7 +317,7 @@ pub(super) fn watch_summary(source: &dyn Source) -> String {
     format!("{watchers} connections watching {paths} paths\nTotal watches:{watches}\n")
 }
 
-/// Paths that each session watches, both in order.
+/// The paths that each session watches, both in order.
 pub(crate) fn by_session(pairs: Vec<(String, i64)>) -> BTreeMap<i64, Vec<String>> {
     let mut sessions: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for (path, session) in pairs {
@@ -326,7 +327,7 @@ pub(crate) fn by_session(pairs: Vec<(String, i64)>) -> BTreeMap<i64, Vec<String>
     sessions
 }
 
-/// Sessions that watch each path, both in order.
+/// The sessions that watch each path, both in order.
 pub(crate) fn by_path(pairs: Vec<(String, i64)>) -> BTreeMap<String, Vec<i64>> {
     let mut paths: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for (path, session) in pairs {
@@ -336,7 +337,7 @@ pub(crate) fn by_path(pairs: Vec<(String, i64)>) -> BTreeMap<String, Vec<i64>> {
     paths
 }
 
-/// As ClickHouse Keeper prints it.
+/// The log's positions, as ClickHouse Keeper prints them.
 pub(super) fn log(source: &dyn Source) -> String {
     let facts = source.facts();
     let log = facts.log;

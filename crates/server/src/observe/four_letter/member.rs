@@ -1,6 +1,8 @@
-//! What an ensemble adds to the answers: ZooKeeper's lines as it prints them, and behind them our own in `srvr` and `stat`.
+//! The additions of an ensemble to the answers: ZooKeeper's lines as it prints them, and after them
+//! Ostler's own in `srvr` and `stat`.
 //!
-//! Scripts look for `leader` or `follower` anywhere in these answers, so no line of ours has a word of ZooKeeper's for a role.
+//! Scripts search for `leader` or `follower` anywhere in these answers, so none of Ostler's own
+//! lines contains one of ZooKeeper's words for a role.
 
 use std::fmt::Write;
 
@@ -9,10 +11,10 @@ use state::members::text_of;
 use crate::config::{Config, ServerId, Servers};
 use crate::observe::stats::{Facts, FollowerFacts, MemberRole, MemberStatus, ServerState};
 
-/// What stands for a missing number of a server.
-const NOBODY: &str = "none";
+/// Printed for a missing number of a server.
+const NONE: &str = "none";
 
-/// ZooKeeper's further lines of `conf`. Elections are of kind 3, the only one ZooKeeper has.
+/// ZooKeeper's additional lines of `conf`. The election algorithm is 3, the only one ZooKeeper has.
 pub(super) fn configuration(config: &Config, members: &Servers, version: i64) -> String {
     let limit = |key| config.settings.iter().find(|(name, _)| name == key).map_or("0", |(_, value)| value);
     let me = members.get(&config.server_id).cloned().unwrap_or_default();
@@ -29,7 +31,7 @@ pub(super) fn configuration(config: &Config, members: &Servers, version: i64) ->
     )
 }
 
-/// Adds the lines of `srvr` and `stat`: ZooKeeper's for a leader, then our own.
+/// Adds the lines of `srvr` and `stat`: ZooKeeper's for a leader, then Ostler's own.
 pub(super) fn write_server(out: &mut String, facts: &Facts) {
     if facts.state == ServerState::Leader {
         let [last, min, max] = proposal_sizes(facts);
@@ -41,7 +43,7 @@ pub(super) fn write_server(out: &mut String, facts: &Facts) {
     }
 }
 
-/// Last, smallest and largest proposal in bytes, -1 where there was none.
+/// Last, smallest and largest proposal in bytes, -1 if there was none.
 pub(crate) fn proposal_sizes(facts: &Facts) -> [i64; 3] {
     facts.proposal_bytes.map_or([-1; 3], |sizes| [sizes.last, sizes.min, sizes.max].map(|size| size as i64))
 }
@@ -49,16 +51,16 @@ pub(crate) fn proposal_sizes(facts: &Facts) -> [i64; 3] {
 fn write_member(out: &mut String, member: &MemberStatus) -> std::fmt::Result {
     let MemberStatus { server, engine, term, starts, log, .. } = member;
     let list = |servers: &[ServerId]| match servers {
-        [] => NOBODY.to_owned(),
+        [] => NONE.to_owned(),
         _ => servers.iter().map(ServerId::to_string).collect::<Vec<_>>().join(","),
     };
     writeln!(out, "Server id: {server}")?;
-    writeln!(out, "Member id: {}", or_nobody(member.member))?;
+    writeln!(out, "Member id: {}", or_none(member.member))?;
     writeln!(out, "Consensus: {engine}")?;
     writeln!(out, "Term: {term}")?;
-    writeln!(out, "Led by: {}", or_nobody(member.leader))?;
+    writeln!(out, "Led by: {}", or_none(member.leader))?;
     writeln!(out, "Log applied/agreed/last: {}/{}/{}", log.applied, log.agreed, log.last)?;
-    writeln!(out, "Snapshot bytes fetched: {}", or_nobody(member.fetched_bytes))?;
+    writeln!(out, "Snapshot bytes fetched: {}", or_none(member.fetched_bytes))?;
     writeln!(out, "Joining: {}", if is_joining(member) { "yes" } else { "no" })?;
     writeln!(out, "Starts: {starts}")?;
     writeln!(out, "Voters: {}", list(&member.voters))?;
@@ -69,7 +71,7 @@ fn write_member(out: &mut String, member: &MemberStatus) -> std::fmt::Result {
     writeln!(
         out,
         "Reconfiguration: {}",
-        if changes.is_empty() { NOBODY.to_owned() } else { changes.join(", ") }
+        if changes.is_empty() { NONE.to_owned() } else { changes.join(", ") }
     )?;
     let differences: Vec<_> = member.file_differences.iter().map(ToString::to_string).collect();
     if !differences.is_empty() {
@@ -86,16 +88,16 @@ fn write_member(out: &mut String, member: &MemberStatus) -> std::fmt::Result {
     Ok(())
 }
 
-/// Whether it is on its way to what its configuration says it is.
+/// Whether the server is about to become the voter that its configuration says it is.
 pub(crate) fn is_joining(member: &MemberStatus) -> bool {
     matches!(member.role, MemberRole::Newcomer | MemberRole::Learner { observer: false })
 }
 
-fn or_nobody<N: std::fmt::Display>(number: Option<N>) -> String {
-    number.map_or_else(|| NOBODY.to_owned(), |number| number.to_string())
+fn or_none<N: std::fmt::Display>(number: Option<N>) -> String {
+    number.map_or_else(|| NONE.to_owned(), |number| number.to_string())
 }
 
-/// ZooKeeper's `peer_state` of a server that serves.
+/// ZooKeeper's `peer_state` of a serving server.
 pub(crate) fn peer_state(state: ServerState) -> Option<&'static str> {
     match state {
         ServerState::Leader => Some("leading - broadcast"),

@@ -1,7 +1,8 @@
-//! The four-letter words: what `echo srvr | nc host 2181` answers.
+//! The four-letter words: the answers to `echo srvr | nc host 2181`.
 //!
-//! The formats are ZooKeeper's to the letter, since other people's tools take them apart with regular expressions; recorded answers of
-//! ZooKeeper 3.9.5 are in `testdata/` and the tests compare with them. ClickHouse Keeper's words which make sense for one server are here too.
+//! The formats are ZooKeeper's to the letter, since existing tools parse them with regular
+//! expressions; recorded answers of ZooKeeper 3.9.5 are in `testdata/`, and the tests compare with
+//! them. ClickHouse Keeper's words that make sense for one server are here too.
 
 pub(crate) mod date;
 pub(crate) mod format;
@@ -10,7 +11,7 @@ pub(crate) mod member;
 use crate::config::WordList;
 use crate::observe::stats::{ServerState, Source};
 
-/// What a word is answered by when the server does not serve.
+/// The answer to most words if the server is not serving.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
 macro_rules! words {
@@ -20,10 +21,10 @@ macro_rules! words {
         pub enum Word { $(#[doc = $help] $variant,)* }
 
         impl Word {
-            /// All of them, in the order of their names.
+            /// All words, in the order of their names.
             pub const ALL: &'static [Word] = &[$(Word::$variant,)*];
 
-            /// As it is written.
+            /// The word itself.
             pub fn name(self) -> &'static str {
                 match self { $(Word::$variant => $name,)* }
             }
@@ -60,20 +61,21 @@ words! {
 /// Bytes of the mask that follows `stmk`.
 const MASK_BYTES: usize = 8;
 
-/// ZooKeeper's trace mask unless it is set. There is no tracing by mask here; the number is only shown.
+/// ZooKeeper's default trace mask. There is no tracing by mask here; the number is only shown.
 pub(crate) const TRACE_MASK: i64 = 306;
 
-/// What to do about a word.
+/// How to answer a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Send this, and close the connection when it is sent.
+    /// Send this, then close the connection.
     Text(String),
     /// The word is not complete: wait for more bytes (only `stmk`).
     More,
 }
 
 impl Word {
-    /// The word which the first four bytes of a connection are, if they are one. (As a frame length each is beyond any `jute.maxbuffer`.)
+    /// The word that the first four bytes of a connection spell, if any. (As a frame length each
+    /// would exceed any `jute.maxbuffer`.)
     pub fn recognise(first: [u8; 4]) -> Option<Word> {
         Word::ALL.iter().copied().find(|word| word.name().as_bytes() == first)
     }
@@ -86,7 +88,8 @@ impl Word {
         }
     }
 
-    /// The answer to this word, of which `rest` are the bytes that came after it. Refused unless `4lw.commands.whitelist` has it.
+    /// The answer to this word; `rest` are the bytes received after it. Refused unless
+    /// `4lw.commands.whitelist` allows it.
     pub fn answer(self, rest: &[u8], source: &dyn Source) -> Answer {
         if !self.is_allowed(&source.config().words) {
             let name = self.name();
@@ -108,7 +111,7 @@ impl Word {
         Answer::Text(text)
     }
 
-    /// The answer of a server that serves.
+    /// The answer of a serving server.
     fn text(self, source: &dyn Source) -> String {
         match self {
             Word::Conf => format::configuration(source),
@@ -146,8 +149,9 @@ impl Word {
     }
 }
 
-/// Asks for leadership, or for somebody else's. A server that is alone leads, and asking for what is already so succeeds in ClickHouse
-/// Keeper too; a leader without another voter cannot yield, and who does not lead has nothing to yield.
+/// Asks for leadership, or to give it up. A standalone server is its own leader, and a request for
+/// the present state succeeds, as in ClickHouse Keeper; a leader without another voter cannot
+/// yield, and a server that is not leader has nothing to yield.
 fn leadership(source: &dyn Source, wanted: bool) -> String {
     let facts = source.facts();
     let leads = matches!(facts.state, ServerState::Leader | ServerState::Standalone);

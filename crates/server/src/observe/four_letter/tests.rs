@@ -12,7 +12,8 @@ fn ask(word: &str, source: &Fake) -> String {
     }
 }
 
-/// The shape of an answer: numbers, addresses and dates masked, so that two servers in different states compare.
+/// The shape of an answer: numbers, addresses and dates masked, so that two servers in different
+/// states compare.
 fn shape(text: &str) -> String {
     let mut out = String::new();
     let mut in_number = false;
@@ -28,7 +29,7 @@ fn shape(text: &str) -> String {
     out
 }
 
-/// The part of a line that names what it tells.
+/// The keys of the lines.
 fn keys(text: &str, separator: char) -> Vec<String> {
     text.lines().map(|line| line.split(separator).next().unwrap_or_default().to_owned()).collect()
 }
@@ -101,7 +102,7 @@ fn srvr_and_stat_have_the_lines_of_zookeeper() {
     assert!(ours.contains("Latency min/avg/max: 0/4.9524/61\n"), "{ours}");
 }
 
-/// The Java tests wait for exactly this prefix and for the absence of READ-ONLY.
+/// ZooKeeper's Java tests wait for exactly this prefix and for the absence of READ-ONLY.
 #[test]
 fn read_only_mode_shows_in_srvr() {
     let mut source = Fake::new();
@@ -164,7 +165,7 @@ fn dump_groups_sessions_by_their_expiry() {
         1 expire at Mon Nov 23 04:35:51 UTC 2026:\n\
         \tip: /127.0.0.1:60976 sessionId: 0x10000191f000000\n";
     assert_eq!(ask("dump", &Fake::new()), expected);
-    // ZooKeeper's own list differs in its empty first set only.
+    // ZooKeeper's own list differs only in its empty first set.
     let theirs = recorded!("dump").lines().filter(|line| !line.starts_with("0 expire at")).map(shape);
     let ours = expected.lines().map(|line| shape(&line.replace("[0:0:0:0:0:0:0:1]", "127.0.0.1")));
     let unordered = |lines: Vec<String>| lines.into_iter().collect::<std::collections::BTreeSet<_>>();
@@ -192,7 +193,8 @@ fn hash_lists_zxids_in_hexadecimal() {
     assert_eq!(ask("hash", &Fake::new()), "80: 1371985504\n");
 }
 
-/// Every key is ZooKeeper's and has its kind of number. ZooKeeper has no p50 to p999 for some summaries; more cannot hurt.
+/// Every key is ZooKeeper's and has its number format. ZooKeeper has no p50 to p999 for some
+/// summaries; additional ones do no harm.
 #[test]
 fn mntr_has_keys_and_number_formats_of_zookeeper() {
     let ours = ask("mntr", &Fake::new());
@@ -212,7 +214,7 @@ fn mntr_has_keys_and_number_formats_of_zookeeper() {
     assert!(ours.contains("zk_server_state\tstandalone\n"));
 }
 
-/// The part of `mntr` which ZooKeeper's manual lists, and which dashboards are made of.
+/// The part of `mntr` that ZooKeeper's manual lists and dashboards use.
 #[test]
 fn mntr_has_the_keys_that_dashboards_use() {
     let ours = ask("mntr", &Fake::new());
@@ -264,7 +266,7 @@ fn words_of_clickhouse_keeper_are_answered() {
 }
 
 #[test]
-fn a_list_that_is_cut_short_says_so() {
+fn an_incomplete_list_says_so() {
     let mut source = Fake::new();
     for word in ["dump", "wchc", "wchp"] {
         assert!(!ask(word, &source).contains("cut short"), "{word}");

@@ -1,4 +1,4 @@
-//! A server's part in its ensemble, in ZooKeeper's words.
+//! A server's role in its ensemble, in ZooKeeper's words.
 
 pub use group::member_status::{
     FileDifference, FollowerFacts, FollowerState, LeadingFacts, MemberChange, MemberLog, MemberRole,
@@ -8,7 +8,7 @@ pub use group::member_status::{
 use super::ServerState;
 
 impl From<&MemberStatus> for ServerState {
-    /// ZooKeeper has no word for a server that is to vote and does not yet, or that was removed;
+    /// ZooKeeper has no word for a server that is about to become a voter or was removed;
     /// those count as followers.
     fn from(member: &MemberStatus) -> ServerState {
         match member.role {
@@ -21,12 +21,13 @@ impl From<&MemberStatus> for ServerState {
 
 #[cfg(test)]
 pub(crate) mod fake {
-    //! Members as tests need them.
+    //! Members for tests.
 
     use super::*;
     use crate::config::{EngineKind, ServerId};
 
-    /// Server 3 of three voters and an observer leads, as the one whose answers are recorded in `testdata/`.
+    /// Server 3, the leader of three voters and an observer, as in the answers recorded in
+    /// `testdata/`.
     pub(crate) fn leader() -> MemberStatus {
         let follower = |server, votes, state, behind_entries| FollowerFacts {
             server,
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_only_member_of_an_ensemble_leads_it() {
+    fn the_only_member_of_an_ensemble_is_its_leader() {
         let alone = MemberStatus { voters: vec![3], learners: Vec::new(), ..fake::leader() };
         assert_eq!(ServerState::from(&alone), ServerState::Leader);
     }
