@@ -87,6 +87,8 @@ pub struct Client {
     next_xid: i32,
     /// It says nothing until then.
     silent_until_us: u64,
+    /// Its process is stopped until then.
+    suspended_until_us: u64,
     retry_at_us: u64,
     /// Requests are only those that show whether it is served.
     calm: bool,
@@ -113,6 +115,7 @@ impl Client {
             zxid: 0,
             next_xid: 1,
             silent_until_us: 0,
+            suspended_until_us: 0,
             retry_at_us: 0,
             calm: false,
         }
@@ -131,7 +134,12 @@ impl Client {
     /// From now on it only proves that it is served.
     pub fn calm_down(&mut self) {
         self.calm = true;
-        self.silent_until_us = 0;
+        (self.silent_until_us, self.suspended_until_us) = (0, 0);
+    }
+
+    /// Its process is stopped until then, in µs of the run.
+    pub fn suspend(&mut self, until_us: u64) {
+        self.suspended_until_us = until_us;
     }
 
     /// The connection it has.
@@ -171,6 +179,9 @@ impl Client {
     /// Its turn to do something.
     pub fn turn(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
         let mut wishes = Vec::new();
+        if now_us < self.suspended_until_us {
+            return wishes;
+        }
         let Some(connection) = &self.connection else {
             if now_us >= self.retry_at_us && now_us >= self.silent_until_us {
                 self.connect(now_us, None, history, &mut wishes);

@@ -91,6 +91,8 @@ pub enum Fault {
     Suspend {
         /// For how long.
         for_us: u64,
+        /// Whether the clients run on that machine too.
+        with_clients: bool,
     },
     /// The connection thread is busy with something else.
     Busy {
@@ -143,6 +145,17 @@ pub enum Fault {
         /// How long the machine stays off.
         off_us: u64,
     },
+    /// The next member that is elected is cut off before it sends anything, and the others lose power
+    /// for up to 30 ms.
+    CutNextLeader {
+        /// How long it is cut off.
+        for_us: u64,
+    },
+    /// The leadership is transferred to this member, if the ensemble can do so.
+    Lead {
+        /// Which.
+        member: ServerId,
+    },
     /// The member takes a snapshot.
     Snapshot {
         /// Which.
@@ -175,11 +188,57 @@ pub fn draw_stall(random: &mut Random, members: ServerId) -> Fault {
 pub fn draw_deafness(random: &mut Random, members: ServerId) -> Fault {
     let target = target(random, members);
     match random.below(10) {
-        0..2 => Fault::Suspend { for_us: random.between(300_000, 8_000_000) },
+        0..2 => {
+            let for_us = random.between(300_000, 8_000_000);
+            Fault::Suspend { for_us, with_clients: random.percent(50) }
+        }
         2..5 => Fault::Busy { target, for_us: random.between(50_000, 2_500_000) },
         5..8 => Fault::SlowReaders { target, for_us: random.between(500_000, 6_000_000) },
         _ => draw_stall(random, members),
     }
+}
+
+/// A member is cut off for less time than most clients stay with a silent server. Meanwhile the others
+/// restart, and lose the entries that they keep in memory for members that lag: it needs a snapshot.
+pub fn draw_lag(random: &mut Random, members: ServerId, at_us: u64) -> Vec<(u64, Fault)> {
+    let behind = random.between(1, u64::from(members)) as ServerId;
+    let way = *random.pick(&[Way::Held, Way::Lost]);
+    let for_us = random.between(300_000, 1_200_000);
+    let cut = Fault::Cut { target: Target::Member(behind), shape: Shape::Full, way, for_us };
+    let mut faults = vec![(at_us, cut)];
+    for other in (1..=members).filter(|other| *other != behind) {
+        let target = Target::Member(other);
+        let crash = Fault::Crash { target, operations: None, off_us: random.between(1_000, 30_000) };
+        faults.push((at_us + random.below(for_us / 2), crash));
+    }
+    faults
+}
+
+/// The leadership is transferred to another member and back, while what a follower sends is held back:
+/// what it forwarded in the first term arrives in the last one. `voters` is at least 3.
+pub fn draw_transfers(random: &mut Random, voters: ServerId, at_us: u64) -> Vec<(u64, Fault)> {
+    let unheard = random.between(1, u64::from(voters)) as ServerId;
+    let first = unheard % voters + 1;
+    let other = first % voters + 1;
+    let cut_us = at_us + 300_000;
+    let away_us = cut_us + random.between(30_000, 200_000);
+    let back_us = away_us + random.between(50_000, 200_000);
+    let for_us = back_us - cut_us + random.between(50_000, 300_000);
+    let cut = Fault::Cut { target: Target::Member(unheard), shape: Shape::Mute, way: Way::Held, for_us };
+    vec![
+        (at_us, Fault::Lead { member: first }),
+        (cut_us, cut),
+        (away_us, Fault::Lead { member: other }),
+        (back_us, Fault::Lead { member: first }),
+    ]
+}
+
+/// A member loses power, often the leader, and the next leader is cut off as soon as it is elected.
+pub fn draw_cut_leader(random: &mut Random, members: ServerId, at_us: u64) -> Vec<(u64, Fault)> {
+    let off_us = random.between(300_000, 1_000_000);
+    let cut = Fault::CutNextLeader { for_us: random.between(500_000, 2_000_000) };
+    let crash = Fault::Crash { target: target(random, members), operations: None, off_us };
+    vec![(at_us, cut), (at_us + 1_000, crash)]
 }
 
 /// One fault of any kind but these.

@@ -105,6 +105,9 @@ impl Plan {
         }
         plan.add_stalls();
         plan.add_deafness();
+        plan.add_lag();
+        plan.add_transfers();
+        plan.add_cut_leaders();
         plan.faults.sort_by_key(|(at_us, _)| *at_us);
         plan
     }
@@ -121,21 +124,65 @@ impl Plan {
         }
     }
 
-    /// In every sixth run servers are kept from hearing clients, in half of those by nothing else.
-    /// Timeouts are short in some.
+    /// In every fourth run servers cannot hear clients for a while, in most of those with no other
+    /// faults. Timeouts are short in some.
     fn add_deafness(&mut self) {
         let mut random = Random::new(self.seed ^ 0x0DEA_FBAD);
+        if random.below(4) > 0 {
+            return;
+        }
+        if random.percent(70) {
+            self.faults.clear();
+        }
+        self.timeout_ms = *random.pick(&[None, Some(200), Some(300), Some(500)]);
+        self.output_pause_bytes = Some(200);
+        for _ in 0..random.between(2, 6) {
+            let at_us = random.between(500_000, self.faulty_us);
+            self.faults.push((at_us, faults::draw_deafness(&mut random, self.members)));
+        }
+    }
+
+    /// In every sixth run members fall behind while the others restart with a short log, so that they
+    /// install snapshots with clients connected. Drawn from numbers of its own.
+    fn add_lag(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x1A66_ED00);
         if random.below(6) > 0 {
+            return;
+        }
+        (self.snapshot_commands, self.segment_bytes) = (10, 4 << 10);
+        for _ in 0..random.between(1, 4) {
+            let at_us = random.between(1_000_000, self.faulty_us);
+            self.faults.extend(faults::draw_lag(&mut random, self.members, at_us));
+        }
+    }
+
+    /// In every eighth run the leadership is transferred and comes back, in half of those with no other
+    /// faults. Drawn from numbers of its own.
+    fn add_transfers(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x7EA5_FE12);
+        let voters = self.founders - ServerId::from(self.observer);
+        if random.below(8) > 0 || voters < 3 {
             return;
         }
         if random.percent(50) {
             self.faults.clear();
         }
-        self.timeout_ms = *random.pick(&[None, Some(200), Some(300), Some(500)]);
-        self.output_pause_bytes = Some(200);
         for _ in 0..random.between(1, 4) {
-            let at_us = random.between(500_000, self.faulty_us);
-            self.faults.push((at_us, faults::draw_deafness(&mut random, self.members)));
+            let at_us = random.between(1_000_000, self.faulty_us);
+            self.faults.extend(faults::draw_transfers(&mut random, voters, at_us));
+        }
+    }
+
+    /// In every eighth run members are cut off as soon as they are elected. Drawn from numbers of its
+    /// own.
+    fn add_cut_leaders(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x0A3B_0054);
+        if random.below(8) > 0 {
+            return;
+        }
+        for _ in 0..random.between(1, 3) {
+            let at_us = random.between(1_000_000, self.faulty_us);
+            self.faults.extend(faults::draw_cut_leader(&mut random, self.members, at_us));
         }
     }
 

@@ -3,6 +3,7 @@
 //! The first member to take an entry for agreed decides what the entry is; every other must agree, for ever. The same entries are applied
 //! to a machine that was never on a disk nor on a network, and no member may have another state than it at the same place.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use consensus::entry::{Entry, EntryKind};
@@ -64,6 +65,8 @@ pub struct Agreement {
     /// When the first member took each of them for agreed, in µs of the run.
     agreed_us: Vec<u64>,
     machine: Machine,
+    /// The leader of each term.
+    leaders: BTreeMap<u64, ServerId>,
     /// State behind each entry: digest, and the homes of sessions.
     states: Vec<u64>,
     /// Every command, in order.
@@ -87,6 +90,7 @@ impl Default for Agreement {
             entries: Vec::new(),
             agreed_us: Vec::new(),
             machine: Machine::new(1),
+            leaders: BTreeMap::new(),
             states: Vec::new(),
             outcomes: Vec::new(),
             changes: Vec::new(),
@@ -95,6 +99,21 @@ impl Default for Agreement {
 }
 
 impl Agreement {
+    /// Member `member` leads in that term; returns whether this is news.
+    ///
+    /// # Errors
+    /// If another member leads or led in it.
+    pub fn leads(&mut self, member: ServerId, term: u64) -> Result<bool, Violation> {
+        match self.leaders.insert(term, member) {
+            None => Ok(true),
+            Some(known) if known == member => Ok(false),
+            Some(known) => Err(Violation::new(
+                "no two members lead in one term",
+                format!("member {member} leads in term {term}, in which member {known} led"),
+            )),
+        }
+    }
+
     /// Member `member` takes `entry` for agreed.
     ///
     /// # Errors

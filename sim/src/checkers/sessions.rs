@@ -26,6 +26,16 @@ const LATE_US: u64 = 400_000;
 /// How far back silence explains the end of a session.
 const MEMORY_US: u64 = 10_000_000;
 
+/// A pause of all servers that is longer than this does not count as silence of their clients.
+const NOTICED_PAUSE_US: u64 = 600_000;
+
+/// Around such a pause a leader may count this much time too many as silence, in addition to two report
+/// intervals and the time that two reports take to arrive.
+const PAUSE_LOSS_US: u64 = 50_000;
+
+/// The longest delay of a message, as a multiple of the plan's upper bound.
+const DELAYS_MAX: u64 = 10;
+
 /// Judges the ends of sessions.
 ///
 /// # Errors
@@ -143,7 +153,11 @@ fn hinders(at_us: u64, fault: &Fault, is_alone: bool) -> Option<(u64, u64)> {
         // A simulated clock stands still during a flush, and what is told by it does too.
         Fault::DiskStall { .. } if is_alone => return None,
         Fault::Disconnect { .. } | Fault::Snapshot { .. } => return None,
-        Fault::Crash { operations: Some(_), .. } | Fault::DiskError { .. } => return Some((at_us, u64::MAX)),
+        // A new leader gives every session its whole timeout.
+        Fault::Lead { .. } => 0,
+        Fault::Crash { operations: Some(_), .. } | Fault::DiskError { .. } | Fault::CutNextLeader { .. } => {
+            return Some((at_us, u64::MAX));
+        }
         Fault::Break { .. } => 0,
         Fault::Crash { off_us, .. }
         | Fault::Stop { off_us, .. }
@@ -176,7 +190,16 @@ fn not_while_its_client_lives(life: &Life, plan: &Plan) -> Result<(), Violation>
     let heard: Vec<u64> = life.signs.iter().copied().filter(|at_us| *at_us < decided_us).collect();
     let ends = heard.iter().skip(1).copied().chain([decided_us]);
     let silences = heard.iter().zip(ends).filter(|(_, end_us)| *end_us + MEMORY_US > decided_us);
-    let longest_us = silences.map(|(begin_us, end_us)| end_us - begin_us).max().unwrap_or(u64::MAX);
+    let paused: Vec<(u64, u64)> = pauses(plan);
+    let counted = silences.map(|(begin_us, end_us)| {
+        let paused_us = overlap_us(&paused, *begin_us, end_us);
+        // What a follower heard after its last report before the pause reaches the leader with an age
+        // that includes the pause.
+        let reports_us = life.timeout_us / 4 + 2 * DELAYS_MAX * plan.delay_us.1;
+        let lost_us = if paused_us > 0 { reports_us + PAUSE_LOSS_US } else { 0 };
+        end_us - begin_us - paused_us + lost_us
+    });
+    let longest_us = counted.max().unwrap_or(u64::MAX);
     if longest_us < life.timeout_us / 100 * CLOCK_PERCENT {
         return Err(Violation::new(
             "a session does not expire while its client is heard in time",
@@ -187,6 +210,28 @@ fn not_while_its_client_lives(life: &Life, plan: &Plan) -> Result<(), Violation>
         ));
     }
     Ok(())
+}
+
+/// The times in which no server ran, those that are long enough for the leader to notice, in order.
+fn pauses(plan: &Plan) -> Vec<(u64, u64)> {
+    let mut pauses: Vec<(u64, u64)> = Vec::new();
+    for (at_us, fault) in &plan.faults {
+        let Fault::Suspend { for_us, .. } = fault else { continue };
+        let until_us = (at_us + for_us).min(plan.faulty_us);
+        match pauses.last_mut().filter(|(_, end_us)| *end_us >= *at_us) {
+            Some((_, end_us)) => *end_us = until_us,
+            None => pauses.push((*at_us, until_us)),
+        }
+    }
+    pauses.retain(|(begin_us, end_us)| end_us - begin_us > NOTICED_PAUSE_US);
+    pauses
+}
+
+/// How much of the time from `begin_us` to `end_us` is within the pauses.
+fn overlap_us(pauses: &[(u64, u64)], begin_us: u64, end_us: u64) -> u64 {
+    let parts =
+        pauses.iter().map(|(from_us, to_us)| (*to_us).min(end_us).saturating_sub((*from_us).max(begin_us)));
+    parts.sum()
 }
 
 /// Where nothing goes wrong a session does not outlive its silent client for long.

@@ -1,6 +1,7 @@
 //! Processes and what passes between them.
 
 use bytes::Bytes;
+use consensus::engine::Role;
 use server::simulation::Ended;
 
 use super::{Event, World};
@@ -66,6 +67,7 @@ impl World {
         let ending: Vec<i64> = member.ending().collect();
         let agreed = member.take_agreed();
         let frames = member.take_frames();
+        let role = member.role();
         let (applied, busy) = (member.applied_index(), member.is_busy());
         let patience_us = if member.is_holding() { HOLD_US } else { TICK_US };
         self.history.decided.extend(ending.into_iter().map(|session| (session, now_us)));
@@ -82,6 +84,9 @@ impl World {
             }
         }
         self.look_at_serving(id);
+        if role.role == Role::Leader && self.agreement.leads(id, role.term)? {
+            self.was_elected(id);
+        }
         for (to, frame) in frames {
             self.send(id, to, frame);
         }

@@ -70,9 +70,18 @@ impl World {
                 let id = self.aim(target);
                 self.host(id).paused_until_us = self.now_us + for_us;
             }
-            Fault::Suspend { for_us } => {
+            Fault::Suspend { for_us, with_clients } => {
                 let until_us = self.now_us + for_us;
                 self.hosts.iter_mut().for_each(|host| host.paused_until_us = until_us);
+                if with_clients {
+                    self.clients.iter_mut().for_each(|client| client.suspend(until_us));
+                }
+            }
+            Fault::CutNextLeader { for_us } => self.cut_next_leader_us = Some(for_us),
+            Fault::Lead { member } => {
+                if let Some(member) = &self.host(member).member {
+                    member.ask_lead();
+                }
             }
             Fault::Busy { target, for_us } => {
                 let id = self.aim(target);
@@ -168,6 +177,18 @@ impl World {
         }
     }
 
+    /// A member has just been elected and has sent nothing as leader yet.
+    pub(super) fn was_elected(&mut self, id: ServerId) {
+        let Some(for_us) = self.cut_next_leader_us.take() else { return };
+        self.cut(Target::Member(id), Shape::Full, Way::Lost, for_us);
+        for other in (1..=self.plan.members).filter(|other| *other != id) {
+            if self.host(other).member.is_some() {
+                let off_us = self.random.between(1_000, 30_000);
+                self.switch_off(other, off_us);
+            }
+        }
+    }
+
     pub(super) fn set_way(&mut self, pair: (ServerId, ServerId), way: Way) {
         for flying in self.network.set_way(self.now_us, pair, way) {
             self.fly(pair, flying);
@@ -196,6 +217,7 @@ impl World {
         self.trace.tell(now_us, format_args!("calm"));
         self.calm_since_us = Some(now_us);
         self.calls_before_calm = self.history.calls.len();
+        self.cut_next_leader_us = None;
         self.set_loss(0);
         for a in 1..=self.plan.members {
             for b in (1..=self.plan.members).filter(|b| *b != a) {

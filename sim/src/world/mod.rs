@@ -133,6 +133,8 @@ pub struct World {
     calls_before_calm: usize,
     /// What was agreed when it was last looked whether all is well: everybody should have applied it by the next time.
     agreed_at_look: u64,
+    /// How long to cut off the next member that is elected, in µs; `None`: not at all.
+    cut_next_leader_us: Option<u64>,
     /// Events of the present second of the run.
     events_of_second: u64,
     over: bool,
@@ -190,6 +192,7 @@ impl World {
             calm_since_us: None,
             calls_before_calm: 0,
             agreed_at_look: u64::MAX,
+            cut_next_leader_us: None,
             events_of_second: 0,
             over: false,
             plan,
