@@ -24,10 +24,10 @@ for patch in "$root"/sim/mutants/*.patch; do
     mkdir "$copy/tree"
     (cd "$root" && git ls-files -z | tar --null -T - -cf -) | tar -C "$copy/tree" -xf -
     sed -n 's|^+++ b/||p' "$patch" >>"$patched"
-    (cd "$copy/tree" && xargs touch <"$patched" && patch -s -p1 <"$patch")
-    (cd "$copy/tree" && cargo build -q -p ostler-sim)
+    (cd "$copy/tree" && xargs touch -c <"$patched" && patch -s -p1 <"$patch")
+    (cd "$copy/tree" && cargo build -q --release -p ostler-sim)
     sed -n 's|^+++ b/||p' "$patch" >"$patched"
-    if found=$("$CARGO_TARGET_DIR/debug/sim" --seconds "$seconds" 2>/dev/null); then
+    if found=$("$CARGO_TARGET_DIR/release/sim" --seconds "$seconds" 2>/dev/null); then
         missed=$((missed + 1))
         echo "MISSED $name: $found"
     else
