@@ -1,4 +1,4 @@
-//! Carrying out what the group wants.
+//! Carrying out the actions of the group.
 
 use group::event::Event;
 use group::group::{Action, Begin};
@@ -7,7 +7,7 @@ use super::{Fatal, Host, identity, recovery};
 use crate::peers::{Sender, Transport};
 
 impl<T: Transport> Host<T> {
-    /// Carries out what the group wants.
+    /// Carries out the group's actions, the deferred ones first, until there are none left.
     pub(super) fn act(&mut self) -> Result<(), Fatal> {
         loop {
             let mut actions = std::mem::take(&mut self.put_off);
@@ -35,7 +35,7 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Carries out what cannot fail, and puts off the rest until [`act`](Self::act).
+    /// Carries out the actions that cannot fail, and defers the rest until [`act`](Self::act).
     pub(super) fn send_actions(&mut self) {
         for action in self.group.take_actions() {
             self.send_action(action);
@@ -68,7 +68,8 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Becomes a member, durably, before it says anything as one.
+    /// Becomes a member. The new identity is durable before this server sends anything as that
+    /// member.
     pub(super) fn begin(&mut self, begin: Begin) -> Result<(), Fatal> {
         let Begin { identity: member, start, rejoins } = begin;
         let identity = self.identity.with_member(&member);

@@ -16,18 +16,19 @@ use super::{Fatal, Host, now};
 use crate::inbox::ControlRequest;
 use crate::peers::Transport;
 
-/// Commands applied before waiting readers get the machine.
+/// Most commands applied before waiting readers get the machine.
 const APPLY_RUN: usize = 256;
 
-/// More agreed entries than this wait because the member was kept from taking them, and not because they have just come. It makes up for it
-/// in smaller pieces, and lets others have the processor between them: servers on the same machine that are not behind, and their clients.
+/// With more committed entries than this unapplied, the member is behind because it was kept from
+/// receiving them, not because they have just arrived. It catches up in smaller runs and yields the
+/// processor between them, to servers on the same machine that are not behind and to their clients.
 const BEHIND: usize = 8;
 
-/// Commands in such a piece.
+/// Commands in one run of a member that is behind.
 const BEHIND_RUN: usize = 64;
 
 impl<T: Transport> Host<T> {
-    /// Does what there is, and posts the results.
+    /// Runs one cycle on the waiting requests, and posts the results.
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
         self.tell(Event::CycleBegins);
         if self.group.is_single() {
@@ -52,7 +53,8 @@ impl<T: Transport> Host<T> {
         self.act()
     }
 
-    /// What other members had said at `polled_ms` is about to be taken in.
+    /// Called before the frames of other members are handled that a poll begun at `polled_ms`
+    /// found.
     pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
         self.tell(Event::PeersPolled { polled_ms });
     }
@@ -62,8 +64,8 @@ impl<T: Transport> Host<T> {
         self.act()
     }
 
-    /// Gives what is gathered to the engine if the log has room for it, and refuses it if the disk
-    /// is full.
+    /// Proposes the gathered commands to the engine if the log has room for them, and refuses them
+    /// if the disk is full.
     pub(super) fn propose(&mut self) -> Result<(), Fatal> {
         match self.log.reserve(self.group.replica.gathered_bytes()) {
             Ok(()) => self.tell_too(Event::LogHasRoom),
@@ -73,13 +75,15 @@ impl<T: Transport> Host<T> {
         Ok(())
     }
 
-    /// Does what the engine wants until it wants nothing more and all that is agreed is applied.
+    /// Carries out the engine's output until there is none left and every committed entry is
+    /// applied.
     pub(super) fn settle(&mut self) -> Result<(), Fatal> {
         let mut ready = std::mem::take(&mut self.ready);
         while self.group.replica.ready(&mut ready) {
             self.send_engine(&mut ready);
             if ready.must_sync || ready.install_snapshot.is_some() {
-                // The others flush while this member does, and the leader orders what clients want meanwhile.
+                // The followers flush while this member does, and the leader orders new client
+                // requests meanwhile.
                 self.send_outgoing();
                 self.transport.flush();
             }
@@ -87,8 +91,9 @@ impl<T: Transport> Host<T> {
                 && ready.install_snapshot.is_none()
                 && !self.group.replica.is_to_change_members()
             {
-                // Flushed before, so the clients that wait for it need not wait for this flush as well. But for a change of the members:
-                // the engine acts on it only when this flush is done, and who applies it asks the engine who is there.
+                // These entries are already flushed, so the clients waiting for them need not wait
+                // for this flush as well. A membership change is the exception: the engine acts on
+                // it only when this flush is done, and applying it asks the engine for the members.
                 self.apply();
             }
             if let Some(meta) = ready.install_snapshot.take() {
@@ -108,8 +113,8 @@ impl<T: Transport> Host<T> {
         }
         self.apply();
         self.send_outgoing();
-        // What waits already makes the next cycle, and that one's messages go out with these: a member that would be woken twice within
-        // microseconds is woken once.
+        // If requests wait, the next cycle starts at once and its messages go out with these: a
+        // member that would be woken twice within microseconds is woken once.
         if self.group.may_end() || self.shared.inbox.is_empty() {
             self.transport.flush();
         }
@@ -125,7 +130,7 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Sends what the group has to say to other servers.
+    /// Passes the group's messages for other servers to the transport.
     pub(super) fn send_outgoing(&mut self) {
         let messages: Vec<_> = self.group.replica.take_outgoing().collect();
         for (to, message) in messages {
@@ -185,7 +190,7 @@ impl<T: Transport> Host<T> {
         Ok(())
     }
 
-    /// Applies all that is agreed, in runs short enough for readers in between.
+    /// Applies every committed entry, in runs short enough for readers in between.
     pub(super) fn apply(&mut self) {
         let shared = Arc::clone(&self.shared);
         let mut gathered = Replies::new(&shared);

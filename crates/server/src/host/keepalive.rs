@@ -1,15 +1,16 @@
-//! Signs of life while the replication thread stands still.
+//! Keepalives while the replication thread is blocked in a flush.
 //!
-//! That thread flushes, and talks to the other members in between. When a disk stands still for longer than an election timeout, as
-//! disks do that others use as well, its member would be missed: a leader by its followers, followers by a leader that needs a
-//! majority. An election helps nobody then if all are on such a disk, and breaks off everything that is under way. So another thread says
-//! meanwhile that the member lives.
+//! That thread flushes, and talks to the other members in between. When its disk stalls for longer
+//! than an election timeout, as shared disks do, the other members would miss it: followers their
+//! leader, or a leader a follower that it needs for a majority. An election does not help then if
+//! all members are on such a disk, and it aborts everything in progress. So another thread sends
+//! keepalives meanwhile.
 //!
-//! It tells the leader as well which clients were heard of, for their server reads and answers them
-//! while its disk stands still.
+//! It also reports to the leader which clients were heard from, because their server reads and
+//! answers their pings while its disk stalls.
 //!
-//! It says so for as long only as clients are served without a leader. A disk that has not come back by then counts as lost, and
-//! somebody else is to lead.
+//! It does so only for as long as clients are served without a leader. A disk that has not
+//! recovered by then counts as lost, and another member must lead.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -24,7 +25,7 @@ use crate::stall_detector::Pulse;
 use group::group::GROUP;
 use group::session_reports::{self, Reports, Step};
 
-/// Decides when to give them.
+/// Decides when to send keepalives.
 #[derive(Debug, Default)]
 pub(crate) struct LifeSigns {
     pulse: Pulse,
@@ -32,7 +33,8 @@ pub(crate) struct LifeSigns {
 }
 
 impl LifeSigns {
-    /// What to send now. To be asked every `Ensemble::heartbeat_ms`.
+    /// The frames to send now; empty unless the replication thread is stalled. Call it every
+    /// `Ensemble::heartbeat_ms`.
     pub(crate) fn frames(&mut self, shared: &Shared, ensemble: &Ensemble) -> Vec<Vec<u8>> {
         let still_ms = self.still_ms(shared.flags.cycles.load(Relaxed), ensemble);
         if still_ms == 0 {
@@ -42,14 +44,15 @@ impl LifeSigns {
         if is_borne(still_ms, ensemble) {
             messages.push(PeerMessage::Server(ServerMessage::Alive));
         }
-        // Who leads is not known to this thread, and nobody else minds. Clients are heard here
-        // until they are sent away.
+        // This thread does not know the leader, and the other members ignore the report. Clients
+        // are heard here until their connections are closed.
         let now_ms = shared.clock.elapsed_ms();
         if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
             let report = session_reports::report(&shared.of_group(), now_ms, shared.hearing.until_ms());
             messages.push(PeerMessage::Group(GROUP, report));
         }
-        // For the next report.
+        // Makes the connection threads read their sockets and publish until when they have, for the
+        // next report.
         shared.ask_to_look();
         let frame = |message: PeerMessage| {
             let mut frame = Vec::new();
@@ -59,18 +62,19 @@ impl LifeSigns {
         messages.into_iter().map(frame).collect()
     }
 
-    /// For how long nothing has happened, where there were so many cycles until now.
+    /// For how many ms the count of cycles has stayed at `cycles`.
     fn still_ms(&mut self, cycles: u64, ensemble: &Ensemble) -> i64 {
         i64::from(self.pulse.missed(cycles)) * i64::from(ensemble.heartbeat_ms)
     }
 }
 
-/// Whether a member counts as alive though it has stood still for so long.
+/// Whether a member still counts as alive after a stall of `still_ms`.
 fn is_borne(still_ms: i64, ensemble: &Ensemble) -> bool {
     still_ms > 0 && still_ms <= ensemble.leaderless_ms_max()
 }
 
-/// Gives signs of life when they are due, until the server stops. Whoever stops it should unpark this thread.
+/// Sends keepalives when they are due, until the server stops. The thread that stops the server
+/// should unpark this one.
 pub(crate) fn watch(shared: &Shared, ensemble: &Ensemble, links: &SharedLinks) {
     let mut signs = LifeSigns::default();
     while !shared.is_stopping() {

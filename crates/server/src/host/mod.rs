@@ -1,11 +1,17 @@
-//! The thread that orders, makes durable and applies.
+//! The host: what there is one of in a process for all consensus groups, namely the log and its
+//! flush, the snapshots, the connections to other servers, the threads and the clock. It tells a
+//! group what happens by events ([`Event`]) and carries out the group's actions ([`Action`]). The
+//! group decides and does no I/O.
 //!
-//! One cycle: take everything that waits, propose it as one entry, flush it, apply it, post the results. What arrives during the flush
-//! is the next cycle's entry: group commit without a timer. A group of one flushes on this same thread, because handing the bytes to
-//! another one costs two wake-ups and there is nothing else to do meanwhile.
+//! The replication thread runs cycles. One cycle: take all waiting requests, propose them as one
+//! entry, flush it, apply it, post the results. What arrives during the flush is the next cycle's
+//! entry: group commit without a timer. A group of one flushes on this same thread, because handing
+//! the bytes to another thread costs two wake-ups and this one has nothing else to do meanwhile.
 //!
-//! Whoever holds the [`ReplicationLoop`] may run a cycle. That is this thread, unless a connection thread with a single busy client finds nobody
-//! at it: handing one command over and its reply back costs two more wake-ups, a third of what such a client waits for besides the disk.
+//! The thread that holds the lock of the [`ReplicationLoop`] runs the cycle. That is the
+//! replication thread, unless a connection thread with a single busy client finds the lock free:
+//! handing one command over and its reply back costs two more wake-ups, a third of what such a
+//! client waits for besides the disk.
 
 mod actions;
 mod connections;
@@ -51,7 +57,7 @@ use crate::shared::Shared;
 use group::event::Event;
 use group::group::{Action, GROUP, Group, Now};
 
-/// Room made in the log for an engine message besides its entries.
+/// Room reserved in the log for an engine message besides the entries in it.
 const MESSAGE_SLACK_BYTES: usize = 4 << 10;
 
 /// What there is one of in a process for all groups: log, flush, snapshots, and the connections to
@@ -63,31 +69,31 @@ pub(crate) struct Host<T: Transport> {
     identity: Identity,
     log: Log,
     log_room: LogRoom,
-    /// Keeps other servers off the files.
+    /// Holds the locks that keep other server processes off the files.
     data_dir: DataDir,
     snapshots: Snapshots,
     fetching: Option<Fetching>,
     fetched: Option<Fetched>,
     submission: Submission,
     control_requests: Vec<ControlRequest>,
-    /// Frames of other members, between reading and looking at them.
+    /// Frames received from other members and not yet handled.
     frames: Vec<(Sender, Bytes)>,
-    /// Actions that may fail, and were asked for where nothing may.
+    /// Actions that may fail, deferred from places that cannot return an error.
     put_off: Vec<Action>,
-    /// A message on its way to the transport.
+    /// Buffer for the message being passed to the transport.
     frame: Vec<u8>,
     ready: Ready,
-    /// How long the latest flush took.
+    /// Duration of the latest flush.
     flush_took: Duration,
 }
 
-/// Why the server cannot go on. The process ends with it; nothing that was not flushed has been acknowledged.
+/// Why the server cannot go on. The process ends with it; nothing unflushed has been acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// The log failed.
     #[error(transparent)]
     Flush(#[from] FlushError),
-    /// The log refused a record it had room for, or that is too long for it.
+    /// The log refused a record for which it had reserved room, or one that is too long for it.
     #[error("the log does not take an entry")]
     Append(#[from] AppendError),
     /// The group counts on entries that this member's disk has lost.
@@ -96,16 +102,16 @@ pub enum Fatal {
          data directory, and let it join anew"
     )]
     LostLog,
-    /// Who this member is cannot be written down.
+    /// This member's identity cannot be written to disk.
     #[error("this server cannot become a member of the ensemble")]
     Identity(#[source] Box<identity::IdentityError>),
-    /// A snapshot of another member cannot be taken up.
+    /// A snapshot fetched from another member cannot be installed.
     #[error("the snapshot fetched from another server cannot be loaded")]
     Install(#[source] Box<recovery::RecoveryError>),
-    /// The system does not let the server wait for sockets.
+    /// The operating system refused to poll the sockets.
     #[error("cannot wait for the other servers: {0}")]
     Poll(#[source] std::io::Error),
-    /// The system has no random bytes for the secret of a new cluster.
+    /// The operating system has no random bytes for the secret of a new cluster.
     #[error("the system gives no random bytes")]
     Secret(#[from] getrandom::Error),
 }
@@ -148,8 +154,9 @@ impl<T: Transport> Host<T> {
         host
     }
 
-    /// The only member of a group leads from the start. A server that is alone by its configuration
-    /// may have become that by what its log holds, so it applies that first.
+    /// Starts a server that may lead without an election. The only member of a group leads from the
+    /// start. A server whose configuration names it alone may have become the only member by an
+    /// entry in its log, so it applies the log first.
     pub(crate) fn take_up(&mut self) -> Result<(), Fatal> {
         if self.group.is_single() {
             self.settle()?;
@@ -157,54 +164,54 @@ impl<T: Transport> Host<T> {
         if self.group.is_single() || self.group.replica.is_alone() { self.lead() } else { Ok(()) }
     }
 
-    /// The only member of a group begins to lead at once, which applies the log behind the snapshot.
-    /// Before that the machine shows a past that clients have seen changed, so they are served
-    /// afterwards only.
+    /// Makes the only member of a group leader at once, which applies the log after the snapshot.
+    /// Until then the machine shows an older state than clients have seen, so they are served only
+    /// afterwards.
     fn lead(&mut self) -> Result<(), Fatal> {
         self.group.replica.campaign();
         self.settle()?;
         self.pass_time()
     }
 
-    /// What carries its frames.
+    /// The transport that carries this server's frames.
     pub(crate) fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }
 
-    /// What it decides.
+    /// The group, which makes the decisions.
     pub(crate) fn group(&self) -> &Group {
         &self.group
     }
 
-    /// Its part in the group.
+    /// This member's replica of the group.
     pub(crate) fn replica(&self) -> &Replica {
         &self.group.replica
     }
 
-    /// The same, to change what it records.
+    /// The replica, mutable so that a caller can change what it records.
     pub(crate) fn replica_mut(&mut self) -> &mut Replica {
         &mut self.group.replica
     }
 
-    /// Tells the group what has happened at the same time as what it was told last.
+    /// Passes an event to the group at the time of the event before it.
     fn tell_too(&mut self, event: Event<'_>) {
         self.group.handle(self.group.now(), event);
     }
 
-    /// Tells the group what has happened.
+    /// Passes an event to the group at the present time.
     fn tell(&mut self, event: Event<'_>) {
         self.group.handle(now(&self.shared), event);
     }
 
-    /// Milliseconds until time has to pass again.
+    /// Milliseconds until [`pass_time`](Self::pass_time) must run again; `None` if nothing is due.
     pub(crate) fn patience_ms(&mut self) -> Option<i64> {
         self.group.patience_ms(now(&self.shared))
     }
 
-    /// Takes in a frame of that sender.
+    /// Handles a frame from `sender`.
     ///
     /// # Errors
-    /// If this member has lost what others count on, or the disk failed.
+    /// This member has lost entries that others count on, or the disk failed.
     pub(crate) fn receive(&mut self, sender: Sender, frame: Bytes) -> Result<(), Fatal> {
         let from = sender.server;
         let length = frame.len();
@@ -250,7 +257,7 @@ impl<T: Transport> Host<T> {
     ) -> Result<(), Fatal> {
         match message {
             // An engine cannot be told to leave entries out, so a message for which the log has no
-            // room does not reach it: for the sender it is lost, and it is sent again.
+            // room does not reach it: to the sender the message is lost, and it resends it.
             GroupMessage::Engine { from: member, bytes } => {
                 let has_room = self.make_room(length + MESSAGE_SLACK_BYTES)?;
                 self.tell(Event::EngineSaid { from, member, bytes, has_room });
@@ -265,7 +272,7 @@ impl<T: Transport> Host<T> {
         Ok(())
     }
 
-    /// The connection to a server is open (again).
+    /// The connection to a server has opened, for the first time or again.
     pub(crate) fn reached(&mut self, server: ServerId) {
         self.tell(Event::LinkUp(server));
         self.send_actions();
@@ -277,7 +284,7 @@ impl<T: Transport> Host<T> {
         self.send_actions();
     }
 
-    /// Leaves everything durable and the directories free.
+    /// Makes everything durable and releases the directories.
     pub(crate) fn end(mut self) -> Result<(), Fatal> {
         self.snapshots.give_up();
         self.log.close()?;
@@ -291,7 +298,7 @@ fn now(shared: &Shared) -> Now {
     Now { us, ms: (us / 1_000) as i64, wall_ms: shared.clock.wall_ms() }
 }
 
-/// What the group is told of the configuration.
+/// The part of the configuration that the group needs.
 fn settings(shared: &Shared) -> GroupSettings {
     let config = &shared.config;
     let ensemble = config.ensemble.as_ref().map(|ensemble| EnsembleSettings {

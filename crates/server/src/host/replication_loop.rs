@@ -1,4 +1,4 @@
-//! Who runs the cycle.
+//! Which thread runs the cycle.
 
 use std::io;
 use std::sync::Arc;
@@ -11,34 +11,39 @@ use super::{Fatal, Host};
 use crate::peers::{LinkNews, SharedLinks};
 use crate::shared::Shared;
 
-/// The longest wait for work before looking at sessions and containers.
+/// The longest wait for work before sessions and containers are checked.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A connection thread does not run a cycle if the latest flush took longer: whoever connects to it meanwhile waits that long.
+/// A connection thread runs no cycle if the latest flush took longer than this: a client that
+/// connects to that thread meanwhile waits that long.
 const FLUSH_MAX: Duration = Duration::from_millis(2);
 
-/// The driver, and whoever drives.
+/// The host, behind the lock that a thread holds while it runs a cycle.
 pub(crate) struct ReplicationLoop {
     shared: Arc<Shared>,
     seat: Mutex<LoopState>,
 }
 
-/// What there is behind the wheel.
+/// What the lock guards.
 enum LoopState {
     Driving(Box<Host<Option<SharedLinks>>>),
-    /// A connection thread's cycle failed; the replication thread will find out why.
+    /// A cycle on a connection thread failed; the replication thread picks the error up.
     Failed(Fatal),
     /// The server has stopped.
     Empty,
 }
 
 impl ReplicationLoop {
-    /// `driver` leads already, or is one of several.
+    /// `driver` leads already, or is one member of several.
     pub(crate) fn new(shared: Arc<Shared>, driver: Host<Option<SharedLinks>>) -> ReplicationLoop {
         ReplicationLoop { shared, seat: Mutex::new(LoopState::Driving(Box::new(driver))) }
     }
 
-    /// Drives until the server stops or cannot go on. `poll` has the waker of the inbox and the sockets of the links.
+    /// Runs cycles until the server stops or fails. `poll` has the waker of the inbox and the
+    /// sockets of the links.
+    ///
+    /// # Errors
+    /// A cycle failed, on whichever thread, or polling did.
     pub(crate) fn run(&self, mut poll: Poll) -> Result<(), Fatal> {
         let mut events = Events::with_capacity(256);
         let mut patience = Duration::ZERO;
@@ -72,7 +77,8 @@ impl ReplicationLoop {
         }
     }
 
-    /// Runs `hand_over` and then one cycle on the caller's thread, if nobody else drives and the disk is quick; says whether it did.
+    /// Runs `hand_over` and then one cycle on the caller's thread, if no other thread holds the
+    /// lock and the latest flush took at most [`FLUSH_MAX`]. Returns whether it did.
     pub(crate) fn try_run_inline(&self, hand_over: &mut dyn FnMut()) -> bool {
         let Some(mut seat) = self.seat.try_lock() else { return false };
         let LoopState::Driving(driver) = &mut *seat else { return false };
@@ -81,7 +87,8 @@ impl ReplicationLoop {
         }
         hand_over();
         match driver.cycle() {
-            // It has to be gone on with soon, and the caller will not.
+            // Another cycle is due soon, and the caller will not run it: wake the replication
+            // thread.
             Ok(()) if driver.group.is_holding() || driver.group.looks_often() => {}
             Ok(()) => return true,
             Err(why) => *seat = LoopState::Failed(why),
@@ -93,7 +100,8 @@ impl ReplicationLoop {
 }
 
 impl Host<Option<SharedLinks>> {
-    /// Takes in what the sockets of other members have, by a poll that began at `polled_ms`.
+    /// Reads the sockets of other members that are ready, according to a poll that began at
+    /// `polled_ms`, and handles their frames.
     fn hear(&mut self, events: &Events, polled_ms: i64) -> Result<(), Fatal> {
         self.begin_hearing(polled_ms);
         let Some(links) = &self.transport else { return Ok(()) };

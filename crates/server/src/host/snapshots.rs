@@ -1,4 +1,4 @@
-//! When a snapshot is taken, and how it is written beside the work.
+//! When a snapshot is taken, and how it is written without stopping the group.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -21,32 +21,34 @@ use crate::inbox::ControlRequest;
 use crate::shared::Shared;
 use group::group::GROUP;
 
-/// Znodes written while the machine is held for reading: about a tenth of a millisecond.
+/// Znodes written in one slice, while the machine is held for reading: about a tenth of a
+/// millisecond.
 const SLICE_NODES: usize = 500;
 
-/// The writer rests this many times as long as it worked. At full speed it would take one of two cores, and every client would feel it.
+/// The writer sleeps this many times as long as it worked. At full speed it would take one of two
+/// cores, and every client would notice.
 const REST: u32 = 1;
 
-/// Log that a start may have to read and hold in memory, whatever larger limit ZooKeeper's keys name: it is also the memory that
-/// entries take until they are applied.
+/// Most log, in bytes, that a start may have to read and hold in memory, even if ZooKeeper's keys
+/// name a larger limit: entries take the same memory until they are applied.
 const LOG_BYTES_MAX: u64 = 256 << 20;
 
-/// Entries kept in memory behind the last applied one for followers that were away, in bytes.
+/// Bytes of applied entries kept in memory for followers that were away.
 const RETAINED_BYTES_MAX: u64 = 64 << 20;
 
-/// How often the engine's memory is looked at, in bytes of log. A group of one keeps no more than this.
+/// Bytes of log between two trims of the engine's memory. A group of one keeps no more than this.
 const RETAINED_STEP_BYTES: u64 = 1 << 20;
 
-/// Time between the beginnings of two snapshots, unless there is much log.
+/// Time from the beginning of one snapshot to the beginning of the next, unless there is much log.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Log that calls for a snapshot within the pause.
+/// Bytes of log that cause a snapshot even within [`PAUSE`].
 const LOG_BYTES_IN_PAUSE_MAX: u64 = 128 << 20;
 
-/// After a snapshot failed, the next attempt waits this long.
+/// Wait before the next attempt after a snapshot failed.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// Decides when, and keeps what runs.
+/// Decides when snapshots are taken, and owns the one being written.
 pub(super) struct Snapshots {
     files: Files,
     dir: PathBuf,
@@ -59,7 +61,8 @@ pub(super) struct Snapshots {
     /// The replica's count of commands when the last snapshot began.
     begun_at: u64,
     begun_when: Instant,
-    /// Where between half of `snapCount` and all of it the next one is due, so that members do not all take theirs at once.
+    /// Commands after which the next snapshot is due: random between half of `snapCount` and all of
+    /// it, so that members do not all take theirs at once.
     due_after: u64,
     /// In ms of the server's clock.
     retry_at_ms: Option<i64>,
@@ -67,18 +70,20 @@ pub(super) struct Snapshots {
     running: Option<Running>,
     /// Snapshots begun since the start.
     begun: u64,
-    /// Bytes of log between the marks of [`trim`](Self::trim), oldest first, with the last index of each.
+    /// Trim points, oldest first: the last index at each, and the bytes of log before it (see
+    /// [`trim`](Self::trim)).
     retained: VecDeque<(u64, u64)>,
     purged_at: Instant,
     leases: SnapshotLeases,
-    /// Tells the writer that nobody wants its snapshot any more.
+    /// Tells the writer to abandon its snapshot.
     given_up: Arc<AtomicBool>,
 }
 
 struct Running {
     number: u64,
     meta: SnapshotMeta,
-    /// `None` where there are no threads: then it has ended already, and the errand that says so waits.
+    /// `None` where there are no threads: the snapshot has then ended already, and the control
+    /// request that says so waits in the inbox.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -114,30 +119,31 @@ impl Snapshots {
         self.due_after = half + entropy % (self.commands_max - half) + 1;
     }
 
-    /// Counts an entry of the log.
+    /// Counts the bytes of a log entry.
     pub(super) fn count_bytes(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.retained_bytes += bytes as u64;
     }
 
-    /// Another member fetches one.
+    /// Records that another member fetches a snapshot.
     pub(super) fn lend(&mut self, server: ServerId, name: SnapshotName, now_ms: i64) {
         self.leases.extend(server, name, now_ms);
     }
 
-    /// From which entry on the engine keeps its memory, if nobody needs more than `first_index`.
+    /// The first entry that the engine must keep in memory: `first_index`, or less if a snapshot
+    /// lease needs older entries.
     fn first_kept(&self, first_index: u64, replica: &mut Replica) -> u64 {
         let bytes = replica.status().retained_bytes;
         let needed = self.leases.first_needed().filter(|_| bytes <= RETAINED_BYTES_MAX + LEASED_BYTES_MAX);
         needed.map_or(first_index, |needed| needed.min(first_index))
     }
 
-    /// Takes one as soon as none is running.
+    /// Requests a snapshot; it begins as soon as none is being written.
     pub(super) fn ask(&mut self) {
         self.asked = true;
     }
 
-    /// Takes one unless that is being done.
+    /// Requests a snapshot unless one is being written.
     pub(super) fn replace(&mut self) {
         self.asked |= self.running.is_none();
     }
@@ -148,8 +154,10 @@ impl Snapshots {
         self.trim(replica);
         self.purge_hourly(shared);
         let commands = replica.applied_commands() - self.begun_at;
-        // A hundred thousand writes are a fraction of a second. One snapshot after the other would keep the disk busy under every flush,
-        // so within the pause only so much log calls for one as a start can read in a moment. Who sets a lower count wants them often.
+        // A hundred thousand writes are a fraction of a second. Snapshots without a pause would
+        // keep the disk busy under every flush, so within the pause only `LOG_BYTES_IN_PAUSE_MAX`
+        // causes one: a start reads that much quickly. An operator who sets a lower count wants
+        // snapshots often.
         let rested = self.commands_max < limits::SNAPSHOT_COMMANDS
             || self.begun_when.elapsed() >= PAUSE
             || self.bytes >= LOG_BYTES_IN_PAUSE_MAX;
@@ -160,8 +168,9 @@ impl Snapshots {
         }
     }
 
-    /// Drops applied entries from the engine's memory. Nobody but a follower would ask for them: for those that were away for a while
-    /// some are kept, and who needs older ones is offered a snapshot at least this new, which this member can take at any time.
+    /// Drops applied entries from the engine's memory. Only followers request them: some are kept
+    /// for those that were away for a while, and a follower that needs older ones is offered a
+    /// snapshot at least this new, which this member can take at any time.
     fn trim(&mut self, replica: &mut Replica) {
         if self.retained_bytes < RETAINED_STEP_BYTES {
             return;
@@ -188,7 +197,8 @@ impl Snapshots {
     fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
         let index = replica.applied_index();
         if index == 0 {
-            // A server that belongs to no ensemble yet has nothing to keep, and a snapshot without members could not be read again.
+            // A server that belongs to no ensemble yet has nothing to keep, and a snapshot without
+            // members could not be read again.
             self.asked = false;
             return;
         }
@@ -234,7 +244,8 @@ impl Snapshots {
         }
     }
 
-    /// The writer has ended.
+    /// Handles the end of the writer: compacts and purges after success, schedules a retry after
+    /// failure.
     pub(super) fn done(
         &mut self,
         shared: &Shared,
@@ -267,7 +278,8 @@ impl Snapshots {
         self.forget_log(shared, log);
     }
 
-    /// `autopurge.purgeInterval`: old snapshots go by the clock. Without the key they go with each new one.
+    /// `autopurge.purgeInterval`: old snapshots are purged by the clock. Without the key they are
+    /// purged after each new one.
     fn purge_hourly(&mut self, shared: &Shared) {
         let Some(hours) = shared.config.storage.purge_interval_hours else { return };
         if self.purged_at.elapsed() >= Duration::from_secs(u64::from(hours) * 3600) {
@@ -284,12 +296,12 @@ impl Snapshots {
         }
     }
 
-    /// Lets go of the log that even the oldest snapshot still there does not need: should the newest be damaged, an older one and the
-    /// log together still give the whole state.
+    /// Drops the part of the log that even the oldest remaining snapshot does not need: if the
+    /// newest is damaged, an older one and the log still give the whole state.
     fn forget_log(&self, shared: &Shared, log: &mut Log) {
         let kept = shared.config.storage.snapshots_kept as usize;
         let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, GROUP.0) {
-            // One that is there only because it is lent is none to start from.
+            // A snapshot that is kept only by a lease is not one to start from.
             Ok(names) => {
                 let mut own =
                     names.iter().enumerate().filter(|(n, name)| *n < kept || !self.leases.holds(name));
@@ -307,7 +319,8 @@ impl Snapshots {
         }
     }
 
-    /// A snapshot under way is given up, which costs nothing but its work: the server stops, or its state is about to be replaced.
+    /// Abandons a snapshot being written, which costs only its work: the server stops, or its state
+    /// is about to be replaced.
     pub(super) fn give_up(&mut self) {
         self.given_up.store(true, Relaxed);
         if let Some(running) = self.running.take() {
@@ -316,14 +329,14 @@ impl Snapshots {
         self.given_up.store(false, Relaxed);
     }
 
-    /// A new replica counts its commands and bytes from the beginning.
+    /// Resets the counts for a new replica, which counts its commands and bytes from 0.
     pub(super) fn begin_anew(&mut self) {
         self.give_up();
         (self.begun_at, self.retained_bytes) = (0, 0);
         self.retained.clear();
     }
 
-    /// Removes one that came from another member and is of no use.
+    /// Removes an unusable snapshot that came from another member.
     pub(super) fn discard(&self, name: &SnapshotName) {
         let path = name.path(&self.dir);
         let removed = self.disk().remove(&path).and_then(|()| self.disk().sync_dir(&self.dir));
@@ -332,17 +345,17 @@ impl Snapshots {
         }
     }
 
-    /// Where snapshots are.
+    /// The directory of the snapshots.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The files, and who works on them.
+    /// The files, and whether background threads work on them.
     pub(super) fn files(&self) -> &Files {
         &self.files
     }
 
-    /// On which disk.
+    /// The disk that the snapshots are on.
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {
         &self.files.disk
     }
@@ -365,7 +378,7 @@ impl Job {
     fn run(self, cursor: SnapshotCursor) {
         let begun = Instant::now();
         let written = self.write(cursor);
-        // What was kept for it is dropped after the machine is released.
+        // The copies kept for the snapshot are dropped after the machine is released.
         let kept = self.shared.machine.write().end_snapshot();
         drop(kept);
         let result = match written {
@@ -388,7 +401,8 @@ impl Job {
         self.shared.inbox.ask(ControlRequest::SnapshotDone { number: self.number, result });
     }
 
-    /// Writes it in slices; `false` if the server stops first.
+    /// Writes the snapshot in slices; `false` if the server stops or the snapshot is abandoned
+    /// first.
     fn write(&self, mut cursor: SnapshotCursor) -> Result<bool, SnapshotError> {
         let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), &self.dir, self.name)?;
         let mut bytes = Vec::new();
@@ -411,8 +425,9 @@ impl Job {
     }
 }
 
-/// Gives the calling thread the lowest share of the processor: when clients want it, they have it.
+/// Gives the calling thread the lowest processor priority, so that serving clients goes first.
 fn lower_priority() {
-    // On Linux the value belongs to the thread, whatever POSIX says. If it is refused the snapshot is only less polite.
+    // On Linux, unlike POSIX, the value belongs to the thread. If it is refused, the snapshot only
+    // competes more with the clients.
     let _ = rustix::process::setpriority_process(None, 19);
 }
