@@ -6,14 +6,14 @@ use crate::peers::Transport;
 use crate::shared::thread_of;
 
 impl<T: Transport> Host<T> {
-    /// Closes all connections of clients; they find another server, or come back.
+    /// Closes all client connections; the clients connect to another server, or again to this one.
     pub(super) fn close_connections(&mut self) {
         self.post_closing();
         self.wake_connection_threads();
     }
 
-    /// Tells all connections of clients to close. The machine may be held, so their threads are not
-    /// woken.
+    /// Posts a note to all client connections that closes them. The machine may be held, so the
+    /// connection threads are not woken.
     pub(super) fn post_closing(&mut self) {
         let mut deliveries: Vec<Delivery> =
             self.shared.mailboxes.iter().map(|_| Delivery::default()).collect();
@@ -29,7 +29,7 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Wakes the connection threads that have something to take.
+    /// Wakes the connection threads whose mailboxes have notes.
     pub(super) fn wake_connection_threads(&self) {
         self.shared.mailboxes.iter().filter(|mailbox| mailbox.is_full()).for_each(Mailbox::wake);
     }

@@ -1,40 +1,41 @@
-//! The events of one run of applying: how many bytes a connection may get.
+//! Limits the bytes of watch events that a connection may get in one run of applying.
 //!
-//! One command can change a million znodes, each deep down, and somebody who watches all of them is
-//! to be told of each by its path. What that comes to is known only while it is made, with the
-//! state held. A connection whose events are too long is closed instead: its client connects again,
-//! sets its watches again and looks.
+//! One command can change a million znodes with long paths, and a client that watches all of them
+//! must get an event with the path of each. The total size is known only while the events are made,
+//! with the state held. A connection whose events are too long is closed instead: its client
+//! connects again, sets its watches again and reads the state.
 
 use group::Token;
 use hashbrown::HashMap;
 
-/// Bytes of events that any connection may get in a run, whatever the others get.
+/// Bytes of events that each connection may get in a run, whatever the others get.
 const ALWAYS_BYTES: usize = 1 << 20;
 
-/// What became of an event.
+/// What happens to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It may go out.
+    /// It is sent.
     Yes,
-    /// It may not, and the connection has to be closed.
+    /// It is not sent, and the connection must be closed.
     Close,
-    /// It may not, and the connection is being closed.
+    /// It is not sent, and the connection is being closed already.
     No,
 }
 
 /// Counts the bytes of events by connection.
 #[derive(Debug)]
 pub(super) struct EventBytes {
-    /// Bytes of one connection at most.
+    /// Most bytes for one connection.
     one_max: usize,
-    /// Bytes of all connections from which on none gets more than [`ALWAYS_BYTES`].
+    /// Once all connections together exceed this many bytes, none gets more than [`ALWAYS_BYTES`].
     all_max: usize,
     all: usize,
-    /// Bytes of each connection, or [`CLOSED`]. Kept only once all together are many.
+    /// Bytes for each connection, or [`CLOSED`]. Counted only once all together exceed
+    /// [`ALWAYS_BYTES`].
     by_token: HashMap<Token, usize>,
 }
 
-/// Instead of the bytes of a connection that is being closed.
+/// Stands for the bytes of a connection that is being closed.
 const CLOSED: usize = usize::MAX;
 
 impl EventBytes {
@@ -44,7 +45,7 @@ impl EventBytes {
         EventBytes { one_max, all_max, all: 0, by_token: HashMap::new() }
     }
 
-    /// An event of so many bytes for that connection.
+    /// Counts an event of `bytes` bytes for a connection, and decides what happens to it.
     pub(super) fn add(&mut self, token: Token, bytes: usize) -> Told {
         self.all += bytes;
         if self.all <= ALWAYS_BYTES {
@@ -64,7 +65,7 @@ impl EventBytes {
         Told::Close
     }
 
-    /// A new run begins.
+    /// Resets the counts for a new run.
     pub(super) fn clear(&mut self) {
         self.all = 0;
         self.by_token.clear();

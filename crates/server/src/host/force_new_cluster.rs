@@ -1,8 +1,10 @@
-//! A new ensemble out of what one member of a lost one has.
+//! Forces a new cluster: a new ensemble out of what one member of a lost one has.
 //!
-//! Everything in its log becomes state, agreed or not: what was acknowledged is on a majority of disks, and if this one was among them and
-//! the others are gone, nobody can tell it from what was not. Then the state is written as a snapshot whose only member is this server, the
-//! log begins behind it, and the directory belongs to a new cluster, so that members of the old one are refused.
+//! Every entry in its log becomes state, committed or not. What was acknowledged is on a majority
+//! of disks; if this disk was among them and the others are gone, acknowledged entries cannot be
+//! told from others. Then the state is written as a snapshot whose only member is this server, the
+//! log begins after it, and the directory belongs to a new cluster, so that members of the old one
+//! are refused.
 
 use std::sync::Arc;
 
@@ -22,42 +24,42 @@ use crate::config::{Config, ServerId};
 use group::group::GROUP;
 use group::group::cluster_of;
 
-/// Znodes written at once.
+/// Znodes in one slice of the snapshot.
 const SLICE_NODES: usize = 10_000;
 
 /// What a member of a lost ensemble has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its number.
+    /// Its number (`myid`).
     pub server: ServerId,
-    /// Names the cluster its data belong to.
+    /// The id of the cluster that its data belong to.
     pub cluster: u64,
-    /// Its last entry, agreed or not: of several servers that are left, the one where (`term`, `index`) is highest has all that was
-    /// acknowledged, if any of them has.
+    /// Term of its last entry, committed or not. Of several remaining servers, the one with the
+    /// highest (`term`, `index`) has everything that was acknowledged, if any of them has.
     pub term: u64,
-    /// See `term`.
+    /// Log index of its last entry; see `term`.
     pub index: u64,
-    /// zxid of its state with that entry.
+    /// zxid of the state after that entry.
     pub zxid: i64,
-    /// Znodes of that state.
+    /// Znodes in that state.
     pub znodes: usize,
-    /// Sessions of that state.
+    /// Sessions in that state.
     pub sessions: usize,
 }
 
-/// Why there will be no new ensemble.
+/// Why no new cluster was made.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
     /// The data cannot be used.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
-    /// The directory is empty, or was never taken into an ensemble.
+    /// The directory is empty, or never belonged to a member of an ensemble.
     #[error("this server has no part in an ensemble: there is nothing to go on from")]
     Empty,
-    /// An entry of the log makes no sense.
+    /// An entry of the log is invalid.
     #[error("entry {index} of the log cannot be read: {why}")]
     Entry {
-        /// Where.
+        /// Its log index.
         index: u64,
         /// What is wrong with it.
         why: String,
@@ -65,7 +67,7 @@ pub enum SalvageError {
     /// The snapshot cannot be written.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// Who the server is cannot be written.
+    /// The identity cannot be written.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The log has no room.
@@ -76,7 +78,7 @@ pub enum SalvageError {
     Flush(#[from] FlushError),
 }
 
-/// What there is.
+/// Reports what the data directory holds, without making a new cluster.
 pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, SalvageError> {
     let mut opened = recovery::open(files, config)?;
     let found = take_in(&mut opened)?;
@@ -84,14 +86,15 @@ pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, SalvageError
     Ok(found)
 }
 
-/// Makes it a group of one.
+/// Makes the server a group of one.
 pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, SalvageError> {
     let mut opened = recovery::open(files, config)?;
     let found = take_in(&mut opened)?;
     let Opened { mut machine, start, identity, mut log, snapshot_dir, data_dir, loading: _ } = opened;
     let disk = &files.disk;
     let founder = Founder { member: group::first_member_of(identity.server), nonce: disk.entropy() };
-    // A position that no entry has had: nothing of the old log can be taken for what follows.
+    // A position that no entry has had, so that no entry of the old log can be mistaken for a later
+    // one.
     let term = found.term.max(start.hard_state.term);
     let position = Position { term, index: found.index + 1 };
     let meta = SnapshotMeta { position, ..SnapshotMeta::bootstrap(&[founder.member]) };
@@ -107,7 +110,7 @@ pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, Salvag
     log.reset(GROUP.0, position.index, position.term)?;
     log.append(&Record::HardState { group: GROUP.0, term, vote: 0, commit: position.index })?;
     log.flush()?;
-    // Older ones are of the old group.
+    // Older snapshots belong to the old group.
     snapshot::purge(disk.as_ref(), &snapshot_dir, GROUP.0, 1, &|_| false)?;
     log.close()?;
     drop(data_dir);

@@ -1,22 +1,24 @@
 //! Which member of which group a data directory belongs to.
 //!
 //! ```text
-//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 cluster=d2…70 member=3 key=b1…7c founders=1:8a…41,2:…,3:6f…09
+//! DATA_DIR/ostler.member     "server=3 nonce=6f…09 engine=raft boot=17 cluster=d2…70 member=3
+//!                             key=b1…7c founders=1:8a…41,2:…,3:6f…09
 //!                             log=8a…41 at=/var/lib/ostler\n"     (all in one line)
 //! ```
 //!
-//! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that was
-//! there before under the same number. `member=0` says that the directory has no part in a group
-//! yet; with a cluster, that it has none any more ([`refill`](super::reseed)). `founders` are the
-//! voters a new group starts with and their disks; they are kept here because a log without a
-//! snapshot can only be read with the members it was written under, whatever the configuration says
-//! by then. A member that joined later has none. `log` names the log that belongs with the
-//! directory ([`log_owner`](super::log_owner)), and `at` the `dataLogDir` it was in at the last
-//! start; both are missing from what older versions wrote.
+//! The nonce is drawn once for each directory: it tells a disk that was wiped from the one that had
+//! the same server number before. `member=0` says that the directory belongs to no member yet;
+//! together with a cluster, that it no longer does ([`reseed`](super::reseed)). `founders` are the
+//! voters a new group starts with, and the nonces of their disks; they are kept here because a log
+//! without a snapshot can only be read with the members it was written under, whatever the
+//! configuration says by then. A member that joined later has none. `log` names the log that
+//! belongs with the directory ([`log_owner`](super::log_owner)), and `at` the `dataLogDir` it was
+//! in at the last start; older versions wrote neither.
 //!
-//! `key` is by what members prove to each other that they are members: whoever founds the group
-//! draws it, and every member is told when it becomes one. So the file is a secret, which only its
-//! owner may read. Founders whose version knew no key make one of what they share.
+//! `key` is the key by which members prove to each other that they are members: the server that
+//! founds the group draws it, and every member gets it when it becomes one. So the file is a
+//! secret, which only its owner may read. Founders whose version had no key derive one from what
+//! they share.
 
 use std::fmt;
 use std::io;
@@ -33,7 +35,7 @@ use super::log_owner;
 
 /// The name of the file.
 pub(super) const NAME: &str = "ostler.member";
-/// More than any such line has.
+/// More bytes than any such line has.
 const BYTES_MAX: u64 = 16 << 10;
 
 /// The contents of the file, as of this start.
@@ -41,22 +43,22 @@ const BYTES_MAX: u64 = 16 << 10;
 pub(crate) struct Identity {
     /// The server's number (`myid`); 1 if it has none.
     pub(crate) server: ServerId,
-    /// Names the disk.
+    /// Identifies the disk.
     pub(crate) nonce: u64,
     /// The engine that writes the log.
     pub(crate) engine: String,
-    /// Counts the starts.
+    /// The count of starts.
     pub(crate) boot: u64,
-    /// Names the group, the same on all its members; 0 if it belongs to none.
+    /// Identifies the group, the same on all its members; 0 if the server belongs to none.
     pub(crate) cluster: u64,
     /// Its id in its group, if it belongs to one.
     pub(crate) member: Option<MemberId>,
-    /// By what members of the group prove that they are members; there is one exactly if there is a
-    /// cluster.
+    /// The key by which members of the group prove that they are members; there is one exactly if
+    /// there is a cluster.
     pub(crate) key: Option<PeerKey>,
-    /// Voters of the new group, or nobody if it existed before this member.
+    /// Voters of the new group; empty if it existed before this member.
     pub(crate) founders: Vec<Founder>,
-    /// Names the log that belongs with the directory; 0 if an older version wrote it.
+    /// Identifies the log that belongs with the directory; 0 if an older version wrote the file.
     pub(super) log: u64,
     /// `dataLogDir` of the last start.
     pub(super) log_dir: PathBuf,
@@ -70,12 +72,12 @@ pub enum IdentityError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Not what this version writes.
+    /// This version does not write such a file.
     #[error("{}: not a line this version can read: {line:?}. Start the version that wrote it, or restore the file from a backup", path.display())]
     Malformed {
         /// The file.
@@ -94,9 +96,9 @@ pub enum IdentityError {
     OtherServer {
         /// The file.
         path: PathBuf,
-        /// Whose data.
+        /// The server whose data they are.
         found: ServerId,
-        /// Whose they should be.
+        /// The server whose data they should be.
         wanted: ServerId,
     },
     /// The log was written by the other engine.
@@ -104,9 +106,9 @@ pub enum IdentityError {
     OtherEngine {
         /// The file.
         path: PathBuf,
-        /// As created.
+        /// The engine that the ensemble was created with.
         found: String,
-        /// As configured.
+        /// The engine in the configuration.
         wanted: String,
     },
 }
@@ -128,19 +130,19 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// What the group has to know of it.
+    /// The part of the identity that the group needs.
     pub(crate) fn of_member(&self) -> MemberIdentity {
         let Identity { server, nonce, boot, cluster, member, key, founders, .. } = self.clone();
         MemberIdentity { server, nonce, boot, cluster, member, key, founders }
     }
 
-    /// The same directory, as that of another member.
+    /// The identity of the same directory as another member.
     pub(crate) fn with_member(&self, known: &MemberIdentity) -> Identity {
         let MemberIdentity { server, nonce, boot, cluster, member, key, founders } = known.clone();
         Identity { server, nonce, boot, cluster, member, key, founders, ..self.clone() }
     }
 
-    /// Of a server without data. One that is alone founds a group of one at once.
+    /// The identity of a server without data. A server that is alone founds a group of one at once.
     pub(crate) fn new(disk: &dyn Disk, server: ServerId, engine: &str, alone: bool) -> Identity {
         let (member, nonce) = (group::first_member_of(server), disk.entropy());
         let founders = if alone { vec![Founder { member, nonce }] } else { Vec::new() };
@@ -151,8 +153,11 @@ impl Identity {
         Identity { server, nonce, engine, boot: 0, cluster, member, key, founders, log, log_dir }
     }
 
-    /// Reads who this member is, or makes it `new`; counts the start, durably. `log_dir` is where
-    /// its log is this time.
+    /// Reads the identity of this member, or takes `new` if there is none; increments the count of
+    /// starts, durably. `log_dir` is where its log is this time.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or belongs to another server or engine.
     pub(crate) fn open(
         disk: &dyn Disk,
         dir: &Path,
@@ -180,37 +185,38 @@ impl Identity {
         Ok(identity)
     }
 
-    /// Who this member is by its directory; `None` if there is no such file in it.
+    /// Reads the identity in a directory; `None` if the file does not exist.
     pub(super) fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, IdentityError> {
         let path = dir.join(NAME);
         let Some(line) = read(disk, &path)? else { return Ok(None) };
         parse(&line).map(Some).ok_or(IdentityError::Malformed { path, line: shown(&line) })
     }
 
-    /// The same; `None` also if the file cannot be understood.
+    /// Reads the identity in a directory; `None` if the file does not exist or cannot be parsed.
     pub(super) fn find(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, IdentityError> {
         Ok(read(disk, &dir.join(NAME))?.and_then(|line| parse(&line)))
     }
 
-    /// Whether it was a member of a group, has lost what it knew, and waits for the group to take it in anew.
+    /// Whether the server was a member of a group, has lost its data, and waits for the group to
+    /// reseed it.
     pub(crate) fn awaits_refill(&self) -> bool {
         self.member.is_none() && self.cluster != 0
     }
 
-    /// The same server and cluster, with nothing of what it was. The disk gets another name, because what was promised under the old one
-    /// is forgotten.
+    /// The identity of the same server and cluster without its membership. The disk gets another
+    /// nonce, because the promises made under the old one are forgotten.
     pub(super) fn to_be_refilled(&self, nonce: u64) -> Identity {
         Identity { nonce, member: None, founders: Vec::new(), ..self.clone() }
     }
 
-    /// Writes it down, durably; in the folder of the log first.
+    /// Writes the identity, durably; to the owner file in the folder of the log first.
     pub(crate) fn save(&self, disk: &dyn Disk, dir: &Path) -> Result<(), IdentityError> {
         log_owner::sign(disk, self, dir)?;
         write(disk, dir, NAME, &self.to_string())
     }
 }
 
-/// The key of a group whose founders were written down without one. They share nothing else that
+/// The key of a group whose founders recorded none. Their list is the only thing they share that
 /// others do not know.
 fn founders_key(founders: &[Founder]) -> Option<PeerKey> {
     let numbers = founders.iter().flat_map(|founder| [founder.member.0, founder.nonce]);
@@ -224,7 +230,7 @@ fn shown(line: &str) -> String {
     line.split(' ').map(hide).collect::<Vec<_>>().join(" ")
 }
 
-/// A key for a new group.
+/// A random key for a new group.
 pub(crate) fn new_key(disk: &dyn Disk) -> PeerKey {
     let mut key = [0; PeerKey::BYTES];
     key.chunks_mut(8).for_each(|part| part.copy_from_slice(&disk.entropy().to_be_bytes()));
@@ -291,7 +297,7 @@ fn parse_founder(text: &str) -> Option<Founder> {
     Some(Founder { member: MemberId(member.parse().ok()?), nonce: u64::from_str_radix(nonce, 16).ok()? })
 }
 
-/// The line in a small file; `None` if there is no such file.
+/// Reads the line in a small file; `None` if the file does not exist.
 pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, IdentityError> {
     let failed = |action| move |source| IdentityError::Io { path: path.to_owned(), action, source };
     let file = match disk.open(path, Mode::Read) {
@@ -306,7 +312,7 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, Ident
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Makes a line the contents of a small file, durably, in one step.
+/// Replaces the contents of a small file by a line, durably and atomically.
 pub(super) fn write(disk: &dyn Disk, dir: &Path, name: &str, line: &str) -> Result<(), IdentityError> {
     let path = dir.join(format!("{name}.new"));
     let failed = |action| {

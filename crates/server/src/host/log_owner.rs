@@ -1,18 +1,19 @@
-//! Whose log is in a directory, and whether it is the one that belongs with the snapshots.
+//! Which server the log in a directory belongs to, and whether it belongs with the snapshots.
 //!
 //! ```text
-//! LOG_DIR/log/ostler.owner   "log=8a…41 boot=17 begun=17 server=3 cluster=d2…70 data=/var/lib/ostler\n"
+//! LOG_DIR/log/ostler.owner   "log=8a…41 boot=17 begun=17 server=3 cluster=d2…70
+//!                             data=/var/lib/ostler\n"     (all in one line)
 //! ```
 //!
-//! `log` is a number that is drawn once for each server, and stands in its `ostler.member` too. The
-//! file lies in the folder that is moved when the log gets another disk, so a log that was moved is
-//! still known, and one that was left behind, swapped, emptied or restored alone is noticed before
-//! anything is served: a server that starts with its snapshots and without its log, or the other
-//! way round, has lost what it acknowledged.
+//! `log` is a random number drawn once for each server; `ostler.member` has it too. The file lies
+//! in the folder that is moved when the log gets another disk, so a log that was moved is still
+//! recognised. One that was left behind, swapped, emptied or restored alone is noticed before
+//! anything is served: a server that starts with its snapshots and without its log, or the reverse,
+//! has lost what it acknowledged.
 //!
-//! It is written before `ostler.member` at every start ([`Identity::save`]), and once more when
-//! that is written and the log is open: `begun` is the last start that got so far. So after a crash
-//! between the first two `boot` is one ahead of `ostler.member`, and only then; and the log has a
+//! Every start writes the file before `ostler.member` ([`Identity::save`]), and once more when that
+//! is written and the log is open: `begun` is the last start that got so far. So `boot` is one
+//! ahead of `ostler.member` only after a crash between the first two writes, and the log has a
 //! segment unless `begun` is 0.
 
 use std::io;
@@ -28,10 +29,10 @@ use super::recovery_error::RecoveryError;
 use crate::config::Storage;
 use group::group::GROUP;
 
-/// The name of the file. Nothing else in the folder of the log may be taken for a part of it.
+/// The name of the file. The log never takes a file of this name for one of its own.
 pub(super) const NAME: &str = "ostler.owner";
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     log: u64,
@@ -75,7 +76,7 @@ pub enum LogPlaceError {
         /// `dataDir`.
         data_dir: PathBuf,
     },
-    /// There is a log, and nothing that it belongs to.
+    /// There is a log, and no data that it belongs with.
     #[error(
         "{}: holds the log of {owner}, and {} holds none of its data. Mount the disk of dataDir, set dataDir to that \
          directory, or restore it; to begin with nothing, empty both",
@@ -86,7 +87,7 @@ pub enum LogPlaceError {
         log: PathBuf,
         /// `dataDir`.
         data_dir: PathBuf,
-        /// Whose log it is.
+        /// The owner of the log.
         owner: String,
     },
     /// A server without data would use a directory of another kind.
@@ -98,10 +99,10 @@ pub enum LogPlaceError {
     Swapped {
         /// `dataDir`.
         data_dir: PathBuf,
-        /// What shows it.
+        /// The file or folder that shows it.
         found: PathBuf,
     },
-    /// The log belongs to other snapshots.
+    /// The log belongs with other snapshots.
     #[error(
         "{}: holds the log of {owner}, which does not belong with {}, whose log was in {} last. Set dataDir and dataLogDir to \
          directories that belong together",
@@ -112,12 +113,12 @@ pub enum LogPlaceError {
         log: PathBuf,
         /// `dataDir`.
         data_dir: PathBuf,
-        /// Whose log it is.
+        /// The owner of the log.
         owner: String,
-        /// Where the right one was at the last start.
+        /// Where the right log was at the last start.
         last: PathBuf,
     },
-    /// The two are of different times.
+    /// One of the two directories is older than the other.
     #[error(
         "{} is of start {log_boot} of this server and {} of start {data_boot}: one of them is an old copy, or was restored alone. \
          Put the newer one of it back, or restore both from one backup",
@@ -135,7 +136,7 @@ pub enum LogPlaceError {
     },
 }
 
-/// What to set so that the log is found where it is.
+/// The setting that makes the server find the log where it is.
 fn setting(log: &Path, data_dir: &Path) -> String {
     if log == DataDir::log_in(data_dir) {
         "dataLogDir be away from the configuration".to_owned()
@@ -145,7 +146,7 @@ fn setting(log: &Path, data_dir: &Path) -> String {
 }
 
 impl Owner {
-    /// The owner that the file in the log of `log_dir` names.
+    /// The owner according to the file in the log of `log_dir`; `None` if there is no such file.
     fn find(disk: &dyn Disk, log_dir: &Path) -> Result<Option<Owner>, IdentityError> {
         let path = DataDir::log_in(log_dir).join(NAME);
         let Some(line) = identity::read(disk, &path)? else { return Ok(None) };
@@ -179,7 +180,7 @@ fn parse(line: &str) -> Option<Owner> {
     words.next().is_none().then_some(Owner { log, boot, begun, server, cluster, data_dir })
 }
 
-/// Writes into the folder of the log that it is this server's.
+/// Writes into the folder of the log that it belongs to this server.
 pub(super) fn sign(disk: &dyn Disk, identity: &Identity, data_dir: &Path) -> Result<(), IdentityError> {
     let known = Owner::find(disk, &identity.log_dir)?;
     let begun = known.as_ref().filter(|known| known.log == identity.log).map_or(0, |known| known.begun);
@@ -187,7 +188,7 @@ pub(super) fn sign(disk: &dyn Disk, identity: &Identity, data_dir: &Path) -> Res
     if known.as_ref() == Some(&owner) { Ok(()) } else { owner.save(disk, &identity.log_dir) }
 }
 
-/// The log is open and has a segment: from here on it is an error if there is none.
+/// Records that the log is open and has a segment: from now on a log without one is an error.
 pub(super) fn begun(disk: &dyn Disk, identity: &Identity, data_dir: &Path) -> Result<(), IdentityError> {
     owner(identity, data_dir, identity.boot).save(disk, &identity.log_dir)
 }
@@ -203,15 +204,15 @@ fn owner(identity: &Identity, data_dir: &Path, begun: u64) -> Owner {
     }
 }
 
-/// The same directory, wherever the server is started from next time.
+/// The absolute path of `dir`, which stays valid when the server is started from another directory.
 pub(super) fn absolute(dir: &Path) -> PathBuf {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
 }
 
-/// Looks whether the two directories belong together, without changing anything.
+/// Checks that the two directories belong together, without changing anything.
 ///
 /// # Errors
-/// They do not, or cannot be read.
+/// They do not belong together, or cannot be read.
 pub(super) fn check(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryError> {
     let places = Places { disk, data_dir: &storage.data_dir, log_dir: &storage.log_dir };
     let identity = Identity::load(disk, places.data_dir)?;
@@ -224,7 +225,7 @@ pub(super) fn check(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryEr
     }
 }
 
-/// Whether there are snapshots in that `dataDir`.
+/// Whether there are snapshots in `data_dir`.
 pub(super) fn has_snapshots(disk: &dyn Disk, data_dir: &Path) -> Result<bool, RecoveryError> {
     match snapshot::list(disk, &DataDir::snapshot_in(data_dir), GROUP.0) {
         Ok(names) => Ok(!names.is_empty()),
@@ -233,7 +234,7 @@ pub(super) fn has_snapshots(disk: &dyn Disk, data_dir: &Path) -> Result<bool, Re
     }
 }
 
-/// What is looked at.
+/// The directories being checked.
 struct Places<'a> {
     disk: &'a dyn Disk,
     data_dir: &'a Path,
@@ -249,7 +250,7 @@ impl Places<'_> {
         Ok(log::is_in(self.disk, &DataDir::log_in(log_dir))?)
     }
 
-    /// Neither directory says that it is in use.
+    /// Neither directory has a file that says it is in use.
     fn check_new(&self) -> Result<(), RecoveryError> {
         let data_dir = self.data_dir.to_owned();
         if self.has_segments(self.log_dir)? {
@@ -270,7 +271,7 @@ impl Places<'_> {
         Ok(())
     }
 
-    /// There is a log only. Before a server has its identity, it has nothing in its log.
+    /// Only the log directory has an owner. Until a server has its identity, its log is empty.
     fn check_without_data(&self, owner: &Owner) -> Result<(), RecoveryError> {
         if owner.begun == 0 && !self.has_segments(self.log_dir)? {
             return Ok(());
@@ -279,8 +280,8 @@ impl Places<'_> {
         Err(LogPlaceError::NoData { log: self.log(), data_dir, owner }.into())
     }
 
-    /// There is no log that says whose it is. Only a server that has not started since logs say so
-    /// may have one.
+    /// No file names an owner of the log. Only a server that has not started since such files exist
+    /// may have a log without one.
     fn check_without_log(&self, identity: &Identity) -> Result<(), RecoveryError> {
         if let Some(found) = self.find_elsewhere(identity)? {
             let (wanted, data_dir) = (self.log(), self.data_dir.to_owned());
@@ -308,14 +309,14 @@ impl Places<'_> {
             let (log_boot, data_boot) = (owner.boot, identity.boot);
             return Err(LogPlaceError::OldCopy { log, log_boot, data_dir, data_boot }.into());
         }
-        // One that is to be filled again has set its log aside.
+        // A member that waits to be reseeded has set its log aside.
         if owner.begun > 0 && !identity.awaits_refill() && !self.has_segments(self.log_dir)? {
             return Err(self.gone(identity).into());
         }
         Ok(())
     }
 
-    /// Another place where the log of this server is.
+    /// Another place that has the log of this server.
     fn find_elsewhere(&self, identity: &Identity) -> Result<Option<PathBuf>, RecoveryError> {
         let here = absolute(self.log_dir);
         for log_dir in [self.data_dir, &identity.log_dir] {

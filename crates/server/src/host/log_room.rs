@@ -1,7 +1,8 @@
-//! A member whose disk has no room for what the others agree on.
+//! A member whose disk has no room for what the others commit.
 //!
-//! What the log cannot take does not reach the engine, so such a member falls behind, and what it shows gets older and older. It does not
-//! serve clients meanwhile: they find another server. There is room again as soon as the log can take what it refused.
+//! A message for which the log has no room does not reach the engine, so such a member falls behind
+//! and its state gets more and more out of date. It does not serve clients meanwhile: they find
+//! another server. There is room again as soon as the log can take the largest message it refused.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,14 +12,14 @@ use super::{Fatal, Host};
 use crate::peers::Transport;
 use group::event::Event;
 
-/// What was refused last, until there is room for it.
+/// The size in bytes of the largest message refused, until there is room for it.
 #[derive(Debug, Default)]
 pub(super) struct LogRoom {
     refused_bytes: Option<usize>,
 }
 
 impl<T: Transport> Host<T> {
-    /// Makes room in the log for a message of an engine; says whether there is.
+    /// Makes room in the log for an engine message; returns whether there is room.
     ///
     /// # Errors
     /// The disk failed.
@@ -41,7 +42,7 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Looks whether there is room again.
+    /// Checks whether there is room again.
     ///
     /// # Errors
     /// The disk failed.

@@ -34,24 +34,26 @@ use group::timers::TICK_MS;
 /// The group whose records are read.
 const ROOT: u64 = GROUP.0;
 
-/// The number of a server that is alone, whatever its configuration calls it: it can get another number and keep its data.
+/// The number of a server that is alone, whatever its configuration calls it: it can get another
+/// number and keep its data.
 const SERVER_ALONE: ServerId = 1;
 
-/// The file by which somebody says that a server is to begin with nothing; ZooKeeper's name.
+/// The file by which an operator tells a server to begin with no data; ZooKeeper's name.
 const INITIALIZE: &str = "initialize";
 
-/// Loading says how far it is once it has taken this long, and then as often.
+/// Loading logs its progress once it has taken this long, and then at this interval.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Bytes of the length in front of the engine's part of a snapshot.
 const META_LENGTH_BYTES: usize = 4;
 
-/// Where the files are, and who does the work on them that is not urgent.
+/// Where the files are, and which thread does the work on them that is not urgent.
 #[derive(Clone)]
 pub(crate) struct Files {
     pub(crate) disk: Arc<dyn Disk>,
-    /// Whether threads of their own write snapshots and make log segments ready. Without them it is done within the cycle that needs
-    /// it, so that a test can stop the world at any operation of the disk.
+    /// Whether separate threads write snapshots and prepare log segments. Without them the cycle
+    /// that needs it does the work, so that a test can stop the simulated world at any disk
+    /// operation.
     pub(crate) background: bool,
 }
 
@@ -61,7 +63,8 @@ impl Files {
         Files { disk: Arc::new(RealDisk), background: true }
     }
 
-    /// Bytes for the secret of a new cluster: unpredictable, but where a simulation must be able to go the same way again.
+    /// Bytes for the secret of a new cluster: unpredictable, except in a simulation, which must be
+    /// reproducible.
     pub(super) fn secret(&self) -> Result<[u8; CLUSTER_KEY_BYTES], getrandom::Error> {
         let mut key = [0; CLUSTER_KEY_BYTES];
         if self.background {
@@ -73,38 +76,38 @@ impl Files {
     }
 }
 
-/// What was found on the disk.
+/// What was recovered from the disk.
 pub(crate) struct Recovered {
     pub(crate) machine: Machine,
     pub(crate) rest: Rest,
 }
 
-/// All of it but the machine.
+/// Everything recovered except the machine.
 pub(crate) struct Rest {
     pub(crate) replica: Replica,
-    /// Who this server is.
+    /// The identity of this server.
     pub(crate) identity: Identity,
     pub(crate) log: Log,
     pub(crate) files: Files,
     pub(crate) snapshot_dir: PathBuf,
     /// Holds the locks on the directories.
     pub(crate) data_dir: DataDir,
-    /// What reading them took.
+    /// What reading the files took.
     pub(crate) loading: Loading,
 }
 
 /// What reading the files at the start took.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Loading {
-    /// The snapshot, in µs.
+    /// Time to load the snapshot, in µs.
     pub(crate) snapshot_us: u64,
-    /// The log behind it, in µs.
+    /// Time to read the log after it, in µs.
     pub(crate) log_us: u64,
-    /// Entries of that log.
+    /// Entries in that log.
     pub(crate) entries: u64,
 }
 
-/// What is in a data directory, before an engine has it.
+/// The contents of a data directory, before an engine takes them.
 pub(super) struct Opened {
     pub(super) machine: Machine,
     /// What the machine does not have yet.
@@ -116,7 +119,11 @@ pub(super) struct Opened {
     pub(super) loading: Loading,
 }
 
-/// Opens the data directory and reads what is there. A member of several whose data are damaged begins without them.
+/// Opens the data directory and reads its contents. If the data of a member of several are damaged,
+/// they are set aside and the member starts without them.
+///
+/// # Errors
+/// The data cannot be used, or do not match the configuration.
 pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Result<Recovered, RecoveryError> {
     let opened = open(&files, config).or_else(|why| {
         reseed::set_aside(files.disk.as_ref(), config, why)?;
@@ -129,8 +136,8 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     Ok(Recovered { machine, rest })
 }
 
-/// Whether a server that would begin with nothing may do so under `db.autocreate=false`. An empty
-/// directory is what is to be seen of a disk that is not mounted, too.
+/// Under `db.autocreate=false`, whether a server may start without data. A disk that is not mounted
+/// shows an empty directory too.
 fn check_wanted(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryError> {
     let dir = &storage.data_dir;
     if Identity::load(disk, dir)?.is_some() || log_owner::has_snapshots(disk, dir)? {
@@ -142,7 +149,8 @@ fn check_wanted(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryError>
     }
 }
 
-/// The same for who needs no engine.
+/// Like [`recover`], for callers that need no engine. Neither sets damaged data aside nor checks the
+/// voters.
 pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryError> {
     let disk = files.disk.as_ref();
     let storage = &config.storage;
@@ -180,8 +188,8 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
         Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
     log_owner::begun(disk, &identity, &storage.data_dir)?;
     if !storage.create_data {
-        // It was meant for this start; one that stays would be taken for the word of somebody the
-        // next time.
+        // The file was meant for this start; if it stayed, the next start would take it for the
+        // operator's order again.
         let _ = disk.remove(&storage.data_dir.join(INITIALIZE));
     }
     if tail.contradicts(meta.position) {
@@ -198,7 +206,7 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
             repaired.dropped
         );
     }
-    // What a snapshot that the disk would not give just now leaves open is no damage.
+    // A gap left by a snapshot that the disk could not read just now is not damage.
     let start = tail.start(meta, data_dir.log()).map_err(|why| unread.unwrap_or(why))?;
     let has_data = start.hard_state != HardState::default() || !start.entries.is_empty();
     if identity.awaits_refill() && (has_data || start.snapshot.position.index > 0) {
@@ -209,7 +217,8 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     Ok(Opened { machine, start, identity, log, snapshot_dir, data_dir, loading })
 }
 
-/// The member of that identity. Without one it is an engine that does nothing, to which nothing may be said.
+/// The replica of the member with that identity. Without a member id it has an engine that does
+/// nothing, and that must get no messages.
 pub(super) fn replica(
     config: &Config,
     identity: &Identity,
@@ -236,7 +245,8 @@ pub(super) fn replica(
     Replica::new(engine, settings, applied)
 }
 
-/// Who a server with this configuration is. One that is alone goes on as whoever its data are of.
+/// The identity of a server with this configuration and no data. A server that is alone takes the
+/// number and engine of the data it finds.
 fn newcomer(disk: &dyn Disk, config: &Config) -> Result<Identity, IdentityError> {
     let Some(ensemble) = &config.ensemble else {
         let known = Identity::find(disk, &config.storage.data_dir)?;
@@ -248,7 +258,7 @@ fn newcomer(disk: &dyn Disk, config: &Config) -> Result<Identity, IdentityError>
     Ok(Identity::new(disk, config.server_id, &ensemble.engine.to_string(), alone))
 }
 
-/// Ticks of silence after which an election is due.
+/// Ticks without a leader's message after which a member starts an election.
 pub(super) fn election_ticks(config: &Config) -> u32 {
     config.ensemble.as_ref().map_or(1, |ensemble| ticks(ensemble.election_timeout_ms))
 }
@@ -271,7 +281,7 @@ fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings 
     settings
 }
 
-/// Whether another member's entry can be applied here, and be passed on in a frame.
+/// Whether an entry from another member can be applied here, and forwarded in a frame.
 fn is_entry(data: &[u8]) -> bool {
     data.len() <= FORWARD_BYTES_MAX + BatchHeader::ENCODED_LEN && is_batch(data)
 }
@@ -280,12 +290,13 @@ fn is_entry(data: &[u8]) -> bool {
 struct Newest {
     meta: SnapshotMeta,
     machine: Machine,
-    /// Why a newer snapshot could not be read, if the disk is to blame and not what is in the file: another time it may be there.
+    /// Why a newer snapshot could not be read, if the disk failed and not the contents of the file:
+    /// a later start may be able to read it.
     unread: Option<RecoveryError>,
 }
 
-/// The newest snapshot that can be read, or the state of a new cluster. A damaged one is passed over: the log is kept as far back as the
-/// oldest snapshot, so nothing is lost by that.
+/// Loads the newest readable snapshot, or the state of a new cluster. A damaged one is skipped: the
+/// log is kept as far back as the oldest snapshot, so nothing is lost.
 fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<Newest, RecoveryError> {
     let names = snapshot::list(disk, dir, GROUP.0)?;
     let (mut unread, mut damaged) = (None, None);
@@ -309,7 +320,7 @@ fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<N
     }
 }
 
-/// The machine of the newest snapshot that ends there.
+/// Loads the machine from the snapshot that ends at `position`.
 pub(super) fn load_snapshot_at(
     disk: &dyn Disk,
     dir: &Path,
@@ -321,7 +332,7 @@ pub(super) fn load_snapshot_at(
     load(disk, dir, name).map(|(_, machine)| machine)
 }
 
-/// The engine's part of a snapshot, and the machine.
+/// Loads the engine's part of a snapshot, and the machine.
 pub(super) fn load(
     disk: &dyn Disk,
     dir: &Path,
@@ -351,7 +362,7 @@ pub(super) fn load(
     Ok((meta, machine))
 }
 
-/// Writes what the engine needs to know of a snapshot: length and bytes, ahead of the machine's.
+/// Writes what the engine needs to know of a snapshot, length first, ahead of the machine's bytes.
 pub(super) fn put_meta(meta: &SnapshotMeta, out: &mut Vec<u8>) {
     let start = out.len() + META_LENGTH_BYTES;
     out.extend_from_slice(&[0; META_LENGTH_BYTES]);
@@ -360,18 +371,19 @@ pub(super) fn put_meta(meta: &SnapshotMeta, out: &mut Vec<u8>) {
     out[start - META_LENGTH_BYTES..start].copy_from_slice(&length.to_be_bytes());
 }
 
-/// The other way round; `None` if it is not all there or no membership.
+/// The inverse of [`put_meta`]; `None` if the bytes are cut short or are no membership.
 fn take_meta(bytes: &[u8]) -> Option<(SnapshotMeta, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<META_LENGTH_BYTES>()?;
     let (meta, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     Some((SnapshotMeta::decode(Bytes::copy_from_slice(meta)).ok()?, rest))
 }
 
-/// The end of the log, behind the snapshot.
+/// The end of the log, after the snapshot.
 #[derive(Default)]
 struct Tail {
     after: u64,
-    /// All up to here is void or was in a snapshot that was fetched from another member; 0 if there was none.
+    /// Entries up to this index are void, or were in a snapshot fetched from another member; 0 if
+    /// the log was never reset.
     reset_to: u64,
     entries: Vec<Entry>,
     hard_state: Option<HardState>,
@@ -400,14 +412,16 @@ impl Tail {
         }
     }
 
-    /// Whether the log is of another past than a snapshot that ends at `position`: one that came from another member, when the power
-    /// failed before the log was reset. Nothing in it counts then.
+    /// Whether the log is of another history than a snapshot that ends at `position`: the snapshot
+    /// came from another member, and the power failed before the log was reset. Nothing in the log
+    /// counts then.
     fn contradicts(&self, position: Position) -> bool {
         self.entries.first().is_some_and(|entry| entry.index == position.index && entry.term != position.term)
     }
 
     fn start(self, snapshot: SnapshotMeta, dir: &Path) -> Result<Start, RecoveryError> {
-        // Without entries too: what a reset made void was acknowledged as part of the snapshot that came for it.
+        // Checked even if there are no entries: those that a reset made void were acknowledged as
+        // part of the snapshot that was fetched.
         let first = self.entries.first().map_or(self.reset_to.saturating_add(1), |entry| entry.index);
         if first > self.after + 1 {
             return Err(RecoveryError::Gap { dir: dir.to_owned(), first, snapshot: self.after });
@@ -421,7 +435,7 @@ impl Tail {
     }
 }
 
-/// Tells how far a long load is.
+/// Logs the progress of a long load.
 struct Progress {
     next: Instant,
 }

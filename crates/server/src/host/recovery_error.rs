@@ -14,15 +14,15 @@ use crate::config::ServerId;
 /// Why the data cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
-    /// A directory that must not be made is not there.
+    /// A directory is missing, and the configuration forbids creating it.
     #[error("{}: there is no such directory, and datadir.autocreate=false: {source}", dir.display())]
     NoDirectory {
         /// `dataDir` or `dataLogDir`.
         dir: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// There are no data, and none are to be made.
+    /// There are no data, and the configuration forbids starting without any.
     #[error(
         "{}: holds no data, and db.autocreate=false. Mount its disk, or restore the data; to begin with nothing, create the file {}",
         dir.display(), marker.display()
@@ -30,31 +30,31 @@ pub enum RecoveryError {
     Empty {
         /// `dataDir`.
         dir: PathBuf,
-        /// What allows it.
+        /// The file that allows it.
         marker: PathBuf,
     },
-    /// The directories.
+    /// The directories cannot be opened, or another process has them.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// The log has no room.
     #[error(transparent)]
     Append(#[from] AppendError),
-    /// The log fails.
+    /// The log cannot be flushed.
     #[error(transparent)]
     Flush(#[from] FlushError),
-    /// Whose the data are.
+    /// The identity cannot be read or written, or does not match the configuration.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The log is not the one that belongs with the snapshots.
     #[error(transparent)]
     LogPlace(#[from] LogPlaceError),
-    /// The log.
+    /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
     /// A snapshot cannot be listed or read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// A snapshot is whole but makes no sense.
+    /// A snapshot is undamaged but its contents are invalid.
     #[error("{}: the snapshot cannot be loaded: {source}", path.display())]
     Load {
         /// The file.
@@ -68,15 +68,16 @@ pub enum RecoveryError {
         /// The file.
         path: PathBuf,
     },
-    /// A snapshot that was there has gone.
+    /// A snapshot that was listed before has gone.
     #[error("{}: the snapshot at entry {index} has gone", dir.display())]
     NoSnapshot {
         /// The directory of the snapshots.
         dir: PathBuf,
-        /// Its last entry.
+        /// The last entry in the snapshot.
         index: u64,
     },
-    /// No snapshot is usable and the log does not reach back to the beginning.
+    /// The log does not reach back to the newest usable snapshot, or to the beginning if there is
+    /// none.
     #[error(
         "{}: the log begins at entry {first}, but the newest usable snapshot ends at {snapshot}. \
          Put back the missing snapshot or log segments from a backup, or start with an empty directory", dir.display()
@@ -89,7 +90,7 @@ pub enum RecoveryError {
         /// Last entry of the snapshot.
         snapshot: u64,
     },
-    /// The configuration names this server alone, and its data are those of one of several.
+    /// The configuration names this server alone, and its data are those of one member of several.
     #[error(
         "{}: holds the data of server.{server} of an ensemble in which {voters} vote, and the configuration names no other server. Put the \
          server.N lines of the ensemble back, and start more than half of its voters. If they are lost for ever, `ostler recover` makes \
@@ -98,24 +99,24 @@ pub enum RecoveryError {
     NotAlone {
         /// `dataDir`.
         dir: PathBuf,
-        /// Whose data.
+        /// The server whose data they are.
         server: ServerId,
-        /// Who votes.
+        /// The voters.
         voters: String,
     },
-    /// A server that was to forget everything has something left of it.
+    /// A server that was reset to be reseeded still has a log or a snapshot.
     #[error("{}: there is a log or a snapshot, and no member of the ensemble that they belong to", dir.display())]
     Leftover {
         /// The directory of the log.
         dir: PathBuf,
     },
-    /// The data are damaged, and they were before.
+    /// The data are damaged, for the second time.
     #[error(
         "{source}. {} is what damage has left before: check the disk, then remove what is called *.damaged, so that this member copies \
          everything from the others once more", path.display()
     )]
     DamagedAgain {
-        /// A file of before.
+        /// A file that was set aside the first time.
         path: PathBuf,
         /// The damage.
         source: Box<RecoveryError>,
@@ -123,14 +124,15 @@ pub enum RecoveryError {
     /// Damaged files cannot be set aside.
     #[error("{}: cannot {action} it to set damaged data aside: {source}", path.display())]
     SetAside {
-        /// File or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The log leaves entries out that only a damaged snapshot had: a power loss took them under `forceSync=no`.
+    /// The log lacks entries that only a damaged snapshot had: a power loss took them under
+    /// `forceSync=no`.
     #[error(
         "{}: the log goes on from entry {last} with entry {next}; what is between was in a newer snapshot that cannot be used. \
          Put back that snapshot from a backup, or start with an empty directory", dir.display()
@@ -140,7 +142,7 @@ pub enum RecoveryError {
         dir: PathBuf,
         /// The last entry before the hole.
         last: u64,
-        /// The first one behind it.
+        /// The first one after it.
         next: u64,
     },
 }

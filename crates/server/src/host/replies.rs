@@ -17,7 +17,8 @@ use crate::client::answer::{self, Asker};
 use crate::mailbox::{Delivery, Note};
 use crate::shared::{Shared, thread_of};
 
-/// Gathers what one run of applying has to say. Posted before the machine is released, so that nobody reads a change ahead of its events.
+/// Gathers the notes of one run of applying. They are posted before the machine is released, so
+/// that no client reads a change ahead of its events.
 pub(super) struct Replies<'s> {
     shared: &'s Shared,
     deliveries: Vec<Delivery>,
@@ -32,7 +33,7 @@ impl<'s> Replies<'s> {
         Replies { shared, deliveries, event_bytes }
     }
 
-    /// Puts all of it into the mailboxes. The machine is still held.
+    /// Puts all notes into the mailboxes. The machine is still held.
     pub(super) fn post(&mut self) {
         self.event_bytes.clear();
         for (delivery, mailbox) in self.deliveries.iter_mut().zip(&self.shared.mailboxes) {
@@ -42,7 +43,7 @@ impl<'s> Replies<'s> {
         }
     }
 
-    /// Wakes the threads that have post. The machine is released.
+    /// Wakes the threads whose mailboxes have notes. The machine is released.
     pub(super) fn wake(&self) {
         for mailbox in &self.shared.mailboxes {
             if mailbox.is_full() {
@@ -55,7 +56,8 @@ impl<'s> Replies<'s> {
         &mut self.deliveries[thread_of(token)]
     }
 
-    /// Puts the session on this connection, or on none, before any later news of it can come.
+    /// Assigns the session to this connection, or to none, before any later news of the session can
+    /// arrive.
     fn give_session(&mut self, session: i64, owner: Option<Token>) {
         self.shared.sessions.set_owner(session, owner);
         if let Some(token) = owner {
@@ -116,7 +118,8 @@ impl ReplySink for Replies<'_> {
 
     fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32) {
         if opcode == Opcode::CreateSession as i32 || opcode == MOVE_SESSION {
-            // Its client is still in the handshake, and a reply would be none to it: it tries again, here or elsewhere.
+            // The client is still in the handshake, where it could not understand a reply. Close
+            // its connection: it tries again, here or on another server.
             self.shared.inbox.answered(1);
             self.delivery(token).note(token, Note::Drop);
         } else {
@@ -132,7 +135,8 @@ impl ReplySink for Replies<'_> {
 
     fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>) {
         self.shared.counts.quorum.moved.fetch_add(1, Relaxed);
-        // Wherever it goes on: its client was heard of just now, and the leader must know before the other server reports it.
+        // Wherever the session goes on, its client was heard from just now, and the leader must
+        // know before the other server reports it.
         if let Some(known) = machine.session(session) {
             self.shared.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());
         }

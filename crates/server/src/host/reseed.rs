@@ -1,17 +1,19 @@
-//! A member whose data are damaged gives up who it was, and is filled again by the others.
+//! A member whose data are damaged gives up its identity and is reseeded by the others.
 //!
-//! A damaged log is a lost one: what stood behind the damage may have been a promise, or an entry that the group counts on. So the member
-//! must not go on as the one it was. As with an empty disk ([`newcomer`](super::bootstrap)) it has no vote until the leader has a place for
-//! it under a new id and all of the state has come. The difference to an empty disk is that this one knows its cluster, and so it never
-//! founds one: if all servers had their data set aside at once, none of them would begin anew with nothing.
+//! A damaged log is a lost one: after the damage there may have been a promise, or an entry that
+//! the group counts on. So the member must not go on under its id. As with an empty disk, it has no
+//! vote until the leader has a place for it under a new id and the whole state has arrived. Unlike
+//! an empty disk, it knows its cluster, and so it never founds one: if all servers had their data
+//! set aside at once, none of them would start over with an empty state.
 //!
 //! In this order, so that no crash can leave a member with part of its history:
 //!
-//! 1. `ostler.member` says from now on that it is nobody of that cluster; durably.
-//! 2. Segments and snapshots get a name that nothing reads, `….damaged`. A server that is nobody and finds some does this again.
+//! 1. `ostler.member` says from now on that this server is no member of that cluster; durably.
+//! 2. Segments and snapshots are renamed to `….damaged`, which nothing reads. A server that is no
+//!    member and finds some does this again.
 //!
-//! It happens once. If there are damaged files of an earlier time, the start is refused as before: the disk is not to be trusted, and
-//! somebody should look at it.
+//! It happens once. If there are damaged files from an earlier time, the start is refused: the disk
+//! is not to be trusted, and the operator should look at it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,10 +28,11 @@ use super::log_owner;
 use super::recovery_error::RecoveryError;
 use crate::config::Config;
 
-/// What is behind the name of a file that was set aside.
+/// The suffix of a file that was set aside.
 const SUFFIX: &str = ".damaged";
 
-/// Whether the files are to blame: not the disk's answers of this moment, not the configuration, not another version.
+/// Whether the files are damaged, rather than the disk failing at this moment, the configuration
+/// being wrong, or the files coming from another version.
 fn is_damage(why: &RecoveryError) -> bool {
     match why {
         RecoveryError::Log(OpenError::Header { source, .. }) => {
@@ -44,17 +47,18 @@ fn is_damage(why: &RecoveryError) -> bool {
     }
 }
 
-/// Makes the directories those of a server that waits to be filled again, if `why` is damage and there are others to do it.
+/// Turns the directories into those of a server that waits to be reseeded, if `why` is damage and
+/// there are other servers to do it.
 ///
 /// # Errors
-/// `why`, if that is not to be done.
+/// `why`, if the data are not to be set aside; or setting them aside failed.
 pub(super) fn set_aside(disk: &dyn Disk, config: &Config, why: RecoveryError) -> Result<(), RecoveryError> {
     let storage = &config.storage;
     let ensemble = config.ensemble.as_ref();
     let has_others = ensemble.is_some_and(|ensemble| !ensemble.voters().eq([config.server_id]));
     let identity = Identity::find(disk, &storage.data_dir)?.filter(|identity| identity.cluster != 0);
     let Some(identity) = identity.filter(|_| has_others && is_damage(&why)) else { return Err(why) };
-    // The log last: as long as a part of it is there, no new segment takes the name of a damaged one.
+    // The log last: while a part of it is there, no new segment takes the name of a damaged one.
     let dirs = [DataDir::snapshot_in(&storage.data_dir), DataDir::log_in(&storage.log_dir)];
     if !identity.awaits_refill() {
         if let Some(path) = earlier(disk, &dirs)? {
@@ -85,7 +89,7 @@ fn earlier(disk: &dyn Disk, dirs: &[PathBuf]) -> Result<Option<PathBuf>, Recover
 
 fn rename_all(disk: &dyn Disk, dir: &Path) -> Result<(), RecoveryError> {
     for name in disk.list(dir).map_err(failed(dir, "list"))? {
-        // Whose log it is stays known.
+        // The owner file stays, so that the log's owner is still known.
         if !name.ends_with(SUFFIX) && name != log_owner::NAME {
             let path = dir.join(&name);
             disk.rename(&path, &dir.join(name + SUFFIX)).map_err(failed(&path, "rename"))?;

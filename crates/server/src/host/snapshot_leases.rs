@@ -1,21 +1,26 @@
-//! Snapshots that other members are fetching, and what has to stay here until they can go on from them.
+//! Snapshot leases: which snapshots other members are fetching, and what must be kept until those
+//! members can go on from them.
 //!
-//! A member that is far behind fetches for minutes. Meanwhile newer snapshots are taken here, old ones purged, and the log trimmed; if the
-//! file it fetches went, it would begin anew, and if what follows the file went, it would have to fetch the next one: a group that is
-//! written to all the time would never have it back. So both stay while it asks, within a bound of memory.
+//! A member that is far behind fetches for minutes. Meanwhile newer snapshots are taken here, old
+//! ones purged, and the log trimmed. If the file being fetched were removed, the fetch would start
+//! over; if the log entries after it were, the member would have to fetch the next snapshot. A
+//! group under constant writes would then never get the member back. So both stay while the member
+//! fetches, up to a limit of memory.
 
 use std::collections::BTreeMap;
 
 use crate::config::ServerId;
 use storage::snapshot::SnapshotName;
 
-/// Who has not asked for so long is not fetching any more, or has all of it and was served from the log.
+/// A lease ends this many ms after its last request: the member has stopped fetching, or has the
+/// whole snapshot and was served from the log.
 const LEASE_MS: i64 = 10_000;
 
-/// Log in memory that may be kept for those who fetch, besides what is kept anyhow. Whoever is slower than that has to fetch again.
+/// Bytes of log kept in memory for fetching members, besides what is kept anyway. A member slower
+/// than that has to fetch again.
 pub(super) const LEASED_BYTES_MAX: u64 = 256 << 20;
 
-/// Who fetches what.
+/// The snapshot that each server fetches.
 #[derive(Debug, Default)]
 pub(super) struct SnapshotLeases(BTreeMap<ServerId, Lease>);
 
@@ -26,22 +31,22 @@ struct Lease {
 }
 
 impl SnapshotLeases {
-    /// That server has asked for a piece of it.
+    /// Begins or extends the lease of a server that has requested a chunk of the snapshot.
     pub(super) fn extend(&mut self, server: ServerId, name: SnapshotName, now_ms: i64) {
         self.0.insert(server, Lease { name, asked_ms: now_ms });
     }
 
-    /// Forgets those who do not ask any more.
+    /// Ends the leases of servers that no longer send requests.
     pub(super) fn expire(&mut self, now_ms: i64) {
         self.0.retain(|_, lease| now_ms - lease.asked_ms <= LEASE_MS);
     }
 
-    /// Whether anybody fetches it.
+    /// Whether any server has a lease on the snapshot.
     pub(super) fn holds(&self, name: &SnapshotName) -> bool {
         self.0.values().any(|lease| lease.name == *name)
     }
 
-    /// The first entry that somebody will need of the log.
+    /// The first log entry that a fetching server will need.
     pub(super) fn first_needed(&self) -> Option<u64> {
         self.0.values().map(|lease| lease.name.index + 1).min()
     }

@@ -1,9 +1,9 @@
-//! A server that its configuration names alone, on data that may be of an ensemble of several.
+//! A server whose configuration names it alone, on data that may be those of a member of several.
 //!
 //! The votes of the others cannot be dropped because one file does not name them: they may have
-//! agreed on what this server has not seen, and may go on without it. So it does not start, and
-//! says what to do. Data of a member that is the only voter, since a `reconfig` or `ostler recover`
-//! made it that, are served, whichever number and engine it had.
+//! committed entries that this server has not received, and may go on without it. So the server
+//! does not start, and says what to do. Data of a member that is the only voter, because a
+//! `reconfig` or `ostler recover` made it that, are served, whichever number and engine it had.
 
 use consensus::engine::Start;
 use consensus::entry::{EntryKind, MemberId};
@@ -16,8 +16,8 @@ use super::recovery::Opened;
 use super::recovery_error::RecoveryError;
 use crate::config::{Config, ServerId};
 
-/// The identity with which a server starts. One that has never had a part in a group, and is alone
-/// now, founds one of its own.
+/// The identity with which a server starts. A server that has never been a member of a group, and
+/// is alone now, founds one of its own.
 pub(super) fn found(disk: &dyn Disk, config: &Config, identity: Identity) -> Result<Identity, IdentityError> {
     if config.ensemble.is_some() || identity.member.is_some() || identity.awaits_refill() {
         return Ok(identity);
@@ -29,10 +29,10 @@ pub(super) fn found(disk: &dyn Disk, config: &Config, identity: Identity) -> Res
     Ok(new)
 }
 
-/// Whether a server that is alone by its configuration can serve these data.
+/// Checks that a server whose configuration names it alone can serve these data.
 ///
 /// # Errors
-/// It needs others for it.
+/// The data have other voters.
 pub(super) fn check(config: &Config, opened: &Opened) -> Result<(), RecoveryError> {
     let identity = &opened.identity;
     if config.ensemble.is_some() {
@@ -55,7 +55,7 @@ fn list(servers: &[ServerId]) -> String {
     }
 }
 
-/// Who votes, as far as the data say what is agreed.
+/// The voters, according to the entries that the data show as committed.
 fn voters_of(start: &Start) -> Vec<MemberId> {
     let Start { hard_state, snapshot, entries } = start;
     let agreed = entries.iter().filter(|entry| {

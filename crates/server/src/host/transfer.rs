@@ -1,4 +1,5 @@
-//! Snapshots on their way from one member to another: asked for piece by piece, so that the asker sets the pace.
+//! Transfer of snapshots from one member to another. The receiver requests each chunk, so it sets
+//! the pace.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +17,7 @@ use crate::config::ServerId;
 use crate::peers::Transport;
 use group::group::GROUP;
 
-/// A snapshot this much newer than the one that was offered is not believed.
+/// A snapshot whose index is this much higher than the one offered is rejected.
 const ENTRIES_AHEAD_MAX: u64 = 1 << 40;
 
 /// A snapshot being fetched.
@@ -24,27 +25,28 @@ pub(super) struct Fetching {
     from: ServerId,
     /// The least index worth fetching.
     index_min: u64,
-    /// What has come, once something has.
+    /// The part received, once there is one.
     incoming: Option<(SnapshotId, Incoming)>,
-    /// Something came since the last time this was looked at.
+    /// Whether a chunk arrived since the last check.
     moved: bool,
 }
 
 impl Fetching {
-    /// Bytes that have come.
+    /// Bytes received.
     pub(super) fn fetched_bytes(&self) -> u64 {
         self.incoming.as_ref().map_or(0, |(_, incoming)| incoming.written())
     }
 }
 
-/// A snapshot of another member that was loaded, and waits for the engine to go on from it.
+/// A snapshot of another member that is loaded, and that the engine has not installed yet.
 pub(super) struct Fetched {
     position: Position,
     machine: Machine,
 }
 
 impl<T: Transport> Host<T> {
-    /// A leader does not have the entries this member lacks: its snapshot is fetched instead.
+    /// The leader no longer has the entries that this member lacks: starts to fetch its snapshot
+    /// instead.
     pub(super) fn consider_offer(&mut self, offer: &SnapshotOffer) {
         let (from, index_min) = (group::server_of(offer.from), offer.meta.position.index);
         let is_news = self.fetching.as_ref().is_none_or(|f| f.from != from || f.index_min < index_min);
@@ -57,7 +59,7 @@ impl<T: Transport> Host<T> {
             );
         }
         match &mut self.fetching {
-            // What is under way may be new enough in the end.
+            // The snapshot being fetched may turn out to be new enough.
             Some(fetching) if fetching.from == from && fetching.incoming.is_some() => {
                 fetching.index_min = index_min;
             }
@@ -78,7 +80,7 @@ impl<T: Transport> Host<T> {
         self.group.send_group(from, GroupMessage::Fetch { snapshot, offset });
     }
 
-    /// Asks again if nothing came.
+    /// Repeats the request if no chunk has arrived since the last call.
     pub(super) fn fetch_on(&mut self) {
         let Some(fetching) = &mut self.fetching else { return };
         if !std::mem::take(&mut fetching.moved) {
@@ -86,7 +88,8 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Another member wants a piece of a snapshot: of the one named if it is still there, else of the newest, if that is new enough.
+    /// Another member requests a chunk of a snapshot. It gets one of the snapshot it names if that
+    /// still exists, else of the newest, if that is new enough.
     pub(super) fn on_fetch(&mut self, to: ServerId, wanted: SnapshotId, offset: u64) {
         let chunk = self.read_chunk(to, wanted, offset).unwrap_or_else(|e| {
             tracing::warn!("a snapshot for server.{to}: {e}");
@@ -94,7 +97,7 @@ impl<T: Transport> Host<T> {
         });
         match chunk {
             Some(chunk) => self.group.send_group(to, chunk),
-            // The next one will be new enough; it is asked for again then.
+            // The next snapshot will be new enough, and the member will repeat its request.
             None if wanted.index <= self.group.replica.applied_index() => self.snapshots.ask(),
             None => {}
         }
@@ -127,7 +130,7 @@ impl<T: Transport> Host<T> {
         Ok(Some(GroupMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
     }
 
-    /// A piece has come.
+    /// Handles a chunk from another member.
     pub(super) fn on_chunk(
         &mut self,
         from: ServerId,
@@ -167,10 +170,11 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// Loads a snapshot that has come, so that nothing is given up for one that cannot be loaded.
+    /// Loads a snapshot that has arrived, before the engine gives up its own state for it: a
+    /// snapshot that cannot be loaded then costs nothing.
     fn take_fetched(&mut self, name: SnapshotName) -> Result<(), String> {
         let position = Position { term: name.term, index: name.index };
-        // What it holds is agreed, so its leader's term is known here.
+        // A snapshot holds only committed entries, so its leader's term is known here.
         if position.term > self.group.replica.role().term {
             return Err(format!("it is of term {}, which nobody has led in", position.term));
         }
@@ -185,7 +189,8 @@ impl<T: Transport> Host<T> {
         Ok(())
     }
 
-    /// Another member got a damaged snapshot from here. If that is the newest there is, it would get it again and again.
+    /// Another member received a damaged snapshot from here. If it is the newest snapshot, that
+    /// member would fetch it again and again.
     pub(super) fn on_damaged(&mut self, from: ServerId, damaged: SnapshotId) {
         let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), GROUP.0)
             .ok()
@@ -199,10 +204,10 @@ impl<T: Transport> Host<T> {
         }
     }
 
-    /// The fetched snapshot becomes the base of this member's log and state. Clients here have
-    /// watches on nodes that may have changed unseen, so their connections are closed, before
-    /// anybody can read the new state: when they come back they say what they knew, and a zxid
-    /// behind a change that they were not told of would make them miss it for good.
+    /// Makes the fetched snapshot the base of this member's log and state. Clients here have
+    /// watches on znodes that may have changed unseen, so their connections are closed before any
+    /// client can read the new state: on reconnecting they tell the last zxid they saw, and one
+    /// later than a change whose event they did not get would make them miss it for good.
     pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
         let position = meta.position;
         self.snapshots.give_up();
@@ -234,7 +239,8 @@ impl<T: Transport> Host<T> {
 }
 
 impl super::snapshots::Snapshots {
-    /// Writes the piece if it is the next one, beginning anew if it belongs to another snapshot; `true` if it was the last.
+    /// Writes the chunk if it is the next one, starting over if it belongs to another snapshot;
+    /// `true` if it was the last.
     fn write_chunk(
         &self,
         fetching: &mut Fetching,
