@@ -1,4 +1,4 @@
-//! A server whose configuration names it alone, on data of every kind there is.
+//! A server whose configuration names it alone, on every kind of data it may find.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn alone(config: &Config) -> Config {
 }
 
 impl Trio {
-    /// Starts a server whose configuration has no line of another one any more.
+    /// Starts a server whose configuration no longer lists other servers.
     fn start_alone(&mut self, server: ServerId) -> Result<(), Ended> {
         let config = alone(&self.configs[&server]);
         let member = Member::start(Arc::new(self.disks[&server].clone()), config, &self.time)?;
@@ -25,8 +25,9 @@ impl Trio {
     }
 }
 
-/// It said that it was ready, and `Mode: standalone`, and let every client hang: the others' votes
-/// are in the data, and cannot be dropped because one file does not name them.
+/// Once the server logged that it was ready, reported `Mode: standalone`, and let every client
+/// hang: the data have other voters, whose votes cannot be dropped because one file does not name
+/// them.
 #[test]
 fn one_of_several_does_not_start_alone() {
     for engine in ENGINES {
@@ -41,7 +42,7 @@ fn one_of_several_does_not_start_alone() {
             assert!(text.contains("server.0, server.1, server.2 vote"), "{text}");
             assert!(text.contains("`ostler recover`"), "{text}");
         }
-        // The way that the message tells.
+        // What the error message advises.
         let files = Files { disk: Arc::new(trio.disks[&2].clone()), background: false };
         found_anew(&files, &alone(&trio.configs[&2])).unwrap();
         trio.start_alone(2).unwrap();
@@ -51,7 +52,8 @@ fn one_of_several_does_not_start_alone() {
     }
 }
 
-/// A `reconfig` has made it the only one. That is in the log, and not in a snapshot yet.
+/// A `reconfig` has made the server the only member. The log has that change, no snapshot has it
+/// yet.
 #[test]
 fn the_last_one_of_several_goes_on_alone() {
     for engine in ENGINES {
@@ -72,7 +74,7 @@ fn the_last_one_of_several_goes_on_alone() {
     }
 }
 
-/// It waited for the others to found the ensemble with, and has never heard of them.
+/// The server waited for the others to found the ensemble with, and never heard from them.
 #[test]
 fn one_that_was_never_taken_in_begins_alone() {
     for engine in ENGINES {

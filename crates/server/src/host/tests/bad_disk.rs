@@ -1,4 +1,4 @@
-//! Three members, of which one has a disk that is slow or full.
+//! Three members, one of which has a slow or full disk.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::ensemble::{ENGINES, STEP_US, Trio, Wire, create, read, sync};
 use crate::config::ServerId;
 use crate::simulation::{Member, Readiness};
 
-/// A flush that is slow, and still shorter than an election.
+/// Duration of a slow flush in µs, still shorter than an election timeout.
 const SLOW_US: u64 = 40_000;
 
-/// Writes that go on for ten seconds and more at that pace.
+/// Enough writes to take ten seconds and more with slow flushes.
 const MANY: i32 = 400;
 
 /// A client of one server.
@@ -29,7 +29,8 @@ impl Trio {
         self.disks[&server].on_sync(move || time.advance_us(flush_us));
     }
 
-    /// Creates znodes. What was on its way while leadership changed has no answer; the client comes back then.
+    /// Creates znodes. A request in flight while leadership changes gets no answer; the client
+    /// reconnects then.
     fn write(&mut self, client: &mut Client, xids: std::ops::Range<i32>) {
         for xid in xids {
             let err = self.create(client, xid);
@@ -71,7 +72,7 @@ impl Trio {
     }
 }
 
-/// The disk fails, so that whatever comes after the flush never comes.
+/// The disk fails at the next flush, so that nothing after it is answered.
 #[test]
 fn what_is_agreed_is_answered_before_the_next_flush() {
     for engine in ENGINES {
@@ -80,7 +81,7 @@ fn what_is_agreed_is_answered_before_the_next_flush() {
         let leader = trio.leader().expect("somebody leads");
         let (first, second) = (trio.client(leader), trio.client(leader));
         first.wire.ask(1, Opcode::Create, &create("/first", 0));
-        // The leader flushes, and then the others do.
+        // The leader flushes, and then the followers do.
         trio.step();
         trio.step();
         assert_eq!(first.wire.take(), None, "{engine}: the leader has not looked at the confirmations yet");
@@ -170,13 +171,13 @@ fn a_follower_with_a_slow_disk_changes_nothing() {
     }
 }
 
-/// Lets the disk take nothing more than it has.
+/// Limits the disk to the bytes it already holds.
 fn fill_up(trio: &Trio, server: ServerId) {
     trio.disks[&server].set_capacity_bytes(0);
 }
 
-/// A follower whose disk was full left out the entries it had no room for and went on serving its clients, who read the same old state
-/// for ever and had no way to know.
+/// Once a follower whose disk was full left out the entries it had no room for and kept serving its
+/// clients, which read the same old state for ever and could not know it.
 #[test]
 fn a_follower_with_a_full_disk_serves_nobody_until_it_has_caught_up() {
     for engine in ENGINES {

@@ -1,14 +1,16 @@
-//! What was acknowledged is there after a power loss at any operation of the disk, and nothing else is but what was asked for.
+//! After a power loss at any disk operation, everything acknowledged is there, and nothing that was
+//! not requested.
 
 use storage::disk::Disk as _;
 
 use super::*;
 
-/// Runs of the server in one world, and cycles in each.
+/// Runs of the server in one simulated world, and cycles in each run.
 const LIVES: usize = 3;
 const CYCLES: usize = 24;
 
-/// Starts, works and stops a few times, in one of the three ways a server stops; until the disk makes it stop.
+/// Starts, works and stops several times, in one of the three ways a server stops, until the disk
+/// makes it stop.
 fn live(world: &mut World, lives: usize, cycles: usize, context: &str) {
     for _ in 0..lives {
         let Some(mut life) = world.launch(context) else { return };
@@ -108,7 +110,7 @@ fn many_crashes_in_a_row_lose_nothing_and_leave_no_litter() {
     }
 }
 
-/// That the tests above pass by the places they are about.
+/// Checks that the tests above exercise what they are about: snapshots and removal of old log.
 #[test]
 fn the_work_takes_snapshots_and_forgets_old_log() {
     let mut world = World::new(1);
@@ -122,7 +124,8 @@ fn the_work_takes_snapshots_and_forgets_old_log() {
     assert!(log.iter().any(|name| name.ends_with(".spare")), "an old segment is kept for later: {log:?}");
 }
 
-/// With `forceSync=no` a power loss may take acknowledged writes, but what is left is a state that once was, and the server starts on it.
+/// With `forceSync=no` a power loss may take acknowledged writes, but what remains is an earlier
+/// state of the server as a whole, and the server starts on it.
 #[test]
 fn without_fsync_a_power_loss_leaves_a_whole_past() {
     for seed in 0..6 {

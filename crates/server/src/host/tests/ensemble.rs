@@ -1,4 +1,4 @@
-//! Three members, their frames carried by hand.
+//! Three members whose frames the test delivers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -21,10 +21,10 @@ use crate::simulation::{Member, Readiness, Socket};
 
 pub(super) const STEP_US: u64 = 2_000;
 
-/// The wall clock when the servers are started for the first time.
+/// The wall clock at the first start of the servers, in ms.
 pub(super) const WALL_MS: i64 = 1_700_000_000_000;
 
-/// A client's connection: what it sends, and what it was sent.
+/// A client's connection: what it sends, and what it has received.
 #[derive(Clone, Default)]
 pub(super) struct Wire(Arc<Mutex<Ends>>);
 
@@ -84,7 +84,7 @@ impl Wire {
         });
     }
 
-    /// Asks for a session.
+    /// Requests a new session.
     pub(super) fn greet(&self, timeout_ms: i32) {
         self.send(|out| {
             ConnectRequest {
@@ -99,7 +99,7 @@ impl Wire {
         });
     }
 
-    /// Takes the next frame that came.
+    /// Takes the next frame received.
     pub(super) fn take(&self) -> Option<Vec<u8>> {
         let mut wire = self.0.lock().unwrap();
         let frame::Split::Frame { start, end } = frame::split(&wire.to_client, 1 << 20) else { return None };
@@ -119,7 +119,7 @@ pub(super) struct Trio {
     pub(super) disks: BTreeMap<ServerId, SimDisk>,
     pub(super) members: BTreeMap<ServerId, Member>,
     pub(super) clients: Vec<(ServerId, usize, Wire)>,
-    /// Frames that vanish, by sender, receiver and length.
+    /// Whether a frame is lost, by sender, receiver and length.
     pub(super) loses: Box<dyn Fn(ServerId, ServerId, usize) -> bool>,
 }
 
@@ -128,7 +128,7 @@ impl Trio {
         Trio::of((1..=3).map(|server| config_of(server, engine)))
     }
 
-    /// Servers with these configurations, started on empty disks.
+    /// Starts servers with these configurations on empty disks.
     pub(super) fn of(configs: impl IntoIterator<Item = Config>) -> Trio {
         let mut ensemble = Trio {
             time: ManualTime::new(WALL_MS),
@@ -162,17 +162,17 @@ impl Trio {
         self.members.values_mut().for_each(|member| member.unlinked(server));
     }
 
-    /// Time goes by, and everybody works and is heard.
+    /// Advances the time, runs every server and delivers all frames.
     pub(super) fn step(&mut self) {
         self.step_by(STEP_US);
     }
 
-    /// The same; says what went over the wires.
+    /// Like [`step`](Self::step); returns the frames that were sent.
     pub(super) fn watch(&mut self) -> Vec<Bytes> {
         self.carry(STEP_US)
     }
 
-    /// The same, with so much time.
+    /// Like [`step`](Self::step), advancing the time by `us`.
     pub(super) fn step_by(&mut self, us: u64) {
         self.carry(us);
     }
@@ -233,7 +233,7 @@ impl Trio {
         (wire, response.session_id, response.passwd.to_vec())
     }
 
-    /// Connects and says who is there.
+    /// Connects and sends the handshake.
     pub(super) fn greet(
         &mut self,
         server: ServerId,
@@ -269,7 +269,7 @@ impl Trio {
         panic!("no answer within 10 s");
     }
 
-    /// Sends a request and gives the answer's header and body.
+    /// Sends a request and returns the reply's header and body.
     pub(super) fn call(
         &mut self,
         wire: &Wire,
@@ -286,7 +286,7 @@ impl Trio {
     }
 }
 
-/// A server of that number.
+/// The configuration line of server `n`.
 pub(super) fn member(n: ServerId) -> config::Member {
     format!("10.{}.{}.{}:2888:3888;2181", n >> 16, (n >> 8) & 0xFF, n & 0xFF).parse().expect("a server")
 }
@@ -414,7 +414,7 @@ fn a_member_that_lost_its_disk_comes_back_as_another_and_gets_its_vote() {
             0,
             "{engine}: it was filled again"
         );
-        // Its vote counts: with the other follower gone, writes go on.
+        // The server's vote counts: with the other follower gone, writes go on.
         ensemble.crash(6 - leader - lost);
         assert_eq!(ensemble.call(&wire, 2, Opcode::Create, &create("/after", 0)).0.err, 0, "{engine}");
     }
@@ -432,7 +432,7 @@ fn a_new_ensemble_waits_for_all_of_its_voters() {
     ensemble.until("all serve", Trio::all_serve);
 }
 
-/// What that server says of itself.
+/// The status that the server reports.
 pub(super) fn facts(ensemble: &Trio, server: ServerId) -> MemberStatus {
     ensemble.members[&server].facts().member.expect("it is one of several")
 }
@@ -521,8 +521,9 @@ fn a_member_cut_off_serves_those_who_only_read() {
     }
 }
 
-/// A read waits for word from the others, and that is lost, while the write behind it is agreed. The write's result met the read at the head
-/// of its session's line and was dropped, and the session got no answer ever again. (Seeds 12064 and 12069 of the simulator.)
+/// A read waits for messages of the followers, which are lost, while the write after it is
+/// committed. Once the write's result met the read at the head of its session queue and was
+/// dropped, and the session never got an answer again. (Seeds 12064 and 12069 of the simulator.)
 #[test]
 fn a_write_that_is_agreed_before_an_earlier_sync_is_answered() {
     for engine in ENGINES {
@@ -531,7 +532,7 @@ fn a_write_that_is_agreed_before_an_earlier_sync_is_answered() {
         ensemble.members[&1].ask_lead();
         ensemble.until("the first one leads", |e| e.leader() == Some(1));
         let (wire, ..) = ensemble.connect(1, None);
-        // Of what the leader sends, only long frames arrive: no heartbeat does.
+        // Only long frames from the leader arrive, so no heartbeat does.
         ensemble.loses = Box::new(|from, _, bytes| from == 1 && bytes < 1_000);
         wire.ask(1, Opcode::Sync, &sync("/"));
         let path = format!("/{}", "long".repeat(1_000));

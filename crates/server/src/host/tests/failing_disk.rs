@@ -1,4 +1,5 @@
-//! A full disk refuses writes and nothing else; a disk that fails stops the server before it can lie.
+//! A full disk causes writes to be refused and nothing else; a failing disk stops the server before
+//! it can acknowledge what it has not stored.
 
 use std::path::Path;
 
@@ -29,20 +30,20 @@ fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
         assert!(refused > 10, "seed {seed}: the disk is full: {refused}");
         let refused_counted = life.shared.counts.writes_refused.load(std::sync::atomic::Ordering::Relaxed);
         assert!(refused_counted >= refused as u64, "the refusals are counted: {refused_counted}");
-        // Reads go on, and show only what was acknowledged.
+        // Reads go on, and return only what was acknowledged.
         let shown = Picture::of(&life.shared, &life.shared.machine.read());
         assert_eq!(shown, Picture::of(&life.shared, &life.replay.machine), "seed {seed}");
         match seed % 3 {
-            // A server that was not stopped goes on by itself.
+            // A server that was not stopped recovers by itself.
             0 => {}
-            // One that is killed while the disk is full comes up with everything once there is room,
+            // A server killed while the disk is full starts with all its data once there is room,
             1 => {
                 drop(life.driver);
                 world.lose_power();
                 world.disk.set_capacity_bytes(u64::MAX);
                 life = world.launch(&format!("seed {seed}, room again")).expect("a sound disk");
             }
-            // and so does one that was stopped.
+            // and so does one that was stopped in order.
             _ => {
                 life.driver.end().expect("what was acknowledged has its space");
                 world.disk.set_capacity_bytes(u64::MAX);
@@ -92,7 +93,7 @@ fn a_failed_sync_stops_the_server_before_anything_of_it_is_acknowledged() {
         let mut life = world.launch("first").expect("a sound disk");
         assert!(world.cycle(&mut life, "sound"));
         world.disk.fault_at(world.disk.operations() + operation, Fault::Io);
-        // `cycle` asserts that nothing was answered.
+        // `cycle` asserts that no request was answered.
         let stopped = !(0..10).all(|_| world.cycle(&mut life, "failing"));
         stops += usize::from(stopped);
         if stopped {
@@ -105,7 +106,7 @@ fn a_failed_sync_stops_the_server_before_anything_of_it_is_acknowledged() {
     assert!(stops >= 8, "most operations of the log are writes and syncs: {stops}");
 }
 
-/// A world that was stopped and has several snapshots, and their files, oldest first.
+/// A stopped world with several snapshots, and the files of those, oldest first.
 fn with_snapshots(seed: u64) -> (World, Vec<PathBuf>) {
     let mut world = World::new(seed);
     let mut life = world.launch("first").expect("a sound disk");
@@ -130,7 +131,7 @@ fn damage(world: &mut World, file: &Path) {
 fn a_damaged_snapshot_is_passed_over_and_nothing_is_lost() {
     for seed in 0..24 {
         let (mut world, files) = with_snapshots(seed);
-        // All but the oldest, in half of the worlds.
+        // All but the oldest in half of the worlds, only the newest in the others.
         let damaged = if seed % 2 == 0 { &files[1..] } else { &files[files.len() - 1..] };
         for file in damaged {
             damage(&mut world, file);

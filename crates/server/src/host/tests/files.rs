@@ -1,10 +1,10 @@
-//! Members by the configuration files: with `reconfig` off, which is how most ensembles are run.
+//! Membership by the configuration files: with `reconfig` off, which is how most ensembles run.
 
 use super::ensemble::{ENGINES, Trio, config_of, facts, member};
 use crate::config::{Config, EngineKind, ServerId};
 use crate::observe::stats::{FileDifference, MemberRole};
 
-/// A server whose file names these.
+/// A server whose file names these servers.
 fn by_file(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config {
     let mut config = config_of(server, engine);
     let ensemble = config.ensemble.as_mut().expect("an ensemble");
@@ -13,7 +13,7 @@ fn by_file(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config
 }
 
 impl Trio {
-    /// Starts a server again with another file.
+    /// Restarts a server with another file.
     fn restart_as(&mut self, config: Config) {
         let server = config.server_id;
         self.crash(server);
@@ -26,8 +26,9 @@ impl Trio {
     }
 }
 
-/// Two of five are stopped, and their lines taken out of every zoo.cfg, one server after the other.
-/// Five still voted, without a word, and the loss of one more ended the service.
+/// Two of five servers are stopped, and their lines removed from every zoo.cfg, one server after
+/// the other. Once all five kept their votes, without a message, and the loss of one more ended the
+/// service.
 #[test]
 fn lines_taken_out_of_every_file_take_votes() {
     for engine in ENGINES {
@@ -96,7 +97,7 @@ fn a_voter_becomes_an_observer_by_the_files() {
     }
 }
 
-/// One file that is out of date takes nobody's vote, not even that of a server that is down.
+/// One out-of-date file removes no vote, not even that of a server that is down.
 #[test]
 fn one_file_alone_takes_no_vote() {
     for engine in ENGINES {
@@ -123,8 +124,8 @@ fn one_file_alone_takes_no_vote() {
     }
 }
 
-/// It is up, and by its own file it votes: the others keep listening to it, and what differs is
-/// told. Once it is stopped it goes.
+/// The server is up and votes according to its own file: the others keep listening to it, and
+/// report the difference. Once it is stopped, it is removed.
 #[test]
 fn a_server_that_is_up_keeps_its_vote_until_it_is_stopped() {
     for engine in ENGINES {
@@ -146,7 +147,7 @@ fn a_server_that_is_up_keeps_its_vote_until_it_is_stopped() {
         ensemble.until("somebody leads", |e| e.leader().is_some_and(|leader| leader != 4));
         let leader = ensemble.leader().unwrap();
         ensemble.until_voters(leader, &[1, 2, 3]);
-        // Started again with its old file it has no part in it any more.
+        // Started again with its old file, it is no longer a member.
         ensemble.start(4);
         (0..2_000).for_each(|_| ensemble.step());
         assert!(!ensemble.members[&4].is_serving(), "{engine}");

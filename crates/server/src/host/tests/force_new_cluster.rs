@@ -1,4 +1,4 @@
-//! More than half of the voters are lost for ever, and one that is left founds a new ensemble.
+//! More than half of the voters are lost for ever, and a remaining one founds a new ensemble.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn what_one_server_has_becomes_a_new_ensemble() {
         assert!(seen.index >= applied && seen.sessions == 1, "{engine}: {seen:?}");
         let founded = trio.found_anew(left).unwrap();
         assert_ne!(founded.cluster, seen.cluster, "{engine}");
-        // Cut off in the middle it would be done again.
+        // An interrupted run would be repeated.
         assert_eq!(trio.found_anew(left).unwrap().index, seen.index + 1, "{engine}");
 
         trio.start(left);

@@ -1,4 +1,4 @@
-//! The snapshot of another member takes the place of the state while clients read.
+//! The snapshot of another member replaces the state while clients read.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use super::super::GROUP;
 use super::{World, told};
 use crate::client::connections::Traffic;
 
-/// A member that installed a snapshot answered reads from the new state before it closed its
-/// clients' connections. They were shown changes whose watch events they had not got, and since
-/// they came back with the zxid of what they had seen they never got them.
+/// Once a member that installed a snapshot answered reads from the new state before it closed its
+/// clients' connections. The clients saw changes whose watch events they had not received, and
+/// since they reconnected with the zxid of what they had seen, they never received them.
 #[test]
 fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
     let mut world = World::new(1);

@@ -1,4 +1,4 @@
-//! A session is judged by what was heard, up to the time until which anybody listened.
+//! A session is judged by what was heard, up to the time until which a thread has read the sockets.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn ping(wire: &Wire) {
     wire.ask(-2, Opcode::Ping, &[]);
 }
 
-/// A session at each server of an ensemble.
+/// An ensemble with a session at each of its servers.
 fn settled(engine: EngineKind, config: impl Fn(&mut Config)) -> (Trio, Vec<(Wire, i64)>) {
     let mut trio = Trio::of((1..=3).map(|server| {
         let mut own = config_of(server, engine);
@@ -33,8 +33,8 @@ fn lives(trio: &Trio, session: i64) -> bool {
     trio.members.values().all(|member| member.machine().session(session).is_some())
 }
 
-/// All members were suspended for far longer than every timeout, and their clients pinged. When
-/// they go on the replication threads are first: nobody has looked into the sockets yet.
+/// All members were suspended for far longer than every timeout, and their clients sent pings. When
+/// the members resume, the replication threads run first: no thread has read the sockets yet.
 #[test]
 fn a_pause_of_all_members_ends_nobodys_session() {
     for engine in ENGINES {
@@ -55,8 +55,8 @@ fn a_pause_of_all_members_ends_nobodys_session() {
     }
 }
 
-/// A session that fell silent ends at the end of the tick in which its timeout has gone by, a
-/// little later than that if its server has to tell the leader first. A pause adds itself and no
+/// A silent session ends at the end of the tick in which its timeout passes, or a little later if
+/// its server has to report to the leader first. A pause of the process adds its own length, not
 /// whole timeouts.
 #[test]
 fn who_is_silent_expires_in_time_on_every_server() {
@@ -81,8 +81,8 @@ fn who_is_silent_expires_in_time_on_every_server() {
     }
 }
 
-/// Followers told the leader every 400 ms whom they had heard of, which was too seldom for short
-/// timeouts.
+/// Once followers reported the sessions they had heard from to the leader every 400 ms, which was
+/// too seldom for short timeouts.
 #[test]
 fn short_timeouts_are_kept_at_every_server() {
     for engine in ENGINES {
@@ -106,8 +106,7 @@ fn short_timeouts_are_kept_at_every_server() {
     }
 }
 
-/// The report with a ping in it is lost with the connection to the leader; it is told again on the
-/// next one.
+/// The report of a ping is lost with the connection to the leader; it is repeated on the next one.
 #[test]
 fn what_a_lost_report_said_is_told_again() {
     for engine in ENGINES {
@@ -127,8 +126,8 @@ fn what_a_lost_report_said_is_told_again() {
     }
 }
 
-/// A server on its own whose connection thread is kept from its sockets ends no session for what
-/// waits in them, and ends those of silent clients as soon as it has looked.
+/// A single server whose connection thread is kept from its sockets ends no session whose data wait
+/// in them, and ends the sessions of silent clients as soon as that thread has read them.
 #[test]
 fn a_lone_server_judges_nobody_before_it_has_read() {
     let time = ManualTime::new(1_700_000_000_000);

@@ -1,9 +1,10 @@
 //! Directories that do not belong together are refused, and nothing in them is changed; those that
 //! do are served.
 //!
-//! Somebody gave the log a disk of its own: added `dataLogDir` to the configuration of a server
-//! that had data. It started with an empty log and served an empty tree. The same happened with the
-//! two directories swapped, with the log's disk lost or not mounted, and with the data's.
+//! An operator gave the log a disk of its own by adding `dataLogDir` to the configuration of a
+//! server that had data. The server started with an empty log and served an empty tree. The same
+//! happened with the two directories swapped, with the log's disk lost or not mounted, and with the
+//! data's disk.
 
 use std::path::Path;
 
@@ -22,7 +23,7 @@ struct Server {
     workload: Workload,
 }
 
-/// The server that a case is about writes to /a and /b unless the case says otherwise.
+/// A server with these directories on `disk`.
 fn server_on(disk: &SimDisk, data_dir: &str, log_dir: &str) -> Server {
     let World { mut config, workload, .. } = World::new(1);
     config.storage.data_dir = data_dir.into();
@@ -31,7 +32,7 @@ fn server_on(disk: &SimDisk, data_dir: &str, log_dir: &str) -> Server {
 }
 
 impl Server {
-    /// Starts, takes some writes and stops. The zxid it ends with.
+    /// Starts, takes some writes and stops. Returns the last zxid.
     fn work(&mut self) -> i64 {
         let world = World { disk: self.disk.clone(), config: self.config.clone(), ..World::new(1) };
         let files = Files { disk: Arc::new(self.disk.clone()), background: false };
@@ -50,7 +51,7 @@ impl Server {
         shared.machine.read().last_zxid()
     }
 
-    /// Starts on what is there. The zxid it comes up with.
+    /// Starts on the existing files. Returns the zxid after the start.
     fn start(&self) -> Result<i64, RecoveryError> {
         let files = Files { disk: Arc::new(self.disk.clone()), background: false };
         let recovered = recover(files, &self.config, features(&self.config.requests))?;
@@ -93,10 +94,10 @@ fn rename(disk: &SimDisk, from: &str, to: &str) {
     remove(disk, from);
 }
 
-/// What somebody does to the directories between two starts.
+/// What an operator does to the directories between two starts.
 type Change = fn(&SimDisk);
 
-/// How the server starts then.
+/// What the next start does.
 enum Then {
     Serves,
     IsNew,
@@ -105,14 +106,13 @@ enum Then {
 
 use Then::{IsNew, Refuses, Serves};
 
-/// What happens; the directories before, what somebody does, the directories then; what comes of
-/// it.
+/// The name of the case; the directories before it; what the operator does; the directories after
+/// it; what the start does.
 type Case = (&'static str, [&'static str; 2], Change, [&'static str; 2], Then);
 
 const NOTHING: Change = |_| {};
 
-/// The first server's directories (`dataDir`, `dataLogDir`), what happens, its directories then,
-/// and what comes of it. A second server has /c and /d.
+/// Directories are (`dataDir`, `dataLogDir`) of the first server. A second server has /c and /d.
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     ("nothing changes", ["/a", "/a"], NOTHING, ["/a", "/a"], Serves),
@@ -171,7 +171,7 @@ fn directories_that_do_not_belong_together_are_refused() {
         let before = ["/a", "/b", "/c", "/d"].map(|dir| files_below(&disk, dir));
         let started = server_on(&disk, then_data, then_log).start();
         match (then, started) {
-            // To lead takes a zxid of its own.
+            // Starting to lead takes a zxid of its own.
             (Serves, Ok(found)) => {
                 assert!(found > zxid.min(old_zxid) && found >> 32 >= zxid.min(old_zxid) >> 32, "{what}");
                 assert!(found > zxid || what.contains("old copy"), "{what}: {found:#x} after {zxid:#x}");
@@ -193,8 +193,8 @@ fn directories_that_do_not_belong_together_are_refused() {
     }
 }
 
-/// What an older version wrote names no log: it is taken up where it is, and from then on belongs
-/// to its data.
+/// The files of an older version name no log: the log is used where it is, and from then on belongs
+/// with its data.
 #[test]
 fn directories_of_an_older_version_are_taken_up() {
     for [data, log] in [["/a", "/a"], ["/a", "/b"]] {
@@ -216,7 +216,7 @@ fn directories_of_an_older_version_are_taken_up() {
 }
 
 /// A disk that is not mounted leaves an empty directory, like that of a new server.
-/// `db.autocreate=false` says that none is to be expected.
+/// `db.autocreate=false` says that an empty one is not expected.
 #[test]
 fn a_server_begins_with_nothing_only_if_that_is_wanted() {
     let disk = SimDisk::new(1);
@@ -231,9 +231,9 @@ fn a_server_begins_with_nothing_only_if_that_is_wanted() {
     assert!(server.start().is_err(), "it was wanted once");
 }
 
-/// A member without its log must not go on under its id: it would vote twice in a term, and confirm
-/// what it does not have. The log may only be on a disk that is not mounted, so the member is not
-/// emptied for it either: the start says what to do.
+/// A member without its log must not go on under its id: it would vote twice in a term, and
+/// acknowledge entries it does not have. The log may only be on a disk that is not mounted, so the
+/// member is not reset for it either: the error says what to do.
 #[test]
 fn a_member_that_has_lost_its_log_does_not_start_until_it_is_empty() {
     for engine in [EngineKind::Raft, EngineKind::Paxos] {

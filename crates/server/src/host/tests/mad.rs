@@ -1,5 +1,5 @@
-//! A member gone mad: it speaks with its own number and says what no correct member says. The
-//! others live on.
+//! A Byzantine member: it speaks under its own number and sends what no correct member sends. The
+//! others go on.
 
 use bytes::Bytes;
 use consensus::entry::MemberId;
@@ -20,7 +20,7 @@ fn frame(message: GroupMessage) -> Bytes {
     out.into()
 }
 
-/// A leader's heartbeat that counts on entries nobody has.
+/// A leader's heartbeat whose commit index no member's log reaches.
 fn heartbeat(engine: EngineKind, from: MemberId, to: MemberId, term: u64) -> Bytes {
     let commit = 1 << 50;
     let bytes = match engine {
@@ -36,7 +36,7 @@ fn heartbeat(engine: EngineKind, from: MemberId, to: MemberId, term: u64) -> Byt
     frame(GroupMessage::Engine { from, bytes })
 }
 
-/// An ensemble, its leader, and two that follow.
+/// An ensemble, its leader, and the two followers.
 fn serving(engine: EngineKind) -> (Trio, ServerId, [ServerId; 2]) {
     let mut ensemble = Trio::new(engine);
     ensemble.until("all serve", Trio::all_serve);
@@ -45,8 +45,8 @@ fn serving(engine: EngineKind) -> (Trio, ServerId, [ServerId; 2]) {
     (ensemble, leader, followers)
 }
 
-/// One frame of a stranger once ended a server: it believed that its disk had lost what a leader
-/// counted on.
+/// Once a single forged frame ended a server: it concluded that its disk had lost entries that a
+/// leader counted on.
 #[test]
 fn the_word_of_one_member_ends_no_other() {
     for engine in ENGINES {
@@ -86,7 +86,8 @@ fn a_member_whose_disk_has_lost_something_ends_when_a_majority_says_so() {
     }
 }
 
-/// Those who have the entries say so, and nobody says it of what is not there.
+/// Members that have the entries confirm the claim; no member confirms a claim about entries that
+/// do not exist.
 #[test]
 fn a_claim_is_upheld_by_who_has_the_entries() {
     for engine in ENGINES {
@@ -109,8 +110,8 @@ fn a_claim_is_upheld_by_who_has_the_entries() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// The short form of the fuzz target `mad_member`: frames as members send them, with fields
-    /// that are none of theirs.
+    /// The short form of the fuzz target `mad_member`: frames as members send them, with altered
+    /// fields.
     #[test]
     fn frames_with_altered_fields_end_nobody(
         paxos in any::<bool>(),

@@ -1,7 +1,8 @@
 //! The replication thread's own code, on a simulated disk, one operation at a time.
 //!
-//! Nothing here is a stand-in but the disk and the clients: start-up, log, snapshots, engine and machine are those of the server. What
-//! clients were told is read from the mailbox in which their connections would find it.
+//! Only the disk and the clients are simulated: start-up, log, snapshots, engine and machine are
+//! those of the server. What clients were sent is read from the mailbox that their connections
+//! read.
 
 mod alone;
 mod bad_disk;
@@ -47,24 +48,24 @@ use crate::shared::Shared;
 
 const DATA_DIR: &str = "/data";
 
-/// The server it is.
+/// The number of the server under test.
 const SERVER: ServerId = 1;
 
 /// So small that a few writes fill one; not allowed in a configuration.
 const SEGMENT_BYTES: u64 = 4 << 10;
 
-/// A server's disk, the clients' view of what they did on it, and what they will do next.
+/// A server's disk, the clients' view of their requests, and the requests they will send next.
 struct World {
     disk: SimDisk,
     config: Config,
     workload: Workload,
-    /// What the log may hold. More than one after a crash, until a start shows which.
+    /// The possible contents of the log. More than one after a crash, until a start shows which.
     histories: Vec<History>,
     /// Entries at the beginning of every history that clients know to be durable.
     durable: usize,
-    /// The operation of the disk that the power fails at.
+    /// The disk operation at which the power fails.
     crash_at: Option<u64>,
-    /// Of session 1: a cluster never changes its secret.
+    /// The password of session 1: a cluster never changes its secret.
     password: Option<[u8; 16]>,
 }
 
@@ -72,11 +73,11 @@ struct World {
 struct Life {
     driver: Host<Option<Links>>,
     shared: Arc<Shared>,
-    /// The same commands applied to a machine that has never been on a disk.
+    /// A machine that has applied the same commands and has never been on a disk.
     replay: Replay,
 }
 
-/// What the clients heard of one cycle.
+/// What the clients received in one cycle.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Reply { xid: i32, zxid: i64, code: i32 },
@@ -102,7 +103,7 @@ impl World {
         }
     }
 
-    /// The same world once more, whose disk has another fate.
+    /// A copy of the world whose disk loses other data in a crash.
     fn fork(&self, fate: u64) -> World {
         World {
             disk: self.disk.fork(fate),
@@ -113,8 +114,8 @@ impl World {
         }
     }
 
-    /// Starts the server. `None` if the power fails meanwhile; any other failure is one of the server's. Its state must be that of one
-    /// of the possible histories, whole.
+    /// Starts the server. `None` if the power fails meanwhile; any other failure is a bug. The
+    /// server's state must be that of one of the possible histories, complete.
     fn launch(&mut self, context: &str) -> Option<Life> {
         let files = Files { disk: Arc::new(self.disk.clone()), background: false };
         let recovered = match recover(files, &self.config, features(&self.config.requests)) {
@@ -132,7 +133,7 @@ impl World {
             }
             Err(e) => {
                 assert!(self.disk.is_off(), "{context}: the server does not lead: {e}");
-                // Whether the beginning of this leadership is in the log, nobody knows.
+                // It is unknown whether the log has the beginning of this leadership.
                 let begun: Vec<History> = self.histories.iter().map(History::led).collect();
                 let initialized: Vec<History> = begun.iter().map(History::initialized).collect();
                 self.histories.extend(begun.into_iter().chain(initialized));
@@ -154,7 +155,7 @@ impl World {
         Ok(driver)
     }
 
-    /// Finds the history that the machine shows; from now on there is no other.
+    /// Finds the history that the machine shows; from now on it is the only one.
     fn recognise(&mut self, shared: &Shared, context: &str) -> Replay {
         let machine = shared.machine.read();
         machine.check().unwrap_or_else(|e| panic!("{context}: {e}"));
@@ -185,13 +186,14 @@ impl World {
         );
     }
 
-    /// Lets the power fail at that operation of the disk.
+    /// Makes the power fail at that disk operation.
     fn crash_at(&mut self, operation: u64) {
         self.crash_at = Some(operation);
         self.disk.fault_at(operation, Fault::Crash);
     }
 
-    /// The power fails, or has failed, and comes back: what was not durable may have been lost from the end.
+    /// The power fails, or has failed, and returns: what was not durable may have been lost from
+    /// the end.
     fn lose_power(&mut self) {
         self.disk.crash();
         if let Some(later) = self.crash_at.filter(|at| *at >= self.disk.operations()) {
@@ -205,8 +207,7 @@ impl World {
         self.histories = self.histories.iter().flat_map(cut).collect();
     }
 
-    /// Clients come back to their sessions after a start of the server. `false`: the server
-    /// stopped.
+    /// Clients resume their sessions after a start of the server. `false`: the server stopped.
     fn come_back(&mut self, life: &mut Life, context: &str) -> bool {
         let mut submission = Submission::default();
         let mut expected = Vec::new();
@@ -235,7 +236,7 @@ impl World {
         true
     }
 
-    /// Clients send a bundle of commands and the server works on it once. `false`: the server stopped.
+    /// Clients send a batch of commands and the server runs one cycle. `false`: the server stopped.
     fn cycle(&mut self, life: &mut Life, context: &str) -> bool {
         if !self.come_back(life, context) {
             return false;
@@ -253,7 +254,7 @@ impl World {
         }
         let told = told(&life.shared);
         if told.iter().all(was_refused) {
-            // Nothing of it may ever be seen.
+            // No client may ever see anything of the batch.
             self.histories = vec![before];
         } else {
             assert_eq!(told, life.replay.apply(&batch), "{context}: wrong answers");
@@ -264,9 +265,10 @@ impl World {
 }
 
 impl Life {
-    /// Does a piece of what a thread of the log does otherwise.
+    /// Does a step of the work that a background thread of the log does otherwise.
     fn prepare_log(&mut self) {
-        // What fails here fails again, and then counts, where it is needed.
+        // An operation that fails here fails again where its result is needed, and is handled
+        // there.
         let _ = self.driver.log.prepare(SEGMENT_BYTES as usize / 2);
     }
 }
@@ -286,7 +288,7 @@ fn submit(shared: &Shared, batch: &[Op]) {
     shared.inbox.submit(&mut submission, batch.len());
 }
 
-/// Empties the mailbox.
+/// Empties the mailbox and returns what it held.
 fn told(shared: &Shared) -> Vec<Told> {
     let mut delivery = Delivery::default();
     shared.mailboxes[0].collect(&mut delivery, &mut Vec::new());

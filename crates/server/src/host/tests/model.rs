@@ -1,4 +1,5 @@
-//! A second opinion on the state: the same commands on a machine that never saw a disk, compared by what a client can read.
+//! A model of the state: a machine that never saw a disk applies the same commands, and the two are
+//! compared by what a client can read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::client::answer::{self, Asker};
 use crate::serve::features;
 use crate::shared::Shared;
 
-/// One request as clients know it.
+/// One request as a client knows it.
 #[derive(Clone, Debug)]
 pub(super) struct Op {
     pub(super) session: i64,
@@ -50,14 +51,14 @@ impl History {
         History(self.0[..len].to_vec())
     }
 
-    /// With one more leadership begun.
+    /// The history with one more leadership begun.
     pub(super) fn led(&self) -> History {
         let mut led = self.clone();
         led.push(Entry::Leadership);
         led
     }
 
-    /// With the cluster's secret, if it has none yet.
+    /// The history with the cluster's secret, if it has none yet.
     pub(super) fn initialized(&self) -> History {
         let is_secret = |entry: &Entry| matches!(entry, Entry::Batch(ops) if ops[0].opcode == INITIALIZE);
         let mut history = self.clone();
@@ -91,7 +92,7 @@ impl Replay {
         replay
     }
 
-    /// Applies a batch and says what its clients must be told.
+    /// Applies a batch and returns what its clients must receive.
     pub(super) fn apply(&mut self, batch: &[Op]) -> Vec<Told> {
         let mut told = Vec::new();
         for op in batch {
@@ -108,13 +109,13 @@ impl Replay {
     }
 }
 
-/// All that clients can see of a state, but for times of the wall clock.
+/// Everything that clients can read of a state, except wall-clock times.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Picture {
     zxid: i64,
     /// Session id, timeout, paths of its ephemerals.
     sessions: Vec<(i64, i32, Vec<String>)>,
-    /// Bodies of the replies to `getData`, where data can be read.
+    /// Bodies of the replies to `getData`, for the znodes whose data can be read.
     nodes: BTreeMap<String, Vec<u8>>,
 }
 
@@ -146,7 +147,7 @@ fn read(shared: &Shared, machine: &Machine, opcode: Opcode, path: &str) -> Vec<u
     body.put_bool(false);
     let mut out = Vec::new();
     answer::answer(shared, machine, &asker, 0, opcode as i32, &body, &mut out);
-    // Behind the frame's length and the header.
+    // What follows the frame's length and the header.
     out.split_off(20)
 }
 

@@ -1,5 +1,5 @@
-//! Whatever a session sent, on any connection and to any server, is done or can never be done any
-//! more before anything that it asks for on a later connection is answered.
+//! Every request of a session, on any connection and to any server, is either done or can never be
+//! done any more before any request that the session sends on a later connection is answered.
 
 use wire::ErrorCode;
 use wire::jute::Reader;
@@ -24,15 +24,15 @@ fn ensembles() -> Vec<Trio> {
     all
 }
 
-/// Lets the connection thread of a server read what the newest connection but `before` has, and
-/// nothing else happen.
+/// Makes the connection thread of a server read the sockets of one connection, counted back from
+/// the newest by `before`. Nothing else happens.
 fn serve(trio: &mut Trio, before: usize) {
     let (server, slot, _) = trio.clients[trio.clients.len() - 1 - before];
     let readable = Readiness { readable: true, ..Readiness::default() };
     trio.members.get_mut(&server).expect("it runs").serve(&[(slot, readable)]);
 }
 
-/// The session that the handshake gave; 0 if none.
+/// The session id in the handshake reply; 0 if the session was refused.
 fn session_of(frame: &[u8]) -> i64 {
     ConnectResponse::decode(&mut Reader::new(frame)).expect("a handshake").session_id
 }
@@ -41,8 +41,8 @@ fn code_of(frame: &[u8]) -> i32 {
     ReplyHeader::decode(&mut Reader::new(frame)).expect("a reply").err
 }
 
-/// Comes back to a session and looks at once whether a znode is there, without waiting for the
-/// handshake. Tries again while the server does not serve.
+/// Resumes a session and checks at once whether a znode exists, without waiting for the handshake.
+/// Tries again while the server does not serve.
 fn come_back_and_look(trio: &mut Trio, server: ServerId, session: &Session, path: &str) -> (Wire, i32) {
     loop {
         let wire = trio.greet(server, Some(session.clone()), false);
@@ -59,9 +59,9 @@ fn come_back_and_look(trio: &mut Trio, server: ServerId, session: &Session, path
     }
 }
 
-/// A client whose connection broke came back to the same server, was shown a state without the
-/// write it had sent, and that was done afterwards: whoever creates a znode again if it is not
-/// there had two.
+/// Once a client whose connection broke reconnected to the same server and was shown a state
+/// without the write it had sent, and the write was done afterwards: a client that creates a znode
+/// again if it does not exist had two.
 #[test]
 fn a_client_that_comes_back_to_its_server_finds_what_it_sent() {
     for mut trio in ensembles() {
@@ -78,8 +78,8 @@ fn a_client_that_comes_back_to_its_server_finds_what_it_sent() {
     }
 }
 
-/// What the thread of the earlier connection reads only after the session has gone on with another
-/// one is never done.
+/// What the thread of the earlier connection reads only after the session has moved to another
+/// connection is never done.
 #[test]
 fn an_earlier_connection_writes_nothing_any_more() {
     for mut trio in ensembles() {
@@ -107,8 +107,8 @@ fn an_earlier_connection_writes_nothing_any_more() {
     }
 }
 
-/// A client hung up and has gone on with another connection, when the server it left comes to what
-/// it had sent behind the handshake.
+/// A client hung up and has moved to another connection by the time the server it left reads what
+/// it had sent after the handshake.
 #[test]
 fn what_was_sent_behind_the_handshake_of_a_client_that_has_gone_is_not_done() {
     for engine in ENGINES {
@@ -126,8 +126,8 @@ fn what_was_sent_behind_the_handshake_of_a_client_that_has_gone_is_not_done() {
     }
 }
 
-/// The leader dies at some step of a write of a follower's client. Whatever the client is shown
-/// when it comes back stays true.
+/// The leader crashes at some step of a write of a follower's client. What the client sees when it
+/// reconnects stays true.
 #[test]
 fn what_a_client_finds_after_a_change_of_leader_stays_true() {
     for engine in ENGINES {
@@ -149,8 +149,8 @@ fn what_a_client_finds_after_a_change_of_leader_stays_true() {
     }
 }
 
-/// Two servers that were asked for one session at the same time both kept it, and the writes of the
-/// loser were never answered.
+/// Once two servers that were asked for one session at the same time both kept it, and the writes
+/// of the losing connection were never answered.
 #[test]
 fn of_two_connections_that_take_up_a_session_at_once_one_lives() {
     for engine in ENGINES {
@@ -176,9 +176,9 @@ fn of_two_connections_that_take_up_a_session_at_once_one_lives() {
     }
 }
 
-/// Servers whose ids of sessions begin with the same byte, and that start at the same moment, give
-/// out the same ids. A client was told that it had a session when the log had refused it, and got
-/// somebody else's.
+/// Servers whose session ids begin with the same byte, and that start at the same moment, draw the
+/// same ids. Once a client was told that it had a session when the log had refused it, and got
+/// another client's session.
 #[test]
 fn two_servers_that_draw_the_same_id_open_two_sessions() {
     for engine in ENGINES {
@@ -200,8 +200,8 @@ fn two_servers_that_draw_the_same_id_open_two_sessions() {
     }
 }
 
-/// A server that was started when its clock stood where it had stood at an earlier start gave a new
-/// client the session of another one, with its password.
+/// Once a server started when its clock showed the same time as at an earlier start, and gave a new
+/// client the session of another client, with its password.
 #[test]
 fn two_starts_at_the_same_moment_give_out_different_ids() {
     let single = Config { ensemble: None, ..config_of(1, EngineKind::Raft) };

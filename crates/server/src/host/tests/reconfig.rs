@@ -1,4 +1,4 @@
-//! Members come and go while the ensemble works.
+//! Members join and leave while the ensemble works.
 
 use group::message::{GroupMessage, PeerMessage, ServerMessage};
 use state::command::Command;
@@ -14,7 +14,7 @@ use crate::config::{Config, EngineKind, ServerId, Servers};
 use crate::host::GROUP;
 use crate::simulation::Member;
 
-/// A server of an ensemble of these, which may change; everybody may change it.
+/// A server of an ensemble of these servers, which every client may change.
 pub(super) fn changeable(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config {
     let mut config = config_of(server, engine);
     config.requests.reconfig = true;
@@ -82,9 +82,9 @@ impl Trio {
     }
 }
 
-/// Counting roles and pod ordinals begin with 0, and others write a part of an address. The number
-/// stands in every session's home, in the greeting between servers and in the id of the member,
-/// where 0 would be nobody.
+/// Deployment roles that count servers, and pod ordinals, begin with 0; other deployments use a
+/// part of an address. The number is in every session's home, in the handshake between servers and
+/// in the id of the member, where 0 could be taken for none.
 #[test]
 fn servers_may_have_the_number_zero_and_high_ones() {
     for engine in ENGINES {
@@ -99,7 +99,7 @@ fn servers_may_have_the_number_zero_and_high_ones() {
         for server in numbers {
             ensemble.write_through(server, &format!("/of-{server}"));
         }
-        // Every one of them can lead, and comes back with another disk.
+        // Each of them can lead, and can come back with another disk.
         for server in numbers {
             ensemble.crash(server);
             let rest: Vec<_> = ensemble.members.keys().copied().collect();
@@ -130,7 +130,7 @@ fn one_server_grows_to_three_and_five_and_shrinks_to_one() {
             }
             joining.iter().for_each(|server| ensemble.add(changeable(*server, engine, all)));
             if xid == 1 {
-                // They knock, and nobody lets them in unasked.
+                // They send join requests, and are not admitted without a `reconfig`.
                 (0..100).for_each(|_| ensemble.step());
                 assert_eq!(ensemble.voters(1), [1], "{engine}");
                 let text = ensemble.reconfig(&wire, 11, &joining, "").unwrap();
@@ -147,7 +147,7 @@ fn one_server_grows_to_three_and_five_and_shrinks_to_one() {
         assert!(ensemble.reconfig(&wire, 31, &[], "3,5").is_ok());
         assert_eq!(ensemble.voters(1), [1], "{engine}");
         ensemble.write_through(1, "/of-one-again");
-        // Those that were removed still have their data, and ask whether they are wanted.
+        // The removed servers still have their data, and send join requests.
         (0..2_000).for_each(|_| ensemble.step());
         assert!(ensemble.reconfig(&wire, 32, &[4, 5], "").is_ok(), "{engine}");
         assert_eq!(ensemble.voters(1), [1, 4, 5], "{engine}");
@@ -203,7 +203,7 @@ fn what_would_lose_the_quorum_is_refused() {
         let leader = ensemble.leader().expect("somebody leads");
         let (down, other) = (leader % 3 + 1, (leader + 1) % 3 + 1);
         ensemble.crash(down);
-        // It was heard of until now.
+        // So that it has been silent for some time.
         (0..2_000).for_each(|_| ensemble.step());
         let (wire, ..) = ensemble.connect(leader, None);
         let no_quorum = Err(ErrorCode::NewConfigNoQuorum as i32);
@@ -292,7 +292,8 @@ fn a_server_alone_by_its_configuration_has_no_members_to_change() {
     assert_eq!(single.call(&wire, 2, Opcode::Create, &create("/behind", 0)).0.err, 0);
 }
 
-/// A server was away while all the others were replaced. It knew none of those there are, did not listen to them, and stayed alone.
+/// Once a server was away while all the others were replaced. It knew none of the present members,
+/// did not listen to them, and stayed alone.
 #[test]
 fn a_member_that_was_away_learns_who_the_others_are() {
     for engine in ENGINES {
@@ -324,8 +325,10 @@ fn a_member_that_was_away_learns_who_the_others_are() {
     }
 }
 
-/// The leader went on finishing a change until it saw it finished: after the client's command came one of its own, which made the same
-/// members another version. What the client was told was old by then, and a next change with that version was refused.
+/// Once the leader kept trying to finish a change until it saw it finished: after the client's
+/// command it proposed one of its own, which made another version of the same members. The version
+/// the client had been told was then out of date, and a following change from that version was
+/// refused.
 #[test]
 fn the_version_in_the_answer_is_the_version_in_force() {
     for engine in ENGINES {
@@ -339,7 +342,7 @@ fn the_version_in_the_answer_is_the_version_in_force() {
             out.extend_from_slice(&change(&[1, 2], ""));
         });
         ensemble.until("there is an aim", |e| e.members[&leader].machine().members().proposed.is_some());
-        // What is to finish it is not agreed on for some time.
+        // The command that finishes the change is not committed for some time.
         ensemble.loses = Box::new(move |_, to, _| to == 3 - leader);
         (0..100).for_each(|_| ensemble.step());
         assert_eq!(wire.take(), None, "{engine}");
@@ -355,23 +358,24 @@ fn the_version_in_the_answer_is_the_version_in_force() {
     }
 }
 
-/// Says something to the server as another one.
+/// Delivers a message to the server `to` as if from `from`.
 fn tell(ensemble: &mut Trio, to: ServerId, from: ServerId, message: impl Into<PeerMessage>) {
     let mut frame = Vec::new();
     message.into().put(&mut frame);
     ensemble.members.get_mut(&to).unwrap().receive(from, frame.into()).expect("it goes on");
 }
 
-/// A server that was removed repeated what a client had asked there, long after that client had gone on with another server. The leader
-/// was alone by then, and a leader that is alone did not look at where a session is: it did the old requests behind newer ones of the
-/// same session. (Seeds 828 and 1443 of the simulator.)
+/// Once a server that was removed forwarded a client's request long after that client had moved to
+/// another server. The leader was alone by then, and a leader that is alone did not check where a
+/// session is: it did the old requests after newer ones of the same session. (Seeds 828 and 1443 of
+/// the simulator.)
 #[test]
 fn what_a_removed_server_forwards_late_is_not_done() {
     for engine in ENGINES {
         let mut ensemble = Trio::of([changeable(1, engine, &[1])]);
         ensemble.until("it serves alone", Trio::all_serve);
         let (wire, session, _) = ensemble.connect(1, None);
-        // It is one of those the leader hears, as while it is taken in again.
+        // Server 2 is one of those the leader listens to, as while it joins again.
         let servers =
             ServerMessage::Servers { version: 1 << 40, nonce: 0, text: text_of(&servers_of(&[1, 2])) };
         tell(&mut ensemble, 1, 2, servers);
@@ -399,8 +403,9 @@ fn what_a_removed_server_forwards_late_is_not_done() {
     }
 }
 
-/// A server lost its disk while all others of its file were replaced but one, which does not lead. It told those of its file again and
-/// again that it is there, and the leader was not among them. So did one that still had its data. (Seeds 887, 1243 and 2240 of the
+/// Once a server lost its disk while all other servers of its file were replaced except one, which
+/// does not lead. It sent join requests only to the servers of its file, and the leader was not
+/// among them. So did a server that still had its data. (Seeds 887, 1243 and 2240 of the
 /// simulator.)
 #[test]
 fn a_server_that_knows_none_but_a_follower_is_taken_in() {
@@ -420,7 +425,7 @@ fn a_server_that_knows_none_but_a_follower_is_taken_in() {
         ensemble.until("the new ones serve", |e| e.members[&4].is_serving() && e.members[&5].is_serving());
         ensemble.members[&4].ask_lead();
         ensemble.until("a new one leads", |e| e.leader() == Some(4));
-        // Its old place is given away, as after many a change while it was away.
+        // Its old place is given away, as after many changes while it was away.
         let (wire, ..) = ensemble.connect(5, None);
         assert!(ensemble.reconfig(&wire, 1, &[], "1").is_ok(), "{engine}");
         assert!(ensemble.reconfig(&wire, 2, &[1], "").is_ok(), "{engine}");
@@ -434,8 +439,9 @@ fn a_server_that_knows_none_but_a_follower_is_taken_in() {
     }
 }
 
-/// A server heard nothing of the others while one was replaced by a new one; then the leader went, and with it the only one that both knew.
-/// The new one needed the vote of the other, which did not listen to it. (Seed 351354 of the simulator.)
+/// Once a server received nothing while another was replaced by a new one; then the leader crashed,
+/// and with it the only server that both knew. The new server needed the vote of the other, which
+/// did not listen to it. (Seed 351354 of the simulator.)
 #[test]
 fn a_server_that_heard_nothing_votes_for_one_that_is_new() {
     for engine in ENGINES {
@@ -457,9 +463,10 @@ fn a_server_that_heard_nothing_votes_for_one_that_is_new() {
     }
 }
 
-/// A client asked for a change and for more behind it, and left for another server before the change was done. When it came back, what it
-/// had asked for at first was done behind newer writes; and while it was away the leader, which thought that the client's own command would
-/// end the change, waited for that for half a minute. (Seeds 101555 and 101681 of the simulator.)
+/// Once a client sent a `reconfig` and more requests after it, and moved to another server before
+/// the change was done. When it came back, the requests it had sent first were done after newer
+/// writes; and while it was away the leader, which expected the client's own command to end the
+/// change, waited for that command for half a minute. (Seeds 101555 and 101681 of the simulator.)
 #[test]
 fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
     for engine in ENGINES {
@@ -472,7 +479,7 @@ fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
         let (wire, session, passwd) = ensemble.connect(first, None);
         wire.ask(1, Opcode::Reconfig, &change(&[4], ""));
         wire.ask(2, Opcode::Create, &create("/behind", 0));
-        // It knocked, so it is waited for, and it does not come.
+        // It sent a join request, so the change waits for it, and it never arrives.
         ensemble.members.remove(&4);
         ensemble.until("there is an aim", |e| e.members[&leader].machine().members().proposed.is_some());
         for (server, path) in [(other, "/elsewhere"), (first, "/back")] {
@@ -491,8 +498,9 @@ fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
     }
 }
 
-/// The client's session ended while its change waited. The leader gave the finished change to the client's command, which was refused, and
-/// the change was open for half a minute more. (Seed 199928 of the simulator.)
+/// Once the client's session ended while its change waited. The leader passed the finished change
+/// to the client's command, which was refused, and the change stayed open for half a minute more.
+/// (Seed 199928 of the simulator.)
 #[test]
 fn a_change_is_finished_though_its_session_has_ended() {
     for engine in ENGINES {
@@ -502,7 +510,7 @@ fn a_change_is_finished_though_its_session_has_ended() {
         (0..100).for_each(|_| ensemble.step());
         let leader = ensemble.leader().expect("somebody leads");
         let (wire, session, _) = ensemble.connect(leader, None);
-        // The new one is there and does not catch up.
+        // The new server is up and does not catch up.
         ensemble.loses = Box::new(|_, to, bytes| to == 4 && bytes > 150);
         wire.ask(1, Opcode::Reconfig, &change(&[4], ""));
         ensemble.until("there is an aim", |e| e.members[&leader].machine().members().proposed.is_some());
@@ -519,9 +527,10 @@ fn a_change_is_finished_though_its_session_has_ended() {
     }
 }
 
-/// A leader that is to go answers first, hands over, and its successor removes it: in between, the configuration says nothing of it any more,
-/// and its vote counts. Who started in between did not know where it was, and if another voter was lost, nobody could lead for ever. (Seed
-/// 7005329 of the simulator.)
+/// A leader that is removed answers first and transfers leadership, and its successor removes it:
+/// in between, the configuration no longer names it, and its vote counts. Once a server started in
+/// between did not know where it was, and if another voter was lost, no member could ever be
+/// elected. (Seed 7005329 of the simulator.)
 #[test]
 fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
     for engine in ENGINES {
@@ -534,7 +543,7 @@ fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
         ensemble.until("the new one serves", Trio::all_serve);
         ensemble.members[&4].ask_lead();
         ensemble.until("it leads", |e| e.leader() == Some(4));
-        // Nobody gets to lead instead of it, but all hear of what is agreed.
+        // No other member can be elected in its place, but all learn what is committed.
         ensemble.loses = Box::new(|from, to, _| from != 4 && to != 4);
         let (wire, ..) = ensemble.connect(4, None);
         assert!(ensemble.reconfig(&wire, 1, &[], "4").is_ok(), "{engine}");
@@ -543,7 +552,7 @@ fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
         let agreed = configured(&ensemble, 4);
         ensemble
             .until("all know what is configured", |e| (1..=3).all(|server| configured(e, server) == agreed));
-        // From a log they would learn of it once more.
+        // From a log they would learn of it again.
         ensemble.members.values().for_each(Member::ask_snapshot);
         (0..3).for_each(|_| ensemble.step());
         for server in 1..=4 {

@@ -1,4 +1,4 @@
-//! Members that a `reconfig` removes, and those that come in their place.
+//! Members that a `reconfig` removes, and those that replace them.
 
 use wire::opcode::Opcode;
 
@@ -7,9 +7,9 @@ use super::reconfig::changeable;
 use crate::config::ServerId;
 use crate::observe::stats::{MemberRole, ServerState};
 
-/// A client asked for a change that removes the member it was connected to. The member was no
-/// longer told what is agreed, the client's own command among it: no answer came, and the others
-/// closed their connections to the member.
+/// Once a client requested a change that removes the member it was connected to. The member no
+/// longer received what is committed, the client's own command included: no answer came, and the
+/// others closed their connections to the member.
 #[test]
 fn a_client_that_removes_its_own_member_is_answered_and_served() {
     for engine in ENGINES {
@@ -32,7 +32,7 @@ fn a_client_that_removes_its_own_member_is_answered_and_served() {
             (MemberRole::Removed, ServerState::Follower),
             "{engine}"
         );
-        // Once it is stopped it is nobody's, and what is agreed on does not wait for it.
+        // Once it is stopped it is no member any more, and commits do not wait for it.
         ensemble.crash(removed);
         (0..500).for_each(|_| ensemble.step());
         let status = ensemble.members.get_mut(&leader).unwrap().status();
@@ -46,8 +46,8 @@ fn a_client_that_removes_its_own_member_is_answered_and_served() {
     }
 }
 
-/// A change that removes one of three and adds one that does not run was refused until the new one
-/// ran. Two of the new three are there.
+/// Once a change that removes one of three members and adds one that is not running was refused
+/// until the new one ran. Two of the new three are up.
 #[test]
 fn a_server_is_replaced_by_one_that_comes_later() {
     for engine in ENGINES {

@@ -1,4 +1,4 @@
-//! Damaged data: the member gives up what it was, and the others fill it again.
+//! Damaged data: the member gives up its identity, and the others reseed it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::simulation::Member;
 
 const LOG: &str = "/data/log";
 
-/// Three that serve, with enough in the log for damage in its midst.
+/// Three servers that serve, with enough in the log that its middle can be damaged.
 fn trio(engine: EngineKind) -> Trio {
     let mut trio = Trio::new(engine);
     trio.until("all serve", Trio::all_serve);
@@ -27,7 +27,7 @@ fn trio(engine: EngineKind) -> Trio {
     trio
 }
 
-/// Where the middle of what was written to the first segment is.
+/// Damages the middle of what was written to the first segment.
 fn damage(disk: &SimDisk) {
     let segments = disk.list(Path::new(LOG)).expect("the directory");
     let first = segments.iter().find(|name| name.ends_with(".seg")).expect("a segment");
@@ -42,13 +42,13 @@ fn set_aside(disk: &SimDisk) -> Vec<PathBuf> {
     names.iter().filter(|name| name.ends_with(".damaged")).map(|name| Path::new(LOG).join(name)).collect()
 }
 
-/// The voters as the leader has them.
+/// The voters according to the leader.
 fn voters(trio: &mut Trio, leader: ServerId) -> Vec<u64> {
     let status = trio.members.get_mut(&leader).expect("it runs").status();
     status.membership.voters.iter().map(|member| member.0).collect()
 }
 
-/// A log with a wrong bit stopped the start, and somebody had to empty the directory.
+/// Once a wrong bit in the log stopped the start, and the operator had to empty the directory.
 #[test]
 fn a_member_with_a_damaged_log_is_filled_again_under_another_id() {
     for engine in ENGINES {
@@ -70,14 +70,15 @@ fn a_member_with_a_damaged_log_is_filled_again_under_another_id() {
         // Its vote counts: with the other follower gone, writes go on.
         trio.crash(6 - leader - victim);
         assert_eq!(trio.call(&wire, 2, Opcode::Create, &create("/after", 0)).0.err, 0, "{engine}");
-        // And what it has now is whole.
+        // And its data are now complete.
         trio.crash(victim);
         trio.start(victim);
         trio.until("it goes on after a crash", Trio::all_serve);
     }
 }
 
-/// If damage makes newcomers of all, and newcomers found an ensemble, an empty one takes the place of everything that was acknowledged.
+/// If damage made every server a new one, and new servers founded an ensemble, an empty ensemble
+/// would replace everything that was acknowledged.
 #[test]
 fn servers_whose_data_are_all_damaged_found_nothing() {
     for engine in ENGINES {
@@ -89,7 +90,7 @@ fn servers_whose_data_are_all_damaged_found_nothing() {
         (1..=3).for_each(|server| trio.start(server));
         (0..3_000).for_each(|_| trio.step());
         assert!(!trio.members.values().any(Member::is_serving), "{engine}");
-        // Nor does an empty disk found anything with them.
+        // A server with an empty disk does not found an ensemble with them either.
         trio.crash(1);
         trio.disks.insert(1, SimDisk::new(77));
         trio.start(1);
@@ -129,7 +130,7 @@ fn a_disk_that_damages_data_again_stops_the_start() {
     assert!(start().expect("it starts").rest.identity.awaits_refill());
 }
 
-/// A single server has nobody who could fill it again: its damaged data are all there is.
+/// No other server can reseed a single server: its damaged data are all there is.
 #[test]
 fn a_server_without_others_does_not_start_on_damaged_data() {
     let mut trio = trio(EngineKind::Raft);
@@ -146,8 +147,9 @@ fn a_server_without_others_does_not_start_on_damaged_data() {
     }
 }
 
-/// A snapshot that could not be read just then made a gap before the log, which was taken for damage: the member gave up its vote, and with
-/// the disk of another one lost there was no majority left (simulator, seed 10057934).
+/// Once a snapshot that could not be read at that moment left a gap before the log, which was taken
+/// for damage: the member gave up its vote, and when another member's disk was lost too there was
+/// no majority left (simulator, seed 10057934).
 #[test]
 fn what_the_disk_does_not_give_just_now_is_not_damaged() {
     let mut trio = trio(EngineKind::Raft);
@@ -159,7 +161,8 @@ fn what_the_disk_does_not_give_just_now_is_not_damaged() {
     trio.crash(victim);
     let (wire, ..) = trio.connect(leader, None);
     assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/later", 0)).0.err, 0);
-    // After a start the others have no entries but those behind their snapshots, so that the victim has to fetch one.
+    // After a restart the others have only the entries after their snapshots, so the victim has to
+    // fetch one.
     others.iter().for_each(|other| trio.members[other].ask_snapshot());
     (0..3).for_each(|_| trio.step());
     others.iter().for_each(|other| trio.crash(*other));
@@ -189,7 +192,8 @@ fn what_the_disk_does_not_give_just_now_is_not_damaged() {
     assert!(refused > 0, "some operations cannot be done without");
 }
 
-/// Whatever operation of the disk the power fails at, no later start has the identity and only a part of the history.
+/// Whatever disk operation the power fails at, no later start has the identity and only a part of
+/// the history.
 #[test]
 fn a_crash_while_data_are_set_aside_leaves_no_member_with_half_a_history() {
     let mut trio = trio(EngineKind::Raft);

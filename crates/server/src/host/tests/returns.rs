@@ -10,9 +10,11 @@ use super::ensemble::{ENGINES, Trio, create, facts, read};
 use crate::host::GROUP;
 use crate::simulation::Member;
 
-/// Server 3 was replaced while it was away: another disk had its number, and its place. Then that disk goes and the first one comes back.
-/// Nobody speaks to it, since its id is no member's any more; it was silent for ever. (Seed 900611 of the simulator came there without a
-/// second disk: a leader took a server's old request for a new one, and replaced a member that had just got its welcome.)
+/// Server 3 was replaced while it was away: another disk had its number and its place. Then that
+/// disk goes and the first one comes back. The other members do not talk to it, since its id is no
+/// longer a member's; once it stayed silent for ever. (Seed 900611 of the simulator reached this
+/// without a second disk: a leader took a server's old join request for a new one, and replaced a
+/// member that had just been admitted.)
 #[test]
 fn a_member_whose_place_was_given_away_gets_a_new_one_and_keeps_its_state() {
     for engine in ENGINES {
@@ -48,16 +50,17 @@ fn a_member_whose_place_was_given_away_gets_a_new_one_and_keeps_its_state() {
         // It is one member, and its vote counts: with the other follower gone, writes go on.
         trio.crash(6 - leader - replaced);
         assert_eq!(trio.call(&wire, 3, Opcode::Create, &create("/after", 0)).0.err, 0, "{engine}");
-        // What it said and stored as two members is one history to a start.
+        // To a start, what it stored under two member ids is one history.
         trio.crash(replaced);
         trio.start(replaced);
         trio.until("it goes on after a crash", |e| e.members.values().all(Member::is_serving));
     }
 }
 
-/// A client comes to the leader, whose disk is full, with a session of another server. It cannot move there, since that is a write. The
-/// client was told so with a reply, in the middle of a handshake, and took it for the answer to that. Its connection has to end instead.
-/// (Seed 1005783 of the simulator.)
+/// A client connects to the leader, whose disk is full, with a session of another server. The
+/// session cannot move there, since a move is a write. Once the client got a reply that said so in
+/// the middle of the handshake, and took it for the answer to the handshake. The server has to
+/// close the connection instead. (Seed 1005783 of the simulator.)
 #[test]
 fn a_session_that_cannot_move_for_a_full_disk_is_not_answered_but_left_alone() {
     for engine in ENGINES {
@@ -79,8 +82,9 @@ fn a_session_that_cannot_move_for_a_full_disk_is_not_answered_but_left_alone() {
     }
 }
 
-/// A server began to serve when nothing was agreed yet, and has fallen behind since: it knows neither the secret of the cluster nor the
-/// session of a client that comes. It called that session expired. (Seed 1011353 of the simulator.)
+/// Once a server began to serve before anything was committed, and fell behind: it knew neither the
+/// cluster's secret nor the session of a client that connected. It reported that session as
+/// expired. (Seed 1011353 of the simulator.)
 #[test]
 fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
     for engine in ENGINES {
@@ -91,7 +95,7 @@ fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
         trio.until("somebody leads", |e| elected(e).is_some());
         let leader = elected(&trio).expect("somebody leads");
         let behind = leader % 3 + 1;
-        // The first entry that is longer holds the secret.
+        // The first longer entry holds the secret.
         trio.loses = Box::new(move |_, to, bytes| to == behind && bytes > 100);
         trio.until("all serve", Trio::all_serve);
         assert!(!trio.members[&behind].machine().is_initialized(), "{engine}: it hears too well");
@@ -102,8 +106,9 @@ fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
     }
 }
 
-/// A member with an empty disk fetches a snapshot, piece by piece, while the leader takes one snapshot after the other. Each purged the one
-/// that was being fetched, and the fetch began anew, for ever. What is fetched has to stay until it is there.
+/// Once a member with an empty disk fetched a snapshot, piece by piece, while the leader took one
+/// snapshot after another. Each new one purged the one being fetched, and the fetch started over
+/// for ever. A snapshot being fetched must stay until it has arrived.
 #[test]
 fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
     for engine in ENGINES {
@@ -135,8 +140,9 @@ fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
     }
 }
 
-/// The newest snapshot of the leader had a wrong bit. A member that needed it fetched it, found that out, and fetched it again, for ever.
-/// (Seeds 317073 and 330065 of the simulator.) Nothing is written meanwhile, so the new snapshot ends where the damaged one does.
+/// Once the newest snapshot of the leader had a wrong bit. A member that needed it fetched it,
+/// found the damage, and fetched it again, for ever. (Seeds 317073 and 330065 of the simulator.) No
+/// write happens meanwhile, so the new snapshot ends at the same log index as the damaged one.
 #[test]
 fn a_damaged_snapshot_is_replaced_when_another_member_finds_it_so() {
     for engine in ENGINES {
@@ -159,13 +165,13 @@ fn a_damaged_snapshot_is_replaced_when_another_member_finds_it_so() {
     }
 }
 
-/// Those that are there get a hundred nodes, and forget the log from before.
+/// Writes a hundred znodes and makes the running members drop the log from before.
 fn with_snapshots(trio: &mut Trio) {
     let (wire, ..) = trio.connect(1, None);
     for xid in 1..=100 {
         assert_eq!(trio.call(&wire, xid, Opcode::Create, &create(&format!("/n{xid}"), 0)).0.err, 0);
     }
-    // After a start from a snapshot nobody has the log of the beginning any more.
+    // After a start from a snapshot, no member has the beginning of the log any more.
     trio.members.values().for_each(Member::ask_snapshot);
     trio.step();
     trio.step();
@@ -175,8 +181,9 @@ fn with_snapshots(trio: &mut Trio) {
     trio.until("all serve again", Trio::all_serve);
 }
 
-/// A server that gets a new disk counts its starts from the beginning. The leader took what it forwarded for words of an earlier start and
-/// dropped it: until somebody else led, nothing could be written through that server and nobody could open a session there.
+/// A server that gets a new disk counts its starts from 1 again. Once the leader took what it
+/// forwarded for messages of an earlier start and dropped it: until leadership changed, no client
+/// could write or open a session through that server.
 #[test]
 fn a_server_with_a_new_disk_is_heard_by_the_leader_that_knew_the_old_one() {
     for engine in ENGINES {
@@ -204,14 +211,16 @@ fn a_server_with_a_new_disk_is_heard_by_the_leader_that_knew_the_old_one() {
     }
 }
 
-/// Servers 1 and 3 founded the ensemble and wrote, while 2, which was there to found it, was cut off before it heard so. Then 3 lost its
-/// disk and 1 was switched off. To 2 it looked as if all three were new: it founded another ensemble with the empty disk, which had a
-/// majority, and what 1 and 3 had acknowledged was gone. (Seeds 2000508, 2001564 and 2026098 of the simulator.)
+/// Once servers 1 and 3 founded the ensemble and wrote, while 2, which was up to found it with
+/// them, was cut off before it learned so. Then 3 lost its disk and 1 was switched off. To 2 all
+/// three seemed to be new: it founded another ensemble with the empty disk, which had a majority,
+/// and what 1 and 3 had acknowledged was lost. (Seeds 2000508, 2001564 and 2026098 of the
+/// simulator.)
 #[test]
 fn a_voter_that_missed_the_founding_founds_nothing_with_an_empty_disk() {
     for engine in ENGINES {
         let mut trio = Trio::new(engine);
-        // It hears who else is there, and not that they are its founders.
+        // It learns which other servers are up, but not that they have founded the ensemble.
         trio.loses = Box::new(|_, to, bytes| to == 2 && bytes > 30);
         trio.until("two have founded it", |e| [1, 3].iter().all(|server| e.members[server].is_serving()));
         let (wire, ..) = trio.connect(1, None);

@@ -1,12 +1,12 @@
-//! What a server says of itself in each state, and what becomes of a client that comes to it then.
-//! The table is in `docs/operate/states.md`.
+//! What a server reports in each state, and what happens to a client that connects to it then. The
+//! table is in `docs/operate/states.md`.
 
 use super::ensemble::{ENGINES, Trio, config_of};
 use super::reconfig::changeable;
 use crate::config::{ServerId, WordList};
 use crate::observe::four_letter::{Answer, NOT_SERVING, Word};
 
-/// Words that say nothing of the service: they are answered by every process that runs.
+/// Four-letter words that do not depend on the service: every running process answers them.
 const ALWAYS: [Word; 4] = [Word::Ruok, Word::Envi, Word::Gtmk, Word::Stmk];
 
 impl Trio {
@@ -18,7 +18,7 @@ impl Trio {
         }
     }
 
-    /// Whether a client that comes now is given a session; otherwise its connection is closed.
+    /// Whether a client that connects now gets a session; otherwise its connection is closed.
     fn takes_clients(&mut self, server: ServerId) -> bool {
         let wire = self.greet(server, None, false);
         for _ in 0..500 {
@@ -33,7 +33,7 @@ impl Trio {
         panic!("the client waits");
     }
 
-    /// What `srvr` says after `Mode:`, and whether that is true in every other respect as well.
+    /// Checks what `srvr` reports after `Mode:`, and that everything else agrees with it.
     fn check_state(&mut self, what: &str, server: ServerId, mode: Option<&str>) {
         assert_eq!(self.say(server, Word::Ruok), "imok", "{what}: the process runs");
         let found = self.say(server, Word::Srvr);
@@ -48,7 +48,7 @@ impl Trio {
         let serves = matches!(isro, "rw");
         assert_eq!(self.members[&server].facts().serving, serves, "{what}: the metric");
         assert_eq!(self.takes_clients(server), serves, "{what}: clients");
-        // Two of them would move leadership.
+        // `rqld` and `ydld` would move leadership.
         let others = [Word::Isro, Word::Rqld, Word::Ydld];
         for word in Word::ALL.iter().filter(|word| !ALWAYS.contains(word) && !others.contains(word)) {
             let refuses = self.say(server, *word).starts_with(NOT_SERVING);

@@ -1,12 +1,13 @@
-//! A disk that stands still keeps its member from hearing what the others say.
+//! A disk that stalls keeps its member from reading what the others send.
 
 use wire::opcode::Opcode;
 
 use super::ensemble::{ENGINES, Trio, config_of};
 use crate::simulation::Readiness;
 
-/// A leader whose disk stood still while it took in what the others had said ended sessions that had been heard of meanwhile: their servers
-/// had told it, and it had not read that yet. The simulator found it (seed 14018561).
+/// Once a leader whose disk stalled while it handled the other members' messages ended sessions
+/// that had been heard from meanwhile: their servers had reported them, and it had not read the
+/// reports yet. Found by the simulator (seed 14018561).
 #[test]
 fn a_session_that_was_heard_of_while_the_leaders_disk_stood_still_lives() {
     for engine in ENGINES {
@@ -38,8 +39,8 @@ fn a_session_that_was_heard_of_while_the_leaders_disk_stood_still_lives() {
     }
 }
 
-/// A follower whose disk stands still reads and answers its clients' pings. The leader did not hear
-/// of them before the disk was back, and ended their sessions.
+/// A follower whose disk stalls still reads and answers its clients' pings. Once the leader did not
+/// learn of the pings before the disk recovered, and ended their sessions.
 #[test]
 fn the_leader_hears_of_a_followers_clients_while_its_disk_stands_still() {
     for engine in ENGINES {

@@ -1,4 +1,4 @@
-//! What the clients of the simulated server do, from a seed.
+//! The requests that the clients of the simulated server send, generated from a seed.
 
 use state::command::SessionTerms;
 use wire::acl::{Acl, encode_list, perms};
@@ -11,17 +11,18 @@ const EPHEMERAL: i32 = 1;
 const SEQUENTIAL: i32 = 2;
 const CONTAINER: i32 = 4;
 
-/// Requests in one wake-up of a connection thread, at most.
+/// Most requests in one wake-up of a connection thread.
 const BATCH_MAX: u64 = 5;
 
-/// Clients that forget nothing but the answers: some of their requests are refused, which takes a zxid too.
+/// Clients that remember their sessions but no answers: some of their requests are refused, which
+/// takes a zxid too.
 #[derive(Clone)]
 pub(super) struct Workload {
     random: u64,
     cxid: i32,
     sessions: Vec<i64>,
-    /// Sessions that are asked for in the present batch: nobody writes before he is told that he
-    /// has one.
+    /// Sessions requested in the present batch: a client writes only once it has been told that it
+    /// has a session.
     asked_for: Vec<i64>,
     next_session: i64,
 }
@@ -37,7 +38,7 @@ impl Workload {
         }
     }
 
-    /// A number below `limit`.
+    /// A random number below `limit`.
     pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -45,7 +46,7 @@ impl Workload {
     }
 
     /// The next requests of clients whose sessions `is_living`. A session's end comes last, since
-    /// nobody is answered behind it.
+    /// the server answers no request after it.
     pub(super) fn batch(&mut self, is_living: impl Fn(i64) -> bool) -> Vec<Op> {
         self.sessions.append(&mut self.asked_for);
         self.sessions.retain(|session| is_living(*session));
@@ -101,7 +102,8 @@ impl Workload {
         }
     }
 
-    /// All or nothing, and nothing whenever the znode it makes is there already.
+    /// A multi that is done completely or not at all, and not at all whenever the znode it creates
+    /// exists.
     fn multi(&mut self, a: u64, b: u64) -> Vec<u8> {
         let parts = [
             (Opcode::SetData, self.set_data(&format!("/n{a}"))),
@@ -135,7 +137,7 @@ impl Workload {
         body
     }
 
-    /// Mostly small, now and then longer than a segment of the log.
+    /// Mostly small, sometimes longer than a segment of the log.
     fn data(&mut self) -> Vec<u8> {
         let len = if self.below(40) == 0 { 6000 } else { self.below(120) };
         let byte = self.below(256) as u8;
