@@ -53,8 +53,7 @@ impl<T: Transport> Host<T> {
         self.act()
     }
 
-    /// Called before the frames of other members are handled that a poll begun at `polled_ms`
-    /// found.
+    /// Tells the group that frames from a poll begun at `polled_ms` are about to be handled.
     pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
         self.tell(Event::PeersPolled { polled_ms });
     }

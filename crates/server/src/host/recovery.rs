@@ -149,8 +149,8 @@ fn check_wanted(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryError>
     }
 }
 
-/// Like [`recover`], for callers that need no engine. Neither sets damaged data aside nor checks the
-/// voters.
+/// Like [`recover`], for callers that need no engine. Neither sets damaged data aside nor checks
+/// the voters.
 pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryError> {
     let disk = files.disk.as_ref();
     let storage = &config.storage;
