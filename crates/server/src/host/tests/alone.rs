@@ -25,9 +25,9 @@ impl Trio {
     }
 }
 
-/// Once the server logged that it was ready, reported `Mode: standalone`, and let every client
-/// hang: the data have other voters, whose votes cannot be dropped because one file does not name
-/// them.
+/// A past bug: the server logged that it was ready, reported `Mode: standalone`, and let every
+/// client hang: the data have other voters, whose votes cannot be dropped because one file does not
+/// name them.
 #[test]
 fn one_of_several_does_not_start_alone() {
     for engine in ENGINES {

@@ -176,8 +176,8 @@ fn fill_up(trio: &Trio, server: ServerId) {
     trio.disks[&server].set_capacity_bytes(0);
 }
 
-/// Once a follower whose disk was full left out the entries it had no room for and kept serving its
-/// clients, which read the same old state for ever and could not know it.
+/// A past bug: a follower whose disk was full left out the entries it had no room for and kept
+/// serving its clients, which read the same old state for ever and could not know it.
 #[test]
 fn a_follower_with_a_full_disk_serves_nobody_until_it_has_caught_up() {
     for engine in ENGINES {

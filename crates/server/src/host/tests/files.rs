@@ -27,8 +27,8 @@ impl Trio {
 }
 
 /// Two of five servers are stopped, and their lines removed from every zoo.cfg, one server after
-/// the other. Once all five kept their votes, without a message, and the loss of one more ended the
-/// service.
+/// the other. A past bug: all five kept their votes, without a message, and the loss of one more
+/// ended the service.
 #[test]
 fn lines_taken_out_of_every_file_take_votes() {
     for engine in ENGINES {

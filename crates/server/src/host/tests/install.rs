@@ -11,9 +11,10 @@ use super::super::GROUP;
 use super::{World, told};
 use crate::client::connections::Traffic;
 
-/// Once a member that installed a snapshot answered reads from the new state before it closed its
-/// clients' connections. The clients saw changes whose watch events they had not received, and
-/// since they reconnected with the zxid of what they had seen, they never received them.
+/// A past bug: a member that installed a snapshot answered reads from the new state before it
+/// closed its clients' connections. The clients saw changes whose watch events they had not
+/// received, and since they reconnected with the zxid of what they had seen, they never received
+/// them.
 #[test]
 fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
     let mut world = World::new(1);

@@ -81,8 +81,8 @@ fn who_is_silent_expires_in_time_on_every_server() {
     }
 }
 
-/// Once followers reported the sessions they had heard from to the leader every 400 ms, which was
-/// too seldom for short timeouts.
+/// A past bug: followers reported the sessions they had heard from to the leader every 400 ms,
+/// which was too seldom for short timeouts.
 #[test]
 fn short_timeouts_are_kept_at_every_server() {
     for engine in ENGINES {

@@ -45,8 +45,8 @@ fn serving(engine: EngineKind) -> (Trio, ServerId, [ServerId; 2]) {
     (ensemble, leader, followers)
 }
 
-/// Once a single forged frame ended a server: it concluded that its disk had lost entries that a
-/// leader counted on.
+/// A past bug: a single forged frame ended a server: it concluded that its disk had lost entries
+/// that a leader counted on.
 #[test]
 fn the_word_of_one_member_ends_no_other() {
     for engine in ENGINES {

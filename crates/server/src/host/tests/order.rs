@@ -59,7 +59,7 @@ fn come_back_and_look(trio: &mut Trio, server: ServerId, session: &Session, path
     }
 }
 
-/// Once a client whose connection broke reconnected to the same server and was shown a state
+/// A past bug: a client whose connection broke reconnected to the same server and was shown a state
 /// without the write it had sent, and the write was done afterwards: a client that creates a znode
 /// again if it does not exist had two.
 #[test]
@@ -149,8 +149,8 @@ fn what_a_client_finds_after_a_change_of_leader_stays_true() {
     }
 }
 
-/// Once two servers that were asked for one session at the same time both kept it, and the writes
-/// of the losing connection were never answered.
+/// A past bug: two servers that were asked for one session at the same time both kept it, and the
+/// writes of the losing connection were never answered.
 #[test]
 fn of_two_connections_that_take_up_a_session_at_once_one_lives() {
     for engine in ENGINES {
@@ -177,8 +177,8 @@ fn of_two_connections_that_take_up_a_session_at_once_one_lives() {
 }
 
 /// Servers whose session ids begin with the same byte, and that start at the same moment, draw the
-/// same ids. Once a client was told that it had a session when the log had refused it, and got
-/// another client's session.
+/// same ids. A past bug: a client was told that it had a session when the log had refused it, and
+/// got another client's session.
 #[test]
 fn two_servers_that_draw_the_same_id_open_two_sessions() {
     for engine in ENGINES {
@@ -200,8 +200,8 @@ fn two_servers_that_draw_the_same_id_open_two_sessions() {
     }
 }
 
-/// Once a server started when its clock showed the same time as at an earlier start, and gave a new
-/// client the session of another client, with its password.
+/// A past bug: a server started when its clock showed the same time as at an earlier start, and
+/// gave a new client the session of another client, with its password.
 #[test]
 fn two_starts_at_the_same_moment_give_out_different_ids() {
     let single = Config { ensemble: None, ..config_of(1, EngineKind::Raft) };

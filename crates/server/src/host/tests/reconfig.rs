@@ -292,8 +292,8 @@ fn a_server_alone_by_its_configuration_has_no_members_to_change() {
     assert_eq!(single.call(&wire, 2, Opcode::Create, &create("/behind", 0)).0.err, 0);
 }
 
-/// Once a server was away while all the others were replaced. It knew none of the present members,
-/// did not listen to them, and stayed alone.
+/// A past bug: a server was away while all the others were replaced. It knew none of the present
+/// members, did not listen to them, and stayed alone.
 #[test]
 fn a_member_that_was_away_learns_who_the_others_are() {
     for engine in ENGINES {
@@ -325,10 +325,10 @@ fn a_member_that_was_away_learns_who_the_others_are() {
     }
 }
 
-/// Once the leader kept trying to finish a change until it saw it finished: after the client's
-/// command it proposed one of its own, which made another version of the same members. The version
-/// the client had been told was then out of date, and a following change from that version was
-/// refused.
+/// A past bug: the leader kept trying to finish a change until it saw it finished: after the
+/// client's command it proposed one of its own, which made another version of the same members. The
+/// version the client had been told was then out of date, and a following change from that version
+/// was refused.
 #[test]
 fn the_version_in_the_answer_is_the_version_in_force() {
     for engine in ENGINES {
@@ -365,10 +365,10 @@ fn tell(ensemble: &mut Trio, to: ServerId, from: ServerId, message: impl Into<Pe
     ensemble.members.get_mut(&to).unwrap().receive(from, frame.into()).expect("it goes on");
 }
 
-/// Once a server that was removed forwarded a client's request long after that client had moved to
-/// another server. The leader was alone by then, and a leader that is alone did not check where a
-/// session is: it did the old requests after newer ones of the same session. (Seeds 828 and 1443 of
-/// the simulator.)
+/// A past bug: a server that was removed forwarded a client's request long after that client had
+/// moved to another server. The leader was alone by then, and a leader that is alone did not check
+/// where a session is: it did the old requests after newer ones of the same session. (Seeds 828 and
+/// 1443 of the simulator.)
 #[test]
 fn what_a_removed_server_forwards_late_is_not_done() {
     for engine in ENGINES {
@@ -403,9 +403,9 @@ fn what_a_removed_server_forwards_late_is_not_done() {
     }
 }
 
-/// Once a server lost its disk while all other servers of its file were replaced except one, which
-/// does not lead. It sent join requests only to the servers of its file, and the leader was not
-/// among them. So did a server that still had its data. (Seeds 887, 1243 and 2240 of the
+/// A past bug: a server lost its disk while all other servers of its file were replaced except one,
+/// which does not lead. It sent join requests only to the servers of its file, and the leader was
+/// not among them. So did a server that still had its data. (Seeds 887, 1243 and 2240 of the
 /// simulator.)
 #[test]
 fn a_server_that_knows_none_but_a_follower_is_taken_in() {
@@ -439,9 +439,9 @@ fn a_server_that_knows_none_but_a_follower_is_taken_in() {
     }
 }
 
-/// Once a server received nothing while another was replaced by a new one; then the leader crashed,
-/// and with it the only server that both knew. The new server needed the vote of the other, which
-/// did not listen to it. (Seed 351354 of the simulator.)
+/// A past bug: a server received nothing while another was replaced by a new one; then the leader
+/// crashed, and with it the only server that both knew. The new server needed the vote of the
+/// other, which did not listen to it. (Seed 351354 of the simulator.)
 #[test]
 fn a_server_that_heard_nothing_votes_for_one_that_is_new() {
     for engine in ENGINES {
@@ -463,10 +463,11 @@ fn a_server_that_heard_nothing_votes_for_one_that_is_new() {
     }
 }
 
-/// Once a client sent a `reconfig` and more requests after it, and moved to another server before
-/// the change was done. When it came back, the requests it had sent first were done after newer
-/// writes; and while it was away the leader, which expected the client's own command to end the
-/// change, waited for that command for half a minute. (Seeds 101555 and 101681 of the simulator.)
+/// A past bug: a client sent a `reconfig` and more requests after it, and moved to another server
+/// before the change was done. When it came back, the requests it had sent first were done after
+/// newer writes; and while it was away the leader, which expected the client's own command to end
+/// the change, waited for that command for half a minute. (Seeds 101555 and 101681 of the
+/// simulator.)
 #[test]
 fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
     for engine in ENGINES {
@@ -498,9 +499,9 @@ fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
     }
 }
 
-/// Once the client's session ended while its change waited. The leader passed the finished change
-/// to the client's command, which was refused, and the change stayed open for half a minute more.
-/// (Seed 199928 of the simulator.)
+/// A past bug: the client's session ended while its change waited. The leader passed the finished
+/// change to the client's command, which was refused, and the change stayed open for half a minute
+/// more. (Seed 199928 of the simulator.)
 #[test]
 fn a_change_is_finished_though_its_session_has_ended() {
     for engine in ENGINES {
@@ -528,9 +529,9 @@ fn a_change_is_finished_though_its_session_has_ended() {
 }
 
 /// A leader that is removed answers first and transfers leadership, and its successor removes it:
-/// in between, the configuration no longer names it, and its vote counts. Once a server started in
-/// between did not know where it was, and if another voter was lost, no member could ever be
-/// elected. (Seed 7005329 of the simulator.)
+/// in between, the configuration no longer names it, and its vote counts. A past bug: a server
+/// started in between did not know where it was, and if another voter was lost, no member could
+/// ever be elected. (Seed 7005329 of the simulator.)
 #[test]
 fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
     for engine in ENGINES {

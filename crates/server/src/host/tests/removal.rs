@@ -7,8 +7,8 @@ use super::reconfig::changeable;
 use crate::config::ServerId;
 use crate::observe::stats::{MemberRole, ServerState};
 
-/// Once a client requested a change that removes the member it was connected to. The member no
-/// longer received what is committed, the client's own command included: no answer came, and the
+/// A past bug: a client requested a change that removes the member it was connected to. The member
+/// no longer received what is committed, the client's own command included: no answer came, and the
 /// others closed their connections to the member.
 #[test]
 fn a_client_that_removes_its_own_member_is_answered_and_served() {
@@ -46,8 +46,8 @@ fn a_client_that_removes_its_own_member_is_answered_and_served() {
     }
 }
 
-/// Once a change that removes one of three members and adds one that is not running was refused
-/// until the new one ran. Two of the new three are up.
+/// A past bug: a change that removes one of three members and adds one that is not running was
+/// refused until the new one ran. Two of the new three are up.
 #[test]
 fn a_server_is_replaced_by_one_that_comes_later() {
     for engine in ENGINES {

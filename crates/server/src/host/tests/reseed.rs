@@ -48,7 +48,8 @@ fn voters(trio: &mut Trio, leader: ServerId) -> Vec<u64> {
     status.membership.voters.iter().map(|member| member.0).collect()
 }
 
-/// Once a wrong bit in the log stopped the start, and the operator had to empty the directory.
+/// A past bug: a wrong bit in the log stopped the start, and the operator had to empty the
+/// directory.
 #[test]
 fn a_member_with_a_damaged_log_is_filled_again_under_another_id() {
     for engine in ENGINES {
@@ -147,9 +148,9 @@ fn a_server_without_others_does_not_start_on_damaged_data() {
     }
 }
 
-/// Once a snapshot that could not be read at that moment left a gap before the log, which was taken
-/// for damage: the member gave up its vote, and when another member's disk was lost too there was
-/// no majority left (simulator, seed 10057934).
+/// A past bug: a snapshot that could not be read at that moment left a gap before the log, which
+/// was taken for damage: the member gave up its vote, and when another member's disk was lost too
+/// there was no majority left (simulator, seed 10057934).
 #[test]
 fn what_the_disk_does_not_give_just_now_is_not_damaged() {
     let mut trio = trio(EngineKind::Raft);

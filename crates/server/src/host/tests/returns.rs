@@ -58,9 +58,9 @@ fn a_member_whose_place_was_given_away_gets_a_new_one_and_keeps_its_state() {
 }
 
 /// A client connects to the leader, whose disk is full, with a session of another server. The
-/// session cannot move there, since a move is a write. Once the client got a reply that said so in
-/// the middle of the handshake, and took it for the answer to the handshake. The server has to
-/// close the connection instead. (Seed 1005783 of the simulator.)
+/// session cannot move there, since a move is a write. A past bug: the client got a reply that said
+/// so in the middle of the handshake, and took it for the answer to the handshake. The server has
+/// to close the connection instead. (Seed 1005783 of the simulator.)
 #[test]
 fn a_session_that_cannot_move_for_a_full_disk_is_not_answered_but_left_alone() {
     for engine in ENGINES {
@@ -82,9 +82,9 @@ fn a_session_that_cannot_move_for_a_full_disk_is_not_answered_but_left_alone() {
     }
 }
 
-/// Once a server began to serve before anything was committed, and fell behind: it knew neither the
-/// cluster's secret nor the session of a client that connected. It reported that session as
-/// expired. (Seed 1011353 of the simulator.)
+/// A past bug: a server began to serve before anything was committed, and fell behind: it knew
+/// neither the cluster's secret nor the session of a client that connected. It reported that
+/// session as expired. (Seed 1011353 of the simulator.)
 #[test]
 fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
     for engine in ENGINES {
@@ -106,9 +106,9 @@ fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
     }
 }
 
-/// Once a member with an empty disk fetched a snapshot, piece by piece, while the leader took one
-/// snapshot after another. Each new one purged the one being fetched, and the fetch started over
-/// for ever. A snapshot being fetched must stay until it has arrived.
+/// A past bug: a member with an empty disk fetched a snapshot, piece by piece, while the leader
+/// took one snapshot after another. Each new one purged the one being fetched, and the fetch
+/// started over for ever. A snapshot being fetched must stay until it has arrived.
 #[test]
 fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
     for engine in ENGINES {
@@ -140,9 +140,10 @@ fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
     }
 }
 
-/// Once the newest snapshot of the leader had a wrong bit. A member that needed it fetched it,
-/// found the damage, and fetched it again, for ever. (Seeds 317073 and 330065 of the simulator.) No
-/// write happens meanwhile, so the new snapshot ends at the same log index as the damaged one.
+/// A past bug: the newest snapshot of the leader had a wrong bit. A member that needed it fetched
+/// it, found the damage, and fetched it again, for ever. (Seeds 317073 and 330065 of the
+/// simulator.) No write happens meanwhile, so the new snapshot ends at the same log index as the
+/// damaged one.
 #[test]
 fn a_damaged_snapshot_is_replaced_when_another_member_finds_it_so() {
     for engine in ENGINES {
@@ -181,9 +182,9 @@ fn with_snapshots(trio: &mut Trio) {
     trio.until("all serve again", Trio::all_serve);
 }
 
-/// A server that gets a new disk counts its starts from 1 again. Once the leader took what it
-/// forwarded for messages of an earlier start and dropped it: until leadership changed, no client
-/// could write or open a session through that server.
+/// A server that gets a new disk counts its starts from 1 again. A past bug: the leader took what
+/// it forwarded for messages of an earlier start and dropped it: until leadership changed, no
+/// client could write or open a session through that server.
 #[test]
 fn a_server_with_a_new_disk_is_heard_by_the_leader_that_knew_the_old_one() {
     for engine in ENGINES {
@@ -211,10 +212,10 @@ fn a_server_with_a_new_disk_is_heard_by_the_leader_that_knew_the_old_one() {
     }
 }
 
-/// Once servers 1 and 3 founded the ensemble and wrote, while 2, which was up to found it with
-/// them, was cut off before it learned so. Then 3 lost its disk and 1 was switched off. To 2 all
-/// three seemed to be new: it founded another ensemble with the empty disk, which had a majority,
-/// and what 1 and 3 had acknowledged was lost. (Seeds 2000508, 2001564 and 2026098 of the
+/// A past bug: servers 1 and 3 founded the ensemble and wrote, while 2, which was up to found it
+/// with them, was cut off before it learned so. Then 3 lost its disk and 1 was switched off. To 2
+/// all three seemed to be new: it founded another ensemble with the empty disk, which had a
+/// majority, and what 1 and 3 had acknowledged was lost. (Seeds 2000508, 2001564 and 2026098 of the
 /// simulator.)
 #[test]
 fn a_voter_that_missed_the_founding_founds_nothing_with_an_empty_disk() {

@@ -5,9 +5,9 @@ use wire::opcode::Opcode;
 use super::ensemble::{ENGINES, Trio, config_of};
 use crate::simulation::Readiness;
 
-/// Once a leader whose disk stalled while it handled the other members' messages ended sessions
-/// that had been heard from meanwhile: their servers had reported them, and it had not read the
-/// reports yet. Found by the simulator (seed 14018561).
+/// A past bug: a leader whose disk stalled while it handled the other members' messages ended
+/// sessions that had been heard from meanwhile: their servers had reported them, and it had not
+/// read the reports yet. Found by the simulator (seed 14018561).
 #[test]
 fn a_session_that_was_heard_of_while_the_leaders_disk_stood_still_lives() {
     for engine in ENGINES {
@@ -39,8 +39,8 @@ fn a_session_that_was_heard_of_while_the_leaders_disk_stood_still_lives() {
     }
 }
 
-/// A follower whose disk stalls still reads and answers its clients' pings. Once the leader did not
-/// learn of the pings before the disk recovered, and ended their sessions.
+/// A follower whose disk stalls still reads and answers its clients' pings. A past bug: the leader
+/// did not learn of the pings before the disk recovered, and ended their sessions.
 #[test]
 fn the_leader_hears_of_a_followers_clients_while_its_disk_stands_still() {
     for engine in ENGINES {
