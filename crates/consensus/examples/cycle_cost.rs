@@ -1,8 +1,9 @@
-//! What one round of a group of one costs: propose, ready, persisted, ready with the commit, applied.
+//! The cost of one round of a group of one: propose, ready, persisted, ready with the commit,
+//! applied.
 //!
 //! `cargo run --release -p ostler-consensus --example cycle_cost`
 
-#![expect(clippy::disallowed_methods, reason = "this measures; the engine is not told the time")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time; the engine does not read it")]
 
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ fn main() {
         let (mut committed, mut readys, mut compacted) = (0, 0, 0);
         for _ in 0..ENTRIES / batch {
             for _ in 0..batch {
-                engine.propose(data.clone()).expect("alone it leads");
+                engine.propose(data.clone()).expect("a single member leads");
             }
             while engine.ready(&mut ready) {
                 readys += 1;

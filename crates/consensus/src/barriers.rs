@@ -1,7 +1,7 @@
-//! Reads that wait to hear how far they must have applied.
+//! Reads that wait for their barrier: the index they must have applied.
 //!
-//! All that wait are asked about in one question. A question may get lost, or be refused by a leader too young to know; it is
-//! then asked again, under a new name.
+//! One request covers all waiting reads. A request may get lost, or be ignored by a leader that
+//! does not know its commit yet; its reads are then asked for again, under a new name.
 
 use std::collections::VecDeque;
 
@@ -9,11 +9,11 @@ use crate::engine::{ReadBarrier, TooManyReads};
 
 /// Reads that may wait for a barrier in one member.
 const WAITING_READS_MAX: usize = 1 << 16;
-/// Questions on the way. More than one, so that a read does not wait for two round trips; few, so that under load each
-/// covers many reads.
-const QUESTIONS_MAX: usize = 4;
+/// Requests in flight. More than one, so that a read does not wait for two round trips; few, so
+/// that under load each covers many reads.
+const REQUESTS_MAX: usize = 4;
 
-struct Question {
+struct Request {
     counter: u64,
     age_ticks: u32,
     contexts: Vec<u64>,
@@ -23,18 +23,18 @@ struct Question {
 pub(crate) struct Barriers {
     waiting: Vec<u64>,
     /// Oldest first.
-    questions: VecDeque<Question>,
-    /// Invariant: length of `waiting` and of all questions together.
+    requests: VecDeque<Request>,
+    /// Invariant: length of `waiting` and of all requests together.
     count: usize,
-    /// Never given twice in one life of a member.
+    /// Number of the last request; never repeats within one run of the process.
     counter: u64,
-    patience_ticks: u32,
+    lost_after_ticks: u32,
 }
 
 impl Barriers {
-    /// `patience_ticks`: after how long a question counts as lost.
-    pub(crate) fn new(patience_ticks: u32) -> Self {
-        Self { waiting: Vec::new(), questions: VecDeque::new(), count: 0, counter: 0, patience_ticks }
+    /// `lost_after_ticks`: age at which a request counts as lost.
+    pub(crate) fn new(lost_after_ticks: u32) -> Self {
+        Self { waiting: Vec::new(), requests: VecDeque::new(), count: 0, counter: 0, lost_after_ticks }
     }
 
     pub(crate) fn push(&mut self, context: u64) -> Result<(), TooManyReads> {
@@ -47,41 +47,42 @@ impl Barriers {
     }
 
     pub(crate) fn tick(&mut self) {
-        for question in &mut self.questions {
-            question.age_ticks += 1;
+        for request in &mut self.requests {
+            request.age_ticks += 1;
         }
-        while self.questions.front().is_some_and(|question| question.age_ticks >= self.patience_ticks) {
-            let lost = self.questions.pop_front().expect("just seen");
+        while self.requests.front().is_some_and(|request| request.age_ticks >= self.lost_after_ticks) {
+            let lost = self.requests.pop_front().expect("just seen");
             self.waiting.extend(lost.contexts);
         }
     }
 
-    /// There is another leader, who knows nothing of the questions.
-    pub(crate) fn ask_again(&mut self) {
-        for question in self.questions.drain(..) {
-            self.waiting.extend(question.contexts);
+    /// The leader changed; the new one does not know the requests.
+    pub(crate) fn retry_all(&mut self) {
+        for request in self.requests.drain(..) {
+            self.waiting.extend(request.contexts);
         }
     }
 
-    pub(crate) fn has_question(&self) -> bool {
-        !self.waiting.is_empty() && self.questions.len() < QUESTIONS_MAX
+    pub(crate) fn has_request(&self) -> bool {
+        !self.waiting.is_empty() && self.requests.len() < REQUESTS_MAX
     }
 
-    /// Turns all that wait into a question, and names it.
+    /// Turns all waiting reads into one request, and returns its number.
     pub(crate) fn ask(&mut self) -> u64 {
         self.counter += 1;
         let contexts = std::mem::take(&mut self.waiting);
-        self.questions.push_back(Question { counter: self.counter, age_ticks: 0, contexts });
+        self.requests.push_back(Request { counter: self.counter, age_ticks: 0, contexts });
         self.counter
     }
 
-    /// The answer to a question. One that is not open any more (answered, or asked again) is ignored.
+    /// Handles the answer to a request. If the request is not open any more (answered, or retried),
+    /// it is ignored.
     pub(crate) fn answer(&mut self, counter: u64, index: u64, out: &mut Vec<ReadBarrier>) {
-        let Some(place) = self.questions.iter().position(|question| question.counter == counter) else {
+        let Some(place) = self.requests.iter().position(|request| request.counter == counter) else {
             return;
         };
-        let question = self.questions.remove(place).expect("just found");
-        self.count -= question.contexts.len();
-        out.extend(question.contexts.into_iter().map(|context| ReadBarrier { context, index }));
+        let request = self.requests.remove(place).expect("just found");
+        self.count -= request.contexts.len();
+        out.extend(request.contexts.into_iter().map(|context| ReadBarrier { context, index }));
     }
 }

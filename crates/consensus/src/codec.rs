@@ -1,4 +1,4 @@
-//! How messages are put into bytes and read back, whichever engine they belong to.
+//! The byte format of the messages of both engines.
 //!
 //! ```text
 //!  0        1       2            10          18        26          34
@@ -6,9 +6,10 @@
 //!  │version │ kind  │ group      │ from      │ to      │ term      │ body …
 //!  │ u8     │ u8    │ u64        │ u64       │ u64     │ u64       │ by kind
 //! ```
-//! All numbers big-endian. An entry is `kind u8, term u64, length u32, data`; its index follows from its place.
-//! A reader takes exactly what a writer gives: unknown kinds, flags beyond 1 and trailing bytes are refused. There is
-//! no checksum, since the transport has one.
+//! All numbers big-endian. An entry is `kind u8, term u64, length u32, data`; its index follows
+//! from its place in the message. A reader accepts exactly what a writer produces: unknown kinds,
+//! flags beyond 1 and trailing bytes are refused. There is no checksum, since the transport has
+//! one.
 
 use bytes::Bytes;
 
@@ -17,12 +18,12 @@ use crate::entry::{Entry, EntryKind, MemberId, Position};
 use crate::membership::MembershipChange;
 use crate::message::{POSITION_LIMIT, ReadName};
 
-/// The bit of the version that tells the engines apart; the others count the versions of each.
+/// The bit of the version that tells the engines apart; the other bits number the versions of each.
 const ENGINE_BIT: u8 = 0x80;
 pub(crate) const ENTRY_HEADER_BYTES: usize = 1 + 8 + 4;
 pub(crate) const HEADER_BYTES: usize = 2 + 4 * 8;
 
-/// What every message begins with, but for version and kind.
+/// The fields every message begins with, except version and kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) group: u64,
@@ -65,7 +66,7 @@ pub(crate) fn entries_capacity(entries: &[Entry]) -> usize {
 pub(crate) fn put_entries(out: &mut Vec<u8>, entries: &[Entry], previous: Position) {
     put_u32(out, entries.len());
     for (entry, index) in entries.iter().zip(previous.index + 1..) {
-        // The reader counts, so a gap would give entries other indexes there than here.
+        // The reader counts, so across a gap it would assign other indexes than the writer's.
         assert_eq!(entry.index, index, "entries of a message are contiguous");
         put_entry(out, entry);
     }
@@ -73,7 +74,7 @@ pub(crate) fn put_entries(out: &mut Vec<u8>, entries: &[Entry], previous: Positi
 
 pub(crate) fn read_entries(reader: &mut Reader, previous: Position) -> Result<Vec<Entry>, StepError> {
     let count = reader.u32()?;
-    // No more is allocated than the bytes at hand can hold, whatever the count claims.
+    // Never allocate more than the bytes at hand can hold, whatever the count claims.
     let mut entries = Vec::with_capacity(count.min(reader.bytes.len() / ENTRY_HEADER_BYTES));
     let mut last = previous;
     for _ in 0..count {

@@ -1,18 +1,18 @@
-//! The nouns of the agreed log: position, entry, what else must survive a crash.
+//! The types of the replicated log: position, entry, and the other state that must survive a crash.
 
 use bytes::Bytes;
 
-/// Identity of a member within its group. Zero is no member, and in a Paxos group ids are below
+/// Identity of a member within its group. Zero is no member. In a Paxos group ids are below
 /// [`MEMBER_ID_LIMIT`](crate::paxos::MEMBER_ID_LIMIT).
 ///
-/// MUST never be given to another disk: a member that lost its disk has forgotten its votes, and under its old id it
-/// could vote a second time in the same term.
+/// MUST never be reused with another disk: a member that lost its disk has forgotten its votes, and
+/// under its old id could vote twice in one term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub u64);
 
-/// A place in the log: the index counts entries from 1, the term counts leaderships.
+/// A place in the log: the index numbers entries from 1, the term numbers leaderships.
 ///
-/// Two logs of a group that hold the same position hold the same entries up to it.
+/// If two logs of a group hold the same position, they hold the same entries up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Compared first: of two logs, the one whose last entry has the higher term is the newer one.
@@ -27,15 +27,15 @@ pub struct Position {
 pub enum EntryKind {
     /// Bytes of a proposal, never empty.
     Command = 0,
-    /// The empty entry which starts a leadership. Once it is committed, every proposal of an earlier leadership is
-    /// decided: it is at a lower index, or it will never be in the log.
+    /// The empty entry that starts a leadership. Once it is committed, the fate of every proposal
+    /// of earlier leaderships is decided: it is at a lower index, or will never be in the log.
     Leadership = 1,
-    /// A change of the members, in the engine's encoding. The host stores it and otherwise ignores it.
+    /// A membership change, in the engine's encoding. The host stores it and otherwise ignores it.
     Membership = 2,
 }
 
 impl EntryKind {
-    /// The kind with that number, if there is one.
+    /// The kind with that number; `None` if there is none.
     #[must_use]
     pub fn from_u8(number: u8) -> Option<Self> {
         match number {
@@ -52,7 +52,7 @@ impl EntryKind {
 pub struct Entry {
     /// Place in the log; entries are contiguous.
     pub index: u64,
-    /// Leadership that appended it; never falls along the log.
+    /// Term of the leader that appended it; never decreases along the log.
     pub term: u64,
     /// What it is for.
     pub kind: EntryKind,
@@ -61,21 +61,22 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Where the entry stands.
+    /// The entry's term and index.
     #[must_use]
     pub fn position(&self) -> Position {
         Position { term: self.term, index: self.index }
     }
 }
 
-/// What a member must remember besides the log, so that a crash cannot make it vote twice.
+/// What a member must persist besides the log, so that a crash cannot make it vote twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardState {
     /// Latest term this member has seen.
     pub term: u64,
-    /// Whom it voted for in that term. Never anybody with Paxos, where a term belongs to one member from the start.
+    /// The candidate it voted for in that term. Always `None` with Paxos, where each ballot belongs
+    /// to one member.
     pub vote: Option<MemberId>,
-    /// Entries up to this index are agreed. Only a hint after a crash (a lower value is safe), except that it is
-    /// flushed before a change of the members takes effect.
+    /// Entries up to this index are committed. After a crash this is only a hint (a lower value is
+    /// safe), except that it is flushed before a membership change takes effect.
     pub commit: u64,
 }

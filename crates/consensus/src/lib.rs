@@ -1,12 +1,13 @@
-//! One log of opaque bytes, agreed.
+//! Consensus on a log of opaque bytes.
 //!
-//! [`engine::Engine`] is the contract: what a replica may expect of agreement, whichever algorithm gives it.
-//! [`raft::RaftEngine`] keeps it with Raft, [`paxos::PaxosEngine`] with Multi-Paxos. [`conformance`] is the one suite every
-//! engine has to pass.
+//! [`engine::Engine`] is the contract between a replica and its consensus algorithm.
+//! [`raft::RaftEngine`] implements it with Raft, [`paxos::PaxosEngine`] with Multi-Paxos. Every
+//! engine must pass the test suite in [`conformance`].
 //!
 //! Nothing here reads a clock, draws a random number, opens a socket or touches a disk. Time is
 //! [`Engine::tick`](engine::Engine::tick), the network is bytes in and bytes out, and the disk is a
-//! [`Ready`](engine::Ready) that the host writes and reports back; so every failure can be replayed.
+//! [`Ready`](engine::Ready) that the host writes and acknowledges; so every failure can be
+//! replayed.
 
 mod barriers;
 mod codec;
@@ -16,7 +17,8 @@ pub mod entry;
 mod log;
 pub mod membership;
 pub mod message;
-mod nearness;
+
 pub mod paxos;
 pub mod raft;
+mod term_guard;
 mod timeout;

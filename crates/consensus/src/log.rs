@@ -1,7 +1,7 @@
-//! The log in memory, and what a member puts together of what it remembers.
+//! The log in memory, and how a member reconstructs it at start.
 //!
-//! It holds what was given out to persist, flushed or not, since some position the host no longer needs to keep. The disk
-//! is written by the host and read only at its next start.
+//! It holds everything given out to persist, flushed or not, since a position below which the host
+//! needs nothing. The host writes the disk, and reads it only at its next start.
 
 use std::collections::VecDeque;
 
@@ -9,10 +9,10 @@ use crate::engine::Start;
 use crate::entry::{Entry, EntryKind, HardState, MemberId, Position};
 use crate::membership::SnapshotMeta;
 
-/// Entries since `before`, and the newest snapshot.
+/// Entries after `before`, and the newest snapshot.
 pub(crate) struct Log {
-    /// Where the first entry is attached. Invariant: `before.index <= snapshot.position.index`, so that a member that
-    /// loaded the snapshot can go on from the entries.
+    /// The position before the first entry. Invariant: `before.index <= snapshot.position.index`,
+    /// so that a member that loaded the snapshot can continue from the entries.
     before: Position,
     /// Contiguous from `before.index + 1`.
     entries: VecDeque<Entry>,
@@ -22,7 +22,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Puts together what a member remembers, see [`Start`]; and the hard state that agrees with the log.
+    /// Reconstructs the log from the persisted state, see [`Start`]; also returns the hard state,
+    /// made consistent with it.
     pub(crate) fn new(start: Start) -> (Self, HardState) {
         let Start { mut hard_state, snapshot, entries } = start;
         let base = snapshot.position;
@@ -30,28 +31,31 @@ impl Log {
         log.attach(base);
         log.bytes = log.entries.iter().map(|entry| entry.data.len() as u64).sum();
         let commit = hard_state.commit.clamp(base.index, log.last_position().index);
-        hard_state.commit = commit.max(log.agreed_change());
+        hard_state.commit = commit.max(log.committed_change());
         if hard_state.term < log.last_position().term {
-            // Entries are written before the hard state; the vote belongs to the term it was cast in.
+            // Entries are written before the hard state; the vote belongs to the term it was cast
+            // in.
             hard_state = HardState { term: log.last_position().term, vote: None, ..hard_state };
         }
         (log, hard_state)
     }
 
-    /// Index of the last change of the members that is followed by another one; 0 if there is none.
+    /// Index of the last membership change that is followed by another one; 0 if there is none.
     ///
-    /// A leader proposes a change only when it knows the one before to be agreed. So a log that holds both shows it, even if the
-    /// crash came between the entries and the commit that was told with them; and whoever holds the second change must not
-    /// count votes as if the first had never come.
-    fn agreed_change(&self) -> u64 {
+    /// A leader proposes a change only once the one before is committed. So a log that holds both
+    /// proves the first committed, even if the crash came between writing the entries and the
+    /// commit given out with them. A member that holds the second change must count votes by the
+    /// first.
+    fn committed_change(&self) -> u64 {
         let mut changes = self.entries.iter().rev().filter(|entry| entry.kind == EntryKind::Membership);
         changes.nth(1).map_or(0, |entry| entry.index)
     }
 
     /// Drops all entries unless they continue the snapshot that ends at `base`.
     ///
-    /// A crash between installing a snapshot and emptying the old log leaves entries that end before it or that lost
-    /// against those in it; they must not be taken for what follows.
+    /// A crash between installing a snapshot and emptying the old log leaves entries that end
+    /// before the snapshot, or conflict with entries it covers; they must not be taken for its
+    /// continuation.
     fn attach(&mut self, base: Position) {
         let Some(first) = self.entries.front().map(Entry::position) else { return };
         for pair in self.entries.iter().zip(self.entries.iter().skip(1)) {
@@ -64,7 +68,8 @@ impl Log {
         let agrees = first.index <= base.index
             && self.entries.get((base.index - first.index) as usize).map(Entry::position) == Some(base);
         if agrees {
-            // The term before the first entry is not known, so it takes that part itself.
+            // The term of the entry before `first` is not known, so `first` itself becomes
+            // `before`.
             self.before = first;
             self.entries.pop_front();
         } else {
@@ -76,13 +81,13 @@ impl Log {
         self.before.index + 1
     }
 
-    /// Where the first entry is attached.
+    /// The position before the first entry.
     pub(crate) fn before(&self) -> Position {
         self.before
     }
 
-    /// The last position that is at or before `hint` in both index and term: where another log may agree that holds
-    /// `hint`. Not before the first entry.
+    /// The last position that is at or before `hint` in both index and term: where another log that
+    /// holds `hint` may match. Not before the first entry.
     pub(crate) fn last_at_or_before(&self, hint: Position) -> Position {
         let count =
             self.entries.partition_point(|entry| entry.index <= hint.index && entry.term <= hint.term);
@@ -109,7 +114,7 @@ impl Log {
         self.entries.get(usize::try_from(offset).ok()?).map(Entry::position)
     }
 
-    /// Appends; an index already there replaces everything from it on.
+    /// Appends; an entry at an index already there replaces everything from it on.
     pub(crate) fn append(&mut self, entry: Entry) {
         assert!(entry.index > self.before.index, "what is dropped was committed and cannot be replaced");
         while self.last_position().index >= entry.index {
@@ -121,7 +126,8 @@ impl Log {
         self.entries.push_back(entry);
     }
 
-    /// Entries from `low` to before `high`, but no more than `bytes_max` of data unless the first one is longer.
+    /// Entries from `low` to before `high`, but at most `bytes_max` of data unless the first one is
+    /// longer.
     pub(crate) fn range(&self, low: u64, high: u64, bytes_max: u64) -> impl Iterator<Item = &Entry> {
         let first = self.first_index();
         let mut bytes = 0;
@@ -132,7 +138,7 @@ impl Log {
         })
     }
 
-    /// Starts over after a snapshot of another member.
+    /// Starts over from a snapshot of another member.
     pub(crate) fn install(&mut self, snapshot: SnapshotMeta) {
         assert!(snapshot.position.index > self.snapshot.position.index, "snapshots only go forward");
         self.before = snapshot.position;
@@ -141,7 +147,7 @@ impl Log {
         self.snapshot = snapshot;
     }
 
-    /// Takes note of a snapshot and drops entries below `first_index_kept`.
+    /// Records a snapshot and drops entries below `first_index_kept`.
     pub(crate) fn compact(&mut self, snapshot: &SnapshotMeta, first_index_kept: u64) {
         let index = snapshot.position.index;
         if index > self.snapshot.position.index {
@@ -154,14 +160,14 @@ impl Log {
             self.bytes -= dropped.data.len() as u64;
             self.before = dropped.position();
         }
-        // A burst must not keep its room for ever.
+        // Free the memory that a burst of entries took.
         if self.entries.capacity() > 1024 && self.entries.capacity() / 4 > self.entries.len() {
             self.entries.shrink_to(self.entries.len() * 2);
         }
     }
 
-    /// Whether the snapshot can be offered to `member`. The bootstrap has no bytes anywhere, and a snapshot from before a
-    /// member was added would tell it that it does not belong.
+    /// Whether the snapshot can be offered to `member`. The bootstrap snapshot has no bytes to
+    /// fetch, and one from before the member was added would exclude it.
     pub(crate) fn has_snapshot_for(&self, member: MemberId) -> bool {
         let is_stored = self.snapshot.position.index > SnapshotMeta::BOOTSTRAP.index;
         is_stored && self.snapshot.membership.contains(member)

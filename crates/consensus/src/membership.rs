@@ -1,4 +1,4 @@
-//! Who belongs to a group, and how that changes: one member at a time, through the log.
+//! The members of a group, and how they change: one member at a time, through the log.
 
 use bytes::Bytes;
 
@@ -6,15 +6,16 @@ use crate::codec::{Reader, put_u64};
 use crate::engine::StepError;
 use crate::entry::{MemberId, Position};
 
-/// Most members (voters and learners together) of one group: a bound for what is believed from the network.
+/// Most members (voters and learners together) of one group; memberships from the network are
+/// checked against it.
 pub const MEMBERS_MAX: usize = 64;
 
 /// The members of a group at one position of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
-    /// Members whose majority decides; sorted, no duplicates, disjoint from the learners.
+    /// Members whose majority commits; sorted, no duplicates, disjoint from the learners.
     pub voters: Vec<MemberId>,
-    /// Members who only receive; sorted, no duplicates.
+    /// Members that only receive the log; sorted, no duplicates.
     pub learners: Vec<MemberId>,
 }
 
@@ -28,7 +29,7 @@ impl Membership {
         Self { voters, learners: Vec::new() }
     }
 
-    /// Whether the member votes or learns here.
+    /// Whether the member is a voter or learner.
     #[must_use]
     pub fn contains(&self, member: MemberId) -> bool {
         self.voters.contains(&member) || self.learners.contains(&member)
@@ -81,12 +82,13 @@ fn decode_list(reader: &mut Reader) -> Result<Vec<MemberId>, StepError> {
     Ok(list)
 }
 
-/// One step of a membership: any two memberships a step apart have a voter in common in all their majorities.
+/// One membership change: every majority before it and every majority after it have a voter in
+/// common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MembershipChange {
-    /// Add a voter, or let a learner vote.
+    /// Add a voter, or promote a learner.
     AddVoter(MemberId),
-    /// Add a member that receives the log without voting, or take a voter's vote.
+    /// Add a member that receives the log without voting, or demote a voter.
     AddLearner(MemberId),
     /// Remove a voter or learner. The id MUST not be used again.
     Remove(MemberId),
@@ -101,7 +103,8 @@ impl MembershipChange {
         }
     }
 
-    /// `kind: u8, member: u64` – data of an entry of kind membership. The numbers are stored and never change.
+    /// `kind: u8, member: u64` – data of an entry of kind `Membership`. The numbers are stored and
+    /// never change.
     pub(crate) fn to_bytes(self) -> Bytes {
         let kind = match self {
             Self::AddVoter(_) => 0,
@@ -113,10 +116,10 @@ impl MembershipChange {
         out.into()
     }
 
-    /// Reads the data of an entry of kind membership.
+    /// Reads the data of an entry of kind `Membership`.
     ///
     /// # Errors
-    /// [`StepError::Malformed`] if it is none.
+    /// [`StepError::Malformed`] if it is not a membership change.
     pub fn from_bytes(bytes: &Bytes) -> Result<Self, StepError> {
         let mut reader = Reader::new(bytes.clone());
         let kind = reader.u8()?;
@@ -132,7 +135,7 @@ impl MembershipChange {
     }
 }
 
-/// What a snapshot stands for: the state after the entry at `position`, and who the members are there.
+/// What a snapshot covers: the state after the entry at `position`, and the membership there.
 ///
 /// The bytes of a snapshot never pass through an engine. The host writes, sends and loads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,27 +147,29 @@ pub struct SnapshotMeta {
 }
 
 impl SnapshotMeta {
-    /// Position at which every group starts. No entry is there; it stands for the empty state with the first members.
+    /// Position at which every group starts. There is no entry at it; it stands for the empty state
+    /// with the first members.
     pub const BOOTSTRAP: Position = Position { term: 1, index: 1 };
 
-    /// The common start of a new group.
+    /// The start of a new group, the same on all founders.
     ///
-    /// The first entry of a log has index 2, so a member that joins later, with nothing, can never be fed entries from
-    /// the first one: it would not know who the first members were, and could take itself for the only one. It always
-    /// begins with a snapshot, which names the members.
+    /// The first entry of a log has index 2, so a member that joins later, with an empty log, can
+    /// never be sent all entries from the first one: it would not know the first members, and could
+    /// believe it is the only one. It always begins with a snapshot, which lists the members.
     #[must_use]
     pub fn bootstrap(voters: &[MemberId]) -> Self {
         Self { position: Self::BOOTSTRAP, membership: Membership::of_voters(voters) }
     }
 
-    /// `term, index: u64, membership`, for hosts that keep it beside the snapshot's bytes, and for offers to peers.
+    /// `term, index: u64, membership`, for hosts that store it beside the snapshot's bytes, and for
+    /// offers to peers.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_u64(out, self.position.term);
         put_u64(out, self.position.index);
         self.membership.encode(out);
     }
 
-    /// Takes the place of `known` if it goes further.
+    /// Replaces `known` if it covers more.
     pub(crate) fn replace_older(self, known: &mut Option<Self>) {
         if known.as_ref().is_none_or(|known| known.position.index < self.position.index) {
             *known = Some(self);

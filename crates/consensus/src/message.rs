@@ -1,7 +1,7 @@
-//! What members of a Raft group say to each other. How it becomes bytes is drawn in `codec`.
+//! The messages between members of a Raft group. `codec` documents their byte format.
 //!
-//! Paxos has messages of its own, see [`paxos::message`](crate::paxos::message); members of one engine refuse those of the
-//! other.
+//! Paxos has its own messages, see [`paxos::message`](crate::paxos::message); each engine refuses
+//! those of the other.
 
 use bytes::Bytes;
 
@@ -13,20 +13,21 @@ use crate::engine::StepError;
 use crate::entry::{Entry, MemberId, Position};
 use crate::membership::SnapshotMeta;
 
-/// Version of the format; a member refuses what it does not know.
+/// Version of the format; a member refuses versions it does not know.
 pub const VERSION: u8 = 1;
-/// Terms and indexes from a peer must be below this, so that no sum of them can overflow.
+/// Terms and indexes from a peer must be below this, so that adding to them cannot overflow.
 pub const POSITION_LIMIT: u64 = 1 << 62;
 
-/// A name for one question of one member, never used twice: a leader counts echoes of it as proof that it still leads, so
-/// an echo of an older question under the same name would prove nothing.
+/// Identifies one read request of one member; never reused. A leader counts the echoes of a name as
+/// proof that it still leads, so an echo of an older request under the same name would prove
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadName {
-    /// Who asks.
+    /// The member that asks.
     pub member: MemberId,
-    /// In which of its lives.
+    /// Its boot nonce: which run of the process.
     pub boot_nonce: u64,
-    /// Its how-many-th question, from 1.
+    /// Number of the request within that run, from 1.
     pub counter: u64,
 }
 
@@ -39,16 +40,16 @@ pub struct Message {
     pub from: MemberId,
     /// Receiver.
     pub to: MemberId,
-    /// Term of the sender; for votes the term voted on; 0 where it has no meaning (a forwarded read).
+    /// Term of the sender; for votes the term voted on; 0 for a forwarded read, which has no term.
     pub term: u64,
-    /// The rest.
+    /// Kind and content.
     pub body: Body,
 }
 
-/// What is said.
+/// Kind and content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Leader: after `previous` come these entries…
+    /// Leader: append these entries after `previous`…
     Append {
         /// Position before the first entry.
         previous: Position,
@@ -59,33 +60,35 @@ pub enum Body {
     },
     /// …and the follower has flushed them up to `index`, or does not have `previous`.
     AppendReply {
-        /// Last index known to agree; of a refusal, the index of the refused `previous`.
+        /// Last index known to match the leader's log; of a refusal, the index of the refused
+        /// `previous`.
         index: u64,
         /// The follower's commit.
         commit: u64,
-        /// Where the logs may agree, when they did not at `previous`.
+        /// Where the logs may match, when they did not at `previous`.
         refused: Option<Position>,
     },
-    /// Leader: still here…
+    /// Leader: I still lead…
     Heartbeat {
-        /// Commit as far as this follower is known to have it.
+        /// The leader's commit, but at most what this follower is known to hold.
         commit: u64,
-        /// The newest open question of a read.
+        /// The newest open read request.
         read: Option<ReadName>,
     },
-    /// …and still followed.
+    /// …and I still follow.
     HeartbeatReply {
         /// The follower's commit.
         commit: u64,
-        /// As asked.
+        /// Echoed from the heartbeat.
         read: Option<ReadName>,
     },
     /// Candidate: vote for me…
     Vote {
-        /// Only asks whether an election would be won; nobody's term or vote changes.
+        /// A pre-vote: only asks whether an election would be won; no term or vote changes.
         trial: bool,
-        /// The old leader wants it: followers need not wait until they miss that leader.
-        handover: bool,
+        /// The old leader requested it (leadership transfer): voters need not first miss that
+        /// leader.
+        transfer: bool,
         /// The candidate's last entry.
         last: Position,
         /// The candidate's commit.
@@ -93,30 +96,30 @@ pub enum Body {
     },
     /// …yes or no.
     VoteReply {
-        /// As asked.
+        /// As in the request.
         trial: bool,
-        /// Whether it is no.
+        /// Whether the vote is refused.
         refused: bool,
-        /// The voter's commit, of a refusal.
+        /// The voter's commit, in a refusal.
         commit: Position,
     },
-    /// Leader: what you lack is dropped here, fetch this snapshot.
+    /// Leader: the entries you lack are compacted here; fetch this snapshot.
     Snapshot(SnapshotMeta),
-    /// Leader: stand for election now, I hand over.
+    /// Leader: stand for election now (leadership transfer).
     CampaignNow,
-    /// Follower to leader: how far must I have applied to answer a read?
+    /// Follower to leader: up to which index must I have applied to answer a read?
     ReadAsk(ReadName),
-    /// Leader to follower: that far.
+    /// Leader to follower: up to this index.
     ReadAnswer {
-        /// As asked.
+        /// As in the request.
         name: ReadName,
-        /// The commit when it was asked.
+        /// The commit when the leader received the request.
         index: u64,
     },
 }
 
 impl Message {
-    /// The bytes of the message.
+    /// Encodes the message.
     ///
     /// # Panics
     /// If entries do not follow `previous` without gaps, or the data of one is 4 GiB or longer.
@@ -129,10 +132,11 @@ impl Message {
         out.into()
     }
 
-    /// Reads what [`encode`](Self::encode) wrote. Data of entries are slices of `bytes`.
+    /// Reads what [`encode`](Self::encode) wrote. The entries' data are slices of `bytes`.
     ///
     /// # Errors
-    /// [`StepError::Version`], [`StepError::OtherEngine`], or [`StepError::Malformed`] for anything no writer would write.
+    /// [`StepError::Version`], [`StepError::OtherEngine`], or [`StepError::Malformed`] for anything
+    /// no encoder would write.
     pub fn decode(bytes: Bytes) -> Result<Self, StepError> {
         let mut reader = Reader::new(bytes);
         let (Header { group, from, to, term }, kind) = Header::read(&mut reader, VERSION)?;
@@ -143,13 +147,13 @@ impl Message {
         Ok(message)
     }
 
-    /// What the fields cannot be together.
+    /// Refuses combinations of fields that no correct member sends.
     fn check(&self) -> Result<(), StepError> {
         let without_term = matches!(self.body, Body::ReadAsk(_));
         if (self.term == 0) != without_term {
             return Err(StepError::Malformed("term"));
         }
-        // The crate takes term 0 for that of every place behind the log.
+        // The `raft` crate reports term 0 for every position beyond the log.
         let nowhere = match &self.body {
             Body::Append { previous, .. } => previous.term == 0 && previous.index > 0,
             Body::Snapshot(meta) => meta.position.term == 0,
@@ -171,7 +175,7 @@ impl Message {
             Body::VoteReply { commit, .. } => commit.term,
             Body::Snapshot(meta) => meta.position.term,
             Body::ReadAsk(name) if name.member != self.from => {
-                return Err(StepError::Malformed("question of another member"));
+                return Err(StepError::Malformed("read of another member"));
             }
             _ => 0,
         };
@@ -222,8 +226,8 @@ impl Body {
                 put_u64(out, *commit);
                 put_option(out, *read, put_name);
             }
-            Self::Vote { trial, handover, last, commit } => {
-                out.extend([u8::from(*trial), u8::from(*handover)]);
+            Self::Vote { trial, transfer, last, commit } => {
+                out.extend([u8::from(*trial), u8::from(*transfer)]);
                 put_position(out, *last);
                 put_position(out, *commit);
             }
@@ -257,7 +261,7 @@ impl Body {
             4 => Self::HeartbeatReply { commit: reader.limited()?, read: reader.option(Reader::name)? },
             5 => Self::Vote {
                 trial: reader.bool()?,
-                handover: reader.bool()?,
+                transfer: reader.bool()?,
                 last: reader.position()?,
                 commit: reader.position()?,
             },

@@ -3,26 +3,29 @@
 use crate::engine::Settings;
 use crate::membership::Membership;
 
-/// Between one and two times `election_ticks`: the same for the same seed, but different for each member and `salt` (which
-/// changes from one attempt to the next), so that two members who got in each other's way will not do so for ever.
+/// Between one and two times `election_ticks`: deterministic in the seed, but different for each
+/// member and `salt` (which changes with each attempt), so that two members that split the votes do
+/// not do so for ever.
 pub(crate) fn election_timeout_ticks(settings: &Settings, salt: u64) -> u32 {
     let spread = own_hash(settings, salt) % u64::from(settings.election_ticks);
     settings.election_ticks + u32::try_from(spread).expect("less than the ticks of an election")
 }
 
-/// The same, but that voters who have last heard of a leader at the same time do not stand for election at the same time.
+/// The same, but voters that last heard from a leader at the same time do not stand for election at
+/// the same time.
 ///
-/// Where each is left to chance, two of them choose the same tick once in so many elections as there are ticks to choose from;
-/// each then votes for itself, and a whole timeout more goes by. Here the time is divided among the voters, who begin to
-/// count at a place that changes with the term. A little chance remains for members who do not know the same voters. Nobody
-/// chooses the first tick, at which others may still count on the leader.
+/// With purely random timeouts, two voters pick the same tick once in as many elections as there
+/// are ticks to pick from; each then votes for itself, and another timeout is lost. Here the
+/// interval is divided among the voters, starting at an offset that changes with the term. A small
+/// random part remains for members that know different voters. No voter picks the first tick, at
+/// which others may still count on the leader.
 pub(crate) fn placed_timeout_ticks(settings: &Settings, term: u64, members: &Membership) -> u32 {
     let spread = u64::from(settings.election_ticks.saturating_sub(1)).max(1);
     let count = members.voters.len().max(1) as u64;
     let place = members.voters.binary_search(&settings.member).unwrap_or(0) as u64;
     let first = hash(0, &[settings.group, term]) % spread;
-    let chance = own_hash(settings, term) % (spread / (2 * count)).max(1);
-    let ticks = (first + place * spread / count + chance) % spread;
+    let jitter = own_hash(settings, term) % (spread / (2 * count)).max(1);
+    let ticks = (first + place * spread / count + jitter) % spread;
     let late = u64::from(settings.election_ticks > 1);
     settings.election_ticks + u32::try_from(ticks + late).expect("less than the ticks of an election")
 }
@@ -53,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn voters_of_one_membership_keep_away_from_each_other() {
+    fn voters_of_one_membership_pick_distant_ticks() {
         for (voters, apart) in [(&[1, 2][..], 6), (&[1, 2, 3], 4), (&[4, 513, 7], 4), (&[1, 2, 3, 4, 5], 2)] {
             let members = Membership::of_voters(&voters.iter().copied().map(MemberId).collect::<Vec<_>>());
             for term in 0..1_000 {
@@ -69,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_believe_to_have_the_same_place_do_not_meet_for_ever() {
+    fn members_with_the_same_place_do_not_collide_for_ever() {
         let of = |other| Membership::of_voters(&[MemberId(1), MemberId(other)]);
         let met = (0..100).filter(|term| {
             let ticks = |member| placed_timeout_ticks(&settings(member, 30), *term, &of(member));

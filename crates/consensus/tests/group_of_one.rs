@@ -1,4 +1,4 @@
-//! A group of one: what a standalone server is made of, with either engine.
+//! A group of one, as in a standalone server, with either engine.
 
 use bytes::Bytes;
 use consensus::engine::{Engine, Ready, Role, Settings, Start};
@@ -21,7 +21,7 @@ fn founding() -> Start {
     Start::bootstrap(&[MemberId(1)])
 }
 
-/// Everything until nothing is left to do, flushing at once.
+/// Handles all pending work, flushing at once.
 fn run(engine: &mut dyn Engine) -> Vec<Ready> {
     let mut seen = Vec::new();
     let mut ready = Ready::default();
@@ -35,7 +35,7 @@ fn run(engine: &mut dyn Engine) -> Vec<Ready> {
 }
 
 #[test]
-fn it_leads_without_a_tick() {
+fn a_group_of_one_leads_without_a_tick() {
     for alone in ENGINES {
         let mut engine = alone(founding());
         assert_eq!(engine.role().role, Role::Leader);
@@ -58,7 +58,7 @@ fn a_batch_is_one_flush_and_nothing_commits_before_it() {
         assert!(engine.ready(&mut ready));
         assert!(ready.must_sync && ready.entries.len() == 100 && ready.committed.is_empty());
         let number = ready.number;
-        assert!(!engine.ready(&mut ready), "nothing to do until the flush");
+        assert!(!engine.ready(&mut ready), "no work until the flush");
         engine.persisted(number);
         assert!(engine.ready(&mut ready));
         assert_eq!(
@@ -71,7 +71,7 @@ fn a_batch_is_one_flush_and_nothing_commits_before_it() {
 }
 
 #[test]
-fn several_flushes_in_flight_are_reported_by_the_last() {
+fn reporting_the_last_flush_covers_earlier_ones() {
     for alone in ENGINES {
         let mut engine = alone(founding());
         run(engine.as_mut());
@@ -90,7 +90,7 @@ fn several_flushes_in_flight_are_reported_by_the_last() {
 }
 
 #[test]
-fn a_restart_gives_out_again_what_follows_the_snapshot() {
+fn a_restart_gives_out_the_entries_after_the_snapshot_again() {
     for alone in ENGINES {
         let mut engine = alone(founding());
         let mut log = run(engine.as_mut());
@@ -113,10 +113,10 @@ fn a_restart_gives_out_again_what_follows_the_snapshot() {
 }
 
 #[test]
-fn reads_need_one_call() {
+fn a_read_is_answered_by_the_next_ready() {
     for alone in ENGINES {
         let mut engine = alone(founding());
-        engine.read_barrier(5).expect("few wait");
+        engine.read_barrier(5).expect("few reads wait");
         let first = run(engine.as_mut());
         let barriers = first.iter().flat_map(|ready| ready.barriers.clone()).collect::<Vec<_>>();
         assert_eq!((barriers.len(), barriers[0].context, barriers[0].index), (1, 5, 2));

@@ -1,11 +1,11 @@
-//! A member gone mad ends nobody: the short form of the fuzz target of that name, for either
+//! A Byzantine member stops no other: the short form of the fuzz target of that name, for either
 //! engine.
 
 use consensus::conformance::{Make, mad_member};
 use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
 
-/// Decisions of one run, the same for the same seed.
+/// Decisions of one run, deterministic in the seed.
 fn script(seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
@@ -24,11 +24,11 @@ fn play(make: &Make<'_>) {
 }
 
 #[test]
-fn raft_members_outlive_one_gone_mad() {
+fn raft_members_survive_a_byzantine_member() {
     play(&|settings, start| Box::new(RaftEngine::new(settings, start)));
 }
 
 #[test]
-fn paxos_members_outlive_one_gone_mad() {
+fn paxos_members_survive_a_byzantine_member() {
     play(&|settings, start| Box::new(PaxosEngine::new(settings, start)));
 }

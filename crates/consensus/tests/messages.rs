@@ -1,4 +1,4 @@
-//! Peer messages: what is written is read, bytes stay what they were, and nothing hostile gets through.
+//! Raft messages: the encoding round-trips and never changes, and hostile bytes are refused.
 
 use bytes::Bytes;
 use consensus::engine::{Engine, Settings, Start, StepError};
@@ -11,7 +11,7 @@ fn at(term: u64, index: u64) -> Position {
     Position { term, index }
 }
 
-/// One of each kind.
+/// One message of each kind.
 fn messages() -> Vec<Message> {
     let name = ReadName { member: MemberId(2), boot_nonce: u64::MAX, counter: 9 };
     let command =
@@ -28,7 +28,7 @@ fn messages() -> Vec<Message> {
         Body::AppendReply { index: 11, commit: 8, refused: Some(at(3, 7)) },
         Body::Heartbeat { commit: 8, read: None },
         Body::HeartbeatReply { commit: 8, read: Some(name) },
-        Body::Vote { trial: true, handover: false, last: at(3, 9), commit: at(3, 8) },
+        Body::Vote { trial: true, transfer: false, last: at(3, 9), commit: at(3, 8) },
         Body::VoteReply { trial: false, refused: true, commit: at(3, 8) },
         Body::Snapshot(SnapshotMeta { position: at(3, 9), membership }),
         Body::CampaignNow,
@@ -43,7 +43,7 @@ fn messages() -> Vec<Message> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn messages_round_trip() {
     for message in messages() {
         assert_eq!(Message::decode(message.encode()).as_ref(), Ok(&message));
     }
@@ -65,7 +65,7 @@ fn the_bytes_of_an_append_never_change() {
 }
 
 #[test]
-fn every_cut_and_every_extra_byte_is_refused() {
+fn truncated_and_extended_messages_are_refused() {
     for message in messages() {
         let bytes = message.encode();
         for length in 0..bytes.len() {
@@ -77,7 +77,7 @@ fn every_cut_and_every_extra_byte_is_refused() {
 }
 
 #[test]
-fn a_claimed_length_allocates_nothing() {
+fn a_false_count_allocates_nothing() {
     let mut bytes = messages()[0].encode().to_vec();
     let count = 2 + 4 * 8 + 16 + 8;
     bytes[count..count + 4].fill(0xFF);
@@ -92,7 +92,7 @@ fn terms_and_indexes_cannot_overflow() {
 }
 
 #[test]
-fn messages_for_others_are_refused() {
+fn misdirected_messages_are_refused() {
     let mut engine =
         RaftEngine::new(Settings::new(3, MemberId(1), 1, 1), Start::bootstrap(&[MemberId(1), MemberId(2)]));
     let heartbeat = messages().swap_remove(3);
@@ -108,16 +108,16 @@ fn messages_for_others_are_refused() {
 }
 
 #[test]
-fn a_member_that_lost_its_log_says_so() {
+fn a_member_that_lost_its_log_reports_it() {
     let mut engine =
         RaftEngine::new(Settings::new(3, MemberId(1), 1, 1), Start::bootstrap(&[MemberId(1), MemberId(2)]));
     let heartbeat = messages().swap_remove(3);
     assert_eq!(engine.step(MemberId(2), heartbeat.encode()), Err(StepError::LostLog { index: 8, term: 5 }));
 }
 
-/// A damaged message is the transport's to find, but even if it does not, reading it must not bring a member down.
+/// Detecting damage is the transport's job, but even if it fails, decoding must not stop a member.
 #[test]
-fn no_single_damaged_byte_panics_the_reader() {
+fn no_damaged_byte_makes_the_decoder_panic() {
     for message in messages() {
         let bytes = message.encode();
         for place in 0..bytes.len() {
@@ -131,31 +131,31 @@ fn no_single_damaged_byte_panics_the_reader() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn impossible_messages_are_refused() {
     let command = |term| Entry { index: 10, term, kind: EntryKind::Command, data: Bytes::from_static(b"a") };
     let append = |previous, entries| Body::Append { previous, commit: 1, entries };
-    let vote = |last, commit| Body::Vote { trial: false, handover: false, last, commit };
+    let vote = |last, commit| Body::Vote { trial: false, transfer: false, last, commit };
     let membership = Membership::of_voters(&[MemberId(1)]);
     let snapshot = |position| Body::Snapshot(SnapshotMeta { position, membership: membership.clone() });
     for (body, why) in [
         (append(at(0, 9), vec![]), "an entry without a term"),
-        (append(at(6, 9), vec![]), "a previous entry of the future"),
-        (append(at(3, 9), vec![command(6)]), "an entry of the future"),
+        (append(at(6, 9), vec![]), "a previous entry of a later term"),
+        (append(at(3, 9), vec![command(6)]), "an entry of a later term"),
         (append(at(0, 0), vec![Entry { index: 1, ..command(0) }]), "a first entry without a term"),
-        (vote(at(6, 9), at(3, 8)), "a last entry of the future"),
-        (vote(at(3, 9), at(3, 10)), "a commit behind the log"),
+        (vote(at(6, 9), at(3, 8)), "a last entry of a later term"),
+        (vote(at(3, 9), at(3, 10)), "a commit beyond the log"),
         (vote(at(3, 9), at(4, 8)), "a commit of a later term than the log"),
-        (Body::VoteReply { trial: false, refused: true, commit: at(6, 8) }, "a commit of the future"),
-        (Body::AppendReply { index: 9, commit: 1, refused: Some(at(6, 8)) }, "a hint of the future"),
+        (Body::VoteReply { trial: false, refused: true, commit: at(6, 8) }, "a commit of a later term"),
+        (Body::AppendReply { index: 9, commit: 1, refused: Some(at(6, 8)) }, "a hint of a later term"),
         (snapshot(at(0, 9)), "a snapshot without a term"),
-        (snapshot(at(6, 9)), "a snapshot of the future"),
+        (snapshot(at(6, 9)), "a snapshot of a later term"),
     ] {
         let message = Message { group: 3, from: MemberId(2), to: MemberId(1), term: 5, body };
         let read = Message::decode(message.encode());
         assert!(matches!(read, Err(StepError::Malformed(_))), "{why}: {read:?}");
     }
     let name = ReadName { member: MemberId(7), boot_nonce: 1, counter: 1 };
-    let question =
+    let request =
         Message { group: 3, from: MemberId(2), to: MemberId(1), term: 0, body: Body::ReadAsk(name) };
-    assert!(matches!(Message::decode(question.encode()), Err(StepError::Malformed(_))));
+    assert!(matches!(Message::decode(request.encode()), Err(StepError::Malformed(_))));
 }

@@ -1,4 +1,4 @@
-//! One member of a Paxos group, spoken to message by message.
+//! One member of a Paxos group, driven message by message.
 
 use bytes::Bytes;
 use consensus::engine::{ChangeError, Engine, Ready, Role, Settings, Start, StepError};
@@ -23,29 +23,29 @@ impl Member {
         Self { engine, ready: Ready::default() }
     }
 
-    fn hears(&mut self, from: u64, ballot: u64, body: Body) {
+    fn receive(&mut self, from: u64, ballot: u64, body: Body) {
         let message = Message { group: 1, from: MemberId(from), to: MemberId(3), ballot, body };
         self.engine.step(MemberId(from), message.encode()).expect("a proper message");
     }
 
-    /// Everything it says now, and the number of what it wants on the disk.
-    fn says(&mut self) -> (Vec<(u64, Message)>, u64) {
-        let mut said = Vec::new();
+    /// All messages it sends now, and the number of the last `Ready`.
+    fn take_messages(&mut self) -> (Vec<(u64, Message)>, u64) {
+        let mut sent = Vec::new();
         let mut number = 0;
         while self.engine.ready(&mut self.ready) {
             number = number.max(self.ready.number);
-            for letter in self.ready.messages.drain(..) {
-                said.push((letter.to.0, Message::decode(letter.bytes).expect("it writes what it reads")));
+            for outgoing in self.ready.messages.drain(..) {
+                sent.push((outgoing.to.0, Message::decode(outgoing.bytes).expect("own messages decode")));
             }
         }
-        (said, number)
+        (sent, number)
     }
 
-    fn says_when_flushed(&mut self) -> Vec<(u64, Body)> {
-        let (mut said, number) = self.says();
+    fn flush_and_take(&mut self) -> Vec<(u64, Body)> {
+        let (mut sent, number) = self.take_messages();
         self.engine.persisted(number);
-        said.extend(self.says().0);
-        said.into_iter().map(|(to, message)| (to, message.body)).collect()
+        sent.extend(self.take_messages().0);
+        sent.into_iter().map(|(to, message)| (to, message.body)).collect()
     }
 }
 
@@ -66,104 +66,105 @@ fn accept(entries: Vec<Entry>) -> Body {
 }
 
 #[test]
-fn it_promises_and_accepts_only_what_is_flushed() {
+fn promises_and_acceptances_wait_for_their_flush() {
     let mut member = Member::new();
     let first = ballot(1, 1);
-    member.hears(1, first, Body::Prepare { trial: false, handover: false });
-    let (said, number) = member.says();
-    assert!(said.is_empty(), "a promise that a crash could undo is none");
+    member.receive(1, first, Body::Prepare { trial: false, transfer: false });
+    let (sent, number) = member.take_messages();
+    assert!(sent.is_empty(), "a promise that a crash could undo is not sent");
     member.engine.persisted(number);
-    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
-    assert_eq!(member.says_when_flushed(), [(1, Body::Promise { trial: false, standing })]);
+    let log_state = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    assert_eq!(member.flush_and_take(), [(1, Body::Promise { trial: false, log_state })]);
 
-    member.hears(1, first, accept(vec![leadership(first, 2), command(first, 3)]));
-    let (said, number) = member.says();
-    assert!(said.is_empty(), "nor is an acceptance");
+    member.receive(1, first, accept(vec![leadership(first, 2), command(first, 3)]));
+    let (sent, number) = member.take_messages();
+    assert!(sent.is_empty(), "nor is such an acceptance");
     member.engine.persisted(number);
-    assert_eq!(member.says_when_flushed(), [(1, Body::Accepted { index: 3 })]);
+    assert_eq!(member.flush_and_take(), [(1, Body::Accepted { index: 3 })]);
     assert_eq!(member.engine.status().commit, 1, "accepted is not chosen");
 }
 
 #[test]
-fn a_lower_ballot_is_told_so() {
+fn a_lower_ballot_is_answered_outdated() {
     let mut member = Member::new();
-    member.hears(2, ballot(1, 2), Body::Prepare { trial: false, handover: false });
-    member.says_when_flushed();
-    member.hears(1, ballot(1, 1), Body::Prepare { trial: false, handover: false });
-    assert_eq!(member.says_when_flushed(), [(1, Body::Outdated)]);
-    member.hears(1, ballot(1, 1), accept(vec![leadership(ballot(1, 1), 2)]));
-    assert_eq!(member.says_when_flushed(), [(1, Body::Outdated)]);
+    member.receive(2, ballot(1, 2), Body::Prepare { trial: false, transfer: false });
+    member.flush_and_take();
+    member.receive(1, ballot(1, 1), Body::Prepare { trial: false, transfer: false });
+    assert_eq!(member.flush_and_take(), [(1, Body::Outdated)]);
+    member.receive(1, ballot(1, 1), accept(vec![leadership(ballot(1, 1), 2)]));
+    assert_eq!(member.flush_and_take(), [(1, Body::Outdated)]);
     assert_eq!(member.engine.status().last_index, 1);
 }
 
 #[test]
 fn a_trial_changes_nothing() {
     let mut member = Member::new();
-    member.says_when_flushed();
-    member.hears(1, ballot(7, 1), Body::Prepare { trial: true, handover: false });
-    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
-    let (said, number) = member.says();
-    assert_eq!(said[0].1.body, Body::Promise { trial: true, standing });
+    member.flush_and_take();
+    member.receive(1, ballot(7, 1), Body::Prepare { trial: true, transfer: false });
+    let log_state = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    let (sent, number) = member.take_messages();
+    assert_eq!(sent[0].1.body, Body::Promise { trial: true, log_state });
     assert_eq!((number, member.engine.role().term), (0, 1));
 }
 
-/// Entries are replaced by others and come back, all before the first flush is reported. That the disk had them once does not
-/// mean that it has them: it will go through the others first.
+/// Entries are replaced and then restored, all before the first flush is reported. That the disk
+/// had them once does not mean that it has them now: it will hold the replacements first.
 #[test]
 fn a_late_flush_of_replaced_entries_proves_nothing() {
     let mut member = Member::new();
     let [first, second, third] = [ballot(1, 1), ballot(2, 2), ballot(3, 1)];
     let entries = vec![leadership(first, 2), command(first, 3)];
-    member.hears(1, first, accept(entries.clone()));
-    let (_, flush_of_first) = member.says();
-    member.hears(2, second, accept(vec![leadership(second, 2)]));
-    let (_, flush_of_second) = member.says();
-    member.hears(1, third, accept([entries, vec![leadership(third, 4)]].concat()));
-    let (_, flush_of_third) = member.says();
+    member.receive(1, first, accept(entries.clone()));
+    let (_, flush_of_first) = member.take_messages();
+    member.receive(2, second, accept(vec![leadership(second, 2)]));
+    let (_, flush_of_second) = member.take_messages();
+    member.receive(1, third, accept([entries, vec![leadership(third, 4)]].concat()));
+    let (_, flush_of_third) = member.take_messages();
     for (number, persisted) in [(flush_of_first, 1), (flush_of_second, 1), (flush_of_third, 4)] {
         member.engine.persisted(number);
         assert_eq!(member.engine.status().persisted, persisted);
     }
 }
 
-/// An entry of a dead leader is known to one member only. Whoever hears of it takes it over, a part at a time, before it leads.
+/// Only one member has an entry of a dead leader. A proposer that learns of the entry takes it
+/// over, a part at a time, before it leads.
 #[test]
 fn a_proposer_takes_over_the_best_log() {
     let mut member = Member::new();
     let old = ballot(1, 1);
     member.engine.campaign();
-    member.says_when_flushed();
+    member.flush_and_take();
     let own = ballot(1, 3);
     let at = |index| Position { term: old, index };
-    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: at(4) };
-    member.hears(2, own, Body::Promise { trial: true, standing });
-    let asked = Body::Prepare { trial: false, handover: false };
-    assert_eq!(member.says_when_flushed(), [(1, asked.clone()), (2, asked)]);
+    let log_state = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: at(4) };
+    member.receive(2, own, Body::Promise { trial: true, log_state });
+    let asked = Body::Prepare { trial: false, transfer: false };
+    assert_eq!(member.flush_and_take(), [(1, asked.clone()), (2, asked)]);
 
-    member.hears(2, own, Body::Promise { trial: false, standing });
+    member.receive(2, own, Body::Promise { trial: false, log_state });
     assert_eq!(member.engine.role().role, Role::Candidate, "it cannot lead yet");
     let fetch = Body::Fetch { after: BOOTSTRAP, commit: BOOTSTRAP };
-    assert_eq!(member.says_when_flushed(), [(2, fetch)]);
+    assert_eq!(member.flush_and_take(), [(2, fetch)]);
     let part = vec![leadership(old, 2), command(old, 3)];
-    member.hears(2, own, Body::Suffix { previous: BOOTSTRAP, entries: part });
-    assert_eq!(member.says_when_flushed(), [], "the next part is on its way");
+    member.receive(2, own, Body::Suffix { previous: BOOTSTRAP, entries: part });
+    assert_eq!(member.flush_and_take(), [], "the next part is in flight");
     (0..4).for_each(|_| member.engine.tick());
     let fetch = Body::Fetch { after: at(3), commit: BOOTSTRAP };
-    assert!(member.says_when_flushed().contains(&(2, fetch)), "or lost");
-    member.hears(2, own, Body::Suffix { previous: at(3), entries: vec![command(old, 4)] });
+    assert!(member.flush_and_take().contains(&(2, fetch)), "or lost: request it again");
+    member.receive(2, own, Body::Suffix { previous: at(3), entries: vec![command(old, 4)] });
 
     assert_eq!(member.engine.role().role, Role::Leader);
-    let said = member.says_when_flushed();
+    let all = member.flush_and_take();
     let sent = Body::Accept { previous: at(4), commit: 1, entries: vec![leadership(own, 5)] };
-    assert!(said.contains(&(2, sent)), "who has it all gets the rest: {said:?}");
-    member.hears(2, own, Body::Accepted { index: 4 });
-    assert_eq!(member.engine.status().commit, 1, "in its own ballot nothing is accepted yet");
-    member.hears(2, own, Body::Accepted { index: 5 });
+    assert!(all.contains(&(2, sent)), "a member with the whole log gets the rest: {all:?}");
+    member.receive(2, own, Body::Accepted { index: 4 });
+    assert_eq!(member.engine.status().commit, 1, "nothing is accepted in its own ballot yet");
+    member.receive(2, own, Body::Accepted { index: 5 });
     assert_eq!(member.engine.status().commit, 5);
 }
 
-/// Another leader chose something else, and it came here in a snapshot before that leader did. The old one, who does not know,
-/// is not followed any further.
+/// Another leader chose something else, which came here in a snapshot before any message of that
+/// leader. The old leader, which does not know of it, is not followed any further.
 #[test]
 fn a_snapshot_of_a_later_leader_ends_an_earlier_one() {
     let chosen = SnapshotMeta {
@@ -171,23 +172,28 @@ fn a_snapshot_of_a_later_leader_ends_an_earlier_one() {
         membership: Membership::of_voters(&FOUNDERS),
     };
     let stale = ballot(2, 2);
-    // Before the snapshot, the stale leader's log came as far as its end; or only part of the way.
+    // Before the snapshot, this member had accepted the stale leader's log up to the snapshot's
+    // end, or only a part of it.
     for accepted in [3, 2] {
         let mut member = Member::new();
         let entries = [leadership(stale, 2), command(stale, 3), command(stale, 4)];
-        member.hears(2, stale, accept(entries[..accepted - 1].to_vec()));
-        member.says_when_flushed();
+        member.receive(2, stale, accept(entries[..accepted - 1].to_vec()));
+        member.flush_and_take();
         member.engine.snapshot_fetched(chosen.clone());
-        let said = member.says_when_flushed();
+        let sent = member.flush_and_take();
         assert_eq!(member.engine.status().snapshot, chosen.position);
         let is_left = member.engine.role().term > stale;
-        assert_eq!(is_left, accepted == 3, "what it has accepted is not what was chosen: {said:?}");
+        assert_eq!(is_left, accepted == 3, "its accepted entry differs from the chosen one: {sent:?}");
         let heartbeat = Body::Heartbeat { commit: 1, matched: accepted as u64, read: None };
-        member.hears(2, stale, heartbeat);
+        member.receive(2, stale, heartbeat);
         let previous = Position { term: stale, index: 3 };
-        member.hears(2, stale, Body::Accept { previous, commit: 1, entries: vec![entries[2].clone()] });
-        assert!(member.says_when_flushed().contains(&(2, Body::Outdated)));
-        assert_eq!(member.engine.status().last_index, 3, "nothing is put behind what it does not follow");
+        member.receive(2, stale, Body::Accept { previous, commit: 1, entries: vec![entries[2].clone()] });
+        assert!(member.flush_and_take().contains(&(2, Body::Outdated)));
+        assert_eq!(
+            member.engine.status().last_index,
+            3,
+            "no entry is appended where its predecessor differs"
+        );
     }
 }
 
@@ -195,49 +201,50 @@ fn a_snapshot_of_a_later_leader_ends_an_earlier_one() {
 fn a_snapshot_counts_when_it_is_installed() {
     let mut member = Member::new();
     let term = ballot(1, 1);
-    // What it has is flushed, but the snapshot will replace it.
+    // Its log is flushed, but the snapshot will replace it.
     let lost = vec![leadership(term, 2), command(term, 3), command(term, 4)];
-    member.hears(1, term, accept(lost));
-    member.says_when_flushed();
+    member.receive(1, term, accept(lost));
+    member.flush_and_take();
     let position = Position { term: ballot(2, 2), index: 3 };
     let chosen = SnapshotMeta { position, membership: Membership::of_voters(&FOUNDERS) };
     member.engine.snapshot_fetched(chosen);
-    let (_, number) = member.says();
+    let (_, number) = member.take_messages();
     let heartbeat = Body::Heartbeat { commit: 1, matched: 0, read: None };
-    member.hears(2, ballot(2, 2), heartbeat.clone());
-    let said = member.says().0;
-    assert!(said.is_empty(), "its ballot is new, too: {said:?}");
-    assert_eq!(member.engine.status().persisted, 1, "no more than both have");
+    member.receive(2, ballot(2, 2), heartbeat.clone());
+    let sent = member.take_messages().0;
+    assert!(sent.is_empty(), "its ballot is new and not flushed: {sent:?}");
+    assert_eq!(member.engine.status().persisted, 1, "only what the old log and the snapshot share");
     assert_eq!(member.engine.snapshot_meta(3), None);
     member.engine.persisted(number);
     let reply = Body::HeartbeatReply { received: 3, accepted: 1, read: None };
     let accepted = Body::Accepted { index: 3 };
-    let said = member.says_when_flushed().into_iter().map(|(_, body)| body).collect::<Vec<_>>();
-    assert!(said.contains(&reply) || said.contains(&accepted), "{said:?}");
+    let sent = member.flush_and_take().into_iter().map(|(_, body)| body).collect::<Vec<_>>();
+    assert!(sent.contains(&reply) || sent.contains(&accepted), "{sent:?}");
     assert_eq!(member.engine.status().persisted, 3);
 }
 
 #[test]
-fn nobody_hears_of_a_ballot_that_a_crash_could_undo() {
+fn no_message_is_sent_in_a_ballot_that_a_crash_could_undo() {
     let mut member = Member::new();
     member.engine.campaign();
-    member.says_when_flushed();
-    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
-    member.hears(2, ballot(1, 3), Body::Promise { trial: true, standing });
-    let (said, number) = member.says();
-    assert!(said.is_empty() && number > 0, "it might use the ballot a second time: {said:?}");
+    member.flush_and_take();
+    let log_state = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    member.receive(2, ballot(1, 3), Body::Promise { trial: true, log_state });
+    let (sent, number) = member.take_messages();
+    assert!(sent.is_empty() && number > 0, "it might use the ballot a second time: {sent:?}");
     member.engine.persisted(number);
-    assert_eq!(member.says().0.len(), 2);
+    assert_eq!(member.take_messages().0.len(), 2);
 }
 
-/// Two changes of the members went by a proposer, so the majority it asked may have nobody in common with one of today. In the log it
-/// takes over it finds both; the first must be agreed, and it has to count by that.
+/// A proposer missed two membership changes, so the majority it asked may have no member in common
+/// with a current one. It finds both changes in the log it takes over; the first must be chosen, so
+/// it has to count by that.
 #[test]
 fn a_proposer_counts_again_when_it_has_taken_over_a_log() {
     let mut member = Member::new();
     let old = ballot(1, 1);
     member.engine.campaign();
-    member.says_when_flushed();
+    member.flush_and_take();
     let own = ballot(1, 3);
     let added = |index, member: u8| {
         let data = Bytes::from(vec![0, 0, 0, 0, 0, 0, 0, 0, member]);
@@ -245,24 +252,24 @@ fn a_proposer_counts_again_when_it_has_taken_over_a_log() {
     };
     let last = Position { term: old, index: 4 };
     for trial in [true, false] {
-        let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last };
-        member.hears(2, own, Body::Promise { trial, standing });
-        member.says_when_flushed();
+        let log_state = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last };
+        member.receive(2, own, Body::Promise { trial, log_state });
+        member.flush_and_take();
     }
     let entries = vec![leadership(old, 2), added(3, 4), added(4, 5)];
-    member.hears(2, own, Body::Suffix { previous: BOOTSTRAP, entries });
-    assert_eq!(member.engine.role().role, Role::Candidate, "two are no majority of four");
+    member.receive(2, own, Body::Suffix { previous: BOOTSTRAP, entries });
+    assert_eq!(member.engine.role().role, Role::Candidate, "two are not a majority of four");
     let mut asked = Vec::new();
     for _ in 0..5 {
         member.engine.tick();
-        asked.extend(member.says_when_flushed().into_iter().map(|(to, _)| to));
+        asked.extend(member.flush_and_take().into_iter().map(|(to, _)| to));
     }
     assert!(
         asked.contains(&4) && !asked.contains(&5),
-        "the first change is agreed, the second may not be: {asked:?}"
+        "the first change is chosen, the second may not be: {asked:?}"
     );
-    let standing = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
-    member.hears(4, own, Body::Promise { trial: false, standing });
+    let log_state = AcceptedLog { before: BOOTSTRAP, commit: BOOTSTRAP, last: BOOTSTRAP };
+    member.receive(4, own, Body::Promise { trial: false, log_state });
     assert_eq!(member.engine.role().role, Role::Leader);
 }
 
@@ -280,10 +287,11 @@ fn ids_that_do_not_fit_into_a_ballot_are_refused() {
     assert_eq!(engine.propose_membership(change), Err(ChangeError::Pending));
 }
 
-/// A crash came between the entries and the commit that was told with them. A leader proposes a change of the members only when
-/// the one before is agreed, so the first of two is; and a member that holds both never counts without it.
+/// A crash came between writing the entries and the commit given out with them. A leader proposes a
+/// membership change only once the one before is committed, so the first of two is; and a member
+/// that holds both must not count votes without it.
 #[test]
-fn the_first_of_two_changes_in_a_log_is_agreed() {
+fn the_first_of_two_changes_in_a_log_is_committed() {
     let change = |index, member: u8| {
         let data = Bytes::from(vec![0, 0, 0, 0, 0, 0, 0, 0, member]);
         Entry { index, term: 1, kind: EntryKind::Membership, data }
@@ -303,13 +311,14 @@ fn the_first_of_two_changes_in_a_log_is_agreed() {
     }
 }
 
-/// One ballot of the last round once left a group that could never elect anybody again.
+/// One message with a ballot of the last round once left a group that could never elect a leader
+/// again.
 #[test]
-fn a_ballot_that_is_not_near_is_not_written_down() {
+fn a_far_ballot_is_not_adopted() {
     let far = ballot((1 << 27) - 1, 2);
     let mut member = Member::new();
     for body in [
-        Body::Prepare { trial: false, handover: true },
+        Body::Prepare { trial: false, transfer: true },
         Body::Heartbeat { commit: 1, matched: 1, read: None },
         Body::Outdated,
     ] {
@@ -319,26 +328,25 @@ fn a_ballot_that_is_not_near_is_not_written_down() {
     }
     assert_eq!(member.engine.role().term, 1);
     let near = ballot(1 << 19, 2);
-    member.hears(2, near, Body::Prepare { trial: false, handover: true });
+    member.receive(2, near, Body::Prepare { trial: false, transfer: true });
     assert_eq!(member.engine.role().term, near);
 }
 
-/// A proposer that contradicts what it had accepted in the same ballot has lost its mind or its
-/// disk.
+/// A proposer that contradicts what it sent in the same ballot is Byzantine or has lost its disk.
 #[test]
-fn a_proposer_takes_nothing_back() {
+fn a_proposer_cannot_replace_its_own_entries() {
     let mut member = Member::new();
     let (earlier, first) = (ballot(1, 2), ballot(2, 1));
-    member.hears(1, first, accept(vec![leadership(first, 2), command(first, 3)]));
-    member.says_when_flushed();
-    member.hears(1, first, accept(vec![leadership(earlier, 2)]));
-    assert_eq!(member.says_when_flushed(), [(1, Body::Outdated)]);
+    member.receive(1, first, accept(vec![leadership(first, 2), command(first, 3)]));
+    member.flush_and_take();
+    member.receive(1, first, accept(vec![leadership(earlier, 2)]));
+    assert_eq!(member.flush_and_take(), [(1, Body::Outdated)]);
     assert_eq!(member.engine.status().last_index, 3, "what was accepted is still there");
 }
 
-/// What the host could not apply must not get into the log, where it would end every member.
+/// A command the host could not apply must not get into the log, where it would stop every member.
 #[test]
-fn an_entry_that_is_no_command_is_refused() {
+fn an_invalid_command_is_refused() {
     let settings = Settings { is_command: |data| data != b"x", ..Settings::new(1, MemberId(3), 1, 1) };
     let mut engine = PaxosEngine::new(settings, Start::bootstrap(&FOUNDERS));
     let first = ballot(1, 1);

@@ -1,4 +1,4 @@
-//! Paxos messages: what is written is read, bytes stay what they were, and nothing hostile gets through.
+//! Paxos messages: the encoding round-trips and never changes, and hostile bytes are refused.
 
 use bytes::Bytes;
 use consensus::engine::{Engine, Ready, Settings, Start, StepError};
@@ -9,7 +9,7 @@ use consensus::paxos::message::{AcceptedLog, Body, Message};
 use consensus::paxos::{MEMBER_ID_LIMIT, PaxosEngine};
 use consensus::raft::RaftEngine;
 
-/// Of member 2, and lower ones.
+/// A ballot of member 2, and an earlier one.
 const BALLOT: u64 = 5 * MEMBER_ID_LIMIT + 2;
 const EARLIER: u64 = 4 * MEMBER_ID_LIMIT + 1;
 
@@ -17,7 +17,7 @@ fn at(term: u64, index: u64) -> Position {
     Position { term, index }
 }
 
-/// One of each kind, and of those with options more.
+/// At least one message of each kind.
 fn messages() -> Vec<Message> {
     let name = ReadName { member: MemberId(2), boot_nonce: u64::MAX, counter: 9 };
     let entry = |index, kind, data: &'static str| Entry { index, term: EARLIER, kind, data: data.into() };
@@ -28,11 +28,11 @@ fn messages() -> Vec<Message> {
         leadership,
     ];
     let membership = Membership { voters: vec![MemberId(1), MemberId(2)], learners: vec![MemberId(7)] };
-    let standing = AcceptedLog { before: at(1, 1), commit: at(EARLIER, 7), last: at(EARLIER, 9) };
+    let log_state = AcceptedLog { before: at(1, 1), commit: at(EARLIER, 7), last: at(EARLIER, 9) };
     let bodies = [
         Body::Accept { previous: at(EARLIER, 9), commit: 8, entries: entries.clone() },
-        Body::Prepare { trial: true, handover: false },
-        Body::Promise { trial: false, standing },
+        Body::Prepare { trial: true, transfer: false },
+        Body::Promise { trial: false, log_state },
         Body::Fetch { after: at(EARLIER, 9), commit: at(EARLIER, 7) },
         Body::Suffix { previous: at(EARLIER, 9), entries },
         Body::Accepted { index: 11 },
@@ -55,7 +55,7 @@ fn engine() -> PaxosEngine {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn messages_round_trip() {
     for message in messages() {
         assert_eq!(Message::decode(message.encode()).as_ref(), Ok(&message));
     }
@@ -83,7 +83,7 @@ fn the_numbers_of_the_kinds_never_change() {
 }
 
 #[test]
-fn every_cut_and_every_extra_byte_is_refused() {
+fn truncated_and_extended_messages_are_refused() {
     for message in messages() {
         let bytes = message.encode();
         for length in 0..bytes.len() {
@@ -95,7 +95,7 @@ fn every_cut_and_every_extra_byte_is_refused() {
 }
 
 #[test]
-fn a_claimed_length_allocates_nothing() {
+fn a_false_count_allocates_nothing() {
     let mut bytes = messages()[0].encode().to_vec();
     let count = 2 + 4 * 8 + 16 + 8;
     bytes[count..count + 4].fill(0xFF);
@@ -103,24 +103,24 @@ fn a_claimed_length_allocates_nothing() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn impossible_messages_are_refused() {
     let wrap = |from, ballot, body| Message { group: 3, from: MemberId(from), to: MemberId(1), ballot, body };
     let entry =
         Entry { index: 10, term: BALLOT + 1, kind: EntryKind::Command, data: Bytes::from_static(b"a") };
     let voters = Membership::of_voters(&[MemberId(1), MemberId(MEMBER_ID_LIMIT)]);
     for (impossible, why) in [
-        (wrap(2, BALLOT, Body::Accepted { index: POSITION_LIMIT }), "an index without end"),
+        (wrap(2, BALLOT, Body::Accepted { index: POSITION_LIMIT }), "an index out of range"),
         (wrap(3, BALLOT, Body::Chosen { commit: 1 }), "a proposer with another's ballot"),
-        (wrap(3, BALLOT, Body::Prepare { trial: true, handover: false }), "another's ballot"),
+        (wrap(3, BALLOT, Body::Prepare { trial: true, transfer: false }), "another's ballot"),
         (wrap(2, 0, Body::Outdated), "no ballot"),
-        (wrap(MEMBER_ID_LIMIT, BALLOT, Body::Outdated), "a member whose ballots are another's"),
+        (wrap(MEMBER_ID_LIMIT, BALLOT, Body::Outdated), "a member id too large for a ballot"),
         (
             wrap(2, BALLOT, Body::Suffix { previous: at(1, 9), entries: vec![entry] }),
-            "an entry of the future",
+            "an entry of a later ballot",
         ),
         (
             wrap(2, BALLOT, Body::Snapshot(SnapshotMeta { position: at(1, 9), membership: voters })),
-            "a member of too large an id",
+            "a member id too large",
         ),
     ] {
         let result = Message::decode(impossible.encode());
@@ -129,7 +129,7 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
-fn messages_for_others_are_refused() {
+fn misdirected_messages_are_refused() {
     let mut engine = engine();
     let heartbeat = messages().swap_remove(8);
     let other_group = Message { group: 4, ..heartbeat.clone() };
@@ -153,21 +153,21 @@ fn members_of_different_engines_refuse_each_other() {
     }
     let mut ready = Ready::default();
     raft.campaign();
-    let mut letters = Vec::new();
+    let mut sent = Vec::new();
     while raft.ready(&mut ready) {
         raft.persisted(ready.number);
-        letters.append(&mut ready.messages);
+        sent.append(&mut ready.messages);
     }
     let settings = Settings::new(3, MemberId(2), 1, 1);
     let mut paxos = PaxosEngine::new(settings, Start::bootstrap(&[MemberId(1), MemberId(2)]));
-    assert!(!letters.is_empty());
-    for letter in letters {
-        assert_eq!(paxos.step(MemberId(1), letter.bytes), Err(StepError::OtherEngine));
+    assert!(!sent.is_empty());
+    for outgoing in sent {
+        assert_eq!(paxos.step(MemberId(1), outgoing.bytes), Err(StepError::OtherEngine));
     }
 }
 
 #[test]
-fn a_member_that_lost_its_log_says_so() {
+fn a_member_that_lost_its_log_reports_it() {
     let heartbeat = messages().swap_remove(8);
     assert_eq!(
         engine().step(MemberId(2), heartbeat.encode()),
@@ -175,9 +175,10 @@ fn a_member_that_lost_its_log_says_so() {
     );
 }
 
-/// A damaged message is the transport's to find, but even if it does not, it must not bring a member down.
+/// Detecting damage is the transport's job, but even if it fails, a damaged message must not stop a
+/// member.
 #[test]
-fn no_damaged_byte_panics_the_reader_or_a_new_member() {
+fn no_damaged_byte_makes_the_decoder_or_a_new_member_panic() {
     for message in messages() {
         let bytes = message.encode();
         let mut member = engine();
@@ -192,9 +193,9 @@ fn no_damaged_byte_panics_the_reader_or_a_new_member() {
     }
 }
 
-/// Noise behind a true beginning reaches deeper than noise alone.
+/// Noise after a valid prefix reaches deeper code than noise alone.
 #[test]
-fn noise_panics_nobody() {
+fn noise_makes_no_member_panic() {
     let mut random = 1_u64;
     let mut next = move || {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

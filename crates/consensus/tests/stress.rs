@@ -1,11 +1,13 @@
-//! A fixed part of the random stress, for either engine. The example `stress` runs any number of seeds.
+//! A fixed part of the random stress test, for either engine. The example `stress` runs any number
+//! of seeds.
 
 use consensus::conformance::stress;
 use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
 
-/// The first ones, and those that once found something:
-/// - 300622: a Paxos proposer took over a long log one small part at a time, and the group stood still meanwhile.
+/// The first seeds, and those that once found a bug:
+/// - 300622: a Paxos proposer took over a long log one small part at a time, and the group stalled
+///   meanwhile.
 fn seeds() -> impl Iterator<Item = u64> {
     (0..250).chain([300_622])
 }

@@ -1,4 +1,4 @@
-//! Cases where little goes wrong.
+//! Cases with few faults.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use super::network::{Faults, Network};
 use crate::engine::{ProposeError, Role, Settings, Start};
 use crate::entry::MemberId;
 
-/// Proposes until that many more commands are committed everywhere.
+/// Proposes until `count` more commands are committed and applied on all `members`.
 pub(super) fn commit(network: &mut Network<'_>, count: usize, members: &[MemberId]) {
     let wanted = network.record.commands().len() + count;
     network.until("a connected majority commits", |network| {
@@ -15,7 +15,7 @@ pub(super) fn commit(network: &mut Network<'_>, count: usize, members: &[MemberI
         (missing > 0).then(|| network.propose());
         missing == 0
     });
-    network.until("all connected members hear of commits", |network| network.agree(members));
+    network.until("all connected members learn of commits", |network| network.all_applied(members));
 }
 
 pub(super) fn commits_in_order(make: &Make<'_>) {
@@ -27,10 +27,10 @@ pub(super) fn commits_in_order(make: &Make<'_>) {
         }
         commit(&mut network, 200, &members);
         network.check_equal(&members);
-        let leader = network.leader().expect("it commits");
+        let leader = network.leader().expect("a leader");
         for follower in members.iter().filter(|member| **member != leader) {
             let refused = network.peer(*follower).engine().propose(Bytes::from_static(b"x"));
-            let refused = refused.expect_err("only the leader takes proposals");
+            let refused = refused.expect_err("only the leader accepts proposals");
             assert_eq!(refused.reason, ProposeError::NotLeader { leader: Some(leader) });
             assert_eq!(refused.data, "x");
         }
@@ -56,19 +56,20 @@ pub(super) fn restart_of_all(make: &Make<'_>) {
     }
 }
 
-/// What a member has flushed tells it less than what is agreed: that it learns from the leader, though nothing is proposed any more.
+/// A restarted member knows less than what is committed: it learns the rest from the leader,
+/// although nothing is proposed any more.
 pub(super) fn restart_in_an_idle_group(make: &Make<'_>) {
     for size in [3, 5] {
         let mut network = Network::new(make, size, 25 + size);
         let members = network.up();
         for round in 0..5 {
             commit(&mut network, 3, &members);
-            let leader = network.leader().expect("it commits");
+            let leader = network.leader().expect("a leader");
             let followers = members.iter().filter(|member| **member != leader);
             let follower = *followers.cycle().nth(round).expect("there are followers");
             network.crash(follower);
             network.restart(follower);
-            network.until("all hear of commits", |network| network.agree(&members));
+            network.until("all members learn of commits", |network| network.all_applied(&members));
             network.check_equal(&members);
         }
     }
@@ -118,16 +119,16 @@ pub(super) fn deposed_leader_answers_no_read(make: &Make<'_>) {
         let mut network = Network::new(make, size, 50 + size);
         let members = network.up();
         commit(&mut network, 5, &members);
-        // A leader counts from time to time who is there.
+        // A leader counts its active followers at intervals; try different phases of them.
         network.run(moment);
         let all_the_time = moment % 2 == 0;
-        let old = network.leader().expect("it commits");
+        let old = network.leader().expect("a leader");
         network.ask_read(old);
         network.run(3);
         network.isolate(old, only_outgoing);
         let others = members.into_iter().filter(|member| *member != old).collect::<Vec<_>>();
-        // As early as it may, so that the old leader does not know yet that it is none; it is asked all the time, or for the
-        // first time when there is something it does not know.
+        // Elect as early as possible, so that the old leader does not know yet that it is deposed.
+        // Reads are requested from it throughout, or only once there is something it does not know.
         network.until("the majority elects another", |network| {
             if network.now.is_multiple_of(6) {
                 network.peer(others[0]).engine().campaign();
@@ -146,15 +147,15 @@ pub(super) fn deposed_leader_answers_no_read(make: &Make<'_>) {
         network.run(30);
         assert!(
             !network.record.answered_contexts.contains(&context),
-            "cut off, nobody knows what is committed"
+            "an isolated member cannot know what is committed"
         );
         assert_ne!(
             network.peer(old).engine().role().role,
             Role::Leader,
-            "without a majority no one leads for long"
+            "without a majority no member leads for long"
         );
         network.heal();
-        network.until("the read is answered at last", |network| {
+        network.until("the read is answered in the end", |network| {
             network.record.answered_contexts.contains(&context)
         });
     }

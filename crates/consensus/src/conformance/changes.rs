@@ -1,4 +1,4 @@
-//! Cases where members fall behind, come and go, or hand over.
+//! Cases where members fall behind, are added or removed, or transfer leadership.
 
 use super::Make;
 use super::calm::commit;
@@ -11,20 +11,24 @@ fn others(network: &Network<'_>, member: MemberId) -> Vec<MemberId> {
     network.peers.keys().copied().filter(|other| *other != member).collect()
 }
 
-/// A follower misses 100 entries while all others compact; says how many snapshots it then needed.
+/// A follower misses 100 entries while all others compact; returns how many snapshots it then
+/// needed.
 fn fall_behind(make: &Make<'_>, size: u64, retained: u64) -> u32 {
     let mut network = Network::new(make, size, 60 + size);
     network.snapshot_every = 10;
     network.retained = retained;
     let members = network.up();
     commit(&mut network, 15, &members);
-    let leader = network.leader().expect("it commits");
+    let leader = network.leader().expect("a leader");
     let behind = others(&network, leader)[0];
     network.crash(behind);
     let rest = others(&network, behind);
     commit(&mut network, 100, &rest);
     let status = network.peer(leader).engine().status();
-    assert!(status.first_index + retained + 20 > status.last_index, "the others compact though one is down");
+    assert!(
+        status.first_index + retained + 20 > status.last_index,
+        "the others compact although one is down"
+    );
     network.restart(behind);
     commit(&mut network, 10, &members);
     network.check_equal(&members);
@@ -33,30 +37,30 @@ fn fall_behind(make: &Make<'_>, size: u64, retained: u64) -> u32 {
 
 pub(super) fn snapshot_catches_up(make: &Make<'_>) {
     for size in [3, 5] {
-        assert!(fall_behind(make, size, 5) > 0, "what is dropped comes as a snapshot");
+        assert!(fall_behind(make, size, 5) > 0, "compacted entries arrive as a snapshot");
     }
 }
 
 pub(super) fn retained_entries_spare_the_snapshot(make: &Make<'_>) {
     for size in [3, 5] {
-        assert_eq!(fall_behind(make, size, 1000), 0, "what is retained comes as entries");
+        assert_eq!(fall_behind(make, size, 1000), 0, "retained entries arrive as entries");
     }
 }
 
-pub(super) fn hand_over(make: &Make<'_>) {
+pub(super) fn transfer_leadership(make: &Make<'_>) {
     for size in [3, 5] {
         let mut network = Network::new(make, size, 70 + size);
         let members = network.up();
         for _ in 0..5 {
             commit(&mut network, 5, &members);
-            let old = network.leader().expect("it commits");
+            let old = network.leader().expect("a leader");
             let new = others(&network, old)[network.random(size - 1) as usize];
             let refused = network.peer(new).engine().transfer_leadership(old);
-            assert!(matches!(refused, Err(ChangeError::Propose(_))), "only the leader hands over");
+            assert!(matches!(refused, Err(ChangeError::Propose(_))), "only the leader transfers leadership");
             network.peer(old).engine().transfer_leadership(new).expect("it leads");
             let before = network.now;
-            network.until("the chosen one leads", |network| network.leader() == Some(new));
-            assert!(network.now - before < 10, "nobody waits for an election timeout");
+            network.until("the chosen member leads", |network| network.leader() == Some(new));
+            assert!(network.now - before < 10, "no member waits for an election timeout");
         }
         let leader = network.leader().expect("it leads");
         let stranger = network.peer(leader).engine().transfer_leadership(MemberId(99));
@@ -69,16 +73,16 @@ pub(super) fn hand_over(make: &Make<'_>) {
     }
 }
 
-/// Proposes the change on whoever leads until it is in force there.
+/// Proposes the change on the current leader until it is in force there.
 pub(super) fn change(network: &mut Network<'_>, change: MembershipChange) {
-    network.until("a possible change of the members comes into force", |network| {
+    network.until("a possible membership change takes effect", |network| {
         let Some(leader) = network.leader() else { return false };
         let engine = network.peer(leader).engine();
         let membership = engine.status().membership;
         if membership.with(change).as_ref() == Some(&membership) {
             return true;
         }
-        // Refused while another one is pending, or leadership moves: asked again with the next step.
+        // Refused while another change is pending, or leadership moves: retried at the next step.
         let _ = engine.propose_membership(change);
         false
     });
@@ -91,7 +95,7 @@ pub(super) fn grow_and_shrink(make: &Make<'_>) {
         let new = MemberId(new);
         network.add(new, Start::joining());
         network.run(50);
-        assert_eq!(network.peer(new).applied, 0, "nobody joins unasked");
+        assert_eq!(network.peer(new).applied, 0, "no member joins before it is added");
         if as_learner {
             change(&mut network, MembershipChange::AddLearner(new));
             let members = network.up();
@@ -100,13 +104,13 @@ pub(super) fn grow_and_shrink(make: &Make<'_>) {
         change(&mut network, MembershipChange::AddVoter(new));
         let members = network.up();
         commit(&mut network, 20, &members);
-        assert!(network.peer(new).installed_count > 0, "who joins begins with a snapshot");
+        assert!(network.peer(new).installed_count > 0, "a new member begins with a snapshot");
     }
     let members = network.up();
     members.iter().for_each(|member| network.crash(*member));
     members.iter().for_each(|member| network.restart(*member));
     commit(&mut network, 5, &members);
-    let leader = network.leader().expect("it commits");
+    let leader = network.leader().expect("a leader");
     let leave = network.peer(leader).engine().propose_membership(MembershipChange::Remove(leader));
     assert!(matches!(leave, Err(ChangeError::Leader | ChangeError::Pending)));
     let gone = others(&network, leader);
@@ -114,18 +118,18 @@ pub(super) fn grow_and_shrink(make: &Make<'_>) {
         change(&mut network, MembershipChange::Remove(*member));
         network.run(20);
     }
-    assert_eq!(network.leader(), Some(leader), "removed members disturb nobody");
+    assert_eq!(network.leader(), Some(leader), "removed members do not disrupt the leader");
     gone.iter().for_each(|member| network.crash(*member));
     commit(&mut network, 5, &[leader]);
     let last = network.peer(leader).engine().propose_membership(MembershipChange::Remove(leader));
-    assert!(last.is_err(), "somebody stays");
+    assert!(last.is_err(), "the last member cannot leave");
     network.crash(leader);
     network.restart(leader);
     commit(&mut network, 5, &[leader]);
 }
 
-/// A group of one grows; its first member crashes at every moment of that and comes back while the others are cut off. It
-/// must not decide alone once the others can.
+/// A group of one grows; its first member crashes at every possible moment of that and restarts
+/// while the others are isolated from it. It must not commit alone once the others can.
 pub(super) fn grown_group_does_not_split(make: &Make<'_>) {
     for moment in 0..40_u64 {
         let mut network = Network::new(make, 1, 90);
@@ -138,7 +142,7 @@ pub(super) fn grown_group_does_not_split(make: &Make<'_>) {
         change(&mut network, MembershipChange::AddVoter(second));
         commit(&mut network, 1, &[first, second]);
         let mut units = moment;
-        network.until("the third comes in", |network| {
+        network.until("the third member joins", |network| {
             if let Some(leader) = network.leader() {
                 let _ = network.peer(leader).engine().propose_membership(MembershipChange::AddVoter(third));
             }
@@ -149,7 +153,7 @@ pub(super) fn grown_group_does_not_split(make: &Make<'_>) {
         network.isolate(first, false);
         network.restart(first);
         for _ in 0..60 {
-            // On every member that believes to lead: whatever they commit must not differ.
+            // On every member that believes it leads: whatever they commit must not differ.
             network.up().into_iter().for_each(|member| _ = network.propose_on(member));
             network.step();
         }
@@ -178,7 +182,7 @@ pub(super) fn grow_to_five(make: &Make<'_>) {
     network.restart(MemberId(1));
     network.restart(MemberId(2));
     while network.peers.len() > 1 {
-        let leader = network.leader().expect("it commits");
+        let leader = network.leader().expect("a leader");
         let gone = others(&network, leader)[0];
         change(&mut network, MembershipChange::Remove(gone));
         network.crash(gone);
@@ -198,30 +202,31 @@ pub(super) fn learners_never_lead(make: &Make<'_>) {
     }
     let members = network.up();
     commit(&mut network, 10, &members);
-    // Nobody waits for learners…
+    // The voter does not wait for learners…
     learners.iter().for_each(|learner| network.crash(*learner));
     commit(&mut network, 10, &[voter]);
-    // …and they cannot do without the voter.
+    // …and learners cannot commit without the voter.
     learners.iter().for_each(|learner| network.restart(*learner));
     commit(&mut network, 10, &members);
     network.crash(voter);
     for _ in 0..100 {
         learners.iter().for_each(|learner| network.peer(*learner).engine().campaign());
         network.step();
-        assert_eq!(network.leader(), None, "who has no vote does not lead");
+        assert_eq!(network.leader(), None, "a learner does not lead");
     }
     network.restart(voter);
     commit(&mut network, 10, &members);
     network.check_equal(&members);
 }
 
-/// Two changes pass a member by, so that a majority of the membership it knows has nobody in common with one of the present.
+/// A member misses two changes, so that a majority of the membership it knows may have no member in
+/// common with a majority of the current one.
 pub(super) fn old_membership_decides_nothing(make: &Make<'_>) {
     for seed in 0..10 {
         let mut network = Network::new(make, 3, 8300 + seed);
         let members = (1..=5).map(MemberId).collect::<Vec<_>>();
         commit(&mut network, 5, &members[..3]);
-        let old = others(&network, network.leader().expect("it commits"))[0];
+        let old = others(&network, network.leader().expect("a leader"))[0];
         network.isolate(old, false);
         for new in &members[3..] {
             network.add(*new, Start::joining());
@@ -230,7 +235,7 @@ pub(super) fn old_membership_decides_nothing(make: &Make<'_>) {
         }
         let rest = others(&network, old);
         commit(&mut network, 5, &rest);
-        let leader = network.leader().expect("it commits");
+        let leader = network.leader().expect("a leader");
         let partner = rest.iter().copied().find(|member| *member != leader && member.0 <= 3);
         network.heal();
         let minority = [old, partner.expect("three founded it")];
@@ -254,17 +259,17 @@ pub(super) fn catch_up_under_load(make: &Make<'_>) {
         network.faults.delay_max = 2;
         let members = network.up();
         commit(&mut network, 5, &members);
-        let behind = others(&network, network.leader().expect("it commits"))[0];
+        let behind = others(&network, network.leader().expect("a leader"))[0];
         network.crash(behind);
         let rest = others(&network, behind);
         commit(&mut network, 100, &rest);
         network.restart(behind);
-        network.until("it comes near the others though they go on", |network| {
+        network.until("it catches up although the others keep committing", |network| {
             network.propose();
             network.propose();
             network.peers[&behind].applied + 20 > network.record.highest()
         });
-        assert!(network.peer(behind).installed_count > 0, "what is dropped comes as a snapshot");
+        assert!(network.peer(behind).installed_count > 0, "compacted entries arrive as a snapshot");
         commit(&mut network, 5, &members);
         network.check_equal(&members);
     }
@@ -276,21 +281,21 @@ pub(super) fn down_for_ever(make: &Make<'_>) {
     network.retained = 10;
     let members = network.up();
     commit(&mut network, 5, &members);
-    let away = others(&network, network.leader().expect("it commits"))[0];
+    let away = others(&network, network.leader().expect("a leader"))[0];
     network.crash(away);
     let rest = others(&network, away);
     for _ in 0..10 {
         commit(&mut network, 50, &rest);
         for member in &rest {
             let status = network.peer(*member).engine().status();
-            assert!(status.last_index - status.first_index < 100, "only what was asked for is kept");
+            assert!(status.last_index - status.first_index < 100, "no more entries are kept than asked for");
         }
     }
 }
 
-/// A learner that was removed while it was cut off believes in its leader for ever. It took the
-/// answers to its reads for a sign that it still belonged to the group, and never asked to join
-/// anew.
+/// A learner that was removed while isolated believes in its leader for ever. It once took the
+/// answers to its reads as a sign that it still belonged to the group, and never asked to join
+/// again.
 pub(super) fn removed_learner_gets_no_answer(make: &Make<'_>) {
     let mut network = Network::new(make, 3, 89);
     let learner = MemberId(4);
@@ -309,5 +314,5 @@ pub(super) fn removed_learner_gets_no_answer(make: &Make<'_>) {
     let before = network.sent_bytes[&learner];
     network.ask_read(learner);
     network.run(200);
-    assert_eq!(network.sent_bytes[&learner], before, "nobody speaks to it");
+    assert_eq!(network.sent_bytes[&learner], before, "no member sends it anything");
 }

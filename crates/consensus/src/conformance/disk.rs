@@ -1,4 +1,4 @@
-//! A member's disk: what is flushed survives a crash, of the rest perhaps a beginning.
+//! A member's disk: flushed data survives a crash, and possibly a prefix of the rest.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use crate::engine::{Ready, Start};
 use crate::entry::{Entry, HardState};
 use crate::membership::SnapshotMeta;
 
-/// A snapshot is what it stands for and the whole history of the machine.
+/// A snapshot: its metadata, and the full history of the state machine.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     pub(super) meta: SnapshotMeta,
@@ -58,7 +58,8 @@ impl Disk {
         }
     }
 
-    /// Of what was not flushed, `writes` whole ones stay, and of the next one some entries.
+    /// Of the unflushed writes, `writes` whole ones survive, and up to `entries` entries of the
+    /// next one.
     pub(super) fn crash(&mut self, writes: usize, entries: usize) {
         let mut unflushed = std::mem::take(&mut self.unflushed).into_iter();
         for write in unflushed.by_ref().take(writes) {
@@ -80,7 +81,8 @@ impl Disk {
         entry.index <= self.snapshot.meta.position.index || self.entries.contains(entry)
     }
 
-    /// A snapshot of the own machine: flushed by itself, and entries before `first_index_kept` are no longer needed.
+    /// A snapshot of the member's own state machine: durable at once, and entries before
+    /// `first_index_kept` are no longer needed.
     pub(super) fn compact(&mut self, snapshot: Snapshot, first_index_kept: u64) {
         self.snapshot = snapshot;
         self.entries.retain(|entry| entry.index >= first_index_kept);

@@ -1,9 +1,9 @@
-//! A group of three, one member of which has gone mad: it says anything, well-formed or not.
+//! A group of three with one Byzantine member, which sends anything, well-formed or not.
 //!
-//! No protocol that counts on honest members can keep such a group in agreement. But each of the
-//! others must live on and keep what it has promised: it gives out entries in order and once, never
-//! votes twice in a term, never takes back what the leader of a term had it flush in that term, and
-//! never writes down a term after which there would be no further one.
+//! No protocol that relies on honest members can keep such a group consistent. But each of the
+//! others must keep running and keep its promises: it gives out entries in order and once, never
+//! votes twice in a term, never replaces what the leader of a term had it flush in that term, and
+//! never persists a term after which there would be no further one.
 
 use std::collections::VecDeque;
 
@@ -16,17 +16,17 @@ use crate::message::POSITION_LIMIT;
 use crate::paxos::MEMBER_ID_LIMIT;
 
 const FOUNDERS: [MemberId; 3] = [MemberId(1), MemberId(2), MEMBER];
-/// The one that has gone mad.
+/// The Byzantine one.
 const MEMBER: MemberId = MemberId(3);
-/// Messages that it may repeat in another form.
+/// Messages kept for it to send again in an altered form.
 const KEPT_MAX: usize = 64;
-/// Where a message says what it is, from whom, to whom, and in which term.
+/// Offsets in a message of its kind, sender, receiver and term.
 const KIND: usize = 1;
 const FROM: usize = 10;
 const TO: usize = 18;
 const TERM: usize = 26;
 
-/// Decisions, one for each byte; zeros when there are no more.
+/// Decisions, one for each byte; zeros after the end.
 struct Script<'a>(&'a [u8]);
 
 impl Script<'_> {
@@ -45,7 +45,7 @@ impl Script<'_> {
             3 => (1 << (small % 64)) - 1,
             4 => POSITION_LIMIT - 1 - small,
             5 => u64::MAX - small,
-            // Ballots of the mad member.
+            // Ballots of the Byzantine member.
             6 => (small % 16) * MEMBER_ID_LIMIT + MEMBER.0,
             _ => (1 << (small % 30)) * MEMBER_ID_LIMIT + MEMBER.0,
         }
@@ -68,7 +68,7 @@ impl Peer {
         Self { member, engine: make(settings, start), log: Vec::new(), hard_state, applied }
     }
 
-    /// Does all there is to do, and checks that it is allowed to be done.
+    /// Handles all pending work, and checks that it is allowed.
     fn pump(&mut self, wire: &mut VecDeque<(MemberId, MemberId, Bytes)>) {
         let mut ready = Ready::default();
         while self.engine.ready(&mut ready) {
@@ -79,7 +79,7 @@ impl Peer {
             for entry in &ready.entries {
                 let is_replaced = |known: &&Entry| known.index >= entry.index;
                 if let Some(first) = self.log.iter().find(is_replaced) {
-                    assert!(first.term < self.hard_state.term, "{:?}: {first:?} is taken back", self.member);
+                    assert!(first.term < self.hard_state.term, "{:?}: {first:?} is replaced", self.member);
                 }
                 self.log.retain(|known| known.index < entry.index);
                 self.log.push(entry.clone());
@@ -96,16 +96,16 @@ impl Peer {
 
     fn check_promise(&self, state: HardState) {
         let HardState { term, vote, .. } = self.hard_state;
-        assert!(state.term >= term, "a term never falls");
-        assert!(state.term != term || vote.is_none() || state.vote == vote, "a vote is given once");
+        assert!(state.term >= term, "a term never decreases");
+        assert!(state.term != term || vote.is_none() || state.vote == vote, "a member votes once in a term");
         assert!(state.term <= POSITION_LIMIT / 2 + 1000 * MEMBER_ID_LIMIT, "there are later terms");
     }
 }
 
-/// Plays what `script` says; the bytes may be any.
+/// Runs a group as `script` decides; any bytes are valid.
 ///
 /// # Panics
-/// If one of the others ends, or breaks a promise.
+/// If one of the other members panics or breaks a promise.
 pub fn mad_member(make: &Make<'_>, script: &[u8]) {
     let mut script = Script(script);
     let mut peers = FOUNDERS.map(|member| Peer::new(make, member));
@@ -130,7 +130,7 @@ pub fn mad_member(make: &Make<'_>, script: &[u8]) {
     }
 }
 
-/// Brings so many messages, and keeps some for the mad member.
+/// Delivers `count` messages, and keeps some for the Byzantine member.
 fn deliver(
     peers: &mut [Peer; 3],
     wire: &mut VecDeque<(MemberId, MemberId, Bytes)>,
@@ -150,7 +150,7 @@ fn deliver(
     }
 }
 
-/// Makes another message out of one that somebody has sent.
+/// Makes another message out of one that some member has sent.
 fn alter(bytes: &[u8], to: MemberId, script: &mut Script<'_>) -> Bytes {
     let mut bytes = bytes.to_vec();
     let mut put = |at: usize, number: u64| {

@@ -1,4 +1,5 @@
-//! What everybody has seen, and what must hold of it. The text of a failure is the promise that was broken.
+//! What all members have given out, and the guarantees it must meet. The text of a failure is the
+//! broken guarantee.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +10,15 @@ use crate::entry::{Entry, EntryKind, MemberId};
 
 #[derive(Default)]
 pub(super) struct Record {
-    agreed: BTreeMap<u64, Entry>,
-    /// Commands that were committed; they are numbered as they were proposed…
-    committed: BTreeSet<Bytes>,
-    /// …the last of each term…
+    log: BTreeMap<u64, Entry>,
+    /// Committed commands; they are numbered in the order of their proposal…
+    commands: BTreeSet<Bytes>,
+    /// …the last one of each term…
     last_of_term: BTreeMap<u64, Bytes>,
-    /// …and those that were refused.
+    /// …and refused commands.
     refused: BTreeSet<Bytes>,
     leaders: BTreeMap<u64, MemberId>,
-    /// What was committed anywhere when the read was asked, by context.
+    /// Highest index committed anywhere when the read was requested, by context.
     open_reads: BTreeMap<u64, u64>,
     next_read: u64,
     pub(super) answered_reads: u64,
@@ -27,42 +28,42 @@ pub(super) struct Record {
 impl Record {
     /// Highest index committed anywhere.
     pub(super) fn highest(&self) -> u64 {
-        self.agreed.last_key_value().map_or(1, |(index, _)| *index)
+        self.log.last_key_value().map_or(1, |(index, _)| *index)
     }
 
     pub(super) fn commands(&self) -> Vec<Entry> {
-        self.agreed.values().filter(|entry| entry.kind == EntryKind::Command).cloned().collect()
+        self.log.values().filter(|entry| entry.kind == EntryKind::Command).cloned().collect()
     }
 
     pub(super) fn committed(&mut self, member: MemberId, entry: &Entry) {
-        match self.agreed.get(&entry.index) {
-            Some(agreed) => {
-                assert_eq!(agreed, entry, "one index never has two entries ({member:?} disagrees)")
+        match self.log.get(&entry.index) {
+            Some(known) => {
+                assert_eq!(known, entry, "one index never has two entries ({member:?} differs)")
             }
             None => self.first_committed(entry),
         }
     }
 
     fn first_committed(&mut self, entry: &Entry) {
-        assert_eq!(entry.index, self.highest() + 1, "nothing is skipped");
-        let before = self.agreed.last_key_value().map_or(0, |(_, before)| before.term);
-        assert!(entry.term >= before, "terms never fall along the log");
+        assert_eq!(entry.index, self.highest() + 1, "no index is skipped");
+        let before = self.log.last_key_value().map_or(0, |(_, before)| before.term);
+        assert!(entry.term >= before, "terms never decrease along the log");
         if entry.kind == EntryKind::Command {
-            assert!(!self.refused.contains(&entry.data), "what was refused is never committed");
-            assert!(self.committed.insert(entry.data.clone()), "what was proposed once is committed once");
+            assert!(!self.refused.contains(&entry.data), "a refused command is never committed");
+            assert!(self.commands.insert(entry.data.clone()), "a command proposed once is committed once");
             let last = self.last_of_term.insert(entry.term, entry.data.clone());
             assert!(last.is_none_or(|last| last < entry.data), "a leader's proposals keep their order");
         }
-        self.agreed.insert(entry.index, entry.clone());
+        self.log.insert(entry.index, entry.clone());
     }
 
     pub(super) fn refused(&mut self, data: Bytes) {
         self.refused.insert(data);
     }
 
-    /// Whether the history is exactly what was committed.
+    /// Whether the history is exactly the committed log.
     pub(super) fn is_all(&self, history: &[Entry]) -> bool {
-        self.agreed.values().eq(history)
+        self.log.values().eq(history)
     }
 
     pub(super) fn role(&mut self, member: MemberId, change: Leadership) {
@@ -83,7 +84,7 @@ impl Record {
         let floor = self.open_reads.remove(&barrier.context).expect("a read is answered once");
         assert!(
             barrier.index >= floor,
-            "a read is never stale: {} was committed, told {}",
+            "a read is never stale: {} was committed, answered {}",
             floor,
             barrier.index
         );

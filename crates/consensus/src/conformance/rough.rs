@@ -1,4 +1,4 @@
-//! Cases where everything goes wrong at once, and then stops: no promise is broken, and the group recovers.
+//! Cases with all faults at once, which then end: no guarantee is broken, and the group recovers.
 
 use super::Make;
 use super::calm::commit;
@@ -10,8 +10,8 @@ use crate::membership::MembershipChange;
 
 const UNITS: u64 = 1500;
 
-/// One unit of trouble.
-fn trouble(network: &mut Network<'_>, down_max: usize) {
+/// One unit of time with random faults.
+fn inject_faults(network: &mut Network<'_>, down_max: usize) {
     for _ in 0..network.random(4) {
         network.propose();
     }
@@ -43,7 +43,7 @@ fn trouble(network: &mut Network<'_>, down_max: usize) {
     network.step();
 }
 
-/// The trouble ends; everybody comes back and agrees.
+/// The faults end; all members come back and have the same log.
 fn recover(network: &mut Network<'_>, members: &[MemberId]) {
     network.heal();
     network.faults = Faults::NONE;
@@ -65,9 +65,9 @@ pub(super) fn everything_at_once(make: &Make<'_>) {
         network.snapshot_every = 40;
         network.retained = 10 * (seed % 4);
         let members = network.up();
-        (0..UNITS).for_each(|_| trouble(&mut network, members.len()));
+        (0..UNITS).for_each(|_| inject_faults(&mut network, members.len()));
         let committed = network.record.commands().len();
-        assert!(committed > 50, "a group makes progress in spite of it, committed {committed}");
+        assert!(committed > 50, "a group makes progress despite the faults, committed {committed}");
         recover(&mut network, &members);
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn members_come_and_go(make: &Make<'_>) {
                 change_away(&mut network, gone);
             }
             let down_max = (network.peers.len() - 1) / 2;
-            (0..150).for_each(|_| trouble(&mut network, down_max));
+            (0..150).for_each(|_| inject_faults(&mut network, down_max));
             let members = network.peers.keys().copied().collect::<Vec<_>>();
             recover(&mut network, &members);
             network.faults = Faults::ROUGH;
@@ -98,8 +98,8 @@ pub(super) fn members_come_and_go(make: &Make<'_>) {
     }
 }
 
-/// Two candidates at once, and a third who votes, crashes and comes back while both ask. Were a vote forgotten, a term
-/// would have two leaders.
+/// Two candidates at once, and a third member that votes, crashes and restarts while both ask. If
+/// it forgot its vote, a term could have two leaders.
 pub(super) fn votes_survive_crashes(make: &Make<'_>) {
     for seed in 2000..2100 {
         let mut network = Network::new(make, 3, seed);
@@ -107,7 +107,7 @@ pub(super) fn votes_survive_crashes(make: &Make<'_>) {
         for candidate in [1, 2] {
             network.peer(MemberId(candidate)).engine().campaign();
         }
-        // Candidates do not hear each other, so the third decides.
+        // The candidates do not hear each other, so the third member decides.
         network.cut_link(MemberId(1), MemberId(2));
         for _ in 0..25 {
             network.step();
@@ -119,15 +119,16 @@ pub(super) fn votes_survive_crashes(make: &Make<'_>) {
     }
 }
 
-/// Removes a member for good. It may lead at that moment, or begin to while it is being removed.
+/// Removes a member for good. It may lead at that moment, or become leader while it is being
+/// removed.
 fn change_away(network: &mut Network<'_>, gone: MemberId) {
     network.until("a member can be removed", |network| {
         let Some(leader) = network.leader() else { return false };
         let engine = network.peer(leader).engine();
         let voters = engine.status().membership.voters;
         if leader == gone {
-            let heir = voters.into_iter().find(|member| *member != gone);
-            let _ = engine.transfer_leadership(heir.expect("there are others"));
+            let successor = voters.into_iter().find(|member| *member != gone);
+            let _ = engine.transfer_leadership(successor.expect("there are others"));
             return false;
         }
         let _ = engine.propose_membership(MembershipChange::Remove(gone));
@@ -142,7 +143,7 @@ pub(super) fn same_seed_same_run(make: &Make<'_>) {
         let mut network = Network::new(make, 3, 7);
         network.faults = Faults::ROUGH;
         network.snapshot_every = 40;
-        (0..500).for_each(|_| trouble(&mut network, 3));
+        (0..500).for_each(|_| inject_faults(&mut network, 3));
         network.transcript
     };
     assert_eq!(transcript(), transcript(), "an engine is a pure function of its calls");

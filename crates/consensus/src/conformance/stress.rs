@@ -1,4 +1,4 @@
-//! Everything that can go wrong, mixed anew by every seed; and then it stops, and the group must recover.
+//! All kinds of faults, mixed anew for every seed; then they end, and the group must recover.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +9,13 @@ use crate::engine::Start;
 use crate::entry::MemberId;
 use crate::membership::MembershipChange;
 
-/// Members that are part of the run at most, those removed not counted.
+/// Most members in the run at a time, without removed ones.
 const MEMBERS_MAX: usize = 6;
 
-/// Members there ever are.
+/// Most members over the whole run.
 const EVER_MAX: usize = 12;
 
-/// What happens how often in this run.
+/// How often each event happens in this run.
 struct Mix {
     units: u64,
     proposals: u64,
@@ -27,7 +27,7 @@ struct Mix {
     transfer: u64,
     campaign: u64,
     member_change: u64,
-    /// Whom a leader has agreed to remove: it may be gone, and is not to come again.
+    /// Members whose removal a leader has accepted: they may be gone, and are not added again.
     removed: BTreeSet<MemberId>,
 }
 
@@ -53,7 +53,7 @@ impl Mix {
 /// One run; everything in it follows from the seed.
 ///
 /// # Panics
-/// If the engine breaks a promise, or the group does not recover.
+/// If the engine breaks a guarantee, or the group does not recover.
 pub fn stress(make: &Make<'_>, seed: u64) {
     let mut network = Network::empty(make, seed);
     let size = [1, 3, 5, 5][network.random(4) as usize];
@@ -67,16 +67,16 @@ pub fn stress(make: &Make<'_>, seed: u64) {
     network.retained = network.random(30);
     network.faults = Faults {
         loss_percent: [0, 5, 30][network.random(3) as usize],
-        double_percent: [0, 10, 30][network.random(3) as usize],
+        duplicate_percent: [0, 10, 30][network.random(3) as usize],
         delay_max: 1 + network.random(8),
         flush_delay_max: network.random(8),
     };
     let mut mix = Mix::draw(&mut network);
-    (0..mix.units).for_each(|_| trouble(&mut network, &mut mix));
+    (0..mix.units).for_each(|_| inject_faults(&mut network, &mut mix));
     recover(&mut network);
 }
 
-fn trouble(network: &mut Network<'_>, mix: &mut Mix) {
+fn inject_faults(network: &mut Network<'_>, mix: &mut Mix) {
     for _ in 0..network.random(mix.proposals + 1) {
         network.propose();
     }
@@ -108,7 +108,7 @@ fn trouble(network: &mut Network<'_>, mix: &mut Mix) {
         let _ = network.peer(leader).engine().transfer_leadership(other);
     }
     if partition {
-        cut(network, one, other);
+        partition_some(network, one, other);
     }
     if heal {
         network.heal();
@@ -116,20 +116,20 @@ fn trouble(network: &mut Network<'_>, mix: &mut Mix) {
     if member_change {
         change_members(network, one, &mut mix.removed);
     }
-    // Whoever believes to lead may be asked, also if others know better.
+    // Any member that believes it leads may get proposals, even if others know of a newer leader.
     if network.random(3) == 0 {
         network.up().into_iter().for_each(|member| _ = network.propose_on(member));
     }
     network.step();
 }
 
-fn cut(network: &mut Network<'_>, one: MemberId, other: MemberId) {
+fn partition_some(network: &mut Network<'_>, one: MemberId, other: MemberId) {
     match network.random(6) {
         0 => network.isolate(one, false),
         1 => network.isolate(one, true),
         2 => network.deafen(one),
         3 if one != other => network.cut_link(one, other),
-        4 if one != other => network.cut_way(one, other),
+        4 if one != other => network.cut_one_way(one, other),
         _ => {
             let members = network.peers.keys().copied().collect::<Vec<_>>();
             let part = members.into_iter().filter(|_| network.random(2) == 0).collect::<Vec<_>>();
@@ -138,8 +138,8 @@ fn cut(network: &mut Network<'_>, one: MemberId, other: MemberId) {
     }
 }
 
-/// Asks for some change; whether it comes about is the group's affair. Who was removed stays up, as a member that has not heard
-/// of it would.
+/// Proposes some change, which may or may not take effect. A removed member stays up, like a member
+/// that has not learned of its removal.
 fn change_members(network: &mut Network<'_>, one: MemberId, removed: &mut BTreeSet<MemberId>) {
     let Some(leader) = network.leader() else { return };
     let membership = network.peer(leader).engine().status().membership;
@@ -164,7 +164,8 @@ fn change_members(network: &mut Network<'_>, one: MemberId, removed: &mut BTreeS
     }
 }
 
-/// All faults end; everybody comes back, those who belong to the group agree, and reads are answered.
+/// All faults end; all members come back, the members of the group apply the same log, and reads
+/// are answered.
 fn recover(network: &mut Network<'_>) {
     network.heal();
     network.faults = Faults::NONE;
@@ -173,15 +174,15 @@ fn recover(network: &mut Network<'_>) {
             network.restart(member);
         }
     }
-    // Changes on their way come into force, or are forgotten.
+    // Pending changes take effect, or are lost.
     commit(network, 3, &[]);
-    network.until("everything that was accepted is settled", |network| {
+    network.until("everything accepted is committed", |network| {
         let Some(leader) = network.leader() else { return false };
         let status = network.peer(leader).engine().status();
         status.commit == status.last_index
     });
     network.run(20);
-    let leader = network.leader().expect("it commits");
+    let leader = network.leader().expect("a leader");
     let membership = network.peer(leader).engine().status().membership;
     let members = [membership.voters, membership.learners].concat();
     commit(network, 3, &members);

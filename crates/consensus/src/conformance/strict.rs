@@ -1,4 +1,4 @@
-//! Cases where one thing goes wrong, in every way it can.
+//! Cases with one kind of fault, in every variant.
 
 use super::Make;
 use super::calm::commit;
@@ -38,13 +38,14 @@ pub(super) fn crash_at_any_flush(make: &Make<'_>) {
     }
 }
 
-/// It stood for election in vain all the time. When it comes back, or while only it hears nothing, the leader goes on.
-pub(super) fn return_disturbs_nobody(make: &Make<'_>) {
+/// The isolated member keeps trying in vain to be elected. When it comes back, or while it alone
+/// receives nothing, the leader goes on.
+pub(super) fn return_does_not_disrupt(make: &Make<'_>) {
     for (size, is_heard) in [(3, false), (5, false), (3, true), (5, true)] {
         let mut network = Network::new(make, size, 400 + size);
         let members = network.up();
         commit(&mut network, 5, &members);
-        let leader = network.leader().expect("it commits");
+        let leader = network.leader().expect("a leader");
         let role = network.peer(leader).engine().role();
         let away = members.iter().copied().find(|member| *member != leader).expect("there are others");
         if is_heard {
@@ -58,39 +59,40 @@ pub(super) fn return_disturbs_nobody(make: &Make<'_>) {
         network.heal();
         network.run(50);
         commit(&mut network, 5, &members);
-        assert_eq!(network.peer(leader).engine().role(), role, "the leader leads on, in its term");
+        assert_eq!(network.peer(leader).engine().role(), role, "the leader keeps leading, in its term");
     }
 }
 
-/// Its disk keeps a member from everything else, which it can only tell by other means. As long as it does, it is borne.
-pub(super) fn who_stands_still_is_borne(make: &Make<'_>) {
-    for (size, leader_stands_still) in [(3, true), (5, true), (3, false), (5, false)] {
+/// A stalled disk keeps a member from everything else; only other means can report that it is
+/// alive. As long as they do, no leader changes.
+pub(super) fn stalled_members_change_no_leader(make: &Make<'_>) {
+    for (size, leader_stalls) in [(3, true), (5, true), (3, false), (5, false)] {
         let mut network = Network::new(make, size, 450 + size);
         let members = network.up();
         commit(&mut network, 5, &members);
-        let leader = network.leader().expect("it commits");
+        let leader = network.leader().expect("a leader");
         let role = network.peer(leader).engine().role();
-        let (still, rest): (Vec<_>, Vec<_>) =
-            members.iter().partition(|member| (**member == leader) == leader_stands_still);
-        network.still.extend(&still);
+        let (stalled, rest): (Vec<_>, Vec<_>) =
+            members.iter().partition(|member| (**member == leader) == leader_stalls);
+        network.stalled.extend(&stalled);
         for _ in 0..100 {
             for member in &rest {
-                still.iter().for_each(|from| network.peer(*member).engine().heard_of(*from));
+                stalled.iter().for_each(|from| network.peer(*member).engine().heard_of(*from));
             }
             network.step();
         }
-        network.still.clear();
+        network.stalled.clear();
         commit(&mut network, 5, &members);
-        assert_eq!(network.peer(leader).engine().role(), role, "the leader leads on, in its term");
+        assert_eq!(network.peer(leader).engine().role(), role, "the leader keeps leading, in its term");
         network.check_equal(&members);
-        network.still.extend(&still);
-        network.until("who says nothing is not borne", |network| {
+        network.stalled.extend(&stalled);
+        network.until("a silent stalled member is replaced or counted out", |network| {
             rest.iter().all(|member| network.peer(*member).engine().role().leader != Some(leader))
         });
     }
 }
 
-pub(super) fn rivals_come_to_an_end(make: &Make<'_>) {
+pub(super) fn competing_candidates_elect_a_leader(make: &Make<'_>) {
     for seed in 500..520 {
         let mut network = Network::new(make, 5, seed);
         network.faults = Faults { loss_percent: 0, ..Faults::ROUGH };
@@ -101,17 +103,18 @@ pub(super) fn rivals_come_to_an_end(make: &Make<'_>) {
         }
         let before = network.now;
         commit(&mut network, 1, &members);
-        assert!(network.now - before < 200, "rivals agree soon");
+        assert!(network.now - before < 200, "competing candidates elect a leader soon");
     }
 }
 
-/// An election timeout is 10 to 20 units of time here, and the earliest of several members acts; then come three rounds of messages.
+/// An election timeout is 10 to 20 units of time here, and the earliest of several members acts;
+/// then three rounds of messages follow.
 pub(super) fn dead_leader_is_replaced_soon(make: &Make<'_>) {
     for size in [3, 5] {
         let mut times = (1000..1040).map(|seed| time_without_leader(make, size, seed)).collect::<Vec<_>>();
         times.sort_unstable();
-        assert!(times[times.len() / 2] <= 24, "mostly the first attempt succeeds: {times:?}");
-        assert!(times[times.len() - 1] <= 50, "and soon the second: {times:?}");
+        assert!(times[times.len() / 2] <= 24, "the first attempt usually succeeds: {times:?}");
+        assert!(times[times.len() - 1] <= 50, "and the second soon after: {times:?}");
     }
 }
 
@@ -121,7 +124,7 @@ fn time_without_leader(make: &Make<'_>, size: u64, seed: u64) -> u64 {
     commit(&mut network, 5, &members);
     let units = network.random(20);
     network.run(units);
-    let leader = network.leader().expect("it commits");
+    let leader = network.leader().expect("a leader");
     let rest = members.into_iter().filter(|member| *member != leader).collect::<Vec<_>>();
     network.crash(leader);
     let before = network.now;
@@ -129,28 +132,29 @@ fn time_without_leader(make: &Make<'_>, size: u64, seed: u64) -> u64 {
     network.now - before
 }
 
-/// A leader reaches one follower and dies. What that one has accepted may be taken over or not, but by all alike; and it
-/// does not come back once something else was agreed in its place.
-pub(super) fn partly_accepted_is_settled(make: &Make<'_>) {
-    for (seed, witness_is_there) in (600..620).flat_map(|seed| [(seed, false), (seed, true)]) {
+/// A leader reaches one follower and crashes. What that follower has accepted may be taken over or
+/// not, but alike on all members; and it does not come back once something else was committed in
+/// its place.
+pub(super) fn entries_on_few_members_are_decided(make: &Make<'_>) {
+    for (seed, witness_stays) in (600..620).flat_map(|seed| [(seed, false), (seed, true)]) {
         let mut network = Network::new(make, 5, seed);
         let members = network.up();
         commit(&mut network, 5, &members);
-        let leader = network.leader().expect("it commits");
+        let leader = network.leader().expect("a leader");
         let witness = members.iter().copied().find(|member| *member != leader).expect("there are others");
         network.split(&[leader, witness]);
         (0..5).for_each(|_| _ = network.propose_on(leader));
         network.run(4);
         network.crash(leader);
         network.heal();
-        if !witness_is_there {
+        if !witness_stays {
             network.isolate(witness, false);
         }
         let rest = members.iter().copied().filter(|member| *member != leader);
-        let rest = rest.filter(|member| witness_is_there || *member != witness).collect::<Vec<_>>();
+        let rest = rest.filter(|member| witness_stays || *member != witness).collect::<Vec<_>>();
         network.until("the others go on", |network| {
             let newest = network.leader();
-            newest.is_some_and(|newest| newest != witness || witness_is_there)
+            newest.is_some_and(|newest| newest != witness || witness_stays)
         });
         commit(&mut network, 5, &rest);
         network.heal();
@@ -160,15 +164,15 @@ pub(super) fn partly_accepted_is_settled(make: &Make<'_>) {
     }
 }
 
-/// A leader that was cut off has a long log that nobody agreed to; the others have agreed to a short one. Then only one of those
-/// is left, among more of the former.
-pub(super) fn newest_log_counts(make: &Make<'_>) {
+/// An isolated leader has a long log without a majority; the others have committed a short one.
+/// Then only one member with the committed log is left, and more members with the long one.
+pub(super) fn newest_log_wins(make: &Make<'_>) {
     for seed in 900..930 {
         let mut network = Network::new(make, 5, seed);
         network.faults.delay_max = 3;
         let members = network.up();
         commit(&mut network, 5, &members);
-        let old = network.leader().expect("it commits");
+        let old = network.leader().expect("a leader");
         let rest = members.iter().copied().filter(|member| *member != old).collect::<Vec<_>>();
         network.split(&[old, rest[0]]);
         (0..20).for_each(|_| _ = network.propose_on(old));
@@ -195,34 +199,34 @@ pub(super) fn messages_are_bounded(make: &Make<'_>) {
     network.found(3);
     let members = network.up();
     commit(&mut network, 5, &members);
-    let leader = network.leader().expect("it commits");
+    let leader = network.leader().expect("a leader");
     let behind = members.iter().copied().find(|member| *member != leader).expect("there are others");
-    // It hears and cannot answer, so the leader must stop before long.
+    // It receives and cannot reply, so the leader must soon stop sending.
     network.isolate(behind, true);
     network.sent_bytes.clear();
     let rest = members.iter().copied().filter(|member| *member != behind).collect::<Vec<_>>();
     commit(&mut network, 300, &rest);
-    let commits_told = network.now * OVERHEAD / 4;
-    let limit = (BYTES_MAX + OVERHEAD) * IN_FLIGHT_MAX as u64 + commits_told;
-    assert!(network.sent_bytes[&behind] < limit, "a follower that does not answer is not flooded");
+    let commit_bytes = network.now * OVERHEAD / 4;
+    let limit = (BYTES_MAX + OVERHEAD) * IN_FLIGHT_MAX as u64 + commit_bytes;
+    assert!(network.sent_bytes[&behind] < limit, "a follower that does not reply is not flooded");
     network.heal();
     commit(&mut network, 5, &members);
     network.check_equal(&members);
-    assert!(network.longest_message < BYTES_MAX + OVERHEAD, "a message is as long as allowed");
+    assert!(network.longest_message < BYTES_MAX + OVERHEAD, "a message is no longer than allowed");
 }
 
-pub(super) fn lost_log_is_found(make: &Make<'_>) {
+pub(super) fn lost_log_is_detected(make: &Make<'_>) {
     for size in [3, 5] {
         let mut network = Network::new(make, size, 800 + size);
         let members = network.up();
         commit(&mut network, 20, &members);
-        let leader = network.leader().expect("it commits");
+        let leader = network.leader().expect("a leader");
         let wiped = members.iter().copied().find(|member| *member != leader).expect("there are others");
         network.crash(wiped);
         network.peers.remove(&wiped);
         network.add(wiped, Start::bootstrap(&members));
         network.wiped = Some(wiped);
-        network.until("the loss is found", |network| network.is_loss_found);
+        network.until("the loss is detected", |network| network.is_loss_detected);
         assert_ne!(network.peer(wiped).engine().role().role, Role::Leader, "it must be stopped");
     }
 }

@@ -1,4 +1,4 @@
-//! What a member promises and accepts, and what it learns to be chosen.
+//! The acceptor: what a member promises and accepts; and how it learns what is chosen.
 
 use bytes::Bytes;
 
@@ -11,16 +11,16 @@ use crate::membership::SnapshotMeta;
 use crate::message::ReadName;
 
 impl PaxosEngine {
-    pub(super) fn take_in(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
+    pub(super) fn on_message(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
         let message = Message::decode(bytes)?;
         if (message.group, message.to, message.from) != (self.settings.group, self.settings.member, from) {
             return Err(StepError::Misdirected);
         }
         self.check(&message)?;
         match message.body {
-            Body::Prepare { trial, handover } => self.on_prepare(from, message.ballot, trial, handover),
-            Body::Promise { trial, standing } => self.on_promise(from, message.ballot, trial, standing),
-            // True at any time, since the name is of one question.
+            Body::Prepare { trial, transfer } => self.on_prepare(from, message.ballot, trial, transfer),
+            Body::Promise { trial, log_state } => self.on_promise(from, message.ballot, trial, log_state),
+            // Valid whatever the ballot, since the name identifies one request.
             Body::ReadAnswer { name, index } => self.on_read_answer(name, index),
             body if message.ballot >= self.promised => {
                 self.follow_ballot(message.ballot);
@@ -34,7 +34,7 @@ impl PaxosEngine {
         Ok(())
     }
 
-    /// Refuses what no correct member says.
+    /// Refuses what no correct member sends.
     fn check(&mut self, message: &Message) -> Result<(), StepError> {
         let is_command = self.settings.is_command;
         if let Body::Accept { entries, .. } | Body::Suffix { entries, .. } = &message.body
@@ -44,18 +44,18 @@ impl PaxosEngine {
         }
         let is_leaders =
             matches!(message.body, Body::Accept { .. } | Body::Heartbeat { .. } | Body::Snapshot(_));
-        // Only asks, or answers that one is asked: nobody takes the ballot over.
+        // A trial, or the answer to one, makes no member adopt the ballot.
         let is_trial =
             matches!(message.body, Body::Prepare { trial: true, .. } | Body::Promise { trial: true, .. });
         let (own, ballot) = (self.promised, message.ballot);
         let leader = is_leaders.then_some(message.from);
-        if ballot > own && !is_trial && !self.nearness.admits(own, ballot, leader) {
+        if ballot > own && !is_trial && !self.term_guard.admits(own, ballot, leader) {
             return Err(StepError::FarTerm { term: ballot });
         }
         Ok(())
     }
 
-    /// Messages of the promised ballot.
+    /// Handles messages of the promised ballot.
     fn on_current(&mut self, from: MemberId, body: Body) -> Result<(), StepError> {
         match body {
             Body::Accept { previous, commit, entries } => self.on_accept(from, previous, commit, entries),
@@ -67,7 +67,7 @@ impl PaxosEngine {
                 self.on_heartbeat(from, commit, matched, read);
             }
             Body::Snapshot(meta) => self.on_snapshot(from, meta),
-            Body::CampaignNow => self.campaign_by_handover(),
+            Body::CampaignNow => self.campaign_on_transfer(),
             Body::Fetch { after, commit } => self.on_fetch(from, after, commit),
             Body::Suffix { previous, entries } => self.on_suffix(from, previous, entries),
             Body::Accepted { index } => self.on_accepted(from, index),
@@ -76,7 +76,7 @@ impl PaxosEngine {
                 self.on_heartbeat_reply(from, received, accepted, read);
             }
             Body::ReadAsk(name) => self.on_read_ask(from, name),
-            // Its ballot has done all there was to do.
+            // Its ballot was adopted above, and there is nothing else to do.
             Body::Outdated => {}
             Body::Prepare { .. } | Body::Promise { .. } | Body::ReadAnswer { .. } => {
                 unreachable!("handled whatever their ballot")
@@ -85,17 +85,17 @@ impl PaxosEngine {
         Ok(())
     }
 
-    fn on_prepare(&mut self, from: MemberId, ballot: u64, trial: bool, handover: bool) {
+    fn on_prepare(&mut self, from: MemberId, ballot: u64, trial: bool, transfer: bool) {
         if ballot < self.promised {
             return self.outbox.send(from, self.promised, Body::Outdated);
         }
         let is_repeated = ballot == self.promised;
-        if !is_repeated && !handover && self.is_content(from, trial) {
+        if !is_repeated && !transfer && self.needs_no_leader(from, trial) {
             return;
         }
         let (before, last) = (self.log.before(), self.log.last_position());
-        let standing = AcceptedLog { before, commit: self.commit_position(), last };
-        let promise = Body::Promise { trial, standing };
+        let log_state = AcceptedLog { before, commit: self.commit_position(), last };
+        let promise = Body::Promise { trial, log_state };
         if trial {
             return self.outbox.send(from, ballot, promise);
         }
@@ -104,21 +104,22 @@ impl PaxosEngine {
             self.candidate = Some(from);
             self.elapsed_ticks = 0;
         }
-        // Repeated only while its proposer has no majority; afterwards `last` is not what it was promised with.
+        // Repeated only while its proposer has no majority; later `last` is not what was promised.
         if self.leader.is_none() {
             self.outbox.send_when_flushed(from, ballot, promise);
         }
     }
 
-    /// Whether there is no need of another leader: one was heard of lately, or, when it is only a trial, somebody else was
-    /// promised the lead lately and should get the time to take it.
-    fn is_content(&self, from: MemberId, trial: bool) -> bool {
-        let is_lately = self.elapsed_ticks < self.settings.election_ticks;
+    /// Whether there is no need for another leader: this member heard from one recently, or, for a
+    /// trial, has recently made a promise to another candidate, which should get the time to take
+    /// the lead.
+    fn needs_no_leader(&self, from: MemberId, trial: bool) -> bool {
+        let is_recent = self.elapsed_ticks < self.settings.election_ticks;
         let is_promised = self.candidate.is_some_and(|candidate| candidate != from);
-        self.leads() || (is_lately && (self.leader.is_some() || (trial && is_promised)))
+        self.leads() || (is_recent && (self.leader.is_some() || (trial && is_promised)))
     }
 
-    /// There is a ballot at least as high as any known before.
+    /// Adopts `ballot` if it is higher than any known before.
     pub(super) fn follow_ballot(&mut self, ballot: u64) {
         if ballot > self.promised {
             self.promise(ballot);
@@ -130,10 +131,10 @@ impl PaxosEngine {
         self.promised = ballot;
         self.candidate = None;
         // What is chosen is in the log of every later proposer.
-        self.agreed = self.commit;
+        self.matched = self.commit;
     }
 
-    /// Whatever it was, it is a follower now, of nobody yet.
+    /// Becomes a follower without a known leader.
     pub(super) fn stand_down(&mut self) {
         self.stage = Stage::Follower;
         self.leader = None;
@@ -141,7 +142,7 @@ impl PaxosEngine {
         self.wait();
     }
 
-    /// Waits from now on for a leader, for as long as the dice say.
+    /// Starts waiting for a leader, for a newly drawn timeout.
     pub(super) fn wait(&mut self) {
         self.attempts += 1;
         let salt = self.attempts ^ self.settings.boot_nonce.rotate_left(32);
@@ -162,7 +163,8 @@ impl PaxosEngine {
             self.leave_ballot();
             return self.outbox.send(from, self.promised, Body::Outdated);
         }
-        // Positions before the first entry are forgotten. If the message has anything new, it has the one there too.
+        // Positions before the first entry are dropped. If the message has anything new, it
+        // includes the position there too.
         let is_forgotten = previous.index < self.log.before().index;
         if !is_forgotten && self.log.position(previous.index) != Some(previous) {
             let likely = self.log.last_at_or_before(previous);
@@ -171,30 +173,32 @@ impl PaxosEngine {
         }
         let end = previous.index + entries.len() as u64;
         self.merge(entries);
-        self.agreed = self.agreed.max(end);
+        self.matched = self.matched.max(end);
         self.learn_up_to(commit);
         self.acknowledges = true;
     }
 
-    /// Whether something else is chosen than the proposer of the promised ballot has in its log, or
-    /// was accepted of it before, which no proposer takes back.
+    /// Whether this contradicts what is chosen, or what was accepted before from the proposer of
+    /// the promised ballot, which no proposer takes back.
     ///
-    /// That is possible, though its log holds all that was chosen before it: a later proposer has chosen, and what it has
-    /// chosen has come here in a snapshot, which does not tell in which ballot that was.
+    /// That is possible, although the proposer's log holds all that was chosen before its ballot: a
+    /// later proposer has chosen more, and it has come here in a snapshot, which does not tell in
+    /// which ballot it was chosen.
     pub(super) fn contradicts(&self, previous: Position, entries: &[Entry]) -> bool {
-        let known = self.log.before().index..=self.agreed;
+        let known = self.log.before().index..=self.matched;
         let mut positions = std::iter::once(previous).chain(entries.iter().map(Entry::position));
         positions.any(|position| {
             known.contains(&position.index) && self.log.position(position.index) != Some(position)
         })
     }
 
-    /// There is a later ballot than the promised one, but which is not known; so nothing more is accepted in this one.
+    /// There is a later ballot than the promised one, but it is unknown which; so nothing more is
+    /// accepted in this one.
     pub(super) fn leave_ballot(&mut self) {
         self.follow_ballot(self.promised + 1);
     }
 
-    /// Makes the log hold these entries, which begin at the latest after its end.
+    /// Merges these entries into the log; they begin at or before the index after its end.
     pub(super) fn merge(&mut self, entries: Vec<Entry>) {
         let first_index = self.log.first_index();
         for entry in entries {
@@ -207,44 +211,46 @@ impl PaxosEngine {
         }
     }
 
-    /// Appends; an index already there replaces everything from it on.
+    /// Appends; an entry at an index already there replaces everything from it on.
     pub(super) fn append(&mut self, entry: Entry) {
         if entry.index <= self.log.last_position().index {
             self.members.truncate(entry.index);
             self.flushes.truncate(entry.index);
-            self.agreed = self.agreed.min(entry.index - 1);
+            self.matched = self.matched.min(entry.index - 1);
         }
         let chosen = self.members.append(&entry);
         self.log.append(entry);
-        // No leader proposes a change before it knows the last one to be chosen.
+        // No leader proposes a change before it knows the previous one to be chosen.
         if let Some(index) = chosen {
             self.choose(index);
         }
     }
 
-    /// The leader says that everything up to `commit` is chosen; of its log, this one holds the first part.
+    /// The leader reports that everything up to `commit` is chosen; this log may match only a part
+    /// of it.
     fn learn_up_to(&mut self, commit: u64) {
-        self.choose(commit.min(self.agreed));
+        self.choose(commit.min(self.matched));
     }
 
-    /// The entry at `position` is chosen somewhere: if it is here too, so is everything before it.
+    /// The entry at `position` is chosen on some member: if it is in this log too, so is everything
+    /// before it.
     pub(super) fn learn(&mut self, position: Position) {
         if self.log.position(position.index) == Some(position) {
             self.choose(position.index);
         }
     }
 
-    /// The log is chosen up to `index`.
+    /// Marks the log as chosen up to `index`.
     pub(super) fn choose(&mut self, index: u64) {
         if index <= self.commit {
             return;
         }
         assert!(index <= self.log.last_position().index, "what is chosen is here");
-        if let Stage::Leader(office) = &mut self.stage {
-            office.committed(self.log.range(self.commit + 1, index + 1, u64::MAX));
+        if let Stage::Leader(state) = &mut self.stage {
+            state.committed(self.log.range(self.commit + 1, index + 1, u64::MAX));
         }
         self.commit = index;
-        self.agreed = self.agreed.max(index);
+        self.matched = self.matched.max(index);
     }
 
     pub(super) fn commit_position(&self) -> Position {
@@ -253,12 +259,12 @@ impl PaxosEngine {
 
     fn on_heartbeat(&mut self, from: MemberId, commit: u64, matched: u64, read: Option<ReadName>) {
         self.follow_leader(from);
-        // What was accepted in this ballot and flushed is not sent again. A member that has restarted meanwhile has it, but does not know
-        // any more that it agrees with the leader's.
-        self.agreed = self.agreed.max(matched);
+        // What was accepted in this ballot and flushed is not sent again. A member that has
+        // restarted since still holds it, but has forgotten that it matches the leader's log.
+        self.matched = self.matched.max(matched);
         self.learn_up_to(commit);
-        let accepted = self.agreed.min(self.flushes.persisted);
-        let reply = Body::HeartbeatReply { received: self.agreed, accepted, read };
+        let accepted = self.matched.min(self.flushes.persisted);
+        let reply = Body::HeartbeatReply { received: self.matched, accepted, read };
         self.outbox.send(from, self.promised, reply);
     }
 
@@ -287,15 +293,16 @@ impl PaxosEngine {
     }
 
     fn on_read_answer(&mut self, name: ReadName, index: u64) {
-        // An answer to an earlier life of this member may still be on the way; its counter means nothing here.
+        // An answer to an earlier run of this process may still be in flight; its counter means
+        // nothing here.
         if (name.member, name.boot_nonce) == (self.settings.member, self.settings.boot_nonce) {
             self.barriers.answer(name.counter, index, &mut self.answered);
         }
     }
 
-    fn campaign_by_handover(&mut self) {
+    fn campaign_on_transfer(&mut self) {
         if self.may_campaign() {
-            self.begin(CandidateState::handover());
+            self.begin(CandidateState::transfer());
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Ballots: numbers that order all attempts to lead, none of which two members can both make.
+//! Ballots: numbers that order all attempts to lead. No two members can make the same one.
 //!
 //! ```text
 //!   63  62 │ 61 … 34 │ 33 … 0
 //!   ───────┼─────────┼────────
 //!     0    │ round   │ member
 //! ```
-//! A ballot is what the rest of the crate calls a term: one `u64` below
-//! [`POSITION_LIMIT`](crate::message::POSITION_LIMIT). Rounds are compared first. The member's own
-//! id is in it, not its place in some list: memberships change, and two members that look at
-//! different ones would number themselves alike. So ids must fit into 34 bits; larger ones are
-//! refused where they would come in. A member never uses a round twice, since it flushes the ballot
-//! before anybody hears of it.
+//! The rest of the crate calls a ballot a term: one `u64` below
+//! [`POSITION_LIMIT`](crate::message::POSITION_LIMIT). Rounds are compared first. A ballot contains
+//! the member's own id, not its place in some list: memberships change, and two members that see
+//! different ones would take the same number. So ids must fit into 34 bits; messages and changes
+//! with larger ids are refused. A member never uses a round twice, since it flushes the ballot
+//! before it sends any message in it.
 //!
-//! Round 0 is nobody's; the position before the first entry of a group has ballot 1, which lies in
-//! it. 268 million rounds are a leader a second for eight years. After the last one nobody stands
-//! for election any more.
+//! Round 0 belongs to no member; the position before the first entry of a group has ballot 1, which
+//! lies in it. 268 million rounds last for eight years of a new leader every second. After the last
+//! round no member stands for election any more.
 
 use crate::entry::MemberId;
 
@@ -23,13 +23,13 @@ pub const MEMBER_ID_LIMIT: u64 = 1 << 34;
 
 const ROUND_LIMIT: u64 = 1 << 28;
 
-/// The first ballot of `member` above `ballot`'s round; none after the last round.
+/// The first ballot of `member` in the round after that of `ballot`; none after the last round.
 pub(super) fn next(ballot: u64, member: MemberId) -> Option<u64> {
     let round = ballot / MEMBER_ID_LIMIT + 1;
     (round < ROUND_LIMIT).then_some(round * MEMBER_ID_LIMIT + member.0)
 }
 
-/// Who alone may use that ballot.
+/// The only member that may use that ballot.
 pub(super) fn proposer(ballot: u64) -> MemberId {
     MemberId(ballot % MEMBER_ID_LIMIT)
 }

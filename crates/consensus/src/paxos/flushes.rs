@@ -1,4 +1,4 @@
-//! What was given out to the disk, and what of it is there.
+//! Tracks what was given out to the disk, and how much of it is flushed.
 
 use std::collections::VecDeque;
 
@@ -7,22 +7,22 @@ use crate::entry::{HardState, MemberId};
 
 use super::message::{Body, Message};
 
-/// See the module. Numbers are those of `Ready`s.
+/// See the module. The fields `…number` are numbers of `Ready`s.
 pub(super) struct Flushes {
-    /// Of the last `Ready` that had something for the disk.
+    /// The last `Ready` that had something for the disk.
     pub(super) number: u64,
-    /// Of the last one that must be flushed.
+    /// The last one that must be flushed.
     pub(super) sync_number: u64,
-    /// Of the last one with a new ballot.
+    /// The last one with a new ballot.
     pub(super) ballot_number: u64,
     pub(super) persisted_number: u64,
     /// Last index given out. Invariant: everything before it was, too.
     pub(super) given: u64,
-    /// Last index flushed, as long as nothing from before it was replaced. Invariant: `persisted <= given`.
+    /// Last index flushed, excluding entries replaced since. Invariant: `persisted <= given`.
     pub(super) persisted: u64,
     /// The hard state given out last.
     pub(super) hard_state: HardState,
-    /// Numbers on their way, and the last index each of them brings to the disk.
+    /// Per `Ready` in flight to the disk: its number, and the last index it persists.
     entries: VecDeque<(u64, u64)>,
 }
 
@@ -52,8 +52,8 @@ impl Flushes {
         }
     }
 
-    /// The entries from `index` on are replaced. What is on its way proves nothing about them any more: the disk will hold
-    /// them for a moment, and then others.
+    /// The entries from `index` on are replaced. Flushes in flight prove nothing about them any
+    /// more: the disk will briefly hold the old ones, and then others.
     pub(super) fn truncate(&mut self, index: u64) {
         self.given = self.given.min(index - 1);
         self.persisted = self.persisted.min(index - 1);
@@ -62,34 +62,36 @@ impl Flushes {
         }
     }
 
-    /// The log starts over at a snapshot; only entries up to `commit` are in the old one as well as in the snapshot.
+    /// The log starts over at a snapshot; only entries up to `commit` are both in the old log and
+    /// in the snapshot.
     pub(super) fn install(&mut self, snapshot_index: u64, commit: u64) {
         self.truncate(commit + 1);
         self.given = snapshot_index;
     }
 }
 
-struct Letter {
+struct Queued {
     message: Message,
-    /// Promises something of what is being given out.
+    /// Whether it promises something that is not flushed yet.
     is_durable: bool,
 }
 
-/// Messages on their way out.
+/// Messages to be sent.
 ///
-/// None leaves before the ballot it is sent in is flushed: a member that could forget its own ballot could use it twice. Those
-/// that also promise what was accepted wait for everything given out with them.
+/// None leaves before the ballot it is sent in is flushed: a member that could forget its own
+/// ballot could use it twice. Messages that also promise what was accepted wait for everything
+/// given out with them.
 pub(super) struct Outbox {
     group: u64,
     member: MemberId,
-    letters: Vec<Letter>,
-    /// With the number that must be flushed first.
+    queued: Vec<Queued>,
+    /// With the number that must be persisted first.
     held: Vec<(u64, Outgoing)>,
 }
 
 impl Outbox {
     pub(super) fn new(group: u64, member: MemberId) -> Self {
-        Self { group, member, letters: Vec::new(), held: Vec::new() }
+        Self { group, member, queued: Vec::new(), held: Vec::new() }
     }
 
     pub(super) fn send(&mut self, to: MemberId, ballot: u64, body: Body) {
@@ -102,14 +104,17 @@ impl Outbox {
 
     fn put(&mut self, to: MemberId, ballot: u64, body: Body, is_durable: bool) {
         let message = Message { group: self.group, from: self.member, to, ballot, body };
-        self.letters.push(Letter { message, is_durable });
+        self.queued.push(Queued { message, is_durable });
     }
 
-    /// Gives out what may leave now; to be called when all that the letters speak of was given to the disk.
+    /// Gives out the messages that may leave now; call it after everything the messages refer to
+    /// was given to the disk.
     pub(super) fn post(&mut self, flushes: &Flushes, out: &mut Vec<Outgoing>) {
         let persisted = flushes.persisted_number;
-        out.extend(self.held.extract_if(.., |(number, _)| *number <= persisted).map(|(_, letter)| letter));
-        for Letter { message, is_durable } in self.letters.drain(..) {
+        out.extend(
+            self.held.extract_if(.., |(number, _)| *number <= persisted).map(|(_, outgoing)| outgoing),
+        );
+        for Queued { message, is_durable } in self.queued.drain(..) {
             let number = if is_durable { flushes.sync_number } else { flushes.ballot_number };
             let outgoing = Outgoing { to: message.to, bytes: message.encode() };
             if number <= persisted {

@@ -1,4 +1,4 @@
-//! What goes to the host: everything a `Ready` carries.
+//! Fills the [`Ready`]s for the host.
 
 use super::members::Members;
 use super::{PaxosEngine, Stage};
@@ -10,33 +10,33 @@ impl PaxosEngine {
         out.clear();
         self.install_fetched(out);
         self.ask_reads();
-        self.serve_peers();
+        self.replicate();
         self.acknowledge();
-        self.give_to_disk(out);
-        self.give_out_chosen(out);
+        self.fill_disk_work(out);
+        self.fill_committed(out);
         self.outbox.post(&self.flushes, &mut out.messages);
         out.number = self.flushes.number;
         out.barriers.append(&mut self.answered);
         out.snapshot_offer = self.offer.take();
         out.snapshot_wanted = std::mem::take(&mut self.snapshot_wanted);
-        self.settle();
-        if self.role_told != self.role_seen {
-            self.role_told = self.role_seen;
-            out.role = Some(self.role_told);
+        self.update_role();
+        if self.role_reported != self.current_role {
+            self.role_reported = self.current_role;
+            out.role = Some(self.role_reported);
         }
         let has_for_disk =
             out.install_snapshot.is_some() || !out.entries.is_empty() || out.hard_state.is_some();
-        let has_told = !out.barriers.is_empty() || out.snapshot_offer.is_some() || out.role.is_some();
+        let has_news = !out.barriers.is_empty() || out.snapshot_offer.is_some() || out.role.is_some();
         has_for_disk
-            || has_told
+            || has_news
             || out.snapshot_wanted
             || !out.messages.is_empty()
             || !out.committed.is_empty()
     }
 
-    /// Starts the log over at a fetched snapshot, unless it has caught up in the meantime.
+    /// Starts the log over at a fetched snapshot, unless the log has caught up in the meantime.
     ///
-    /// What a snapshot contains is chosen, so it does not matter who leads now, if anybody.
+    /// What a snapshot contains is chosen, so it does not matter which member leads now, if any.
     fn install_fetched(&mut self, out: &mut Ready) {
         let can_install = matches!(self.stage, Stage::Follower) && self.installing.is_none();
         let Some(meta) = self.fetched.take_if(|_| can_install) else { return };
@@ -46,34 +46,36 @@ impl PaxosEngine {
         }
         let index = meta.position.index;
         self.follow_ballot(meta.position.term);
-        if self.agreed >= index {
-            // It has accepted something else there, so another has led since: see `contradicts`.
+        if self.matched >= index {
+            // This member has accepted something else there, so there has been a later leader: see
+            // `contradicts`.
             self.leave_ballot();
         }
         self.flushes.install(index, self.commit);
         self.log.install(meta.clone());
         self.members = Members::new(meta.clone(), index);
         self.commit = index;
-        self.agreed = index;
+        self.matched = index;
         self.emitted = index;
         self.acknowledges = true;
         out.install_snapshot = Some(meta);
     }
 
-    /// One answer for all that was accepted since the last `Ready`.
+    /// One acknowledgement for everything accepted since the last `Ready`.
     fn acknowledge(&mut self) {
         let is_due = std::mem::take(&mut self.acknowledges);
         let Some(leader) = self.leader.filter(|_| is_due && !self.leads()) else { return };
-        let body = super::message::Body::Accepted { index: self.agreed };
+        let body = super::message::Body::Accepted { index: self.matched };
         self.outbox.send_when_flushed(leader, self.promised, body);
     }
 
-    fn give_to_disk(&mut self, out: &mut Ready) {
+    fn fill_disk_work(&mut self, out: &mut Ready) {
         let last = self.log.last_position().index;
         out.entries.extend(self.log.range(self.flushes.given + 1, last + 1, u64::MAX).cloned());
         let hard_state = HardState { term: self.promised, vote: None, commit: self.commit };
         let is_new_ballot = hard_state.term != self.flushes.hard_state.term;
-        // A host may take members in and out when it sees a change in force. A crash must not undo what it has seen.
+        // A host may connect and disconnect members when it sees a change in force. A crash must
+        // not undo what it has seen.
         let has_new_members = self.members.wants_flush(self.commit);
         let has_content = out.install_snapshot.is_some() || !out.entries.is_empty();
         out.must_sync = has_content || is_new_ballot || has_new_members;
@@ -103,7 +105,7 @@ impl PaxosEngine {
         }
     }
 
-    fn give_out_chosen(&mut self, out: &mut Ready) {
+    fn fill_committed(&mut self, out: &mut Ready) {
         let end = self.commit.min(self.flushes.persisted);
         if end > self.emitted {
             let chosen = self.log.range(self.emitted + 1, end + 1, self.settings.committed_bytes_max);

@@ -1,4 +1,4 @@
-//! The membership at each position of the log, agreed or not.
+//! The membership at each position of the log, whether chosen yet or not.
 
 use std::collections::VecDeque;
 
@@ -7,28 +7,31 @@ use crate::membership::{Membership, MembershipChange, SnapshotMeta};
 
 /// See the module.
 pub(super) struct Members {
-    /// From which index which membership holds, if the log is agreed up to there; rising. Invariant: never empty, and the
-    /// first is at or below the newest snapshot.
+    /// From each index on, the membership that holds if the log is chosen up to there; rising.
+    /// Invariant: never empty, and the first is at or below the newest snapshot.
     history: VecDeque<(u64, Membership)>,
-    /// Changes up to this index are agreed, and that is flushed here: what [`shown`](Self::shown) stands for.
+    /// Changes up to this index are chosen, and that is flushed here: the index of
+    /// [`shown`](Self::shown).
     flushed: u64,
-    /// Numbers of `Ready`s on their way to the disk, and up to where they make changes known there; rising.
+    /// Per `Ready` in flight to the disk: its number, and the index up to which it makes changes
+    /// durable; rising.
     flushing: VecDeque<(u64, u64)>,
 }
 
 impl Members {
-    /// As of a snapshot; changes after it up to `flushed` are known to be agreed.
+    /// As of a snapshot; changes after it up to `flushed` are known to be chosen.
     pub(super) fn new(snapshot: SnapshotMeta, flushed: u64) -> Self {
         let index = snapshot.position.index;
         Self { history: VecDeque::from([(index, snapshot.membership)]), flushed, flushing: VecDeque::new() }
     }
 
-    /// Takes note of an entry at the end of the log. Says which earlier change must be agreed, since this one follows it.
+    /// Records an entry at the end of the log. Returns the index of the previous change, which must
+    /// be chosen, since this one follows it.
     pub(super) fn append(&mut self, entry: &Entry) -> Option<u64> {
         if entry.kind != EntryKind::Membership {
             return None;
         }
-        let change = MembershipChange::from_bytes(&entry.data).expect("checked where it was made or came in");
+        let change = MembershipChange::from_bytes(&entry.data).expect("checked when proposed or received");
         let (before, last) = self.history.back().expect("the history is never empty");
         let before = *before;
         // A change that would leave no voter changes nothing, on every member alike.
@@ -37,12 +40,12 @@ impl Members {
         Some(before)
     }
 
-    /// Entries from `index` on are gone. They were not agreed, so the first membership stays.
+    /// Entries from `index` on are gone. They were not chosen, so the first membership stays.
     pub(super) fn truncate(&mut self, index: u64) {
         while self.history.back().is_some_and(|(from, _)| *from >= index) {
             self.history.pop_back();
         }
-        assert!(!self.history.is_empty(), "what a snapshot stands for is agreed");
+        assert!(!self.history.is_empty(), "what a snapshot covers is chosen");
     }
 
     /// The membership at an index not before the newest snapshot.
@@ -51,12 +54,12 @@ impl Members {
         &self.history[place.expect("the history reaches back to the snapshot")].1
     }
 
-    /// Index of the last change in the log, agreed or not.
+    /// Index of the last change in the log, chosen or not.
     pub(super) fn last_change(&self) -> u64 {
         self.history.back().expect("the history is never empty").0
     }
 
-    /// The membership as told to the host: agreed, and a restart cannot forget that.
+    /// The membership reported to the host: chosen, and durably known to be.
     pub(super) fn shown(&self) -> &Membership {
         self.at(self.flushed)
     }
@@ -66,7 +69,8 @@ impl Members {
         self.last_change() <= self.flushed
     }
 
-    /// Whether a change up to `commit` is agreed that the disk does not know to be, and is not about to.
+    /// Whether a change up to `commit` is chosen, but no flush that records this is done or in
+    /// flight.
     pub(super) fn wants_flush(&self, commit: u64) -> bool {
         let known = self.flushing.back().map_or(self.flushed, |(_, index)| *index);
         self.history.iter().any(|(from, _)| *from > known && *from <= commit)

@@ -1,4 +1,4 @@
-//! What members of a Paxos group say to each other. How it becomes bytes is drawn in `codec`.
+//! The messages between members of a Paxos group. `codec` documents their byte format.
 
 use bytes::Bytes;
 
@@ -12,7 +12,8 @@ use crate::entry::{Entry, EntryKind, MemberId, Position};
 use crate::membership::{Membership, MembershipChange, SnapshotMeta};
 use crate::message::ReadName;
 
-/// Version of the format; a member refuses what it does not know. The top bit tells it from a Raft message.
+/// Version of the format; a member refuses versions it does not know. The top bit tells it from a
+/// Raft message.
 pub const VERSION: u8 = 0x81;
 
 /// A message with its addresses.
@@ -24,32 +25,34 @@ pub struct Message {
     pub from: MemberId,
     /// Receiver.
     pub to: MemberId,
-    /// Highest ballot the sender has promised; of a trial, the ballot that is tried.
+    /// Highest ballot the sender has promised; in a trial, the ballot on trial.
     pub ballot: u64,
-    /// The rest.
+    /// Kind and content.
     pub body: Body,
 }
 
-/// What is said.
+/// Kind and content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Proposer, phase 1: promise to accept nothing of lower ballots…
     Prepare {
-        /// Only asks whether it would be promised; nobody's promise changes.
+        /// Only asks whether the promise would be made; no promise changes.
         trial: bool,
-        /// The old leader wants it: acceptors need not wait until they miss that leader.
-        handover: bool,
+        /// The old leader requested it (leadership transfer): acceptors need not first miss that
+        /// leader.
+        transfer: bool,
     },
-    /// …promised; and this is what I have accepted so far…
+    /// …promised; and this is the state of my log…
     Promise {
-        /// As asked.
+        /// As in the request.
         trial: bool,
-        /// What stands there.
-        standing: AcceptedLog,
+        /// What the acceptor has accepted.
+        log_state: AcceptedLog,
     },
-    /// …then give me those of your entries that I lack…
+    /// …then send me those of your entries that I lack…
     Fetch {
-        /// The proposer has this entry, and wants those after it; or, if the acceptor has another one there…
+        /// The proposer has this entry, and wants those after it; or, if the acceptor has a
+        /// different entry there…
         after: Position,
         /// …those after its commit.
         commit: Position,
@@ -61,7 +64,7 @@ pub enum Body {
         /// Contiguous, from `previous.index + 1`.
         entries: Vec<Entry>,
     },
-    /// Leader, phase 2: after `previous` accept these entries…
+    /// Leader, phase 2: accept these entries after `previous`…
     Accept {
         /// Position before the first entry.
         previous: Position,
@@ -72,14 +75,14 @@ pub enum Body {
     },
     /// …accepted and flushed, all up to `index`…
     Accepted {
-        /// Last index that agrees with the leader's log.
+        /// Last index that matches the leader's log.
         index: u64,
     },
     /// …or not, since I do not have `previous`.
     Refused {
-        /// Its index.
+        /// Index of `previous`.
         previous: u64,
-        /// Where the logs may agree.
+        /// Where the logs may match.
         hint: Position,
     },
     /// Leader: everything up to `commit` is chosen.
@@ -87,45 +90,45 @@ pub enum Body {
         /// The leader's commit.
         commit: u64,
     },
-    /// Leader: still here…
+    /// Leader: I still lead…
     Heartbeat {
         /// The leader's commit.
         commit: u64,
-        /// What the follower is known to have flushed.
+        /// Index up to which the follower is known to have flushed the leader's log.
         matched: u64,
-        /// The newest open question of a read.
+        /// The newest open read request.
         read: Option<ReadName>,
     },
-    /// …and still followed.
+    /// …and I still follow.
     HeartbeatReply {
-        /// The follower's log agrees with the leader's up to here…
+        /// The follower's log matches the leader's up to here…
         received: u64,
-        /// …and of it this is flushed.
+        /// …and is flushed up to here.
         accepted: u64,
-        /// As asked.
+        /// Echoed from the heartbeat.
         read: Option<ReadName>,
     },
-    /// Leader: what you lack is dropped here, fetch this snapshot.
+    /// Leader: the entries you lack are compacted here; fetch this snapshot.
     Snapshot(SnapshotMeta),
-    /// Leader: stand for election now, I hand over.
+    /// Leader: stand for election now (leadership transfer).
     CampaignNow,
-    /// Follower to leader: how far must I have applied to answer a read?
+    /// Follower to leader: up to which index must I have applied to answer a read?
     ReadAsk(ReadName),
-    /// Leader to follower: that far.
+    /// Leader to follower: up to this index.
     ReadAnswer {
-        /// As asked.
+        /// As in the request.
         name: ReadName,
-        /// The commit when it was asked.
+        /// The commit when the leader received the request.
         index: u64,
     },
     /// I have promised a higher ballot than yours.
     Outdated,
 }
 
-/// What an acceptor has accepted.
+/// The extent of what an acceptor has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptedLog {
-    /// Where its first entry is attached; chosen up to here.
+    /// The position before its first entry; chosen up to here.
     pub before: Position,
     /// Its commit.
     pub commit: Position,
@@ -134,7 +137,7 @@ pub struct AcceptedLog {
 }
 
 impl Message {
-    /// The bytes of the message.
+    /// Encodes the message.
     ///
     /// # Panics
     /// If entries do not follow `previous` without gaps, or the data of one is 4 GiB or longer.
@@ -147,10 +150,11 @@ impl Message {
         out.into()
     }
 
-    /// Reads what [`encode`](Self::encode) wrote. Data of entries are slices of `bytes`.
+    /// Reads what [`encode`](Self::encode) wrote. The entries' data are slices of `bytes`.
     ///
     /// # Errors
-    /// [`StepError::Version`], [`StepError::OtherEngine`], or [`StepError::Malformed`] for anything no writer would write.
+    /// [`StepError::Version`], [`StepError::OtherEngine`], or [`StepError::Malformed`] for anything
+    /// no encoder would write.
     pub fn decode(bytes: Bytes) -> Result<Self, StepError> {
         let mut reader = Reader::new(bytes);
         let (Header { group, from, to, term: ballot }, kind) = Header::read(&mut reader, VERSION)?;
@@ -161,12 +165,12 @@ impl Message {
         Ok(message)
     }
 
-    /// What the fields cannot be together.
+    /// Refuses combinations of fields that no correct member sends.
     fn check(&self) -> Result<(), StepError> {
         if [self.from, self.to].iter().any(|member| member.0 >= ballot::MEMBER_ID_LIMIT) || self.ballot == 0 {
             return Err(StepError::Malformed("member or ballot"));
         }
-        if self.body.is_proposers() && ballot::proposer(self.ballot) != self.from {
+        if self.body.is_from_proposer() && ballot::proposer(self.ballot) != self.from {
             return Err(StepError::Malformed("ballot of another member"));
         }
         match &self.body {
@@ -194,14 +198,14 @@ fn check_entry(entry: &Entry, ballot: u64) -> Result<(), StepError> {
 
 fn check_members<'a>(mut members: impl Iterator<Item = &'a MemberId>) -> Result<(), StepError> {
     if members.any(|member| member.0 >= ballot::MEMBER_ID_LIMIT) {
-        return Err(StepError::Malformed("member of too large an id"));
+        return Err(StepError::Malformed("member id too large"));
     }
     Ok(())
 }
 
 impl Body {
-    /// Whether only the proposer of the message's ballot says so.
-    fn is_proposers(&self) -> bool {
+    /// Whether only the proposer of the message's ballot sends it.
+    fn is_from_proposer(&self) -> bool {
         match self {
             Self::Prepare { .. } | Self::Fetch { .. } | Self::Accept { .. } | Self::Chosen { .. } => true,
             Self::Heartbeat { .. } | Self::Snapshot(_) | Self::CampaignNow => true,
@@ -244,8 +248,8 @@ impl Body {
 
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Prepare { trial, handover } => out.extend([u8::from(*trial), u8::from(*handover)]),
-            Self::Promise { trial, standing: AcceptedLog { before, commit, last } } => {
+            Self::Prepare { trial, transfer } => out.extend([u8::from(*trial), u8::from(*transfer)]),
+            Self::Promise { trial, log_state: AcceptedLog { before, commit, last } } => {
                 out.push(u8::from(*trial));
                 [before, commit, last].into_iter().for_each(|position| put_position(out, *position));
             }
@@ -286,8 +290,8 @@ impl Body {
 
     fn decode(kind: u8, reader: &mut Reader) -> Result<Self, StepError> {
         Ok(match kind {
-            1 => Self::Prepare { trial: reader.bool()?, handover: reader.bool()? },
-            2 => Self::Promise { trial: reader.bool()?, standing: AcceptedLog::read(reader)? },
+            1 => Self::Prepare { trial: reader.bool()?, transfer: reader.bool()? },
+            2 => Self::Promise { trial: reader.bool()?, log_state: AcceptedLog::read(reader)? },
             3 => Self::Fetch { after: reader.position()?, commit: reader.position()? },
             4 => {
                 let previous = reader.position()?;

@@ -1,17 +1,19 @@
-//! [`Engine`] kept with Multi-Paxos.
+//! [`Engine`] implemented with Multi-Paxos.
 //!
-//! - [`ballot`]: what orders the attempts to lead; the `term` of entries, hard states and roles is a ballot;
-//! - [`acceptor`]: what a member promises and accepts, and what it learns to be chosen;
-//! - [`proposer`]: phase 1, how a member comes to lead, and why that is safe;
+//! - [`ballot`]: the order of attempts to lead; the `term` of entries, hard states and roles is a
+//!   ballot;
+//! - [`acceptor`]: what a member promises and accepts, and how it learns what is chosen;
+//! - [`proposer`]: phase 1, how a member becomes leader, and why that is safe;
 //! - [`leader`]: phase 2 by the one proposer, with a [`peer`] for each follower, and [`reads`];
-//! - [`members`]: the membership at each place of the log;
-//! - [`flushes`]: what the disk has, and messages that wait for it;
-//! - [`host`]: all this as a [`Ready`].
+//! - [`members`]: the membership at each position of the log;
+//! - [`flushes`]: what is flushed, and messages that wait for a flush;
+//! - [`host`]: fills the [`Ready`]s.
 //!
-//! What it has in common with the Raft engine is the log on the disk and the contract. What differs: any voter that has not
-//! missed a snapshot can lead, since it takes over the best log of a majority instead of having to have it; nobody votes, a
-//! ballot belongs to one member from the start; and a heartbeat's answer says what has arrived, so lost messages are sent again
-//! after one.
+//! It shares the log on disk and the contract with the Raft engine. What differs: any voter that
+//! does not need a snapshot can lead, since a proposer takes over the best log of a majority
+//! instead of having to hold it; no member votes, since a ballot belongs to one member from the
+//! start; and a heartbeat's reply says what has arrived, so lost messages are sent again after a
+//! heartbeat.
 
 mod acceptor;
 mod ballot;
@@ -40,13 +42,13 @@ use crate::engine::{
 use crate::entry::{EntryKind, MemberId};
 use crate::log::Log;
 use crate::membership::{MembershipChange, SnapshotMeta};
-use crate::nearness::Nearness;
+use crate::term_guard::TermGuard;
 
-/// What a member is at the moment.
+/// Current stage of a member.
 enum Stage {
-    /// Accepts what the leader has it accept…
+    /// Accepts what the leader sends…
     Follower,
-    /// …or, having heard of none for too long, asks for promises…
+    /// …or, having heard from none for too long, asks for promises…
     Candidate(CandidateState),
     /// …and with those of a majority orders the log.
     Leader(LeaderState),
@@ -61,52 +63,56 @@ pub struct PaxosEngine {
     promised: u64,
     /// Chosen up to here. Invariant: at most the end of the log.
     commit: u64,
-    /// Of a follower: its log is that of the proposer of `promised` up to here. Invariant: at least `commit`.
-    agreed: u64,
+    /// Of a follower: its log matches that of the proposer of `promised` up to here. Invariant: at
+    /// least `commit`.
+    matched: u64,
     /// Highest index given out in `committed`. Invariant: at least `applied`, at most `commit`.
     emitted: u64,
     applied: u64,
     stage: Stage,
-    /// Of `promised`, if it is known to lead.
+    /// The proposer of `promised`, if it is known to lead.
     leader: Option<MemberId>,
-    /// Whom `promised` was promised to, as long as it may take the lead any moment.
+    /// The member that holds the promise of `promised`, as long as it may still take the lead.
     candidate: Option<MemberId>,
-    /// Since the leader was heard of, or a promise given.
+    /// Ticks since the leader was heard from, or a promise was given.
     elapsed_ticks: u32,
     timeout_ticks: u32,
-    /// Timeouts drawn.
+    /// Number of timeouts drawn so far.
     attempts: u64,
     flushes: Flushes,
     outbox: Outbox,
-    /// Something was accepted that the leader has not been told.
+    /// Something was accepted and not yet acknowledged to the leader.
     acknowledges: bool,
     barriers: Barriers,
     reads: Reads,
-    /// To be given out.
+    /// Barriers to give out in the next `Ready`.
     answered: Vec<ReadBarrier>,
     offer: Option<SnapshotOffer>,
     /// Fetched by the host, to be installed.
     fetched: Option<SnapshotMeta>,
-    /// Number of the `Ready` and index of a snapshot given out to install.
+    /// Number of the `Ready`, and index, of a snapshot given out to install and not flushed yet.
     installing: Option<(u64, u64)>,
     snapshot_wanted: bool,
-    nearness: Nearness,
-    role_told: Leadership,
-    role_seen: Leadership,
+    term_guard: TermGuard,
+    role_reported: Leadership,
+    current_role: Leadership,
 }
 
 impl PaxosEngine {
-    /// A member as it was left, or a new one. Alone in its group, it leads at once.
+    /// A member with its persisted state, or a new one. Alone in its group, it leads at once.
     ///
     /// # Panics
-    /// If the settings contradict each other, or `start` is not what a correct host can have flushed, or was written by an
-    /// engine that votes.
+    /// If the settings contradict each other, or `start` is not what a correct host can have
+    /// flushed, or was written by the Raft engine, whose members vote.
     #[must_use]
     pub fn new(settings: Settings, start: Start) -> Self {
         assert!((1..MEMBER_ID_LIMIT).contains(&settings.member.0), "ids of a Paxos group fit into 34 bits");
         let heartbeats = 1..settings.election_ticks;
-        assert!(heartbeats.contains(&settings.heartbeat_ticks), "heartbeats come before a timeout");
-        assert!(settings.messages_in_flight_max > 0, "something can be sent");
+        assert!(
+            heartbeats.contains(&settings.heartbeat_ticks),
+            "heartbeats are more frequent than election timeouts"
+        );
+        assert!(settings.messages_in_flight_max > 0, "at least one message may be in flight");
         assert_eq!(start.hard_state.vote, None, "a member of a Paxos group never votes");
         let (log, hard_state) = Log::new(start);
         let base = log.snapshot_meta().clone();
@@ -119,7 +125,7 @@ impl PaxosEngine {
             members,
             promised,
             commit: hard_state.commit,
-            agreed: hard_state.commit,
+            matched: hard_state.commit,
             emitted: applied,
             applied,
             stage: Stage::Follower,
@@ -138,31 +144,31 @@ impl PaxosEngine {
             fetched: None,
             installing: None,
             snapshot_wanted: false,
-            nearness: Nearness::new(MEMBER_ID_LIMIT, settings.election_ticks),
-            role_told: Leadership::default(),
-            role_seen: Leadership::default(),
+            term_guard: TermGuard::new(MEMBER_ID_LIMIT, settings.election_ticks),
+            role_reported: Leadership::default(),
+            current_role: Leadership::default(),
             settings,
             log,
         };
         engine.wait();
         engine.campaign_if_alone();
-        engine.settle();
+        engine.update_role();
         engine
     }
 
-    /// To be called after everything that may have changed the role.
-    fn settle(&mut self) {
+    /// Must be called after everything that may have changed the role.
+    fn update_role(&mut self) {
         let role = self.role();
-        if role != self.role_seen {
-            self.role_seen = role;
-            self.barriers.ask_again();
+        if role != self.current_role {
+            self.current_role = role;
+            self.barriers.retry_all();
         }
     }
 
     fn check_may_propose(&self) -> Result<&LeaderState, ProposeError> {
         match &self.stage {
-            Stage::Leader(office) if office.transfers() => Err(ProposeError::Transferring),
-            Stage::Leader(office) => Ok(office),
+            Stage::Leader(state) if state.transfers() => Err(ProposeError::Transferring),
+            Stage::Leader(state) => Ok(state),
             _ => Err(ProposeError::NotLeader { leader: self.leader }),
         }
     }
@@ -172,9 +178,9 @@ impl Engine for PaxosEngine {
     fn tick(&mut self) {
         self.elapsed_ticks = self.elapsed_ticks.saturating_add(1);
         self.barriers.tick();
-        self.nearness.tick();
+        self.term_guard.tick();
         if self.leads() {
-            self.nearness.led();
+            self.term_guard.leader_heard();
         }
         match self.stage {
             Stage::Leader(_) => self.tick_leader(),
@@ -183,13 +189,13 @@ impl Engine for PaxosEngine {
             Stage::Follower => {}
         }
         self.campaign_if_alone();
-        self.settle();
+        self.update_role();
     }
 
     fn propose(&mut self, data: Bytes) -> Result<(), Refused> {
         assert!(!data.is_empty(), "an empty entry starts a leadership and is not proposed");
         let bytes = match self.check_may_propose() {
-            Ok(office) => office.uncommitted_bytes,
+            Ok(state) => state.uncommitted_bytes,
             Err(reason) => return Err(Refused { reason, data }),
         };
         if bytes > 0 && bytes + data.len() as u64 > self.settings.uncommitted_bytes_max {
@@ -201,18 +207,18 @@ impl Engine for PaxosEngine {
 
     fn step(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
         let ballot = self.promised;
-        let result = self.take_in(from, bytes);
-        self.nearness.rose(ballot, self.promised);
+        let result = self.on_message(from, bytes);
+        self.term_guard.term_raised(ballot, self.promised);
         if self.leader == Some(from) {
-            self.nearness.led();
+            self.term_guard.leader_heard();
         }
-        self.settle();
+        self.update_role();
         result
     }
 
     fn heard_of(&mut self, from: MemberId) {
         match &mut self.stage {
-            Stage::Leader(office) => office.heard_of(from),
+            Stage::Leader(state) => state.heard_of(from),
             Stage::Follower if self.leader == Some(from) => self.elapsed_ticks = 0,
             _ => {}
         }
@@ -230,7 +236,7 @@ impl Engine for PaxosEngine {
         }
         self.advance_commit();
         self.campaign_if_alone();
-        self.settle();
+        self.update_role();
     }
 
     fn applied(&mut self, index: u64) {
@@ -239,7 +245,8 @@ impl Engine for PaxosEngine {
     }
 
     fn snapshot_meta(&self, index: u64) -> Option<SnapshotMeta> {
-        // While one is installed, the disk may still hold the log it replaces, which must not end up behind a snapshot.
+        // While a snapshot is being installed, the disk may still hold the log it replaces; a
+        // snapshot taken now must not be combined with that log.
         let is_attached = self.installing.is_none() && index >= self.log.snapshot_meta().position.index;
         if index > self.applied || !is_attached {
             return None;
@@ -249,7 +256,7 @@ impl Engine for PaxosEngine {
     }
 
     fn compact(&mut self, snapshot: &SnapshotMeta, first_index_kept: u64) {
-        assert!(snapshot.position.index <= self.applied, "a snapshot of what was applied");
+        assert!(snapshot.position.index <= self.applied, "a snapshot covers only applied entries");
         self.log.compact(snapshot, first_index_kept);
         self.members.forget_before(self.log.snapshot_meta().position.index);
         self.offer_snapshots();
@@ -265,21 +272,21 @@ impl Engine for PaxosEngine {
 
     fn transfer_leadership(&mut self, to: MemberId) -> Result<(), ChangeError> {
         let is_possible = self.is_voter(to);
-        let Stage::Leader(office) = &mut self.stage else {
+        let Stage::Leader(state) = &mut self.stage else {
             return Err(ProposeError::NotLeader { leader: self.leader }.into());
         };
         if !is_possible {
             return Err(ChangeError::Impossible);
         }
         if to != self.settings.member {
-            office.transfer(to);
+            state.transfer(to);
         }
         Ok(())
     }
 
     fn propose_membership(&mut self, change: MembershipChange) -> Result<(), ChangeError> {
         self.check_may_propose()?;
-        // Two changes that are not chosen must not be in one log: see `proposer`.
+        // One log must not hold two changes that are not chosen: see `proposer`.
         if !self.members.is_settled() || !self.knows_commit() {
             return Err(ChangeError::Pending);
         }
@@ -300,13 +307,13 @@ impl Engine for PaxosEngine {
         if self.may_campaign() {
             self.begin(CandidateState::trial());
         }
-        self.settle();
+        self.update_role();
     }
 
     fn status(&self) -> Status {
         let mut followers = Vec::new();
-        if let Stage::Leader(office) = &self.stage {
-            followers.extend(office.peers().map(|(member, peer)| Progress {
+        if let Stage::Leader(state) = &self.stage {
+            followers.extend(state.peers().map(|(member, peer)| Progress {
                 member,
                 match_index: peer.matched,
                 awaits_snapshot: peer.awaits_snapshot(),

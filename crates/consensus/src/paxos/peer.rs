@@ -1,4 +1,4 @@
-//! What a leader knows of one follower or learner, and what it sends it next.
+//! What a leader knows of one follower or learner, and what to send it next.
 
 use std::collections::VecDeque;
 
@@ -8,19 +8,19 @@ use crate::engine::Settings;
 use crate::entry::{MemberId, Position};
 use crate::log::Log;
 
-/// How the follower is brought on.
+/// How the leader replicates to the follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    /// Where its log agrees is not known: one empty message at a time asks…
+enum Mode {
+    /// It is unknown where the logs match: one empty message at a time asks…
     Probing {
-        /// Whether it is on its way.
+        /// Whether the probe is in flight.
         is_sent: bool,
     },
-    /// …and then entries follow without waiting for answers…
+    /// …then entries are sent without waiting for answers…
     Streaming,
-    /// …unless they are dropped here, and it has to fetch a snapshot.
+    /// …unless they are dropped here, and the follower has to fetch a snapshot.
     Snapshot {
-        /// Since when it was offered.
+        /// Ticks since the snapshot was offered.
         ticks: u32,
     },
 }
@@ -32,37 +32,37 @@ pub(super) struct Peer {
     pub(super) matched: u64,
     /// Next index to send. Invariant: above `matched`.
     next: u64,
-    pace: Pace,
-    /// Last index of each message with entries on its way; rising.
+    mode: Mode,
+    /// Last index of each message with entries in flight; rising.
     in_flight: VecDeque<u64>,
-    /// Since something was sent that has an answer.
+    /// Ticks since a message that is answered was sent.
     quiet_ticks: u32,
-    /// Heard of since the leader counted last.
+    /// Whether it was heard from since the leader last counted.
     pub(super) is_active: bool,
-    /// Highest number of a read it has echoed.
+    /// Highest number of a read request it has echoed.
     pub(super) echoed: u64,
-    /// The commit it was told last.
-    commit_told: u64,
+    /// The last commit sent to it.
+    commit_sent: u64,
 }
 
 impl Peer {
-    /// One of whom nothing is known.
+    /// A peer of which nothing is known yet.
     pub(super) fn new(log: &Log) -> Self {
         Self {
             matched: 0,
             next: log.last_position().index + 1,
-            pace: Pace::Probing { is_sent: false },
+            mode: Mode::Probing { is_sent: false },
             in_flight: VecDeque::new(),
             quiet_ticks: 0,
             is_active: true,
             echoed: 0,
-            commit_told: 0,
+            commit_sent: 0,
         }
     }
 
-    /// Its promise told where it stands.
-    pub(super) fn promised(&mut self, standing: AcceptedLog, log: &Log) {
-        let AcceptedLog { last, .. } = standing;
+    /// Its promise reported the state of its log.
+    pub(super) fn promised(&mut self, log_state: AcceptedLog, log: &Log) {
+        let AcceptedLog { last, .. } = log_state;
         if log.position(last.index) == Some(last) {
             self.accepted(last.index, log);
         } else if self.matched == 0 {
@@ -71,7 +71,7 @@ impl Peer {
     }
 
     pub(super) fn awaits_snapshot(&self) -> bool {
-        matches!(self.pace, Pace::Snapshot { .. })
+        matches!(self.mode, Mode::Snapshot { .. })
     }
 
     /// It has flushed everything up to `index`.
@@ -82,8 +82,8 @@ impl Peer {
         self.matched = index;
         while self.in_flight.pop_front_if(|last| *last <= index).is_some() {}
         // If it is behind what is left here, only a snapshot helps.
-        if self.pace != Pace::Streaming && log.position(index).is_some() {
-            self.pace = Pace::Streaming;
+        if self.mode != Mode::Streaming && log.position(index).is_some() {
+            self.mode = Mode::Streaming;
             self.next = index + 1;
         }
         self.next = self.next.max(index + 1);
@@ -91,59 +91,61 @@ impl Peer {
 
     /// It does not have the entry at `previous`, but perhaps the one at `hint`.
     pub(super) fn refused(&mut self, previous: u64, hint: Position, log: &Log) {
-        let is_news = match self.pace {
-            Pace::Probing { .. } => previous + 1 == self.next,
-            Pace::Streaming => previous > self.matched,
-            Pace::Snapshot { .. } => false,
+        let is_new = match self.mode {
+            Mode::Probing { .. } => previous + 1 == self.next,
+            Mode::Streaming => previous > self.matched,
+            Mode::Snapshot { .. } => false,
         };
-        if is_news && previous > self.matched {
+        if is_new && previous > self.matched {
             self.probe(Position { index: hint.index.min(previous - 1), ..hint }, log);
         }
     }
 
-    /// Its log may agree at or before `hint`.
+    /// Its log may match at or before `hint`.
     fn probe(&mut self, hint: Position, log: &Log) {
-        let agreed = if hint.index < log.before().index { hint } else { log.last_at_or_before(hint) };
-        self.next = agreed.index.max(self.matched) + 1;
-        self.pace = Pace::Probing { is_sent: false };
+        let start = if hint.index < log.before().index { hint } else { log.last_at_or_before(hint) };
+        self.next = start.index.max(self.matched) + 1;
+        self.mode = Mode::Probing { is_sent: false };
         self.in_flight.clear();
     }
 
-    /// It says how far its log agrees. If that is short of what was sent and nothing was sent lately, messages were lost.
+    /// It reports up to where its log matches. If that is less than was sent and nothing was sent
+    /// recently, messages were lost.
     pub(super) fn heard(&mut self, received: u64, heartbeat_ticks: u32) {
         if self.quiet_ticks < heartbeat_ticks {
             return;
         }
-        match &mut self.pace {
-            Pace::Probing { is_sent } => *is_sent = false,
-            Pace::Streaming if received + 1 < self.next => {
+        match &mut self.mode {
+            Mode::Probing { is_sent } => *is_sent = false,
+            Mode::Streaming if received + 1 < self.next => {
                 self.next = received.max(self.matched) + 1;
                 self.in_flight.clear();
             }
-            Pace::Streaming | Pace::Snapshot { .. } => {}
+            Mode::Streaming | Mode::Snapshot { .. } => {}
         }
     }
 
-    /// Returns whether the snapshot it waits for should be offered again: the offer may be lost, or the follower have
-    /// crashed while it fetched.
-    pub(super) fn tick(&mut self, patience_ticks: u32) -> bool {
+    /// Returns whether to offer the snapshot again: the offer may be lost, or the follower may have
+    /// crashed while fetching.
+    pub(super) fn tick(&mut self, reoffer_ticks: u32) -> bool {
         self.quiet_ticks = self.quiet_ticks.saturating_add(1);
-        let Pace::Snapshot { ticks } = &mut self.pace else { return false };
+        let Mode::Snapshot { ticks } = &mut self.mode else { return false };
         *ticks += 1;
-        let is_due = *ticks >= patience_ticks;
+        let is_due = *ticks >= reoffer_ticks;
         if is_due {
             *ticks = 0;
         }
         is_due
     }
 
-    /// Sends what there is room for. Returns whether it begins to wait for a snapshot.
+    /// Sends all entries the in-flight limits allow. Returns whether the follower now needs a
+    /// snapshot.
     pub(super) fn send(&mut self, to: &Addressee<'_>, log: &Log, outbox: &mut Outbox) -> bool {
         let last = log.last_position().index;
         loop {
-            let bytes_max = match self.pace {
-                Pace::Probing { is_sent: false } => None,
-                Pace::Streaming
+            let bytes_max = match self.mode {
+                Mode::Probing { is_sent: false } => None,
+                Mode::Streaming
                     if self.next <= last && self.in_flight.len() < to.settings.messages_in_flight_max =>
                 {
                     Some(to.settings.message_bytes_max)
@@ -151,7 +153,7 @@ impl Peer {
                 _ => break,
             };
             let Some(previous) = log.position(self.next - 1) else {
-                self.pace = Pace::Snapshot { ticks: 0 };
+                self.mode = Mode::Snapshot { ticks: 0 };
                 self.in_flight.clear();
                 return true;
             };
@@ -161,21 +163,21 @@ impl Peer {
                 self.next += entries.len() as u64;
                 self.in_flight.push_back(self.next - 1);
             } else {
-                self.pace = Pace::Probing { is_sent: true };
+                self.mode = Mode::Probing { is_sent: true };
             }
             outbox.send(to.member, to.ballot, Body::Accept { previous, commit: to.commit, entries });
             self.quiet_ticks = 0;
-            self.commit_told = to.commit;
+            self.commit_sent = to.commit;
         }
-        if self.pace == Pace::Streaming && self.commit_told < to.commit {
+        if self.mode == Mode::Streaming && self.commit_sent < to.commit {
             outbox.send(to.member, to.ballot, Body::Chosen { commit: to.commit });
-            self.commit_told = to.commit;
+            self.commit_sent = to.commit;
         }
         false
     }
 }
 
-/// Whom, in what, and how much.
+/// The receiver, and what its messages carry.
 pub(super) struct Addressee<'a> {
     pub(super) member: MemberId,
     pub(super) ballot: u64,

@@ -1,35 +1,43 @@
-//! Phase 1: how a member comes to lead.
+//! Phase 1: how a member becomes leader.
 //!
-//! It asks on trial first, whether a majority misses a leader. Then it promises itself a new ballot, asks all voters to
-//! promise it too, and takes over the highest log among those that did. Then it leads.
+//! First, in a trial, it asks whether a majority misses a leader. Then it promises itself a new
+//! ballot, asks all voters to promise it too, and takes over the highest log among those that did.
+//! Then it leads.
 //!
 //! # Why a leader's log holds everything chosen
 //!
-//! An acceptor has one log, not a ballot for each slot. That is enough, because a proposer's log changes only at its end, acceptors
-//! take it in order, and its first own entry is the one which starts its leadership: so the term of an acceptor's last entry is the
-//! ballot it has accepted in, and the log is a beginning of that proposer's. An index counts as chosen once a majority has
-//! accepted the leader's log up to it *and* up to the leader's first own entry.
+//! An acceptor has one log, not a ballot for each slot. That is enough, because a proposer's log
+//! changes only at its end, acceptors accept it in order, and the proposer's first own entry is the
+//! one that starts its leadership: so the term of an acceptor's last entry is the ballot it has
+//! accepted in, and the acceptor's log is a prefix of that proposer's. An index counts as chosen
+//! once a majority has accepted the leader's log up to it *and* up to the leader's first own entry.
 //!
-//! *A log whose last position is at or after that of a chosen one contains it.* By induction over ballots: the proposer of a later
-//! ballot heard from a majority, hence from somebody who had accepted the chosen log and has kept it since (whoever replaced
-//! its end led in between, and held it); and the proposer has taken over that log, or one with a later last position. So
-//! taking over a log with a later end is safe at any time, also halfway: where the two differ, nothing is chosen.
+//! *A log whose last position is at or after that of a chosen one contains it.* By induction over
+//! ballots: the proposer of a later ballot heard from a majority, hence from a member that had
+//! accepted the chosen log and has kept it since (any proposer that replaced its end led in
+//! between, and held it); and the proposer has taken over that log, or one with a later last
+//! position. So taking over a log with a later end is safe at any time, also halfway: where the two
+//! differ, nothing is chosen.
 //!
-//! # Why changes of the members are safe
+//! # Why membership changes are safe
 //!
-//! A majority is always one of the membership at the commit: that of the last *chosen* change. A leader proposes a change only
-//! after the last one is chosen, and in force on its disk. Hence, of two changes in a log, the earlier is chosen: whoever holds
-//! the second, counts by the first, at least (see `append`).
+//! A majority is always one of the membership at the commit: that of the last *chosen* change. A
+//! leader proposes a change only after the previous one is chosen, and in force on its disk. Hence,
+//! of two changes in a log, the earlier is chosen: a member that holds the second counts at least
+//! by the first (see `append`).
 //!
-//! Neighbours in the row of memberships have a voter in common in all majorities. What is left are members that are two changes
-//! or more apart. A *proposer* cannot be that far behind: the second change was accepted by a majority of the membership after
-//! the first, each of whom counts by that at least; the proposer's majority has one of them in it, takes over a log with both
-//! changes, and has to count again, by the newer membership, until nothing new comes out. This is why it counts after it has
-//! taken over a log, not before. Nor can a *leader* be behind and choose anything, or prove itself for a read: those who made
-//! the first of the changes it has not seen chosen have promised a higher ballot, and a majority of its membership has one
-//! of them in it.
+//! Consecutive memberships have a voter in common in all majorities. That leaves members that are
+//! two changes or more apart. A *proposer* cannot be that far behind: the second change was
+//! accepted by a majority of the membership after the first, and each of these members counts by
+//! that membership or a later one; the proposer's majority includes one of them, so the proposer
+//! takes over a log with both changes, and has to count again, by the newer membership, until
+//! nothing new comes out. This is why it counts after it has taken over a log, not before. Nor can
+//! a *leader* be behind and choose anything, or confirm itself for a read: the members that chose
+//! the first of the changes it has not seen have promised a higher ballot, and every majority of
+//! its membership includes one of them.
 //!
-//! That a change takes effect at the commit and not at its place in the log is what lets entries be pipelined past it.
+//! Because a change takes effect at the commit and not at its place in the log, entries can be
+//! pipelined past it.
 
 use std::collections::BTreeMap;
 
@@ -37,46 +45,48 @@ use super::message::{AcceptedLog, Body};
 use super::{PaxosEngine, Stage, ballot};
 use crate::entry::{Entry, MemberId, Position};
 
-/// An attempt to lead.
+/// An attempt to become leader.
 pub(super) struct CandidateState {
     trial: bool,
-    handover: bool,
-    /// Of a trial, the ballot there would be.
+    transfer: bool,
+    /// In a trial, the ballot that the candidacy would use.
     ballot: u64,
     promises: BTreeMap<MemberId, AcceptedLog>,
     fetch: Option<Fetch>,
     retry_ticks: u32,
 }
 
-/// Taking over the log of an acceptor, a part at a time.
+/// Takes over the log of an acceptor, a part at a time.
 struct Fetch {
     from: MemberId,
-    /// It ends there.
+    /// The last position to take over.
     last: Position,
-    /// What is taken over up to here; nothing yet.
+    /// Taken over up to here; `None` if nothing yet.
     after: Option<Position>,
-    /// Parts that have come since it was asked last. The acceptor sends as many as may be on the way at once.
+    /// Parts received since the last request. The acceptor sends at most `messages_in_flight_max`
+    /// per request.
     parts: usize,
-    /// Since it was asked, or a part came.
+    /// Ticks since the last request or part.
     quiet_ticks: u32,
 }
 
 impl CandidateState {
-    fn new(trial: bool, handover: bool) -> Self {
-        Self { trial, handover, ballot: 0, promises: BTreeMap::new(), fetch: None, retry_ticks: 0 }
+    fn new(trial: bool, transfer: bool) -> Self {
+        Self { trial, transfer, ballot: 0, promises: BTreeMap::new(), fetch: None, retry_ticks: 0 }
     }
 
     pub(super) fn trial() -> Self {
         Self::new(true, false)
     }
 
-    pub(super) fn handover() -> Self {
+    pub(super) fn transfer() -> Self {
         Self::new(false, true)
     }
 }
 
 impl PaxosEngine {
-    /// Whether it may stand for election. Not while its log is being replaced: the old one may come back with a crash.
+    /// Whether it may stand for election. Not while its log is being replaced: a crash could bring
+    /// back the old one.
     pub(super) fn may_campaign(&self) -> bool {
         !self.leads() && self.installing.is_none() && self.is_voter(self.settings.member)
     }
@@ -95,14 +105,14 @@ impl PaxosEngine {
             self.candidate = Some(self.settings.member);
         }
         self.stage = Stage::Candidate(CandidateState { ballot, ..candidacy });
-        self.ask_promises();
-        self.pursue();
+        self.request_promises();
+        self.advance_candidacy();
     }
 
-    /// Asks those voters who have not promised yet.
-    fn ask_promises(&mut self) {
+    /// Asks the voters that have not promised yet.
+    fn request_promises(&mut self) {
         let Stage::Candidate(candidacy) = &self.stage else { return };
-        let body = Body::Prepare { trial: candidacy.trial, handover: candidacy.handover };
+        let body = Body::Prepare { trial: candidacy.trial, transfer: candidacy.transfer };
         for member in &self.members.at(self.commit).voters {
             if *member != self.settings.member && !candidacy.promises.contains_key(member) {
                 self.outbox.send(*member, candidacy.ballot, body.clone());
@@ -119,47 +129,48 @@ impl PaxosEngine {
         candidacy.retry_ticks += 1;
         if candidacy.retry_ticks >= self.settings.heartbeat_ticks {
             candidacy.retry_ticks = 0;
-            self.ask_promises();
+            self.request_promises();
         }
         let Stage::Candidate(CandidateState { fetch: Some(fetch), .. }) = &mut self.stage else { return };
         fetch.quiet_ticks += 1;
         if fetch.quiet_ticks >= self.settings.heartbeat_ticks * 2 {
-            self.ask_suffix();
+            self.request_suffix();
         }
     }
 
-    pub(super) fn on_promise(&mut self, from: MemberId, ballot: u64, trial: bool, standing: AcceptedLog) {
+    pub(super) fn on_promise(&mut self, from: MemberId, ballot: u64, trial: bool, log_state: AcceptedLog) {
         match &mut self.stage {
             Stage::Candidate(candidacy) if (candidacy.ballot, candidacy.trial) == (ballot, trial) => {
-                candidacy.promises.entry(from).or_insert(standing);
-                self.pursue();
+                candidacy.promises.entry(from).or_insert(log_state);
+                self.advance_candidacy();
             }
-            // One more than were needed; it tells where the follower stands.
-            Stage::Leader(office) if !trial && ballot == self.promised => {
-                office.promised(from, standing, &self.log);
+            // A promise beyond the majority; it reports the state of the follower's log.
+            Stage::Leader(state) if !trial && ballot == self.promised => {
+                state.promised(from, log_state, &self.log);
             }
             _ => {}
         }
     }
 
-    /// Goes as far as the promises allow.
-    fn pursue(&mut self) {
+    /// Continues the candidacy as far as the promises allow.
+    fn advance_candidacy(&mut self) {
         let Stage::Candidate(candidacy) = &self.stage else { return };
         let promises = candidacy.promises.clone();
         let trial = candidacy.trial;
-        for standing in promises.values() {
-            self.learn(standing.before);
-            self.learn(standing.commit);
+        for log_state in promises.values() {
+            self.learn(log_state.before);
+            self.learn(log_state.commit);
         }
         if !self.is_voter(self.settings.member) {
             return self.stand_down();
         }
-        // A log that begins after what is known here to be chosen cannot be taken over. Its owner has to lead, not this one.
+        // A log that begins after this member's commit cannot be taken over. Its owner must lead,
+        // not this member.
         let own = self.log.last_position();
-        let usable = promises.iter().filter(|(member, standing)| {
-            self.is_voter(**member) && (standing.last <= own || standing.before.index <= self.commit)
+        let usable = promises.iter().filter(|(member, log_state)| {
+            self.is_voter(**member) && (log_state.last <= own || log_state.before.index <= self.commit)
         });
-        let usable = usable.map(|(member, standing)| (*member, standing.last)).collect::<Vec<_>>();
+        let usable = usable.map(|(member, log_state)| (*member, log_state.last)).collect::<Vec<_>>();
         if usable.len() + 1 < self.majority() {
             return;
         }
@@ -171,11 +182,11 @@ impl PaxosEngine {
         let Stage::Candidate(candidacy) = &mut self.stage else { return };
         if candidacy.fetch.as_ref().is_none_or(|fetch| fetch.last < last) {
             candidacy.fetch = Some(Fetch { from, last, after: None, parts: 0, quiet_ticks: 0 });
-            self.ask_suffix();
+            self.request_suffix();
         }
     }
 
-    fn ask_suffix(&mut self) {
+    fn request_suffix(&mut self) {
         let Stage::Candidate(CandidateState { fetch: Some(fetch), .. }) = &mut self.stage else { return };
         (fetch.parts, fetch.quiet_ticks) = (0, 0);
         let after = fetch.after.unwrap_or(self.log.last_position());
@@ -205,9 +216,9 @@ impl PaxosEngine {
         }
         self.elapsed_ticks = 0;
         self.merge(entries);
-        self.pursue();
+        self.advance_candidacy();
         if has_all_parts {
-            self.ask_suffix();
+            self.request_suffix();
         }
     }
 }

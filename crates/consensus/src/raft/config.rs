@@ -1,4 +1,4 @@
-//! How the crate is set up.
+//! Configuration of the `raft` crate.
 
 use ::raft::{Config, ReadOnlyOption};
 
@@ -15,11 +15,12 @@ pub(super) fn config(settings: &Settings, applied: u64) -> Config {
         check_quorum: true,
         pre_vote: true,
         read_only_option: ReadOnlyOption::Safe,
-        // The crate would glue entries to a waiting message without looking whether they follow its `previous`: after a
-        // lost message, a follower acknowledged entries that were never there. Proposals are batched before instead.
+        // The crate would append entries to a waiting message without checking that they follow its
+        // `previous`: after a lost message, a follower acknowledged entries it never had. Proposals
+        // are batched earlier instead.
         batch_append: false,
-        // `propose` keeps the limit, since it can say no. It needs the crate's count, which is kept under any limit but the
-        // highest.
+        // `propose` enforces the limit, since it can refuse. It needs the crate's count, which the
+        // crate keeps for any limit but the highest.
         max_uncommitted_size: u64::MAX - 1,
         max_committed_size_per_ready: settings.committed_bytes_max,
         ..Config::default()

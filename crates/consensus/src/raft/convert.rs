@@ -1,6 +1,6 @@
-//! Between our nouns and those of the `raft` crate.
+//! Conversion between this crate's types and those of the `raft` crate.
 //!
-//! The crate keeps its own protobuf types in memory; none of them reaches disk or network.
+//! The `raft` crate keeps its own protobuf types in memory; none of them reaches disk or network.
 
 use ::raft::eraftpb::{
     ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry as RaftEntry, EntryType,
@@ -12,16 +12,18 @@ use crate::entry::{Entry, EntryKind, HardState, MemberId, Position};
 use crate::membership::{Membership, MembershipChange, SnapshotMeta};
 use crate::message::{Body, Message, ReadName};
 
-/// The crate's own mark of a vote by handover, which it compares with.
-const HANDOVER: &[u8] = b"CampaignTransfer";
+/// The crate's own mark of a vote in a leadership transfer, which it compares with.
+const TRANSFER: &[u8] = b"CampaignTransfer";
 
-/// Moves the data: at many entries a second, each clone of shared bytes counts.
+/// Moves the data: at a high rate of entries, each clone of shared bytes counts.
 pub(super) fn entry(raft: RaftEntry) -> Entry {
     let (kind, data) = match raft.get_entry_type() {
-        // The crate appends an empty entry for a new leader; empty commands are refused, so this is one.
+        // The crate appends an empty entry for a new leader; empty commands are refused, so this is
+        // one.
         EntryType::EntryNormal if raft.data.is_empty() => (EntryKind::Leadership, Bytes::new()),
         EntryType::EntryNormal => (EntryKind::Command, raft.data),
-        // Where it was proposed, the crate wants its own encoding in `data`; ours is beside it.
+        // On the member that proposed it, the crate wants its own encoding in `data`; ours is in
+        // `context`.
         _ if !raft.context.is_empty() => (EntryKind::Membership, raft.context),
         _ => (EntryKind::Membership, raft.data),
     };
@@ -32,7 +34,7 @@ pub(super) fn raft_entry(entry: &Entry) -> RaftEntry {
     let Entry { index, term, .. } = *entry;
     let mut raft = RaftEntry { index, term, data: entry.data.clone(), ..Default::default() };
     if entry.kind == EntryKind::Membership {
-        // The crate reads the data of such an entry only where it is proposed.
+        // The crate reads the data of such an entry only on the member that proposed it.
         raft.set_entry_type(EntryType::EntryConfChangeV2);
     }
     raft
@@ -91,10 +93,10 @@ pub(super) fn snapshot_meta(raft: &Snapshot) -> SnapshotMeta {
     }
 }
 
-/// What the crate wants to send.
+/// Converts a message the crate wants to send.
 ///
 /// # Panics
-/// On kinds it never sends in the way it is used here (forwarded proposals and handovers).
+/// On kinds the crate never sends as it is used here (forwarded proposals and transfer requests).
 pub(super) fn message(group: u64, mut raft: RaftMessage) -> Message {
     let index_and_log_term = Position { term: raft.log_term, index: raft.index };
     let committed = Position { term: raft.commit_term, index: raft.commit };
@@ -121,7 +123,7 @@ pub(super) fn message(group: u64, mut raft: RaftMessage) -> Message {
         }
         MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => Body::Vote {
             trial,
-            handover: raft.context == HANDOVER,
+            transfer: raft.context == TRANSFER,
             last: index_and_log_term,
             commit: committed,
         },
@@ -138,11 +140,11 @@ pub(super) fn message(group: u64, mut raft: RaftMessage) -> Message {
 }
 
 fn read_name(raft: &RaftMessage) -> ReadName {
-    let data = &raft.entries.first().expect("a read carries its name").data;
-    ReadName::from_bytes(data).expect("all names are made here or checked on arrival")
+    let data = &raft.entries.first().expect("a read message carries its name").data;
+    ReadName::from_bytes(data).expect("names are made here or checked on receipt")
 }
 
-/// What is handed to the crate.
+/// Converts a message to hand to the crate.
 pub(super) fn raft_message(message: Message) -> RaftMessage {
     let (from, to) = (message.from.0, message.to.0);
     let mut raft = RaftMessage { from, to, term: message.term, ..Default::default() };
@@ -173,12 +175,12 @@ pub(super) fn raft_message(message: Message) -> RaftMessage {
             raft.context = read.map(ReadName::to_vec).unwrap_or_default().into();
             MessageType::MsgHeartbeatResponse
         }
-        Body::Vote { trial, handover, last, commit } => {
+        Body::Vote { trial, transfer, last, commit } => {
             raft.log_term = last.term;
             raft.index = last.index;
             set_commit(&mut raft, commit);
-            if handover {
-                raft.context = Bytes::from_static(HANDOVER);
+            if transfer {
+                raft.context = Bytes::from_static(TRANSFER);
             }
             if trial { MessageType::MsgRequestPreVote } else { MessageType::MsgRequestVote }
         }

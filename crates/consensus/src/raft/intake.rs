@@ -1,18 +1,19 @@
-//! What another member says, looked at before the crate sees it.
+//! Checks messages from other members before the `raft` crate sees them.
 //!
 //! The crate trusts its peers: it panics on some messages and believes others that no correct
-//! member sends. A member gone mad must not end this one, nor make it break what it has promised.
+//! member sends. A faulty member must not stop this one, nor make it break its promises.
 
 use super::RaftEngine;
 use crate::engine::{SnapshotOffer, StepError};
 use crate::entry::{Entry, EntryKind, Position};
 use crate::message::{Body, Message};
 
-/// Questions of followers that may wait for an answer. More are dropped: they are asked again.
+/// Read requests of followers that may wait for an answer. Further ones are dropped: the followers
+/// retry.
 const OPEN_READS_MAX: usize = 4096;
 
 impl RaftEngine {
-    /// Refuses what no correct member says.
+    /// Refuses what no correct member sends.
     pub(super) fn check(&mut self, message: &Message) -> Result<(), StepError> {
         let raft = &self.raw.raft;
         let is_leaders =
@@ -24,7 +25,7 @@ impl RaftEngine {
         if let Body::Append { previous, entries, .. } = &message.body {
             self.check_entries(message.term, *previous, entries)?;
         }
-        // Only asks, or answers that one is asked: nobody takes the term over.
+        // A pre-vote, or a granted one, makes no member adopt the term.
         let is_trial = matches!(
             message.body,
             Body::Vote { trial: true, .. } | Body::VoteReply { trial: true, refused: false, .. }
@@ -32,7 +33,7 @@ impl RaftEngine {
         let own = self.raw.raft.term;
         if message.term > own && !is_trial {
             let leader = is_leaders.then_some(message.from);
-            if !self.nearness.admits(own, message.term, leader) {
+            if !self.term_guard.admits(own, message.term, leader) {
                 return Err(StepError::FarTerm { term: message.term });
             }
         }
@@ -49,8 +50,8 @@ impl RaftEngine {
         if previous.index >= last_index {
             return Ok(());
         }
-        // What is here of that term came from the one leader of it, and a leader takes nothing
-        // back.
+        // Entries of that term here came from its only leader, and a leader never replaces its own
+        // entries.
         let known = entries.iter().take_while(|entry| entry.index <= last_index);
         let mut replaced = known.filter(|entry| !raft_log.match_term(entry.index, entry.term));
         if replaced.next().is_some_and(|entry| raft_log.match_term(entry.index, term)) {
@@ -59,8 +60,8 @@ impl RaftEngine {
         Ok(())
     }
 
-    /// Refuses what would make the crate panic, and takes aside what it must not see yet. True:
-    /// handled.
+    /// Refuses messages that would make the crate panic, and handles those it must not see yet.
+    /// Returns whether the message is handled.
     pub(super) fn intercept(&mut self, message: &Message) -> Result<bool, StepError> {
         let raft = &self.raw.raft;
         let last_index = raft.raft_log.last_index();
@@ -85,14 +86,14 @@ impl RaftEngine {
                 self.offer = Some(SnapshotOffer { from: message.from, meta: meta.clone() });
                 Ok(true)
             }
-            // A follower would pass it on, in the name of the one who asked; that one will ask
-            // again. A removed member that does not know of its removal is not answered: any
-            // message of the leader would count as a sign that it still belongs to the group.
+            // A follower would forward it in the name of the member that asked; that member retries
+            // anyway. A removed member that does not know of its removal gets no answer: it would
+            // take any message of the leader as a sign that it still belongs to the group.
             Body::ReadAsk(_) => {
                 let is_member = self.members.latest().contains(message.from);
                 Ok(!self.leads() || !is_member || raft.pending_read_count() >= OPEN_READS_MAX)
             }
-            // The crate takes the index in any answer for committed.
+            // The crate takes the index in any answer as committed.
             Body::ReadAnswer { .. } => Ok(!is_of_leader),
             Body::CampaignNow => Ok(!is_of_leader || !self.may_campaign()),
             _ => Ok(false),

@@ -1,4 +1,4 @@
-//! The membership at each position, and changes that are committed but not in force.
+//! The membership at each position, and changes that are committed but not in force yet.
 
 use std::collections::VecDeque;
 
@@ -16,8 +16,8 @@ struct Pending {
 
 /// See the module.
 pub(super) struct Members {
-    /// From which index which membership holds; rising. Invariant: never empty, and the first is at or below the newest
-    /// snapshot.
+    /// From each index on, the membership that holds; rising. Invariant: never empty, and the first
+    /// is at or below the newest snapshot.
     history: VecDeque<(u64, Membership)>,
     pending: VecDeque<Pending>,
 }
@@ -51,12 +51,12 @@ impl Members {
         self.pending.push_back(Pending { ready_number, index, change });
     }
 
-    /// Puts in force what is flushed up to that number.
+    /// Puts in force the changes that are flushed up to `Ready` `number`.
     pub(super) fn persisted(&mut self, number: u64, raw: &mut RawNode<Store>) {
         let due = self.pending.partition_point(|pending| pending.ready_number <= number);
         for pending in self.pending.drain(..due) {
             let latest = &self.history.back().expect("the history is never empty").1;
-            // One that leaves no voter, or too many members. All members refuse it alike.
+            // It would leave no voter, or too many members. All members refuse it alike.
             if latest.with(pending.change).is_none() {
                 continue;
             }
@@ -64,8 +64,8 @@ impl Members {
             self.history.push_back((pending.index, convert::membership(&state)));
             let raft = &mut raw.raft;
             if raft.state == StateRole::Leader && !raft.promotable() {
-                // It inherited its own removal from an earlier leader. The crate would go on, and look itself up in vain at
-                // the next commit.
+                // It inherited its own removal from an earlier leader. The crate would continue to
+                // lead, and fail to find itself among the members at the next commit.
                 let term = raft.term;
                 raft.become_follower(term, 0);
             }

@@ -1,13 +1,15 @@
-//! [`Engine`] kept with Raft, by the `raft` crate.
+//! [`Engine`] implemented with Raft, by the `raft` crate.
 //!
-//! The crate does the protocol. Around it stand here:
-//! - the log in memory ([`store`]) and our own formats for everything that leaves the process ([`convert`]);
-//! - messages held back until what they promise is flushed, so that no host can send them early;
-//! - a change of the members in force only when the commit of it is flushed (see `persisted`);
+//! The crate implements the protocol. This module adds:
+//! - the log in memory ([`store`]) and this project's own formats for everything that leaves the
+//!   process ([`convert`]);
+//! - holding back messages until what they promise is flushed, so that no host can send them early;
+//! - membership changes that take effect only when their commit is flushed (see `persisted`);
 //! - a group of one that elects itself at once;
 //! - election timeouts from the seed: the crate draws them from the thread's random numbers;
-//! - snapshots fetched before the crate hears of them, since it forgets its log as soon as it does;
-//! - reads that are asked about until they are answered ([`Barriers`]).
+//! - snapshots fetched before the crate hears of them, since the crate then forgets its log at
+//!   once;
+//! - reads retried until they are answered ([`Barriers`]).
 
 mod config;
 mod convert;
@@ -36,64 +38,67 @@ use crate::entry::MemberId;
 use crate::log::Log;
 use crate::membership::{MembershipChange, SnapshotMeta};
 use crate::message::Message;
-use crate::nearness::Nearness;
+use crate::term_guard::TermGuard;
 use crate::timeout::placed_timeout_ticks;
 
 /// One member of a Raft group.
 pub struct RaftEngine {
     settings: Settings,
     raw: RawNode<Store>,
-    /// Taken, and not yet handed to the crate: one call for a batch is far cheaper than one for each.
+    /// Accepted, and not yet handed to the crate: one call for a batch is far cheaper than one
+    /// each.
     proposals: Vec<RaftEntry>,
     /// Sum of the data lengths of `proposals`.
     proposal_bytes: u64,
-    /// Of the last `Ready` the crate had a part in.
+    /// Number of the last `Ready` that came from the crate.
     number: u64,
     /// Number of the last `Ready` that must be flushed.
     sync_number: u64,
-    /// Flushed up to this number. Everything may go out when it is at least `sync_number`.
+    /// Flushed up to this number. If it is at least `sync_number`, all messages may be sent.
     persisted_number: u64,
-    /// Messages that may go out once that number is persisted; in order.
+    /// Messages that may be sent once that number is persisted; in order.
     held_messages: VecDeque<(u64, Vec<Outgoing>)>,
-    /// Messages which have waited long enough.
+    /// Messages whose flush is done.
     released_messages: Vec<Outgoing>,
     /// Highest index given out in `committed`. Invariant: at least `applied`.
     emitted: u64,
-    /// As reported by the host; the crate may be told less, see `Members`.
+    /// As reported by the host; the crate may be told less, see `advance_applied`.
     applied: u64,
     members: Members,
     barriers: Barriers,
     offer: Option<SnapshotOffer>,
-    /// Fetched by the host, waits for a leader to be installed under.
+    /// Fetched by the host; to be installed as soon as there is a leader.
     fetched: Option<SnapshotMeta>,
-    /// Number of the `Ready` and index of a snapshot given out to install. Until it is persisted the crate's log has a hole
-    /// before it, in which the crate would look for changes of the members if it stood for election.
+    /// Number of the `Ready`, and index, of a snapshot given out to install. Until it is persisted
+    /// the crate's log has a gap before it, in which the crate would look for membership changes if
+    /// it stood for election.
     installing: Option<(u64, u64)>,
     snapshot_waits: SnapshotWaits,
     confirmed: Confirmed,
-    nearness: Nearness,
-    role_told: Leadership,
-    role_seen: Leadership,
+    term_guard: TermGuard,
+    role_reported: Leadership,
+    current_role: Leadership,
 }
 
 impl RaftEngine {
-    /// A member as it was left, or a new one. Alone in its group, it leads at once.
+    /// A member with its persisted state, or a new one. Alone in its group, it leads at once.
     ///
     /// # Panics
-    /// If the settings contradict each other, or `start` is not what a correct host can have flushed.
+    /// If the settings contradict each other, or `start` is not what a correct host can have
+    /// flushed.
     #[must_use]
     pub fn new(settings: Settings, start: Start) -> Self {
         let store = Store::new(start);
         let applied = store.log.snapshot_meta().position.index;
         let members = Members::new(store.log.snapshot_meta().clone());
-        // The logger drops everything: what matters is in `Ready` and `status`.
+        // Drop all log output: what matters is in `Ready` and `status`.
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let raw = RawNode::new(&config::config(&settings, applied), store, &logger)
-            .expect("settings agree with each other");
+            .expect("the settings do not contradict each other");
         let mut engine = Self {
             barriers: Barriers::new(settings.election_ticks),
             snapshot_waits: SnapshotWaits::new(settings.election_ticks * 2),
-            nearness: Nearness::new(1, settings.election_ticks),
+            term_guard: TermGuard::new(1, settings.election_ticks),
             settings,
             raw,
             proposals: Vec::new(),
@@ -110,11 +115,11 @@ impl RaftEngine {
             fetched: None,
             installing: None,
             confirmed: Confirmed::default(),
-            role_told: Leadership::default(),
-            role_seen: Leadership::default(),
+            role_reported: Leadership::default(),
+            current_role: Leadership::default(),
         };
         engine.campaign_if_alone();
-        engine.settle();
+        engine.update_role();
         engine
     }
 
@@ -126,25 +131,26 @@ impl RaftEngine {
         self.raw.raft.state == StateRole::Leader
     }
 
-    /// To be called after everything that may have changed the crate's role or term.
-    fn settle(&mut self) {
+    /// Must be called after everything that may have changed the crate's role or term.
+    fn update_role(&mut self) {
         let raft = &mut self.raw.raft;
-        // A pure function of the term, not the next of a row of numbers: the crate draws at moments we do not see.
+        // A pure function of the term, not the next number of a sequence: the crate resets the
+        // timeout at times not visible here.
         let ticks = placed_timeout_ticks(&self.settings, raft.term, self.members.latest()) as usize;
         if raft.randomized_election_timeout() != ticks {
             raft.set_randomized_election_timeout(ticks);
         }
         let role = self.role();
-        if role != self.role_seen {
-            self.role_seen = role;
-            self.barriers.ask_again();
+        if role != self.current_role {
+            self.current_role = role;
+            self.barriers.retry_all();
         }
     }
 
     /// Whether it may stand for election.
     ///
-    /// The crate requires that a member wins only with a flushed log. In a larger group the request for votes waits for that
-    /// anyhow; alone, it would win within the call.
+    /// The crate requires that a member wins only with a flushed log. In a larger group the vote
+    /// requests wait for that anyway; alone, the member would win within the call.
     fn may_campaign(&self) -> bool {
         let raft = &self.raw.raft;
         let is_flushed = raft.raft_log.persisted == raft.raft_log.last_index();
@@ -158,8 +164,8 @@ impl RaftEngine {
         }
     }
 
-    /// Hands the proposals to the crate. Before everything that could change the role, so that taken proposals are in the log
-    /// of this leadership.
+    /// Hands the proposals to the crate. Must be called before everything that could change the
+    /// role, so that accepted proposals are in the log of this leadership.
     fn flush_proposals(&mut self) {
         if self.proposals.is_empty() {
             return;
@@ -169,7 +175,7 @@ impl RaftEngine {
         message.from = self.settings.member.0;
         message.set_entries(std::mem::take(&mut self.proposals).into());
         self.proposal_bytes = 0;
-        self.raw.raft.step(message).expect("checked when each was proposed, and nothing changed since");
+        self.raw.raft.step(message).expect("checked when each was proposed; nothing has changed since");
     }
 
     fn check_may_propose(&self) -> Result<(), ProposeError> {
@@ -182,8 +188,8 @@ impl RaftEngine {
         Ok(())
     }
 
-    /// Tells the crate what is applied, but not beyond a change of the members that is not in force yet: it would allow the
-    /// next change, and elections, too early.
+    /// Tells the crate what is applied, but not beyond a membership change that is not in force
+    /// yet: the crate would allow the next change, and elections, too early.
     fn advance_applied(&mut self) {
         let limit = self.members.first_pending().map_or(u64::MAX, |index| index - 1);
         let index = self.applied.min(limit);
@@ -200,13 +206,13 @@ impl Engine for RaftEngine {
             self.raw.tick();
         }
         self.barriers.tick();
-        self.nearness.tick();
+        self.term_guard.tick();
         if self.leads() {
-            self.nearness.led();
+            self.term_guard.leader_heard();
         }
         self.snapshot_waits.tick(&mut self.raw);
         self.campaign_if_alone();
-        self.settle();
+        self.update_role();
     }
 
     fn propose(&mut self, data: Bytes) -> Result<(), Refused> {
@@ -232,18 +238,18 @@ impl Engine for RaftEngine {
         self.flush_proposals();
         self.check(&message)?;
         if !self.intercept(&message)? {
-            let tells_commit_only = self.tells_commit_only(&message);
-            let said = self.raw.raft.msgs.len();
+            let carries_only_commit = self.carries_only_commit(&message);
+            let count_before = self.raw.raft.msgs.len();
             let term = self.raw.raft.term;
-            // The one error left is an answer of somebody who is no member any more, and means nothing.
+            // The one error left is an answer from a former member, which means nothing.
             let _ = self.raw.step(convert::raft_message(message));
-            self.nearness.rose(term, self.raw.raft.term);
-            self.look_at_confirmation(said, tells_commit_only);
+            self.term_guard.term_raised(term, self.raw.raft.term);
+            self.drop_repeated_confirmation(count_before, carries_only_commit);
         }
         if self.raw.raft.leader_id == from.0 {
-            self.nearness.led();
+            self.term_guard.leader_heard();
         }
-        self.settle();
+        self.update_role();
         Ok(())
     }
 
@@ -272,18 +278,19 @@ impl Engine for RaftEngine {
         out.number = self.number;
         out.snapshot_offer = self.offer.take();
         out.snapshot_wanted = self.raw.store().snapshot_wanted.take();
-        self.settle();
-        if self.role_told != self.role_seen {
-            self.role_told = self.role_seen;
-            out.role = Some(self.role_told);
+        self.update_role();
+        if self.role_reported != self.current_role {
+            self.role_reported = self.current_role;
+            out.role = Some(self.role_reported);
         }
         found || out.snapshot_offer.is_some() || out.snapshot_wanted || out.role.is_some()
     }
 
-    /// Besides letting go what waited for the flush, puts changes of the members in force.
+    /// Releases the messages that waited for the flush, and puts membership changes in force.
     ///
-    /// Not earlier, though they are committed: so a member never restarts with an older membership than it acted on. Raft can
-    /// do without, by an argument about what every host flushes in which order; a change is rare enough not to need it.
+    /// Not earlier, though they are committed: so a member never restarts with an older membership
+    /// than it acted on. Raft can do without, by an argument about what every host flushes in which
+    /// order; changes are too rare for that to pay off.
     fn persisted(&mut self, number: u64) {
         self.flush_proposals();
         self.persisted_number = self.persisted_number.max(number);
@@ -297,7 +304,7 @@ impl Engine for RaftEngine {
         self.members.persisted(number, &mut self.raw);
         self.advance_applied();
         self.campaign_if_alone();
-        self.settle();
+        self.update_role();
     }
 
     fn applied(&mut self, index: u64) {
@@ -308,7 +315,8 @@ impl Engine for RaftEngine {
 
     fn snapshot_meta(&self, index: u64) -> Option<SnapshotMeta> {
         let is_in_force = self.members.first_pending().is_none_or(|pending| index < pending);
-        // While one is installed, the disk may still hold the log it replaces, which must not end up behind a snapshot.
+        // While a snapshot is being installed, the disk may still hold the log it replaces; a
+        // snapshot taken now must not be combined with that log.
         let is_attached = self.installing.is_none() && index >= self.log().snapshot_meta().position.index;
         if index > self.applied || !is_in_force || !is_attached {
             return None;
@@ -318,8 +326,8 @@ impl Engine for RaftEngine {
     }
 
     fn compact(&mut self, snapshot: &SnapshotMeta, first_index_kept: u64) {
-        assert!(snapshot.position.index <= self.applied, "a snapshot of what was applied");
-        // The crate still reads the entries after what it believes to be applied.
+        assert!(snapshot.position.index <= self.applied, "a snapshot covers only applied entries");
+        // The crate still reads the entries after the index it believes to be applied.
         let kept = first_index_kept.min(self.raw.raft.raft_log.applied + 1);
         self.raw.mut_store().log.compact(snapshot, kept);
         self.members.forget_before(self.log().snapshot_meta().position.index);
@@ -342,7 +350,7 @@ impl Engine for RaftEngine {
         }
         self.flush_proposals();
         self.raw.transfer_leader(to.0);
-        self.settle();
+        self.update_role();
         Ok(())
     }
 
@@ -350,8 +358,9 @@ impl Engine for RaftEngine {
         self.check_may_propose()?;
         self.flush_proposals();
         let raft = &self.raw.raft;
-        // Without a commit in its own term a leader may not know of a change it replaced, and the two could have
-        // majorities without a common member. The crate would quietly turn a second change into a leadership entry.
+        // Without a commit in its own term a leader may not know of a change it replaced, and the
+        // two could have majorities without a common member. The crate would silently turn a second
+        // change into a leadership entry.
         if raft.has_pending_conf() || self.members.first_pending().is_some() || !raft.commit_to_current_term()
         {
             return Err(ChangeError::Pending);
@@ -366,7 +375,7 @@ impl Engine for RaftEngine {
         let context = change.to_bytes().to_vec();
         let proposed = self.raw.propose_conf_change(context, convert::conf_change(change));
         proposed.expect("checked above");
-        self.settle();
+        self.update_role();
         Ok(())
     }
 
@@ -375,7 +384,7 @@ impl Engine for RaftEngine {
         if self.may_campaign() && self.raw.raft.promotable() {
             self.raw.campaign().expect("the crate never refuses to stand for election with an error");
         }
-        self.settle();
+        self.update_role();
     }
 
     fn status(&self) -> Status {

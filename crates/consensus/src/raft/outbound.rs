@@ -1,4 +1,4 @@
-//! From what the crate has to do to a [`Ready`].
+//! Converts the crate's pending work to a [`Ready`].
 
 use ::raft::StateRole;
 use ::raft::eraftpb::{Message as RaftMessage, MessageType};
@@ -10,7 +10,7 @@ use crate::entry::{EntryKind, MemberId};
 use crate::membership::MembershipChange;
 use crate::message::{Body, Message, ReadName};
 
-/// The last index this member has confirmed, to whom and in which term.
+/// The last index this member has acknowledged, to which leader and in which term.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Confirmed {
     to: u64,
@@ -20,36 +20,40 @@ pub(super) struct Confirmed {
 
 impl RaftEngine {
     /// Whether all that is new in a message is the leader's commit.
-    pub(super) fn tells_commit_only(&self, message: &Message) -> bool {
+    pub(super) fn carries_only_commit(&self, message: &Message) -> bool {
         let known = self.raw.raft.raft_log.committed;
         matches!(&message.body, Body::Append { commit, entries, .. } if entries.is_empty() && *commit > known)
     }
 
-    /// Looks at what the crate answers to a message, of whose answers there were `said` before it, and takes it back if it repeats
-    /// the last confirmation because the commit has moved. The crate answers that as well, at the price of a wake-up at
-    /// either end for each entry of a leader with little to do; the leader learns nothing. What repeats a confirmation for any other
-    /// reason stays: the first one may have been lost.
-    pub(super) fn look_at_confirmation(&mut self, said: usize, tells_commit_only: bool) {
+    /// Drops the crate's reply to a message if it only repeats the last acknowledgement because the
+    /// commit has moved. `count_before` is the number of pending messages before the crate handled
+    /// it. The crate replies to a new commit as well; the leader learns nothing from it, but with
+    /// little load it costs a wake-up at either end for each entry. An acknowledgement repeated for
+    /// any other reason stays: the first one may have been lost.
+    pub(super) fn drop_repeated_confirmation(&mut self, count_before: usize, carries_only_commit: bool) {
         let answers = &mut self.raw.raft.msgs;
-        let Some(answer) = answers.get(said).filter(|_| answers.len() == said + 1) else { return };
+        let Some(answer) = answers.get(count_before).filter(|_| answers.len() == count_before + 1) else {
+            return;
+        };
         if answer.get_msg_type() != MessageType::MsgAppendResponse || answer.reject {
             return;
         }
         let confirmed = Confirmed { to: answer.to, term: answer.term, index: answer.index };
-        if tells_commit_only && confirmed == self.confirmed {
-            answers.truncate(said);
+        if carries_only_commit && confirmed == self.confirmed {
+            answers.truncate(count_before);
         }
         self.confirmed = confirmed;
     }
 
-    /// Asks about waiting reads if somebody can answer.
+    /// Requests barriers for waiting reads if this member leads or knows the leader.
     pub(super) fn ask_reads(&mut self) {
-        if !self.barriers.has_question() {
+        if !self.barriers.has_request() {
             return;
         }
         let raft = &self.raw.raft;
         let can_be_answered = match raft.state {
-            // A leader that has not committed in its own term does not know the commit, and would drop the question.
+            // A leader that has not committed in its own term does not know the commit, and would
+            // drop the request.
             StateRole::Leader => raft.commit_to_current_term(),
             StateRole::Follower => raft.leader_id != 0,
             _ => false,
@@ -61,10 +65,11 @@ impl RaftEngine {
         }
     }
 
-    /// Brings a fetched snapshot to the crate, as if the present leader had sent it.
+    /// Passes a fetched snapshot to the crate, as if the current leader had sent it.
     ///
-    /// The one who offered it may have lost leadership while it was fetched, and the crate would ignore its message. But
-    /// what a snapshot contains is committed, hence part of every later leader's log.
+    /// The member that offered it may have lost leadership while it was fetched, and the crate
+    /// would ignore its message. But what a snapshot contains is committed, hence part of every
+    /// later leader's log.
     pub(super) fn install_fetched(&mut self) {
         let raft = &self.raw.raft;
         let can_install =
@@ -83,7 +88,7 @@ impl RaftEngine {
         self.raw.step(convert::raft_message(message)).expect("a snapshot is no answer");
     }
 
-    /// Moves what the crate has to do into `out`.
+    /// Moves the crate's pending work into `out`.
     pub(super) fn take_raw_ready(&mut self, out: &mut Ready) {
         let mut ready = self.raw.ready();
         let number = ready.number();
@@ -107,10 +112,11 @@ impl RaftEngine {
             self.emitted = entry.index;
             out.committed.push(convert::entry(entry));
         }
-        self.note_memberships(number, out);
+        self.record_memberships(number, out);
         for state in ready.take_read_states() {
-            let name = ReadName::from_bytes(&state.request_ctx).expect("all names are made here");
-            // An answer to an earlier life of this member may still be on the way; its counter means nothing here.
+            let name = ReadName::from_bytes(&state.request_ctx).expect("names are made here");
+            // An answer to an earlier run of this process may still be in flight; its counter means
+            // nothing here.
             if (name.member, name.boot_nonce) == (self.settings.member, self.settings.boot_nonce) {
                 self.barriers.answer(name.counter, state.index, &mut out.barriers);
             }
@@ -125,7 +131,7 @@ impl RaftEngine {
         let held = held.into_iter().map(|message| outgoing(group, message));
         if self.sync_number <= self.persisted_number {
             out.messages.extend(held);
-            // Nothing of it needs a report, so the crate must not wait for one.
+            // Nothing in it needs a report, so the crate must not wait for one.
             self.raw.on_persist_ready(number);
         } else if held.len() > 0 {
             self.held_messages.push_back((self.sync_number, held.collect()));
@@ -133,13 +139,14 @@ impl RaftEngine {
         self.number = number;
     }
 
-    /// Changes of the members among the committed entries take effect when this `Ready` is flushed, with its commit.
-    fn note_memberships(&mut self, number: u64, out: &mut Ready) {
+    /// Membership changes among the committed entries take effect when this `Ready` is flushed,
+    /// with its commit.
+    fn record_memberships(&mut self, number: u64, out: &mut Ready) {
         let changes = out.committed.iter().filter(|entry| entry.kind == EntryKind::Membership);
         let before = self.members.pending_count();
         for entry in changes {
             let change =
-                MembershipChange::from_bytes(&entry.data).expect("checked where it was made or came in");
+                MembershipChange::from_bytes(&entry.data).expect("checked when proposed or received");
             self.members.committed(number, entry.index, change);
         }
         if self.members.pending_count() > before {

@@ -1,4 +1,4 @@
-//! What a leader knows of its followers.
+//! A leader's view of its followers.
 
 use std::collections::BTreeMap;
 
@@ -24,18 +24,19 @@ pub(super) fn followers(raw: &RawNode<Store>) -> Vec<Progress> {
     followers
 }
 
-/// How long followers have been away to fetch a snapshot.
+/// How long followers have been fetching a snapshot.
 ///
-/// The crate sends such a follower nothing until it hears how that ended. The offer may have got lost, or the follower
-/// crashed while it fetched; so after a while it is simply offered again, which costs one small message.
+/// The crate sends such a follower nothing until it is told how the fetch ended. The offer may have
+/// been lost, or the follower may have crashed while fetching; so after a while it is simply
+/// offered again, which costs one small message.
 pub(super) struct SnapshotWaits {
     ticks: BTreeMap<u64, u32>,
-    patience_ticks: u32,
+    reoffer_ticks: u32,
 }
 
 impl SnapshotWaits {
-    pub(super) fn new(patience_ticks: u32) -> Self {
-        Self { ticks: BTreeMap::new(), patience_ticks }
+    pub(super) fn new(reoffer_ticks: u32) -> Self {
+        Self { ticks: BTreeMap::new(), reoffer_ticks }
     }
 
     pub(super) fn tick(&mut self, raw: &mut RawNode<Store>) {
@@ -51,9 +52,9 @@ impl SnapshotWaits {
                 *self.ticks.entry(*id).or_insert(0) += 1;
             }
         }
-        let patience_ticks = self.patience_ticks;
+        let reoffer_ticks = self.reoffer_ticks;
         self.ticks.retain(|id, ticks| {
-            let is_overdue = *ticks >= patience_ticks;
+            let is_overdue = *ticks >= reoffer_ticks;
             if is_overdue {
                 raw.report_snapshot(*id, SnapshotStatus::Failure);
             }

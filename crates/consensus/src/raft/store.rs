@@ -1,4 +1,4 @@
-//! The log as the `raft` crate reads it.
+//! The log in the form the `raft` crate reads.
 
 use std::cell::Cell;
 
@@ -15,7 +15,8 @@ pub(super) struct Store {
     pub(super) log: Log,
     /// As at the start; the crate reads it once.
     hard_state: HardState,
-    /// A follower needed a snapshot and there was none. A cell, since the crate asks through a shared reference.
+    /// A follower needed a snapshot and there was none. A `Cell`, since the crate asks through a
+    /// shared reference.
     pub(super) snapshot_wanted: Cell<bool>,
 }
 

@@ -1,4 +1,5 @@
-//! What every member's host does with its engine: the loop of a server, with a simulated disk and wire.
+//! What every member's host does with its engine: the loop of a server, with a simulated disk and
+//! wire.
 
 use bytes::Bytes;
 
@@ -38,13 +39,13 @@ impl Network<'_> {
         }
     }
 
-    /// The host's loop: does all there is to do, and reports flushes later.
+    /// The host's loop: handles all pending work, and reports flushes later.
     pub(super) fn pump(&mut self, member: MemberId) {
         let mut ready = Ready::default();
         while self.peer(member).engine().ready(&mut ready) {
             self.handle(member, &ready);
         }
-        // A host may tell what it has applied now or later.
+        // A host may report what it has applied now or later.
         if self.percent(70) {
             let peer = self.peer(member);
             let applied = peer.applied;
@@ -57,11 +58,11 @@ impl Network<'_> {
         let delay = self.random(self.faults.flush_delay_max + 1);
         let now = self.now;
         let peer = self.peers.get_mut(&member).expect("a known member");
-        assert!(ready.number >= peer.last_number, "numbers never fall");
+        assert!(ready.number >= peer.last_number, "numbers never decrease");
         peer.last_number = ready.number;
         let install = ready.install_snapshot.as_ref().map(|meta| {
             let snapshot = peer.fetched.take().expect("only a fetched snapshot is installed");
-            assert_eq!(*meta, snapshot.meta, "the snapshot that was fetched is installed");
+            assert_eq!(*meta, snapshot.meta, "the fetched snapshot is installed");
             peer.history.clone_from(&snapshot.history);
             peer.applied = meta.position.index;
             peer.installed_count += 1;
@@ -74,7 +75,7 @@ impl Network<'_> {
         }
         for entry in &ready.committed {
             assert_eq!(entry.index, peer.applied + 1, "entries are given out in order, once");
-            assert!(peer.disk.holds(entry), "what is given out is flushed here");
+            assert!(peer.disk.holds(entry), "committed entries are given out only once flushed here");
             peer.applied = entry.index;
             peer.history.push(entry.clone());
             self.record.committed(member, entry);
@@ -91,7 +92,7 @@ impl Network<'_> {
     }
 
     fn send(&mut self, from: MemberId, to: MemberId, bytes: &Bytes) {
-        let copies = if self.percent(self.faults.double_percent) { 2 } else { 1 };
+        let copies = if self.percent(self.faults.duplicate_percent) { 2 } else { 1 };
         for _ in 0..copies {
             self.sent_count += 1;
             *self.sent_bytes.entry(to).or_default() += bytes.len() as u64;
@@ -116,7 +117,8 @@ impl Network<'_> {
     fn snapshot_if_due(&mut self, member: MemberId, every: u64) {
         let retained = self.retained;
         let peer = self.peer(member);
-        // The member that is about to install another's snapshot has nothing of its own to save.
+        // A member that is about to install another member's snapshot has nothing of its own to
+        // save.
         let is_due = peer.applied - peer.disk.snapshot.meta.position.index.min(peer.applied) >= every;
         if !is_due {
             return;

@@ -1,4 +1,5 @@
-//! A group in one thread: members, their disks, and the network between them, all from one seed.
+//! A group in one thread: members, their disks, and the network between them, all driven by one
+//! seed.
 
 mod host;
 
@@ -12,31 +13,31 @@ use super::record::Record;
 use crate::engine::{Engine, Role, Settings, Start, StepError};
 use crate::entry::{Entry, MemberId};
 
-/// What goes wrong by itself. Times are in units of one tick.
+/// Random faults. Times are in units of one tick.
 #[derive(Clone, Copy)]
 pub(super) struct Faults {
     pub(super) loss_percent: u64,
-    pub(super) double_percent: u64,
-    /// Messages take from 1 to this; different times reorder them.
+    pub(super) duplicate_percent: u64,
+    /// Messages take from 1 to this long; different times reorder them.
     pub(super) delay_max: u64,
     pub(super) flush_delay_max: u64,
 }
 
 impl Faults {
     pub(super) const NONE: Self =
-        Self { loss_percent: 0, double_percent: 0, delay_max: 1, flush_delay_max: 0 };
+        Self { loss_percent: 0, duplicate_percent: 0, delay_max: 1, flush_delay_max: 0 };
     pub(super) const ROUGH: Self =
-        Self { loss_percent: 10, double_percent: 10, delay_max: 5, flush_delay_max: 4 };
+        Self { loss_percent: 10, duplicate_percent: 10, delay_max: 5, flush_delay_max: 4 };
 }
 
 pub(super) struct Peer {
     pub(super) engine: Option<Box<dyn Engine>>,
     disk: Disk,
-    /// Due time and number of flushes on their way.
+    /// Due time and number of flushes in flight.
     flushes: VecDeque<(u64, u64)>,
     fetching: Option<(u64, MemberId)>,
     fetched: Option<Snapshot>,
-    /// The machine: everything ever applied.
+    /// The state machine: all entries ever applied.
     pub(super) history: Vec<Entry>,
     pub(super) applied: u64,
     pub(super) installed_count: u32,
@@ -58,27 +59,27 @@ pub(super) struct Network<'a> {
     pub(super) peers: BTreeMap<MemberId, Peer>,
     wire: BTreeMap<(u64, u64), (MemberId, MemberId, Bytes)>,
     sent_count: u64,
-    /// Hash over everything delivered: two runs of a seed must agree in it.
+    /// Hash over everything delivered: must be equal in two runs of a seed.
     pub(super) transcript: u64,
     cut: BTreeSet<(MemberId, MemberId)>,
-    /// They do nothing, and what arrives for them waits.
-    pub(super) still: BTreeSet<MemberId>,
-    /// Settings of members that are started from now on; but for names and seed.
+    /// Stalled members: they do nothing, and messages to them wait.
+    pub(super) stalled: BTreeSet<MemberId>,
+    /// Settings of members started from now on, except for member, boot nonce and seed.
     pub(super) settings: Settings,
-    /// Of all messages sent, that one is lost.
+    /// Number of the one message, of all sent, that is lost.
     pub(super) lost: Option<u64>,
-    /// Bytes sent to each member, and of the longest message ever.
+    /// Bytes sent to each member, and the length of the longest message.
     pub(super) sent_bytes: BTreeMap<MemberId, u64>,
     pub(super) longest_message: u64,
-    /// Whose disk was wiped…
+    /// The member whose disk was wiped…
     pub(super) wiped: Option<MemberId>,
-    /// …and whether it has found out.
-    pub(super) is_loss_found: bool,
+    /// …and whether it has detected that.
+    pub(super) is_loss_detected: bool,
     pub(super) faults: Faults,
     pub(super) record: Record,
-    /// Members take a snapshot after so many entries…
+    /// Members take a snapshot after this many entries…
     pub(super) snapshot_every: u64,
-    /// …and keep so many before it.
+    /// …and keep this many before it.
     pub(super) retained: u64,
     proposed: u64,
 }
@@ -103,7 +104,7 @@ impl<'a> Network<'a> {
         network
     }
 
-    /// Nobody yet, so that settings can be changed.
+    /// No members yet, so that settings can be changed.
     pub(super) fn empty(make: &'a Make<'a>, seed: u64) -> Self {
         Self {
             make,
@@ -115,13 +116,13 @@ impl<'a> Network<'a> {
             sent_count: 0,
             transcript: 0,
             cut: BTreeSet::new(),
-            still: BTreeSet::new(),
+            stalled: BTreeSet::new(),
             settings: Settings { election_ticks: 10, ..Settings::new(3, MemberId(1), 1, seed) },
             lost: None,
             sent_bytes: BTreeMap::new(),
             longest_message: 0,
             wiped: None,
-            is_loss_found: false,
+            is_loss_detected: false,
             faults: Faults::NONE,
             record: Record::default(),
             snapshot_every: u64::MAX,
@@ -130,7 +131,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Puts up founding members 1 to `size`.
+    /// Starts founding members 1 to `size`.
     pub(super) fn found(&mut self, size: u64) {
         let voters = (1..=size).map(MemberId).collect::<Vec<_>>();
         for member in &voters {
@@ -138,7 +139,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Puts up a member with that on its disk.
+    /// Starts a member with that on its disk.
     pub(super) fn add(&mut self, member: MemberId, start: Start) {
         let peer = Peer {
             engine: None,
@@ -198,7 +199,7 @@ impl<'a> Network<'a> {
         self.pump(member);
     }
 
-    /// Cuts `member` off from everybody, both ways, or only what it sends.
+    /// Cuts `member` off from all others, both ways, or only what it sends.
     pub(super) fn isolate(&mut self, member: MemberId, only_outgoing: bool) {
         for other in self.peers.keys().copied().filter(|other| *other != member) {
             self.cut.insert((member, other));
@@ -208,13 +209,13 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Cuts what `member` would hear.
+    /// Cuts everything sent to `member`.
     pub(super) fn deafen(&mut self, member: MemberId) {
         let others = self.peers.keys().filter(|other| **other != member);
         self.cut.extend(others.map(|other| (*other, member)));
     }
 
-    /// Cuts everybody in `part` off from everybody else.
+    /// Cuts the members in `part` off from all others.
     pub(super) fn split(&mut self, part: &[MemberId]) {
         let members = self.peers.keys().copied().collect::<Vec<_>>();
         for one in part {
@@ -225,7 +226,7 @@ impl<'a> Network<'a> {
     }
 
     /// Cuts what `from` sends to `to`.
-    pub(super) fn cut_way(&mut self, from: MemberId, to: MemberId) {
+    pub(super) fn cut_one_way(&mut self, from: MemberId, to: MemberId) {
         self.cut.insert((from, to));
     }
 
@@ -253,7 +254,7 @@ impl<'a> Network<'a> {
         self.leader().is_some_and(|leader| self.propose_on(leader))
     }
 
-    /// Proposes a new command on that member, which may believe to lead or not.
+    /// Proposes a new command on that member, whether it leads or not.
     pub(super) fn propose_on(&mut self, member: MemberId) -> bool {
         self.proposed += 1;
         let number = self.proposed;
@@ -277,7 +278,7 @@ impl<'a> Network<'a> {
         context
     }
 
-    /// One unit of time: arrivals and flushes that are due, then a tick for everybody.
+    /// One unit of time: arrivals and flushes that are due, then a tick for every member.
     pub(super) fn step(&mut self) {
         self.now += 1;
         while let Some(entry) = self.wire.first_entry() {
@@ -286,14 +287,14 @@ impl<'a> Network<'a> {
             }
             let (_, number) = *entry.key();
             let (from, to, bytes) = entry.remove();
-            if self.still.contains(&to) {
+            if self.stalled.contains(&to) {
                 self.wire.insert((self.now + 1, number), (from, to, bytes));
             } else {
                 self.deliver(from, to, bytes);
             }
         }
         for member in self.up() {
-            if self.still.contains(&member) {
+            if self.stalled.contains(&member) {
                 continue;
             }
             self.finish_flushes(member);
@@ -307,7 +308,7 @@ impl<'a> Network<'a> {
         (0..units).for_each(|_| self.step());
     }
 
-    /// Steps until it holds; `promise` says what is broken if that takes too long.
+    /// Steps until `holds`; panics with `promise` if that takes too long.
     pub(super) fn until(&mut self, promise: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         for _ in 0..2_000 {
             if holds(self) {
@@ -327,23 +328,23 @@ impl<'a> Network<'a> {
             self.transcript = (self.transcript ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
         }
         match peer.engine().step(from, bytes) {
-            Err(StepError::LostLog { .. }) if self.wiped == Some(to) => self.is_loss_found = true,
+            Err(StepError::LostLog { .. }) if self.wiped == Some(to) => self.is_loss_detected = true,
             result => result.expect("members understand each other"),
         }
         self.pump(to);
     }
 
-    /// Whether all of `members` have applied all that was committed anywhere.
-    pub(super) fn agree(&self, members: &[MemberId]) -> bool {
+    /// Whether all of `members` have applied everything committed anywhere.
+    pub(super) fn all_applied(&self, members: &[MemberId]) -> bool {
         let highest = self.record.highest();
         members.iter().all(|member| self.peers[member].applied == highest)
     }
 
-    /// What must hold once all is quiet.
+    /// Checks what must hold once all faults and proposals have ended.
     pub(super) fn check_equal(&self, members: &[MemberId]) {
         let histories = members.iter().map(|member| &self.peers[member].history).collect::<Vec<_>>();
         for history in histories {
-            assert!(self.record.is_all(history), "all members have all that was ever committed");
+            assert!(self.record.is_all(history), "all members have applied all that was ever committed");
         }
     }
 }
