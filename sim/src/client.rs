@@ -21,21 +21,21 @@ use server::config::ServerId;
 /// Longest frame a server may send.
 const FRAME_BYTES_MAX: usize = 1 << 24;
 
-/// Requests in flight at once.
+/// Most requests in flight at once.
 const IN_FLIGHT_MAX: usize = 10;
 
 /// What a client wants the network to do.
 #[derive(Debug)]
-pub enum Wish {
-    /// A connection to this member.
+pub enum Action {
+    /// Connect to this member.
     Connect(ServerId),
-    /// These bytes sent.
+    /// Send these bytes.
     Send(Vec<u8>),
-    /// The connection closed.
+    /// Close the connection.
     Close,
-    /// The connection left, and at once another one made for the same session.
-    ComeBack {
-        /// Whether the server hears of the end of the old one.
+    /// Leave the connection, and at once connect again with the same session.
+    Reconnect {
+        /// Whether the server learns of the end of the old connection.
         closes: bool,
     },
 }
@@ -46,7 +46,7 @@ struct Session {
     id: i64,
     passwd: Vec<u8>,
     timeout_us: u64,
-    /// Only the server that it was begun on knows it, since that has no leader.
+    /// Whether only the server it was opened on knows it, since that server has no leader.
     local: bool,
 }
 
@@ -61,7 +61,7 @@ struct Connection {
     /// Calls without a reply, oldest first.
     in_flight: VecDeque<usize>,
     identities: Arc<Identities>,
-    /// What the server has to take the client for.
+    /// The dialect the server must use for this client.
     dialect: Dialect,
     heard_us: u64,
     sent_us: u64,
@@ -74,23 +74,23 @@ pub struct Client {
     members: ServerId,
     timeout_ms: i32,
     stubborn: bool,
-    /// Whether it is content with a server that only reads.
+    /// Whether it accepts a read-only server.
     only_reads: bool,
-    /// Whether it proves who it is.
+    /// Its credentials, if it authenticates.
     secret: Option<String>,
-    /// It may change the members.
+    /// Set if it changes the membership.
     operator: Option<Operator>,
     session: Option<Session>,
     connection: Option<Connection>,
-    book: ExpectedWatches,
+    expected: ExpectedWatches,
     zxid: i64,
     next_xid: i32,
-    /// It says nothing until then.
+    /// It sends nothing until then.
     silent_until_us: u64,
     /// Its process is stopped until then.
     suspended_until_us: u64,
     retry_at_us: u64,
-    /// Requests are only those that show whether it is served.
+    /// Whether it only makes requests that prove it is served.
     calm: bool,
 }
 
@@ -111,7 +111,7 @@ impl Client {
             operator: None,
             session: None,
             connection: None,
-            book: ExpectedWatches::default(),
+            expected: ExpectedWatches::default(),
             zxid: 0,
             next_xid: 1,
             silent_until_us: 0,
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// Lets it change the members.
+    /// Lets it change the membership.
     pub fn with_operator(self, operator: Operator) -> Client {
         Client {
             operator: Some(operator),
@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// From now on it only proves that it is served.
-    pub fn calm_down(&mut self) {
+    pub fn on_faults_ended(&mut self) {
         self.calm = true;
         (self.silent_until_us, self.suspended_until_us) = (0, 0);
     }
@@ -142,32 +142,32 @@ impl Client {
         self.suspended_until_us = until_us;
     }
 
-    /// The connection it has.
+    /// Its current connection.
     pub fn connection(&self) -> Option<usize> {
         self.connection.as_ref().map(|connection| connection.number)
     }
 
-    /// With another timeout.
+    /// Sets another session timeout.
     pub fn with_timeout(self, timeout_ms: i32) -> Client {
         Client { timeout_ms, ..self }
     }
 
-    /// It stays with a server that does not answer for longer than its session lives.
+    /// Makes it stay with a server that does not reply for longer than its session lives.
     pub fn stubborn(self) -> Client {
         Client { stubborn: true, ..self }
     }
 
-    /// For which session it speaks on this connection, and whether that is open; none if nobody
-    /// else knows of it.
-    pub fn speaks_for(&self, connection: usize) -> Option<(i64, bool)> {
+    /// The session it uses or requests on this connection, and whether it has the session already;
+    /// `None` if only this server knows it.
+    pub fn session_on(&self, connection: usize) -> Option<(i64, bool)> {
         let mine = self.connection.as_ref().filter(|mine| mine.number == connection && !mine.read_only)?;
         let session = self.session.as_ref().filter(|session| !session.local)?;
         Some((session.id, mine.open))
     }
 
-    /// The session that it uses on this connection, unless it has asked to end it or nobody but
-    /// that server knows it.
-    pub fn relies_on(&self, number: usize, history: &History) -> Option<i64> {
+    /// The session it uses on this connection; `None` if it has asked to end it or only this server
+    /// knows it.
+    pub fn used_session(&self, number: usize, history: &History) -> Option<i64> {
         let connection = self.connection.as_ref().filter(|connection| connection.number == number)?;
         let is_close = |call: &usize| history.calls[*call].opcode == Opcode::CloseSession as i32;
         if !connection.open || connection.read_only || connection.in_flight.iter().any(is_close) {
@@ -176,38 +176,38 @@ impl Client {
         self.session.as_ref().map(|session| session.id)
     }
 
-    /// Its turn to do something.
-    pub fn turn(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
-        let mut wishes = Vec::new();
+    /// Takes its turn.
+    pub fn turn(&mut self, now_us: u64, history: &mut History) -> Vec<Action> {
+        let mut actions = Vec::new();
         if now_us < self.suspended_until_us {
-            return wishes;
+            return actions;
         }
         let Some(connection) = &self.connection else {
             if now_us >= self.retry_at_us && now_us >= self.silent_until_us {
-                self.connect(now_us, None, history, &mut wishes);
+                self.connect(now_us, None, history, &mut actions);
             }
-            return wishes;
+            return actions;
         };
         let patience_us = self.session.as_ref().map_or(1_000_000, |session| session.timeout_us * 2 / 3);
         let leaves_after_us = if self.stubborn { 12 * patience_us } else { patience_us };
         if now_us.saturating_sub(connection.heard_us) > leaves_after_us {
             self.give_up(now_us, history);
-            wishes.push(Wish::Close);
-            return wishes;
+            actions.push(Action::Close);
+            return actions;
         }
-        if !connection.open && self.may_come_back() && self.random.percent(10) {
-            return vec![Wish::ComeBack { closes: self.random.percent(50) }];
+        if !connection.open && self.may_reconnect() && self.random.percent(10) {
+            return vec![Action::Reconnect { closes: self.random.percent(50) }];
         }
         if !connection.open || now_us < self.silent_until_us {
-            return wishes;
+            return actions;
         }
         if !self.calm && self.random.percent(1) {
             return self.misbehave(now_us, history);
         }
         if self.calm && connection.read_only && self.random.percent(10) {
-            // As ZooKeeper's client it looks for a server that takes writes.
+            // Like ZooKeeper's client, it looks for a read-write server.
             self.give_up(now_us, history);
-            return vec![Wish::Close];
+            return vec![Action::Close];
         }
         let room = IN_FLIGHT_MAX.saturating_sub(connection.in_flight.len());
         let wanted =
@@ -223,31 +223,31 @@ impl Client {
             self.request(now_us, xid::PING, Opcode::Ping as i32, Vec::new(), history, &mut bytes);
         }
         if !bytes.is_empty() {
-            wishes.push(Wish::Send(bytes));
-            if self.may_come_back() && self.random.percent(3) {
-                wishes.push(Wish::ComeBack { closes: self.random.percent(50) });
+            actions.push(Action::Send(bytes));
+            if self.may_reconnect() && self.random.percent(3) {
+                actions.push(Action::Reconnect { closes: self.random.percent(50) });
             }
         }
-        wishes
+        actions
     }
 
-    /// Whether it has a session that it could go on with over another connection.
-    fn may_come_back(&self) -> bool {
+    /// Whether it has a session that it could continue on another connection.
+    fn may_reconnect(&self) -> bool {
         !self.calm && self.session.as_ref().is_some_and(|session| !session.local)
     }
 
-    /// Leaves its connection with whatever is in flight, and goes on with its session over another
-    /// one, as often as not at the same server.
-    pub fn come_back(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
+    /// Leaves its connection with requests in flight, and continues its session on another one,
+    /// often at the same server.
+    pub fn reconnect(&mut self, now_us: u64, history: &mut History) -> Vec<Action> {
         let last = self.connection.as_ref().map(|connection| connection.member);
         self.lost(now_us, history);
         let member = last.filter(|_| self.random.percent(60));
-        let mut wishes = Vec::new();
-        self.connect(now_us, member, history, &mut wishes);
-        wishes
+        let mut actions = Vec::new();
+        self.connect(now_us, member, history, &mut actions);
+        actions
     }
 
-    /// What to ask next.
+    /// Chooses the next request.
     fn choose(&mut self, data: &str) -> workload::Asked {
         let Some(operator) = self.operator.filter(|_| !self.calm) else {
             return if self.calm { workload::proof(data) } else { workload::next(&mut self.random, data) };
@@ -259,8 +259,8 @@ impl Client {
         }
     }
 
-    /// Something clients do that their servers would rather they did not.
-    fn misbehave(&mut self, now_us: u64, history: &mut History) -> Vec<Wish> {
+    /// Does something a well-behaved client does not do.
+    fn misbehave(&mut self, now_us: u64, history: &mut History) -> Vec<Action> {
         match self.random.below(8) {
             0..2 => {
                 self.silent_until_us = now_us + self.random.below(2 * self.timeout_ms as u64 * 1000);
@@ -269,30 +269,30 @@ impl Client {
             2..4 => {
                 let mut bytes = Vec::new();
                 self.ask(now_us, Opcode::CloseSession as i32, Vec::new(), history, &mut bytes);
-                vec![Wish::Send(bytes)]
+                vec![Action::Send(bytes)]
             }
             4 => {
-                // It ends, and nobody comes back to its session.
+                // The client exits and abandons its session.
                 let number = self.connection().unwrap_or_default();
                 self.give_up(now_us, history);
                 if self.session.take().is_some() {
                     history.received.push((self.number, number, Received::Forgotten));
-                    self.book = ExpectedWatches::default();
+                    self.expected = ExpectedWatches::default();
                 }
-                vec![Wish::Close]
+                vec![Action::Close]
             }
             _ => {
                 self.give_up(now_us, history);
-                vec![Wish::Close]
+                vec![Action::Close]
             }
         }
     }
 
-    /// Whoever has a session looks at once what has become of it, but not before its watches are
-    /// set again: it would miss events.
-    fn look(&mut self, now_us: u64, history: &mut History, bytes: &mut Vec<u8>) {
-        if self.may_come_back() {
-            let (opcode, body) = workload::look();
+    /// Checks a resumed session at once, but not before its watches are set again: it would miss
+    /// events.
+    fn check_session(&mut self, now_us: u64, history: &mut History, bytes: &mut Vec<u8>) {
+        if self.may_reconnect() {
+            let (opcode, body) = workload::read_root();
             self.ask(now_us, opcode, body, history, bytes);
         }
     }
@@ -303,7 +303,7 @@ impl Client {
         now_us: u64,
         member: Option<ServerId>,
         history: &mut History,
-        wishes: &mut Vec<Wish>,
+        actions: &mut Vec<Action>,
     ) {
         let any = self.random.between(1, u64::from(self.members)) as ServerId;
         let member = member.unwrap_or(any);
@@ -333,30 +333,30 @@ impl Client {
         let mark = frame::begin(&mut bytes);
         request.encode(&mut bytes);
         frame::finish(&mut bytes, mark);
-        if self.book.is_empty() {
-            self.look(now_us, history, &mut bytes);
+        if self.expected.is_empty() {
+            self.check_session(now_us, history, &mut bytes);
         }
-        wishes.extend([Wish::Connect(member), Wish::Send(bytes)]);
+        actions.extend([Action::Connect(member), Action::Send(bytes)]);
     }
 
-    /// The connection ends by the client's wish.
+    /// The client ends the connection.
     fn give_up(&mut self, now_us: u64, history: &mut History) {
         self.lost(now_us, history);
     }
 
-    /// The connection has ended. What was in flight will not be answered.
+    /// The connection has ended. Requests in flight get no reply.
     pub fn lost(&mut self, now_us: u64, history: &mut History) {
         if let Some(connection) = self.connection.take() {
             history.received.push((self.number, connection.number, Received::Closed));
             self.retry_at_us = now_us + self.random.below(100_000);
             if self.session.take_if(|session| session.local).is_some() {
                 history.received.push((self.number, connection.number, Received::Forgotten));
-                self.book = ExpectedWatches::default();
+                self.expected = ExpectedWatches::default();
             }
         }
     }
 
-    /// A request with a number of its own.
+    /// A request with the next xid.
     fn ask(&mut self, now_us: u64, opcode: i32, body: Vec<u8>, history: &mut History, out: &mut Vec<u8>) {
         let xid = self.next_xid;
         self.next_xid += 1;
@@ -397,17 +397,17 @@ impl Client {
         });
     }
 
-    /// Bytes have come.
+    /// Bytes have arrived.
     ///
     /// # Errors
-    /// If they are not what the protocol promises.
+    /// If they violate the protocol.
     pub fn receive(
         &mut self,
         now_us: u64,
         bytes: &[u8],
         history: &mut History,
-    ) -> Result<Vec<Wish>, Violation> {
-        let mut wishes = Vec::new();
+    ) -> Result<Vec<Action>, Violation> {
+        let mut actions = Vec::new();
         if let Some(connection) = &mut self.connection {
             connection.heard_us = now_us;
             connection.input.extend_from_slice(bytes);
@@ -422,22 +422,22 @@ impl Client {
                     let payload = connection.input[start..end].to_vec();
                     connection.input.drain(..end);
                     if connection.open {
-                        self.take_frame(now_us, &payload, history)?;
+                        self.on_frame(now_us, &payload, history)?;
                     } else {
-                        self.greeted(now_us, &payload, history, &mut wishes)?;
+                        self.on_handshake(now_us, &payload, history, &mut actions)?;
                     }
                 }
             }
         }
-        Ok(wishes)
+        Ok(actions)
     }
 
-    fn greeted(
+    fn on_handshake(
         &mut self,
         now_us: u64,
         payload: &[u8],
         history: &mut History,
-        wishes: &mut Vec<Wish>,
+        actions: &mut Vec<Action>,
     ) -> Result<(), Violation> {
         let response = ConnectResponse::decode(&mut Reader::new(payload))
             .map_err(|e| Violation::new("the handshake is answered", format!("{e}: {payload:?}")))?;
@@ -448,14 +448,14 @@ impl Client {
             let refused = Received::Refused { session: before, at_us: now_us, member };
             history.received.push((self.number, number, refused));
             self.session = None;
-            self.book = ExpectedWatches::default();
+            self.expected = ExpectedWatches::default();
             self.lost(now_us, history);
-            wishes.push(Wish::Close);
+            actions.push(Action::Close);
             return Ok(());
         }
         if before != 0 && response.session_id != before {
-            let evidence = format!("{before:#x} was asked for, {:#x} came", response.session_id);
-            return Err(Violation::new("a session is taken up, not replaced", evidence));
+            let evidence = format!("{before:#x} was requested, {:#x} was granted", response.session_id);
+            return Err(Violation::new("a session is resumed, not replaced", evidence));
         }
         connection.open = true;
         connection.read_only = response.read_only == Some(true);
@@ -465,7 +465,7 @@ impl Client {
         if connection.read_only && !self.only_reads {
             let evidence = format!("client {} is on member {member}, which has no leader", self.number);
             return Err(Violation::new(
-                "only those who are content with it are put on a server that only reads",
+                "only clients that accept a read-only server are connected to one",
                 evidence,
             ));
         }
@@ -479,13 +479,13 @@ impl Client {
         history.received.push((self.number, number, Received::Opened { session: response.session_id }));
         let mut bytes = Vec::new();
         self.authenticate(now_us, history, &mut bytes);
-        if !self.book.is_empty() {
-            let (opcode, body) = self.book.set_watches(self.zxid);
+        if !self.expected.is_empty() {
+            let (opcode, body) = self.expected.set_watches(self.zxid);
             self.request(now_us, xid::SET_WATCHES, opcode as i32, body, history, &mut bytes);
-            self.look(now_us, history, &mut bytes);
+            self.check_session(now_us, history, &mut bytes);
         }
         if !bytes.is_empty() {
-            wishes.push(Wish::Send(bytes));
+            actions.push(Action::Send(bytes));
         }
         Ok(())
     }
@@ -499,20 +499,20 @@ impl Client {
         if let Some(connection) = &mut self.connection {
             let mut identities = (*connection.identities).clone();
             let is_accepted = add_digest(&mut identities, secret.as_bytes(), Some(workload::SUPER_DIGEST));
-            assert!(is_accepted, "a name and a password");
+            assert!(is_accepted, "valid credentials");
             connection.identities = Arc::new(identities);
         }
     }
 
-    fn take_frame(&mut self, now_us: u64, payload: &[u8], history: &mut History) -> Result<(), Violation> {
+    fn on_frame(&mut self, now_us: u64, payload: &[u8], history: &mut History) -> Result<(), Violation> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let mut input = Reader::new(payload);
         let header = ReplyHeader::decode(&mut input)
             .map_err(|e| Violation::new("replies have headers", format!("{e}: {payload:?}")))?;
         if header.xid == xid::NOTIFICATION {
             let event = wire::event::WatcherEvent::decode(&mut input)
-                .map_err(|e| Violation::new("events can be read", format!("{e}: {payload:?}")))?;
-            self.book.heard(event.event_type as i32, event.path, header.zxid);
+                .map_err(|e| Violation::new("events decode", format!("{e}: {payload:?}")))?;
+            self.expected.on_event(event.event_type as i32, event.path, header.zxid);
             let event = Received::Event {
                 zxid: header.zxid,
                 kind: event.event_type as i32,
@@ -521,7 +521,7 @@ impl Client {
             history.received.push((self.number, connection.number, event));
             return Ok(());
         }
-        // The answer to an auth packet may overtake what is in flight, and so may one to a ping.
+        // The replies to an auth packet and to a ping may overtake requests in flight.
         let place = connection.in_flight.iter().position(|call| history.calls[*call].xid == header.xid);
         let overtakes = header.xid == xid::AUTH || header.xid == xid::PING;
         let call = match place {
@@ -536,11 +536,11 @@ impl Client {
         if header.zxid > 0 {
             self.zxid = self.zxid.max(header.zxid);
         }
-        self.note_reply(now_us, call, header, input.rest(), history);
+        self.on_reply_to(now_us, call, header, input.rest(), history);
         Ok(())
     }
 
-    fn note_reply(
+    fn on_reply_to(
         &mut self,
         now_us: u64,
         call: usize,
@@ -550,7 +550,7 @@ impl Client {
     ) {
         let reply = Reply { at_us: now_us, zxid: header.zxid, err: header.err, body: body.to_vec() };
         let asked = &mut history.calls[call];
-        self.book.replied(asked, &reply);
+        self.expected.on_reply(asked, &reply);
         asked.reply = Some(reply);
         let opcode = Opcode::from_i32(asked.opcode);
         let refused = header.err == wire::ErrorCode::SystemError as i32;
@@ -560,7 +560,7 @@ impl Client {
         history.received.push((self.number, asked.connection, Received::Reply { call }));
         if opcode == Some(Opcode::CloseSession) && header.err == 0 {
             self.session = None;
-            self.book = ExpectedWatches::default();
+            self.expected = ExpectedWatches::default();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The watches a client counts on, kept by ZooKeeper's client rules.
+//! The watches a client expects to fire, tracked by the rules of ZooKeeper's client.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use wire::record::{PathList, Request, SetWatches};
 
 use crate::history::{Call, Reply};
 
-/// Path, and the zxid up to which nothing happened that the client has not heard of.
+/// Path, and the zxid up to which the client knows all changes.
 type Watches = BTreeMap<String, i64>;
 
 /// The watches of one session.
@@ -23,22 +23,22 @@ pub struct ExpectedWatches {
     recursive: Watches,
 }
 
-/// Which table a watch stands in.
+/// The table a watch belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Data or existence.
     Data,
     /// Children.
     Child,
-    /// Both, for ever.
+    /// Both; stays set after an event.
     Persistent,
-    /// A whole subtree, for ever.
+    /// A whole subtree; stays set after an event.
     Recursive,
 }
 
 impl Kind {
-    /// Whether a watch of this kind on `watched` hears of this change.
-    pub fn hears(self, watched: &str, kind: ChangeKind, path: &str) -> bool {
+    /// Whether a watch of this kind on `watched` fires for this change.
+    pub fn matches(self, watched: &str, kind: ChangeKind, path: &str) -> bool {
         let itself = watched == path;
         let is_child = kind != ChangeKind::DataChanged && parent(path) == Some(watched);
         match self {
@@ -64,29 +64,29 @@ fn is_below(path: &str, top: &str) -> bool {
 }
 
 impl ExpectedWatches {
-    /// Notes what the reply to a request says about watches.
-    pub fn replied(&mut self, call: &Call, reply: &Reply) {
+    /// Updates the watches by the reply to a request.
+    pub fn on_reply(&mut self, call: &Call, reply: &Reply) {
         let Some(opcode) = Opcode::from_i32(call.opcode) else { return };
         let Ok(request) = Request::decode(opcode, &call.body) else { return };
         let fine = reply.err == 0;
         let no_node = reply.err == ErrorCode::NoNode as i32;
         match request {
-            Request::Exists(r) if r.watch && fine => note(&mut self.data, r.path, reply.zxid),
-            Request::Exists(r) if r.watch && no_node => note(&mut self.exist, r.path, reply.zxid),
-            Request::GetData(r) if r.watch && fine => note(&mut self.data, r.path, reply.zxid),
-            Request::GetChildren(r) if r.watch && fine => note(&mut self.child, r.path, reply.zxid),
-            Request::GetChildren2(r) if r.watch && fine => note(&mut self.child, r.path, reply.zxid),
-            Request::FilteredList(r) if r.watch && fine => note(&mut self.child, r.path, reply.zxid),
+            Request::Exists(r) if r.watch && fine => add(&mut self.data, r.path, reply.zxid),
+            Request::Exists(r) if r.watch && no_node => add(&mut self.exist, r.path, reply.zxid),
+            Request::GetData(r) if r.watch && fine => add(&mut self.data, r.path, reply.zxid),
+            Request::GetChildren(r) if r.watch && fine => add(&mut self.child, r.path, reply.zxid),
+            Request::GetChildren2(r) if r.watch && fine => add(&mut self.child, r.path, reply.zxid),
+            Request::FilteredList(r) if r.watch && fine => add(&mut self.child, r.path, reply.zxid),
             Request::FilteredListWithStatsAndData(r) if r.watch && fine => {
-                note(&mut self.child, r.path, reply.zxid);
+                add(&mut self.child, r.path, reply.zxid);
             }
             Request::AddWatch(r) if fine => match AddWatchMode::from_i32(r.mode) {
-                Some(AddWatchMode::Persistent) => note(&mut self.persistent, r.path, reply.zxid),
-                Some(AddWatchMode::PersistentRecursive) => note(&mut self.recursive, r.path, reply.zxid),
+                Some(AddWatchMode::Persistent) => add(&mut self.persistent, r.path, reply.zxid),
+                Some(AddWatchMode::PersistentRecursive) => add(&mut self.recursive, r.path, reply.zxid),
                 None => {}
             },
             Request::RemoveWatches(r) if fine => self.removed(r.path, r.watcher_type),
-            Request::SetWatches(_) => self.set_again(reply.zxid),
+            Request::SetWatches(_) => self.on_watches_set(reply.zxid),
             _ => {}
         }
     }
@@ -109,16 +109,16 @@ impl ExpectedWatches {
         }
     }
 
-    /// The watches are set again on a new connection. Those kinds catch up with less than they have missed: a node may have come and
-    /// gone, and persistent ones are told nothing at all.
-    fn set_again(&mut self, zxid: i64) {
+    /// The watches are set again on a new connection. These kinds miss events on reconnect: a node
+    /// may have been created and deleted meanwhile, and persistent watches do not catch up at all.
+    fn on_watches_set(&mut self, zxid: i64) {
         for watches in [&mut self.exist, &mut self.persistent, &mut self.recursive] {
             watches.values_mut().for_each(|since| *since = zxid);
         }
     }
 
-    /// Notes an event; whether any watch was waiting for it.
-    pub fn heard(&mut self, kind: i32, path: &str, zxid: i64) -> bool {
+    /// Updates the watches by an event; returns whether it matched one.
+    pub fn on_event(&mut self, kind: i32, path: &str, zxid: i64) -> bool {
         let Some(kind) = EventType::from_i32(kind) else { return false };
         let mut waited = false;
         let in_data =
@@ -143,12 +143,12 @@ impl ExpectedWatches {
         waited
     }
 
-    /// Whether the client waits for nothing.
+    /// Whether the client has no watches.
     pub fn is_empty(&self) -> bool {
         self.all().next().is_none()
     }
 
-    /// Every watch: its kind, its path, and the zxid up to which the client knows everything.
+    /// Every watch: its kind, its path, and the zxid up to which the client knows all changes.
     pub fn all(&self) -> impl Iterator<Item = (Kind, &str, i64)> {
         let tables = [
             (Kind::Data, &self.data),
@@ -187,7 +187,7 @@ fn list<'a>(watches: &Watches, buffer: &'a mut Vec<u8>) -> PathList<'a> {
     PathList::encode_into(watches.keys().map(String::as_str), buffer)
 }
 
-fn note(watches: &mut Watches, path: &str, zxid: i64) {
-    // One that stands already is not set again, and what it waits for may come at any time.
+fn add(watches: &mut Watches, path: &str, zxid: i64) {
+    // An existing watch is not set again, and its event may come at any time.
     watches.entry(path.to_owned()).or_insert(zxid);
 }

@@ -1,175 +1,175 @@
-//! What goes wrong, and when.
+//! The kinds of faults, and how they are drawn.
 
-use crate::network::Way;
+use crate::network::LinkState;
 use crate::random::Random;
 use server::config::ServerId;
 
-/// Whom a fault befalls; decided when it happens.
+/// Which member a fault hits; decided when the fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// This member.
     Member(ServerId),
-    /// Whoever leads, or this member if nobody does.
+    /// The current leader, or this member if there is none.
     Leader(ServerId),
 }
 
 /// The shape of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Nobody hears the target, nor does it hear anybody.
+    /// The target and the others do not receive each other's frames.
     Full,
-    /// The target hears the others, and they do not hear it.
+    /// The target receives from the others, but they do not receive from it.
     Mute,
-    /// The others hear the target, and it hears nobody.
+    /// The others receive from the target, but it does not receive from them.
     Deaf,
-    /// Two halves that only the target can hear both of.
+    /// Two halves that both communicate only with the target.
     Bridge,
 }
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Power is lost, at once or at some operation of the disk to come.
+    /// The machine loses power, at once or at a later disk operation.
     Crash {
-        /// Whose.
+        /// The machine.
         target: Target,
-        /// Operations of the disk that still succeed; `None`: the power is lost now.
+        /// Disk operations that still succeed; `None`: the power is lost now.
         operations: Option<u64>,
         /// How long the machine stays off.
         off_us: u64,
     },
-    /// The process is asked to stop, and started again.
+    /// The process shuts down in order, and is started again.
     Stop {
-        /// Which.
+        /// The process.
         target: Target,
         /// How long it stays off.
         off_us: u64,
     },
     /// The connections of a member's clients break.
     Disconnect {
-        /// Whose.
+        /// The member.
         target: Target,
     },
-    /// The disk fails an operation to come.
+    /// A later disk operation fails.
     DiskError {
-        /// Whose.
+        /// The member.
         target: Target,
         /// Operations that still succeed.
         operations: u64,
     },
-    /// The disk has no room.
+    /// The disk is full.
     DiskFull {
-        /// Whose.
+        /// The member.
         target: Target,
-        /// For how long.
+        /// Duration.
         for_us: u64,
     },
     /// The disk is slow.
     DiskSlow {
-        /// Whose.
+        /// The member.
         target: Target,
-        /// For how long.
+        /// Duration.
         for_us: u64,
-        /// Time of a cycle.
+        /// Duration of a cycle.
         cycle_us: u64,
     },
     /// The next flush takes long.
     DiskStall {
-        /// Whose; everybody's if all are on one disk.
+        /// The member; `None`: all members, as if they shared a disk.
         target: Option<Target>,
-        /// How long.
+        /// Duration.
         for_us: u64,
     },
-    /// The process is stopped for a while.
+    /// The process is suspended.
     Pause {
-        /// Which.
+        /// The process.
         target: Target,
-        /// For how long.
+        /// Duration.
         for_us: u64,
     },
-    /// All processes are stopped for a while, as if their machine was.
+    /// All processes are suspended, as if their common machine was.
     Suspend {
-        /// For how long.
+        /// Duration.
         for_us: u64,
         /// Whether the clients run on that machine too.
         with_clients: bool,
     },
     /// The connection thread is busy with something else.
     Busy {
-        /// Whose.
+        /// The member.
         target: Target,
-        /// For how long.
+        /// Duration.
         for_us: u64,
     },
     /// The clients of a member read slowly.
     SlowReaders {
-        /// Whose.
+        /// The member.
         target: Target,
-        /// For how long.
+        /// Duration.
         for_us: u64,
     },
-    /// Members cannot hear each other.
+    /// A partition between members.
     Cut {
-        /// At the centre of it.
+        /// The member at its centre.
         target: Target,
-        /// Who hears whom.
+        /// Which links are cut.
         shape: Shape,
-        /// What becomes of frames.
-        way: Way,
-        /// For how long.
+        /// What happens to frames on them.
+        link: LinkState,
+        /// Duration.
         for_us: u64,
     },
-    /// Connections between members break, and are made again.
+    /// Connections between members break, and are established again.
     Break {
-        /// All of this member.
+        /// The member whose connections all break.
         target: Target,
     },
-    /// Frames vanish one by one.
+    /// Individual frames are lost.
     Loss {
-        /// Of all links.
+        /// Percentage of lost frames, on all links.
         percent: u64,
-        /// For how long.
+        /// Duration.
         for_us: u64,
     },
     /// The machine comes back with an empty disk.
     Wipe {
-        /// Whose.
+        /// The machine.
         target: Target,
         /// How long the machine stays off.
         off_us: u64,
     },
-    /// A bit of something that was safe on the disk is another one when the machine comes back.
+    /// The machine comes back with one bit of its flushed data flipped.
     Flip {
-        /// Whose.
+        /// The machine.
         target: Target,
         /// How long the machine stays off.
         off_us: u64,
     },
-    /// The next member that is elected is cut off before it sends anything, and the others lose power
-    /// for up to 30 ms.
+    /// The next member that is elected is cut off before it sends anything, and the others lose
+    /// power for up to 30 ms.
     CutNextLeader {
-        /// How long it is cut off.
+        /// Duration of the cut.
         for_us: u64,
     },
     /// The leadership is transferred to this member, if the ensemble can do so.
     Lead {
-        /// Which.
+        /// The member.
         member: ServerId,
     },
     /// The member takes a snapshot.
     Snapshot {
-        /// Which.
+        /// The member.
         target: Target,
     },
 }
 
-/// Whom the next fault befalls.
+/// Draws the target of a fault.
 pub fn target(random: &mut Random, members: ServerId) -> Target {
     let member = random.between(1, u64::from(members)) as ServerId;
     if random.percent(50) { Target::Leader(member) } else { Target::Member(member) }
 }
 
-/// Mostly short, sometimes long enough for others to go far ahead.
+/// Usually short, sometimes long enough for the others to get far ahead.
 fn duration_us(random: &mut Random) -> u64 {
     match random.below(10) {
         0..5 => random.between(5_000, 300_000),
@@ -178,14 +178,14 @@ fn duration_us(random: &mut Random) -> u64 {
     }
 }
 
-/// A disk that stands still, one's own or one that all share.
+/// A stalled disk, of one member or shared by all.
 pub fn draw_stall(random: &mut Random, members: ServerId) -> Fault {
     let target = random.percent(50).then(|| target(random, members));
     Fault::DiskStall { target, for_us: random.between(50_000, 3_000_000) }
 }
 
-/// Something that keeps servers from hearing clients that live.
-pub fn draw_deafness(random: &mut Random, members: ServerId) -> Fault {
+/// A fault that keeps servers from reading clients that are alive.
+pub fn draw_read_delay(random: &mut Random, members: ServerId) -> Fault {
     let target = target(random, members);
     match random.below(10) {
         0..2 => {
@@ -198,13 +198,14 @@ pub fn draw_deafness(random: &mut Random, members: ServerId) -> Fault {
     }
 }
 
-/// A member is cut off for less time than most clients stay with a silent server. Meanwhile the others
-/// restart, and lose the entries that they keep in memory for members that lag: it needs a snapshot.
+/// A member is cut off for less time than most clients stay with a silent server. Meanwhile the
+/// others restart, and lose the entries that they keep in memory for members that lag: it needs a
+/// snapshot.
 pub fn draw_lag(random: &mut Random, members: ServerId, at_us: u64) -> Vec<(u64, Fault)> {
     let behind = random.between(1, u64::from(members)) as ServerId;
-    let way = *random.pick(&[Way::Held, Way::Lost]);
+    let link = *random.pick(&[LinkState::Held, LinkState::Lost]);
     let for_us = random.between(300_000, 1_200_000);
-    let cut = Fault::Cut { target: Target::Member(behind), shape: Shape::Full, way, for_us };
+    let cut = Fault::Cut { target: Target::Member(behind), shape: Shape::Full, link, for_us };
     let mut faults = vec![(at_us, cut)];
     for other in (1..=members).filter(|other| *other != behind) {
         let target = Target::Member(other);
@@ -214,8 +215,8 @@ pub fn draw_lag(random: &mut Random, members: ServerId, at_us: u64) -> Vec<(u64,
     faults
 }
 
-/// The leadership is transferred to another member and back, while what a follower sends is held back:
-/// what it forwarded in the first term arrives in the last one. `voters` is at least 3.
+/// The leadership is transferred to another member and back, while what a follower sends is held
+/// back: what it forwarded in the first term arrives in the last one. `voters` is at least 3.
 pub fn draw_transfers(random: &mut Random, voters: ServerId, at_us: u64) -> Vec<(u64, Fault)> {
     let unheard = random.between(1, u64::from(voters)) as ServerId;
     let first = unheard % voters + 1;
@@ -224,7 +225,8 @@ pub fn draw_transfers(random: &mut Random, voters: ServerId, at_us: u64) -> Vec<
     let away_us = cut_us + random.between(30_000, 200_000);
     let back_us = away_us + random.between(50_000, 200_000);
     let for_us = back_us - cut_us + random.between(50_000, 300_000);
-    let cut = Fault::Cut { target: Target::Member(unheard), shape: Shape::Mute, way: Way::Held, for_us };
+    let cut =
+        Fault::Cut { target: Target::Member(unheard), shape: Shape::Mute, link: LinkState::Held, for_us };
     vec![
         (at_us, Fault::Lead { member: first }),
         (cut_us, cut),
@@ -241,7 +243,7 @@ pub fn draw_cut_leader(random: &mut Random, members: ServerId, at_us: u64) -> Ve
     vec![(at_us, cut), (at_us + 1_000, crash)]
 }
 
-/// One fault of any kind but these.
+/// A fault of any other kind.
 pub fn draw(random: &mut Random, members: ServerId) -> Fault {
     let target = target(random, members);
     let for_us = duration_us(random);
@@ -258,7 +260,7 @@ pub fn draw(random: &mut Random, members: ServerId) -> Fault {
         43..55 => Fault::Pause { target, for_us },
         55..78 => {
             let shape = *random.pick(&[Shape::Full, Shape::Full, Shape::Mute, Shape::Deaf, Shape::Bridge]);
-            Fault::Cut { target, shape, way: *random.pick(&[Way::Held, Way::Lost]), for_us }
+            Fault::Cut { target, shape, link: *random.pick(&[LinkState::Held, LinkState::Lost]), for_us }
         }
         78..86 => Fault::Break { target },
         86..92 => Fault::Loss { percent: random.between(1, 40), for_us },

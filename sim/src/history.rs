@@ -1,4 +1,4 @@
-//! What the clients asked and were told: the evidence that the checkers judge after a run.
+//! The clients' requests and replies: the evidence that the checkers judge after a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,42 +13,42 @@ use wire::record::Request;
 /// A reply as its client read it.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// When, in µs of the run.
+    /// Time of receipt, in µs of the run.
     pub at_us: u64,
     /// From its header.
     pub zxid: i64,
     /// From its header.
     pub err: i32,
-    /// What follows the header.
+    /// Bytes after the header.
     pub body: Vec<u8>,
 }
 
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Whose.
+    /// The client.
     pub client: usize,
-    /// On which connection.
+    /// Its connection.
     pub connection: usize,
-    /// Of which session.
+    /// Its session.
     pub session: i64,
-    /// The client's number for it; no session uses one twice, but for the reserved ones.
+    /// The client's xid; unique in a session, except for the reserved ones.
     pub xid: i32,
-    /// What it asks.
+    /// The operation.
     pub opcode: i32,
-    /// With which record.
+    /// The encoded record.
     pub body: Vec<u8>,
-    /// Who the connection has proven to be at that moment.
+    /// The identities authenticated on the connection at that moment.
     pub identities: Arc<Identities>,
-    /// Whose form of the protocol the connection was known to understand at that moment.
+    /// The protocol dialect in force on the connection at that moment.
     pub dialect: Dialect,
-    /// When, in µs of the run.
+    /// When it was sent, in µs of the run.
     pub at_us: u64,
-    /// The highest zxid of a write that any client knew to be done at that moment.
+    /// The highest zxid of a write acknowledged to any client at that moment.
     pub acknowledged: i64,
-    /// Whether the server only reads.
+    /// Whether the server is in read-only mode.
     pub read_only: bool,
-    /// What came back, if anything did.
+    /// The reply, if one came.
     pub reply: Option<Reply>,
 }
 
@@ -70,68 +70,69 @@ impl fmt::Display for Call {
     }
 }
 
-/// One thing a client read or learned, in the order of one connection.
+/// An event a client observed on one connection.
 #[derive(Clone, Debug)]
 pub enum Received {
-    /// The connection is on this session.
+    /// The connection has this session.
     Opened {
-        /// Which.
+        /// The session.
         session: i64,
     },
-    /// The session is said to have ended.
+    /// The server reported that the session has ended.
     Refused {
-        /// The one asked for.
+        /// The requested session.
         session: i64,
         /// When, in µs of the run.
         at_us: u64,
-        /// Which member said so.
+        /// The member that refused.
         member: ServerId,
     },
-    /// The client lets go of a session that only one server knew.
+    /// The client drops a session that only one server knew.
     Forgotten,
     /// The reply to that call came.
     Reply {
-        /// Place in [`History::calls`].
+        /// Index in [`History::calls`].
         call: usize,
     },
     /// A watch fired.
     Event {
-        /// From its header; -1 if the change was missed.
+        /// From its header; -1 if the client missed the change and got the event after a reconnect.
         zxid: i64,
-        /// What happened.
+        /// The event type.
         kind: i32,
-        /// Where.
+        /// The znode.
         path: String,
     },
     /// The connection ended.
     Closed,
 }
 
-/// All of it.
+/// All evidence of a run.
 #[derive(Debug, Default)]
 pub struct History {
     /// Requests, in the order they were made.
     pub calls: Vec<Call>,
-    /// News, in the order they came: client, connection, news.
+    /// Observed events, in order: client, connection, event.
     pub received: Vec<(usize, usize, Received)>,
-    /// The highest zxid of a write that any client knows to be done.
+    /// The highest zxid of a write acknowledged to any client.
     pub acknowledged: i64,
-    /// Connections made so far.
+    /// Number of connections made so far.
     pub connections: usize,
-    /// When something of a session's client arrived at a server.
-    pub signs: BTreeMap<i64, Vec<Sign>>,
-    /// When a leader began to end which session, in µs of the run; not all of these ends are agreed
-    /// on.
+    /// When bytes of a session's client arrived at a server.
+    pub arrivals: BTreeMap<i64, Vec<Arrival>>,
+    /// When a leader decided to end which session, in µs of the run; not all of these decisions are
+    /// committed.
     pub decided: Vec<(i64, u64)>,
     /// When the run ended.
     pub ended_us: u64,
 }
 
-/// Something of a session's client arrived at a server.
+/// Bytes of a session's client arrived at a server.
 #[derive(Clone, Copy, Debug)]
-pub struct Sign {
+pub struct Arrival {
     /// When, in µs of the run.
     pub at_us: u64,
-    /// On a connection that has the session. Else it asks for it, and may be sent away.
+    /// Whether the connection has the session already. If not, it requests the session and may be
+    /// refused.
     pub open: bool,
 }

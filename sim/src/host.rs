@@ -1,4 +1,4 @@
-//! A machine with one member on it: its disk, its clock, and the process while it runs.
+//! A machine with one member on it: its disk, its clock, and its process while it runs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ const EPOCH_MS: i64 = 1_700_000_000_000;
 const LOG_DIR: &str = "/data/log";
 const SNAPSHOT_DIR: &str = "/data/snapshot";
 
-/// What the network tells a member.
+/// What the network delivers to a member.
 #[derive(Debug)]
-pub enum News {
-    /// A frame of that member.
+pub enum NetworkEvent {
+    /// A frame from that member.
     Frame(ServerId, Bytes),
-    /// The way to that member is open.
+    /// A connection to that member is established.
     Linked(ServerId),
     /// The connection on which that member sends has ended.
     Unlinked(ServerId),
@@ -35,58 +35,60 @@ pub enum News {
 
 /// One machine.
 pub struct Host {
-    /// Number of its member.
+    /// Id of its member.
     pub id: ServerId,
     /// It outlives the process.
     pub disk: SimDisk,
     config: Config,
-    /// The process.
+    /// The process; `None` while it is not running.
     pub member: Option<Member>,
-    /// Counts starts; what was meant for an earlier process is lost.
-    pub life: u64,
+    /// Counts starts; events meant for an earlier process are dropped.
+    pub incarnation: u64,
     clock: Arc<ManualTime>,
     /// Time of the run when `clock` began.
     started_us: u64,
-    /// How much time goes by within a flush, in µs: as the member sees it, for the others it takes none.
+    /// How long a flush takes on the member's own clock, in µs; on the run's clock it takes no
+    /// time.
     flush_us: u64,
-    /// The next flush takes so much longer.
+    /// Added to the duration of the next flush.
     stall_us: Arc<AtomicU64>,
-    /// Its clock goes so much too fast, in parts of a million.
+    /// How much faster than real time its clock runs, in parts per million.
     drift_ppm: i64,
     skew_ms: i64,
-    /// The process does nothing until then.
+    /// The process is suspended until then.
     pub paused_until_us: u64,
     /// The connection thread does something else until then.
     pub busy_until_us: u64,
-    /// Clients take little of what they are sent until then.
+    /// Clients read little until then.
     pub slow_readers_until_us: u64,
     /// The replication thread flushes until then.
     pub flushes_until_us: u64,
-    /// When the replication thread looks again, and the connection thread; the latest wins.
+    /// When the replication thread runs next, and the connection thread; later values replace
+    /// earlier ones.
     pub drive_at_us: u64,
     /// See `drive_at_us`.
     pub serve_at_us: u64,
-    /// Arrived and not looked at.
-    pub inbox: VecDeque<News>,
+    /// Delivered and not handled yet.
+    pub inbox: VecDeque<NetworkEvent>,
     /// Connections not accepted yet.
     pub backlog: Vec<(usize, Wire)>,
-    /// Accepted ones, by slot.
+    /// Accepted connections, by slot.
     pub slots: BTreeMap<usize, (usize, Wire)>,
-    /// How long the machine is off after the process has stopped, if it was asked to.
+    /// How long the machine stays off after the requested shutdown; `None` if none was requested.
     pub stops_for_us: Option<u64>,
     /// How long a cycle takes, flush included, in µs.
     pub cycle_us: (u64, u64),
-    /// The last place whose state was compared.
+    /// The last index at which the state was compared.
     pub compared: u64,
     /// What its clients can rely on.
     pub serving: Serving,
-    /// The disk was told to fail: the process may stop for it.
+    /// A disk error is scheduled: the process may stop because of it.
     pub disk_fails: bool,
-    /// The disk has no room: the process may refuse to start.
+    /// The disk is full: the process may refuse to start.
     pub disk_full: bool,
-    /// Who voted when its member last ran.
+    /// The voters when its member last ran.
     pub voters: Vec<ServerId>,
-    /// A bit was flipped: the process may refuse to start, and then somebody gives the machine an empty disk.
+    /// A bit was flipped: the process may refuse to start; the machine then gets an empty disk.
     pub damaged: bool,
 }
 
@@ -100,7 +102,7 @@ impl Host {
             disk: SimDisk::new(random.number()),
             config,
             member: None,
-            life: 0,
+            incarnation: 0,
             clock: ManualTime::new(EPOCH_MS),
             started_us: 0,
             flush_us,
@@ -130,9 +132,9 @@ impl Host {
     /// Starts the process.
     ///
     /// # Errors
-    /// Why it does not start.
+    /// If the process does not start.
     pub fn start(&mut self, now_us: u64) -> Result<(), Ended> {
-        self.life += 1;
+        self.incarnation += 1;
         self.started_us = now_us;
         self.clock = ManualTime::new(EPOCH_MS + self.skew_ms + self.local_us(now_us) as i64 / 1000);
         let (clock, flush_us, stall_us) =
@@ -145,12 +147,13 @@ impl Host {
         Ok(())
     }
 
-    /// Lets the next flush take so much longer.
+    /// Makes the next flush take this much longer.
     pub fn stall(&mut self, us: u64) {
         self.stall_us.store(us, Relaxed);
     }
 
-    /// Cuts the power: the disk decides what of the unsynced it keeps. Says which connections of clients went.
+    /// Cuts the power: the disk decides which unsynced data it keeps. Returns the client
+    /// connections that are lost.
     pub fn power_off(&mut self) -> Vec<usize> {
         self.disk.crash();
         self.member = None;
@@ -164,8 +167,9 @@ impl Host {
         waiting.chain(accepted).collect()
     }
 
-    /// Flips a bit of a snapshot or of the log, and says where. Of the two newest segments none: damage to the last flush looks like a
-    /// write cut short by the crash, and no log can tell it from that.
+    /// Flips a bit of a snapshot or of the log, and returns where. The two newest segments are
+    /// spared: damage to the last flush looks like a write torn by the crash, and no log can
+    /// distinguish them.
     pub fn flip_bit(&mut self, random: &mut Random) -> Option<(PathBuf, u64)> {
         let list = |dir: &str, counts: fn(&str) -> bool| {
             let mut names = self.disk.list(Path::new(dir)).unwrap_or_default();
@@ -186,14 +190,15 @@ impl Host {
         Some((path, offset))
     }
 
-    /// So much of this clock's time are `us` of the run.
+    /// How much time passes on this clock in `us` of the run.
     fn local_us(&self, us: u64) -> u64 {
         let us = us as i64;
         (us + us / 1_000_000 * self.drift_ppm + us % 1_000_000 * self.drift_ppm / 1_000_000) as u64
     }
 
-    /// Lets the member's clock show the time. Where a flush has put it forward it waits until the run has caught up.
-    pub fn tell_time(&mut self, now_us: u64) {
+    /// Advances the member's clock to the time of the run. After a flush has advanced it further,
+    /// it waits until the run catches up.
+    pub fn sync_clock(&mut self, now_us: u64) {
         self.clock.advance_us(self.passed_us(now_us).saturating_sub(self.shown_us()));
     }
 
@@ -210,16 +215,16 @@ impl Host {
     /// One cycle of the replication thread.
     ///
     /// # Errors
-    /// Why the member cannot go on.
+    /// If the member cannot continue.
     pub fn drive(&mut self, now_us: u64) -> Result<(), Ended> {
-        self.tell_time(now_us);
+        self.sync_clock(now_us);
         let Some(member) = &mut self.member else { return Ok(()) };
         member.begin_hearing();
-        for news in self.inbox.drain(..) {
-            match news {
-                News::Frame(from, frame) => member.receive(from, frame)?,
-                News::Linked(to) => member.linked(to),
-                News::Unlinked(from) => member.unlinked(from),
+        for event in self.inbox.drain(..) {
+            match event {
+                NetworkEvent::Frame(from, frame) => member.receive(from, frame)?,
+                NetworkEvent::Linked(to) => member.linked(to),
+                NetworkEvent::Unlinked(from) => member.unlinked(from),
             }
         }
         let cycle = member.cycle();
@@ -230,9 +235,9 @@ impl Host {
         cycle
     }
 
-    /// One turn of the connection thread. Says which connections were refused.
+    /// One turn of the connection thread. Returns the refused connections.
     pub fn serve(&mut self, now_us: u64) -> Vec<usize> {
-        self.tell_time(now_us);
+        self.sync_clock(now_us);
         let Some(member) = &mut self.member else { return Vec::new() };
         let mut refused = Vec::new();
         for (connection, wire) in self.backlog.drain(..) {

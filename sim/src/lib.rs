@@ -1,16 +1,17 @@
 //! The simulator: whole ensembles in one thread, from one seed.
 //!
-//! Members are real: the server's own connection and replication code, replica, engine, state and storage. What surrounds them is made
-//! here: time, network, disks, power, and clients. After a run, checkers judge what the clients saw.
+//! Members are real: the server's own connection and replication code, replica, engine, state and
+//! storage. Time, network, disks, power and clients are simulated. After a run, checkers judge what
+//! the clients saw.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `plan`, `faults` | what a seed decides beforehand |
+//! | `plan`, `faults` | everything a seed decides in advance |
 //! | `world` | events and their order |
-//! | `host`, `network`, `socket` | machines, ways between members, connections of clients |
-//! | `client`, `workload`, `book` | clients, what they ask, what they count on |
+//! | `host`, `network`, `socket` | machines, links between members, client connections |
+//! | `client`, `workload`, `expected_watches` | clients, requests, and the events clients expect |
 //! | `history`, `checkers` | evidence and guarantees |
-//! | `shrink` | a failure with as little around it as possible |
+//! | `shrink` | reduces a failing run to what the failure needs |
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! `sim`: explores seeds, or runs one again.
+//! `sim`: explores seeds, or replays one.
 
 use std::cell::Cell;
 use std::process::ExitCode;
@@ -11,37 +11,37 @@ use sim::plan::Plan;
 use sim::shrink::shrink;
 use sim::world;
 
-/// Whole ensembles in one thread, from one seed.
+/// Runs whole ensembles in one thread, each from one seed.
 #[derive(Parser)]
 struct Options {
     /// Explore for this many seconds, on all processors.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// How members agree: raft, paxos, or both in turn.
+    /// The consensus engine: raft, paxos, or both in turn.
     #[arg(long)]
     engine: Option<String>,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Run only this seed, and tell what happens.
+    /// Replay only this seed, and print what happens.
     #[arg(long)]
     seed: Option<u64>,
-    /// With --seed: leave out whatever the failure does not need, first.
+    /// With --seed: first leave out everything the failure does not need.
     #[arg(long)]
     shrink: bool,
-    /// With --seed: show what the members log, too.
+    /// With --seed: print the members' log messages, too.
     #[arg(long)]
     log: bool,
-    /// Threads; 0 stands for as many as there are processors.
+    /// Number of threads; 0 means one per processor.
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Go on after a failure, and count.
+    /// Continue after a failure, and count failures.
     #[arg(long)]
     keep_going: bool,
 }
 
 thread_local! {
-    /// What this thread runs, for when it panics.
+    /// What this thread runs, for the message of a panic.
     static RUNNING: Cell<Option<(u64, EngineKind)>> = const { Cell::new(None) };
 }
 
@@ -52,37 +52,37 @@ fn main() -> ExitCode {
         Some("raft") => vec![EngineKind::Raft],
         Some("paxos") => vec![EngineKind::Paxos],
         Some(other) => {
-            eprintln!("no engine is called {other}");
+            eprintln!("unknown engine {other}: raft or paxos");
             return ExitCode::FAILURE;
         }
     };
     if options.log {
         tracing_subscriber::fmt().without_time().with_writer(std::io::stdout).with_ansi(false).init();
     }
-    name_the_seed_of_a_panic();
+    print_seed_on_panic();
     match options.seed {
         Some(seed) => replay(seed, &engines, options.shrink),
         None => explore(&options, &engines),
     }
 }
 
-/// An assertion of a member is a finding too.
-fn name_the_seed_of_a_panic() {
-    let usual = std::panic::take_hook();
+/// A failed assertion in a member is a finding too.
+fn print_seed_on_panic() {
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if let Some((seed, engine)) = RUNNING.get() {
-            println!("seed {seed} {engine}: a member stops by an assertion: {panic}");
+            println!("seed {seed} {engine}: a member panics: {panic}");
         }
-        usual(panic);
+        default_hook(panic);
     }));
 }
 
-fn replay(seed: u64, engines: &[EngineKind], smaller: bool) -> ExitCode {
+fn replay(seed: u64, engines: &[EngineKind], shrinks: bool) -> ExitCode {
     let mut failed = false;
     for engine in engines {
         RUNNING.set(Some((seed, *engine)));
         let whole = Plan::new(seed, *engine);
-        let plan = if smaller { shrink(&whole) } else { whole };
+        let plan = if shrinks { shrink(&whole) } else { whole };
         println!("{plan:?}");
         let outcome = world::run(&plan, true);
         println!("{engine}: {outcome:?}");
@@ -91,17 +91,17 @@ fn replay(seed: u64, engines: &[EngineKind], smaller: bool) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Whoever waits is told after so many runs.
+/// Progress is printed after this many runs.
 const RUNS_PER_LINE: u64 = 10_000;
 
-/// What all threads count.
+/// Counters shared by all threads.
 struct Tally {
     next: AtomicU64,
     runs: AtomicU64,
     replies: AtomicU64,
     entries: AtomicU64,
     failures: AtomicU64,
-    enough: AtomicBool,
+    stopped: AtomicBool,
 }
 
 fn explore(options: &Options, engines: &[EngineKind]) -> ExitCode {
@@ -116,12 +116,12 @@ fn explore(options: &Options, engines: &[EngineKind]) -> ExitCode {
         replies: AtomicU64::new(0),
         entries: AtomicU64::new(0),
         failures: AtomicU64::new(0),
-        enough: AtomicBool::new(false),
+        stopped: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while Instant::now() < end && !tally.enough.load(Relaxed) {
+                while Instant::now() < end && !tally.stopped.load(Relaxed) {
                     let seed = tally.next.fetch_add(1, Relaxed);
                     engines.iter().for_each(|engine| try_one(seed, *engine, options.keep_going, &tally));
                 }
@@ -153,7 +153,7 @@ fn try_one(seed: u64, engine: EngineKind, keep_going: bool, tally: &Tally) {
         tally.failures.fetch_add(1, Relaxed);
         println!("seed {seed} {engine}: {violation}");
         if !keep_going {
-            tally.enough.store(true, Relaxed);
+            tally.stopped.store(true, Relaxed);
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The ways between members, as TCP gives them: what arrives of one connection arrives in order and without holes, or the connection
-//! breaks and what was under way is lost. Silent loss is possible all the same: a process may be stopped, and a middle box may swallow.
+//! The links between members, with the semantics of TCP: the frames of one connection arrive in
+//! order and without gaps, or the connection breaks and frames in flight are lost. Silent loss is
+//! possible nevertheless: a process may be stopped, and a middlebox may drop packets.
 
 use std::collections::BTreeMap;
 
@@ -8,37 +9,37 @@ use bytes::Bytes;
 use crate::random::Random;
 use server::config::ServerId;
 
-/// What becomes of frames on a link.
+/// What happens to frames on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum LinkState {
     /// They arrive.
     Clear,
-    /// They wait until the way is clear again, as in a socket whose packets are dropped.
+    /// They wait until the link is clear again, as in a socket whose packets are dropped.
     Held,
-    /// They vanish, and nobody is told.
+    /// They are lost silently.
     Lost,
 }
 
-/// One direction between two members: a connection of its own.
+/// One direction between two members: a separate connection.
 #[derive(Clone, Debug)]
 struct Link {
-    /// Whether the connection stands.
+    /// Whether the connection is established.
     open: bool,
-    /// Counts connections; what belongs to an earlier one never arrives.
+    /// Counts connections; frames of an earlier one never arrive.
     connection: u64,
-    way: Way,
-    /// In percent of frames, lost one by one.
+    state: LinkState,
+    /// Percentage of individually lost frames.
     loss: u64,
     held: Vec<Bytes>,
     last_arrival_us: u64,
 }
 
-/// A frame on its way.
+/// A frame in flight.
 #[derive(Clone, Debug)]
-pub struct Flying {
+pub struct InFlight {
     /// When it arrives, in µs of the run.
     pub at_us: u64,
-    /// On which connection.
+    /// Its connection.
     pub connection: u64,
     /// The frame.
     pub frame: Bytes,
@@ -52,12 +53,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network of members 1 to `members` in which nothing stands yet.
+    /// A network of members 1 to `members` without any connection yet.
     pub fn new(members: ServerId, random: Random, delay_us: (u64, u64)) -> Network {
         let link = Link {
             open: false,
             connection: 0,
-            way: Way::Clear,
+            state: LinkState::Clear,
             loss: 0,
             held: Vec::new(),
             last_arrival_us: 0,
@@ -67,10 +68,10 @@ impl Network {
         Network { links, random, delay_us }
     }
 
-    /// How long something takes now.
+    /// Draws a delay.
     pub fn delay_us(&mut self) -> u64 {
         let (low, high) = self.delay_us;
-        // A long one now and then.
+        // Occasionally a long one.
         let factor = if self.random.percent(2) { 10 } else { 1 };
         self.random.between(low, high) * factor
     }
@@ -80,60 +81,66 @@ impl Network {
     }
 
     /// Sends a frame; `None` if it does not arrive, or not for now.
-    pub fn send(&mut self, now_us: u64, pair: (ServerId, ServerId), frame: Bytes) -> Option<Flying> {
+    pub fn send(&mut self, now_us: u64, pair: (ServerId, ServerId), frame: Bytes) -> Option<InFlight> {
         let delay_us = self.delay_us();
         let unlucky = self.random.below(100);
         let link = self.link(pair);
-        if !link.open || link.way == Way::Lost || unlucky < link.loss {
+        if !link.open || link.state == LinkState::Lost || unlucky < link.loss {
             return None;
         }
-        if link.way == Way::Held {
+        if link.state == LinkState::Held {
             link.held.push(frame);
             return None;
         }
-        Some(link.fly(now_us + delay_us, frame))
+        Some(link.schedule(now_us + delay_us, frame))
     }
 
-    /// Whether a frame that arrives now still belongs to the connection that stands.
+    /// Whether a frame that arrives now belongs to the current connection.
     pub fn arrives(&self, pair: (ServerId, ServerId), connection: u64) -> bool {
         let link = &self.links[&pair];
         link.open && link.connection == connection
     }
 
-    /// The way changes; frames that waited for it set out.
-    pub fn set_way(&mut self, now_us: u64, pair: (ServerId, ServerId), way: Way) -> Vec<Flying> {
+    /// Changes the state of the link; returns held frames that are now in flight.
+    pub fn set_link_state(
+        &mut self,
+        now_us: u64,
+        pair: (ServerId, ServerId),
+        state: LinkState,
+    ) -> Vec<InFlight> {
         let delay_us = self.delay_us();
         let link = self.link(pair);
-        link.way = way;
-        if way != Way::Clear {
+        link.state = state;
+        if state != LinkState::Clear {
             return Vec::new();
         }
         let held = std::mem::take(&mut link.held);
-        held.into_iter().map(|frame| link.fly(now_us + delay_us, frame)).collect()
+        held.into_iter().map(|frame| link.schedule(now_us + delay_us, frame)).collect()
     }
 
-    /// So many of 100 frames vanish.
+    /// Loses this percentage of frames.
     pub fn set_loss(&mut self, pair: (ServerId, ServerId), percent: u64) {
         self.link(pair).loss = percent;
     }
 
-    /// How the way is.
-    pub fn way(&self, pair: (ServerId, ServerId)) -> Way {
-        self.links[&pair].way
+    /// The state of the link.
+    pub fn state(&self, pair: (ServerId, ServerId)) -> LinkState {
+        self.links[&pair].state
     }
 
-    /// Ends the connection; whether it stood.
+    /// Breaks the connection; returns whether it was established.
     pub fn break_off(&mut self, pair: (ServerId, ServerId)) -> bool {
         let link = self.link(pair);
         link.held.clear();
         std::mem::replace(&mut link.open, false)
     }
 
-    /// Makes a new connection if the way is clear in both directions; whether one stands that did not before.
+    /// Establishes a connection if the link is clear in both directions; returns whether a new one
+    /// was.
     pub fn connect(&mut self, pair: (ServerId, ServerId)) -> bool {
-        let back = self.way((pair.1, pair.0));
+        let back = self.state((pair.1, pair.0));
         let link = self.link(pair);
-        if link.open || link.way != Way::Clear || back != Way::Clear {
+        if link.open || link.state != LinkState::Clear || back != LinkState::Clear {
             return false;
         }
         link.open = true;
@@ -141,15 +148,15 @@ impl Network {
         true
     }
 
-    /// Whether a connection stands.
+    /// Whether a connection is established.
     pub fn is_open(&self, pair: (ServerId, ServerId)) -> bool {
         self.links[&pair].open
     }
 }
 
 impl Link {
-    fn fly(&mut self, at_us: u64, frame: Bytes) -> Flying {
+    fn schedule(&mut self, at_us: u64, frame: Bytes) -> InFlight {
         self.last_arrival_us = self.last_arrival_us.max(at_us);
-        Flying { at_us: self.last_arrival_us, connection: self.connection, frame }
+        InFlight { at_us: self.last_arrival_us, connection: self.connection, frame }
     }
 }

@@ -1,4 +1,4 @@
-//! All that a seed decides before a run begins.
+//! Everything a seed decides before a run begins.
 
 use std::path::PathBuf;
 
@@ -8,57 +8,58 @@ use crate::faults::{self, Fault};
 use crate::random::Random;
 use crate::workload::{self, Operator, SUPER_DIGEST};
 
-/// How often a leader is heard of at least, and a member that flushes for long gives a sign of life.
+/// Interval of a leader's heartbeats, and of the keepalives of a member whose flush takes long.
 pub const HEARTBEAT_MS: u32 = 40;
 
-/// A run to be.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What everything is drawn from.
+    /// The seed of everything drawn.
     pub seed: u64,
-    /// How members agree.
+    /// The consensus engine.
     pub engine: EngineKind,
-    /// How many servers there are; their numbers begin with 1.
+    /// Number of servers; their ids begin with 1.
     pub members: ServerId,
-    /// How many of them found the ensemble. The others wait to be taken in.
+    /// Number of founding servers. The others join later.
     pub founders: ServerId,
-    /// Whether the last of the founders does not vote.
+    /// Whether the last of the founders is an observer.
     observer: bool,
-    /// Whether a client changes the members.
+    /// Whether a client changes the membership.
     pub reconfigures: bool,
-    /// How many clients there are.
+    /// Number of clients.
     pub clients: usize,
-    /// How long things go wrong, in µs.
+    /// Duration of the faulty phase, in µs.
     pub faulty_us: u64,
-    /// Delay of a frame.
+    /// Range of a frame's delay.
     pub delay_us: (u64, u64),
-    /// How long members find a flush to take. Not drawn, so that it changes nothing else of a run.
+    /// Duration of a flush as its member sees it. Not drawn, so that it changes nothing else of a
+    /// run.
     pub flush_us: u64,
-    /// Time between two turns of a client.
+    /// Range of the time between two turns of a client.
     pub turn_us: (u64, u64),
-    /// What goes wrong, and when, in µs; in order.
+    /// Time in µs of each fault; in order.
     pub faults: Vec<(u64, Fault)>,
     /// Commands between two snapshots.
     snapshot_commands: u64,
     segment_bytes: u64,
-    /// Bytes of a snapshot sent at a time.
+    /// Bytes per piece when a snapshot is sent.
     piece_bytes: usize,
     election_timeout_ms: u32,
     linearizable_reads: bool,
-    /// Whether a member without a leader serves those who only read.
+    /// Whether a member without a leader serves clients in read-only mode.
     pub read_only_mode: bool,
-    /// The timeout that all clients ask for, if not one of their own.
+    /// The session timeout that all clients request; `None`: each draws its own.
     pub timeout_ms: Option<i32>,
-    /// Bytes a client may leave unread before its requests have to wait, if not the usual.
+    /// Unread reply bytes above which a client's requests have to wait; `None`: the default.
     output_pause_bytes: Option<usize>,
 }
 
 impl Plan {
-    /// The run of this seed.
+    /// The plan of this seed.
     pub fn new(seed: u64, engine: EngineKind) -> Plan {
         let mut random = Random::new(seed);
         let voters = *random.pick(&[3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 1, 1]);
-        // A server alone takes nobody in.
+        // A standalone server accepts no other.
         let observer = voters > 1 && random.percent(15);
         let founders = voters + ServerId::from(observer);
         let reconfigures = random.percent(35);
@@ -92,7 +93,8 @@ impl Plan {
             plan.faults.push((at_us, faults::draw(&mut random, members)));
             at_us += random.below(2 * gap_us);
         }
-        // One disk may be lost or damaged. A second one before the first is filled again would be more than any ensemble of three can bear.
+        // One disk may be lost or damaged. A second one before the first is restored would be more
+        // than any ensemble of three can tolerate.
         if voters > 1 && random.percent(30) {
             let target = faults::target(&mut random, members);
             let off_us = random.below(1_000_000);
@@ -104,7 +106,7 @@ impl Plan {
             plan.faults.push((random.between(1_000_000, faulty_us), damage));
         }
         plan.add_stalls();
-        plan.add_deafness();
+        plan.add_read_delays();
         plan.add_lag();
         plan.add_transfers();
         plan.add_cut_leaders();
@@ -112,7 +114,8 @@ impl Plan {
         plan
     }
 
-    /// In every sixth run disks stand still. Drawn from numbers of its own, so that it changes nothing else of any run.
+    /// Makes disks stall in every sixth run. Drawn from a separate stream, so that it changes
+    /// nothing else of any run.
     fn add_stalls(&mut self) {
         let mut random = Random::new(self.seed ^ 0x57A1_1ED0);
         if random.below(6) > 0 {
@@ -124,9 +127,9 @@ impl Plan {
         }
     }
 
-    /// In every fourth run servers cannot hear clients for a while, in most of those with no other
-    /// faults. Timeouts are short in some.
-    fn add_deafness(&mut self) {
+    /// Keeps servers from reading their clients for a while in every fourth run; most of those have
+    /// no other faults. Session timeouts are short in some.
+    fn add_read_delays(&mut self) {
         let mut random = Random::new(self.seed ^ 0x0DEA_FBAD);
         if random.below(4) > 0 {
             return;
@@ -138,12 +141,12 @@ impl Plan {
         self.output_pause_bytes = Some(200);
         for _ in 0..random.between(2, 6) {
             let at_us = random.between(500_000, self.faulty_us);
-            self.faults.push((at_us, faults::draw_deafness(&mut random, self.members)));
+            self.faults.push((at_us, faults::draw_read_delay(&mut random, self.members)));
         }
     }
 
-    /// In every sixth run members fall behind while the others restart with a short log, so that they
-    /// install snapshots with clients connected. Drawn from numbers of its own.
+    /// In every sixth run members fall behind while the others restart with a short log, so that
+    /// they install snapshots with clients connected. Drawn from numbers of its own.
     fn add_lag(&mut self) {
         let mut random = Random::new(self.seed ^ 0x1A66_ED00);
         if random.below(6) > 0 {
@@ -156,8 +159,8 @@ impl Plan {
         }
     }
 
-    /// In every eighth run the leadership is transferred and comes back, in half of those with no other
-    /// faults. Drawn from numbers of its own.
+    /// In every eighth run the leadership is transferred and comes back, in half of those with no
+    /// other faults. Drawn from numbers of its own.
     fn add_transfers(&mut self) {
         let mut random = Random::new(self.seed ^ 0x7EA5_FE12);
         let voters = self.founders - ServerId::from(self.observer);
@@ -173,8 +176,8 @@ impl Plan {
         }
     }
 
-    /// In every eighth run members are cut off as soon as they are elected. Drawn from numbers of its
-    /// own.
+    /// In every eighth run members are cut off as soon as they are elected. Drawn from numbers of
+    /// its own.
     fn add_cut_leaders(&mut self) {
         let mut random = Random::new(self.seed ^ 0x0A3B_0054);
         if random.below(8) > 0 {
@@ -186,8 +189,8 @@ impl Plan {
         }
     }
 
-    /// Whether servers are kept from hearing clients.
-    pub fn is_deaf(&self) -> bool {
+    /// Whether servers are kept from reading their clients.
+    pub fn has_read_delays(&self) -> bool {
         self.output_pause_bytes.is_some()
     }
 
@@ -231,13 +234,13 @@ impl Plan {
         config
     }
 
-    /// Whether there is one server, whose file names none. Others that are alone are an ensemble of
+    /// Whether there is one server whose file names none. Other single servers are an ensemble of
     /// one.
     fn is_single(&self) -> bool {
         self.members == 1 && !self.reconfigures && self.seed.is_multiple_of(2)
     }
 
-    /// The servers that the file of this one names: the founders and itself.
+    /// The servers in this one's configuration file: the founders and itself.
     pub fn servers_in_file(&self, id: ServerId) -> Servers {
         let mut servers: Servers =
             (1..=self.founders).chain([id]).map(|id| (id, workload::server(id, false))).collect();
@@ -247,15 +250,15 @@ impl Plan {
         servers
     }
 
-    /// The client that changes the members; its number is the one after those of the others.
+    /// The client that changes the membership; its number follows those of the other clients.
     pub fn operator(&self) -> Option<Operator> {
         let damage = |(_, fault): &(u64, Fault)| matches!(fault, Fault::Wipe { .. } | Fault::Flip { .. });
-        // What two voters know is lost with the disk of one, for nobody may go on without it.
+        // Two voters do not survive the loss of a disk: one of them may not continue alone.
         let voters_min = if self.faults.iter().any(damage) { 3 } else { 1 };
         self.reconfigures.then_some(Operator { servers: self.members, voters_min })
     }
 
-    /// When a disk has no room: from and to, in µs.
+    /// When disks are full: from and to, in µs.
     pub fn full_disks(&self) -> Vec<(u64, u64)> {
         let full = |(at_us, fault): &(u64, Fault)| match fault {
             Fault::DiskFull { for_us, .. } => Some((*at_us, at_us + for_us)),
@@ -264,7 +267,7 @@ impl Plan {
         self.faults.iter().filter_map(full).collect()
     }
 
-    /// Whether every read must see all that was acknowledged before it.
+    /// Whether every read must see everything acknowledged before it.
     pub fn has_linearizable_reads(&self) -> bool {
         self.linearizable_reads
     }

@@ -1,6 +1,6 @@
-//! The one source of chance: everything drawn in a run comes from its seed.
+//! The one source of randomness: everything drawn in a run comes from its seed.
 
-/// A stream of numbers that only its seed decides (splitmix64).
+/// A deterministic stream of numbers (splitmix64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -10,7 +10,7 @@ impl Random {
         Random(seed)
     }
 
-    /// A stream of its own, so that what one part draws does not change what another part gets.
+    /// An independent stream, so that what one part draws does not change what another part gets.
     pub fn fork(&mut self) -> Random {
         Random(self.number())
     }
@@ -35,12 +35,12 @@ impl Random {
         low + self.below(high - low + 1)
     }
 
-    /// True in so many of 100 cases.
+    /// True with that probability in percent.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// One of them.
+    /// One of the elements.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }

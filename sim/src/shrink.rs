@@ -1,12 +1,13 @@
-//! A failure with as little around it as possible.
+//! Reduces a failing run to what the failure needs.
 
 use crate::plan::Plan;
 use crate::world::run;
 
-/// Runs that may be spent on it.
+/// Most runs spent on one reduction.
 const RUNS_MAX: usize = 300;
 
-/// A plan that breaks the same guarantee with fewer faults, clients and time; the plan itself if it breaks none.
+/// A plan that breaks the same guarantee with fewer faults, clients and time; the plan itself if it
+/// breaks none.
 pub fn shrink(plan: &Plan) -> Plan {
     let outcome = run(plan, false);
     let Some(violation) = outcome.violation else { return plan.clone() };
@@ -40,8 +41,8 @@ impl Search {
         fails
     }
 
-    /// Lets everything be well soon after, or before, it failed, or went wrong for the last time: what comes to light only when all
-    /// should be well again fails long after that.
+    /// Ends all faults soon after, or before, the failure or the last fault: a failure that shows
+    /// only after all faults have ended comes long after them.
     fn end_early(&mut self, ended_us: u64) {
         let end_us = ended_us.min(self.best.faulty_us);
         let last_us = self.best.faults.last().map_or(0, |(at_us, _)| at_us + 1);
@@ -93,25 +94,26 @@ mod tests {
     use super::*;
     use crate::faults::{Fault, Target};
 
-    /// Two of three lose their disks at once: the third may not go on alone, whatever else happens.
+    /// Two of three lose their disks at once: the third may not continue alone, whatever else
+    /// happens.
     #[test]
-    fn what_a_failure_does_not_need_is_left_out() {
+    fn faults_that_a_failure_does_not_need_are_left_out() {
         let wipe = |member| Fault::Wipe { target: Target::Member(member), off_us: 100_000 };
         let ensembles = (1..).map(|seed| Plan::new(seed, EngineKind::Raft));
         let mut plan = ensembles
             .into_iter()
             .find(|plan| plan.members == 3 && plan.clients > 1 && plan.faults.len() > 4)
             .expect("there are such seeds");
-        assert_eq!(run(&plan, false).violation, None, "all is well before");
+        assert_eq!(run(&plan, false).violation, None, "it passes without these faults");
         plan.faults.extend([(1_500_000, wipe(1)), (1_500_000, wipe(2))]);
         plan.faults.sort_by_key(|(at_us, _)| *at_us);
-        let broken = run(&plan, false).violation.expect("they can do nothing").guarantee;
+        let broken = run(&plan, false).violation.expect("the ensemble cannot recover").guarantee;
 
         let small = shrink(&plan);
         assert_eq!(run(&small, false).violation.map(|v| v.guarantee), Some(broken), "the same failure");
-        assert_eq!(small.faults, [(1_500_000, wipe(1)), (1_500_000, wipe(2))], "and nothing beside it");
+        assert_eq!(small.faults, [(1_500_000, wipe(1)), (1_500_000, wipe(2))], "no other fault is left");
         assert_eq!(small.clients, 1);
-        assert!(small.faulty_us < plan.faulty_us, "it ends soon");
-        assert_eq!(shrink(&small).faults, small.faults, "what is small stays");
+        assert!(small.faulty_us < plan.faulty_us, "the faulty phase is shorter");
+        assert_eq!(shrink(&small).faults, small.faults, "a minimal plan stays the same");
     }
 }

@@ -5,30 +5,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use server::simulation::{Readiness, Registry, Socket};
 
-/// What is between a client and the connection thread of its member.
+/// The buffers between a client and the connection thread of its member.
 #[derive(Debug, Default)]
 struct Pipe {
     /// Arrived at the server and not read.
     arrived: Vec<u8>,
-    /// Something has arrived since the poll last told of it.
-    news: bool,
-    /// The client has closed, or the way to it is broken.
+    /// Whether something has arrived since the last poll reported it.
+    unpolled: bool,
+    /// Whether the client has closed, or the path from it is broken.
     hung_up: bool,
     /// Written by the server and not taken by the network.
     written: Vec<u8>,
-    /// Bytes of `written` beyond which the server has to wait.
+    /// Bytes in `written` above which the server has to wait.
     room: usize,
-    /// The server was told to wait.
+    /// Whether the server got `WouldBlock`.
     blocked: bool,
-    /// The server has closed.
+    /// Whether the server has closed.
     closed: bool,
 }
 
-/// One connection, as the network has it.
+/// One connection, as the network sees it.
 #[derive(Clone, Debug)]
 pub struct Wire(Arc<Mutex<Pipe>>);
 
-/// The same, as the server has it.
+/// The same connection, as the server sees it.
 struct ServerEnd(Wire);
 
 impl Wire {
@@ -37,7 +37,7 @@ impl Wire {
         Wire(Arc::new(Mutex::new(Pipe { room, ..Pipe::default() })))
     }
 
-    /// What the server is given.
+    /// The server's end.
     pub fn server_end(&self) -> Box<dyn Socket> {
         Box::new(ServerEnd(self.clone()))
     }
@@ -46,46 +46,46 @@ impl Wire {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of the client arrive.
+    /// Bytes from the client arrive.
     pub fn arrive(&self, bytes: &[u8]) {
         let mut pipe = self.pipe();
         pipe.arrived.extend_from_slice(bytes);
-        pipe.news = true;
+        pipe.unpolled = true;
     }
 
     /// The client closes, or its connection breaks.
     pub fn hang_up(&self) {
         let mut pipe = self.pipe();
-        (pipe.hung_up, pipe.news) = (true, true);
+        (pipe.hung_up, pipe.unpolled) = (true, true);
     }
 
-    /// Whether the client has closed, or the way to it is broken.
+    /// Whether the client has closed, or the path from it is broken.
     pub fn is_hung_up(&self) -> bool {
         self.pipe().hung_up
     }
 
-    /// What a poll says that it is ready for: as with sockets, only what is new since it last did.
+    /// What a poll reports; edge-triggered, as with real sockets.
     pub fn readiness(&self) -> Readiness {
         let mut pipe = self.pipe();
         let writable = pipe.blocked && pipe.written.len() < pipe.room;
         let unread = !pipe.arrived.is_empty() || pipe.hung_up;
-        let readable = unread && (std::mem::take(&mut pipe.news) || writable);
+        let readable = unread && (std::mem::take(&mut pipe.unpolled) || writable);
         Readiness { readable, writable, read_closed: pipe.hung_up }
     }
 
-    /// Takes what the server has written; whether it waited for that.
+    /// Takes everything the server has written; also whether the server waited for that.
     pub fn take_written(&self) -> (Vec<u8>, bool) {
         self.take_some(usize::MAX)
     }
 
-    /// The same, where the client takes so many bytes at most.
+    /// The same, where the client takes at most `bytes_max`.
     pub fn take_some(&self, bytes_max: usize) -> (Vec<u8>, bool) {
         let mut pipe = self.pipe();
         let taken = pipe.written.len().min(bytes_max);
         (pipe.written.drain(..taken).collect(), pipe.blocked)
     }
 
-    /// Its socket takes no more than so many bytes from now on.
+    /// Limits the bytes its socket takes from now on.
     pub fn narrow(&self, room: usize) {
         let mut pipe = self.pipe();
         pipe.room = pipe.room.min(room);

@@ -1,27 +1,27 @@
-//! The fingerprint of a run, and its story for whoever replays it.
+//! The fingerprint of a run, and its printed story for a replay.
 
 use std::fmt;
 
-/// Takes in everything that happens. Two runs with the same fingerprint went the same way.
+/// Hashes everything that happens. Equal fingerprints mean equal runs.
 #[derive(Debug)]
 pub struct Trace {
     hash: u64,
-    /// Whether the story is told, not only its fingerprint taken.
-    told: bool,
+    /// Whether the story is printed, too.
+    verbose: bool,
 }
 
 impl Trace {
-    /// The beginning of a run.
-    pub fn new(told: bool) -> Trace {
-        Trace { hash: 0xCBF2_9CE4_8422_2325, told }
+    /// The trace of a run that begins.
+    pub fn new(verbose: bool) -> Trace {
+        Trace { hash: 0xCBF2_9CE4_8422_2325, verbose }
     }
 
-    /// Takes in a number.
+    /// Hashes a number.
     pub fn number(&mut self, number: u64) {
         self.hash = (self.hash ^ number).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(23);
     }
 
-    /// Takes in bytes.
+    /// Hashes bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         for chunk in bytes.chunks(8) {
@@ -31,9 +31,9 @@ impl Trace {
         }
     }
 
-    /// Tells what happens at `now_us`, to those who listen.
-    pub fn tell(&mut self, now_us: u64, what: fmt::Arguments<'_>) {
-        if self.told {
+    /// Prints what happens at `now_us`, if the story is wanted.
+    pub fn log(&mut self, now_us: u64, what: fmt::Arguments<'_>) {
+        if self.verbose {
             println!("{:>12.6} {what}", now_us as f64 / 1e6);
         }
     }

@@ -1,4 +1,4 @@
-//! What clients ask for: every operation, on few paths, so that they meet.
+//! The clients' requests: every operation, on few paths, so that they interfere.
 
 use server::config::{Member, ServerId};
 use wire::acl::{Acl, AclList, perms};
@@ -13,29 +13,30 @@ use wire::stat::Stat;
 
 use crate::random::Random;
 
-/// What the client that changes the members proves to be, and how the servers know it.
+/// The credentials of the client that changes the membership, and the digest the servers compare.
 pub const SUPER: &str = "super:test";
 /// See [`SUPER`].
 pub const SUPER_DIGEST: &str = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
 
-/// Whoever changes the members.
+/// What the client that changes the membership may do.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator {
-    /// How many servers there are.
+    /// Number of servers.
     pub servers: ServerId,
-    /// It never asks for fewer voters.
+    /// The fewest voters it ever asks for.
     pub voters_min: usize,
 }
 
-/// Paths that come and go.
+/// Paths that are created and deleted.
 const PATHS: [&str; 12] =
     ["/a", "/b", "/c", "/a/p", "/a/q", "/b/p", "/b/q", "/a/p/x", "/a/p/y", "/b/p/x", "/c/p", "/d"];
-/// Paths with other ACLs. Nobody watches them: who may not read a node hears nothing of it.
+/// Paths with other ACLs. Clients do not watch them: a client without read permission gets no
+/// events.
 const GUARDED: [&str; 3] = ["/guarded", "/guarded/p", "/guarded/q"];
-/// Under these the sequential nodes grow.
+/// Prefixes of the sequential nodes.
 const COUNTED: [&str; 3] = ["/a/s-", "/b/s-", "/c/s-"];
 
-/// A request: operation and record.
+/// A request: operation and encoded record.
 pub type Asked = (i32, Vec<u8>);
 
 fn asked(request: &Request<'_>) -> Asked {
@@ -60,7 +61,7 @@ fn list_kind(random: &mut Random) -> ListKind {
     *random.pick(&[ListKind::All, ListKind::PersistentOnly, ListKind::EphemeralOnly])
 }
 
-/// The next request of a client. `data` is unlike that of any other request.
+/// The next request of a client. `data` must differ from that of any other request.
 pub fn next(random: &mut Random, data: &str) -> Asked {
     match random.below(100) {
         0..45 => write(random, data),
@@ -231,13 +232,13 @@ fn odd(random: &mut Random) -> Asked {
     }
 }
 
-/// The server of that number.
+/// The address of the server with that id.
 pub fn server(id: ServerId, observer: bool) -> Member {
     let role = if observer { ":observer" } else { "" };
     format!("10.0.0.{id}:2888:3888{role};2181").parse().expect("a server")
 }
 
-/// A change of the members.
+/// A membership change.
 pub fn reconfig(random: &mut Random, operator: Operator) -> Asked {
     let line = |id: ServerId, observer: bool| format!("server.{id}={}", server(id, observer));
     let any = |random: &mut Random| random.between(1, u64::from(operator.servers)) as ServerId;
@@ -266,12 +267,12 @@ pub fn reconfig(random: &mut Random, operator: Operator) -> Asked {
     }))
 }
 
-/// A look at the root, from whose Stat every change among its children can be seen.
-pub fn look() -> Asked {
+/// Reads the root, whose Stat shows every change among its children.
+pub fn read_root() -> Asked {
     asked(&Request::GetChildren2(GetChildren2 { path: "/", watch: false }))
 }
 
-/// A look at the members.
+/// Reads the membership.
 pub fn config(watch: bool) -> Asked {
     asked(&Request::GetData(GetData { path: "/zookeeper/config", watch }))
 }

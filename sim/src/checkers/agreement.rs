@@ -1,7 +1,8 @@
-//! One log, and one state at each place of it.
+//! One committed log, and one state at each index.
 //!
-//! The first member to take an entry for agreed decides what the entry is; every other must agree, for ever. The same entries are applied
-//! to a machine that was never on a disk nor on a network, and no member may have another state than it at the same place.
+//! The first member to commit an entry decides what the entry is; every other member must commit
+//! the same. The entries are applied to a reference state machine without disk or network, and no
+//! member may have another state than it at the same index.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,29 +16,29 @@ use state::machine::Machine;
 use super::Violation;
 use server::config::ServerId;
 
-/// A command of the agreed log with what became of it.
+/// A command of the committed log with its result.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Place of its entry.
+    /// Index of its entry.
     pub index: u64,
-    /// Whose it is.
+    /// The session it belongs to.
     pub session: i64,
-    /// Its number.
+    /// Its xid.
     pub cxid: i32,
-    /// What it asks.
+    /// The operation.
     pub opcode: i32,
-    /// With which record.
+    /// The encoded record.
     pub body: Vec<u8>,
     /// Its zxid.
     pub zxid: i64,
-    /// Its result.
+    /// Its error code.
     pub code: i32,
     /// Body of the reply.
     pub reply: Vec<u8>,
-    /// The leader's wall clock at that time.
+    /// The leader's wall clock in the entry.
     pub time_ms: i64,
-    /// When the first member took it for agreed, in µs of the run.
-    pub agreed_us: u64,
+    /// When the first member committed it, in µs of the run.
+    pub committed_us: u64,
 }
 
 impl fmt::Display for Outcome {
@@ -50,24 +51,24 @@ impl fmt::Display for Outcome {
 /// One change of a znode.
 #[derive(Clone, Debug)]
 pub struct ChangeSeen {
-    /// By which command.
+    /// The command that made it.
     pub zxid: i64,
     /// What happened.
     pub kind: ChangeKind,
-    /// Where.
+    /// The znode.
     pub path: String,
 }
 
-/// The agreed log and what follows from it.
+/// The committed log and what follows from it.
 pub struct Agreement {
     /// Entries, contiguous.
     entries: Vec<Entry>,
-    /// When the first member took each of them for agreed, in µs of the run.
-    agreed_us: Vec<u64>,
+    /// When the first member committed each of them, in µs of the run.
+    committed_us: Vec<u64>,
     machine: Machine,
     /// The leader of each term.
     leaders: BTreeMap<u64, ServerId>,
-    /// State behind each entry: digest, and the homes of sessions.
+    /// State after each entry: digest and home servers of sessions.
     states: Vec<u64>,
     /// Every command, in order.
     pub outcomes: Vec<Outcome>,
@@ -75,9 +76,9 @@ pub struct Agreement {
     pub changes: Vec<ChangeSeen>,
 }
 
-struct Noted<'a>(&'a mut Vec<ChangeSeen>);
+struct ChangeRecorder<'a>(&'a mut Vec<ChangeSeen>);
 
-impl ChangeSink for Noted<'_> {
+impl ChangeSink for ChangeRecorder<'_> {
     fn change(&mut self, change: &Change<'_>) {
         let Change { zxid, kind, path, .. } = *change;
         self.0.push(ChangeSeen { zxid, kind, path: path.to_owned() });
@@ -88,7 +89,7 @@ impl Default for Agreement {
     fn default() -> Agreement {
         Agreement {
             entries: Vec::new(),
-            agreed_us: Vec::new(),
+            committed_us: Vec::new(),
             machine: Machine::new(1),
             leaders: BTreeMap::new(),
             states: Vec::new(),
@@ -99,7 +100,7 @@ impl Default for Agreement {
 }
 
 impl Agreement {
-    /// Member `member` leads in that term; returns whether this is news.
+    /// Member `member` leads in that term; returns whether it was not known yet.
     ///
     /// # Errors
     /// If another member leads or led in it.
@@ -114,11 +115,11 @@ impl Agreement {
         }
     }
 
-    /// Member `member` takes `entry` for agreed.
+    /// Member `member` has committed `entry`.
     ///
     /// # Errors
-    /// If another entry is agreed there.
-    pub fn agreed(&mut self, member: ServerId, entry: Entry, now_us: u64) -> Result<(), Violation> {
+    /// If another entry is committed at that index, or the one before is not.
+    pub fn committed(&mut self, member: ServerId, entry: Entry, now_us: u64) -> Result<(), Violation> {
         let Some(first) = self.entries.first().map(|first| first.index) else {
             self.apply(&entry, now_us);
             self.entries.push(entry);
@@ -128,7 +129,7 @@ impl Agreement {
         match known {
             Some(known) if *known == entry => Ok(()),
             Some(known) => Err(Violation::new(
-                "no two members take different entries for agreed at one place",
+                "no two members commit different entries at one index",
                 format!(
                     "member {member} has term {} {:?} of {} bytes at {}, another had term {} {:?} of {} bytes",
                     entry.term,
@@ -146,8 +147,8 @@ impl Agreement {
                 Ok(())
             }
             None => Err(Violation::new(
-                "the log is agreed without holes",
-                format!("member {member} takes {} for agreed, and nobody the one before", entry.index),
+                "the log is committed without gaps",
+                format!("member {member} committed {}, and no member the one before", entry.index),
             )),
         }
     }
@@ -155,24 +156,24 @@ impl Agreement {
     fn apply(&mut self, entry: &Entry, now_us: u64) {
         let Agreement { machine, outcomes, changes, .. } = self;
         apply(machine, entry, changes, &mut |outcome| {
-            outcomes.push(Outcome { agreed_us: now_us, ..outcome });
+            outcomes.push(Outcome { committed_us: now_us, ..outcome });
         });
         self.states.push(state_of(&self.machine));
-        self.agreed_us.push(now_us);
+        self.committed_us.push(now_us);
     }
 
     /// Member `member` has applied everything up to `index`, and this is its state.
     ///
     /// # Errors
-    /// If that is another state than any other member had there.
+    /// If the state differs from the reference.
     pub fn reached(&self, member: ServerId, index: u64, machine: &Machine) -> Result<(), Violation> {
-        let guarantee = "equal state at the same place of the log on all members";
+        let guarantee = "all members have equal state at the same index";
         let Some(first) = self.entries.first().map(|first| first.index) else { return Ok(()) };
         let Some(at) = index.checked_sub(first) else { return Ok(()) };
         let Some(state) = self.states.get(at as usize) else {
             return Err(Violation::new(
                 guarantee,
-                format!("member {member} has applied {index}, which nobody agreed on"),
+                format!("member {member} has applied {index}, which no member committed"),
             ));
         };
         if *state == state_of(machine) {
@@ -185,33 +186,33 @@ impl Agreement {
         ))
     }
 
-    /// Everything that is agreed.
+    /// All committed entries.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// How many entries began a leadership.
+    /// How many entries started a leadership.
     pub fn leaderships(&self) -> usize {
         self.entries.iter().filter(|entry| entry.kind == EntryKind::Leadership).count()
     }
 
-    /// When each of them was agreed, in µs of the run.
-    pub fn agreed_us(&self) -> &[u64] {
-        &self.agreed_us
+    /// When each of them was committed, in µs of the run.
+    pub fn committed_us(&self) -> &[u64] {
+        &self.committed_us
     }
 
-    /// Place of the last agreed entry.
+    /// Index of the last committed entry.
     pub fn last_index(&self) -> u64 {
         self.entries.last().map_or(0, |last| last.index)
     }
 
-    /// The state behind it.
+    /// The state after it.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
 }
 
-/// Everything in which members must be alike, in one number.
+/// Hash of everything in which members must be equal.
 fn state_of(machine: &Machine) -> u64 {
     let homes = machine.sessions().fold(0, |all, session| {
         (all ^ session.id as u64 ^ u64::from(session.home)).wrapping_mul(0x0000_0100_0000_01B3)
@@ -229,15 +230,15 @@ pub fn apply(
     match entry.kind {
         EntryKind::Leadership => machine.begin_leadership(),
         EntryKind::Membership => {
-            let change = MembershipChange::from_bytes(&entry.data).expect("an agreed change of a member");
+            let change = MembershipChange::from_bytes(&entry.data).expect("a committed membership change");
             machine.member_changed(change.member().0);
         }
         EntryKind::Command => {
-            let (header, rest) = BatchHeader::read(&entry.data).expect("an agreed entry is a batch");
+            let (header, rest) = BatchHeader::read(&entry.data).expect("a committed entry is a batch");
             for command in commands(rest) {
-                let command = command.expect("an agreed entry holds commands");
+                let command = command.expect("a committed entry holds commands");
                 let mut reply = Vec::new();
-                let applied = machine.apply(&header, &command, &mut reply, &mut Noted(changes));
+                let applied = machine.apply(&header, &command, &mut reply, &mut ChangeRecorder(changes));
                 tell(Outcome {
                     index: entry.index,
                     session: command.session,
@@ -248,23 +249,24 @@ pub fn apply(
                     code: applied.code as i32,
                     reply,
                     time_ms: header.time_ms,
-                    agreed_us: 0,
+                    committed_us: 0,
                 });
             }
         }
     }
 }
 
-/// An entry for each command of this entry, so that there is a place between any two of them.
+/// Splits an entry into one for each command, so that the state between any two commands can be
+/// read.
 pub fn split(entry: &Entry) -> Vec<Entry> {
     if entry.kind != EntryKind::Command {
         return vec![entry.clone()];
     }
-    let (header, rest) = BatchHeader::read(&entry.data).expect("an agreed entry is a batch");
+    let (header, rest) = BatchHeader::read(&entry.data).expect("a committed entry is a batch");
     let alone = |command: Result<state::command::Command<'_>, _>| {
         let mut data = Vec::new();
         header.put(&mut data);
-        command.expect("an agreed entry holds commands").put(&mut data);
+        command.expect("a committed entry holds commands").put(&mut data);
         Entry { data: data.into(), ..entry.clone() }
     };
     commands(rest).map(alone).collect()

@@ -1,4 +1,4 @@
-//! The guarantees. Each has a checker whose failure text is the guarantee that was broken.
+//! The guarantees. Each has a checker whose failure text is the broken guarantee.
 
 pub mod agreement;
 pub mod order;
@@ -16,14 +16,14 @@ use crate::plan::Plan;
 /// A guarantee that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Its name.
+    /// The text of the guarantee.
     pub guarantee: &'static str,
     /// What was seen instead.
     pub evidence: String,
 }
 
 impl Violation {
-    /// This guarantee is broken, as can be seen from that.
+    /// A broken guarantee, with its evidence.
     pub fn new(guarantee: &'static str, evidence: impl Into<String>) -> Violation {
         Violation { guarantee, evidence: evidence.into() }
     }

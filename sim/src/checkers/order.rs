@@ -1,4 +1,4 @@
-//! The order of a session over all its connections.
+//! The order of a session across all its connections.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use super::agreement::Outcome;
 use super::writes::{Written, ends, is_write};
 use crate::history::History;
 
-/// The last write of a session that was done, of those sent over some of its connections.
+/// The zxid and xid of the last applied write of a session, of those sent over some of its
+/// connections.
 type Last = Option<(i64, i32)>;
 
 /// What one session has sent so far.
@@ -19,12 +20,12 @@ struct Sent {
     over_newest: Last,
 }
 
-/// Whatever a session sent, over any connection and to any server, is done or can never be done any
-/// more before anything that it asks for over a later connection is answered. A server without a
-/// leader that only reads promises nothing of that kind.
+/// Everything a session sent, over any connection and to any server, is applied, or can never be
+/// applied any more, before anything it requests over a later connection is answered. A read-only
+/// server guarantees nothing of that kind.
 ///
 /// # Errors
-/// The first answer that came too early.
+/// The first reply that came too early.
 pub fn judge(history: &History, written: &Written<'_>, outcomes: &[Outcome]) -> Result<(), Violation> {
     let ended = ends(outcomes);
     let mut sessions: BTreeMap<i64, Sent> = BTreeMap::new();
@@ -45,9 +46,9 @@ pub fn judge(history: &History, written: &Written<'_>, outcomes: &[Outcome]) -> 
             && shown < zxid
         {
             return Err(Violation::new(
-                "what a session sent is done, or never, before a later connection of it is answered",
+                "what a session sent is applied, or never will be, before its later connection is answered",
                 format!(
-                    "session {:#x}: xid {} over connection {} was shown {shown:#x}, and xid {xid} over an earlier one got {zxid:#x}",
+                    "session {:#x}: xid {} over connection {} saw {shown:#x}, and xid {xid} over an earlier one got {zxid:#x}",
                     call.session, call.xid, call.connection
                 ),
             ));

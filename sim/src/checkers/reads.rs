@@ -1,4 +1,4 @@
-//! Reads: what a reply shows is the state at its zxid, and no session goes back in time.
+//! Reads: a reply shows the state at its zxid, and no session goes back in time.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +21,11 @@ use crate::plan::Plan;
 /// The first guarantee that is broken.
 pub fn judge(history: &History, agreement: &Agreement, plan: &Plan) -> Result<(), Violation> {
     in_session_order(history)?;
-    recent(history, plan)?;
-    of_their_zxid(history, agreement, features(&plan.config(1).requests))
+    sees_acknowledged_writes(history, plan)?;
+    matches_state_at_zxid(history, agreement, features(&plan.config(1).requests))
 }
 
-/// Whatever server a session is on, it never sees an older state than before.
+/// A session never sees an older state than before, on any server.
 fn in_session_order(history: &History) -> Result<(), Violation> {
     let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
     for (_, _, received) in &history.received {
@@ -47,11 +47,12 @@ fn in_session_order(history: &History) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A sync, and every read where reads are linearizable, shows all that was acknowledged before it was asked.
-fn recent(history: &History, plan: &Plan) -> Result<(), Violation> {
+/// A sync, and every read if reads are linearizable, shows everything acknowledged before it was
+/// requested.
+fn sees_acknowledged_writes(history: &History, plan: &Plan) -> Result<(), Violation> {
     for call in &history.calls {
         let Some(reply) = call.reply.as_ref().filter(|reply| reply.zxid > 0) else { continue };
-        // Who is content with reading what one server knows is promised no more.
+        // A client that accepts a read-only server gets no further guarantee.
         if call.read_only {
             continue;
         }
@@ -60,7 +61,7 @@ fn recent(history: &History, plan: &Plan) -> Result<(), Violation> {
         let is_read = !is_write(call) && call.xid > 0 && plan.has_linearizable_reads();
         if (is_sync || is_read) && reply.zxid < call.acknowledged {
             let guarantee =
-                if is_sync { "sync sees all that was acknowledged" } else { "reads are linearizable" };
+                if is_sync { "a sync sees all acknowledged writes" } else { "reads are linearizable" };
             return Err(Violation::new(
                 guarantee,
                 format!(
@@ -73,8 +74,12 @@ fn recent(history: &History, plan: &Plan) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Applies the agreed log once more, and asks the machine at each zxid what the clients asked there.
-fn of_their_zxid(history: &History, agreement: &Agreement, features: Features) -> Result<(), Violation> {
+/// Applies the committed log once more, and repeats the clients' reads at their zxids.
+fn matches_state_at_zxid(
+    history: &History,
+    agreement: &Agreement,
+    features: Features,
+) -> Result<(), Violation> {
     let mut by_zxid: BTreeMap<i64, Vec<(&Call, &Reply)>> = BTreeMap::new();
     for call in history.calls.iter().filter(|call| !is_write(call)) {
         if let Some(reply) = call.reply.as_ref().filter(|reply| reply.zxid > 0) {
@@ -85,7 +90,7 @@ fn of_their_zxid(history: &History, agreement: &Agreement, features: Features) -
     let mut changes = Vec::new();
     for entry in agreement.entries() {
         for part in crate::checkers::agreement::split(entry) {
-            // Of the places with one zxid the last is as good as any: nothing that can be read differs.
+            // Of the states with one zxid any will do: they do not differ in anything readable.
             let before = machine.last_zxid();
             apply(&mut machine, &part, &mut changes, &mut |_| {});
             let after = machine.last_zxid();
@@ -93,7 +98,7 @@ fn of_their_zxid(history: &History, agreement: &Agreement, features: Features) -
                 let skipped: Vec<i64> = by_zxid.range(before + 1..after).map(|(zxid, _)| *zxid).collect();
                 if let Some(zxid) = skipped.first() {
                     let evidence = format!("a reply shows {zxid:#x}, between {before:#x} and {after:#x}");
-                    return Err(Violation::new("replies show states that there were", evidence));
+                    return Err(Violation::new("replies show states that existed", evidence));
                 }
             }
             for (call, reply) in by_zxid.remove(&after).unwrap_or_default() {
@@ -103,8 +108,8 @@ fn of_their_zxid(history: &History, agreement: &Agreement, features: Features) -
     }
     match by_zxid.keys().next() {
         Some(zxid) => {
-            let evidence = format!("a reply shows {zxid:#x}, and nothing with that zxid is agreed");
-            Err(Violation::new("replies show states that there were", evidence))
+            let evidence = format!("a reply shows {zxid:#x}, and nothing with that zxid is committed");
+            Err(Violation::new("replies show states that existed", evidence))
         }
         None => Ok(()),
     }
@@ -121,13 +126,13 @@ fn compare(machine: &Machine, call: &Call, reply: &Reply, features: Features) ->
     Err(Violation::new(
         "a read shows the state at its zxid",
         format!(
-            "session {:#x}: xid {} (opcode {}) at {:#x} was told {} {:?}, the state is {err} {body:?}",
+            "session {:#x}: xid {} (opcode {}) at {:#x} got {} {:?}, the state is {err} {body:?}",
             call.session, call.xid, call.opcode, reply.zxid, reply.err, reply.body
         ),
     ))
 }
 
-/// What a read is answered by that state; `None` for what depends on more than the state.
+/// The reply to a read in that state; `None` if it depends on more than the state.
 fn expected(machine: &Machine, call: &Call, features: Features) -> Option<(i32, Vec<u8>)> {
     let request = Request::decode(Opcode::from_i32(call.opcode)?, &call.body).ok()?;
     let mut body = Vec::new();

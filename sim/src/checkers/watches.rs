@@ -1,4 +1,5 @@
-//! Watches: a change is told before anything that shows it, once for each watch, and none is lost over a reconnect.
+//! Watches: an event comes before anything that shows its change, once for each watch, and none is
+//! lost over a reconnect.
 
 use std::collections::BTreeMap;
 
@@ -11,54 +12,55 @@ use super::agreement::{Agreement, ChangeSeen};
 use crate::expected_watches::{ExpectedWatches, Kind, parent};
 use crate::history::{History, Received};
 
-/// What one client has been told so far.
+/// What one client has received so far.
 #[derive(Default)]
-struct Told {
-    book: ExpectedWatches,
-    /// What was to be set again.
+struct ClientView {
+    expected: ExpectedWatches,
+    /// The watches to set again after a reconnect.
     before: ExpectedWatches,
-    /// On a new connection the watches hold from when they are set again.
-    set_again: bool,
+    /// Whether the watches are set again: on a new connection they hold only from then on.
+    are_set: bool,
 }
 
-/// Judges every event, and every reply that should have come behind one.
+/// Judges every event, and every reply that should have followed one.
 ///
 /// # Errors
 /// The first guarantee that is broken.
 pub fn judge(history: &History, agreement: &Agreement) -> Result<(), Violation> {
     let changes = &agreement.changes;
-    let mut clients: BTreeMap<usize, Told> = BTreeMap::new();
+    let mut clients: BTreeMap<usize, ClientView> = BTreeMap::new();
     for (client, _, received) in &history.received {
-        let told = clients.entry(*client).or_default();
+        let view = clients.entry(*client).or_default();
         match received {
             Received::Opened { .. } => {
-                told.set_again = told.book.is_empty();
-                told.before = told.book.clone();
+                view.are_set = view.expected.is_empty();
+                view.before = view.expected.clone();
             }
-            Received::Refused { .. } | Received::Forgotten => *told = Told::default(),
+            Received::Refused { .. } | Received::Forgotten => *view = ClientView::default(),
             Received::Event { zxid, kind, path } => {
                 if *zxid > 0 {
                     happened(changes, *zxid, *kind, path)?;
                 }
-                // What was missed is told for each table, though the first event satisfies all watches.
-                let missed = *zxid < 0 && told.before.clone().heard(*kind, path, *zxid);
-                if !told.book.heard(*kind, path, *zxid) && !missed {
+                // A missed event is sent once per table, although the first one satisfies all
+                // watches.
+                let missed = *zxid < 0 && view.before.clone().on_event(*kind, path, *zxid);
+                if !view.expected.on_event(*kind, path, *zxid) && !missed {
                     let evidence = format!("client {client}: event {kind} of {path} at {zxid:#x}");
-                    return Err(Violation::new("nobody hears of what he does not watch", evidence));
+                    return Err(Violation::new("a client gets no event it does not watch", evidence));
                 }
             }
             Received::Reply { call } => {
                 let call = &history.calls[*call];
                 let Some(reply) = &call.reply else { continue };
                 if call.xid == xid::SET_WATCHES {
-                    told.set_again = true;
+                    view.are_set = true;
                 }
-                told.book.replied(call, reply);
-                if told.set_again && reply.zxid > 0 {
-                    nothing_is_untold(*client, &told.book, changes, reply.zxid)?;
+                view.expected.on_reply(call, reply);
+                if view.are_set && reply.zxid > 0 {
+                    check_no_event_missed(*client, &view.expected, changes, reply.zxid)?;
                 }
                 if call.opcode == wire::opcode::Opcode::CloseSession as i32 && reply.err == 0 {
-                    *told = Told::default();
+                    *view = ClientView::default();
                 }
             }
             Received::Closed => {}
@@ -83,28 +85,28 @@ fn happened(changes: &[ChangeSeen], zxid: i64, kind: i32, path: &str) -> Result<
     if now.into_iter().any(fits) {
         return Ok(());
     }
-    Err(Violation::new("events tell what happened", format!("event {kind} of {path} at {zxid:#x}")))
+    Err(Violation::new("events report changes that happened", format!("event {kind} of {path} at {zxid:#x}")))
 }
 
-/// A client that sees `zxid` has heard of every change up to it that it watches.
-fn nothing_is_untold(
+/// A client that sees `zxid` has received an event for every change up to it that it watches.
+fn check_no_event_missed(
     client: usize,
-    book: &ExpectedWatches,
+    expected: &ExpectedWatches,
     changes: &[ChangeSeen],
     zxid: i64,
 ) -> Result<(), Violation> {
     let end = changes.partition_point(|change| change.zxid <= zxid);
-    for (kind, path, since) in book.all() {
+    for (kind, path, since) in expected.all() {
         let begin = changes.partition_point(|change| change.zxid <= since);
         if begin >= end {
             continue;
         }
-        let untold = changes[begin..end].iter().find(|change| kind.hears(path, change.kind, &change.path));
-        if let Some(change) = untold.filter(|change| !(kind == Kind::Recursive && is_hidden(&change.path))) {
+        let missed = changes[begin..end].iter().find(|change| kind.matches(path, change.kind, &change.path));
+        if let Some(change) = missed.filter(|change| !(kind == Kind::Recursive && is_hidden(&change.path))) {
             return Err(Violation::new(
                 "a watch event comes before anything that shows the change",
                 format!(
-                    "client {client} saw {zxid:#x} before it heard of {:?} {} at {:#x}, watched ({kind:?}) since {since:#x}",
+                    "client {client} saw {zxid:#x} before the event for {:?} {} at {:#x}, watched ({kind:?}) since {since:#x}",
                     change.kind, change.path, change.zxid
                 ),
             ));
@@ -113,7 +115,7 @@ fn nothing_is_untold(
     Ok(())
 }
 
-/// Of what a client may not read, it hears nothing.
+/// Clients get no events of what they may not read.
 fn is_hidden(path: &str) -> bool {
     path.starts_with("/guarded")
 }

@@ -1,4 +1,5 @@
-//! Writes: each acknowledged one is in the agreed log exactly once, with the result its client was told, and in the order of time.
+//! Writes: each acknowledged one is in the committed log exactly once, with the result its client
+//! got, and in real-time order.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +11,19 @@ use super::Violation;
 use super::agreement::Outcome;
 use crate::history::{Call, History, Reply};
 
-/// The outcomes of clients' writes, by session and number.
+/// The outcomes of clients' writes, by session and xid.
 pub type Written<'a> = BTreeMap<(i64, i32), &'a Outcome>;
 
 /// Every write of a client in the log.
 ///
 /// # Errors
-/// If one is there twice.
+/// If one is in the log twice.
 pub fn written(outcomes: &[Outcome]) -> Result<Written<'_>, Violation> {
     let mut written = Written::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.cxid > 0 && outcome.opcode != MOVE_SESSION) {
         if let Some(earlier) = written.insert((outcome.session, outcome.cxid), outcome) {
             return Err(Violation::new(
-                "a write is done once or not at all",
+                "a write is applied once or not at all",
                 format!(
                     "xid {} of session {:#x} is at {:#x} and at {:#x}",
                     outcome.cxid, outcome.session, earlier.zxid, outcome.zxid
@@ -47,7 +48,7 @@ pub fn judge(
     for call in writes() {
         let found = written.get(&(call.session, call.xid)).copied();
         if let Some(outcome) = found {
-            taken_by_writer(call)?;
+            not_on_read_only_server(call)?;
             in_real_time(call, outcome)?;
         }
         if let Some(reply) = &call.reply {
@@ -74,14 +75,14 @@ fn acknowledged(call: &Call, reply: &Reply, found: Option<&Outcome>) -> Result<(
         let evidence = format!("{} was answered {} at {:#x}", name(), reply.err, reply.zxid);
         return Err(Violation::new("acknowledged writes survive", evidence));
     };
-    if reply.at_us < outcome.agreed_us {
-        return Err(Violation::new("nothing is acknowledged before it is agreed", name()));
+    if reply.at_us < outcome.committed_us {
+        return Err(Violation::new("nothing is acknowledged before it is committed", name()));
     }
     if (outcome.zxid, outcome.code) != (reply.zxid, reply.err) || outcome.reply != reply.body {
         return Err(Violation::new(
             "a write is answered with its own result",
             format!(
-                "{} was told {} at {:#x}, {:?}; its result is {} at {:#x}, {:?}",
+                "{} got {} at {:#x}, {:?}; its result is {} at {:#x}, {:?}",
                 name(),
                 reply.err,
                 reply.zxid,
@@ -95,32 +96,35 @@ fn acknowledged(call: &Call, reply: &Reply, found: Option<&Outcome>) -> Result<(
     Ok(())
 }
 
-/// A member without a leader has no place in the log for anything.
-fn taken_by_writer(call: &Call) -> Result<(), Violation> {
+/// A member without a leader cannot append to the log.
+fn not_on_read_only_server(call: &Call) -> Result<(), Violation> {
     if call.read_only {
-        let evidence = format!("xid {} of session {:#x} is done", call.xid, call.session);
-        return Err(Violation::new("a server that only reads takes no write", evidence));
+        let evidence = format!("xid {} of session {:#x} is applied", call.xid, call.session);
+        return Err(Violation::new("a read-only server accepts no write", evidence));
     }
     Ok(())
 }
 
-/// Whether a server that only reads may answer so: it refuses, or ends what only it knows.
+/// Whether a read-only server may reply so: it refuses, or ends a session that only it knows.
 fn is_read_only_answer(call: &Call, reply: &Reply) -> bool {
     call.read_only
         && (reply.err == ErrorCode::NotReadOnly as i32
             || (reply.err == 0 && call.opcode == Opcode::CloseSession as i32))
 }
 
-/// Whoever begins after somebody was told is behind it.
+/// A write requested after another one was acknowledged gets a higher zxid.
 fn in_real_time(call: &Call, outcome: &Outcome) -> Result<(), Violation> {
-    if outcome.agreed_us < call.at_us {
-        return Err(Violation::new("nothing is done before it is asked", format!("xid {}", call.xid)));
+    if outcome.committed_us < call.at_us {
+        return Err(Violation::new(
+            "no write is applied before it is requested",
+            format!("xid {}", call.xid),
+        ));
     }
     if outcome.zxid <= call.acknowledged {
         return Err(Violation::new(
             "writes are linearizable",
             format!(
-                "xid {} of session {:#x} got {:#x}, though {:#x} was acknowledged before it was asked",
+                "xid {} of session {:#x} got {:#x}, though {:#x} was acknowledged before it was requested",
                 call.xid, call.session, outcome.zxid, call.acknowledged
             ),
         ));
@@ -128,7 +132,7 @@ fn in_real_time(call: &Call, outcome: &Outcome) -> Result<(), Violation> {
     Ok(())
 }
 
-/// At which zxid each session ended. What comes behind it does nothing.
+/// The zxid at which each session ended. Later commands of the session do nothing.
 pub fn ends(outcomes: &[Outcome]) -> BTreeMap<i64, i64> {
     let mut ended = BTreeMap::new();
     for close in outcomes.iter().filter(|outcome| outcome.opcode == Opcode::CloseSession as i32) {
@@ -137,8 +141,9 @@ pub fn ends(outcomes: &[Outcome]) -> BTreeMap<i64, i64> {
     ended
 }
 
-/// What one session writes is done in its order, and what one connection sends has no holes but those that a full disk tore: a write that
-/// a leader refused for that may be followed by one that found room, and its answer may be lost with the connection.
+/// A session's writes are applied in order, and a connection's writes without gaps, except for
+/// those of a full disk: a write that a leader refused for that may be followed by one that found
+/// room, and the refusal may be lost with the connection.
 fn in_session_order<'c>(
     writes: impl Iterator<Item = &'c Call>,
     written: &Written<'_>,
@@ -160,15 +165,15 @@ fn in_session_order<'c>(
             continue;
         }
         let may_be_refused = |lost: &&Call| {
-            full_disks.iter().any(|(from_us, to_us)| *from_us <= outcome.agreed_us && *to_us >= lost.at_us)
+            full_disks.iter().any(|(from_us, to_us)| *from_us <= outcome.committed_us && *to_us >= lost.at_us)
         };
         let lost =
             missing.get(&call.connection).and_then(|lost| lost.iter().find(|lost| !may_be_refused(lost)));
         if let Some(lost) = lost {
             return Err(Violation::new(
-                "what a connection sends is done without holes",
+                "a connection's writes are applied without gaps",
                 format!(
-                    "session {:#x}: xid {} is done and xid {} before it is not",
+                    "session {:#x}: xid {} is applied and xid {} before it is not",
                     call.session, call.xid, lost.xid
                 ),
             ));
@@ -176,7 +181,7 @@ fn in_session_order<'c>(
         let last = last.entry(call.session).or_default();
         if outcome.zxid <= *last {
             return Err(Violation::new(
-                "writes of a session are done in its order",
+                "a session's writes are applied in order",
                 format!(
                     "session {:#x}: xid {} got {:#x} after {last:#x}",
                     call.session, call.xid, outcome.zxid

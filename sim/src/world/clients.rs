@@ -1,40 +1,40 @@
-//! What passes between clients and members.
+//! The traffic between clients and members.
 
 use super::{Connection, Event, World};
 use crate::checkers::Violation;
-use crate::client::Wish;
-use crate::history::{Received, Sign};
+use crate::client::Action;
+use crate::history::{Arrival, Received};
 use crate::socket::Wire;
 use server::config::ServerId;
 
 /// Bytes a socket takes before the server has to wait.
 const ROOMS: [usize; 3] = [200, 4_000, 1 << 20];
 
-/// What a client that reads slowly takes at a time, and how often.
+/// Bytes that a slow reader takes at a time, and how often.
 const TRICKLE_BYTES: usize = 40;
 const TRICKLE_US: u64 = 20_000;
 
 impl World {
     pub(super) fn client_turn(&mut self, client: usize) {
-        let wishes = self.clients[client].turn(self.now_us, &mut self.history);
-        self.grant(client, wishes);
+        let actions = self.clients[client].turn(self.now_us, &mut self.history);
+        self.perform(client, actions);
         let (low, high) = self.plan.turn_us;
         let delay_us = self.random.between(low, high);
         self.after(delay_us, Event::Turn(client));
     }
 
-    fn grant(&mut self, client: usize, wishes: Vec<Wish>) {
-        for wish in wishes {
-            match wish {
-                Wish::Connect(member) => self.connect(client, member),
-                Wish::Send(bytes) => self.send_to_server(client, bytes),
-                Wish::Close => self.client_closes(client),
-                Wish::ComeBack { closes } => {
+    fn perform(&mut self, client: usize, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Connect(member) => self.connect(client, member),
+                Action::Send(bytes) => self.send_to_server(client, bytes),
+                Action::Close => self.client_closes(client),
+                Action::Reconnect { closes } => {
                     if closes {
                         self.client_closes(client);
                     }
-                    let wishes = self.clients[client].come_back(self.now_us, &mut self.history);
-                    self.grant(client, wishes);
+                    let actions = self.clients[client].reconnect(self.now_us, &mut self.history);
+                    self.perform(client, actions);
                 }
             }
         }
@@ -42,8 +42,8 @@ impl World {
 
     fn connect(&mut self, client: usize, member: ServerId) {
         let connection = self.connections.len();
-        let told = format_args!("client {client} connects to member {member}: connection {connection}");
-        self.trace.tell(self.now_us, told);
+        let story = format_args!("client {client} connects to member {member}: connection {connection}");
+        self.trace.log(self.now_us, story);
         let wire = Wire::new(*self.random.pick(&ROOMS));
         let delay_us = self.network.delay_us();
         let at_us = self.now_us + delay_us;
@@ -51,7 +51,7 @@ impl World {
             client,
             member,
             wire,
-            life: None,
+            incarnation: None,
             to_server_us: at_us,
             to_client_us: at_us,
             accepted_us: at_us,
@@ -67,11 +67,11 @@ impl World {
         if self.host(member).member.is_none() {
             return self.server_closes(connection);
         }
-        let life = self.host(member).life;
+        let incarnation = self.host(member).incarnation;
         let applied = self.host(member).member.as_ref().map_or(0, |member| member.applied_index());
         let known = &mut self.connections[connection];
         known.accepted_at = applied;
-        known.life = Some(life);
+        known.incarnation = Some(incarnation);
         let wire = known.wire.clone();
         self.host(member).backlog.push((connection, wire));
         self.notice(member);
@@ -82,7 +82,7 @@ impl World {
         self.wake_server(member, delay_us);
     }
 
-    /// When something sent now arrives at the member, behind everything sent before.
+    /// When something sent now arrives at the member, after everything sent before.
     fn arrival_at_server_us(&mut self, connection: usize) -> u64 {
         let at_us = self.now_us + self.network.delay_us();
         let known = &mut self.connections[connection];
@@ -105,9 +105,9 @@ impl World {
 
     fn is_alive(&mut self, connection: usize) -> bool {
         let known = &self.connections[connection];
-        let (member, life, ended) = (known.member, known.life, known.ended);
+        let (member, incarnation, ended) = (known.member, known.incarnation, known.ended);
         let host = self.host(member);
-        !ended && host.member.is_some() && life == Some(host.life)
+        !ended && host.member.is_some() && incarnation == Some(host.incarnation)
     }
 
     pub(super) fn reach_server(&mut self, connection: usize, bytes: &[u8]) {
@@ -115,8 +115,8 @@ impl World {
             self.trace.bytes(bytes);
             self.connections[connection].wire.arrive(bytes);
             let client = &self.clients[self.connections[connection].client];
-            if let Some((session, open)) = client.speaks_for(connection) {
-                self.history.signs.entry(session).or_default().push(Sign { at_us: self.now_us, open });
+            if let Some((session, open)) = client.session_on(connection) {
+                self.history.arrivals.entry(session).or_default().push(Arrival { at_us: self.now_us, open });
             }
             self.notice(self.connections[connection].member);
         }
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// The client of the newest connection of this client closes it.
+    /// The client closes its newest connection.
     fn client_closes(&mut self, client: usize) {
         let newest = self.connections.iter().rposition(|connection| connection.client == client);
         let Some(connection) = newest else { return };
@@ -137,7 +137,7 @@ impl World {
         self.at(at_us, Event::HangUp(connection));
     }
 
-    /// Brings what a member has written on its way.
+    /// Sends what a member has written.
     pub(super) fn collect_written(&mut self, id: ServerId) -> Result<(), Violation> {
         let slow = self.host(id).slow_readers_until_us > self.now_us;
         let slots: Vec<_> = self
@@ -187,15 +187,15 @@ impl World {
         self.trace.bytes(bytes);
         let client = self.connections[connection].client;
         let before = self.history.received.len();
-        let wishes = self.clients[client].receive(self.now_us, bytes, &mut self.history)?;
+        let actions = self.clients[client].receive(self.now_us, bytes, &mut self.history)?;
         for (client, connection, received) in &self.history.received[before..] {
             let about = match received {
                 Received::Reply { call } => format!("{}", self.history.calls[*call]),
                 other => format!("{other:?}"),
             };
-            self.trace.tell(self.now_us, format_args!("client {client} on {connection}: {about}"));
+            self.trace.log(self.now_us, format_args!("client {client} on {connection}: {about}"));
         }
-        self.grant(client, wishes);
+        self.perform(client, actions);
         Ok(())
     }
 

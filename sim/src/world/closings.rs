@@ -1,8 +1,8 @@
-//! Servers that close connections: whether they have a reason to.
+//! Checks that servers close connections only with a reason.
 //!
-//! A client of a server that lives and serves keeps its connection, whoever leads: a server passes
-//! on again what an earlier leader has not done. Only where nobody can know what was done it closes
-//! the connection: when it takes up a snapshot, or becomes another member.
+//! A running server that serves keeps its clients' connections, whichever member leads: it forwards
+//! again what an earlier leader did not complete. It closes them only when it cannot know what was
+//! applied: when it installs a snapshot, or becomes another member.
 
 use state::command::{MOVE_SESSION, SessionTerms};
 use state::members::ServerId;
@@ -10,32 +10,32 @@ use state::members::ServerId;
 use super::World;
 use crate::checkers::Violation;
 
-/// What one member has done to all its clients at once.
+/// Interruptions of one member's service to all its clients.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serving {
-    /// The highest entry it has applied one by one, or started from.
+    /// The highest entry it has applied individually, or started from.
     reached: u64,
-    /// When it last served nobody, or took up a snapshot, in µs of the run.
+    /// When it last did not serve, or installed a snapshot, in µs of the run.
     interrupted_us: u64,
 }
 
 impl World {
     /// A process has started.
-    pub(super) fn begins_serving(&mut self, id: ServerId) {
+    pub(super) fn on_serving_started(&mut self, id: ServerId) {
         let now_us = self.now_us;
         let host = self.host(id);
         let reached = host.member.as_ref().map_or(0, |member| member.applied_index());
         host.serving = Serving { reached, interrupted_us: now_us };
     }
 
-    /// A member took this entry for agreed.
-    pub(super) fn takes_for_agreed(&mut self, id: ServerId, index: u64) {
+    /// A member has committed this entry.
+    pub(super) fn on_committed(&mut self, id: ServerId, index: u64) {
         let serving = &mut self.host(id).serving;
         serving.reached = serving.reached.max(index);
     }
 
-    /// Looks whether a member serves, and whether it got its state from another one.
-    pub(super) fn look_at_serving(&mut self, id: ServerId) {
+    /// Updates whether a member serves, and whether it got its state from another one.
+    pub(super) fn update_serving(&mut self, id: ServerId) {
         let now_us = self.now_us;
         let host = self.host(id);
         let Some(member) = &host.member else { return };
@@ -46,9 +46,9 @@ impl World {
         host.serving.reached = host.serving.reached.max(applied);
     }
 
-    /// Whether an earlier connection of the client takes the session away from the one that this
-    /// member accepted at that entry.
-    fn is_taken_elsewhere(&self, session: i64, id: ServerId, accepted_at: u64) -> bool {
+    /// Whether the session has moved, or is moving, away from the connection that this member
+    /// accepted when it had applied `accepted_at`.
+    fn has_moved_elsewhere(&self, session: i64, id: ServerId, accepted_at: u64) -> bool {
         let later = self.agreement.outcomes.iter().rev().take_while(|outcome| outcome.index > accepted_at);
         let moves = later.filter(|outcome| (outcome.session, outcome.opcode) == (session, MOVE_SESSION));
         let homes: Vec<_> = moves.map(|outcome| SessionTerms::read(&outcome.body).map(|t| t.home)).collect();
@@ -59,28 +59,30 @@ impl World {
 
     /// A member has closed a connection.
     pub(super) fn judge_closing(&mut self, id: ServerId, connection: usize) -> Result<(), Violation> {
-        self.look_at_serving(id);
+        self.update_serving(id);
         let known = &self.connections[connection];
         let (client, accepted_us) = (known.client, known.accepted_us);
-        // What the client had sent over an earlier connection may arrive later, and take the
-        // session away without a word in the log.
+        // Bytes the client sent over an earlier connection may arrive later, and take the session
+        // away without an entry in the log.
         let is_overtaken = self.connections[..connection]
             .iter()
             .any(|other| (other.client, other.member) == (client, id) && other.to_server_us >= accepted_us);
         if known.wire.is_hung_up() || is_overtaken {
             return Ok(());
         }
-        let Some(session) = self.clients[client].relies_on(connection, &self.history) else { return Ok(()) };
+        let Some(session) = self.clients[client].used_session(connection, &self.history) else {
+            return Ok(());
+        };
         let is_over = self.agreement.machine().session(session).is_none();
         let accepted_at = known.accepted_at;
         if is_over
             || self.host(id).serving.interrupted_us >= accepted_us
-            || self.is_taken_elsewhere(session, id, accepted_at)
+            || self.has_moved_elsewhere(session, id, accepted_at)
         {
             return Ok(());
         }
         let evidence =
             format!("member {id} closed connection {connection} of client {client}, session {session:#x}");
-        Err(Violation::new("a server that lives and serves keeps its clients' connections", evidence))
+        Err(Violation::new("a running, serving server keeps its clients' connections", evidence))
     }
 }

@@ -1,4 +1,4 @@
-//! Processes and what passes between them.
+//! Processes and the traffic between them.
 
 use bytes::Bytes;
 use consensus::engine::Role;
@@ -6,25 +6,25 @@ use server::simulation::Ended;
 
 use super::{Event, World};
 use crate::checkers::Violation;
-use crate::host::News;
-use crate::network::{Flying, Way};
+use crate::host::NetworkEvent;
+use crate::network::{InFlight, LinkState};
 use crate::plan::HEARTBEAT_MS;
 use server::config::ServerId;
 
 /// The longest time between two cycles of a member: its tick.
 const TICK_US: u64 = 10_000;
 
-/// The same if it has put something off, as it would ask a poll.
+/// The same while it has deferred work, as the timeout it would pass to poll.
 const HOLD_US: u64 = 1_000;
 
-/// How often a member that flushes looks whether to give a sign of life.
-const LIFE_SIGNS_US: u64 = HEARTBEAT_MS as u64 * 1_000;
+/// How often a member that flushes checks whether to send a keepalive.
+const KEEPALIVE_US: u64 = HEARTBEAT_MS as u64 * 1_000;
 
 /// Time between two attempts to connect to another member.
 const RETRY_US: u64 = 30_000;
 
 impl World {
-    /// Lets the replication thread of a member look at what there is, so much later at most.
+    /// Wakes the replication thread of a member, at the latest after this time.
     pub(super) fn wake_driver(&mut self, id: ServerId, after_us: u64) {
         let now_us = self.now_us;
         let host = self.host(id);
@@ -65,27 +65,28 @@ impl World {
         let ended = host.drive(now_us);
         let Some(member) = &mut host.member else { return Ok(()) };
         let ending: Vec<i64> = member.ending().collect();
-        let agreed = member.take_agreed();
+        let committed = member.take_agreed();
         let frames = member.take_frames();
         let role = member.role();
         let (applied, busy) = (member.applied_index(), member.is_busy());
         let patience_us = if member.is_holding() { HOLD_US } else { TICK_US };
         self.history.decided.extend(ending.into_iter().map(|session| (session, now_us)));
-        for entry in agreed {
+        for entry in committed {
             let (index, term, bytes) = (entry.index, entry.term, entry.data.len());
             let kind = entry.kind;
-            let told = format_args!("member {id}: {index} of term {term} is agreed, {kind:?}, {bytes} bytes");
-            self.trace.tell(now_us, told);
-            self.takes_for_agreed(id, index);
+            let story =
+                format_args!("member {id}: {index} of term {term} is committed, {kind:?}, {bytes} bytes");
+            self.trace.log(now_us, story);
+            self.on_committed(id, index);
             let before = self.agreement.outcomes.len();
-            self.agreement.agreed(id, entry, now_us)?;
+            self.agreement.committed(id, entry, now_us)?;
             for outcome in &self.agreement.outcomes[before..] {
-                self.trace.tell(now_us, format_args!("    {outcome}"));
+                self.trace.log(now_us, format_args!("    {outcome}"));
             }
         }
-        self.look_at_serving(id);
+        self.update_serving(id);
         if role.role == Role::Leader && self.agreement.leads(id, role.term)? {
-            self.was_elected(id);
+            self.on_elected(id);
         }
         for (to, frame) in frames {
             self.send(id, to, frame);
@@ -94,7 +95,7 @@ impl World {
             return self.process_ended(id, &ended);
         }
         if self.host(id).disk.is_off() {
-            // The power went during something the member can do without.
+            // The power was lost during an operation whose failure the member tolerates.
             let off_us = self.random.between(1_000, 1_000_000);
             self.switch_off(id, off_us);
             return Ok(());
@@ -108,18 +109,18 @@ impl World {
             self.wake_server(id, delay_us);
         }
         self.wake_driver(id, patience_us);
-        if self.host(id).flushes_until_us > now_us + LIFE_SIGNS_US {
-            let life = self.host(id).life;
-            self.give_life_signs(id, life);
+        if self.host(id).flushes_until_us > now_us + KEEPALIVE_US {
+            let incarnation = self.host(id).incarnation;
+            self.send_keepalives(id, incarnation);
         }
         Ok(())
     }
 
-    /// Lets a member that flushes say that it lives, and look again.
-    pub(super) fn give_life_signs(&mut self, id: ServerId, life: u64) {
+    /// Sends the keepalives of a member while it flushes, and checks again later.
+    pub(super) fn send_keepalives(&mut self, id: ServerId, incarnation: u64) {
         let now_us = self.now_us;
         let host = self.host(id);
-        if host.life != life || host.flushes_until_us <= now_us {
+        if host.incarnation != incarnation || host.flushes_until_us <= now_us {
             return;
         }
         let Some(member) = &mut host.member else { return };
@@ -127,10 +128,10 @@ impl World {
         for (to, frame) in frames {
             self.send(id, to, frame);
         }
-        self.after(LIFE_SIGNS_US, Event::LifeSigns { host: id, life });
+        self.after(KEEPALIVE_US, Event::Keepalive { host: id, incarnation });
     }
 
-    /// The process has done what it was asked to do before it stops.
+    /// The process has finished its orderly shutdown.
     fn stop(&mut self, id: ServerId) -> Result<(), Violation> {
         let host = self.host(id);
         let off_us = host.stops_for_us.unwrap_or(0);
@@ -142,7 +143,7 @@ impl World {
         Ok(())
     }
 
-    /// Compares the member's state with that of the others at the same place.
+    /// Compares the member's state with that of the others at the same index.
     fn compare(&mut self, id: ServerId, applied: u64) -> Result<(), Violation> {
         let host = &mut self.hosts[id as usize - 1];
         if host.compared == applied {
@@ -155,7 +156,7 @@ impl World {
         self.agreement.reached(id, applied, &machine)?;
         if self.random.percent(5) {
             machine.check().map_err(|violation| {
-                Violation::new("what a member counts, it counts right", format!("member {id}: {violation}"))
+                Violation::new("a member's counters are correct", format!("member {id}: {violation}"))
             })?;
         }
         Ok(())
@@ -190,26 +191,26 @@ impl World {
         if from == to || to == 0 || to > self.plan.members {
             return;
         }
-        if let Some(flying) = self.network.send(self.now_us, (from, to), frame) {
-            self.fly((from, to), flying);
+        if let Some(in_flight) = self.network.send(self.now_us, (from, to), frame) {
+            self.schedule_frame((from, to), in_flight);
         }
     }
 
-    pub(super) fn fly(&mut self, pair: (ServerId, ServerId), flying: Flying) {
-        let Flying { at_us, connection, frame } = flying;
+    pub(super) fn schedule_frame(&mut self, pair: (ServerId, ServerId), in_flight: InFlight) {
+        let InFlight { at_us, connection, frame } = in_flight;
         self.at(at_us, Event::Frame { pair, connection, frame });
     }
 
-    pub(super) fn frame_arrives(&mut self, pair: (ServerId, ServerId), connection: u64, frame: Bytes) {
+    pub(super) fn on_frame(&mut self, pair: (ServerId, ServerId), connection: u64, frame: Bytes) {
         if self.network.arrives(pair, connection) && self.host(pair.1).member.is_some() {
             self.trace.number(u64::from(pair.0) << 8 | u64::from(pair.1));
             self.trace.bytes(&frame);
-            self.tell(pair.1, News::Frame(pair.0, frame));
+            self.deliver(pair.1, NetworkEvent::Frame(pair.0, frame));
         }
     }
 
-    fn tell(&mut self, id: ServerId, news: News) {
-        self.host(id).inbox.push_back(news);
+    fn deliver(&mut self, id: ServerId, event: NetworkEvent) {
+        self.host(id).inbox.push_back(event);
         let delay_us = self.cycle_us(id);
         self.wake_driver(id, delay_us);
     }
@@ -219,34 +220,34 @@ impl World {
             return;
         }
         if self.host(pair.1).member.is_some() && self.network.connect(pair) {
-            self.tell(pair.0, News::Linked(pair.1));
+            self.deliver(pair.0, NetworkEvent::Linked(pair.1));
         } else {
             self.after(RETRY_US, Event::Link { pair });
         }
     }
 
-    /// Ends a connection between members; the receiver hears of it if the way is clear.
+    /// Ends a connection between members; the receiver learns of it if the link is clear.
     pub(super) fn unlink(&mut self, pair: (ServerId, ServerId)) {
         if !self.network.break_off(pair) {
             return;
         }
-        if self.network.way(pair) == Way::Clear {
+        if self.network.state(pair) == LinkState::Clear {
             let delay_us = self.network.delay_us();
-            let life = self.host(pair.1).life;
-            self.after(delay_us, Event::Unlinked { pair, life });
+            let incarnation = self.host(pair.1).incarnation;
+            self.after(delay_us, Event::Unlinked { pair, incarnation });
         }
         let delay_us = self.random.below(RETRY_US);
         self.after(delay_us, Event::Link { pair });
     }
 
-    pub(super) fn hears_unlinked(&mut self, pair: (ServerId, ServerId), life: u64) {
+    pub(super) fn on_unlinked(&mut self, pair: (ServerId, ServerId), incarnation: u64) {
         let host = self.host(pair.1);
-        if host.life == life && host.member.is_some() {
-            self.tell(pair.1, News::Unlinked(pair.0));
+        if host.incarnation == incarnation && host.member.is_some() {
+            self.deliver(pair.1, NetworkEvent::Unlinked(pair.0));
         }
     }
 
-    /// A process could not go on.
+    /// A process could not continue.
     fn process_ended(&mut self, id: ServerId, ended: &Ended) -> Result<(), Violation> {
         let now_us = self.now_us;
         let host = self.host(id);
@@ -254,9 +255,9 @@ impl World {
         let excused = off || host.disk_fails || host.disk_full;
         let refuses = matches!(ended, Ended::Recovery(_));
         let damaged = !excused && refuses && std::mem::take(&mut host.damaged);
-        self.trace.tell(now_us, format_args!("member {id} ends: {ended}"));
+        self.trace.log(now_us, format_args!("member {id} ends: {ended}"));
         if damaged {
-            // Whoever is in charge empties the disk, as the message says.
+            // The administrator empties the disk, as the error message advises.
             let seed = self.random.number();
             self.host(id).disk = storage::disk::SimDisk::new(seed);
         } else if !excused {
@@ -266,19 +267,19 @@ impl World {
                 evidence = format!("{evidence}: {next}");
                 cause = next;
             }
-            return Err(Violation::new("a member goes on, and starts, after any crash", evidence));
+            return Err(Violation::new("a member restarts and keeps running after any crash", evidence));
         }
         let off_us = self.random.between(1_000, 1_000_000);
         self.switch_off(id, off_us);
         Ok(())
     }
 
-    /// The power of a machine is lost for a while.
+    /// A machine loses power for a while.
     pub(super) fn switch_off(&mut self, id: ServerId, off_us: u64) {
         let now_us = self.now_us;
-        self.trace.tell(now_us, format_args!("member {id} is switched off for {off_us} µs"));
+        self.trace.log(now_us, format_args!("member {id} is switched off for {off_us} µs"));
         let host = self.host(id);
-        let life = host.life;
+        let incarnation = host.incarnation;
         for connection in host.power_off() {
             self.server_closes(connection);
         }
@@ -286,26 +287,26 @@ impl World {
             self.unlink((id, other));
             self.unlink((other, id));
         }
-        self.after(off_us, Event::Start { host: id, life });
+        self.after(off_us, Event::Start { host: id, incarnation });
     }
 
-    pub(super) fn switch_on(&mut self, id: ServerId, life: u64) -> Result<(), Violation> {
+    pub(super) fn switch_on(&mut self, id: ServerId, incarnation: u64) -> Result<(), Violation> {
         let now_us = self.now_us;
         let host = self.host(id);
-        if host.member.is_some() || host.life != life {
+        if host.member.is_some() || host.incarnation != incarnation {
             return Ok(());
         }
         if host.paused_until_us > now_us {
             let at_us = host.paused_until_us;
-            self.at(at_us, Event::Start { host: id, life });
+            self.at(at_us, Event::Start { host: id, incarnation });
             return Ok(());
         }
         let started = host.start(now_us);
-        self.trace.tell(now_us, format_args!("member {id} starts: {:?}", started.as_ref().err()));
+        self.trace.log(now_us, format_args!("member {id} starts: {:?}", started.as_ref().err()));
         if let Err(ended) = started {
             return self.process_ended(id, &ended);
         }
-        self.begins_serving(id);
+        self.on_serving_started(id);
         for other in (1..=self.plan.members).filter(|other| *other != id) {
             for pair in [(id, other), (other, id)] {
                 let delay_us = self.network.delay_us();

@@ -1,20 +1,20 @@
-//! Faults as they happen, and their end.
+//! Injects faults, and ends them.
 
 use consensus::engine::Role;
 use storage::disk;
 
-use super::{Event, LOOK_US, World};
+use super::{CHECK_US, Event, World};
 use crate::faults::{Fault, Shape, Target};
-use crate::network::Way;
+use crate::network::LinkState;
 use server::config::ServerId;
 
-/// A full disk has room for so much more.
+/// Bytes that still fit on a full disk.
 const ROOM_BYTES: u64 = 1_000;
 
 impl World {
     pub(super) fn inject(&mut self, number: usize) {
         let (_, fault) = self.plan.faults[number].clone();
-        self.trace.tell(self.now_us, format_args!("fault {number}: {fault:?}"));
+        self.trace.log(self.now_us, format_args!("fault {number}: {fault:?}"));
         match fault {
             Fault::Crash { target, operations: None, off_us } => {
                 let id = self.aim(target);
@@ -92,7 +92,7 @@ impl World {
                 self.host(id).slow_readers_until_us = self.now_us + for_us;
                 self.after(for_us, Event::Serve(id));
             }
-            Fault::Cut { target, shape, way, for_us } => self.cut(target, shape, way, for_us),
+            Fault::Cut { target, shape, link, for_us } => self.cut(target, shape, link, for_us),
             Fault::Break { target } => {
                 let id = self.aim(target);
                 for other in (1..=self.plan.members).filter(|other| *other != id) {
@@ -104,21 +104,22 @@ impl World {
                 self.set_loss(percent);
                 self.after(for_us, Event::LossEnds);
             }
-            Fault::Wipe { target, off_us } if self.bears_damage(target) => {
+            Fault::Wipe { target, off_us } if self.tolerates_damage(target) => {
                 let id = self.aim(target);
                 self.switch_off(id, off_us);
                 let seed = self.random.number();
                 self.host(id).disk = storage::disk::SimDisk::new(seed);
             }
-            Fault::Flip { target, off_us } if self.bears_damage(target) => {
+            Fault::Flip { target, off_us } if self.tolerates_damage(target) => {
                 let id = self.aim(target);
                 self.switch_off(id, off_us);
                 let mut random = self.random.fork();
                 let flipped = self.host(id).flip_bit(&mut random);
-                self.trace.tell(self.now_us, format_args!("a bit of {flipped:?}"));
+                self.trace.log(self.now_us, format_args!("a bit of {flipped:?}"));
             }
             Fault::Wipe { .. } | Fault::Flip { .. } => {
-                self.trace.tell(self.now_us, format_args!("the others could not go on without it"));
+                self.trace
+                    .log(self.now_us, format_args!("skipped: the others could not continue without it"));
             }
             Fault::Snapshot { target } => {
                 let id = self.aim(target);
@@ -129,16 +130,16 @@ impl World {
         }
     }
 
-    /// Whether all that is committed is known to others, and they can go on: two voters, which there
-    /// may be while members come and go, cannot do without either. A change of the members that is
-    /// under way may end with two.
-    fn bears_damage(&self, target: Target) -> bool {
+    /// Whether the others hold everything committed and can continue without this member. Two
+    /// voters, which there may be while members join and leave, need each other; and a membership
+    /// change in progress may end with two.
+    fn tolerates_damage(&self, target: Target) -> bool {
         let id = self.aim(target);
         let is_changing = self.agreement.machine().members().proposed.is_some();
         !is_changing && self.hosts.iter().all(|host| host.voters.len() > 2 || !host.voters.contains(&id))
     }
 
-    /// Whom a fault befalls.
+    /// The member a fault hits.
     fn aim(&self, target: Target) -> ServerId {
         match target {
             Target::Member(id) => id,
@@ -157,7 +158,7 @@ impl World {
         disk.fault_at(disk.operations() + operations, fault);
     }
 
-    fn cut(&mut self, target: Target, shape: Shape, way: Way, for_us: u64) {
+    fn cut(&mut self, target: Target, shape: Shape, link: LinkState, for_us: u64) {
         let id = self.aim(target);
         let members = self.plan.members;
         let half = |other: ServerId| (other + members - id) % members <= members / 2;
@@ -170,7 +171,7 @@ impl World {
                     Shape::Bridge => a != id && b != id && half(a) != half(b),
                 };
                 if is_cut {
-                    self.set_way((a, b), way);
+                    self.set_link_state((a, b), link);
                     self.after(for_us, Event::Heal { pair: (a, b) });
                 }
             }
@@ -178,9 +179,9 @@ impl World {
     }
 
     /// A member has just been elected and has sent nothing as leader yet.
-    pub(super) fn was_elected(&mut self, id: ServerId) {
+    pub(super) fn on_elected(&mut self, id: ServerId) {
         let Some(for_us) = self.cut_next_leader_us.take() else { return };
-        self.cut(Target::Member(id), Shape::Full, Way::Lost, for_us);
+        self.cut(Target::Member(id), Shape::Full, LinkState::Lost, for_us);
         for other in (1..=self.plan.members).filter(|other| *other != id) {
             if self.host(other).member.is_some() {
                 let off_us = self.random.between(1_000, 30_000);
@@ -189,9 +190,9 @@ impl World {
         }
     }
 
-    pub(super) fn set_way(&mut self, pair: (ServerId, ServerId), way: Way) {
-        for flying in self.network.set_way(self.now_us, pair, way) {
-            self.fly(pair, flying);
+    pub(super) fn set_link_state(&mut self, pair: (ServerId, ServerId), link: LinkState) {
+        for in_flight in self.network.set_link_state(self.now_us, pair, link) {
+            self.schedule_frame(pair, in_flight);
         }
     }
 
@@ -211,17 +212,17 @@ impl World {
         host.cycle_us = (50, 500);
     }
 
-    /// The end of all faults.
-    pub(super) fn calm_down(&mut self) {
+    /// Ends all faults.
+    pub(super) fn end_faults(&mut self) {
         let now_us = self.now_us;
-        self.trace.tell(now_us, format_args!("calm"));
-        self.calm_since_us = Some(now_us);
-        self.calls_before_calm = self.history.calls.len();
+        self.trace.log(now_us, format_args!("calm"));
+        self.faults_ended_us = Some(now_us);
+        self.calls_before_faults_ended = self.history.calls.len();
         self.cut_next_leader_us = None;
         self.set_loss(0);
         for a in 1..=self.plan.members {
             for b in (1..=self.plan.members).filter(|b| *b != a) {
-                self.set_way((a, b), Way::Clear);
+                self.set_link_state((a, b), LinkState::Clear);
             }
             self.heal_disk(a);
             let host = self.host(a);
@@ -233,8 +234,8 @@ impl World {
             }
         }
         for client in &mut self.clients {
-            client.calm_down();
+            client.on_faults_ended();
         }
-        self.after(LOOK_US, Event::Look);
+        self.after(CHECK_US, Event::CheckRecovery);
     }
 }
