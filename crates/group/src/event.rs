@@ -1,4 +1,4 @@
-//! The one door into a group: what happens to it.
+//! The only entry point of a group: what happens to it.
 
 use std::fmt::Display;
 
@@ -10,37 +10,37 @@ use crate::group::{Action, Group, Now};
 use crate::message::{Founder, GroupMessage, PeerKey, ServerMessage};
 use crate::submission::Submission;
 
-/// What happens to a group. The host tells of one event at a time, in the order in which they
-/// happen, and carries out the [`Action`]s that the group answers with.
+/// What happens to a group. The host reports one event at a time, in order of occurrence, and
+/// carries out the [`Action`]s that the group answers with.
 pub enum Event<'e> {
     /// The host begins another cycle.
     CycleBegins,
     /// Connection threads hand over requests; the group takes all of them.
     Submitted(&'e mut Submission),
-    /// The connection of this session has ended.
+    /// This session's connection has ended.
     Disconnected(i64),
-    /// Another server says something about itself.
+    /// Another server sent a message about itself.
     ServerSaid {
-        /// Which.
+        /// The sender.
         from: ServerId,
-        /// The server at its address has proven that it is a member, or that its disk has the name
-        /// that it tells.
+        /// The server at its address has proven that it is a member, or that its disk has the nonce
+        /// it states.
         is_vouched_for: bool,
-        /// What.
+        /// The message.
         message: ServerMessage,
     },
-    /// Another member says something, other than what concerns its engine or snapshots.
+    /// Another member sent a message that concerns neither its engine nor snapshots.
     MemberSaid {
-        /// Which.
+        /// The sender.
         from: ServerId,
-        /// What.
+        /// The message.
         message: GroupMessage,
     },
-    /// The engine of another member says something.
+    /// The engine of another member sent a message.
     EngineSaid {
         /// The server that sent it.
         from: ServerId,
-        /// The member that it says it is.
+        /// The member that the server claims to be.
         member: MemberId,
         /// The engine's message.
         bytes: Bytes,
@@ -52,33 +52,33 @@ pub enum Event<'e> {
     LinkUp(ServerId),
     /// A server has closed its connection.
     LinkDown(ServerId),
-    /// What other servers had said by then is told next.
+    /// The events that follow carry what other servers had sent by then.
     PeersPolled {
-        /// By the server's clock, in ms.
+        /// On the server's clock, in ms.
         polled_ms: i64,
     },
-    /// Time has passed: at least each tick, and once in each cycle.
+    /// Time has passed: reported at least each tick, and once in each cycle.
     TimePassed,
     /// This member leads and may propose in this cycle.
     LeadersTurn,
-    /// The log has room for what is gathered.
+    /// The log has room for the gathered commands.
     LogHasRoom,
-    /// The log has no room for what is gathered.
+    /// The log has no room for the gathered commands.
     LogHasNoRoom(&'e dyn Display),
-    /// The log has no room for what the others commit, or has room again.
+    /// The log has no room for what the leader sends, or has room again.
     LogIsFull(bool),
-    /// An entry is written to the log, and not flushed.
+    /// An entry is written to the log but not flushed.
     Written {
         /// Its index.
         index: u64,
-        /// Its length.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// The log is flushed.
     Flushed {
         /// Up to this entry.
         index: u64,
-        /// What the flush took, in µs.
+        /// Duration of the flush, in µs.
         took_us: u64,
     },
     /// Committed commands are applied.
@@ -86,34 +86,33 @@ pub enum Event<'e> {
         /// How many.
         commands: u64,
     },
-    /// Everything is applied that the engine has handed out: a leadership may have begun or ended.
+    /// Everything the engine has handed out is applied: a leadership may have begun or ended.
     Settled,
-    /// A key for the ensemble that these found, as asked for by [`Action::Found`].
+    /// A key for the ensemble of these founders, as requested by [`Action::Found`].
     Founding(Vec<Founder>, PeerKey),
-    /// The secret that session passwords are made from, as asked for by [`Action::DrawSecret`].
+    /// The secret that session passwords are derived from, as requested by [`Action::DrawSecret`].
     Secret(&'e [u8]),
-    /// Bytes that have come of the snapshot that is being fetched; `None` while none is.
+    /// Bytes received of the snapshot being fetched; `None` if none is being fetched.
     Fetched(Option<u64>),
-    /// An operator asks for something.
+    /// An operator has made a request.
     Asked(Asked),
     /// The host ends its cycle.
     CycleEnds,
 }
 
-/// What an operator can ask a member for.
+/// What an operator can request of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// To lead (`rqld`).
+    /// To become the leader (`rqld`).
     Lead,
-    /// Not to lead any more (`ydld`).
+    /// To give up leadership (`ydld`).
     StepDown,
-    /// To stop; [`Group::may_end`] says when it has.
+    /// To stop; [`Group::may_end`] tells when it has.
     Stop,
 }
 
 impl Group {
-    /// Takes in what has happened. What is to be done about it waits in
-    /// [`take_actions`](Self::take_actions).
+    /// Handles one event. The resulting actions wait in [`take_actions`](Self::take_actions).
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
         self.now = now;
         match event {
@@ -165,7 +164,7 @@ impl Group {
         }
     }
 
-    /// A leader that begins writes down what a new cluster needs.
+    /// A new leader writes what a new cluster needs.
     fn begin_writing(&mut self) {
         self.establish_members();
         self.act(Action::Propose);

@@ -1,7 +1,7 @@
 //! What this server decides as a member of a consensus group.
 //!
 //! A [`Group`] is told the time and what has happened, and answers with [`Action`]s. It has no
-//! clock, thread, socket or file: the [`host`](crate::host) has those and decides nothing.
+//! clock, thread, socket or file: the host has those and decides nothing.
 
 use std::fmt::Display;
 
@@ -30,49 +30,49 @@ use crate::shared::{Counted, GroupShared, Recorded};
 use crate::timers::Timers;
 use state::members::{ServerId, Servers};
 
-/// The one group there is so far.
+/// The only group so far.
 pub const GROUP: GroupId = GroupId::ROOT;
 
-/// The time as a group is told it.
+/// The time, as the host tells it to a group.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     /// The server's clock, in µs since its start.
     pub us: u64,
-    /// The same in ms.
+    /// The same clock, in ms.
     pub ms: i64,
     /// The wall clock, in ms since 1970.
     pub wall_ms: i64,
 }
 
-/// What the host is to do for a group, in this order.
+/// What the host must do for a group, in the order given.
 #[derive(Debug)]
 pub enum Action {
-    /// Send a message, which may be lost.
+    /// Send a message; it may be lost.
     Send(ServerId, PeerMessage),
-    /// Close the connection of a member whose messages make no sense.
+    /// Close the connection of a member that sends invalid messages.
     HangUp(ServerId),
-    /// Keep links to these servers, and to no others.
+    /// Keep links to these servers and to no others.
     SetPeers(Servers),
-    /// Close all connections of clients.
+    /// Close all client connections.
     CloseConnections,
-    /// Have the connection threads look at their sockets soon.
+    /// Make the connection threads check their sockets soon.
     AskToLook,
-    /// Draw the secret that session passwords are made from, and tell it by
+    /// Draw the secret that session passwords are derived from, and return it in
     /// [`Event::Secret`](crate::event::Event::Secret).
     DrawSecret,
-    /// Propose what is gathered now, and not in the next cycle.
+    /// Propose the gathered commands now, not in the next cycle.
     Propose,
-    /// Ask again for the snapshot that is being fetched, if nothing has come of it.
+    /// Ask again for the snapshot being fetched, if no data has arrived.
     FetchOn,
-    /// Look whether the log has room again for what was refused.
+    /// Check whether the log now has room for what was refused.
     LookForRoom,
     /// Show this to the threads that answer operators.
     Publish(Box<MemberStatus>),
-    /// Draw a key, and found the ensemble with these founders.
+    /// Draw a key and found the ensemble with these founders.
     Found(Vec<Founder>),
-    /// Write the identity down, and make this server that member.
+    /// Persist the identity and make this server that member.
     Begin(Box<Begin>),
-    /// The disk has lost entries that the others count on: end the process.
+    /// The disk has lost entries that the other members count on: end the process.
     EndForLostLog,
 }
 
@@ -81,23 +81,22 @@ pub enum Action {
 pub struct MemberIdentity {
     /// The server's number (`myid`).
     pub server: ServerId,
-    /// Names the disk.
+    /// Identifies the disk.
     pub nonce: u64,
-    /// Counts the starts on this disk, and the members that the server has been since.
+    /// Counts the starts on this disk and the member ids the server has taken since.
     pub boot: u64,
-    /// Names the cluster, the same on all its servers; 0 if the server belongs to none.
+    /// Identifies the cluster, the same on all its servers; 0 if the server belongs to none.
     pub cluster: u64,
-    /// Its id, if it is a member.
+    /// Its member id, if it is a member.
     pub member: Option<MemberId>,
-    /// The key by which members prove that they are members; there is one exactly if there is a
-    /// cluster.
+    /// The key by which members prove their membership; present exactly if there is a cluster.
     pub key: Option<PeerKey>,
-    /// The voters of a new cluster; none if the cluster existed before this member.
+    /// The voters of a new cluster; empty if the cluster existed before this member.
     pub founders: Vec<Founder>,
 }
 
 impl MemberIdentity {
-    /// Whether the server was a member, has lost what it knew, and waits to be taken in anew.
+    /// Whether the server was a member, has lost its data and waits to rejoin.
     pub fn awaits_reseed(&self) -> bool {
         self.member.is_none() && self.cluster != 0
     }
@@ -108,8 +107,9 @@ impl MemberIdentity {
     }
 }
 
-/// The name of the cluster that these founded; 0 for none. FNV-1a over their ids and disks: two
-/// clusters that share a disk share its history too, and otherwise the nonces differ.
+/// The identifier of the cluster that these servers founded; 0 for no founders. FNV-1a over their
+/// ids and disks: two clusters that share a disk share its history too, and otherwise the nonces
+/// differ.
 pub fn cluster_of(founders: &[Founder]) -> u64 {
     const OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01B3;
@@ -119,28 +119,28 @@ pub fn cluster_of(founders: &[Founder]) -> u64 {
     if founders.is_empty() { 0 } else { hash.max(1) }
 }
 
-/// What a server begins as another member with.
+/// What a server needs to begin as another member.
 #[derive(Debug)]
 pub struct Begin {
-    /// Which member.
+    /// The new identity.
     pub identity: MemberIdentity,
-    /// What its engine starts from.
+    /// The state its engine starts from.
     pub start: Start,
-    /// It was a member before; what was under way as that one is over.
+    /// The server was a member before; whatever that member had in progress is over.
     pub rejoins: bool,
 }
 
-/// This server's part in one group. Each field is a closed part with an owner of its own; this type
-/// only holds them together.
+/// This server's part in one group. Each field is a self-contained component; this type only holds
+/// them together.
 pub struct Group {
     pub(crate) shared: GroupShared,
     pub(crate) settings: GroupSettings,
     /// This server's id.
     pub(crate) me: ServerId,
-    /// What the host has told last.
+    /// The time the host last told.
     pub(crate) now: Now,
     actions: Vec<Action>,
-    /// Commands, their order and the engine.
+    /// Session queues, command order and the engine.
     pub replica: Replica,
     pub(crate) identity: MemberIdentity,
     pub(crate) timers: Timers,
@@ -153,23 +153,23 @@ pub struct Group {
     pub(crate) commit_wait: CommitWait,
     pub(crate) reconfig: Reconfig,
     pub(crate) files: Files,
-    /// A leader counts on entries that are not here.
+    /// A leader counts on entries that are not in this log.
     pub(crate) loss: Option<Suspicion>,
     pub(crate) leader_tasks: LeaderTasks,
     pub(crate) milestones: Milestones,
-    /// Ticks of silence after which an election is due.
+    /// Ticks of leader silence after which an election is due.
     pub(crate) election_ticks: u32,
     /// How long clients are served without a leader, in ms.
     pub(crate) leaderless_ms_max: i64,
-    /// The log has no room for what the others commit.
+    /// The log has no room for what the leader sends.
     pub(crate) log_is_full: bool,
-    /// Bytes that have come of the snapshot that is being fetched.
+    /// Bytes received of the snapshot being fetched.
     pub(crate) fetched_bytes: Option<u64>,
     pub(crate) stop: bool,
 }
 
 impl Group {
-    /// The part of a server that has just recovered.
+    /// The group of a server that has just recovered.
     pub fn new(
         shared: GroupShared,
         settings: GroupSettings,
@@ -210,12 +210,12 @@ impl Group {
         group
     }
 
-    /// The time as it was told last.
+    /// The time the host last told.
     pub fn now(&self) -> Now {
         self.now
     }
 
-    /// What the host is to do.
+    /// Takes what the host must do.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
     }
@@ -238,7 +238,7 @@ impl Group {
         self.act(Action::HangUp(server));
     }
 
-    /// A cycle begins.
+    /// Begins a cycle.
     pub(crate) fn begin_cycle(&mut self) {
         self.beat();
         self.forgive_pause();
@@ -252,7 +252,7 @@ impl Group {
         self.replica.go_on(self.now.wall_ms, &machine);
     }
 
-    /// Does what a leader does of its own accord.
+    /// Runs the tasks a leader starts by itself.
     pub(crate) fn run_leader_tasks(&mut self) {
         let (reported, silence_ms_max) = (&self.reported, self.leaderless_ms_max);
         let read_until = |server| reported.until_ms(server, silence_ms_max);
@@ -264,19 +264,19 @@ impl Group {
         }
     }
 
-    /// Whether what is gathered stays so until the others have confirmed the last entry.
+    /// Whether gathered commands wait until the other members have acknowledged the last entry.
     pub fn waits_for_others(&mut self, now: Now) -> bool {
         self.now = now;
         self.commit_wait.waits(self.replica.commit(), self.now.us)
     }
 
-    /// Whether commands wait that no event may come for. Only a leader's do: one that loses the
-    /// lead while it waits is not asked again.
+    /// Whether commands wait for something that may come without an event. Only a leader's do: one
+    /// that loses leadership while waiting is not asked again.
     pub fn is_holding(&self) -> bool {
         self.replica.leads() && self.commit_wait.is_waiting()
     }
 
-    /// The log has room for what is gathered.
+    /// The log has room for the gathered commands.
     pub(crate) fn log_has_room(&mut self) {
         if self.replica.gathered_bytes().next().is_some() {
             self.leader_tasks.disk_has_room();
@@ -288,7 +288,7 @@ impl Group {
         self.replica.propose();
     }
 
-    /// The log has no room for what is gathered.
+    /// The log has no room for the gathered commands.
     pub(crate) fn log_has_no_room(&mut self, why: &dyn Display) {
         let refused = self.replica.gathered_bytes().count() as u64;
         self.shared.observer.count(Counted::WritesRefused, refused);
@@ -297,19 +297,19 @@ impl Group {
         self.give_way_to_room();
     }
 
-    /// An entry is written to the log, and not flushed.
+    /// An entry is written to the log but not flushed.
     pub(crate) fn written(&mut self, index: u64, bytes: usize) {
         self.status.count(index, bytes);
         self.count_written(index);
     }
 
-    /// The log up to that index was flushed by a flush that took so long.
+    /// The log up to that index was flushed; the flush took `took_us`.
     pub(crate) fn flushed(&mut self, index: u64, took_us: u64) {
         self.commit_wait.flushed(index, took_us, self.now.us);
         self.flush_latency.flushed(took_us);
     }
 
-    /// The log lacks room for what the others commit, or has it again.
+    /// The log lacks room for what the leader sends, or has room again.
     pub(crate) fn set_log_is_full(&mut self, is_full: bool) {
         if is_full && !self.log_is_full {
             self.stop_serving("the disk is full");
@@ -322,12 +322,12 @@ impl Group {
         self.leader_tasks.ending()
     }
 
-    /// Whether containers are looked at so often that the loop must not sleep as usual.
+    /// Whether containers are checked so often that the loop must not sleep as usual.
     pub fn looks_often(&self) -> bool {
         self.leader_tasks.looks_often()
     }
 
-    /// Whether it was asked to stop and has nothing left to do.
+    /// Whether it was told to stop and has nothing left to do.
     pub fn may_end(&self) -> bool {
         self.stop
     }

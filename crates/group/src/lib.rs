@@ -1,13 +1,16 @@
-//! One member of one group: engine and machine as one deterministic loop, events in and actions out.
+//! Everything that decides for one consensus group: events in, actions out.
 //!
 //! ```text
-//!   submissions ──► batch ──► engine ──► (host makes it durable) ──► engine ──► committed entries ──► machine
-//!        │                                                                                              │
-//!        └────────── lines: what each local session waits for, in its order ◄───────────────────────────┘
+//!   host                   Group                                               host
+//!   Event ─────────► handle: joining, reconfig, sessions, timers ─────────► Action
+//!   Submission ────► Replica: session queues, batches ──► engine ─────────► Ready: flush, send
+//!   flushed, messages of other members ─────────────────► engine
+//!                    committed entries ──► machine ──► session queues ────► ReplySink
 //! ```
 //!
-//! The replica never reads a clock, a socket or a file. The host tells it the time, carries its entries to the disk and gives it an
-//! [`ReplySink`] through which replies, events and session news leave.
+//! The crate has no clock, thread, socket or file, so a simulated run is deterministic. The host
+//! tells it the time, flushes its entries, sends its messages and passes a [`ReplySink`], through
+//! which replies, watch events and session news leave.
 
 #![forbid(unsafe_code)]
 
@@ -54,7 +57,7 @@ mod tests;
 pub mod timers;
 
 pub use reply_sink::{LocalRequest, ReplySink, Token};
-/// A Paxos ballot has room for the id of every member.
+/// A Paxos ballot has room for every member id.
 const _: () = assert!(state::members::MEMBER_ID_LIMIT <= consensus::paxos::MEMBER_ID_LIMIT);
 
 pub use bootstrap::founding_meta;

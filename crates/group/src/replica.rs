@@ -1,4 +1,5 @@
-//! The loop's one state: what waits, what is agreed, what was applied. Here is how commands come in and get their place in the log.
+//! The state of one member: what waits, what is committed, what is applied. This file takes
+//! commands in and gives them their place in the log.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,40 +22,42 @@ use crate::session_queue::{LeaderSlot, SessionQueue, Waiting};
 use crate::submission::{Item, Submission};
 use state::members::{ServerId, disk_of_id, first_member_id, next_member_id, server_of_id};
 
-/// What a replica is told about itself when it is made.
+/// What a replica is told about itself at creation.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// This member; sessions of its clients have their home at its server.
     pub member: MemberId,
     /// Counts the starts on this server's disk: MUST rise with each.
     pub boot: u64,
-    /// Switches stamped on every batch, so that all members apply it alike whatever their own configuration says.
+    /// Switches stamped on every batch, so that all members apply it alike whatever their own
+    /// configuration.
     pub features: Features,
-    /// An entry is closed once it holds this many bytes; one command larger than it gets an entry of its own.
+    /// An entry is closed once it holds this many bytes; a larger command gets an entry of its own.
     pub entry_bytes_max: usize,
-    /// Whether every read waits until it is certain to see all that was acknowledged before it came, and not only `sync` does.
+    /// Whether every read, and not only `sync`, waits until it is certain to see everything
+    /// acknowledged before it arrived.
     pub linearizable_reads: bool,
     /// Whether another member may ever lead: commands are then kept until their outcome is known.
     pub may_lose_lead: bool,
 }
 
 impl Settings {
-    /// Counts the lives of this server, over all its disks: rises with each. A new disk counts its starts from the beginning, but has a
-    /// higher id.
+    /// Counts the lives of this server over all its disks; rises with each. A new disk counts its
+    /// starts from the beginning, but has a higher member id.
     pub(crate) fn life(&self) -> u64 {
         const BOOT_BITS: u32 = 32;
         assert!(self.boot >> BOOT_BITS == 0, "nobody starts a server {} times", self.boot);
         disk_of_id(self.member.0) << BOOT_BITS | self.boot
     }
 
-    /// Where this run of the server begins to number moves: far from where earlier ones did, for
-    /// their moves may still be on their way.
+    /// First number for session moves in this run of the server: far from those of earlier runs,
+    /// whose moves may still be in flight.
     fn first_move(&self) -> i32 {
         (self.life() as i32).wrapping_mul(0x9E37_79B9_u32.cast_signed())
     }
 }
 
-/// Which server's client waits for a command, and the command's place among those that the leader
+/// The server whose client waits for a command, and the command's place among those that the leader
 /// took from that server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -62,7 +65,7 @@ pub(crate) struct Origin {
     pub(crate) place: u64,
 }
 
-/// What a command is, and for whom.
+/// Identifies a command: its session, its cxid and its opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) session: i64,
@@ -77,7 +80,7 @@ impl Name {
     }
 }
 
-/// A command that was not proposed yet and can still be refused.
+/// A command that is not yet proposed and can still be refused.
 #[derive(Debug)]
 pub(crate) struct BatchedCommand {
     origin: Origin,
@@ -96,9 +99,10 @@ pub(crate) struct OpenBatch {
 pub(crate) enum Duty {
     /// There is no leader: hold them.
     Wait,
-    /// It leads. `ready` once the beginning of its leadership is applied, and with it everything before.
+    /// This member leads. `ready` once the beginning of its leadership, and with it everything
+    /// before, is applied.
     Lead { ready: bool },
-    /// Forward them.
+    /// Forward them to the leader.
     Follow,
 }
 
@@ -108,25 +112,25 @@ pub struct Replica {
     pub(crate) settings: Settings,
     pub(crate) role: Leadership,
     pub(crate) duty: Duty,
-    /// The leader and term that commands on their way were given to.
+    /// The leader and term that commands in flight were passed to.
     pub(crate) given_to: (Option<MemberId>, u64),
-    /// Whether it is the only member: then what it has applied is all there is.
+    /// Whether it is the only member: what it has applied is then everything committed.
     pub(crate) alone: bool,
     /// Entries to be proposed, oldest first; only the last may still grow.
     pub(crate) gathered: VecDeque<OpenBatch>,
     /// Commands taken since the start.
     pub(crate) commands_taken: u64,
-    /// Commands that wait to be passed on to a leader, by their numbers, and their sessions. Some
-    /// may have left their lines since.
+    /// Commands that wait to be passed to a leader, by number, with their sessions. Some may have
+    /// left their session queues since.
     pub(crate) held: BTreeMap<u64, i64>,
-    /// Commands were passed on to an earlier leadership whose outcome is not known yet. Later ones
-    /// are held back behind them.
+    /// Commands were passed to an earlier leadership and their outcome is unknown. Later ones are
+    /// held back behind them.
     pub(crate) has_undecided: bool,
-    /// Term of the newest leadership whose beginning was applied.
+    /// Term of the newest leadership whose beginning is applied.
     pub(crate) begun_term: u64,
-    /// Bytes of the commands in all lines.
+    /// Bytes of the commands in all session queues.
     pub(crate) kept_bytes: usize,
-    /// Messages of members that came before this leadership was ready for them.
+    /// Messages of members that arrived before this leadership was ready for them.
     pub(crate) early: Vec<(ServerId, GroupMessage)>,
     pub(crate) parked: Vec<Parked>,
     pub(crate) stream: Option<ForwardStream>,
@@ -134,23 +138,23 @@ pub struct Replica {
     pub(crate) homes: SessionHomes,
     pub(crate) outgoing: Vec<(ServerId, GroupMessage)>,
     pub(crate) lines: HashMap<i64, SessionQueue>,
-    /// Sessions whose line may have something answerable at its head.
+    /// Sessions whose queue may have an answerable request at its head.
     pub(crate) answerable: Vec<i64>,
     pub(crate) barriers: ReadBarriers,
-    /// Sessions whose line begins with a client that goes on when this leader has not ended its
+    /// Sessions whose queue begins with a client that resumes if this leader has not ended its
     /// session after all.
     pub(crate) deferred: Vec<i64>,
     /// Number of the latest move of a session to this server.
     pub(crate) moves: i32,
-    /// Connections that have to close: they wait for something nobody knows the outcome of, or
-    /// their session is on another one.
+    /// Connections that must close: they wait for something whose outcome is unknowable, or their
+    /// session is on another connection.
     pub(crate) lost: Vec<Token>,
-    /// Requests of theirs that will never be answered.
+    /// Requests of these connections that will never be answered.
     pub(crate) lost_requests: usize,
-    /// Agreed entries not applied yet; the first is applied up to byte `applied_bytes`.
+    /// Committed entries not yet applied; the first is applied up to byte `applied_bytes`.
     pub(crate) committed: VecDeque<Entry>,
     pub(crate) applied_bytes: usize,
-    /// What was agreed, for somebody who listens.
+    /// Committed entries kept for [`take_heard`](Self::take_heard), after [`listen`](Self::listen).
     heard: Option<Vec<Entry>>,
     pub(crate) applied_index: u64,
     /// Commands applied since the start.
@@ -200,12 +204,12 @@ impl Replica {
         replica
     }
 
-    /// From now on keeps what is agreed for [`take_heard`](Self::take_heard) as well.
+    /// From now on also keeps committed entries for [`take_heard`](Self::take_heard).
     pub fn listen(&mut self) {
         self.heard.get_or_insert_default();
     }
 
-    /// Entries agreed since the last call, for who judges what members take for agreed.
+    /// Entries committed since the last call, for a checker of what members take for committed.
     pub fn take_heard(&mut self) -> Vec<Entry> {
         self.heard.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -215,7 +219,7 @@ impl Replica {
         self.settings.member
     }
 
-    /// The server it is.
+    /// The server this member runs on.
     pub fn server(&self) -> ServerId {
         server_of(self.settings.member)
     }
@@ -230,7 +234,7 @@ impl Replica {
         self.applied_commands
     }
 
-    /// Bytes of commands that were submitted and have no known outcome.
+    /// Bytes of submitted commands whose outcome is unknown.
     pub fn kept_bytes(&self) -> usize {
         self.kept_bytes
     }
@@ -240,7 +244,7 @@ impl Replica {
         self.role
     }
 
-    /// Whether it leads and has applied everything that was agreed before.
+    /// Whether it leads and has applied everything committed before.
     pub fn leads(&self) -> bool {
         self.duty == Duty::Lead { ready: true }
     }
@@ -250,9 +254,10 @@ impl Replica {
         self.alone
     }
 
-    /// Takes over everything in `submission`, leaving it empty for its next use. `now_ms` becomes the commands' time.
+    /// Takes over everything in `submission` and leaves it empty for reuse. `now_ms` becomes the
+    /// commands' time.
     pub fn submit(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
-        // What was held came first.
+        // Held commands came first.
         self.go_on(now_ms, machine);
         self.answerable.append(&mut self.deferred);
         let mut at = 0;
@@ -290,7 +295,7 @@ impl Replica {
         self.send_forwarded();
     }
 
-    /// Whether it comes on the connection that its session is on, or is to bring a session there.
+    /// Whether it arrived on its session's connection, or asks to bring a session to its own.
     fn is_taken(&self, item: &Item) -> bool {
         match item {
             Item::Resume { .. } => true,
@@ -301,8 +306,8 @@ impl Replica {
         }
     }
 
-    /// Puts commands of another server into the leader's order. What comes late from a server that
-    /// its session has left is dropped: its client has gone, and knows no outcome.
+    /// Puts commands of another server into the leader's order. Late commands from a server that
+    /// the session has left are dropped: the client is gone and knows no outcome.
     pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, server: ServerId, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((command, encoded)) = next_command(&mut rest) {
@@ -314,8 +319,8 @@ impl Replica {
         }
     }
 
-    /// Whether this server may write for the session now. The order of a leader's acceptance is the order of the log, so what is agreed
-    /// and what is on the way to be agreed together say where a session is.
+    /// Whether this server may write for the session now. The leader accepts in log order, so what
+    /// is committed and what is in flight together tell where a session is.
     pub(crate) fn may_write(
         &mut self,
         machine: &Machine,
@@ -326,22 +331,23 @@ impl Replica {
         let session = name.session;
         let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
         if name.gives_home() {
-            // A body that is no terms is refused when it is applied, and so is a new session under
-            // the id of a living one.
+            // A body without valid terms is refused on apply, and so is a new session under a live
+            // session's id.
             if let Some(terms) = read_terms(bytes) {
                 let moves = name.opcode == MOVE_SESSION;
                 self.homes.proposed(session, home.filter(|_| !moves).unwrap_or(terms.home));
             }
             return true;
         }
-        // Where members come and go, others may have forwarded something before they went.
+        // Where membership can change, other members may have forwarded commands before they left.
         if self.alone && !self.settings.features.has(Features::RECONFIG) {
             return true;
         }
         home.is_none_or(|home| home == server)
     }
 
-    /// Adds a command of the member itself (session expiry, container removal), for which nobody waits.
+    /// Adds a command of the member itself (session expiry, container removal); no client waits for
+    /// it.
     pub fn submit_own(&mut self, now_ms: i64, command: &Command<'_>) {
         let mut bytes = Vec::new();
         command.put(&mut bytes);
@@ -361,20 +367,21 @@ impl Replica {
         gathering.waiting.extend(waiting.map(|(origin, name)| BatchedCommand { origin, name }));
     }
 
-    /// Sizes in bytes of the entries that [`propose`](Self::propose) would add to the log: what it must have room for.
+    /// Sizes in bytes of the entries that [`propose`](Self::propose) would add to the log, which
+    /// must have room for them.
     pub fn gathered_bytes(&self) -> impl Iterator<Item = usize> + '_ {
         self.gathered.iter().map(|g| g.bytes.len())
     }
 
-    /// How many commands are gathered.
+    /// Number of gathered commands.
     pub fn gathered_commands(&self) -> usize {
         self.gathered.iter().map(|gathering| gathering.waiting.len()).sum()
     }
 
-    /// Proposes everything gathered. What the engine has no room for, or not while it hands over, stays for the next time; nothing
-    /// overtakes it.
+    /// Proposes everything gathered. What the engine has no room for, or refuses during a
+    /// leadership transfer, stays for the next call; nothing overtakes it.
     pub fn propose(&mut self) {
-        // What one leadership has taken is done by that one or never, for its server passes it on
+        // Commands taken in one leadership are proposed in it or never: their server passes them on
         // again under the next.
         if self.engine.role().term != self.role.term {
             return;
@@ -405,7 +412,8 @@ impl Replica {
         }
     }
 
-    /// What the engine wants done next; `false` when there is nothing. Agreed entries are taken over, the rest is the host's to do.
+    /// What the engine wants done next; `false` if nothing. Takes over committed entries; the rest
+    /// is the host's to do.
     pub fn ready(&mut self, ready: &mut Ready) -> bool {
         if !self.engine.ready(ready) {
             return false;
@@ -428,7 +436,7 @@ impl Replica {
         true
     }
 
-    /// Messages for other members, by their server ids.
+    /// Messages for other members, with their server ids.
     pub fn take_outgoing(&mut self) -> impl Iterator<Item = (ServerId, GroupMessage)> + '_ {
         self.inlets.answers(self.role.term, &mut self.outgoing);
         self.outgoing.drain(..)
@@ -443,7 +451,7 @@ impl Replica {
         }
     }
 
-    /// Sends again what the leader may not have got.
+    /// Resends what the leader may not have received.
     pub(crate) fn repeat_forwarded(&mut self, overdue_only: bool) {
         let Some(stream) = &mut self.stream else { return };
         if overdue_only {
@@ -455,7 +463,7 @@ impl Replica {
     }
 }
 
-/// The server a member is.
+/// The server that a member runs on.
 pub fn server_of(member: MemberId) -> ServerId {
     server_of_id(member.0)
 }
@@ -465,13 +473,13 @@ pub fn first_member_of(server: ServerId) -> MemberId {
     MemberId(first_member_id(server))
 }
 
-/// The member that the same server is with its next disk; none after the last one.
+/// The member that the same server is with its next disk; `None` after the last one.
 pub fn next_member_of(member: MemberId) -> Option<MemberId> {
     next_member_id(member.0).map(MemberId)
 }
 
-/// Whether a server may pass this on for a client: what clients can ask for, and that a session
-/// comes to this server. The other internal commands are the leader's own.
+/// Whether a server may forward this for a client: client requests, and the move of a session to
+/// this server. The other internal commands are the leader's own.
 fn may_forward(command: &Command<'_>, server: ServerId) -> bool {
     if command.identities.len() > IDENTITIES_BYTES_MAX {
         return false;
@@ -488,7 +496,8 @@ fn brings_home(command: &Command<'_>, server: ServerId) -> bool {
     SessionTerms::read(command.body).is_ok_and(|terms| terms.home == server)
 }
 
-/// Takes the first command off `rest`: what it says, and its bytes. Whatever follows something that is no command is left alone.
+/// Takes the first command off `rest` and returns it with its bytes. Leaves `rest` alone if it does
+/// not start with a valid command.
 pub(crate) fn next_command<'a>(rest: &mut &'a [u8]) -> Option<(Command<'a>, &'a [u8])> {
     let command = state::command::commands(rest).next()?.ok()?;
     let length = Command::OVERHEAD + command.identities.len() + command.body.len();
