@@ -1,4 +1,4 @@
-//! What has to be done next so that the members become what they are to be: a function of one look at the ensemble.
+//! The next step towards the wanted membership: a pure function of one view of the ensemble.
 
 use std::collections::BTreeSet;
 
@@ -10,36 +10,37 @@ use consensus::membership::MembershipChange;
 use crate::member_status::MemberChange;
 use state::members::{ServerId, Servers};
 
-/// Entries that a learner may be behind and still be given a vote.
+/// Entries that a learner may lag by and still be promoted to voter.
 pub(crate) const BEHIND_MAX: u64 = 1_000;
 
-/// One look at the ensemble, by its leader.
+/// A leader's view of the ensemble.
 pub(crate) struct Look<'l> {
     /// The leader.
     pub(crate) me: MemberId,
     pub(crate) status: &'l Status,
-    /// The servers there are to be.
+    /// The wanted servers.
     pub(crate) wanted: &'l Servers,
-    /// Members that were heard of lately.
+    /// Members that were heard from recently.
     pub(crate) heard: &'l BTreeSet<MemberId>,
-    /// Servers that are no members and have asked lately to be taken in.
+    /// Servers that are not members and have recently sent a join request.
     pub(crate) waiting: &'l BTreeSet<ServerId>,
-    /// Servers whose vote is not to be taken now, whatever is wanted.
+    /// Servers whose vote must not be taken now, whatever is wanted.
     pub(crate) keeping: &'l BTreeSet<ServerId>,
 }
 
-/// What to do.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Change one member.
     Change(MembershipChange),
-    /// Somebody is on his way.
+    /// A server is joining or catching up.
     Wait,
-    /// Everybody is what he is to be, but for those who are not there, and perhaps the leader itself, which is to go last.
+    /// Every member has its wanted role, except those that are down, and perhaps the leader, which
+    /// goes last.
     Done,
-    /// Of those that are to vote too few do for a majority.
+    /// Too few of the wanted voters are voters now for a majority.
     Short,
-    /// The next one to go has to wait: without it too few would be heard of.
+    /// The next removal must wait: without that voter too few would be up.
     Blocked,
 }
 
@@ -67,7 +68,7 @@ impl Look<'_> {
     fn has_caught_up(&self, learner: MemberId) -> bool {
         let follower = self.status.followers.iter().find(|follower| follower.member == learner);
         follower.is_some_and(|follower: &Progress| {
-            // One that has nothing yet is not close behind a short log.
+            // A learner without any entries is not close behind, even if the log is short.
             !follower.awaits_snapshot
                 && follower.match_index > 0
                 && follower.match_index + BEHIND_MAX >= self.status.commit
@@ -78,7 +79,8 @@ impl Look<'_> {
         self.wanted.keys().copied().filter(|server| self.is_to_vote(*server))
     }
 
-    /// Whether a majority of those that are to vote is there or stands at the door (ZooKeeper's `Leader.isQuorumSynced`).
+    /// Whether a majority of the wanted voters is up or has sent a join request (ZooKeeper's
+    /// `Leader.isQuorumSynced`).
     pub(crate) fn can_begin(&self) -> bool {
         let members = || self.voters().iter().chain(self.learners()).filter(|member| self.is_up(**member));
         let present: BTreeSet<ServerId> = members().map(|member| server_of(*member)).collect();
@@ -114,9 +116,9 @@ impl Look<'_> {
         learner || waiting.any(|server| !self.heard.iter().any(|member| self.is_member(*member, *server)))
     }
 
-    /// The next member to go: a voter that is not heard of, then one that is. The latter stays as a
-    /// learner, and so goes on serving its clients, one of which may have asked for this, until it
-    /// is stopped.
+    /// The next member to go: a silent voter first, then one that is up. The latter stays as a
+    /// learner and goes on serving its clients, one of which may have requested this, until it is
+    /// stopped.
     fn leaving(&self) -> Option<Step> {
         let unwanted = |member: &&MemberId| {
             let server = server_of(**member);
@@ -142,18 +144,18 @@ impl Look<'_> {
         learner.map(|learner| Step::Change(MembershipChange::Remove(*learner)))
     }
 
-    /// Whether the leader itself is to go.
+    /// Whether the leader itself must go.
     pub(crate) fn is_leader_leaving(&self) -> bool {
         !self.is_to_vote(server_of(self.me))
     }
 
-    /// Whether the others are enough even while the leader, which is to go, still counts.
+    /// Whether the others form a majority even while the leader, which must go, still counts.
     pub(crate) fn is_leader_spare(&self) -> bool {
         let others = self.voters().iter().filter(|member| **member != self.me && self.is_up(**member));
         is_majority(others.count(), self.voters().len())
     }
 
-    /// Who is to lead instead: the one that has most, of those that stay.
+    /// The next leader: of the remaining voters, the one with the longest log.
     pub(crate) fn successor(&self) -> Option<MemberId> {
         let followers = self.status.followers.iter().filter(|follower| {
             let member = follower.member;
@@ -164,7 +166,8 @@ impl Look<'_> {
             .map(|follower| follower.member)
     }
 
-    /// Who is not yet what he is to be. Without an aim, servers that are only waited for are not worth telling of.
+    /// Servers that do not have their wanted role yet. Unless `strict`, servers that are merely
+    /// absent are not reported.
     pub(crate) fn changes(&self, strict: bool) -> Vec<(ServerId, MemberChange)> {
         let mut changes = Vec::new();
         for (server, member) in self.wanted {
@@ -197,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// Voters, learners as `id:matched`; of 5000 entries that are agreed on.
+    /// A status with these voters, and learners as `id:matched`; 5000 entries are committed.
     fn status(voters: &[u64], learners: &[(u64, u64)]) -> Status {
         let member = |id: &u64| MemberId(*id);
         let follower = |(id, match_index): (u64, u64)| Progress {
@@ -222,7 +225,7 @@ mod tests {
         }
     }
 
-    /// Server 1 leads. `wanted` are voters, and observers with a minus before the number.
+    /// Server 1 leads. `wanted` lists voters; a minus before the number marks an observer.
     fn look<R>(
         status: &Status,
         wanted: &[i32],

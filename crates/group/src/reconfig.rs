@@ -1,16 +1,21 @@
-//! Changing the members while the ensemble works: what the leader does about a client's `reconfig`, and which servers there are.
+//! Membership changes at run time: how the leader handles a client's `reconfig`, and which servers
+//! exist.
 //!
 //! ```text
-//!   client ── reconfig ──► waits with the leader          srvr: Reconfiguration: server.4 joining
-//!                          ├─ impossible, or no quorum of the new ones: into the log at once, which refuses it
-//!                          ├─ PROPOSE_CONFIG into the log: whoever leads next goes on with it
-//!                          ├─ learners join, catch up, get votes; then others lose theirs, one at a time (goal)
+//!   client ── reconfig ──► waits at the leader            srvr: Reconfiguration: server.4 joining
+//!                          ├─ impossible, or no quorum of the new voters: into the log at once,
+//!                          │  which refuses it
+//!                          ├─ PROPOSE_CONFIG into the log: the next leader goes on with it
+//!                          ├─ learners join, catch up, get votes; then others lose theirs, one at
+//!                          │  a time (plan)
 //!   client ◄── reply ───── └─ reconfig into the log: /zookeeper/config shows the new members
 //! ```
-//! A server that is removed stays as a learner until it is stopped: its clients, of which one may
-//! have asked for this, get their answers. A leader that is to go answers first, if the others are
-//! enough even while it still counts, and then hands over; otherwise it hands over first, and its
-//! successor finishes the work, when the client's server has passed the request on to it.
+//!
+//! A removed server stays as a learner until it is stopped: its clients, one of which may have
+//! requested the change, get their answers. A leader that must go answers first, if the others form
+//! a majority even while it still counts, and then transfers leadership; otherwise it transfers
+//! leadership first, and its successor finishes once the client's server has passed the request on
+//! to it.
 
 use std::collections::BTreeSet;
 
@@ -28,66 +33,69 @@ use crate::plan::{Look, Step};
 use crate::timers::TICK_MS;
 use state::members::{Member, ServerId, Servers};
 
-/// An proposed is given up when too few of those that are to vote have been there for so long, although nobody has lost a vote for it.
+/// A proposed configuration is given up when too few of its voters have been up for this long and
+/// no member has lost a vote for it.
 const SHORT_MS_MAX: i64 = 5_000;
 
-/// What ends an proposed is sent into the log again if it has not come out of it for so long. Once more would do no harm but to the version.
+/// The command that ends a proposed configuration is sent into the log again if it has not come out
+/// of it for this long. A repetition only raises the version.
 const ENDING_MS_MAX: i64 = 30_000;
 
-/// The number of the leadership in a zxid stands above these bits.
+/// A zxid carries the leadership's number above these bits.
 const EPOCH_SHIFT: u32 = 32;
 
-/// A configuration of so many leaderships later is not believed.
+/// A configuration more than this many leaderships ahead is not believed.
 const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
 
-/// A leader that goes on with an proposed waits so long, from its beginning, for the client's command to
-/// be passed on to it. Without it the change would be done by the leader's own, and the client's
-/// refused as if it had not been done.
+/// A leader that continues a proposed configuration waits this long, from its beginning, for the
+/// client's command to be passed on to it. Otherwise the leader's own command would complete the
+/// change and the client's would be refused as if it had failed.
 const REQUEST_MS_MAX: i64 = 1_000;
 
-/// Of commands nobody waits for. Clients count from 0 or 1.
+/// The cxid of commands for which no client waits. Clients count from 0 or 1.
 const OWN_CXID: i32 = i32::MIN;
 
 /// What is known of the members besides the engine's part.
 #[derive(Default)]
 pub(crate) struct Reconfig {
-    /// The servers this one talks to.
+    /// The servers this one connects to.
     directory: Servers,
-    /// What the directory was made from.
+    /// What the directory was derived from.
     made_from: Option<Origin>,
-    /// A configuration that another member has told of, and its version. It says where servers are and decides nothing.
+    /// A configuration received from another member, and its version. It tells where servers are
+    /// and decides nothing.
     told: Option<(i64, Servers)>,
-    /// That was since the directory was made.
+    /// `told` has changed since the directory was derived.
     has_news: bool,
     /// The configuration does not name this server (any more).
     is_removed: bool,
-    /// The request whose proposed is on its way into the log.
+    /// The request whose proposed configuration is on its way into the log.
     aiming: Option<(i64, i32)>,
-    /// When leadership changed last, in ms of the server's clock.
+    /// When leadership last changed, in ms of the server's clock.
     changed_ms: i64,
-    /// Since when too few are there, in ms of the server's clock.
+    /// Since when too few voters are up, in ms of the server's clock.
     short_since_ms: Option<i64>,
-    /// Since when that is on its way into the log which ends the proposed there is.
+    /// Since when the command that ends the proposed configuration is on its way into the log.
     ending_since_ms: Option<i64>,
 }
 
-/// What says which servers there are.
+/// What determines the directory.
 #[derive(PartialEq, Eq)]
 struct Origin {
-    /// The version of the agreed configuration; 0 if there is none.
+    /// The version of the committed configuration; 0 if there is none.
     version: i64,
     proposed: Option<ProposedConfig>,
-    /// The engine's members: one that was removed stays until it is stopped.
+    /// The engine's members: a removed one stays until it is stopped.
     membership: Membership,
 }
 
 impl Reconfig {
-    /// The servers this one talks to.
+    /// The servers this one connects to.
     pub(crate) fn directory(&self) -> &Servers {
         &self.directory
     }
 
-    /// Where a server is, as another member has told.
+    /// A server's address, as another member has told it.
     pub(crate) fn told_of(&self, server: ServerId) -> Option<&Member> {
         self.told.as_ref().and_then(|(_, servers)| servers.get(&server))
     }
@@ -109,7 +117,7 @@ impl Group {
         self.settings.reconfig && self.settings.ensemble.is_some()
     }
 
-    /// The servers there are to be, and whether others have to go.
+    /// The wanted servers, and whether all others must go.
     pub(crate) fn wanted(&self) -> (Servers, bool) {
         let Some(ensemble) = &self.settings.ensemble else { return (Servers::new(), false) };
         let machine = self.shared.machine.read();
@@ -122,7 +130,8 @@ impl Group {
         }
     }
 
-    /// Makes links to the servers that are agreed on, and ends those to others. A server without any data goes by its configuration file.
+    /// Opens links to the committed servers and closes those to others. A server without data goes
+    /// by its configuration file.
     pub(crate) fn keep_directory(&mut self) {
         let Some(configured) = self.settings.ensemble.as_ref().map(|ensemble| ensemble.members.clone())
         else {
@@ -166,8 +175,9 @@ impl Group {
         tracing::warn!("this server was removed from the ensemble: it {whom} until {until}");
     }
 
-    /// Those that are, those that are to be, and members that have yet to go. Of the last ones the agreed configuration says nothing any
-    /// more; a server that has started since knows at least its own address by its file, and tells the others.
+    /// The current servers, the wanted ones and members that have yet to go. The committed
+    /// configuration no longer names the last; a server that has started since knows at least its
+    /// own address from its file, and tells the others.
     fn agreed_servers(&mut self, configured: &Servers) -> Servers {
         let mut servers = {
             let machine = self.shared.machine.read();
@@ -198,7 +208,8 @@ impl Group {
         }
     }
 
-    /// Tells those that are to be members and are not heard of as such: they may know nobody of those there are now.
+    /// Tells wanted servers that are not heard from as members: they may know none of the present
+    /// members.
     pub(crate) fn tell_absent(&mut self) {
         let (wanted, _) = self.wanted();
         let membership = self.replica.status().membership;
@@ -210,12 +221,14 @@ impl Group {
         }
     }
 
-    /// Whether this member follows a leader and has seen everything agreed, the members included.
+    /// Whether this member follows a leader and has seen everything committed, including the
+    /// members.
     fn knows_members(&self) -> bool {
         self.shared.flags.is_serving() && self.replica.role().leader.is_some()
     }
 
-    /// Another member says who the members are. That counts only for one that cannot know better.
+    /// Another member tells who the members are. Only a server that cannot know better accepts
+    /// that.
     pub(crate) fn on_servers(&mut self, version: i64, text: &str) {
         let is_news = self.reconfig.told.as_ref().is_none_or(|(known, _)| *known <= version);
         let servers = servers_of(text);
@@ -228,7 +241,8 @@ impl Group {
         }
     }
 
-    /// A leader writes down the members of its configuration file: if there are none yet, or if the file alone decides.
+    /// A leader writes the members of its configuration file to the log if there are none yet, or
+    /// if the file alone decides.
     pub(crate) fn establish_members(&mut self) {
         let Some(ensemble) = &self.settings.ensemble else { return };
         if self.goes_by_files() {
@@ -252,13 +266,13 @@ impl Group {
         self.replica.submit_own(self.now.wall_ms, &command);
     }
 
-    /// Whether a change is being worked on.
+    /// Whether a membership change is in progress.
     pub(crate) fn is_reconfiguring(&self) -> bool {
         self.replica.waiting_reconfigs().next().is_some()
             || self.shared.machine.read().members().proposed.is_some()
     }
 
-    /// Does the next step for whoever is not yet what the configuration wants it to be.
+    /// Takes the next step towards the wanted membership.
     pub(crate) fn tend_members(&mut self) {
         let (wanted, strict) = self.wanted();
         let status = self.replica.status();
@@ -290,12 +304,14 @@ impl Group {
 
     fn who_is_there(&self) -> (BTreeSet<MemberId>, BTreeSet<ServerId>) {
         let now_ms = self.now.ms;
-        // Whoever is silent for longer may be gone, and a vote must not be taken from another for its sake.
+        // A member silent for longer may be gone, and no other member may lose its vote in its
+        // favour.
         let silence_ms = 2 * i64::from(self.election_ticks) * TICK_MS;
         (self.join_requests.heard_within(now_ms, silence_ms), self.join_requests.waiting(now_ms))
     }
 
-    /// Nothing is to change: those who are not there yet come in, and a leader that has no place any more goes.
+    /// No change is requested: absent servers join, and a leader without a place in the
+    /// configuration leaves.
     fn maintain(&mut self, look: &Look<'_>, strict: bool) {
         self.write_down_members();
         let strict = strict || self.goes_by_files();
@@ -322,7 +338,7 @@ impl Group {
         }
     }
 
-    /// Works towards an proposed.
+    /// Works towards a proposed configuration.
     fn pursue(&mut self, proposed: &ProposedConfig, look: &Look<'_>) {
         let now_ms = self.now.ms;
         if self.reconfig.ending_since_ms.is_some_and(|since_ms| now_ms - since_ms < ENDING_MS_MAX) {
@@ -356,7 +372,7 @@ impl Group {
         }
     }
 
-    /// Whether the command that the proposed comes from may still be passed on to this leader.
+    /// Whether the command behind the proposed configuration may still be passed on to this leader.
     fn awaits_request(&self, proposed: &ProposedConfig, now_ms: i64) -> bool {
         let request = (proposed.session, proposed.cxid);
         let is_open = || self.shared.machine.read().session(proposed.session).is_some();
@@ -364,8 +380,8 @@ impl Group {
         now_ms - self.reconfig.changed_ms < REQUEST_MS_MAX && is_open() && !is_here()
     }
 
-    /// The proposed becomes the configuration: by the client's command if it waits here, else by the leader's own. That of a session which has
-    /// ended is refused.
+    /// Makes the proposed configuration the current one: by the client's command if it waits here,
+    /// otherwise by the leader's own. The command of a session that has ended is refused.
     fn finish(&mut self, proposed: &ProposedConfig) {
         let is_open = self.shared.machine.read().session(proposed.session).is_some();
         if !self.let_go(proposed.session, proposed.cxid) || !is_open {
@@ -373,14 +389,16 @@ impl Group {
         }
     }
 
-    /// Lets a request go on to the log, if it waits here and its session has not gone elsewhere; says whether it does.
+    /// Releases a request to the log, if it waits here and its session has not moved; returns
+    /// whether it did.
     fn let_go(&mut self, session: i64, cxid: i32) -> bool {
         let waits = self.replica.waiting_reconfigs().any(|c| (c.session, c.cxid) == (session, cxid));
         let now_ms = self.now.wall_ms;
         waits && self.replica.let_go(now_ms, &self.shared.machine.read(), session)
     }
 
-    /// Looks at requests that wait: one at most becomes the proposed, and the log refuses the others.
+    /// Examines waiting requests: at most one becomes the proposed configuration, and the log
+    /// refuses the others.
     fn consider_reconfigs(
         &mut self,
         status: &Status,
@@ -410,7 +428,8 @@ impl Group {
                             refused.push(request);
                         }
                     }
-                    // An proposed that is only on its way would not refuse what comes before it in the log.
+                    // A proposed configuration still in flight would not refuse what precedes it in
+                    // the log.
                     Ok(_) if pursued.is_none() => {}
                     _ => refused.push(request),
                 }
@@ -427,7 +446,7 @@ impl Group {
         }
     }
 
-    /// Who is not yet what it is to be, for who asks.
+    /// Servers that do not have their wanted role yet, for operators.
     pub(crate) fn changes(&self, status: &Status) -> Vec<(ServerId, MemberChange)> {
         let (wanted, strict) = self.wanted();
         let (heard, waiting) = self.who_is_there();
@@ -438,8 +457,8 @@ impl Group {
     }
 }
 
-/// Takes over what another member says of the servers, and keeps the addresses that were known: if
-/// it is wrong, those still lead to them.
+/// Merges what another member tells of the servers and keeps the known addresses: if the news is
+/// wrong, those still reach them.
 fn add_newer(directory: &mut Servers, told: &Servers) {
     for (server, newer) in told {
         let known = directory.insert(*server, newer.clone()).unwrap_or_default().addresses;
@@ -458,7 +477,7 @@ mod tests {
 
     use super::*;
 
-    /// A member may be told wrong addresses, and must find the others all the same.
+    /// A member may be told wrong addresses and must still find the others.
     #[test]
     fn addresses_that_were_known_are_kept_beside_those_that_are_told() {
         let at = |host: &str| Member { addresses: vec![(host.to_owned(), 1)], ..Member::default() };

@@ -8,12 +8,12 @@ use state::command::MOVE_SESSION;
 use crate::read_barrier::ReadTicket;
 use crate::reply_sink::{LocalRequest, Token};
 
-/// Names a command among those that one server has passed on in one leadership.
+/// Identifies a command among those that one server has passed on in one leadership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaderSlot {
     /// The leadership's term.
     pub(crate) term: u64,
-    /// At a follower its place in the stream to the leader, at the leader its number.
+    /// At a follower the command's place in the stream to the leader, at the leader its number.
     pub(crate) place: u64,
 }
 
@@ -22,21 +22,21 @@ pub(crate) struct LeaderSlot {
 pub(crate) enum Waiting {
     /// A command that goes through the log.
     Command(WaitingCommand),
-    /// A request answered here, once everything before it was.
+    /// A request answered here, once everything before it is answered.
     Local {
         /// The connection that sent it.
         token: Token,
-        /// What it asks.
+        /// The request.
         request: LocalRequest,
-        /// It must not be answered before this moment is past.
+        /// The read ticket that must be reached before the answer.
         moment: ReadTicket,
     },
-    /// A client that comes back to a session of which nothing is on its way.
+    /// A client that resumes a session of which nothing is in flight.
     Resume {
         /// Its new connection.
         token: Token,
     },
-    /// A command that never reached the log, waiting only for its turn to be told so.
+    /// A command that never reached the log; it waits for its turn to be refused.
     Refused {
         /// The connection that sent it.
         token: Token,
@@ -47,7 +47,7 @@ pub(crate) enum Waiting {
     },
 }
 
-/// A command without a known outcome.
+/// A command whose outcome is unknown.
 #[derive(Debug)]
 pub(crate) struct WaitingCommand {
     /// The connection that sent it.
@@ -57,7 +57,7 @@ pub(crate) struct WaitingCommand {
     pub(crate) xid: i32,
     /// Raw opcode.
     pub(crate) opcode: i32,
-    /// Counts the commands that this server has taken.
+    /// Its number among the commands that this server has taken.
     pub(crate) number: u64,
     /// The encoded command, to be passed on again under another leader.
     pub(crate) bytes: Bytes,
@@ -65,10 +65,10 @@ pub(crate) struct WaitingCommand {
     pub(crate) passed: Option<LeaderSlot>,
 }
 
-/// What left a line without an answer.
+/// What left a session queue without an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
-    /// The connections of the requests, each once in a row.
+    /// The connections of the requests, without consecutive duplicates.
     pub(crate) tokens: Vec<Token>,
     /// Number of requests.
     pub(crate) requests: usize,
@@ -99,7 +99,7 @@ impl Waiting {
         }
     }
 
-    /// Whether a client waits for it to go on with the session.
+    /// Whether a client waits for it in order to resume the session.
     fn is_resume(&self) -> bool {
         matches!(self, Self::Resume { .. }) || self.is_move()
     }
@@ -122,17 +122,18 @@ impl Waiting {
 
 /// All unanswered requests of one session that came through this server, oldest first.
 ///
-/// A session that moved to another connection keeps its old entries: they are still in the log in this order, and skipping them would
-/// pair later commands with the wrong requests. Their replies go to a token nobody listens to.
+/// A session that moved to another connection keeps its old entries: they are still in the log in
+/// this order, and skipping them would pair later commands with the wrong requests. Their replies
+/// go to a token that no connection has.
 ///
-/// The commands are passed on in this order, so those that were passed on stand before those that
-/// were not, and the log has them in this order. A command that is passed on and gets no place in
-/// the log leaves the line before a later one of its session comes out of the log: either its
-/// leader says that it refused it, or the session's move does that made the leader drop it.
+/// Commands are passed on in this order, so those passed on precede those that are not, and the log
+/// has them in this order. A command that is passed on and gets no place in the log leaves the
+/// queue before a later one of its session comes out of the log: either its leader reports the
+/// refusal, or the session's move that made the leader drop it removes it.
 #[derive(Debug, Default)]
 pub(crate) struct SessionQueue {
     queue: VecDeque<Waiting>,
-    /// The connection the session is on. Requests of any other are not taken.
+    /// The session's connection. Requests of any other are not taken.
     owner: Option<Token>,
 }
 
@@ -142,12 +143,12 @@ impl SessionQueue {
         self.owner
     }
 
-    /// From now on the session is on this connection, or on none; returns the one it was on before.
+    /// From now on the session is on this connection, or on none; returns the previous one.
     pub(crate) fn set_owner(&mut self, owner: Option<Token>) -> Option<Token> {
         std::mem::replace(&mut self.owner, owner).filter(|previous| Some(*previous) != owner)
     }
 
-    /// Gives back memory while nothing waits.
+    /// Frees memory if nothing waits.
     pub(crate) fn shrink(&mut self) {
         self.queue.shrink_to_fit();
     }
@@ -164,7 +165,8 @@ impl SessionQueue {
         })
     }
 
-    /// Takes the command at the head if it is the one that was applied; a command that came through another server is not.
+    /// Takes the command at the head if it is the one that was applied; a command that came through
+    /// another server does not match.
     pub(crate) fn take_command(&mut self, cxid: i32, applied: i32) -> Option<WaitingCommand> {
         let is_it = |head: &mut Waiting| {
             head.command().is_some_and(|command| (command.xid, command.opcode) == (cxid, applied))
@@ -175,7 +177,7 @@ impl SessionQueue {
         }
     }
 
-    /// Takes the head if it waits for nothing any more, at a time when `reached` is past.
+    /// Takes the head if it no longer waits for anything, given the read tickets up to `reached`.
     pub(crate) fn take_ready(&mut self, reached: ReadTicket) -> Option<Waiting> {
         self.queue.pop_front_if(|head| match head {
             Waiting::Local { moment, .. } => *moment <= reached,
@@ -184,21 +186,21 @@ impl SessionQueue {
         })
     }
 
-    /// Takes the head if all that is before this command of the session, which is about to be applied, is waiting for a moment. The command
-    /// got its place after the moment, so the moment is past.
+    /// Takes the head if everything before this command of the session, which is about to be
+    /// applied, waits for a read ticket. The command got its place after the ticket was issued, so
+    /// the ticket is reached.
     pub(crate) fn take_before(&mut self, cxid: i32, applied: i32) -> Option<Waiting> {
         let first = self.queue.iter().find_map(Waiting::command);
         let is_next = first.is_some_and(|command| (command.xid, command.opcode) == (cxid, applied));
         self.queue.pop_front_if(|head| is_next && head.command().is_none())
     }
 
-    /// Whether any command was passed on and has no known outcome.
+    /// Whether any command was passed on and its outcome is unknown.
     pub(crate) fn has_passed(&self) -> bool {
         self.queue.iter().filter_map(Waiting::command).any(|command| command.passed.is_some())
     }
 
-    /// Takes back the commands that were passed on to leaderships before `term`. Names their
-    /// numbers.
+    /// Takes back the commands passed on to leaderships before `term`. Returns their numbers.
     pub(crate) fn take_back(&mut self, term: u64) -> impl Iterator<Item = u64> + '_ {
         self.commands().filter_map(move |command| {
             command.passed.take_if(|passed| passed.term < term)?;
@@ -211,15 +213,15 @@ impl SessionQueue {
         self.commands().find(|command| command.number == number && command.passed.is_none())
     }
 
-    /// Lets go of the command with that number.
+    /// Drops the command with that number.
     pub(crate) fn remove(&mut self, number: u64) -> Gone {
         let is_it = |waiting: &Waiting| waiting.command().is_some_and(|command| command.number == number);
         let at = self.queue.iter().position(is_it);
         at.and_then(|at| self.queue.remove(at)).into_iter().collect()
     }
 
-    /// Lets go of everything, though some of it may still be done; the connections are those that
-    /// wait, and the owner.
+    /// Drops everything, though some of it may still be done; returns the waiting connections and
+    /// the owner.
     pub(crate) fn give_up(&mut self) -> Gone {
         let mut gone: Gone = self.queue.drain(..).collect();
         gone.tokens.extend(self.owner.take());
@@ -227,13 +229,13 @@ impl SessionQueue {
         gone
     }
 
-    /// Whether a client waits to go on with the session here.
+    /// Whether a client waits to resume the session here.
     pub(crate) fn is_resuming(&self) -> bool {
         self.queue.iter().any(Waiting::is_resume)
     }
 
-    /// The move of this number to this server is done, and with it all that was sent before it:
-    /// returns the connection that asked for the move, and what goes with it. `None` if nobody
+    /// The move of this number to this server is done, and with it everything sent before it:
+    /// returns the connection that asked for the move, and what is dropped. `None` if no connection
     /// waits for it.
     pub(crate) fn take_move(&mut self, cxid: i32) -> Option<(Token, Gone)> {
         let is_it = |waiting: &Waiting| {
@@ -247,14 +249,15 @@ impl SessionQueue {
         Some((token, gone))
     }
 
-    /// Lets go of everything before the first move of the session to this server, or of everything.
+    /// Drops everything before the session's first move to this server, or everything if there is
+    /// none.
     pub(crate) fn cut_before_move(&mut self) -> Gone {
         let end = self.queue.iter().position(Waiting::is_move).unwrap_or(self.queue.len());
         self.queue.drain(..end).collect()
     }
 
-    /// Lets go of everything; names the connections that wait to go on with the session, whose
-    /// requests do not count as gone.
+    /// Drops everything; returns the connections that wait to resume, whose requests do not count
+    /// as dropped.
     pub(crate) fn end(mut self) -> (Vec<Token>, Gone) {
         let resumes: Vec<Token> =
             self.queue.iter().filter(|waiting| waiting.is_resume()).map(Waiting::token).collect();
@@ -263,7 +266,7 @@ impl SessionQueue {
         (resumes, gone)
     }
 
-    /// Turns a command into a refusal, in its place; says how many bytes it had.
+    /// Turns a command into a refusal, in its place; returns how many bytes it had.
     pub(crate) fn refuse(&mut self, passage: LeaderSlot) -> Option<usize> {
         for waiting in &mut self.queue {
             if let Waiting::Command(WaitingCommand { token, xid, opcode, bytes, passed, .. }) = waiting
@@ -277,7 +280,7 @@ impl SessionQueue {
         None
     }
 
-    /// How many wait.
+    /// Number of waiting requests.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

@@ -1,4 +1,4 @@
-//! What a group is told about itself by the configuration.
+//! A group's configuration.
 
 use state::command::Features;
 use state::members::{ServerId, Servers};
@@ -8,13 +8,12 @@ pub use crate::member_status::EngineKind;
 /// Fixed for the life of the process.
 #[derive(Clone, Debug)]
 pub struct GroupSettings {
-    /// The ensemble; none for a server that is alone by its configuration.
+    /// The ensemble; `None` for a standalone server.
     pub ensemble: Option<EnsembleSettings>,
-    /// Whether `reconfig` changes the members (`reconfigEnabled`); otherwise the configuration files
-    /// do.
+    /// Whether `reconfig` changes the members (`reconfigEnabled`); otherwise the configuration
+    /// files do.
     pub reconfig: bool,
-    /// Whether clients that are content with reading are served without a leader
-    /// (`readonlymode.enabled`).
+    /// Whether read-only clients are served without a leader (`readonlymode.enabled`).
     pub read_only_mode: bool,
     /// Switches stamped on every batch of commands.
     pub features: Features,
@@ -24,10 +23,10 @@ pub struct GroupSettings {
     pub election_ticks: u32,
 }
 
-/// An ensemble as this server's configuration file has it.
+/// An ensemble as this server's configuration file lists it.
 #[derive(Clone, Debug)]
 pub struct EnsembleSettings {
-    /// Its servers by their numbers, this one among them.
+    /// Its servers by number, including this one.
     pub members: Servers,
     /// The consensus engine.
     pub engine: EngineKind,
@@ -38,7 +37,7 @@ pub struct EnsembleSettings {
 }
 
 impl EnsembleSettings {
-    /// The servers with a vote, by their numbers.
+    /// The voting servers, by number.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.members.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server)
     }
@@ -47,9 +46,9 @@ impl EnsembleSettings {
 /// When a leader removes containers and TTL nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct ContainerSettings {
-    /// Time between two looks, in ms (`znode.container.checkIntervalMs`).
+    /// Time between two checks, in ms (`znode.container.checkIntervalMs`).
     pub check_interval_ms: i64,
-    /// Most removals in a minute (`znode.container.maxPerMinute`).
+    /// Most removals per minute (`znode.container.maxPerMinute`).
     pub per_minute_max: u32,
     /// A container that never had a child is removed after this time in ms; 0 for never
     /// (`znode.container.maxNeverUsedIntervalMs`).

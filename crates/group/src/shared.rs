@@ -10,33 +10,33 @@ use crate::leader_time::LeaderTime;
 use crate::read_progress::ReadProgress;
 use crate::sessions::SessionTable;
 
-/// See the module. Locks are taken in the order of the fields.
+/// What a group shares. Locks are taken in the order of the fields.
 #[derive(Clone)]
 pub struct GroupShared {
-    /// The replicated state. Connection threads read it, the group applies committed commands to it.
+    /// The replicated state. Connection threads read it; the group applies committed commands to
+    /// it.
     pub machine: Arc<RwLock<Machine>>,
-    /// Living sessions.
+    /// Live sessions.
     pub sessions: Arc<SessionTable>,
-    /// Until when the connection threads have read their sockets.
+    /// Times up to which the connection threads have read their sockets.
     pub read_progress: Arc<ReadProgress>,
-    /// What the leader's clock showed. Held for a copy only.
+    /// What the leader's clock showed. Lock only to copy.
     pub leader_time: Arc<Mutex<Option<LeaderTime>>>,
     /// Whether clients are served.
     pub flags: Arc<ServingFlags>,
-    /// Takes note of what happens.
+    /// Receives counts and measurements.
     pub observer: Arc<dyn Observer>,
 }
 
 /// Whether clients are served, for threads that do not ask the group.
 #[derive(Debug, Default)]
 pub struct ServingFlags {
-    /// Clients are served: there is a leader, or was a moment ago, and this member has caught up
+    /// Clients are served: there is a leader, or was until recently, and this member has caught up
     /// with it.
     pub serving: AtomicBool,
     /// The replication loop has stalled for so long that clients are not served.
     pub stalled: AtomicBool,
-    /// This member has lost contact with the others, and serves clients that are content with
-    /// reading.
+    /// This member has lost contact with the others and serves read-only clients.
     pub read_only: AtomicBool,
     /// Cycles of the replication loop.
     pub cycles: AtomicU64,
@@ -51,10 +51,10 @@ impl ServingFlags {
 
 /// Counts what happens in a group, for metrics.
 pub trait Observer: Send + Sync {
-    /// It has happened `times` times.
+    /// The event has happened `times` times.
     fn count(&self, event: Counted, times: u64);
 
-    /// It took so many µs, or has so many bytes.
+    /// The value in the event's unit: µs or bytes.
     fn record(&self, event: Recorded, value: u64);
 }
 
@@ -71,7 +71,7 @@ pub enum Counted {
     FollowerConnected,
     /// Sessions have expired.
     SessionsExpired,
-    /// Writes were refused for want of room on the disk.
+    /// Writes were refused because the disk is full.
     WritesRefused,
     /// Leadership was transferred to another member.
     LeadershipTransfers,
@@ -84,7 +84,7 @@ pub enum Recorded {
     ElectionTime,
     /// Time in which clients were not served, in µs.
     UnavailableTime,
-    /// The same on a member that leads afterwards, in µs.
+    /// Time in which clients were not served, on a member that leads afterwards, in µs.
     LeaderUnavailableTime,
     /// Time from proposing an entry to its commit, in µs.
     CommitLatency,

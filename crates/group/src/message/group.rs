@@ -22,32 +22,32 @@ use consensus::entry::MemberId;
 use super::{BadPeerMessage, check, read_count, read_member, read_position};
 use crate::id::GroupId;
 
-/// Most bytes of commands in one message: the largest request there can be and what is gathered
-/// before it, with room for what an engine puts around it.
+/// Most bytes of commands in one message: the largest possible request and what is gathered before
+/// it, leaving room for an engine's framing.
 pub const FORWARD_BYTES_MAX: usize = 63 << 20;
 
-/// Longest snapshot that is taken from another member.
+/// Longest snapshot accepted from another member, in bytes.
 pub const SNAPSHOT_BYTES_MAX: u64 = 64 << 30;
 
 /// One message of a member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupMessage {
-    /// For the engine.
+    /// A message for the engine.
     Engine {
-        /// Whose engine sent it.
+        /// The member whose engine sent it.
         from: MemberId,
-        /// What it sent.
+        /// The engine's message.
         bytes: Bytes,
     },
     /// The next commands of the sender's clients, in their order.
     Forward {
-        /// The leadership they are meant for.
+        /// The term of the leadership they are meant for.
         term: u64,
         /// The sender's start, counted over all disks it has had.
         life: u64,
         /// Counts the messages of one life of a sender to one leadership, from 0.
         number: u64,
-        /// Encoded commands, one behind the other.
+        /// Encoded commands, concatenated.
         commands: Bytes,
     },
     /// All forwarded messages below `next` have a place in the leader's order.
@@ -60,15 +60,15 @@ pub enum GroupMessage {
         next: u64,
     },
     /// These commands were taken and then refused: they will never be in the log. Repeated until
-    /// the follower says that it knows.
+    /// the follower acknowledges it.
     NotTaken {
         /// As in the forwarded messages.
         term: u64,
         /// As in the forwarded messages.
         life: u64,
-        /// Number of the first, among all that were refused in this stream, from 0.
+        /// Number of the first, among all refused commands of this stream, from 0.
         first: u64,
-        /// Which.
+        /// The refused commands.
         refused: Vec<RefusedCommand>,
     },
     /// The sender knows of all refusals below `next`.
@@ -77,67 +77,68 @@ pub enum GroupMessage {
         term: u64,
         /// As in the forwarded messages.
         life: u64,
-        /// The first number not known.
+        /// The first unknown number.
         next: u64,
     },
-    /// Whom the sender has heard of.
+    /// The sessions that the sender has heard from.
     Touched(Touched),
-    /// The leader of that term tells what its clock shows, for the next report.
+    /// The leader of that term tells its clock's time, for the next report.
     LeaderTime {
-        /// The leadership.
+        /// The leadership's term.
         term: u64,
         /// Its clock, in ms.
         ms: i64,
     },
-    /// Asks for a piece of a snapshot.
+    /// Requests a piece of a snapshot.
     Fetch {
-        /// The snapshot; one with an index of 0 stands for the newest.
+        /// The snapshot; index 0 stands for the newest.
         snapshot: SnapshotId,
-        /// Where in the file.
+        /// Offset in the file, in bytes.
         offset: u64,
     },
     /// A piece of a snapshot.
     Chunk {
-        /// Of which one. If it is not the one asked for, that is gone and this is the beginning of a newer one.
+        /// The snapshot it belongs to. If it is not the requested one, that one is gone and this is
+        /// the beginning of a newer one.
         snapshot: SnapshotId,
         /// Length of the whole file in bytes.
         length: u64,
-        /// Where in the file.
+        /// Offset in the file, in bytes.
         offset: u64,
-        /// What is there; empty if the member has no snapshot to give.
+        /// The bytes there; empty if the member has no snapshot to give.
         bytes: Bytes,
     },
-    /// The sender was asked to lead.
+    /// The sender was asked to become the leader.
     Claim,
-    /// The snapshot that the receiver has sent is damaged.
+    /// The snapshot sent by the receiver is damaged.
     Damaged(SnapshotId),
-    /// Somebody who says that it leads counts on entries the sender does not have. Is that so?
+    /// A member that claims to lead counts on entries the sender does not have. Is the claim right?
     Missing(Claimed),
-    /// The sender follows that leader, or is it, and has agreed entries up to that index itself.
+    /// The sender follows that leader, or is it, and has itself committed entries up to that index.
     Upheld(Claimed),
 }
 
-/// What a member believes of another's log.
+/// What one member believes of another's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// Who believes it.
+    /// The member that believes it.
     pub leader: MemberId,
     /// The term it leads in.
     pub term: u64,
-    /// Up to where it believes the other one to hold its log.
+    /// The index up to which it believes the other to hold its log.
     pub index: u64,
 }
 
 /// A command that got no place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusedCommand {
-    /// Whose it was.
+    /// The session it belonged to.
     pub session: i64,
     /// Its place among the commands of the stream, from 0.
     pub place: u64,
 }
 
-/// Names the file of a snapshot.
+/// Identifies a snapshot file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotId {
     /// Index of the last entry in it.
@@ -162,7 +163,7 @@ const CLAIM: u8 = 74;
 const MISSING: u8 = 75;
 const UPHELD: u8 = 76;
 
-/// Bytes of a chunk besides its piece of the file.
+/// Bytes of a chunk besides the piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
 
 impl GroupMessage {
@@ -241,7 +242,7 @@ impl GroupMessage {
         }
     }
 
-    /// Reads a message of that kind, which is all of `bytes`.
+    /// Reads a message of that kind, which must take all of `bytes`.
     pub(super) fn read(kind: u8, mut bytes: Bytes) -> Result<Self, BadPeerMessage> {
         let message = match kind {
             ENGINE => return Ok(Self::Engine { from: read_member(&mut bytes)?, bytes }),
@@ -298,15 +299,16 @@ impl GroupMessage {
     }
 }
 
-/// The sessions of a server's clients that were heard of lately.
+/// The sessions of a server's clients that were heard from recently.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// The leadership whose clock `read_until_ms` is of; 0 if the server does not know it yet.
+    /// The term of the leadership whose clock `read_until_ms` refers to; 0 if the server does not
+    /// know it yet.
     pub term: u64,
-    /// Until when the server has read what its clients sent, by the leader's clock, in ms. It may
-    /// have been later, and never was earlier.
+    /// The time up to which the server has read what its clients sent, on the leader's clock, in
+    /// ms. The true time may be later, never earlier.
     pub read_until_ms: i64,
-    /// Sessions, and how long ago each was heard of, in ms.
+    /// Sessions, and how long ago each was heard from, in ms.
     pub sessions: Vec<(i64, u32)>,
 }
 

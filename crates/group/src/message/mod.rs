@@ -1,4 +1,4 @@
-//! What servers, and the members of a group, say to each other.
+//! The messages between servers, and between the members of a group.
 //!
 //! ```text
 //! frame            = kind u8 | body                         of a server, kinds below 64
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`server`] and [`group`] draw the bodies. All integers are big-endian. Any message may be lost,
-//! doubled or late. Every field has a bound, which is checked where it is read: the sender may be
-//! faulty or hostile.
+//! duplicated or delayed. Every field has a bound, which is checked where it is read: the sender
+//! may be faulty or hostile.
 
 mod group;
 mod server;
@@ -25,7 +25,7 @@ pub use self::group::{
 pub use self::server::{FLUSH_US_MAX, Founder, PeerKey, SERVERS_BYTES_MAX, ServerMessage};
 use crate::id::GroupId;
 
-/// The first kind of the messages of groups.
+/// The first message kind of groups.
 const FIRST_OF_GROUPS: u8 = 64;
 
 /// One message from one server to another.
@@ -44,8 +44,8 @@ impl From<ServerMessage> for PeerMessage {
 }
 
 impl PeerMessage {
-    /// Whether it is part of how servers become members: such messages go to, and come from,
-    /// servers that cannot prove yet that they belong to the ensemble.
+    /// Whether it belongs to the join protocol: such messages go to, and come from, servers that
+    /// cannot prove yet that they belong to the ensemble.
     pub fn is_of_joining(&self) -> bool {
         matches!(self, Self::Server(message) if message.is_of_joining())
     }
@@ -58,10 +58,11 @@ impl PeerMessage {
         }
     }
 
-    /// Reads one message, which is all of `bytes`.
+    /// Reads one message, which must take all of `bytes`.
     ///
     /// # Errors
-    /// If it is none.
+    ///
+    /// The bytes are not a valid message.
     pub fn read(mut bytes: Bytes) -> Result<Self, BadPeerMessage> {
         let kind = bytes.try_get_u8()?;
         if kind < FIRST_OF_GROUPS {
@@ -72,7 +73,7 @@ impl PeerMessage {
     }
 }
 
-/// Why bytes are no message of this version.
+/// Why bytes are not a message of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPeerMessage {
     /// Too short, or too long.
@@ -81,7 +82,7 @@ pub enum BadPeerMessage {
     /// A kind this version does not know.
     #[error("a peer message of unknown kind {0}")]
     Kind(u8),
-    /// A field that no correct member sends.
+    /// A field with a value that no correct member sends.
     #[error("a peer message with an impossible {0}")]
     Field(&'static str),
 }

@@ -20,79 +20,81 @@ use state::members::{SERVER_ID_MAX, ServerId};
 
 use super::{BadPeerMessage, check, read_member};
 
-/// Most bytes of the lines that say who the members are.
+/// Most bytes of the lines that list the members.
 pub const SERVERS_BYTES_MAX: usize = 256 << 10;
 
-/// Longest time that a member can say a flush has taken, in µs: twelve days.
+/// Longest flush that a member can report, in µs: twelve days.
 pub const FLUSH_US_MAX: u64 = 1 << 40;
 
 /// One message of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerMessage {
-    /// The sender has no data, and names its disk.
+    /// The sender has no data and names its disk.
     Newcomer {
-        /// Drawn for the disk when it was first used.
+        /// The nonce drawn when the disk was first used.
         nonce: u64,
-        /// What the receiver said so of its own; 0 if the sender has not heard it.
+        /// The nonce that the receiver announced for its own disk; 0 if the sender has not heard
+        /// it.
         heard: u64,
     },
-    /// Who founded the group the sender belongs to, and on which disks.
+    /// The founders of the sender's cluster, and their disks.
     Founders {
-        /// The key by which members prove that they are members.
+        /// The key by which members prove their membership.
         key: PeerKey,
         /// The founders.
         founders: Vec<Founder>,
     },
-    /// The receiver belongs to the group from now on.
+    /// The receiver belongs to the cluster from now on.
     Welcome {
-        /// The disk this is meant for.
+        /// The nonce of the disk this is meant for.
         nonce: u64,
-        /// The id it has from now on.
+        /// The receiver's member id from now on.
         member: MemberId,
-        /// Names the group.
+        /// Identifies the cluster.
         cluster: u64,
-        /// The key by which members prove that they are members.
+        /// The key by which members prove their membership.
         key: PeerKey,
     },
-    /// The sender has data as that member and no leader speaks to it: if it is no member any more it wants to be one again.
+    /// The sender has data as that member and no leader contacts it: if it is no longer a member,
+    /// it asks to rejoin.
     Forgotten {
-        /// The sender's disk.
+        /// The nonce of the sender's disk.
         nonce: u64,
-        /// The id it had.
+        /// The member id it had.
         member: MemberId,
     },
-    /// Who the members are, as the sender knows. One that was away while they changed could not be reached by those it does not know.
+    /// The members, as far as the sender knows. A member that was away while they changed cannot be
+    /// reached by those it does not know.
     Servers {
         /// zxid of the configuration.
         version: i64,
-        /// The disk of the receiver, if it has no data: it believes only who knows that. Otherwise
-        /// 0.
+        /// The nonce of the receiver's disk, if it has no data: it believes only a sender that
+        /// knows it. Otherwise 0.
         nonce: u64,
-        /// Its lines, and those of servers that are on their way.
+        /// The configuration's lines, and those of servers that are joining.
         text: String,
     },
-    /// What the sender's configuration file says of each server: its number, and whether it is an
-    /// observer.
+    /// The sender's configuration file: each server's number, and whether it is an observer.
     File(Vec<(ServerId, bool)>),
-    /// The sender's disk keeps it from doing anything else, but it lives.
+    /// The sender's disk blocks everything else, but the sender is alive.
     Alive,
-    /// What a flush of the sender's log has taken lately.
+    /// Recent duration of the sender's log flushes.
     FlushLatency {
-        /// On average, in µs.
+        /// The mean, in µs.
         mean_us: u64,
     },
 }
 
-/// By which members of a group prove to each other that they are members. It appears in no message
-/// to operators.
+/// The key by which members of a cluster prove their membership to each other. No message to
+/// operators contains it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PeerKey(pub(super) [u8; Self::BYTES]);
 
 impl PeerKey {
-    /// Its length.
+    /// Its length in bytes.
     pub const BYTES: usize = 32;
 
-    /// A key of these bytes.
+    /// The key with these bytes.
     pub fn new(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
     }
@@ -109,12 +111,12 @@ impl fmt::Debug for PeerKey {
     }
 }
 
-/// A voter of a new group.
+/// A voter of a new cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Founder {
-    /// Its id.
+    /// Its member id.
     pub member: MemberId,
-    /// Names its disk.
+    /// The nonce of its disk.
     pub nonce: u64,
 }
 
@@ -128,7 +130,7 @@ const ALIVE: u8 = 7;
 const FLUSH_LATENCY: u8 = 8;
 
 impl ServerMessage {
-    /// Whether it is part of how servers become members.
+    /// Whether it belongs to the join protocol.
     pub(super) fn is_of_joining(&self) -> bool {
         matches!(
             self,
@@ -182,7 +184,7 @@ impl ServerMessage {
         }
     }
 
-    /// Reads a message of that kind, which is all of `bytes`.
+    /// Reads a message of that kind, which must take all of `bytes`.
     pub(super) fn read(kind: u8, mut bytes: Bytes) -> Result<Self, BadPeerMessage> {
         let message = match kind {
             NEWCOMER => Self::Newcomer { nonce: bytes.try_get_u64()?, heard: bytes.try_get_u64()? },
