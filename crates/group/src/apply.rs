@@ -1,4 +1,4 @@
-//! What is agreed becomes state, replies and news.
+//! Applies committed entries: they become state, replies and session news.
 
 use consensus::entry::{Entry, EntryKind};
 use consensus::membership::MembershipChange;
@@ -20,18 +20,19 @@ impl Replica {
             || self.lost_requests > 0
     }
 
-    /// Entries that are agreed and not applied in full.
+    /// Committed entries that are not applied in full.
     pub fn entries_behind(&self) -> usize {
         self.committed.len()
     }
 
-    /// Whether a change of the members is among them.
+    /// Whether a membership change is among them.
     pub fn is_to_change_members(&self) -> bool {
         self.committed.iter().any(|entry| entry.kind == EntryKind::Membership)
     }
 
-    /// Applies at most about `commands_max` agreed commands and answers what waited for them; `true` when all is done. The bound lets
-    /// the host release the machine for readers in between. `now_ms` becomes the time of commands that waited for this leadership.
+    /// Applies about `commands_max` committed commands at most and answers the requests that waited
+    /// for them; `true` when all are applied. The bound lets the host release the machine for
+    /// readers in between. `now_ms` becomes the time of commands that waited for this leadership.
     pub fn apply(
         &mut self,
         now_ms: i64,
@@ -117,7 +118,7 @@ impl Replica {
         true
     }
 
-    /// Tells whoever waits for this command, then whoever waited behind it.
+    /// Answers the request that waits for this command, then those queued behind it.
     fn complete(
         &mut self,
         command: &Command<'_>,
@@ -164,7 +165,7 @@ impl Replica {
     ) {
         let session = command.session;
         self.homes.settled(session);
-        // Two servers may have given out the same id at the same time.
+        // Two servers may have issued the same id at the same time.
         let token = if self.is_own(command) { self.take_command(command) } else { None };
         if applied.code == ErrorCode::Ok {
             if let Some(line) = self.lines.get_mut(&session)
@@ -205,13 +206,13 @@ impl Replica {
         if !is_own {
             self.leave(session);
         }
-        // Another connection may have taken its place since it asked.
+        // Another connection may have taken its place since the request.
         let owner = token.filter(|token| self.is_on(session, *token));
         self.lost_requests += usize::from(token != owner);
         outlet.session_moved(machine, session, owner);
     }
 
-    /// Forgets the line of a session that does not exist, unless something still waits in it.
+    /// Forgets the queue of a session that does not exist, unless something still waits in it.
     pub(crate) fn forget_ended(&mut self, session: i64, machine: &Machine) {
         if machine.session(session).is_none() && self.lines.get(&session).is_some_and(SessionQueue::is_empty)
         {
@@ -219,7 +220,7 @@ impl Replica {
         }
     }
 
-    /// The client of a session has gone to another server, unless it is on its way back already.
+    /// The client of a session has gone to another server, unless it is already on its way back.
     fn leave(&mut self, session: i64) {
         let Some(line) = self.lines.get_mut(&session) else { return };
         let gone = line.cut_before_move();
@@ -238,8 +239,9 @@ impl Replica {
         outlet: &mut impl ReplySink,
     ) {
         outlet.session_closed(session, closing, applied);
-        // What still waits was sent behind the close, or by a connection that goes with the session: nobody will hear an answer. Only
-        // those who wanted to take it up have to be told.
+        // What still waits was sent behind the close, or by a connection that goes with the
+        // session: no client will hear an answer. Only the connections that wanted to resume it
+        // must be told.
         if let Some(line) = self.lines.remove(&session) {
             let (resumes, gone) = line.end();
             self.kept_bytes -= gone.bytes;
@@ -266,8 +268,8 @@ impl Replica {
         }
     }
 
-    /// Answers what this command's session asked before it. Whoever leads a group alone may have agreed on a command before it has applied
-    /// what an earlier read has to wait for.
+    /// Answers what this command's session asked before it. A leader without other members may have
+    /// committed a command before it has applied what an earlier read waits for.
     fn answer_before(&mut self, command: &Command<'_>, machine: &Machine, outlet: &mut impl ReplySink) {
         while let Some(line) = self.lines.get_mut(&command.session)
             && let Some(waiting) = line.take_before(command.cxid, command.opcode)

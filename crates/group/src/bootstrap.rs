@@ -1,20 +1,26 @@
-//! A server without data: is it there to found the ensemble, or has its disk been lost?
+//! A server without data: must it found the ensemble, or has its disk been lost?
 //!
-//! Nobody can tell from an empty disk. A member that had promised and flushed things would break its word if it began anew, so an empty
-//! one neither votes nor stores anything until it knows:
+//! An empty disk does not tell. A member that had promised and flushed things would break its word
+//! if it began anew, so a server with an empty disk neither votes nor stores anything until it
+//! knows:
 //!
-//! - Every directory has a nonce, drawn when it is first used. Newcomers tell theirs to all, and each whose nonce they have heard. The
-//!   voter with the lowest number, once every other voter has answered it as a newcomer, knows that the ensemble is new: it writes down
-//!   all of them as its founders, tells them, and begins. Whose nonce stands among the founders is a founder too. Nobody else founds: one
-//!   that was cut off while the others did would found another ensemble with the next disk that is lost.
-//! - Whose number stands there under another nonce is a founder that has lost its disk. It waits for the leader, which puts a member of
-//!   a new id in the place of the old one ([`roster`](crate::join)), and begins with a snapshot.
+//! - Every data directory has a nonce, drawn at first use. Newcomers announce theirs to all
+//!   servers, and to each server the nonce they have heard from it. Once every other voter has
+//!   answered the voter with the lowest number as a newcomer, that voter knows that the ensemble is
+//!   new: it records all of them as founders, tells them, and begins. A server whose nonce is among
+//!   the founders is a founder too. No other server founds: one that was cut off while the others
+//!   founded would found another ensemble with the next server that loses its disk.
+//! - A server listed as founder under a different nonce has lost its disk. It waits for the leader,
+//!   which replaces the old member by one with a new id ([`join`](crate::join)), and begins with a
+//!   snapshot.
 //!
-//! So a new ensemble begins when all its voters have been started once, and a lost disk costs its vote until it is filled again.
+//! So a new ensemble begins when all its voters have been started once, and a lost disk costs its
+//! vote until it is reseeded.
 //!
-//! A server that has data can have lost its place too: to another disk with its number, or because a leader that had not heard of it took
-//! its request of long ago for a new one. Nobody speaks to it then. It says who it was, and the leader has a place for it under a new id.
-//! It keeps its state: all it has applied is agreed, whoever applied it.
+//! A server with data can have lost its place too: to another disk with its number, or because a
+//! leader that had not heard from it took its old join request for a new one. No leader contacts it
+//! then. It announces which member it was, and the leader gives it a place under a new id. It keeps
+//! its state: everything it has applied is committed, under whatever id.
 
 use std::collections::BTreeMap;
 
@@ -27,24 +33,26 @@ use crate::group::{Action, Begin, Group, MemberIdentity, cluster_of};
 use crate::replica::Replica;
 use state::members::ServerId;
 
-/// A server that does not belong to a group yet.
+/// What a server without a place in a group knows.
 #[derive(Debug, Default)]
 pub(crate) struct Newcomer {
-    /// The newcomers heard of, by their numbers.
+    /// The newcomers heard from, by server number.
     heard: BTreeMap<ServerId, Heard>,
     said: bool,
-    /// When a message of a leader to the member it is came last, in ms of the server's clock.
+    /// When a leader's message to this member last arrived, in ms of the server's clock.
     pub(crate) spoken_to_ms: i64,
 }
 
 #[derive(Debug)]
 struct Heard {
     nonce: u64,
-    /// It was a newcomer after it had heard of this server's disk, so nobody founded anything with it before that disk was there.
+    /// It was a newcomer after it had heard this server's nonce, so no ensemble was founded with it
+    /// before this disk existed.
     answered: bool,
 }
 
-/// A server that was taken in and that no leader speaks to for this long may be no member any more.
+/// A server that has joined and that no leader contacts for this long, in ms, may no longer be a
+/// member.
 const FORGOTTEN_MS: i64 = 2_000;
 
 impl Group {
@@ -53,20 +61,22 @@ impl Group {
         self.identity.member.is_none()
     }
 
-    /// Whether this server was taken in and has got nothing yet: then it may as well be taken in under another id.
+    /// Whether this server has joined and received nothing yet: it can then just as well join under
+    /// another id.
     fn is_blank(&mut self) -> bool {
         let status = self.replica.status();
         self.identity.founders.is_empty() && (status.last_index, status.snapshot.index) == (0, 0)
     }
 
-    /// Whether no leader speaks to it: another one may have given its number another id, and its welcome may be lost.
+    /// Whether no leader contacts it: another leader may have given its number another id, and the
+    /// welcome may be lost.
     pub(crate) fn is_forgotten(&mut self) -> bool {
         let now_ms = self.now.ms;
         let leads = self.replica.role().leader == Some(self.replica.member());
         !leads && now_ms - self.bootstrap.spoken_to_ms > FORGOTTEN_MS
     }
 
-    /// Tells everybody, again and again.
+    /// Announces this server to all others; called repeatedly.
     pub(crate) fn announce(&mut self) {
         if self.is_newcomer() && !std::mem::replace(&mut self.bootstrap.said, true) {
             tracing::info!(
@@ -93,7 +103,7 @@ impl Group {
         let message = match self.identity.member.filter(|_| !blank) {
             Some(member) => ServerMessage::Forgotten { nonce, member },
             None => {
-                // Nobody founds with one that does not answer.
+                // No server founds with one that does not answer.
                 let heard = self.bootstrap.heard.get(&server).filter(|_| !self.identity.awaits_reseed());
                 let heard = heard.map_or(0, |heard| heard.nonce);
                 ServerMessage::Newcomer { nonce, heard }
@@ -102,11 +112,11 @@ impl Group {
         self.send(server, message);
     }
 
-    /// Another server has no data either, and has `heard` that this disk had none, or another one, or (0) nothing yet.
-    /// `is_vouched_for`: the server at its address says so.
+    /// Another server has no data either, and has `heard` this disk's nonce, or another one, or (0)
+    /// none yet. `is_vouched_for`: the server at its address says so.
     pub(crate) fn on_newcomer(&mut self, from: ServerId, nonce: u64, heard: u64, is_vouched_for: bool) {
-        // What anybody can say in a server's name counts if that server says so at its own address.
-        // A member that is to be added has none yet that is known here.
+        // A claim in a server's name counts if that server makes it at its own address. A member
+        // that is being added has no address known here yet.
         let is_known = self.reconfig.directory().contains_key(&from);
         if is_known && !is_vouched_for {
             return;
@@ -131,7 +141,7 @@ impl Group {
         }
     }
 
-    /// All voters, if it is for this server to found the ensemble and they are there to found it.
+    /// All voters, if this server is the one to found the ensemble and all of them are there.
     fn founders(&self) -> Option<Vec<Founder>> {
         let ensemble = self.settings.ensemble.as_ref()?;
         if ensemble.voters().min() != Some(self.me) || self.identity.awaits_reseed() {
@@ -153,9 +163,9 @@ impl Group {
         self.send(server, founders);
     }
 
-    /// Another server was a member, and does not know whether it still is one.
+    /// Another server was a member and does not know whether it still is one.
     pub(crate) fn on_forgotten(&mut self, from: ServerId, nonce: u64, member: MemberId) {
-        // Every id that was ever given is in the log, but for the founders'.
+        // Every id ever assigned is in the log, except the founders'.
         let given = self.shared.machine.read().members().ids.get(&from).map(|id| MemberId(*id));
         let highest = given.max(Some(crate::first_member_of(from)));
         if crate::server_of(member) == from && Some(member) <= highest {
@@ -164,7 +174,7 @@ impl Group {
         }
     }
 
-    /// A member of the group says who founded it.
+    /// A member of the group names its founders.
     pub(crate) fn on_founders(&mut self, founders: Vec<Founder>, key: PeerKey) {
         let me = Founder { member: crate::first_member_of(self.me), nonce: self.identity.nonce };
         if self.is_newcomer() && founders.contains(&me) {
@@ -180,13 +190,14 @@ impl Group {
         if self.identity.awaits_reseed() && cluster != self.identity.cluster {
             return;
         }
-        // Ids only rise: of two welcomes the one with the higher id counts, whichever comes first.
+        // Ids only rise: of two welcomes the one with the higher id counts, in whatever order they
+        // arrive.
         if self.identity.member.is_some_and(|known| known >= member) {
             return;
         }
         let Some((start, rejoins)) = self.start_under_another_id() else { return };
         tracing::info!("this server joins the ensemble as member {}", member.0);
-        // What this member has said so far must not be taken for something the new one says.
+        // What this member has said so far must not be attributed to the new one.
         let identity = MemberIdentity {
             member: Some(member),
             cluster,
@@ -197,9 +208,9 @@ impl Group {
         self.act(Action::Begin(Box::new(Begin { identity, start, rejoins })));
     }
 
-    /// What it goes on from, nothing or what it has applied, and whether it was a member before. Its
-    /// former id has promised things and is not used any more. `None`: the engine cannot tell now;
-    /// the leader sends its welcome again.
+    /// The state it continues from, either nothing or what it has applied, and whether it was a
+    /// member before. Its former id has made promises and is not reused. `None`: the engine cannot
+    /// tell now; the leader resends its welcome.
     fn start_under_another_id(&mut self) -> Option<(Start, bool)> {
         if self.is_newcomer() || self.is_blank() {
             return Some((Start::joining(), false));
@@ -211,7 +222,7 @@ impl Group {
         Some((Start { hard_state, snapshot, entries: Vec::new() }, true))
     }
 
-    /// Founds the ensemble together with the others.
+    /// Founds the ensemble together with the other founders.
     pub(crate) fn found(&mut self, founders: Vec<Founder>, key: PeerKey) {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
         let member = crate::first_member_of(self.me);
@@ -226,7 +237,7 @@ impl Group {
         self.act(Action::Begin(Box::new(Begin { identity, start, rejoins: false })));
     }
 
-    /// This server is that member from now on, which is on its disk; returns what it was before.
+    /// From now on this server is that member, as its disk records; returns the previous replica.
     pub fn begun(&mut self, identity: MemberIdentity, replica: Replica) -> Replica {
         self.bootstrap.spoken_to_ms = self.now.ms;
         let was_newcomer = self.is_newcomer();
@@ -240,7 +251,7 @@ impl Group {
     }
 }
 
-/// What a member without a snapshot starts from: the founders, or nothing.
+/// The state that a member without a snapshot starts from: the founders, or nothing.
 pub fn founding_meta(identity: &MemberIdentity) -> SnapshotMeta {
     if identity.founders.is_empty() {
         SnapshotMeta::default()

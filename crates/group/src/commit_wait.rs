@@ -1,47 +1,50 @@
-//! Whether the leader's next entry waits until the last one is agreed.
+//! Whether the leader's next entry waits until the last one is committed.
 //!
-//! What followers forward comes with their confirmations, and both a moment after the leader's own flush. An entry begun before that has
-//! the commands of one server only, and its flush keeps the confirmations from being read. So the leader waits for a majority as long as
-//! that usually takes about as long as a flush. Where the way to the others is longer, or their disks are slower, entries follow one
-//! another without waiting.
+//! Forwarded commands arrive with the followers' acknowledgements, both shortly after the leader's
+//! own flush. An entry begun before that holds the commands of one server only, and its flush
+//! delays reading the acknowledgements. So the leader waits for a majority as long as that usually
+//! takes about as long as a flush. Where the network is slower, or the followers' disks are,
+//! entries follow one another without waiting.
 
-/// The longest wait, in µs: as short as a poll can wait.
+/// The longest wait, in µs: the shortest timeout of a poll.
 const WAIT_US_MAX: u64 = 1_000;
 
-/// It waits as long as that usually takes less time than so many flushes. One would be a gain for every client; with two, what is lost in
-/// time is won again by fewer flushes, and chance does not decide where the two are alike.
+/// The leader waits if that usually takes less time than this many flushes. With one, every client
+/// would gain; with two, fewer flushes make up for the lost time, and chance does not decide where
+/// wait and flush take equally long.
 const FLUSHES: u64 = 2;
 
-/// Every so many entries it waits in any case, for only then it sees how long agreement takes.
+/// One in this many entries waits in any case: only then does the leader see how long a commit
+/// takes.
 const PROBE: u32 = 64;
 
-/// One of so many parts of a mean is new.
+/// A new value has a weight of one in this many in a running mean.
 const WEIGHT: u64 = 8;
 
-/// See the module. All times are in µs of the server's clock.
+/// Decides whether the next entry waits. All times are in µs of the server's clock.
 #[derive(Debug, Default)]
 pub(crate) struct CommitWait {
-    /// The newest entry flushed here, and when that was done.
+    /// The newest entry flushed here, and the time of its flush.
     flushed: u64,
     flushed_us: u64,
-    /// What a flush takes.
+    /// Mean duration of a flush.
     flush_us: u64,
-    /// What passes between the flush here and agreement.
+    /// Mean time between the flush here and the commit.
     lag_us: u64,
-    /// Entries since the last of those before which it waited.
+    /// Entries since the last one before which it waited.
     unseen: u32,
     waits: bool,
 }
 
 impl CommitWait {
-    /// Everything up to `index` was flushed here by a flush that took so long.
+    /// Everything up to `index` was flushed here; the flush took `took_us`.
     pub(crate) fn flushed(&mut self, index: u64, took_us: u64, now_us: u64) {
         self.flushed = index;
         self.flushed_us = now_us;
         self.flush_us = mean(self.flush_us, took_us);
     }
 
-    /// Whether the leader is to wait, everything up to `agreed` being agreed.
+    /// Whether the leader must wait, given that everything up to `agreed` is committed.
     pub(crate) fn waits(&mut self, agreed: u64, now_us: u64) -> bool {
         let waited_us = now_us - self.flushed_us;
         let is_open = agreed < self.flushed;
@@ -60,7 +63,7 @@ impl CommitWait {
         self.waits
     }
 
-    /// The answer to the last question.
+    /// The last result of [`waits`](Self::waits).
     pub(crate) fn is_waiting(&self) -> bool {
         self.waits
     }
@@ -74,8 +77,9 @@ fn mean(old: u64, new: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Entries one behind the other whose flush takes `flush_us`, agreed `lag_us` later; says before how many of the last hundred the
-    /// leader waited. It asks every `step_us`.
+    /// Proposes consecutive entries whose flush takes `flush_us` and which are committed `lag_us`
+    /// later; returns before how many of the last hundred the leader waited. It asks every
+    /// `step_us`.
     fn waits(hold: &mut CommitWait, flush_us: u64, lag_us: u64, step_us: u64) -> usize {
         let mut count = 0;
         for index in 1..=200 {

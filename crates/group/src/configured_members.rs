@@ -1,10 +1,11 @@
 //! Members by the configuration files, where `reconfig` is off.
 //!
-//! What is agreed on follows the files, one change at a time, by the leader. One file may be out of
-//! date, so who votes is changed only if a majority of those that vote before the change, and of
-//! those that vote after it, have files that say the same about the server concerned. Nobody's vote
-//! is taken while it is heard of and its own file says that it votes. Until then both differ, and
-//! the server says so ([decision 0024](../../../../docs/decisions/0024-members-by-the-files.md)).
+//! The leader makes the committed membership follow the files, one change at a time. One file may
+//! be out of date, so a vote is given or taken only if a majority of the voters before the change,
+//! and of the voters after it, have files that agree about the server concerned. No server loses
+//! its vote while it is heard from and its own file says that it votes. Until then files and
+//! membership differ, and the server says so ([decision
+//! 0024](../../../../docs/decisions/0024-members-by-the-files.md)).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,32 +21,31 @@ use crate::member_status::{FileDifference, MemberRole};
 use crate::plan::is_majority;
 use state::members::{ServerId, Servers};
 
-/// What a file says of each server: whether it is an observer.
+/// A file's entry for each server: whether it is an observer.
 pub(crate) type Roles = BTreeMap<ServerId, bool>;
 
-/// What a server's file says counts for so long after the server has told it.
+/// A server's report of its file counts for this long, in ms.
 const TOLD_MS_MAX: i64 = 2_000;
 
-/// What is agreed on is written down again only after so long: until then it may be on its way into
-/// the log.
+/// The committed members are rewritten at most this often, in ms: a change may still be on its way
+/// into the log.
 const WRITTEN_MS_MAX: i64 = 1_000;
 
-/// What is known of the files of the servers.
+/// What is known of the servers' files.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    /// What each server has said of its file, and when, in ms of this server's clock.
+    /// Each server's report of its file, and its arrival, in ms of this server's clock.
     told: BTreeMap<ServerId, (i64, Roles)>,
-    /// The differences that the log was told last.
+    /// The differences last written to the process's log.
     warned: Vec<FileDifference>,
-    /// When the members were written down last.
+    /// When the members were last written to the consensus log, in ms of the server's clock.
     written_ms: Option<i64>,
-    /// A file has said something new, or a change that the files allow has begun: there may be more
-    /// to change.
+    /// A file has changed, or a change that the files allow has begun: there may be more to change.
     has_news: bool,
 }
 
 impl Files {
-    /// A server says what its file says.
+    /// A server reports its file.
     pub(crate) fn told(&mut self, server: ServerId, roles: Roles, now_ms: i64) {
         let known = self.told.insert(server, (now_ms, roles));
         self.has_news |=
@@ -62,7 +62,7 @@ impl Files {
         self.has_news
     }
 
-    /// A leader has looked at what there is to change, and whether it has begun something.
+    /// A leader has checked what there is to change, and whether it has begun a change.
     pub(crate) fn looked(&mut self, has_begun: bool) {
         self.has_news = has_begun;
     }
@@ -81,7 +81,7 @@ fn votes_by(roles: &Roles, server: ServerId) -> bool {
     roles.get(&server) == Some(&false)
 }
 
-/// Whether the files that are known allow a change of these members.
+/// Whether the known files allow a change of these members.
 fn allow(members: &Membership, change: MembershipChange, files: &BTreeMap<ServerId, &Roles>) -> bool {
     let (member, server) = (change.member(), server_of(change.member()));
     let takes_vote = members.voters.contains(&member);
@@ -108,7 +108,7 @@ impl Group {
         self.settings.ensemble.as_ref().map(|e| roles_of(&e.members)).unwrap_or_default()
     }
 
-    /// Tells the leader what this server's file says.
+    /// Reports this server's file to the leader.
     pub(crate) fn tell_file(&mut self) {
         let leader = self.replica.role().leader.map(server_of).filter(|leader| *leader != self.me);
         if let Some(leader) = leader.filter(|_| self.goes_by_files()) {
@@ -117,8 +117,7 @@ impl Group {
         }
     }
 
-    /// Voters that are heard of, and are not known to have a file that takes their vote: they keep
-    /// it.
+    /// Voters that are heard from and whose files are not known to take their vote: they keep it.
     pub(crate) fn keeping(&self, status: &Status, heard: &BTreeSet<MemberId>) -> BTreeSet<ServerId> {
         if !self.goes_by_files() {
             return BTreeSet::new();
@@ -129,7 +128,7 @@ impl Group {
         voters.map(|voter| server_of(*voter)).filter(keeps).collect()
     }
 
-    /// Whether a change may be made now, as far as the files are concerned.
+    /// Whether the files allow a change now.
     pub(crate) fn files_allow(&self, members: &Membership, change: MembershipChange) -> bool {
         if !self.goes_by_files() {
             return true;
@@ -140,7 +139,7 @@ impl Group {
         allow(members, change, &files)
     }
 
-    /// The servers of the file, and those that vote without being in it.
+    /// The servers of the file, and voters that are missing from it.
     pub(crate) fn servers_by_file(&mut self) -> Servers {
         let Some(ensemble) = &self.settings.ensemble else { return Servers::new() };
         let mut servers = ensemble.members.clone();
@@ -156,7 +155,7 @@ impl Group {
             let server = server_of(voter);
             let known = self.reconfig.directory().get(&server);
             let known = known.or_else(|| agreed.as_ref().and_then(|agreed| agreed.get(&server)));
-            // One that has just started may not have seen what is agreed.
+            // A server that has just started may not have seen what is committed.
             let known = known.or_else(|| self.reconfig.told_of(server));
             if let Some(known) = known {
                 servers.entry(server).or_insert_with(|| known.clone());
@@ -165,7 +164,7 @@ impl Group {
         servers
     }
 
-    /// Has what is agreed on written down where it is not what it says.
+    /// Has the committed members written anew where they differ from the engine's.
     pub(crate) fn write_down_members(&mut self) {
         let now_ms = self.now.ms;
         if !self.goes_by_files() || self.files.written_ms.is_some_and(|ms| now_ms - ms < WRITTEN_MS_MAX) {
@@ -180,8 +179,8 @@ impl Group {
         }
     }
 
-    /// Where this server's file and what is agreed on differ, and where the files of others do from
-    /// a leader's.
+    /// Differences between this server's file and the committed members; on a leader, also those
+    /// between its file and the other servers' files.
     pub(crate) fn file_differences(&mut self, status: &Status, role: MemberRole) -> Vec<FileDifference> {
         if !self.goes_by_files() || role == MemberRole::Newcomer {
             return Vec::new();
@@ -211,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    /// Files as lists of voters; observers have a minus before the number.
+    /// Files are lists of voters; a minus before the number marks an observer.
     fn check(voters: &[u32], change: MembershipChange, files: &[(ServerId, &[i32])]) -> bool {
         let voters: Vec<_> = voters.iter().map(|server| crate::first_member_of(*server)).collect();
         let files: BTreeMap<ServerId, Roles> = files

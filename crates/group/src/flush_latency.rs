@@ -1,45 +1,50 @@
 //! Whether a group waits for its leader's disk.
 //!
-//! A leader answers nobody while it flushes, so one with a slow disk holds everybody up; a follower with one holds up nobody but its own
-//! clients. It hands over if the others would be quicker without it.
+//! A leader answers no client while it flushes, so a slow disk there delays every client; a slow
+//! disk at a follower delays only its own clients. Such a leader transfers leadership if the others
+//! would be faster without it.
 //!
-//! It cannot see how quick they are by itself: what they acknowledge during its own flush it reads only afterwards. So every member
-//! measures its own flushes, a follower reports the mean of each second in which it had some, and disks are compared with disks. Load is
-//! alike on all of them, for all flush the same entries; what makes all disks slow changes no ratio.
+//! The leader cannot observe the others' speed by itself: it reads what they acknowledge during its
+//! own flush only afterwards. So every member measures its own flushes, a follower reports the mean
+//! of each second in which it had any, and disks are compared with disks. Load is alike on all of
+//! them, since all flush the same entries; what slows all disks changes no ratio.
 
 use state::members::ServerId;
 use std::collections::BTreeMap;
 
-/// Flushes are averaged over this time. Reports come as often.
+/// Flushes are averaged over this time, in ms. Reports are as frequent.
 const WINDOW_MS: i64 = 1_000;
 
-/// A disk quicker than this is not called slow, whatever the others do.
+/// A disk with faster flushes than this is not slow, whatever the others do.
 const SLOW_US: u64 = 20_000;
 
-/// A disk is slow beside others that are so many times quicker. Twice would be met by chance on a busy machine.
+/// A disk is slow if its flushes take this many times as long as the others'. A factor of two would
+/// occur by chance on a busy machine.
 const RATIO: u64 = 4;
 
-/// In how many windows one behind the other, flushes must have been slow, and how many there must have been. One long flush, as when
-/// files are deleted, fills one window; so would three in a window every now and then.
+/// Number of consecutive windows in which flushes must have been slow, and of flushes in them. One
+/// long flush, as when files are deleted, fills one window; requiring three in a window would be
+/// met now and then.
 const WINDOWS: u32 = 5;
 const FLUSHES: u64 = 20;
 
-/// A report counts for so long: followers without flushes report nothing.
+/// A report counts for this long, in ms: followers without flushes report nothing.
 const FRESH_MS: i64 = 5_000;
 
-/// After somebody else has led, or this member has handed over, it bears its disk for so long. So leadership goes round at most so often
-/// even where disks are slow by turns.
+/// After another member has led, or this one has transferred leadership, it keeps leadership for
+/// this long, in ms, however slow its disk. This bounds how often leadership moves even where disks
+/// are slow by turns.
 pub(crate) const REST_MS: i64 = 60_000;
 
-/// The flushes of this member, and what the others say of theirs.
+/// This member's flushes, and what the others report of theirs.
 #[derive(Debug, Default)]
 pub(crate) struct FlushLatency {
     due_ms: i64,
     window: Window,
     reports: BTreeMap<ServerId, Report>,
-    /// Slow windows in a row, the last one included.
+    /// Consecutive slow windows, including the last.
     slow: Slow,
-    /// When somebody else led last, or this member handed over.
+    /// When another member last led, or this one transferred leadership.
     rest_from_ms: Option<i64>,
 }
 
@@ -61,44 +66,46 @@ struct Slow {
     flushes: u64,
 }
 
-/// The group would be quicker under another leader.
+/// The group would be faster under another leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SlowLeader {
-    /// What a flush takes here.
+    /// Mean flush of this member, in µs.
     pub(crate) own_us: u64,
-    /// What it takes at the slowest of the quickest others that could agree without this member.
+    /// Mean flush of the slowest member in the fastest majority without this member, in µs.
     pub(crate) others_us: u64,
-    /// Those that are quick enough to lead, the quickest first.
+    /// Members fast enough to lead, fastest first.
     pub(crate) quick: Vec<ServerId>,
 }
 
 impl FlushLatency {
-    /// A flush of this member took so long.
+    /// A flush of this member took `took_us`.
     pub(crate) fn flushed(&mut self, took_us: u64) {
         self.window.flushes += 1;
         self.window.total_us += took_us;
     }
 
-    /// A server says what its flushes take.
+    /// A server reports its mean flush.
     pub(crate) fn reported(&mut self, server: ServerId, mean_us: u64, now_ms: i64) {
         self.reports.insert(server, Report { mean_us, at_ms: now_ms });
     }
 
-    /// Whether it is time to look at a window.
+    /// Whether the current window is over.
     pub(crate) fn is_due(&self, now_ms: i64) -> bool {
         now_ms >= self.due_ms
     }
 
-    /// Somebody else leads. The mean of the window that ends now is to be told to it, if there was a flush.
+    /// Another member leads. Returns the mean of the window that ends now, to be reported to it, if
+    /// there was a flush.
     pub(crate) fn follow(&mut self, now_ms: i64) -> Option<u64> {
         self.rest_from_ms = Some(now_ms);
         self.slow = Slow::default();
         self.close_window(now_ms).map(|(mean_us, _)| mean_us)
     }
 
-    /// This member leads, and these are the other voters: whether they wait for it. Ends the window.
+    /// This member leads, and these are the other voters: returns a result if they wait for its
+    /// disk. Ends the window.
     pub(crate) fn lead(&mut self, now_ms: i64, others: &[ServerId]) -> Option<SlowLeader> {
-        // A window without flushes says nothing, neither for nor against.
+        // A window without flushes is no evidence for or against.
         let (own_us, flushes) = self.close_window(now_ms)?;
         let Some(drag) = self.compare(now_ms, own_us, others) else {
             self.slow = Slow::default();
@@ -110,12 +117,12 @@ impl FlushLatency {
         (lasts && self.may_hand_over(now_ms)).then_some(drag)
     }
 
-    /// Whether leadership has stayed where it is for long enough.
+    /// Whether leadership has stayed in place for long enough.
     pub(crate) fn may_hand_over(&self, now_ms: i64) -> bool {
         self.rest_from_ms.is_none_or(|from_ms| now_ms - from_ms >= REST_MS)
     }
 
-    /// Leadership is being handed over.
+    /// A leadership transfer has begun.
     pub(crate) fn handed_over(&mut self, now_ms: i64) {
         self.rest_from_ms = Some(now_ms);
         self.slow = Slow::default();
@@ -134,7 +141,7 @@ impl FlushLatency {
             .filter_map(|server| Some((self.reports.get(server).filter(fresh)?.mean_us, *server)))
             .collect();
         known.sort_unstable();
-        // A majority of all voters, and this member is none of it.
+        // A majority of all voters, without this member.
         let needed = others.len().div_ceil(2) + 1;
         let others_us = known.get(needed - 1)?.0;
         let is_slow = |than_us: u64| own_us >= RATIO * than_us;
@@ -150,8 +157,8 @@ impl FlushLatency {
 mod tests {
     use super::*;
 
-    /// So many windows of a leader with flushes of `own_us`, `flushes` in each, beside others that report these. Answers in which
-    /// window, counted from 1, it would hand over.
+    /// Feeds windows of a leader with `flushes` flushes of `own_us` each, while the others report
+    /// these means. Returns the window, counted from 1, in which it would transfer leadership.
     fn windows(
         pace: &mut FlushLatency,
         from_ms: i64,

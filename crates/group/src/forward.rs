@@ -1,8 +1,9 @@
-//! The one ordered stream of commands from a server without the lead to the leader.
+//! The ordered stream of commands from a follower to the leader.
 //!
-//! Its messages are numbered, repeated until the leader says it has taken them, and taken in order:
-//! what one member forwards in one leadership gets its places in the log in that order, once each,
-//! or not at all. A new leadership is a new stream, and takes nothing of an old one.
+//! Its messages are numbered, resent until the leader acknowledges that it has taken them, and
+//! taken in order: what one member forwards in one leadership gets its places in the log in that
+//! order, once each, or not at all. A new leadership is a new stream and takes nothing from an old
+//! one.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -12,16 +13,16 @@ use hashbrown::HashMap;
 use crate::message::{GroupMessage, RefusedCommand};
 use state::members::ServerId;
 
-/// Ticks after which what the leader has not taken is sent again.
+/// Ticks after which what the leader has not taken is resent.
 const REPEAT_TICKS: u32 = 10;
 
-/// A forwarded message is closed once it holds so many bytes.
+/// A forwarded message is closed once it holds this many bytes.
 const MESSAGE_BYTES: usize = 1 << 20;
 
-/// Nothing more is taken from a member that does not say that it knows of so many refusals.
+/// The leader takes nothing more from a member with this many unacknowledged refusals.
 const REFUSALS_KEPT_MAX: usize = 1 << 16;
 
-/// Refusals in one message.
+/// Most refusals in one message.
 const REFUSALS_TOLD_MAX: usize = 1 << 12;
 
 /// The sending end.
@@ -35,9 +36,9 @@ pub(crate) struct ForwardStream {
     gathered: Vec<u8>,
     /// Commands added since the stream began.
     commands: u64,
-    /// Refusals of the leader that are known here.
+    /// Number of the leader's refusals that are known here.
     refusals: u64,
-    /// Sent and not taken yet, the oldest first.
+    /// Messages sent and not yet taken, oldest first.
     untaken: VecDeque<(u64, Bytes)>,
     /// Ticks since the oldest of them was last sent.
     waited_ticks: u32,
@@ -50,7 +51,7 @@ impl ForwardStream {
         ForwardStream { term, life, next: 0, gathered, commands: 0, refusals: 0, untaken, waited_ticks: 0 }
     }
 
-    /// Adds an encoded command behind all others; says which place it has.
+    /// Appends an encoded command; returns its place in the stream.
     pub(crate) fn add(&mut self, command: &[u8], out: &mut Vec<GroupMessage>) -> u64 {
         self.gathered.extend_from_slice(command);
         if self.gathered.len() >= MESSAGE_BYTES {
@@ -74,13 +75,13 @@ impl ForwardStream {
         self.next += 1;
     }
 
-    /// Sends everything again that was not taken.
+    /// Resends everything that was not taken.
     pub(crate) fn repeat(&mut self, out: &mut Vec<GroupMessage>) {
         self.waited_ticks = 0;
         out.extend(self.untaken.iter().map(|(number, commands)| self.message(*number, commands.clone())));
     }
 
-    /// A tick went by.
+    /// One tick has passed.
     pub(crate) fn tick(&mut self, out: &mut Vec<GroupMessage>) {
         self.waited_ticks += u32::from(!self.untaken.is_empty());
         if self.waited_ticks >= REPEAT_TICKS {
@@ -88,7 +89,7 @@ impl ForwardStream {
         }
     }
 
-    /// The leader has taken all below `next`.
+    /// The leader has taken everything below `next`.
     pub(crate) fn taken(&mut self, term: u64, life: u64, next: u64) {
         if (term, life) != (self.term, self.life) {
             return;
@@ -99,8 +100,8 @@ impl ForwardStream {
         }
     }
 
-    /// The leader names commands that it refused, the first being its refusal number `first`. Keeps
-    /// those in `refused` that are news, and says what to answer.
+    /// The leader names commands that it refused, beginning with its refusal number `first`. Keeps
+    /// only the new ones in `refused`, and returns the acknowledgement.
     pub(crate) fn refused(
         &mut self,
         (term, life): (u64, u64),
@@ -122,15 +123,15 @@ impl ForwardStream {
     }
 }
 
-/// The receiving ends of all members, in one leadership.
+/// The receiving ends for all members, in one leadership.
 #[derive(Debug, Default)]
 pub(crate) struct ForwardedStreams {
     ends: HashMap<ServerId, Inlet>,
-    /// Members whose messages were looked at since they were last told how far they came.
+    /// Members whose messages were examined since the last acknowledgement to them.
     unheard: Vec<ServerId>,
-    /// Members that are to be told what was refused.
+    /// Members that must be told of refusals.
     untold: BTreeSet<ServerId>,
-    /// Ticks since refusals were last repeated.
+    /// Ticks since refusals were last resent.
     waited_ticks: u32,
 }
 
@@ -140,14 +141,14 @@ struct Inlet {
     next: u64,
     /// Commands in the messages that were taken.
     commands: u64,
-    /// Refused commands that the member is not known to know of, the oldest first.
+    /// Refused commands that the member has not acknowledged, oldest first.
     refused: VecDeque<RefusedCommand>,
-    /// How many were refused before these.
+    /// Number of refusals before these.
     refusals_known: u64,
 }
 
 impl ForwardedStreams {
-    /// Whether this message is the next of its sender; it is then taken.
+    /// Whether this message is the next of its sender; if so, it is taken.
     pub(crate) fn take(&mut self, from: ServerId, life: u64, number: u64) -> bool {
         let inlet = self.ends.entry(from).or_default();
         if life > inlet.life {
@@ -164,14 +165,14 @@ impl ForwardedStreams {
         is_next
     }
 
-    /// Counts a command of a message that was taken; says which place in the stream it has.
+    /// Counts a command of a taken message; returns its place in the stream.
     pub(crate) fn count_command(&mut self, from: ServerId) -> u64 {
         let inlet = self.ends.entry(from).or_default();
         inlet.commands += 1;
         inlet.commands - 1
     }
 
-    /// A command that was taken from that member gets no place in the log.
+    /// A command taken from that member gets no place in the log.
     pub(crate) fn refuse(&mut self, from: ServerId, refused: RefusedCommand) {
         self.ends.entry(from).or_default().refused.push_back(refused);
         self.untold.insert(from);
@@ -185,7 +186,7 @@ impl ForwardedStreams {
         }
     }
 
-    /// A tick went by: what a member may not have heard is told again.
+    /// One tick has passed: resends what a member may not have received.
     pub(crate) fn tick(&mut self) {
         self.waited_ticks += 1;
         if self.waited_ticks >= REPEAT_TICKS {
@@ -195,7 +196,7 @@ impl ForwardedStreams {
         }
     }
 
-    /// What to tell whom.
+    /// The acknowledgements and refusals to send.
     pub(crate) fn answers(&mut self, term: u64, out: &mut Vec<(ServerId, GroupMessage)>) {
         for member in self.unheard.drain(..) {
             let inlet = &self.ends[&member];
@@ -275,8 +276,8 @@ mod tests {
         assert_eq!(sent.len(), 1);
     }
 
-    /// A refusal told once was lost with the connection between the servers, and the client waited
-    /// for ever.
+    /// Regression: a refusal sent once was lost with the connection between the servers, and the
+    /// client waited forever.
     #[test]
     fn a_refusal_is_told_until_it_is_known() {
         let mut stream = ForwardStream::new(5, 1);

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// Names a consensus group of an ensemble: it stands in each message of the group, in its log
-/// records and in its snapshots. Groups are numbered from 0.
+/// Identifies a consensus group of an ensemble, in each message of the group, in its log records
+/// and in its snapshots. Groups are numbered from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u64);
 
 impl GroupId {
-    /// The root group. Besides its part of the tree it has what the whole ensemble agrees on:
+    /// The root group. Besides its part of the tree it holds what the whole ensemble shares:
     /// sessions, members and the cluster's key.
     pub const ROOT: GroupId = GroupId(0);
 }

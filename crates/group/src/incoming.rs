@@ -1,4 +1,4 @@
-//! What other servers say.
+//! Messages of other servers.
 
 use crate::message::{Claimed, GroupMessage, PeerMessage, ServerMessage};
 use bytes::Bytes;
@@ -9,20 +9,20 @@ use crate::group::Group;
 use state::members::ServerId;
 
 impl Group {
-    /// Whether a message is taken in: of one that has not proven that it is a member only what may
-    /// come from anybody.
+    /// Whether a message is accepted: from a server that has not proven its membership, only what
+    /// any server may send.
     pub fn admits(&self, is_proven: bool, message: &PeerMessage) -> bool {
         is_proven || self.may_come_from_anybody(message)
     }
 
-    /// Whether messages of the group are heard from that server. They are meant for a member that
-    /// was here before.
+    /// Whether the group's messages from that server are processed. Otherwise they are meant for a
+    /// member that was here before.
     pub fn hears(&self, from: ServerId) -> bool {
         self.reconfig.directory().contains_key(&from) && !self.is_newcomer()
     }
 
-    /// Another server says something about itself. `is_vouched_for`: the server at its address has
-    /// proven that it is a member, or that its disk has the name that it tells.
+    /// Another server sent a message about itself. `is_vouched_for`: the server at its address has
+    /// proven that it is a member, or that its disk has the nonce it states.
     pub(crate) fn on_server_message(&mut self, from: ServerId, is_vouched_for: bool, message: ServerMessage) {
         let is_known = self.reconfig.directory().contains_key(&from);
         match message {
@@ -31,7 +31,7 @@ impl Group {
             }
             ServerMessage::Forgotten { nonce, member } => self.on_forgotten(from, nonce, member),
             ServerMessage::Servers { version, text, .. } => self.on_servers(version, &text),
-            // A server that is not known can say nothing else.
+            // An unknown server can say nothing else.
             _ if !is_known => {}
             ServerMessage::Founders { key, founders } => self.on_founders(founders, key),
             ServerMessage::Welcome { nonce, member, cluster, key } => {
@@ -46,7 +46,7 @@ impl Group {
         }
     }
 
-    /// Another member says something, other than what concerns its engine or snapshots.
+    /// Another member sent a message that concerns neither its engine nor snapshots.
     pub(crate) fn on_group_message(&mut self, from: ServerId, message: GroupMessage) {
         match message {
             GroupMessage::Claim => self.on_claim(from),
@@ -61,21 +61,22 @@ impl Group {
         }
     }
 
-    /// Whether a message is believed though its sender has not proven that it is a member. A server
-    /// without data cannot tell; it believes a server that knows the name of its disk, which it has
-    /// told to the servers at the addresses it knows.
+    /// Whether a message is believed though its sender has not proven its membership. A server
+    /// without data cannot check; it believes a server that knows the nonce of its disk, which it
+    /// has told to the servers at the addresses it knows.
     fn may_come_from_anybody(&self, message: &PeerMessage) -> bool {
         let PeerMessage::Server(message) = message else { return false };
         match message {
             ServerMessage::Newcomer { .. } => true,
-            // They name the disk they are meant for, which is compared where they are taken in.
+            // They state the nonce of the disk they are meant for, which is compared where they are
+            // handled.
             ServerMessage::Founders { .. } | ServerMessage::Welcome { .. } => self.is_newcomer(),
             ServerMessage::Servers { nonce, .. } => self.is_newcomer() && *nonce == self.identity.nonce,
             _ => false,
         }
     }
 
-    /// Whether the engine hears of a message that this server sends as that member.
+    /// Whether the engine receives a message that this server sends as that member.
     pub(crate) fn speaks_as(&mut self, from: ServerId, member: MemberId) -> bool {
         if crate::server_of(member) != from {
             tracing::warn!("server.{from} speaks as member {}", member.0);
@@ -85,7 +86,7 @@ impl Group {
         true
     }
 
-    /// Takes in what the engine of another member sent. The log has room for it.
+    /// Passes the engine a message of another member's engine. The log has room for it.
     pub(crate) fn step(&mut self, from: ServerId, member: MemberId, bytes: Bytes) {
         match self.replica.step(member, bytes) {
             Ok(()) => {
@@ -105,7 +106,7 @@ impl Group {
         }
     }
 
-    /// A server's disk stands still, but it lives.
+    /// A server's disk stalls, but the server is alive.
     fn on_alive(&mut self, from: ServerId) {
         if let Some(member) = self.join_requests.last_heard(from) {
             self.join_requests.heard(member, self.now.ms);

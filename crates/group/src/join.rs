@@ -1,5 +1,6 @@
-//! How a leader takes in servers that have no data, or whose place was given away: under an id that was never used, as learners. One
-//! change at a time; each look does the next. What becomes of them then is [`goal`](crate::plan)'s.
+//! How a leader admits servers that have no data, or whose place was given away: as learners, under
+//! an id that was never used. One change at a time; each check takes the next step. Later steps are
+//! those of [`plan`](crate::plan).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,14 +13,16 @@ use consensus::membership::{MEMBERS_MAX, MembershipChange};
 use crate::group::Group;
 use state::members::{ServerId, Servers};
 
-/// A server that was heard of so recently under its old id is not replaced: somebody has started another one with its number.
+/// A server heard from this recently, in ms, under its old id is not replaced: a second server was
+/// started with its number.
 const ALIVE_MS: i64 = 2_000;
 
-/// Servers that asked to be taken in.
+/// The join requests of servers.
 #[derive(Debug, Default)]
 pub(crate) struct JoinRequests {
     newcomers: BTreeMap<ServerId, Request>,
-    /// When each member was last heard of, in ms of the server's clock. One that was replaced may go on speaking under its old id.
+    /// When each member was last heard from, in ms of the server's clock. A replaced member may
+    /// continue to send under its old id.
     heard_ms: BTreeMap<MemberId, i64>,
     /// When the connection of each server was last lost, by the same clock.
     lost_ms: BTreeMap<ServerId, i64>,
@@ -28,18 +31,18 @@ pub(crate) struct JoinRequests {
 #[derive(Debug)]
 struct Request {
     nonce: u64,
-    /// The id it had, if it has data.
+    /// Its former id, if it has data.
     was: Option<MemberId>,
-    /// When it asked last, in ms of the server's clock.
+    /// Time of its last request, in ms of the server's clock.
     asked_ms: i64,
-    /// The id meant for it.
+    /// The id reserved for it.
     member: Option<MemberId>,
-    /// The server at its address has said so when it asked last.
+    /// The server at its address confirmed the last request.
     is_vouched_for: bool,
 }
 
 impl JoinRequests {
-    /// A server has asked: one without data, or one that was that member.
+    /// A server asks to join: one without data, or one that was that member.
     pub(crate) fn newcomer(
         &mut self,
         server: ServerId,
@@ -63,18 +66,18 @@ impl JoinRequests {
         }
     }
 
-    /// The disk of a server that has asked and has no data; 0 for others.
+    /// The nonce of a server that has asked and has no data; 0 for others.
     pub(crate) fn disk_of(&self, server: ServerId) -> u64 {
         self.newcomers.get(&server).filter(|request| request.was.is_none()).map_or(0, |request| request.nonce)
     }
 
-    /// Servers that have asked lately.
+    /// Servers that have asked recently.
     pub(crate) fn waiting(&self, now_ms: i64) -> BTreeSet<ServerId> {
         let lately = self.newcomers.iter().filter(|(_, request)| now_ms - request.asked_ms <= ALIVE_MS);
         lately.map(|(server, _)| *server).collect()
     }
 
-    /// Members that were heard of within that time, and whose connections have not ended since.
+    /// Members heard from within that time and whose connections have not ended since.
     pub(crate) fn heard_within(&self, now_ms: i64, within_ms: i64) -> BTreeSet<MemberId> {
         let is_up = |member: MemberId, heard_ms: i64| {
             let lost_ms = self.lost_ms.get(&crate::server_of(member));
@@ -88,10 +91,11 @@ impl JoinRequests {
         self.lost_ms.insert(server, now_ms);
     }
 
-    /// A member was heard of.
+    /// A member was heard from.
     pub(crate) fn heard(&mut self, member: MemberId, now_ms: i64) {
         self.heard_ms.insert(member, now_ms);
-        // Its welcome has arrived. A request that stayed could cost a member its place once it is silent.
+        // Its welcome has arrived. A remaining request could cost a member its place once it is
+        // silent.
         if let Entry::Occupied(request) = self.newcomers.entry(crate::server_of(member))
             && request.get().member == Some(member)
         {
@@ -99,25 +103,25 @@ impl JoinRequests {
         }
     }
 
-    /// When a member was last heard of, in ms of the server's clock.
+    /// When a member was last heard from, in ms of the server's clock.
     pub(crate) fn heard_ms(&self, member: MemberId) -> Option<i64> {
         self.heard_ms.get(&member).copied()
     }
 
-    /// Which member this server was when it was last heard of.
+    /// The member that this server was when last heard from.
     pub(crate) fn last_heard(&self, server: ServerId) -> Option<MemberId> {
         let of_server = self.heard_ms.iter().filter(|(member, _)| crate::server_of(**member) == server);
         of_server.max_by_key(|(_, ms)| **ms).map(|(member, _)| *member)
     }
 
-    /// Leadership has gone: whoever still waits asks again.
+    /// Leadership is lost: servers that still wait ask again.
     pub(crate) fn clear(&mut self) {
         self.newcomers.clear();
     }
 }
 
 impl Group {
-    /// Does the next step for whoever has asked and has a place.
+    /// Takes the next step for a server that has asked and has a place in the configuration.
     pub(crate) fn take_in_newcomers(&mut self, status: &Status, wanted: &Servers) {
         let now_ms = self.now.ms;
         for server in self.join_requests.waiting(now_ms) {
@@ -153,7 +157,7 @@ impl Group {
         let Some(request) = self.join_requests.newcomers.get_mut(&server) else { return };
         let is_present = request.was.is_some() && request.was == present;
         if founder.is_some() || is_present {
-            // A founder that has only just begun, or one that nobody spoke to for a while.
+            // A founder that has only just begun, or a member that no leader contacted for a while.
             self.join_requests.newcomers.remove(&server);
             return;
         }
@@ -166,7 +170,7 @@ impl Group {
                     cluster: self.identity.cluster,
                     key,
                 };
-                // It may be lost: it is said again while the server asks.
+                // It may be lost: it is resent while the server asks.
                 return self.send(server, welcome);
             }
             (_, Some(old)) => {
@@ -177,7 +181,7 @@ impl Group {
                          it is not taken in while the first one lives",
                         if request.was.is_some() { "a disk that was replaced" } else { "an empty disk" }
                     );
-                    // Whoever still waits asks again.
+                    // A server that still waits asks again.
                     self.join_requests.newcomers.remove(&server);
                     return;
                 }
@@ -193,7 +197,7 @@ impl Group {
         self.change_members(change);
     }
 
-    /// An id that no member has had; none if the server has had all of its ids.
+    /// An id that no member has had; `None` if the server has used up its ids.
     fn next_id(&self, server: ServerId, used: Option<MemberId>) -> Option<MemberId> {
         let known = self.shared.machine.read().members().ids.get(&server).map(|id| MemberId(*id));
         let founders = self.identity.founders.iter().map(|founder| founder.member);
@@ -202,7 +206,7 @@ impl Group {
         highest.map_or(Some(crate::first_member_of(server)), crate::next_member_of)
     }
 
-    /// A server that is alone by its configuration has no place for those that only listen.
+    /// A standalone server has no place for learners.
     pub(crate) fn forget_learners(&mut self) {
         if self.replica.is_alone() || !self.replica.leads() {
             return;
@@ -212,7 +216,7 @@ impl Group {
         }
     }
 
-    /// Begins a change; if another one is under way it is tried again at the next look.
+    /// Begins a membership change; if another one is pending, the next check tries again.
     pub(crate) fn change_members(&mut self, change: MembershipChange) {
         match self.replica.propose_membership(change) {
             Ok(()) => tracing::info!("a change of the members: {change:?}"),
