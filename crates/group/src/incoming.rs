@@ -15,8 +15,8 @@ impl Group {
         is_proven || self.may_come_from_anybody(message)
     }
 
-    /// Whether the group's messages from that server are processed. Otherwise they are meant for a
-    /// member that was here before.
+    /// Whether the group's messages from that server are processed. Those to a newcomer are meant
+    /// for a member that was here before.
     pub fn hears(&self, from: ServerId) -> bool {
         self.reconfig.directory().contains_key(&from) && !self.is_newcomer()
     }

@@ -1,4 +1,5 @@
-//! What the leader does of its own accord: ending sessions, removing containers, telling of a full disk.
+//! What the leader does without a request: it ends sessions, removes containers and reports a full
+//! disk.
 
 use std::fmt::Display;
 
@@ -12,10 +13,10 @@ use crate::group::Now;
 use crate::settings::ContainerSettings;
 use crate::shared::{Counted, GroupShared};
 
-/// Of commands nobody waits for. Clients count from 0 or 1.
+/// The cxid of commands for which no client waits. Clients count from 0 or 1.
 const OWN_CXID: i32 = i32::MIN;
 
-/// While the disk is full, one line in this time.
+/// While the disk is full, at most one log line in this time, in ms.
 const FULL_DISK_LOG_MS: i64 = 10_000;
 
 /// The server on which the leader runs.
@@ -23,36 +24,38 @@ const FULL_DISK_LOG_MS: i64 = 10_000;
 pub(crate) struct Here {
     /// Its number.
     pub(crate) server: ServerId,
-    /// It is alone by its configuration.
+    /// It is standalone by its configuration.
     pub(crate) is_single: bool,
 }
 
-/// The clockwork of one leader.
+/// The timers and state of one leader's tasks.
 pub(crate) struct LeaderTasks {
     containers_due_ms: i64,
     check_interval_ms: i64,
     allowance: Allowance,
     never_used_ms_max: i64,
-    /// How far the present look through the containers has come.
+    /// Position of the present scan through the containers.
     scan: RemovalScan,
     sessions_due_ms: i64,
-    /// Set while the disk is full: when that was last said.
+    /// Set while the disk is full: when that was last logged.
     full_said_ms: Option<i64>,
-    /// Sessions whose end was proposed in this cycle, with their timeouts: if the disk has no room they stay.
+    /// Sessions whose end was proposed in this cycle, with their timeouts: if the disk has no room
+    /// they live on.
     ending: Vec<(i64, i32)>,
 }
 
-/// Containers and TTL nodes looked at in one cycle, so that a look through a million of them stalls nobody.
+/// Containers and TTL nodes scanned in one cycle, so that a scan of a million of them does not
+/// stall the loop.
 const LOOKED_AT_MAX: usize = 10_000;
 
-/// After a look at this many nodes the next one is at least 1 ms away, so that a short
+/// After a scan of this many nodes the next one starts at least 1 ms later, so that a short
 /// `checkIntervalMs` costs a bounded share of the thread's time.
 const LOOKED_AT_PER_MS: usize = 1_000;
 
-/// How often the expiry queue is asked; it answers in whole ticks.
+/// How often the expiry queue is checked, in ms; it answers in whole ticks.
 const SESSION_CHECK_MS: i64 = 100;
 
-/// The same while sessions are at their end at servers that have not read everything yet.
+/// The same while expired sessions are at servers that have not read everything yet.
 const UNDECIDED_CHECK_MS: i64 = 10;
 
 const MINUTE_MS: u64 = 60_000;
@@ -60,9 +63,9 @@ const MINUTE_MS: u64 = 60_000;
 /// How many containers and TTL nodes may be removed now (`znode.container.maxPerMinute`).
 struct Allowance {
     per_minute: u64,
-    /// What was not used so far, in removals times [`MINUTE_MS`].
+    /// The unused allowance, in removals times [`MINUTE_MS`].
     saved: u64,
-    /// One removal more than what one interval between two looks adds.
+    /// One removal more than what one interval between two scans adds.
     saved_max: u64,
     counted_ms: i64,
 }
@@ -77,7 +80,7 @@ impl Allowance {
         Allowance { per_minute, saved: saved_max, saved_max, counted_ms: 0 }
     }
 
-    /// Removals that are allowed at this moment.
+    /// Removals allowed now.
     fn removals(&mut self, now_ms: i64) -> usize {
         let passed_ms = u64::try_from(now_ms - self.counted_ms).unwrap_or(0);
         self.counted_ms = now_ms;
@@ -90,7 +93,7 @@ impl Allowance {
         self.saved = self.saved.saturating_sub((removals as u64).saturating_mul(MINUTE_MS));
     }
 
-    /// How long until one more is allowed, in ms; `None` = for ever.
+    /// Time until one more removal is allowed, in ms; `None` = forever.
     fn wait_ms(&self) -> Option<i64> {
         let lacking = MINUTE_MS.saturating_sub(self.saved);
         (self.per_minute > 0).then(|| lacking.div_ceil(self.per_minute) as i64)
@@ -112,13 +115,13 @@ impl LeaderTasks {
         }
     }
 
-    /// Another cycle begins.
+    /// Begins another cycle.
     pub(crate) fn begin(&mut self) {
         self.ending.clear();
     }
 
-    /// Adds whatever is due to what is gathered. `told_until` says until when another server has
-    /// told who was heard of there.
+    /// Gathers whatever is due. `told_until` gives the time up to which another server has reported
+    /// the sessions heard from there.
     pub(crate) fn run(
         &mut self,
         now: Now,
@@ -139,8 +142,8 @@ impl LeaderTasks {
         wants_look
     }
 
-    /// How long the thread may sleep before the next look at the containers, in ms, if looks are so
-    /// frequent that it must not sleep as usual. `None` while there is nothing to look at.
+    /// How long the thread may sleep before the next container scan, in ms, if scans are so
+    /// frequent that it must not sleep as usual. `None` while there is nothing to scan.
     pub(crate) fn patience_ms(&self, now: Now, shared: &GroupShared) -> Option<i64> {
         if !self.looks_often() || shared.machine.read().reapable_count() == 0 {
             return None;
@@ -148,7 +151,7 @@ impl LeaderTasks {
         Some((self.containers_due_ms - now.ms).max(0))
     }
 
-    /// Whether containers are looked at more often than the sessions.
+    /// Whether containers are scanned more often than sessions are checked.
     pub(crate) fn looks_often(&self) -> bool {
         self.check_interval_ms < SESSION_CHECK_MS
     }
@@ -179,7 +182,8 @@ impl LeaderTasks {
         for session in due.expired {
             let Some(known) = machine.session(session) else { continue };
             if replica.is_moving(session) {
-                // Its client has come back at the last moment, and is about to be told that all is well.
+                // Its client has resumed it at the last moment, and is about to be told that it
+                // succeeded.
                 shared.sessions.renew(session, known.timeout_ms, now_ms);
                 continue;
             }
@@ -239,14 +243,15 @@ impl LeaderTasks {
         self.ending.iter().map(|(session, _)| *session)
     }
 
-    /// The log took what was gathered.
+    /// The log accepted the gathered commands.
     pub(crate) fn disk_has_room(&mut self) {
         if self.full_said_ms.take().is_some() {
             tracing::warn!("the disk has room again: writes are served");
         }
     }
 
-    /// The log had no room; everything gathered is refused. Sessions that were to end live on until there is room to write that down.
+    /// The log had no room; everything gathered is refused. Sessions that were to end live on until
+    /// there is room to write that.
     pub(crate) fn disk_is_full(&mut self, now: Now, shared: &GroupShared, why: &dyn Display) {
         let now_ms = now.ms;
         shared.sessions.reprieve(&std::mem::take(&mut self.ending), now_ms);

@@ -1,4 +1,5 @@
-//! Leaders come and go: what becomes of commands on their way, and what members tell each other.
+//! Changes of leadership: what becomes of commands in flight, and what members tell each other
+//! about them.
 
 use bytes::Bytes;
 use consensus::engine::{Leadership, StepError};
@@ -11,16 +12,16 @@ use crate::replica::{Duty, Replica};
 use crate::session_queue::LeaderSlot;
 use state::members::ServerId;
 
-/// Forwarded messages kept until a leadership is ready for them. What is beyond is sent again by itself.
+/// Forwarded messages kept until a leadership is ready for them. The rest is resent by its senders.
 const EARLY_MAX: usize = 1024;
 
-/// Bytes of commands in them.
+/// Bytes of commands in those messages.
 const EARLY_BYTES_MAX: usize = 256 << 20;
 
 impl Replica {
-    /// The engine's news of role, leader and term.
+    /// The engine reports a new role, leader or term.
     ///
-    /// What was passed on to an earlier leader may have been agreed or not:
+    /// What was passed to an earlier leadership may or may not be committed:
     /// [`leadership_began`](Self::leadership_began) finds out, and passes on again what was not.
     /// Later commands wait until then.
     pub(crate) fn change_role(&mut self, role: Leadership) {
@@ -36,8 +37,8 @@ impl Replica {
             return;
         }
         self.given_to = (Some(leader), role.term);
-        // What this member took as a leader and did not propose has its server keep and pass on
-        // again, be it this one.
+        // What this member took as leader and did not propose is kept and passed on again by its
+        // server, which may be this one.
         self.gathered.clear();
         self.parked.clear();
         self.homes.clear();
@@ -49,7 +50,7 @@ impl Replica {
         self.take_back_undone();
     }
 
-    /// This leadership has begun: the members' commands are taken, this server's first.
+    /// This leadership has begun: takes the members' commands, this server's first.
     pub fn begin_leading(&mut self, now_ms: i64, machine: &Machine) {
         self.duty = Duty::Lead { ready: true };
         self.go_on(now_ms, machine);
@@ -58,15 +59,16 @@ impl Replica {
         }
     }
 
-    /// Takes in what the engine of another member sent.
+    /// Handles a message of another member's engine.
     ///
     /// # Errors
-    /// As the engine says.
+    ///
+    /// Those of the engine.
     pub fn step(&mut self, from: MemberId, bytes: Bytes) -> Result<(), StepError> {
         self.engine.step(from, bytes)
     }
 
-    /// Takes in what another replica said about forwarded commands; the rest is for the host.
+    /// Handles what another replica says about forwarded commands; the rest is for the host.
     pub fn receive(&mut self, now_ms: i64, machine: &Machine, from: ServerId, message: GroupMessage) {
         match message {
             GroupMessage::Forward { term, life, number, commands } => {
@@ -113,7 +115,7 @@ impl Replica {
         self.early.len() < EARLY_MAX && kept + bytes <= EARLY_BYTES_MAX
     }
 
-    /// A tick went by.
+    /// One tick has passed.
     pub fn tick(&mut self) {
         self.engine.tick();
         self.barriers.ask(self.engine.as_mut());
@@ -121,34 +123,35 @@ impl Replica {
         self.inlets.tick();
     }
 
-    /// The way to that server is open again; what was sent before may be lost.
+    /// The connection to that server is open again; what was sent before may be lost.
     pub fn reconnected(&mut self, server: ServerId) {
         if self.given_to.0.is_some_and(|leader| crate::replica::server_of(leader) == server) {
             self.repeat_forwarded(false);
         }
     }
 
-    /// The machine was replaced by a snapshot that ends at `index`. It does not say which of the
-    /// commands on their way it has in it.
+    /// The machine was replaced by a snapshot that ends at `index`. The snapshot does not tell
+    /// which commands in flight it contains.
     pub fn installed(&mut self, index: u64) {
         self.applied_index = index;
         self.applied_bytes = 0;
         self.begun_term = self.begun_term.max(self.engine.status().snapshot.term);
         self.lose_passed();
-        // A session may have been elsewhere meanwhile, or have ended.
+        // A session may have moved away and back meanwhile, or have ended.
         self.lines.retain(|_, line| !line.is_empty());
         self.look_who_is_there();
         self.reach_moments();
     }
 
-    /// Asks for a moment of this member's own: [`has_reached`](Self::has_reached) says when everything agreed by now is applied.
+    /// Issues a read ticket for this member itself: [`has_reached`](Self::has_reached) tells when
+    /// everything committed by now is applied.
     pub fn ask_moment(&mut self) -> u64 {
         let moment = self.barriers.now(0);
         self.barriers.ask(self.engine.as_mut());
         moment
     }
 
-    /// Whether that moment is past.
+    /// Whether that read ticket is reached.
     pub fn has_reached(&self, moment: u64) -> bool {
         self.barriers.reached() >= moment
     }

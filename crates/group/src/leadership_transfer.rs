@@ -1,4 +1,4 @@
-//! A leader whose disk holds the group up gives its place to another.
+//! A leader whose disk slows the group transfers leadership to another member.
 
 use std::cmp::Reverse;
 
@@ -13,7 +13,7 @@ use crate::shared::Counted;
 use state::members::ServerId;
 
 impl Group {
-    /// Compares this member's disk with the others', or tells the leader of it.
+    /// Compares this member's disk with the others', or reports its flushes to the leader.
     pub(crate) fn mind_pace(&mut self, now_ms: i64) {
         if !self.flush_latency.is_due(now_ms) {
             return;
@@ -32,7 +32,7 @@ impl Group {
         }
     }
 
-    /// The other voters, as their leader sees them.
+    /// The other voters, as the leader sees them.
     pub(crate) fn successors(&mut self) -> Vec<Progress> {
         let me = self.replica.member();
         let status = self.replica.status();
@@ -40,7 +40,7 @@ impl Group {
         status.followers.into_iter().filter(|f| f.member != me && voters.contains(&f.member)).collect()
     }
 
-    /// Hands over to the quickest of those that keep up.
+    /// Transfers leadership to the fastest of those that keep up.
     fn give_way(&mut self, drag: &SlowLeader, now_ms: i64) {
         let commit = self.replica.status().commit;
         let place = |follower: &Progress| {
@@ -62,7 +62,8 @@ impl Group {
         }
     }
 
-    /// The disk has no room for what clients want written; that of another may have. Not asked again and again, for all may be full.
+    /// The disk has no room for clients' writes; another member's may have. Not repeated at once,
+    /// since all may be full.
     pub(crate) fn give_way_to_room(&mut self) {
         let now_ms = self.now.ms;
         if self.replica.is_alone() || !self.flush_latency.may_hand_over(now_ms) {
@@ -80,7 +81,7 @@ impl Group {
         }
     }
 
-    /// A client has asked this member to lead (`rqld`).
+    /// A client has asked this member to become the leader (`rqld`).
     pub(crate) fn claim(&mut self) {
         let leader = self.replica.role().leader.map(crate::server_of);
         if let Some(leader) = leader.filter(|leader| *leader != self.me) {
@@ -88,7 +89,7 @@ impl Group {
         }
     }
 
-    /// A server wants to lead.
+    /// A server asks to become the leader.
     pub(crate) fn on_claim(&mut self, server: ServerId) {
         let mut successors = self.successors().into_iter();
         if let Some(successor) = successors.find(|follower| crate::server_of(follower.member) == server) {
@@ -96,7 +97,7 @@ impl Group {
         }
     }
 
-    /// A client has asked this member not to lead any more (`ydld`).
+    /// A client has asked this member to give up leadership (`ydld`).
     pub(crate) fn step_down(&mut self) {
         let best =
             self.successors().into_iter().max_by_key(|follower| (follower.match_index, follower.member));

@@ -1,10 +1,10 @@
-//! Whether this member's disk has lost what the others count on.
+//! Detects that this member's disk has lost entries that the others count on.
 //!
 //! A leader may count on entries this member does not have. Then they were flushed here once and
-//! are gone, and the member must not go on: its vote could elect somebody who lacks them as well.
-//! But a leader that has gone mad says the same, and nobody is to end because of one other's word.
-//! So the member asks all others, and ends when a majority of the voters says that it follows that
-//! leader and has agreed entries that far itself. Until then it takes nothing of such messages in.
+//! are gone, and the member must not go on: its vote could elect a member that lacks them as well.
+//! But a faulty leader makes the same claim, and no process may end on the word of one other. So
+//! the member asks all others, and ends when a majority of the voters confirms that it follows that
+//! leader and has itself committed entries that far. Until then it does not process such messages.
 
 use std::collections::BTreeSet;
 
@@ -14,25 +14,25 @@ use consensus::entry::MemberId;
 use crate::group::{Action, Group};
 use state::members::ServerId;
 
-/// How often the others are asked.
+/// How often the others are asked, in ms.
 const ASK_MS: i64 = 100;
 
-/// A suspicion that nobody repeats is dropped after this time.
+/// A suspicion that no message repeats is dropped after this time, in ms.
 const FORGET_MS: i64 = 10_000;
 
-/// A leader's claim that is looked into.
+/// A leader's claim under investigation.
 #[derive(Debug)]
 pub(crate) struct Suspicion {
     claimed: Claimed,
-    /// When it was heard last, in ms of the server's clock.
+    /// When it was last received, in ms of the server's clock.
     heard_ms: i64,
-    /// When the others are to be asked again, by the same clock.
+    /// When the others must be asked again, by the same clock.
     ask_due_ms: i64,
     upheld: BTreeSet<MemberId>,
 }
 
 impl Group {
-    /// A member says that it leads, and counts on entries that are not here.
+    /// A member claims to lead, and counts on entries that are not here.
     pub(crate) fn suspect_loss(&mut self, claimed: Claimed) {
         let now_ms = self.now.ms;
         let open = self.loss.take().filter(|open| now_ms - open.heard_ms <= FORGET_MS);
@@ -63,7 +63,7 @@ impl Group {
         self.loss = Some(suspicion);
     }
 
-    /// Another member asks whether its disk has lost something.
+    /// Another member asks whether its disk has lost entries.
     pub(crate) fn on_missing(&mut self, from: ServerId, claimed: Claimed) {
         let role = self.replica.role();
         let is_so = (role.leader, role.term) == (Some(claimed.leader), claimed.term)
@@ -73,7 +73,7 @@ impl Group {
         }
     }
 
-    /// Another member says that it is so.
+    /// Another member confirms the claim.
     pub(crate) fn on_upheld(&mut self, from: ServerId, claimed: Claimed) {
         let me = self.replica.member();
         let status = self.replica.status();

@@ -1,30 +1,29 @@
-//! Moments of the ensemble from which dashboards and alerts are made: elections, and how long the
-//! others take.
+//! Measurements for dashboards and alerts: elections, and how long commits take.
 
 use std::collections::VecDeque;
 
 use crate::group::Group;
 use crate::shared::{Counted, Observer, Recorded};
 
-/// Entries of which the time of agreement is measured at once. A leader that is cut off proposes
-/// more than are agreed.
+/// Most entries whose commit latency is measured at once. A leader that is cut off proposes more
+/// than are committed.
 const PROPOSED_MAX: usize = 4096;
 
-/// What has begun and not ended.
+/// Measurements that have begun and not ended.
 #[derive(Debug, Default)]
 pub(crate) struct Milestones {
     /// Since when no leader is known, in µs of the server's clock.
     leaderless_since_us: Option<u64>,
-    /// Since when this server cannot serve for want of one.
+    /// Since when this server cannot serve for lack of a leader, in µs of the server's clock.
     unavailable_since_us: Option<u64>,
-    /// When what is being written was proposed.
+    /// When the entry being written was proposed.
     proposed_us: u64,
-    /// Indexes of proposed entries, and when that was, oldest first.
+    /// Indexes of proposed entries and the time of the proposal, oldest first.
     proposed: VecDeque<(u64, u64)>,
 }
 
 impl Milestones {
-    /// Looks whether there is a leader, and whether clients are served.
+    /// Checks whether there is a leader and whether clients are served.
     fn watch(&mut self, now_us: u64, observer: &dyn Observer, is_led: bool, serves: bool, leads: bool) {
         if !is_led && self.leaderless_since_us.is_none() {
             observer.count(Counted::LookingForLeader, 1);
@@ -60,7 +59,7 @@ impl Group {
         self.milestones.watch(self.now.us, &*self.shared.observer, is_led, serves, self.replica.leads());
     }
 
-    /// What is gathered is about to be proposed.
+    /// The gathered commands are about to be proposed.
     pub(crate) fn count_proposals(&mut self) {
         if self.is_single() {
             return;
@@ -81,7 +80,7 @@ impl Group {
         }
     }
 
-    /// Entries are applied, so many commands of them.
+    /// Entries with this many commands are applied.
     pub(crate) fn count_applied(&mut self, commands: u64) {
         let observer = &self.shared.observer;
         let time_ms = self.shared.machine.read().last_batch_ms();

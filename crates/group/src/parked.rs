@@ -1,7 +1,7 @@
 //! Commands that wait until the members are as a `reconfig` wants them.
 //!
-//! A `reconfig` gets its place in the log when it is done or refused, which its host decides. Until then it keeps the later commands of its
-//! session waiting, so that they stay behind it; nobody else waits.
+//! A `reconfig` gets its place in the log when it is done or refused, which the group decides.
+//! Until then later commands of its session wait behind it; other sessions do not wait.
 
 use state::command::{Command, Features, MOVE_SESSION};
 use state::machine::Machine;
@@ -9,7 +9,7 @@ use wire::opcode::Opcode;
 
 use crate::replica::{Name, Origin, Replica, next_command};
 
-/// A command whose place in the log is not decided.
+/// A command whose place in the log is undecided.
 #[derive(Debug)]
 pub(crate) struct Parked {
     origin: Origin,
@@ -24,12 +24,13 @@ impl Parked {
 }
 
 impl Replica {
-    /// Gives a command its place among those to be proposed, or lets it wait for its turn.
+    /// Gives a command its place among those to be proposed, or parks it.
     pub(crate) fn put_in_order(&mut self, now_ms: i64, origin: Origin, name: Name, bytes: &[u8]) {
         let is_reconfig =
             name.opcode == Opcode::Reconfig as i32 && self.settings.features.has(Features::RECONFIG);
         if name.opcode == MOVE_SESSION {
-            // It leaves behind what it had asked for elsewhere, and must not find it done when it comes back.
+            // The session leaves its parked commands behind, and must not find them done when it
+            // comes back.
             self.parked.retain(|parked| parked.name.session != name.session);
         }
         let is_behind = self.parked.iter().any(|parked| parked.name.session == name.session);
@@ -40,7 +41,8 @@ impl Replica {
         }
     }
 
-    /// The `reconfig` commands that wait for the host: the first of each session. Each waits until [`let_go`](Self::let_go).
+    /// The `reconfig` commands that wait for the group: the first of each session. Each waits until
+    /// [`let_go`](Self::let_go).
     pub fn waiting_reconfigs(&self) -> impl Iterator<Item = Command<'_>> {
         let is_first =
             |at: usize, session| self.parked[..at].iter().all(|other| other.name.session != session);
@@ -49,8 +51,8 @@ impl Replica {
         first.filter_map(|(_, parked)| next_command(&mut parked.bytes.as_slice()).map(|(command, _)| command))
     }
 
-    /// The session's `reconfig`, and what waits behind it up to the next one, get their places; `false` if it gets none, since the session
-    /// has gone to another server.
+    /// Gives places to the session's `reconfig` and what waits behind it up to the next one;
+    /// `false` if it gets none, because the session has gone to another server.
     pub fn let_go(&mut self, now_ms: i64, machine: &Machine, session: i64) -> bool {
         let mut has_place = false;
         let (of_session, others) = std::mem::take(&mut self.parked)

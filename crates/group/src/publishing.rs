@@ -1,4 +1,4 @@
-//! What the replication thread lets others know of the ensemble: a look at its engine, renewed ten times a second.
+//! The status that the replication thread publishes for other threads, renewed ten times a second.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,16 +9,18 @@ use crate::member_status::{FollowerFacts, FollowerState, LeadingFacts, MemberLog
 use crate::plan::BEHIND_MAX;
 use state::members::ServerId;
 
-/// How long a look is good for, unless the role changes: an engine's status is copied together, and nobody reads faster.
+/// How long a published status is valid, in ms, unless the role changes: copying an engine's status
+/// costs work, and no reader is faster.
 const PERIOD_MS: i64 = 100;
 
-/// A member that was not heard of for so long, or for three heartbeats, is silent.
+/// A member not heard from for this long, in ms, or for three heartbeats, is silent.
 const SILENCE_MS: i64 = 1_000;
 
-/// Marks of the ledger; one for each look at which the log has grown, so at least the last minute or two.
+/// Most marks of the ledger; one for each status at which the log has grown, so they cover at least
+/// the last minute or two.
 const MARKS_MAX: usize = 1_024;
 
-/// When to look again, and what engines do not know.
+/// When to publish again, and what engines do not know.
 #[derive(Default)]
 pub(crate) struct StatusPublisher {
     due_ms: i64,
@@ -43,7 +45,7 @@ impl StatusPublisher {
 }
 
 impl Group {
-    /// Renews what others can see, if it is time.
+    /// Publishes the status if it is due.
     pub(crate) fn publish(&mut self) {
         let Some(ensemble) = &self.settings.ensemble else { return };
         let now_ms = self.now.ms;
@@ -132,15 +134,15 @@ fn follower_state(follower: &Progress, status: &Status, silent: bool) -> Followe
     } else if follower.awaits_snapshot {
         FollowerState::NeedsSnapshot
     } else if follower.match_index == 0 || follower.match_index + BEHIND_MAX < status.commit {
-        // Of one that has just come nothing is known, and it may have nothing.
+        // Nothing is known of a member that has just joined; it may have no entries.
         FollowerState::Behind
     } else {
         FollowerState::InStep
     }
 }
 
-/// How many bytes there are behind an index of the log. It keeps a sum at some indexes and interpolates between them: the length of
-/// each entry for minutes would be more than the answer is worth.
+/// How many bytes follow an index of the log. It keeps a sum at some indexes and interpolates
+/// between them: keeping every entry's length for minutes would cost more than the answer is worth.
 #[derive(Debug, Default)]
 struct EntryBytes {
     /// The newest entry, and the bytes of all up to it.
@@ -152,11 +154,11 @@ struct EntryBytes {
 impl EntryBytes {
     fn count(&mut self, index: u64, bytes: u64) {
         if self.last.0 == 0 {
-            // What was there before is a mark of its own, of no bytes.
+            // What was there before is a mark of its own, with no bytes.
             self.last = (index.saturating_sub(1), 0);
             self.marks.push_back(self.last);
         } else if index <= self.last.0 {
-            // It replaces all from there on.
+            // It replaces all entries from there on.
             let total = self.total_at(index - 1);
             self.marks.retain(|(marked, _)| *marked < index);
             self.last = (index - 1, total);
@@ -173,7 +175,7 @@ impl EntryBytes {
         }
     }
 
-    /// Bytes of all entries up to this one that were counted.
+    /// Bytes of all counted entries up to this one.
     fn total_at(&self, index: u64) -> u64 {
         let after = self.marks.partition_point(|(marked, _)| *marked <= index);
         let Some(&(low, below)) = after.checked_sub(1).and_then(|at| self.marks.get(at)) else { return 0 };

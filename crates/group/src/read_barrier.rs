@@ -1,27 +1,27 @@
-//! Requests that wait until this member has seen everything agreed before they came.
+//! Requests that wait until this member has seen everything committed before they arrived.
 
 use std::collections::VecDeque;
 
 use consensus::engine::{Engine, ReadBarrier};
 
-/// Numbers a moment. Zero is before every request.
+/// The number of a read ticket. Zero precedes every request.
 pub(crate) type ReadTicket = u64;
 
-/// Moments that were asked for and not confirmed, or confirmed and not reached.
+/// Read tickets that are issued and not confirmed, or confirmed and not reached.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBarriers {
     latest: ReadTicket,
-    /// Requests since the engine was last asked.
+    /// There were requests since the engine was last asked.
     unasked: bool,
-    /// Confirmed moments and the index each needs, rising in both.
+    /// Confirmed tickets and the index each needs, rising in both.
     confirmed: VecDeque<(ReadTicket, u64)>,
     reached: ReadTicket,
-    /// Sessions with something at the moment, in the order of the moments.
+    /// Sessions that wait for a ticket, in ticket order.
     waiting: VecDeque<(ReadTicket, i64)>,
 }
 
 impl ReadBarriers {
-    /// The moment that a request which came just now has to wait for.
+    /// The ticket that a request which has just arrived must wait for.
     pub(crate) fn now(&mut self, session: i64) -> ReadTicket {
         if !self.unasked {
             self.unasked = true;
@@ -31,14 +31,16 @@ impl ReadBarriers {
         self.latest
     }
 
-    /// Asks the engine for the moments since it was last asked: once for all requests of a cycle.
+    /// Asks the engine to confirm the tickets issued since the last call: once for all requests of
+    /// a cycle.
     pub(crate) fn ask(&mut self, engine: &mut dyn Engine) {
         if self.unasked && engine.read_barrier(self.latest).is_ok() {
             self.unasked = false;
         }
     }
 
-    /// The engine says from which index on a moment is past. That holds for all earlier ones too: they asked for less.
+    /// The engine names the index from which a ticket is reached. That holds for all earlier
+    /// tickets too: they need less.
     pub(crate) fn confirm(&mut self, barrier: ReadBarrier) {
         let known = self.confirmed.back().map_or(self.reached, |(moment, _)| *moment);
         if barrier.context > known {
@@ -47,7 +49,7 @@ impl ReadBarriers {
         }
     }
 
-    /// Everything up to `index` is applied: names the sessions that waited for that.
+    /// Everything up to `index` is applied: adds the sessions that waited for that.
     pub(crate) fn applied(&mut self, index: u64, answerable: &mut Vec<i64>) {
         while let Some((moment, _)) = self.confirmed.pop_front_if(|(_, needed)| *needed <= index) {
             self.reached = moment;
@@ -57,12 +59,12 @@ impl ReadBarriers {
         }
     }
 
-    /// Whether any session waits for a moment.
+    /// Whether any session waits for a ticket.
     pub(crate) fn is_anybody_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// The latest moment that is past.
+    /// The latest ticket that is reached.
     pub(crate) fn reached(&self) -> ReadTicket {
         self.reached
     }

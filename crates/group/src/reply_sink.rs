@@ -1,4 +1,4 @@
-//! What leaves the loop: replies, watch events and news of sessions.
+//! What leaves the replica: replies, watch events and session news.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use wire::ErrorCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
-/// A request that is answered here but had to wait for earlier writes of its own session (reference rule 1).
+/// A request that is answered here, but only after earlier writes of its own session: ZooKeeper
+/// answers a session's requests in order.
 #[derive(Clone, Debug)]
 pub struct LocalRequest {
     /// Transaction id the client gave the request; echoed in the reply.
@@ -21,45 +22,50 @@ pub struct LocalRequest {
     pub opcode: i32,
     /// The frame's bytes behind the request header.
     pub body: Box<[u8]>,
-    /// Who asks, as of the moment the request arrived.
+    /// The client's identities at the time the request arrived.
     pub identities: Arc<Identities>,
-    /// Whose form of the protocol it understands.
+    /// The protocol dialect of the client.
     pub dialect: Dialect,
 }
 
-/// Where the results of applying go. The host implements it; every call happens while the machine is held for writing, so that
-/// nobody can read a change before the calls for it were made (DESIGN rule 7).
+/// Receives the results of applying. The host implements it; every call happens while the machine
+/// is locked for writing, so that no thread can read a change before the calls for it were made: a
+/// client must see a watch event before the change it announces.
 pub trait ReplySink: ChangeSink {
-    /// A replicated command of a local connection was applied. `body` is the reply's body, empty unless `applied.code` is `Ok`.
+    /// A replicated command of a local connection was applied. `body` is the reply's body, empty
+    /// unless `applied.code` is `Ok`.
     fn reply(&mut self, token: Token, xid: i32, applied: &Applied, body: &[u8]);
 
     /// A request that waited for its session's writes can be answered now.
     fn local(&mut self, machine: &Machine, token: Token, session: i64, request: &LocalRequest);
 
-    /// A write was refused before it reached the log (disk full, no leader): nothing was replicated.
+    /// A write was refused before it reached the log (disk full, no leader): nothing was
+    /// replicated.
     fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32);
 
-    /// A session exists from now on. `token` is the local connection that asked for it, if it was one of ours.
+    /// A session exists from now on. `token` is the local connection that asked for it, if one of
+    /// this server's did.
     fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>);
 
-    /// A session goes on at another server, or with another timeout. `owner` is the local
-    /// connection that it is on from now on, if any.
+    /// A session continues at another server, or with another timeout. `owner` is its local
+    /// connection from now on, if any.
     fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>);
 
-    /// A session that is at home here goes on with this connection. `false`: its end is on the way,
-    /// so it does not.
+    /// A session that is at home here resumes on this connection. `false`: its end is in flight, so
+    /// it does not.
     fn session_resumed(&mut self, machine: &Machine, session: i64, owner: Token) -> bool;
 
-    /// This connection gets neither the new session nor the one it asked for, and why.
+    /// This connection gets neither a new session nor the one it asked for; `code` tells why.
     fn session_refused(&mut self, token: Token, code: ErrorCode);
 
-    /// This connection has to end: nobody knows what becomes of its requests, or its session is on
+    /// This connection must close: the outcome of its requests is unknowable, or its session is on
     /// another one.
     fn lost(&mut self, token: Token);
 
-    /// A session is gone: its connection has to go too. `closing` is the connection and xid whose own request closed it.
+    /// A session is gone, and its connection must close. `closing` is the connection and xid whose
+    /// own request closed it.
     fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied);
 
-    /// So many requests of a session that ended will never be answered.
+    /// This many requests of a session that ended will never be answered.
     fn abandoned(&mut self, requests: usize);
 }

@@ -1,4 +1,4 @@
-//! Commands of this server's clients on their way to the log, through however many leaderships that
+//! Commands of this server's clients on their way to the log, through as many leaderships as that
 //! takes.
 //!
 //! ```text
@@ -7,14 +7,14 @@
 //!               └── taken back ┘ when the beginning of a leadership later than T is applied here
 //! ```
 //!
-//! Every command is done once, or never and its client is told so. A command that was passed on in
-//! term T is in the log only in an entry of term T: a leader takes what is meant for its own term
-//! alone ([`receive`](Replica::receive)), and proposes what it took in that term alone
-//! ([`propose`](Replica::propose)). The first entry of a leadership stands behind all entries of
-//! earlier terms that will ever be agreed, whatever the engine. So when this member has applied it,
-//! what was passed on before and is still in a line was not done, and cannot be done any more by
-//! the way it went. It is passed on once more, in the order in which it came, and before anything
-//! that came later.
+//! Every command is done once, or never and its client is told so. A command passed on in term T
+//! can be in the log only in an entry of term T: a leader takes only what is meant for its own term
+//! ([`receive`](Replica::receive)), and proposes what it took in that term only
+//! ([`propose`](Replica::propose)). The first entry of a leadership follows all entries of earlier
+//! terms that will ever be committed, whatever the engine. So once this member has applied it, what
+//! was passed on before and is still in a session queue was not done, and can no longer be done by
+//! the way it went. It is passed on once more, in order of arrival, and before anything that
+//! arrived later.
 
 use bytes::Bytes;
 use state::machine::Machine;
@@ -56,13 +56,13 @@ impl Replica {
         self.lines.entry(session).or_default().push(Waiting::Command(waiting));
     }
 
-    /// Whether there is somebody to pass commands on to, and nothing that has to be known before.
+    /// Whether there is a leader to pass commands to, and no earlier outcome that must be known
+    /// first.
     fn may_pass_on(&self) -> bool {
         !self.has_undecided && matches!(self.duty, Duty::Follow | Duty::Lead { ready: true })
     }
 
-    /// Passes on the commands that were held, in the order in which they came. The host calls it
-    /// once per cycle.
+    /// Passes on the held commands in order of arrival. The host calls it once per cycle.
     pub fn go_on(&mut self, now_ms: i64, machine: &Machine) {
         if self.held.is_empty() || !self.may_pass_on() {
             return;
@@ -86,7 +86,7 @@ impl Replica {
     }
 
     /// Whether a leader finds that its own client's session is at another server, or on its way
-    /// there. A follower leaves that to the leader.
+    /// there. A follower leaves that check to the leader.
     fn may_not_pass(&mut self, machine: &Machine, name: &Name, bytes: &[u8]) -> bool {
         matches!(self.duty, Duty::Lead { .. }) && !self.may_write(machine, self.server(), name, bytes)
     }
@@ -114,8 +114,8 @@ impl Replica {
         }
     }
 
-    /// Takes back what was passed on to leaderships before the newest one whose beginning was
-    /// applied: it was not done.
+    /// Takes back what was passed to leaderships before the newest one whose beginning is applied:
+    /// it was not done.
     pub(crate) fn take_back_undone(&mut self) {
         if !self.has_undecided {
             return;
@@ -137,7 +137,7 @@ impl Replica {
         }
     }
 
-    /// Gives up what was passed on: it may have been done, and nobody here will know.
+    /// Gives up what was passed on: it may have been done, and this server will not learn whether.
     pub(crate) fn lose_passed(&mut self) {
         let mut sessions: Vec<i64> =
             self.lines.iter().filter(|(_, line)| line.has_passed()).map(|(session, _)| *session).collect();
@@ -149,7 +149,7 @@ impl Replica {
         self.has_undecided = false;
     }
 
-    /// These requests of the session will never be answered, and their connections have to close.
+    /// These requests of the session will never be answered, and their connections must close.
     fn give_up(&mut self, session: i64, gone: Gone) {
         self.drop_requests(&gone);
         if let Some(line) = self.lines.get_mut(&session)
@@ -160,7 +160,7 @@ impl Replica {
         self.lost.extend(gone.tokens);
     }
 
-    /// These requests will never be answered; nobody waits for that.
+    /// These requests will never be answered; no client waits for them.
     pub(crate) fn drop_requests(&mut self, gone: &Gone) {
         self.kept_bytes -= gone.bytes;
         self.lost_requests += gone.requests;

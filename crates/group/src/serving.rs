@@ -1,4 +1,4 @@
-//! Whether clients are served, and what a leadership begins with.
+//! Whether clients are served, and how a leadership begins.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,25 +10,27 @@ use crate::group::{Action, Group};
 /// What decides whether clients are served.
 #[derive(Default)]
 pub(crate) struct Serving {
-    /// When there was a leader last, in ms of the server's clock.
+    /// When there last was a leader, in ms of the server's clock.
     led_ms: i64,
-    /// Clients are served once this read ticket is reached; asked for when a leader is first heard
-    /// of.
+    /// Clients are served once this read ticket is reached; issued when a leader is first heard
+    /// from.
     serve_from: Option<u64>,
     led_before: bool,
     /// Clients have been served since the start.
     has_served: bool,
-    /// The leader and term last told to the operator.
+    /// The leader and term last reported to the operator.
     told: (Option<MemberId>, u64),
 }
 
 impl Group {
-    /// Clients are served from when this member has seen everything agreed before it heard of its first leader, until it has had none
-    /// for too long: then others may be electing one that it cannot hear of.
+    /// Clients are served once this member has seen everything committed before it first heard from
+    /// a leader, and until it has had none for too long: the others may then be electing one that
+    /// it cannot hear.
     pub(crate) fn watch_leader(&mut self) {
         let now_ms = self.now.ms;
         let leader = self.replica.role().leader;
-        // A member without a vote never stands for election, so its engine takes the last leader for the leader for ever.
+        // A member without a vote never stands for election, so its engine keeps the last leader
+        // forever.
         let heard_ms = leader.and_then(|leader| match leader == self.replica.member() {
             true => Some(now_ms),
             false => self.join_requests.heard_ms(leader),
@@ -37,7 +39,7 @@ impl Group {
         let is_led = now_ms - self.serving.led_ms <= self.leaderless_ms_max;
         self.watch_milestones(is_led && leader.is_some());
         if self.log_is_full {
-            // What is agreed meanwhile does not get here.
+            // What is committed meanwhile does not arrive here.
         } else if is_led && leader.is_some() {
             let moment = match self.serving.serve_from {
                 Some(moment) => moment,
@@ -47,7 +49,7 @@ impl Group {
                 }
             };
             let is_current = self.replica.leads() || self.replica.has_reached(moment);
-            // One that was removed goes on for those it serves, and does not begin again.
+            // A removed member continues for the clients it serves, and does not begin again.
             if is_current && (self.serving.has_served || !self.reconfig.is_removed()) {
                 self.serve();
             }
@@ -56,7 +58,8 @@ impl Group {
         }
     }
 
-    /// Says that this thread goes on. If it has stood still for so long that clients were sent away, much may have happened meanwhile.
+    /// Signals that this thread runs. If it stalled for so long that clients were disconnected,
+    /// much may have happened meanwhile.
     pub(crate) fn beat(&mut self) {
         self.shared.flags.cycles.fetch_add(1, Relaxed);
         if self.shared.flags.stalled.load(Relaxed) {
@@ -75,8 +78,8 @@ impl Group {
         }
     }
 
-    /// Closes all connections of clients; they find another server, or come back. Nobody is served before this member has seen everything
-    /// agreed until then.
+    /// Closes all client connections; the clients find another server, or come back. No client is
+    /// served before this member has seen everything committed until then.
     pub(crate) fn stop_serving(&mut self, why: &str) {
         self.serving.serve_from = None;
         let served = self.shared.flags.serving.swap(false, Relaxed);
@@ -89,14 +92,14 @@ impl Group {
         }
     }
 
-    /// What was under way as the member it has been is over, and its clients can wait for it in vain.
+    /// Everything in flight as the former member is over; its clients would wait for it in vain.
     pub(crate) fn leave_company(&mut self) {
         self.serving.serve_from = None;
         self.shared.flags.serving.store(false, Relaxed);
         self.act(Action::CloseConnections);
     }
 
-    /// Tells the operator who leads.
+    /// Reports the leader to the operator.
     fn tell_leader(&mut self) {
         let role = self.replica.role();
         if self.is_single()
@@ -115,7 +118,7 @@ impl Group {
         }
     }
 
-    /// What a leader has to do when it begins; says whether it has just begun.
+    /// What a leader must do when it begins; returns whether it has just begun.
     pub(crate) fn begin_leading(&mut self) -> bool {
         self.tell_leader();
         let leads = self.replica.leads();
@@ -131,7 +134,7 @@ impl Group {
             self.shared.sessions.spare();
             return false;
         }
-        // The new leader does not know when clients were heard of: each session has its whole
+        // A new leader does not know when clients were heard from: each session has its whole
         // timeout from now on.
         for session in self.shared.machine.read().sessions() {
             self.shared.sessions.renew(session.id, session.timeout_ms, self.now.ms);
@@ -139,7 +142,7 @@ impl Group {
         true
     }
 
-    /// A new cluster gets the secret that its session passwords are made from.
+    /// A new cluster gets the secret that its session passwords are derived from.
     pub(crate) fn initialize(&mut self, secret: &[u8]) {
         let command = Command { session: 0, cxid: 0, opcode: INITIALIZE, identities: &[], body: secret };
         self.replica.submit_own(self.now.wall_ms, &command);

@@ -1,9 +1,9 @@
-//! Where sessions will be once everything proposed is applied.
+//! The server each session will be at once everything proposed is applied.
 
 use hashbrown::HashMap;
 use state::members::ServerId;
 
-/// SessionHomes that are on the way to be agreed.
+/// Session homes in flight: proposed and not yet applied.
 #[derive(Debug, Default)]
 pub(crate) struct SessionHomes {
     proposed: HashMap<i64, Proposed>,
@@ -12,7 +12,7 @@ pub(crate) struct SessionHomes {
 #[derive(Debug)]
 struct Proposed {
     home: ServerId,
-    /// Commands on the way that give the session a home.
+    /// Number of commands in flight that give the session a home.
     pending: u32,
 }
 
@@ -34,12 +34,12 @@ impl SessionHomes {
         }
     }
 
-    /// Where the session will be, if anything on the way says so.
+    /// The server the session will be at, if a command in flight determines it.
     pub(crate) fn of(&self, session: i64) -> Option<ServerId> {
         self.proposed.get(&session).map(|proposed| proposed.home)
     }
 
-    /// Another leadership begins, in which nothing is on the way.
+    /// Another leadership begins, with nothing in flight.
     pub(crate) fn clear(&mut self) {
         self.proposed.clear();
     }

@@ -1,17 +1,18 @@
-//! Which connection a session is on, and what has to be over before it goes on with a new one.
+//! Which connection a session is on, and what must be over before it resumes on a new one.
 //!
 //! A client whose connection breaks comes back at once, often to the same server, while what it
-//! sent before is still on its way. Whatever a session sent on any connection is done, or can never
-//! be done any more, before it is told that it goes on with a new one:
+//! sent before is still in flight. Everything that a session sent on any connection is done, or can
+//! never be done any more, before the client is told that it resumes on a new one:
 //!
-//! 1. When a resume is taken, the session is on the new connection. The thread of the earlier one may still read and hand over what
-//!    its client sent; from now on that is dropped, and so is everything that a connection sends
-//!    behind something lost.
-//! 2. A leader without others knows all there is. If nothing of the session is on its way there, the client goes on at once.
-//! 3. Otherwise the session moves to this server through the log, though it may be at home here already. The move gets its place behind
-//!    all that was passed on before, and nothing given to an earlier leader can be agreed behind an
-//!    entry of the present one. Nor does a server know without the log that the session has not
-//!    been elsewhere meanwhile.
+//! 1. When a resume is taken, the session is on the new connection. The earlier connection's thread
+//!    may still read and hand over what its client sent; from now on that is dropped, and so is
+//!    everything that a connection sends behind something lost.
+//! 2. A leader without other members knows everything. If nothing of the session is in flight
+//!    there, the client resumes at once.
+//! 3. Otherwise the session moves to this server through the log, though it may be at home here
+//!    already. The move gets its place behind everything passed on before, and nothing given to an
+//!    earlier leader can be committed behind an entry of the present one. Nor does a server know
+//!    without the log that the session has not been elsewhere meanwhile.
 
 use state::command::{Command, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
@@ -26,7 +27,7 @@ impl Replica {
         self.lines.get(&session).is_some_and(|line| line.owner() == Some(token))
     }
 
-    /// A client comes back to its session on this connection.
+    /// A client resumes its session on this connection.
     pub(crate) fn resume(
         &mut self,
         now_ms: i64,
@@ -49,7 +50,8 @@ impl Replica {
     }
 
     fn move_here(&mut self, now_ms: i64, machine: &Machine, token: Token, session: i64, terms: SessionTerms) {
-        // A number of its own: several moves of one session to this server may be on their way.
+        // Each move has its own number: several moves of one session to this server may be in
+        // flight.
         self.moves = self.moves.wrapping_add(1);
         let (mut body, mut bytes) = (Vec::new(), Vec::new());
         terms.put(&mut body);
@@ -60,7 +62,7 @@ impl Replica {
         self.submit_command(now_ms, machine, token, name, &bytes);
     }
 
-    /// Tells a client that nothing of its session is on its way, so that it goes on.
+    /// Tells a client that nothing of its session is in flight, so that it resumes.
     pub(crate) fn go_on_with(
         &mut self,
         machine: &Machine,
@@ -75,37 +77,37 @@ impl Replica {
             self.forget_ended(session, machine);
             outlet.session_refused(token, wire::ErrorCode::SessionExpired);
         } else if !outlet.session_resumed(machine, session, token) {
-            // This leader is about to end the session. Whether it does, the log will show.
+            // This leader is about to end the session. The log will show whether it does.
             self.lines.entry(session).or_default().push(Waiting::Resume { token });
             self.deferred.push(session);
         }
     }
 
-    /// Whether the session is about to go on here or elsewhere.
+    /// Whether the session is about to resume here or elsewhere.
     pub fn is_moving(&self, session: i64) -> bool {
         self.homes.of(session).is_some() || self.lines.get(&session).is_some_and(SessionQueue::is_resuming)
     }
 
-    /// Takes nothing more from the connection of this session, which has to close: nobody knows
-    /// what became of something it waits for.
+    /// Takes nothing more from the connection of this session, which must close: the outcome of
+    /// something it waits for is unknowable.
     pub(crate) fn lose(&mut self, session: i64) {
         let line = self.lines.get_mut(&session);
         self.lost.extend(line.and_then(|line| line.set_owner(None)));
     }
 
-    /// Takes nothing more from any connection there is: the host is about to close them all.
+    /// Takes nothing more from any existing connection: the host is about to close them all.
     pub fn lose_all(&mut self) {
         self.lines.values_mut().for_each(|line| _ = line.set_owner(None));
     }
 
-    /// Nobody is connected to this session here any more.
+    /// The session has no connection here any more.
     pub fn disconnected(&mut self, session: i64) {
         if let Some(line) = self.lines.get_mut(&session) {
             line.shrink();
         }
     }
 
-    /// How many requests have been taken, and neither answered nor given up.
+    /// Number of requests taken and neither answered nor given up.
     pub fn unanswered(&self) -> usize {
         self.lost_requests + self.lines.values().map(SessionQueue::len).sum::<usize>()
     }

@@ -1,11 +1,10 @@
-//! Whom the servers have heard of. Servers without the lead tell the leader, and the leader judges
-//! each session by the time until which the server that has its connection has listened.
+//! Which sessions the servers have heard from. Followers report to the leader, and the leader
+//! judges each session by the time up to which the server that has its connection has read.
 //!
-//! A session must not end because its server, or this one, could not listen for a while. So a
-//! leader judges nobody beyond what it was told, with two bounds: a server whose connection is lost
-//! tells nothing any more, and one that says nothing for as long as it would serve clients without
-//! a leader is taken for cut off. Time in which this server itself did nothing does not count at
-//! all.
+//! A session must not end because its server, or the leader, could not read for a while. So a
+//! leader judges no session beyond what was reported, with two bounds: a server whose connection is
+//! lost no longer reports, and one that is silent for as long as it would serve clients without a
+//! leader counts as cut off. Time in which this server itself did nothing does not count at all.
 
 use std::collections::BTreeMap;
 
@@ -16,40 +15,40 @@ use crate::leader_time::LeaderTime;
 use crate::sessions::SessionTable;
 use crate::shared::GroupShared;
 
-/// How often the leader is told which sessions were heard of, at least and at most.
+/// Shortest and longest interval between two reports to the leader, in ms.
 const REPORT_MS: (i64, i64) = (10, 400);
 
-/// Reports in the time of the shortest timeout.
+/// Reports within the shortest timeout.
 const REPORTS_PER_TIMEOUT: i64 = 8;
 
-/// So long before a report the connection threads are asked to look at their sockets.
+/// This long before a report, in ms, the connection threads are asked to check their sockets.
 const LOOK_AHEAD_MS: i64 = 20;
 
-/// A server that has begun no cycle for so long was not there: its process was stopped, or its disk
-/// did not come back. The longest wait between two cycles is a fifth of it.
+/// A server that has begun no cycle for this long, in ms, was stalled: its process was suspended,
+/// or its disk hung. The longest wait between two cycles is a fifth of it.
 const PAUSE_MS: i64 = 500;
 
-/// When to tell the leader who was heard of.
+/// When to report to the leader.
 #[derive(Debug, Default)]
 pub struct Reports {
     asked_ms: i64,
     told_ms: i64,
 }
 
-/// What a report is about to do.
+/// The next step of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing.
     Nothing,
-    /// Ask the connection threads to look at their sockets,
+    /// Ask the connection threads to check their sockets,
     Ask,
-    /// and tell what they have read.
+    /// and report what they have read.
     Tell,
 }
 
 impl Reports {
-    /// What is due. Its interval goes by the shortest timeout there is, and by the few bytes that a
-    /// report of long ones is worth.
+    /// The step that is due. The interval follows the shortest timeout, bounded because a report
+    /// costs few bytes where timeouts are long.
     pub fn step(&mut self, now_ms: i64, sessions: &SessionTable) -> Step {
         let (min, max) = REPORT_MS;
         let every_ms = (i64::from(sessions.shortest_timeout_ms()) / REPORTS_PER_TIMEOUT).clamp(min, max);
@@ -65,7 +64,8 @@ impl Reports {
     }
 }
 
-/// Who was heard of here since the leader was last told, and until when this server has listened.
+/// The sessions heard from here since the last report, and the time up to which this server has
+/// read.
 pub fn report(shared: &GroupShared, now_ms: i64, until_ms: i64) -> GroupMessage {
     let time = *shared.leader_time.lock();
     let (term, read_until_ms) = time.map_or((0, 0), |time| (time.term, time.by_leader(until_ms)));
@@ -79,18 +79,18 @@ pub fn report(shared: &GroupShared, now_ms: i64, until_ms: i64) -> GroupMessage 
 struct Told {
     /// When it arrived.
     told_ms: i64,
-    /// Until when the server had read its sockets then.
+    /// The time up to which the server had read its sockets.
     until_ms: i64,
 }
 
 /// What a leader knows of what the other servers have heard.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedSessions {
-    /// What other members had said by then is taken in.
+    /// Everything other members had sent by then has been handled.
     taken_in_ms: i64,
     /// When this leadership began: no server can have reported to it before.
     began_ms: i64,
-    /// The latest report of each server that has reported; none if its connection is lost.
+    /// The latest report of each server that has reported; `None` if its connection is lost.
     told: BTreeMap<u32, Option<Told>>,
     reports: Reports,
     /// When the last cycle began.
@@ -98,14 +98,14 @@ pub(crate) struct ReportedSessions {
 }
 
 impl ReportedSessions {
-    /// Another leadership begins, which was told nothing yet.
+    /// Another leadership begins, which has received no report yet.
     pub(crate) fn begin(&mut self, now_ms: i64) {
         self.began_ms = now_ms;
         self.told.clear();
     }
 
-    /// A server has reported that it has read its sockets until that time; `None`: it does not know
-    /// the time here yet.
+    /// A server has reported that it has read its sockets up to that time; `None`: it does not know
+    /// the leader's time yet.
     fn report(&mut self, server: u32, now_ms: i64, until_ms: Option<i64>) {
         let known_ms = self.told.get(&server).copied().flatten().map_or(self.began_ms, |told| told.until_ms);
         let until_ms = until_ms.map_or(known_ms, |until_ms| until_ms.clamp(known_ms, now_ms.max(known_ms)));
@@ -117,9 +117,9 @@ impl ReportedSessions {
         self.told.insert(server, None);
     }
 
-    /// Until when it is known who spoke to that server. One that reports and does not get round to
-    /// its sockets is believed, however long that takes; one that reports nothing for
-    /// `silence_ms_max` counts as cut off.
+    /// The time up to which it is known which clients that server heard from. A server that reports
+    /// and does not get to its sockets is believed, however long that takes; one that reports
+    /// nothing for `silence_ms_max` counts as cut off.
     pub(crate) fn until_ms(&self, server: u32, silence_ms_max: i64) -> i64 {
         let began = Told { told_ms: self.began_ms, until_ms: self.began_ms };
         let Some(told) = self.told.get(&server).copied().unwrap_or(Some(began)) else {
@@ -129,13 +129,13 @@ impl ReportedSessions {
         if told.told_ms < cut_off_ms { cut_off_ms } else { told.until_ms.min(self.taken_in_ms) }
     }
 
-    /// This server did nothing for so long: nobody could report to it meanwhile.
+    /// This server did nothing for `pause_ms`: no server could report to it meanwhile.
     fn forgive(&mut self, pause_ms: i64) {
         self.began_ms += pause_ms;
         self.told.values_mut().flatten().for_each(|told| told.told_ms += pause_ms);
     }
 
-    /// A cycle begins; how long this server did nothing before, if that is worth a word.
+    /// A cycle begins; returns how long this server did nothing before, if that is worth logging.
     fn pause_before(&mut self, now_ms: i64) -> Option<i64> {
         let gap_ms = now_ms - std::mem::replace(&mut self.cycle_ms, now_ms);
         (gap_ms > PAUSE_MS).then_some(gap_ms)
@@ -143,15 +143,15 @@ impl ReportedSessions {
 }
 
 impl Group {
-    /// What other members had said at `polled_ms` is about to be taken in. What they say while this
-    /// thread does something else waits for the next time, and whom they have heard of meanwhile is
+    /// What other members had sent at `polled_ms` is about to be handled. What they send while this
+    /// thread is busy waits for the next poll, and the sessions they have heard from meanwhile are
     /// not known before.
     pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
         self.reported.taken_in_ms = polled_ms;
     }
 
-    /// A pause of this server is no silence of its clients: while it lasted nobody could be heard,
-    /// and nobody who lost a connection could come back.
+    /// A pause of this server is not silence of its clients: meanwhile none could be heard, and
+    /// none that lost its connection could come back.
     pub(crate) fn forgive_pause(&mut self) {
         let now_ms = self.now.ms;
         let Some(pause_ms) = self.reported.pause_before(now_ms) else { return };
@@ -161,7 +161,7 @@ impl Group {
         }
     }
 
-    /// Tells the leader who was heard of here, often enough for the shortest timeout.
+    /// Reports to the leader the sessions heard from here, often enough for the shortest timeout.
     pub fn report_touched(&mut self, now_ms: i64) {
         let Some(leader) = self.replica.role().leader.map(crate::server_of) else { return };
         if leader == self.me {
@@ -179,7 +179,7 @@ impl Group {
         }
     }
 
-    /// Another server tells whom it has heard of.
+    /// Another server reports the sessions it has heard from.
     pub(crate) fn on_touched(&mut self, from: u32, touched: Touched) {
         let now_ms = self.now.ms;
         for (session, age_ms) in touched.sessions {
@@ -193,7 +193,7 @@ impl Group {
         }
     }
 
-    /// The leader answers a report with the time, for the next one.
+    /// The leader answers a report with its time, for the next one.
     pub(crate) fn on_leader_time(&mut self, from: u32, term: u64, leader_ms: i64) {
         let role = self.replica.role();
         if role.term == term && role.leader.map(crate::server_of) == Some(from) {
@@ -258,7 +258,8 @@ mod tests {
         assert_eq!(reported.until_ms(2, 1_500), 12_000);
     }
 
-    /// A report that had waited in a stopped process told of a moment until which nobody had read.
+    /// Regression: a report that had waited in a suspended process named a time up to which no
+    /// thread had read.
     #[test]
     fn a_report_counts_by_the_time_of_the_leader_that_it_knows() {
         let mut reported = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
@@ -273,8 +274,8 @@ mod tests {
         assert_eq!(reported.until_ms(2, 1_500), 9_960, "nobody has read what is yet to come");
     }
 
-    /// After a pause of the whole ensemble a server counted as cut off before its first report
-    /// could arrive.
+    /// Regression: after a pause of the whole ensemble a server counted as cut off before its first
+    /// report could arrive.
     #[test]
     fn a_pause_of_this_server_is_no_silence_of_another() {
         let mut reported = ReportedSessions { taken_in_ms: 10_000, ..ReportedSessions::default() };
@@ -284,8 +285,9 @@ mod tests {
         assert_eq!(reported.until_ms(2, 1_500), 9_500);
     }
 
-    /// Connection threads that were busy for longer than a server counts as cut off ended sessions
-    /// whose pings waited in their sockets, though the server reported that it had not read them.
+    /// Regression: when connection threads were busy for longer than the time after which a server
+    /// counts as cut off, sessions ended whose pings waited in their sockets, though the server
+    /// reported that it had not read them.
     #[test]
     fn a_server_that_reports_and_cannot_read_its_sockets_is_believed() {
         let mut reported = ReportedSessions { taken_in_ms: 20_000, ..ReportedSessions::default() };

@@ -1,24 +1,24 @@
 //! What one wake-up of a connection thread hands to the replica, in order: commands already in the
-//! log's encoding, local requests that must wait behind them, and clients that come back to their
+//! log's encoding, local requests that must wait behind them, and clients that resume their
 //! sessions.
 
 use state::command::Command;
 
 use crate::reply_sink::{LocalRequest, Token};
 
-/// One request among those handed over together.
+/// One of the requests handed over together.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// The next `len` bytes of the submission are this command.
+    /// A command: the next `len` bytes of the submission.
     Command { token: Token, session: i64, xid: i32, opcode: i32, len: usize },
-    /// To be answered here in the session's order.
+    /// A request to be answered here, in the session's order.
     Local { token: Token, session: i64, request: LocalRequest },
-    /// A client comes back to its session on this connection.
+    /// A client resumes its session on this connection.
     Resume { token: Token, session: i64, timeout_ms: i32 },
 }
 
 impl Item {
-    /// How many bytes of the submission are its.
+    /// The number of the submission's bytes that belong to it.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Command { len, .. } => *len,
@@ -35,7 +35,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// Adds a command to be replicated. `token` is told the result.
+    /// Adds a command to be replicated. `token` receives the result.
     pub fn command(&mut self, token: Token, command: &Command<'_>) {
         let start = self.bytes.len();
         command.put(&mut self.bytes);
@@ -53,14 +53,14 @@ impl Submission {
         self.items.push(Item::Local { token, session, request });
     }
 
-    /// Adds the wish to go on with a session on this connection. What other connections of the
+    /// Adds the request to resume a session on this connection. What other connections of the
     /// session hand over later is dropped, and `token` is told when everything that they handed
     /// over earlier is done, or can never be done any more.
     pub fn resume(&mut self, token: Token, session: i64, timeout_ms: i32) {
         self.items.push(Item::Resume { token, session, timeout_ms });
     }
 
-    /// Moves everything of `other` behind what is here, keeping `other`'s memory for its next use.
+    /// Appends everything in `other`, keeping `other`'s memory for its next use.
     pub fn append(&mut self, other: &mut Submission) {
         self.bytes.extend_from_slice(&other.bytes);
         self.items.append(&mut other.items);
@@ -72,7 +72,7 @@ impl Submission {
         self.items.is_empty()
     }
 
-    /// Bytes of the commands within.
+    /// Bytes of the commands in it.
     pub fn len_bytes(&self) -> usize {
         self.bytes.len()
     }

@@ -1,38 +1,38 @@
-//! What time brings: ticks of the engine, reports, the tasks of a leader, and the end.
+//! What a group does as time passes: ticks of the engine, reports, leader tasks, and stopping.
 
 use crate::group::{Action, Group, Now};
 use crate::shared::Counted;
 use state::members::ServerId;
 
-/// Length of an engine's tick.
+/// Length of an engine's tick, in ms.
 pub const TICK_MS: i64 = 10;
 
-/// Most ticks delivered at once after the process was descheduled. It received nothing meanwhile, so
-/// those ticks must not count as leader silence.
+/// Most ticks delivered at once after the process was descheduled. It received nothing meanwhile,
+/// so those ticks must not count as leader silence.
 const TICKS_AT_ONCE_MAX: i64 = 3;
 
-/// How often a member does what is not urgent.
+/// How often a member does non-urgent work, in ms.
 const CARE_MS: i64 = 400;
 
-/// A leader that stops works on what the configuration files want for at most this long.
+/// A stopping leader works on what the configuration files want for at most this long, in ms.
 const FINISH_MS: i64 = 1_000;
 
-/// How often a server without data says that it has none.
+/// How often a server without data announces that, in ms.
 const ANNOUNCE_MS: i64 = 100;
 
-/// When time is to pass again.
+/// When each timer is next due.
 #[derive(Default)]
 pub(crate) struct Timers {
     tick_due_ms: i64,
     care_due_ms: i64,
-    /// When to begin to stop, if the members are not as the files want them before.
+    /// When to begin to stop, if the members do not match the files before.
     finish_by_ms: Option<i64>,
     /// When to stop, if a successor has not taken over before.
     stop_by_ms: Option<i64>,
 }
 
 impl Group {
-    /// Lets time pass.
+    /// Handles the passing of time.
     pub(crate) fn pass_time(&mut self) {
         if self.is_single() {
             self.serve();
@@ -69,7 +69,7 @@ impl Group {
         self.watch();
     }
 
-    /// Does what is not urgent.
+    /// Does the non-urgent work.
     fn care(&mut self) {
         self.act(Action::FetchOn);
         self.act(Action::LookForRoom);
@@ -86,15 +86,15 @@ impl Group {
         }
     }
 
-    /// Watches this disk and the leader, and stops if it is time to.
+    /// Watches this disk and the leader, and stops when due.
     fn watch(&mut self) {
         self.mind_pace(self.now.ms);
         self.watch_leader();
         self.consider_stop(self.now.ms);
     }
 
-    /// The server is to stop. A leader first takes the votes that the files take: the others may
-    /// need that to do without it.
+    /// The server is told to stop. A leader first takes the votes that the files take: the others
+    /// may need that to form a majority without it.
     pub(crate) fn begin_stop(&mut self) {
         if self.replica.leads() && self.files.has_news() {
             self.timers.finish_by_ms = Some(self.now.ms + FINISH_MS);
@@ -103,7 +103,8 @@ impl Group {
         }
     }
 
-    /// A leader hands over, so that the others need no silence to notice that it has gone.
+    /// A leader transfers leadership, so that the others need not wait for its silence to notice
+    /// that it has gone.
     fn hand_over_to_stop(&mut self) {
         let candidates = self.successors().into_iter();
         let successor = candidates.max_by_key(|follower| (follower.match_index, follower.member));
@@ -118,7 +119,7 @@ impl Group {
         }
     }
 
-    /// Stops once somebody else leads, or nobody does in time.
+    /// Stops once another member leads, or when none does in time.
     fn consider_stop(&mut self, now_ms: i64) {
         if let Some(by_ms) = self.timers.finish_by_ms
             && !(self.replica.leads() && self.files.has_news() && now_ms < by_ms)
@@ -142,13 +143,14 @@ impl Group {
         Some(left_ms.max(0))
     }
 
-    /// Whether this server is alone by its configuration.
+    /// Whether this server is standalone by its configuration.
     pub fn is_single(&self) -> bool {
         self.settings.ensemble.is_none()
     }
 
-    /// A server has closed its connection. If it led, its process has most likely ended, and there is no point in waiting out the
-    /// silence: ticks are made up until an election is due. Members that still hear the leader refuse to elect another.
+    /// A server has closed its connection. If it led, its process has most likely ended, and there
+    /// is no point in waiting out the silence: ticks are simulated until an election is due.
+    /// Members that still hear the leader refuse to elect another.
     pub(crate) fn lost_sight(&mut self, server: ServerId) {
         let now_ms = self.now.ms;
         self.status.lose(server, now_ms);
@@ -163,7 +165,7 @@ impl Group {
         }
     }
 
-    /// The way to a server is open (again).
+    /// The connection to a server is open (again).
     pub(crate) fn reached(&mut self, server: ServerId) {
         self.replica.reconnected(server);
         if self.replica.leads() {
@@ -171,7 +173,7 @@ impl Group {
         }
         self.tell_servers(server);
         if self.replica.role().leader.map(crate::server_of) == Some(server) {
-            // What it was told last may have been lost with the connection.
+            // The last report may have been lost with the connection.
             self.shared.sessions.told(i64::MIN);
             self.tell_file();
         }
