@@ -164,7 +164,7 @@ impl Group {
         servers
     }
 
-    /// Has the committed members written anew where they differ from the engine's.
+    /// Writes [`servers_by_file`](Self::servers_by_file) as the configuration, if they differ.
     pub(crate) fn write_down_members(&mut self) {
         let now_ms = self.now.ms;
         if !self.goes_by_files() || self.files.written_ms.is_some_and(|ms| now_ms - ms < WRITTEN_MS_MAX) {

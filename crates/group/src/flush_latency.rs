@@ -23,8 +23,8 @@ const SLOW_US: u64 = 20_000;
 const RATIO: u64 = 4;
 
 /// Number of consecutive windows in which flushes must have been slow, and of flushes in them. One
-/// long flush, as when files are deleted, fills one window; requiring three in a window would be
-/// met now and then.
+/// long flush, as when files are deleted, makes one window slow; so do three in a window now and
+/// then.
 const WINDOWS: u32 = 5;
 const FLUSHES: u64 = 20;
 

@@ -47,8 +47,8 @@ pub enum Step {
 }
 
 impl Reports {
-    /// The step that is due. The interval follows the shortest timeout, bounded because a report
-    /// costs few bytes where timeouts are long.
+    /// The step that is due. The interval follows the shortest timeout; where timeouts are long, a
+    /// report is still worth its few bytes.
     pub fn step(&mut self, now_ms: i64, sessions: &SessionTable) -> Step {
         let (min, max) = REPORT_MS;
         let every_ms = (i64::from(sessions.shortest_timeout_ms()) / REPORTS_PER_TIMEOUT).clamp(min, max);

@@ -1,19 +1,21 @@
 //! What the members of a group say to each other. Each message begins `kind u8 | group u64`.
 //!
+//! F = follower, L = leader, M = member.
+//!
 //! ```text
-//! engine       64   member u64 | the engine's bytes
-//! forward      65   term u64 | life u64 | number u64 | command*                        follower → leader
-//! taken        66   term u64 | life u64 | next u64                                     leader → follower
-//! not taken    67   term u64 | life u64 | first u64 | (session i64 | place u64)*       leader → follower
-//! refusals     68   term u64 | life u64 | next u64                                     follower → leader
-//! touched      69   term u64 | read until i64 | (session i64 | age u32)*               follower → leader
-//! leader time  70   term u64 | ms i64                                                  leader → follower
-//! fetch        71   index u64 | term u64 | zxid i64 | offset u64                       member → member
-//! chunk        72   index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes  member → member
-//! damaged      73   index u64 | term u64 | zxid i64                                    member → member
-//! claim        74   nothing                                                            follower → leader
-//! missing      75   leader u64 | term u64 | index u64                                  member → all
-//! upheld       76   leader u64 | term u64 | index u64                                  member → member
+//! engine       64   M → M   member u64 | the engine's bytes
+//! forward      65   F → L   term u64 | life u64 | number u64 | command*
+//! taken        66   L → F   term u64 | life u64 | next u64
+//! not taken    67   L → F   term u64 | life u64 | first u64 | (session i64 | place u64)*
+//! refusals     68   F → L   term u64 | life u64 | next u64
+//! touched      69   F → L   term u64 | read until i64 | (session i64 | age u32)*
+//! leader time  70   L → F   term u64 | ms i64
+//! fetch        71   M → M   index u64 | term u64 | zxid i64 | offset u64
+//! chunk        72   M → M   index u64 | term u64 | zxid i64 | length u64 | offset u64 | bytes
+//! damaged      73   M → M   index u64 | term u64 | zxid i64
+//! claim        74   F → L   nothing
+//! missing      75   M → all leader u64 | term u64 | index u64
+//! upheld       76   M → M   leader u64 | term u64 | index u64
 //! ```
 
 use bytes::{Buf, BufMut, Bytes};

@@ -1,14 +1,14 @@
 //! What servers say to each other about themselves. Each message begins `kind u8`.
 //!
 //! ```text
-//! newcomer       1   nonce u64 | heard u64                                 server without data → all
-//! founders       2   key [32] | (member u64 | nonce u64)*                  server → server without data
-//! welcome        3   nonce u64 | member u64 | cluster u64 | key [32]       leader → server that asked to join
-//! forgotten      4   nonce u64 | member u64                                server that hears of no leader → all
-//! servers        5   version i64 | nonce u64 | the lines `server.N=…`      server → server, when they connect
-//! file           6   (server u32 | observer u8)*                           follower → leader
-//! alive          7   nothing                                               server → all
-//! flush latency  8   mean_us u64                                           follower → leader
+//! newcomer       1   nonce u64 | heard u64                            server without data → all
+//! founders       2   key [32] | (member u64 | nonce u64)*             server → server without data
+//! welcome        3   nonce u64 | member u64 | cluster u64 | key [32]  leader → server that joins
+//! forgotten      4   nonce u64 | member u64                           server without leader → all
+//! servers        5   version i64 | nonce u64 | lines `server.N=…`     server → server, on connect
+//! file           6   (server u32 | observer u8)*                      follower → leader
+//! alive          7   nothing                                          server → all
+//! flush latency  8   mean_us u64                                      follower → leader
 //! ```
 
 use std::fmt;

@@ -64,7 +64,7 @@ fn other_kinds_and_cuts_are_refused() {
         let mut out = Vec::new();
         message.put(&mut out);
         for cut in 0..out.len() {
-            // What is left may be a shorter message, but never the same.
+            // What is left may be a shorter message, but never the same one.
             assert_ne!(PeerMessage::read(out[..cut].to_vec().into()), Ok(message.clone()), "{cut}");
         }
     }
