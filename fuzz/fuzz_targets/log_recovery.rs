@@ -1,4 +1,5 @@
-//! The files of a log after anything happened to them: damage, cuts, a crash, other files in their place.
+//! The files of a log after anything happened to them: damage, cuts, a crash, other files in their
+//! place.
 //!
 //! A log that opens must keep what it showed, take more, and show both the next time.
 #![no_main]
@@ -76,7 +77,8 @@ fn filled(input: &[u8], seed: u64) -> (SimDisk, Log) {
     (disk, log)
 }
 
-/// A good log with some bytes of it replaced: four bytes of input each, file, offset (two) and value.
+/// A good log with some bytes of it replaced: four bytes of input each, file, offset (two) and
+/// value.
 fn damaged(input: &[u8]) -> SimDisk {
     let (disk, mut log) = filled(&[41, 202, 13, 77, 255, 3, 120, 129, 66, 31, 254, 7], 0);
     log.flush().expect("the disk works");

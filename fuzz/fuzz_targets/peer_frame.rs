@@ -1,4 +1,5 @@
-//! What another server may send: first a greeting, then frames, cut in any way. The first byte says where the cuts are.
+//! What another server may send: first a greeting, then frames, cut in any way. The first byte says
+//! where the cuts are.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

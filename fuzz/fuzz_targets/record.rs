@@ -1,7 +1,7 @@
 //! Every record there is. The first byte says which; the rest are its bytes.
 //!
-//! What decodes must encode to bytes that decode to the same, and every list and multi in it must be readable to its
-//! end.
+//! What decodes must encode to bytes that decode to the same, and every list and multi in it must
+//! be readable to its end.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

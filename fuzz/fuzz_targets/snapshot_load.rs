@@ -1,5 +1,5 @@
-//! A snapshot's file after anything happened to it: what is read without an error is what was written, and another member takes what
-//! can be read and nothing else.
+//! A snapshot's file after anything happened to it: what is read without an error is what was
+//! written, and another member takes what can be read and nothing else.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,8 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(read(&disk).is_ok(), receive(input, way).is_ok());
         return;
     }
-    // A good file of two blocks, with some bytes of it replaced: four bytes of input each, offset (three) and value.
+    // A good file of two blocks, with some bytes of it replaced: four bytes of input each, offset
+    // (three) and value.
     let content = vec![way; BLOCK_BYTES + 100];
     write(&disk, &content).expect("the disk works");
     let good = disk.contents(&path).expect("the snapshot is there");

@@ -1,4 +1,5 @@
-//! A snapshot's content after anything happened to it: it is refused, or makes a machine in which everything holds.
+//! A snapshot's content after anything happened to it: it is refused, or makes a machine in which
+//! everything holds.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

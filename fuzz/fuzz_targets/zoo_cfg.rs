@@ -1,4 +1,5 @@
-//! A zoo.cfg of any bytes: either a configuration that keeps its promises, or a list of what is wrong with it.
+//! A zoo.cfg of any bytes: either a configuration that keeps its promises, or a list of what is
+//! wrong with it.
 #![no_main]
 
 use std::io;
@@ -8,7 +9,8 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use server::config::{CommandLine, ConfigError, Outside, load_with};
 
-/// The input is every file there is, but for `myid`: its number is how many bytes the input has. Names of hosts are not looked up.
+/// The input is every file there is, but for `myid`: its number is how many bytes the input has.
+/// Names of hosts are not looked up.
 struct OneFile<'a>(&'a [u8]);
 
 impl Outside for OneFile<'_> {

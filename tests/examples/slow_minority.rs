@@ -1,7 +1,9 @@
 //! What a slow follower costs clients that write through the other two servers: nothing should be
 //! waited for but a majority.
 //!
-//! `cargo run --release -p ostler-tests --example slow_minority -- --engine raft --slowness disk --rounds 7`
+//! ```sh
+//! cargo run --release -p ostler-tests --example slow_minority -- --engine raft --slowness disk --rounds 7
+//! ```
 //!
 //! A round is the same load twice, once with the follower as it is and once with it made slow. The
 //! load is `ostler bench` at the leader and the follower that is never slowed. Build the server

@@ -11,9 +11,6 @@ const LINES_MAX: usize = 1_000;
 /// Columns of a line of prose, in characters.
 const COLUMNS_MAX: usize = 100;
 
-/// Whether comments in Rust files are checked too. Off until all of them are wrapped.
-const COMMENTS_WRAP: bool = false;
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
 }
@@ -264,10 +261,19 @@ fn long_prose(text: &str) -> Vec<usize> {
 
 /// The numbers of the lines of Rust that are a comment and too long.
 fn long_comments(text: &str) -> Vec<usize> {
-    let is_long = |line: &str| {
-        line.trim_start().starts_with("//") && line.chars().count() > COLUMNS_MAX && !is_unbreakable(line)
-    };
-    text.lines().enumerate().filter(|(_, line)| is_long(line)).map(|(number, _)| number + 1).collect()
+    let mut is_drawing = false;
+    let mut long = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let comment = line.trim_start();
+        if !comment.starts_with("//") {
+            is_drawing = false;
+        } else if comment.trim_start_matches(['/', '!', ' ']).starts_with("```") {
+            is_drawing = !is_drawing;
+        } else if !is_drawing && line.chars().count() > COLUMNS_MAX && !is_unbreakable(line) {
+            long.push(number + 1);
+        }
+    }
+    long
 }
 
 #[test]
@@ -281,9 +287,7 @@ fn prose_wraps_at_100_columns() {
         }
     };
     look(".md", long_prose);
-    if COMMENTS_WRAP {
-        look(".rs", long_comments);
-    }
+    look(".rs", long_comments);
     assert!(long.is_empty(), "more than {COLUMNS_MAX} columns:\n{}", long.join("\n"));
 }
 
@@ -295,4 +299,6 @@ fn long_lines_are_found_where_they_are_prose() {
     assert_eq!(long_prose(&markdown), [1, 7]);
     let rust = format!("// {long}\nlet x = \"{long}\";\n    /// {long}\n//! {link}\n");
     assert_eq!(long_comments(&rust), [1, 3]);
+    let drawing = format!("//! ```text\n//! {long}\n//! ```\n//! {long}\n");
+    assert_eq!(long_comments(&drawing), [4]);
 }

@@ -1,6 +1,8 @@
 //! How long no client can write when the leader of three servers fails.
 //!
-//! `cargo run --release -p ostler-tests --example failover -- --engine raft --rounds 20 --fault kill`
+//! ```sh
+//! cargo run --release -p ostler-tests --example failover -- --engine raft --rounds 20 --fault kill
+//! ```
 //!
 //! Prints every round, then the medians. Rounds of all that is measured follow each other in turn,
 //! so that other load of the machine affects all of them alike. Build the server first, as a

@@ -8,10 +8,10 @@
 //!  trailer  zero u32, blocks u64, raw length of all blocks u64, crc of all raw bytes u32, crc u32
 //! ```
 //!
-//! A header has 48 bytes, a trailer 28. Numbers are little-endian, checksums crc32c. The checksum of the header or the trailer covers
-//! the bytes before it there; a block's checksum covers the block's number (u64, from 0), both
-//! lengths and the stored bytes, so that blocks cannot be swapped. The trailer ends the file: a
-//! file without it was truncated.
+//! A header has 48 bytes, a trailer 28. Numbers are little-endian, checksums crc32c. The checksum
+//! of the header or the trailer covers the bytes before it there; a block's checksum covers the
+//! block's number (u64, from 0), both lengths and the stored bytes, so that blocks cannot be
+//! swapped. The trailer ends the file: a file without it was truncated.
 
 use super::SnapshotName;
 
