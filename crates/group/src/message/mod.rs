@@ -5,7 +5,7 @@
 //!                  | kind u8 | group u64 | body             of one of its groups, kinds from 64 on
 //! ```
 //!
-//! [`server`] and [`group`] draw the bodies. All integers are big-endian. Any message may be lost,
+//! `server.rs` and `group.rs` draw the bodies. All integers are big-endian. Any message may be lost,
 //! duplicated or delayed. Every field has a bound, which is checked where it is read: the sender
 //! may be faulty or hostile.
 
