@@ -25,7 +25,7 @@ use crate::publishing::StatusPublisher;
 use crate::reconfig::Reconfig;
 use crate::serving::Serving;
 use crate::session_reports::ReportedSessions;
-use crate::settings::{EnsembleSettings, GroupSettings};
+use crate::settings::GroupSettings;
 use crate::shared::{Counted, GroupShared, Recorded};
 use crate::timers::Timers;
 use state::members::{ServerId, Servers};
@@ -157,10 +157,6 @@ pub struct Group {
     pub(crate) loss: Option<Suspicion>,
     pub(crate) leader_tasks: LeaderTasks,
     pub(crate) milestones: Milestones,
-    /// Ticks of leader silence after which an election is due.
-    pub(crate) election_ticks: u32,
-    /// How long clients are served without a leader, in ms.
-    pub(crate) leaderless_ms_max: i64,
     /// The log has no room for what the leader sends.
     pub(crate) log_is_full: bool,
     /// Bytes received of the snapshot being fetched.
@@ -177,8 +173,6 @@ impl Group {
         replica: Replica,
         now: Now,
     ) -> Group {
-        let ensemble = settings.ensemble.as_ref();
-        let leaderless_ms_max = ensemble.map_or(0, |ensemble: &EnsembleSettings| ensemble.leaderless_ms_max);
         let mut group = Group {
             me: identity.server,
             now,
@@ -198,8 +192,6 @@ impl Group {
             loss: None,
             leader_tasks: LeaderTasks::new(&settings.containers),
             milestones: Milestones::default(),
-            election_ticks: settings.election_ticks,
-            leaderless_ms_max,
             log_is_full: false,
             fetched_bytes: None,
             stop: false,
@@ -254,10 +246,9 @@ impl Group {
 
     /// Runs the tasks a leader starts by itself.
     pub(crate) fn run_leader_tasks(&mut self) {
-        let (reported, silence_ms_max) = (&self.reported, self.leaderless_ms_max);
+        let (reported, silence_ms_max) = (&self.reported, self.settings.leaderless_ms_max());
         let read_until = |server| reported.until_ms(server, silence_ms_max);
-        let is_single = self.settings.ensemble.is_none();
-        let here = Here { server: self.me, is_single };
+        let here = Here { server: self.me, is_single: self.is_single() };
         let wants_look = self.leader_tasks.run(self.now, here, &self.shared, &mut self.replica, &read_until);
         if wants_look {
             self.act(Action::AskToLook);

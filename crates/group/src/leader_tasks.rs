@@ -4,6 +4,7 @@
 use std::fmt::Display;
 
 use crate::replica::Replica;
+use crate::submission::OWN_CXID;
 use state::command::{Command, DeleteContainer};
 use state::containers::{RemovalScan, RemovalTerms};
 use state::members::ServerId;
@@ -12,9 +13,6 @@ use wire::opcode::Opcode;
 use crate::group::Now;
 use crate::settings::ContainerSettings;
 use crate::shared::{Counted, GroupShared};
-
-/// The cxid of commands for which no client waits. Clients count from 0 or 1.
-const OWN_CXID: i32 = i32::MIN;
 
 /// While the disk is full, at most one log line in this time, in ms.
 const FULL_DISK_LOG_MS: i64 = 10_000;

@@ -20,6 +20,7 @@
 use std::collections::BTreeSet;
 
 use crate::message::ServerMessage;
+use crate::submission::OWN_CXID;
 use consensus::engine::Status;
 use consensus::entry::MemberId;
 use consensus::membership::{MEMBERS_MAX, Membership};
@@ -51,9 +52,6 @@ const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
 /// client's command to be passed on to it. Otherwise the leader's own command would complete the
 /// change and the client's would be refused as if it had failed.
 const REQUEST_MS_MAX: i64 = 1_000;
-
-/// The cxid of commands for which no client waits. Clients count from 0 or 1.
-const OWN_CXID: i32 = i32::MIN;
 
 /// What is known of the members besides the engine's part.
 #[derive(Default)]
@@ -306,7 +304,7 @@ impl Group {
         let now_ms = self.now.ms;
         // A member silent for longer may be gone, and no other member may lose its vote in its
         // favour.
-        let silence_ms = 2 * i64::from(self.election_ticks) * TICK_MS;
+        let silence_ms = 2 * i64::from(self.settings.election_ticks) * TICK_MS;
         (self.join_requests.heard_within(now_ms, silence_ms), self.join_requests.waiting(now_ms))
     }
 

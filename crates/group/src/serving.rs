@@ -36,7 +36,7 @@ impl Group {
             false => self.join_requests.heard_ms(leader),
         });
         self.serving.led_ms = self.serving.led_ms.max(heard_ms.unwrap_or(0));
-        let is_led = now_ms - self.serving.led_ms <= self.leaderless_ms_max;
+        let is_led = now_ms - self.serving.led_ms <= self.settings.leaderless_ms_max();
         self.watch_milestones(is_led && leader.is_some());
         if self.log_is_full {
             // What is committed meanwhile does not arrive here.

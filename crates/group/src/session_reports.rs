@@ -13,7 +13,6 @@ use crate::message::{GroupMessage, Touched};
 use crate::group::{Action, Group};
 use crate::leader_time::LeaderTime;
 use crate::sessions::SessionTable;
-use crate::shared::GroupShared;
 
 /// Shortest and longest interval between two reports to the leader, in ms.
 const REPORT_MS: (i64, i64) = (10, 400);
@@ -66,10 +65,9 @@ impl Reports {
 
 /// The sessions heard from here since the last report, and the time up to which this server has
 /// read.
-pub fn report(shared: &GroupShared, now_ms: i64, until_ms: i64) -> GroupMessage {
-    let time = *shared.leader_time.lock();
+pub fn report(sessions: &SessionTable, time: Option<LeaderTime>, now_ms: i64, until_ms: i64) -> GroupMessage {
     let (term, read_until_ms) = time.map_or((0, 0), |time| (time.term, time.by_leader(until_ms)));
-    let touched = shared.sessions.touched(now_ms);
+    let touched = sessions.touched(now_ms);
     let sessions = touched.into_iter().map(|touch| (touch.session, touch.age_ms)).collect();
     GroupMessage::Touched(Touched { term, read_until_ms, sessions })
 }
@@ -162,7 +160,7 @@ impl Group {
     }
 
     /// Reports to the leader the sessions heard from here, often enough for the shortest timeout.
-    pub fn report_touched(&mut self, now_ms: i64) {
+    pub(crate) fn report_touched(&mut self, now_ms: i64) {
         let Some(leader) = self.replica.role().leader.map(crate::server_of) else { return };
         if leader == self.me {
             return;
@@ -172,7 +170,8 @@ impl Group {
             Step::Ask => self.act(Action::AskToLook),
             Step::Tell => {
                 let until_ms = self.shared.read_progress.until_ms();
-                let report = report(&self.shared, now_ms, until_ms);
+                let time = *self.shared.leader_time.lock();
+                let report = report(&self.shared.sessions, time, now_ms, until_ms);
                 self.send_group(leader, report);
                 self.shared.sessions.told(until_ms);
             }

@@ -23,6 +23,13 @@ pub struct GroupSettings {
     pub election_ticks: u32,
 }
 
+impl GroupSettings {
+    /// How long clients are served without a leader, in ms.
+    pub fn leaderless_ms_max(&self) -> i64 {
+        self.ensemble.as_ref().map_or(0, |ensemble| ensemble.leaderless_ms_max)
+    }
+}
+
 /// An ensemble as this server's configuration file lists it.
 #[derive(Clone, Debug)]
 pub struct EnsembleSettings {

@@ -6,6 +6,9 @@ use state::command::Command;
 
 use crate::reply_sink::{LocalRequest, Token};
 
+/// The cxid of commands for which no client waits. Clients count from 0 or 1.
+pub(crate) const OWN_CXID: i32 = i32::MIN;
+
 /// One of the requests handed over together.
 #[derive(Debug)]
 pub(crate) enum Item {

@@ -112,7 +112,7 @@ impl Group {
             .filter(|_| self.replica.leads())
             .is_some_and(|successor| self.replica.transfer_to(successor.member).is_ok());
         if handed_over {
-            let patience_ms = i64::from(self.election_ticks) * TICK_MS;
+            let patience_ms = i64::from(self.settings.election_ticks) * TICK_MS;
             self.timers.stop_by_ms = Some(self.now.ms + patience_ms);
         } else {
             self.stop = true;
@@ -159,7 +159,7 @@ impl Group {
         self.reported.lose(server);
         let role = self.replica.role();
         if role.leader.is_some_and(|leader| crate::server_of(leader) == server) {
-            for _ in 0..self.election_ticks {
+            for _ in 0..self.settings.election_ticks {
                 self.replica.tick();
             }
         }

@@ -48,7 +48,9 @@ impl LifeSigns {
         // are heard here until their connections are closed.
         let now_ms = shared.clock.elapsed_ms();
         if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
-            let report = session_reports::report(&shared.of_group(), now_ms, shared.hearing.until_ms());
+            let time = *shared.leader_time.lock();
+            let until_ms = shared.hearing.until_ms();
+            let report = session_reports::report(&shared.sessions, time, now_ms, until_ms);
             messages.push(PeerMessage::Group(GROUP, report));
         }
         // Makes the connection threads read their sockets and publish until when they have, for the
