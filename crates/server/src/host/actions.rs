@@ -2,16 +2,21 @@
 
 use group::event::Event;
 use group::group::{Action, Begin};
+use group::message::PeerMessage;
 
 use super::{Fatal, Host, identity, recovery};
+use crate::config::ServerId;
 use crate::peers::{Sender, Transport};
 
 impl<T: Transport> Host<T> {
-    /// Carries out the group's actions, the deferred ones first, until there are none left.
+    /// Carries out the group's actions until there are no more.
+    ///
+    /// # Errors
+    /// The disk failed, the system has no random bytes, or this member has lost entries that others
+    /// count on.
     pub(super) fn act(&mut self) -> Result<(), Fatal> {
         loop {
-            let mut actions = std::mem::take(&mut self.put_off);
-            actions.append(&mut self.group.take_actions());
+            let actions = self.group.take_actions();
             if actions.is_empty() {
                 return Ok(());
             }
@@ -29,42 +34,25 @@ impl<T: Transport> Host<T> {
                     }
                     Action::Propose => self.propose()?,
                     Action::LookForRoom => self.look_for_room()?,
-                    action => self.send_action(action),
+                    Action::Send(to, message) => self.send(to, &message),
+                    Action::HangUp(server) => self.transport.hang_up(Sender { server, is_proven: true }),
+                    Action::SetPeers(peers) => self.transport.set_peers(&peers),
+                    Action::CloseConnections => self.close_connections(),
+                    Action::AskToLook => self.shared.ask_to_look(),
+                    Action::FetchOn => self.fetch_on(),
+                    Action::Publish(status) => *self.shared.member_status.lock() = Some(*status),
                 }
             }
         }
     }
 
-    /// Carries out the actions that cannot fail, and defers the rest until [`act`](Self::act).
-    pub(super) fn send_actions(&mut self) {
-        for action in self.group.take_actions() {
-            self.send_action(action);
-        }
-    }
-
-    pub(super) fn send_action(&mut self, action: Action) {
-        match action {
-            Action::Send(to, message) => {
-                self.frame.clear();
-                message.put(&mut self.frame);
-                if message.is_of_joining() {
-                    self.transport.send_unproven(to, &self.frame);
-                } else {
-                    self.transport.send(to, &self.frame);
-                }
-            }
-            Action::HangUp(server) => self.transport.hang_up(Sender { server, is_proven: true }),
-            Action::SetPeers(peers) => self.transport.set_peers(&peers),
-            Action::CloseConnections => self.close_connections(),
-            Action::AskToLook => self.shared.ask_to_look(),
-            Action::FetchOn => self.fetch_on(),
-            Action::Publish(status) => *self.shared.member_status.lock() = Some(*status),
-            Action::Found(_)
-            | Action::Begin(_)
-            | Action::EndForLostLog
-            | Action::DrawSecret
-            | Action::Propose
-            | Action::LookForRoom => self.put_off.push(action),
+    fn send(&mut self, to: ServerId, message: &PeerMessage) {
+        self.frame.clear();
+        message.put(&mut self.frame);
+        if message.is_of_joining() {
+            self.transport.send_unproven(to, &self.frame);
+        } else {
+            self.transport.send(to, &self.frame);
         }
     }
 

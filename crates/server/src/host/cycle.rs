@@ -83,7 +83,7 @@ impl<T: Transport> Host<T> {
             if ready.must_sync || ready.install_snapshot.is_some() {
                 // The followers flush while this member does, and the leader orders new client
                 // requests meanwhile.
-                self.send_outgoing();
+                self.send_outgoing()?;
                 self.transport.flush();
             }
             if ready.must_sync
@@ -111,7 +111,7 @@ impl<T: Transport> Host<T> {
             self.act()?;
         }
         self.apply();
-        self.send_outgoing();
+        self.send_outgoing()?;
         // If requests wait, the next cycle starts at once and its messages go out with these: a
         // member that would be woken twice within microseconds is woken once.
         if self.group.may_end() || self.shared.inbox.is_empty() {
@@ -130,12 +130,12 @@ impl<T: Transport> Host<T> {
     }
 
     /// Passes the group's messages for other servers to the transport.
-    pub(super) fn send_outgoing(&mut self) {
+    pub(super) fn send_outgoing(&mut self) -> Result<(), Fatal> {
         let messages: Vec<_> = self.group.replica.take_outgoing().collect();
         for (to, message) in messages {
             self.group.send_group(to, message);
         }
-        self.send_actions();
+        self.act()
     }
 
     fn persist(&mut self, ready: &Ready) -> Result<(), Fatal> {

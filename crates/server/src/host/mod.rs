@@ -1,6 +1,6 @@
 //! The host: what there is one of in a process for all consensus groups, namely the log and its
 //! flush, the snapshots, the connections to other servers, the threads and the clock. It tells a
-//! group what happens by events ([`Event`]) and carries out the group's actions ([`Action`]). The
+//! group what happens by events ([`Event`]) and carries out the group's actions. The
 //! group decides and does no I/O.
 //!
 //! The replication thread runs cycles. One cycle: take all waiting requests, propose them as one
@@ -55,7 +55,7 @@ use crate::inbox::ControlRequest;
 use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
 use group::event::Event;
-use group::group::{Action, GROUP, Group, Now};
+use group::group::{GROUP, Group, Now};
 
 /// Room reserved in the log for an engine message besides the entries in it.
 const MESSAGE_SLACK_BYTES: usize = 4 << 10;
@@ -78,8 +78,6 @@ pub(crate) struct Host<T: Transport> {
     control_requests: Vec<ControlRequest>,
     /// Frames received from other members and not yet handled.
     frames: Vec<(Sender, Bytes)>,
-    /// Actions that may fail, deferred from places that cannot return an error.
-    put_off: Vec<Action>,
     /// Buffer for the message being passed to the transport.
     frame: Vec<u8>,
     ready: Ready,
@@ -131,7 +129,7 @@ impl<T: Transport> Host<T> {
         let settings = settings(&shared);
         let (identity, now) = (rest.identity.of_member(), now(&shared));
         let group = Group::new(shared.of_group(), settings, identity, rest.replica, now);
-        let mut host = Host {
+        Host {
             shared,
             transport,
             group,
@@ -145,19 +143,17 @@ impl<T: Transport> Host<T> {
             submission: Submission::default(),
             control_requests: Vec::new(),
             frames: Vec::new(),
-            put_off: Vec::new(),
             frame: Vec::new(),
             ready: Ready::default(),
             flush_took: Duration::ZERO,
-        };
-        host.send_actions();
-        host
+        }
     }
 
     /// Starts a server that may lead without an election. The only member of a group leads from the
     /// start. A server whose configuration names it alone may have become the only member by an
     /// entry in its log, so it applies the log first.
     pub(crate) fn take_up(&mut self) -> Result<(), Fatal> {
+        self.act()?;
         if self.group.is_single() {
             self.settle()?;
         }
@@ -272,16 +268,15 @@ impl<T: Transport> Host<T> {
         Ok(())
     }
 
-    /// The connection to a server has opened, for the first time or again.
+    /// The connection to a server has opened, for the first time or again. The next cycle carries out
+    /// what the group wants then.
     pub(crate) fn reached(&mut self, server: ServerId) {
         self.tell(Event::LinkUp(server));
-        self.send_actions();
     }
 
     /// A server has closed its connection.
     pub(crate) fn lost_sight(&mut self, server: ServerId) {
         self.tell(Event::LinkDown(server));
-        self.send_actions();
     }
 
     /// Makes everything durable and releases the directories.
