@@ -5,9 +5,9 @@
 //!                  | kind u8 | group u64 | body             of one of its groups, kinds from 64 on
 //! ```
 //!
-//! `server.rs` and `group.rs` draw the bodies. All integers are big-endian. Any message may be lost,
-//! duplicated or delayed. Every field has a bound, which is checked where it is read: the sender
-//! may be faulty or hostile.
+//! `server.rs` and `group.rs` draw the bodies. All integers are big-endian. Any message may be
+//! lost, duplicated or delayed. Every field has a bound, which is checked where it is read: the
+//! sender may be faulty or hostile.
 
 mod group;
 mod server;

@@ -268,8 +268,8 @@ impl<T: Transport> Host<T> {
         Ok(())
     }
 
-    /// The connection to a server has opened, for the first time or again. The next cycle carries out
-    /// what the group wants then.
+    /// The connection to a server has opened, for the first time or again. The next cycle carries
+    /// out what the group wants then.
     pub(crate) fn reached(&mut self, server: ServerId) {
         self.tell(Event::LinkUp(server));
     }
