@@ -219,7 +219,7 @@ impl Host {
     pub fn drive(&mut self, now_us: u64) -> Result<(), Ended> {
         self.sync_clock(now_us);
         let Some(member) = &mut self.member else { return Ok(()) };
-        member.begin_hearing();
+        member.peers_polled();
         for event in self.inbox.drain(..) {
             match event {
                 NetworkEvent::Frame(from, frame) => member.receive(from, frame)?,

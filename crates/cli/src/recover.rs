@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use server::config::{self, CommandLine, Loaded};
-use server::force_new_cluster::{self, Found, SalvageError};
+use server::force_new_cluster::{self, ForceNewClusterError, Found};
 
 use crate::serve::fail;
 
@@ -36,8 +36,11 @@ pub(crate) fn run(args: RecoverArgs) -> ExitCode {
         Ok(Loaded { config, .. }) => config,
         Err(e) => return fail(&e),
     };
-    let done: Result<Found, SalvageError> =
-        if args.yes { force_new_cluster::found_anew(&config) } else { force_new_cluster::look(&config) };
+    let done: Result<Found, ForceNewClusterError> = if args.yes {
+        force_new_cluster::force_new_cluster(&config)
+    } else {
+        force_new_cluster::look(&config)
+    };
     match done {
         Ok(found) => match std::io::stdout().write_all(report(&found, args.yes).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,

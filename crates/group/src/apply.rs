@@ -52,7 +52,7 @@ impl Replica {
                 EntryKind::Membership => {
                     let change = MembershipChange::from_bytes(&entry.data);
                     let change = change.unwrap_or_else(|e| {
-                        panic!("entry {} is agreed and durable but changes no member: {e}", entry.index)
+                        panic!("entry {} is committed and durable but changes no member: {e}", entry.index)
                     });
                     machine.member_changed(change.member().0);
                     true
@@ -67,14 +67,14 @@ impl Replica {
             self.applied_index = entry.index;
             if entry.kind != EntryKind::Command {
                 self.engine.applied(entry.index);
-                self.look_who_is_there();
+                self.read_membership();
             }
             if entry.kind == EntryKind::Leadership {
                 self.leadership_began(now_ms, machine, entry.term);
             }
         }
         self.engine.applied(self.applied_index);
-        self.reach_moments();
+        self.release_reached();
         self.answer_lines(machine, outlet);
         true
     }
@@ -95,12 +95,13 @@ impl Replica {
         outlet: &mut impl ReplySink,
         room: &mut usize,
     ) -> bool {
-        let (header, rest) = BatchHeader::read(&entry.data)
-            .unwrap_or_else(|e| panic!("entry {} is agreed and durable but is no batch: {e}", entry.index));
+        let (header, rest) = BatchHeader::read(&entry.data).unwrap_or_else(|e| {
+            panic!("entry {} is committed and durable but is no batch: {e}", entry.index)
+        });
         let at = self.applied_bytes;
         for command in commands(&rest[at..]) {
             let command = command.unwrap_or_else(|e| {
-                panic!("entry {} is agreed and durable but holds no command: {e}", entry.index)
+                panic!("entry {} is committed and durable but holds no command: {e}", entry.index)
             });
             if self.barriers.is_anybody_waiting() {
                 self.answer_before(&command, machine, outlet);

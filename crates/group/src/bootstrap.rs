@@ -217,7 +217,7 @@ impl Group {
         }
         let index = self.replica.applied_index();
         let snapshot = self.replica.snapshot_meta(index)?;
-        self.leave_company();
+        self.stop_following();
         let hard_state = HardState { term: self.replica.role_in_engine().term, vote: None, commit: index };
         Some((Start { hard_state, snapshot, entries: Vec::new() }, true))
     }

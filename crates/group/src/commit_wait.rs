@@ -44,10 +44,10 @@ impl CommitWait {
         self.flush_us = mean(self.flush_us, took_us);
     }
 
-    /// Whether the leader must wait, given that everything up to `agreed` is committed.
-    pub(crate) fn waits(&mut self, agreed: u64, now_us: u64) -> bool {
+    /// Whether the leader must wait, given that everything up to `committed` is committed.
+    pub(crate) fn waits(&mut self, committed: u64, now_us: u64) -> bool {
         let waited_us = now_us - self.flushed_us;
-        let is_open = agreed < self.flushed;
+        let is_open = committed < self.flushed;
         if self.waits {
             self.waits = is_open && waited_us < WAIT_US_MAX;
             if !self.waits {
@@ -87,11 +87,11 @@ mod tests {
             let flushed_us = begun_us + flush_us;
             hold.flushed(index, flush_us, flushed_us);
             let mut now_us = flushed_us;
-            let agreed = |now_us| if now_us < flushed_us + lag_us { index - 1 } else { index };
-            let waited = hold.waits(agreed(now_us), now_us);
+            let committed = |now_us| if now_us < flushed_us + lag_us { index - 1 } else { index };
+            let waited = hold.waits(committed(now_us), now_us);
             while hold.is_waiting() {
                 now_us += step_us;
-                hold.waits(agreed(now_us), now_us);
+                hold.waits(committed(now_us), now_us);
             }
             assert!(now_us - flushed_us <= WAIT_US_MAX.next_multiple_of(step_us));
             count += usize::from(waited && index > 100);

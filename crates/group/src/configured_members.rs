@@ -94,8 +94,8 @@ fn allow(members: &Membership, change: MembershipChange, files: &BTreeMap<Server
         MembershipChange::Remove(_) => !roles.contains_key(&server),
     };
     let agrees = |voter: &&MemberId| files.get(&server_of(**voter)).is_some_and(|roles| says_so(roles));
-    let is_agreed = |m: &Membership| is_majority(m.voters.iter().filter(agrees).count(), m.voters.len());
-    is_agreed(members) && members.with(change).is_some_and(|after| is_agreed(&after))
+    let is_allowed = |m: &Membership| is_majority(m.voters.iter().filter(agrees).count(), m.voters.len());
+    is_allowed(members) && members.with(change).is_some_and(|after| is_allowed(&after))
 }
 
 impl Group {

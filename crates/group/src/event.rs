@@ -128,9 +128,9 @@ impl Group {
                     self.step(from, member, bytes);
                 }
             }
-            Event::LinkUp(server) => self.reached(server),
-            Event::LinkDown(server) => self.lost_sight(server),
-            Event::PeersPolled { polled_ms } => self.begin_hearing(polled_ms),
+            Event::LinkUp(server) => self.link_up(server),
+            Event::LinkDown(server) => self.link_down(server),
+            Event::PeersPolled { polled_ms } => self.peers_polled(polled_ms),
             Event::TimePassed => self.pass_time(),
             Event::LeadersTurn => self.run_leader_tasks(),
             Event::LogHasRoom => self.log_has_room(),

@@ -107,14 +107,14 @@ impl FlushLatency {
     pub(crate) fn lead(&mut self, now_ms: i64, others: &[ServerId]) -> Option<SlowLeader> {
         // A window without flushes is no evidence for or against.
         let (own_us, flushes) = self.close_window(now_ms)?;
-        let Some(drag) = self.compare(now_ms, own_us, others) else {
+        let Some(slow_leader) = self.compare(now_ms, own_us, others) else {
             self.slow = Slow::default();
             return None;
         };
         self.slow.windows += 1;
         self.slow.flushes += flushes;
         let lasts = self.slow.windows >= WINDOWS && self.slow.flushes >= FLUSHES;
-        (lasts && self.may_hand_over(now_ms)).then_some(drag)
+        (lasts && self.may_hand_over(now_ms)).then_some(slow_leader)
     }
 
     /// Whether leadership has stayed in place for long enough.
@@ -160,7 +160,7 @@ mod tests {
     /// Feeds windows of a leader with `flushes` flushes of `own_us` each, while the others report
     /// these means. Returns the window, counted from 1, in which it would transfer leadership.
     fn windows(
-        pace: &mut FlushLatency,
+        latency: &mut FlushLatency,
         from_ms: i64,
         count: i64,
         own: (u64, u64),
@@ -169,11 +169,11 @@ mod tests {
         let voters: Vec<ServerId> = others.iter().map(|(server, _)| *server).collect();
         (1..=count).find(|number| {
             let now_ms = from_ms + number * WINDOW_MS;
-            assert!(pace.is_due(now_ms));
+            assert!(latency.is_due(now_ms));
             let (own_us, flushes) = own;
-            (0..flushes).for_each(|_| pace.flushed(own_us));
-            others.iter().for_each(|(server, us)| pace.reported(*server, *us, now_ms));
-            pace.lead(now_ms, &voters).is_some()
+            (0..flushes).for_each(|_| latency.flushed(own_us));
+            others.iter().for_each(|(server, us)| latency.reported(*server, *us, now_ms));
+            latency.lead(now_ms, &voters).is_some()
         })
     }
 
@@ -214,22 +214,26 @@ mod tests {
 
     #[test]
     fn the_quick_are_named_in_their_order() {
-        let mut pace = FlushLatency::default();
+        let mut latency = FlushLatency::default();
         let others = [(2, 9_000), (3, 2_000), (4, 1_000), (5, 60_000)];
         for (server, us) in others {
-            pace.reported(server, us, 0);
+            latency.reported(server, us, 0);
         }
-        let drag = pace.compare(0, 40_000, &[2, 3, 4, 5]).expect("it is slow");
-        assert_eq!(drag, SlowLeader { own_us: 40_000, others_us: 9_000, quick: vec![4, 3, 2] });
+        let slow_leader = latency.compare(0, 40_000, &[2, 3, 4, 5]).expect("it is slow");
+        assert_eq!(slow_leader, SlowLeader { own_us: 40_000, others_us: 9_000, quick: vec![4, 3, 2] });
     }
 
     #[test]
     fn a_few_slow_flushes_are_not_enough() {
         let quick = [(2, 1_000), (3, 1_000)];
-        let mut pace = FlushLatency::default();
-        assert_eq!(windows(&mut pace, 0, 4, (50_000, 10), &quick), None, "for four seconds");
-        assert_eq!(windows(&mut pace, 4_000, 1, (1_000, 10), &quick), None, "then it recovers");
-        assert_eq!(windows(&mut pace, 5_000, 9, (50_000, 10), &quick), Some(5), "and counts from the start");
+        let mut latency = FlushLatency::default();
+        assert_eq!(windows(&mut latency, 0, 4, (50_000, 10), &quick), None, "for four seconds");
+        assert_eq!(windows(&mut latency, 4_000, 1, (1_000, 10), &quick), None, "then it recovers");
+        assert_eq!(
+            windows(&mut latency, 5_000, 9, (50_000, 10), &quick),
+            Some(5),
+            "and counts from the start"
+        );
         assert_eq!(
             windows(&mut FlushLatency::default(), 0, 60, (50_000, 1), &quick),
             Some(20),
@@ -240,19 +244,19 @@ mod tests {
     #[test]
     fn a_window_without_flushes_says_nothing() {
         let quick = [(2, 1_000), (3, 1_000)];
-        let mut pace = FlushLatency::default();
-        assert_eq!(windows(&mut pace, 0, 4, (50_000, 10), &quick), None);
-        assert_eq!(windows(&mut pace, 4_000, 10, (0, 0), &quick), None);
-        assert_eq!(windows(&mut pace, 14_000, 10, (50_000, 10), &quick), Some(1));
+        let mut latency = FlushLatency::default();
+        assert_eq!(windows(&mut latency, 0, 4, (50_000, 10), &quick), None);
+        assert_eq!(windows(&mut latency, 4_000, 10, (0, 0), &quick), None);
+        assert_eq!(windows(&mut latency, 14_000, 10, (50_000, 10), &quick), Some(1));
     }
 
     #[test]
     fn what_was_reported_long_ago_does_not_count() {
-        let mut pace = FlushLatency::default();
-        (2..=3).for_each(|server| pace.reported(server, 1_000, 0));
+        let mut latency = FlushLatency::default();
+        (2..=3).for_each(|server| latency.reported(server, 1_000, 0));
         let found = (1..=60).find(|second| {
-            (0..10).for_each(|_| pace.flushed(50_000));
-            pace.lead(FRESH_MS - 2_000 + second * WINDOW_MS, &[2, 3]).is_some()
+            (0..10).for_each(|_| latency.flushed(50_000));
+            latency.lead(FRESH_MS - 2_000 + second * WINDOW_MS, &[2, 3]).is_some()
         });
         assert_eq!(found, None, "two windows are not enough");
     }
@@ -260,13 +264,17 @@ mod tests {
     #[test]
     fn leadership_goes_round_once_in_a_minute() {
         let quick = [(2, 1_000), (3, 1_000)];
-        let mut pace = FlushLatency::default();
-        assert_eq!(pace.follow(0), None, "nothing to report");
-        pace.flushed(3_000);
-        pace.flushed(5_000);
-        assert_eq!(pace.follow(1_000), Some(4_000));
-        assert_eq!(windows(&mut pace, 1_000, 100, (50_000, 10), &quick), Some(60), "another led until then");
-        pace.handed_over(61_000);
-        assert_eq!(windows(&mut pace, 61_000, 100, (50_000, 10), &quick), Some(60), "it was in vain");
+        let mut latency = FlushLatency::default();
+        assert_eq!(latency.follow(0), None, "nothing to report");
+        latency.flushed(3_000);
+        latency.flushed(5_000);
+        assert_eq!(latency.follow(1_000), Some(4_000));
+        assert_eq!(
+            windows(&mut latency, 1_000, 100, (50_000, 10), &quick),
+            Some(60),
+            "another led until then"
+        );
+        latency.handed_over(61_000);
+        assert_eq!(windows(&mut latency, 61_000, 100, (50_000, 10), &quick), Some(60), "it was in vain");
     }
 }

@@ -233,7 +233,7 @@ impl Group {
     /// Begins a cycle.
     pub(crate) fn begin_cycle(&mut self) {
         self.beat();
-        self.forgive_pause();
+        self.tolerate_pause();
         self.leader_tasks.begin();
     }
 
@@ -285,7 +285,7 @@ impl Group {
         self.shared.observer.count(Counted::WritesRefused, refused);
         self.leader_tasks.disk_is_full(self.now, &self.shared, why);
         self.replica.refuse_gathered();
-        self.give_way_to_room();
+        self.transfer_for_log_room();
     }
 
     /// An entry is written to the log but not flushed.

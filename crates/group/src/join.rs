@@ -231,25 +231,25 @@ mod tests {
 
     #[test]
     fn whoever_is_silent_or_has_lost_its_connection_is_not_there() {
-        let mut roster = JoinRequests::default();
-        roster.heard(MemberId(2), 100);
-        roster.heard(MemberId(3), 300);
-        assert_eq!(roster.heard_within(400, 300), [MemberId(2), MemberId(3)].into());
-        assert_eq!(roster.heard_within(401, 300), [MemberId(3)].into(), "the other one is silent");
-        roster.lose(3, 350);
-        assert_eq!(roster.heard_within(400, 300), [MemberId(2)].into(), "its connection has ended");
-        roster.heard(MemberId(3), 360);
-        assert_eq!(roster.heard_within(400, 300), [MemberId(2), MemberId(3)].into(), "it is back");
+        let mut requests = JoinRequests::default();
+        requests.heard(MemberId(2), 100);
+        requests.heard(MemberId(3), 300);
+        assert_eq!(requests.heard_within(400, 300), [MemberId(2), MemberId(3)].into());
+        assert_eq!(requests.heard_within(401, 300), [MemberId(3)].into(), "the other one is silent");
+        requests.lose(3, 350);
+        assert_eq!(requests.heard_within(400, 300), [MemberId(2)].into(), "its connection has ended");
+        requests.heard(MemberId(3), 360);
+        assert_eq!(requests.heard_within(400, 300), [MemberId(2), MemberId(3)].into(), "it is back");
     }
 
     #[test]
     fn another_disk_of_a_server_asks_anew() {
-        let mut roster = JoinRequests::default();
-        roster.newcomer(2, 10, None, true, 0);
-        roster.newcomers.get_mut(&2).unwrap().member = Some(crate::first_member_of(2));
-        roster.newcomer(2, 10, None, true, 0);
-        assert_eq!(roster.newcomers[&2].member, Some(crate::first_member_of(2)));
-        roster.newcomer(2, 11, None, true, 0);
-        assert_eq!(roster.newcomers[&2].member, None);
+        let mut requests = JoinRequests::default();
+        requests.newcomer(2, 10, None, true, 0);
+        requests.newcomers.get_mut(&2).unwrap().member = Some(crate::first_member_of(2));
+        requests.newcomer(2, 10, None, true, 0);
+        assert_eq!(requests.newcomers[&2].member, Some(crate::first_member_of(2)));
+        requests.newcomer(2, 11, None, true, 0);
+        assert_eq!(requests.newcomers[&2].member, None);
     }
 }

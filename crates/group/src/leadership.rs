@@ -26,17 +26,17 @@ impl Replica {
     /// Later commands wait until then.
     pub(crate) fn change_role(&mut self, role: Leadership) {
         self.role = role;
-        self.look_who_is_there();
+        self.read_membership();
         let Some(leader) = role.leader else {
             self.duty = Duty::Wait;
             return;
         };
         let leads = role.role == consensus::engine::Role::Leader;
-        if self.given_to == (Some(leader), role.term) {
+        if self.followed == (Some(leader), role.term) {
             self.duty = if leads { self.duty } else { Duty::Follow };
             return;
         }
-        self.given_to = (Some(leader), role.term);
+        self.followed = (Some(leader), role.term);
         // What this member took as leader and did not propose is kept and passed on again by its
         // server, which may be this one.
         self.gathered.clear();
@@ -125,7 +125,7 @@ impl Replica {
 
     /// The connection to that server is open again; what was sent before may be lost.
     pub fn reconnected(&mut self, server: ServerId) {
-        if self.given_to.0.is_some_and(|leader| crate::replica::server_of(leader) == server) {
+        if self.followed.0.is_some_and(|leader| crate::replica::server_of(leader) == server) {
             self.repeat_forwarded(false);
         }
     }
@@ -136,31 +136,31 @@ impl Replica {
         self.applied_index = index;
         self.applied_bytes = 0;
         self.begun_term = self.begun_term.max(self.engine.status().snapshot.term);
-        self.lose_passed();
+        self.drop_overtaken();
         // A session may have moved away and back meanwhile, or have ended.
         self.lines.retain(|_, line| !line.is_empty());
-        self.look_who_is_there();
-        self.reach_moments();
+        self.read_membership();
+        self.release_reached();
     }
 
     /// Issues a read ticket for this member itself: [`has_reached`](Self::has_reached) tells when
     /// everything committed by now is applied.
-    pub fn ask_moment(&mut self) -> u64 {
-        let moment = self.barriers.now(0);
+    pub fn issue_ticket(&mut self) -> u64 {
+        let ticket = self.barriers.now(0);
         self.barriers.ask(self.engine.as_mut());
-        moment
+        ticket
     }
 
     /// Whether that read ticket is reached.
-    pub fn has_reached(&self, moment: u64) -> bool {
-        self.barriers.reached() >= moment
+    pub fn has_reached(&self, ticket: u64) -> bool {
+        self.barriers.reached() >= ticket
     }
 
-    pub(crate) fn reach_moments(&mut self) {
+    pub(crate) fn release_reached(&mut self) {
         self.barriers.applied(self.applied_index, &mut self.answerable);
     }
 
-    pub(crate) fn look_who_is_there(&mut self) {
+    pub(crate) fn read_membership(&mut self) {
         let membership = self.engine.status().membership;
         self.alone = membership.voters.len() == 1
             && membership.learners.is_empty()

@@ -14,15 +14,15 @@ use state::members::ServerId;
 
 impl Group {
     /// Compares this member's disk with the others', or reports its flushes to the leader.
-    pub(crate) fn mind_pace(&mut self, now_ms: i64) {
+    pub(crate) fn watch_flush_latency(&mut self, now_ms: i64) {
         if !self.flush_latency.is_due(now_ms) {
             return;
         }
         if self.replica.leads() {
             let others: Vec<ServerId> =
                 self.successors().iter().map(|follower| crate::server_of(follower.member)).collect();
-            if let Some(drag) = self.flush_latency.lead(now_ms, &others) {
-                self.give_way(&drag, now_ms);
+            if let Some(slow_leader) = self.flush_latency.lead(now_ms, &others) {
+                self.transfer_from_slow_leader(&slow_leader, now_ms);
             }
         } else if let Some(leader) =
             self.replica.role().leader.map(crate::server_of).filter(|s| *s != self.me)
@@ -41,10 +41,10 @@ impl Group {
     }
 
     /// Transfers leadership to the fastest of those that keep up.
-    fn give_way(&mut self, drag: &SlowLeader, now_ms: i64) {
+    fn transfer_from_slow_leader(&mut self, slow_leader: &SlowLeader, now_ms: i64) {
         let commit = self.replica.status().commit;
         let place = |follower: &Progress| {
-            drag.quick.iter().position(|server| *server == crate::server_of(follower.member))
+            slow_leader.quick.iter().position(|server| *server == crate::server_of(follower.member))
         };
         let keeps_up = |follower: &Progress| follower.match_index + BEHIND_MAX >= commit;
         let successors = self.successors();
@@ -55,8 +55,8 @@ impl Group {
         {
             tracing::warn!(
                 "flushing the log takes {} ms here and at most {} ms on a majority of the others: this disk holds everybody up, so server.{} is asked to lead",
-                drag.own_us / 1_000,
-                drag.others_us.div_ceil(1_000),
+                slow_leader.own_us / 1_000,
+                slow_leader.others_us.div_ceil(1_000),
                 crate::server_of(successor)
             );
         }
@@ -64,7 +64,7 @@ impl Group {
 
     /// The disk has no room for clients' writes; another member's may have. Not repeated at once,
     /// since all may be full.
-    pub(crate) fn give_way_to_room(&mut self) {
+    pub(crate) fn transfer_for_log_room(&mut self) {
         let now_ms = self.now.ms;
         if self.replica.is_alone() || !self.flush_latency.may_hand_over(now_ms) {
             return;

@@ -129,7 +129,7 @@ pub struct MemberLog {
     /// The last entry whose changes can be read.
     pub applied: u64,
     /// The last entry known to be committed.
-    pub agreed: u64,
+    pub committed: u64,
     /// The last entry.
     pub last: u64,
 }

@@ -44,7 +44,7 @@ impl Milestones {
         }
     }
 
-    fn agreed(&mut self, now_us: u64, observer: &dyn Observer, commit: u64) {
+    fn committed(&mut self, now_us: u64, observer: &dyn Observer, commit: u64) {
         while self.proposed.front().is_some_and(|(index, _)| *index <= commit) {
             let (_, since_us) = self.proposed.pop_front().unwrap_or_default();
             observer.record(Recorded::CommitLatency, now_us.saturating_sub(since_us));
@@ -92,7 +92,7 @@ impl Group {
         if self.replica.leads() {
             observer.count(Counted::Commits, commands);
             let commit = self.replica.commit();
-            self.milestones.agreed(self.now.us, &*self.shared.observer, commit);
+            self.milestones.committed(self.now.us, &*self.shared.observer, commit);
         } else {
             self.milestones.proposed.clear();
         }

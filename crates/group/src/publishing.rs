@@ -73,7 +73,7 @@ impl Group {
             starts: self.identity.boot,
             log: MemberLog {
                 applied: self.replica.applied_index(),
-                agreed: status.commit,
+                committed: status.commit,
                 last: status.last_index,
             },
             voters: servers(&status.membership.voters),

@@ -42,7 +42,7 @@ impl ReadBarriers {
     /// The engine names the index from which a ticket is reached. That holds for all earlier
     /// tickets too: they need less.
     pub(crate) fn confirm(&mut self, barrier: ReadBarrier) {
-        let known = self.confirmed.back().map_or(self.reached, |(moment, _)| *moment);
+        let known = self.confirmed.back().map_or(self.reached, |(ticket, _)| *ticket);
         if barrier.context > known {
             let index = self.confirmed.back().map_or(barrier.index, |(_, index)| barrier.index.max(*index));
             self.confirmed.push_back((barrier.context, index));
@@ -51,10 +51,10 @@ impl ReadBarriers {
 
     /// Everything up to `index` is applied: adds the sessions that waited for that.
     pub(crate) fn applied(&mut self, index: u64, answerable: &mut Vec<i64>) {
-        while let Some((moment, _)) = self.confirmed.pop_front_if(|(_, needed)| *needed <= index) {
-            self.reached = moment;
+        while let Some((ticket, _)) = self.confirmed.pop_front_if(|(_, needed)| *needed <= index) {
+            self.reached = ticket;
         }
-        while let Some((_, session)) = self.waiting.pop_front_if(|(moment, _)| *moment <= self.reached) {
+        while let Some((_, session)) = self.waiting.pop_front_if(|(ticket, _)| *ticket <= self.reached) {
             answerable.push(session);
         }
     }

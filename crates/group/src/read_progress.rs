@@ -37,10 +37,10 @@ mod tests {
 
     #[test]
     fn the_slowest_thread_counts() {
-        let hearing = ReadProgress::new(2);
-        hearing.has_read(0, 500);
-        assert_eq!(hearing.until_ms(), 0);
-        hearing.has_read(1, 400);
-        assert_eq!(hearing.until_ms(), 400);
+        let progress = ReadProgress::new(2);
+        progress.has_read(0, 500);
+        assert_eq!(progress.until_ms(), 0);
+        progress.has_read(1, 400);
+        assert_eq!(progress.until_ms(), 400);
     }
 }

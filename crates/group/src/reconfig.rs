@@ -146,7 +146,7 @@ impl Group {
             return;
         }
         let mut directory = match self.is_reconfigurable() && version != 0 {
-            true => self.agreed_servers(&configured),
+            true => self.committed_servers(&configured),
             false if self.goes_by_files() => self.servers_by_file(),
             false => configured,
         };
@@ -176,7 +176,7 @@ impl Group {
     /// The current servers, the wanted ones and members that have yet to go. The committed
     /// configuration no longer names the last; a server that has started since knows at least its
     /// own address from its file, and tells the others.
-    fn agreed_servers(&mut self, configured: &Servers) -> Servers {
+    fn committed_servers(&mut self, configured: &Servers) -> Servers {
         let mut servers = {
             let machine = self.shared.machine.read();
             let members = machine.members();

@@ -113,7 +113,7 @@ pub struct Replica {
     pub(crate) role: Leadership,
     pub(crate) duty: Duty,
     /// The leader and term that commands in flight were passed to.
-    pub(crate) given_to: (Option<MemberId>, u64),
+    pub(crate) followed: (Option<MemberId>, u64),
     /// Whether it is the only member: what it has applied is then everything committed.
     pub(crate) alone: bool,
     /// Entries to be proposed, oldest first; only the last may still grow.
@@ -154,8 +154,9 @@ pub struct Replica {
     /// Committed entries not yet applied; the first is applied up to byte `applied_bytes`.
     pub(crate) committed: VecDeque<Entry>,
     pub(crate) applied_bytes: usize,
-    /// Committed entries kept for [`take_heard`](Self::take_heard), after [`listen`](Self::listen).
-    heard: Option<Vec<Entry>>,
+    /// Committed entries kept for [`take_recorded`](Self::take_recorded), after
+    /// [`record_committed`](Self::record_committed).
+    recorded: Option<Vec<Entry>>,
     pub(crate) applied_index: u64,
     /// Commands applied since the start.
     pub(crate) applied_commands: u64,
@@ -171,7 +172,7 @@ impl Replica {
             settings,
             role: Leadership::default(),
             duty: Duty::Wait,
-            given_to: (None, 0),
+            followed: (None, 0),
             alone: false,
             gathered: VecDeque::new(),
             commands_taken: 0,
@@ -194,24 +195,24 @@ impl Replica {
             lost_requests: 0,
             committed: VecDeque::new(),
             applied_bytes: 0,
-            heard: None,
+            recorded: None,
             applied_index,
             applied_commands: 0,
             reply: Vec::new(),
             forwarding: Vec::new(),
         };
-        replica.look_who_is_there();
+        replica.read_membership();
         replica
     }
 
-    /// From now on also keeps committed entries for [`take_heard`](Self::take_heard).
-    pub fn listen(&mut self) {
-        self.heard.get_or_insert_default();
+    /// From now on also keeps committed entries for [`take_recorded`](Self::take_recorded).
+    pub fn record_committed(&mut self) {
+        self.recorded.get_or_insert_default();
     }
 
     /// Entries committed since the last call, for a checker of what members take for committed.
-    pub fn take_heard(&mut self) -> Vec<Entry> {
-        self.heard.as_mut().map(std::mem::take).unwrap_or_default()
+    pub fn take_recorded(&mut self) -> Vec<Entry> {
+        self.recorded.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// This member.
@@ -280,12 +281,12 @@ impl Replica {
                 Item::Local { token, session, request } => {
                     let waits = !self.alone
                         && (self.settings.linearizable_reads || request.opcode == Opcode::Sync as i32);
-                    let moment = if waits { self.barriers.now(session) } else { 0 };
+                    let ticket = if waits { self.barriers.now(session) } else { 0 };
                     let line = self.lines.entry(session).or_default();
                     if line.is_empty() {
                         self.answerable.push(session);
                     }
-                    line.push(Waiting::Local { token, request, moment });
+                    line.push(Waiting::Local { token, request, ticket });
                 }
             }
         }
@@ -422,13 +423,13 @@ impl Replica {
             self.committed.clear();
             self.applied_bytes = 0;
         }
-        if let Some(heard) = &mut self.heard {
-            heard.extend(ready.committed.iter().cloned());
+        if let Some(recorded) = &mut self.recorded {
+            recorded.extend(ready.committed.iter().cloned());
         }
         self.committed.extend(ready.committed.drain(..));
         for barrier in ready.barriers.drain(..) {
             self.barriers.confirm(barrier);
-            self.reach_moments();
+            self.release_reached();
         }
         if let Some(role) = ready.role {
             self.change_role(role);
@@ -445,7 +446,7 @@ impl Replica {
     pub(crate) fn send_forwarded(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         stream.send(&mut self.forwarding);
-        if let (Some(leader), _) = self.given_to {
+        if let (Some(leader), _) = self.followed {
             let leader = server_of(leader);
             self.outgoing.extend(self.forwarding.drain(..).map(|message| (leader, message)));
         }

@@ -138,7 +138,7 @@ impl Replica {
     }
 
     /// Gives up what was passed on: it may have been done, and this server will not learn whether.
-    pub(crate) fn lose_passed(&mut self) {
+    pub(crate) fn drop_overtaken(&mut self) {
         let mut sessions: Vec<i64> =
             self.lines.iter().filter(|(_, line)| line.has_passed()).map(|(session, _)| *session).collect();
         sessions.sort_unstable();

@@ -41,14 +41,14 @@ impl Group {
         if self.log_is_full {
             // What is committed meanwhile does not arrive here.
         } else if is_led && leader.is_some() {
-            let moment = match self.serving.serve_from {
-                Some(moment) => moment,
+            let ticket = match self.serving.serve_from {
+                Some(ticket) => ticket,
                 None => {
                     self.tell_file();
-                    *self.serving.serve_from.insert(self.replica.ask_moment())
+                    *self.serving.serve_from.insert(self.replica.issue_ticket())
                 }
             };
-            let is_current = self.replica.leads() || self.replica.has_reached(moment);
+            let is_current = self.replica.leads() || self.replica.has_reached(ticket);
             // A removed member continues for the clients it serves, and does not begin again.
             if is_current && (self.serving.has_served || !self.reconfig.is_removed()) {
                 self.serve();
@@ -93,7 +93,7 @@ impl Group {
     }
 
     /// Everything in flight as the former member is over; its clients would wait for it in vain.
-    pub(crate) fn leave_company(&mut self) {
+    pub(crate) fn stop_following(&mut self) {
         self.serving.serve_from = None;
         self.shared.flags.serving.store(false, Relaxed);
         self.act(Action::CloseConnections);

@@ -29,7 +29,7 @@ pub(crate) enum Waiting {
         /// The request.
         request: LocalRequest,
         /// The read ticket that must be reached before the answer.
-        moment: ReadTicket,
+        ticket: ReadTicket,
     },
     /// A client that resumes a session of which nothing is in flight.
     Resume {
@@ -180,7 +180,7 @@ impl SessionQueue {
     /// Takes the head if it no longer waits for anything, given the read tickets up to `reached`.
     pub(crate) fn take_ready(&mut self, reached: ReadTicket) -> Option<Waiting> {
         self.queue.pop_front_if(|head| match head {
-            Waiting::Local { moment, .. } => *moment <= reached,
+            Waiting::Local { ticket, .. } => *ticket <= reached,
             Waiting::Refused { .. } | Waiting::Resume { .. } => true,
             Waiting::Command(_) => false,
         })
@@ -336,7 +336,7 @@ mod tests {
             identities: Identities::from_ip("::1").into(),
             dialect: Dialect::ZooKeeper,
         };
-        line.push(Waiting::Local { token: Token(1), request, moment: 5 });
+        line.push(Waiting::Local { token: Token(1), request, ticket: 5 });
         line.push(command(2, 5));
         assert!(line.take_before(3, 5).is_none(), "another server's command says nothing");
         assert!(matches!(line.take_before(2, 5), Some(Waiting::Local { .. })));

@@ -144,13 +144,13 @@ impl Group {
     /// What other members had sent at `polled_ms` is about to be handled. What they send while this
     /// thread is busy waits for the next poll, and the sessions they have heard from meanwhile are
     /// not known before.
-    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
+    pub(crate) fn peers_polled(&mut self, polled_ms: i64) {
         self.reported.taken_in_ms = polled_ms;
     }
 
     /// A pause of this server is not silence of its clients: meanwhile none could be heard, and
     /// none that lost its connection could come back.
-    pub(crate) fn forgive_pause(&mut self) {
+    pub(crate) fn tolerate_pause(&mut self) {
         let now_ms = self.now.ms;
         let Some(pause_ms) = self.reported.pause_before(now_ms) else { return };
         self.reported.forgive(pause_ms);

@@ -88,7 +88,7 @@ impl Group {
 
     /// Watches this disk and the leader, and stops when due.
     fn watch(&mut self) {
-        self.mind_pace(self.now.ms);
+        self.watch_flush_latency(self.now.ms);
         self.watch_leader();
         self.consider_stop(self.now.ms);
     }
@@ -151,7 +151,7 @@ impl Group {
     /// A server has closed its connection. If it led, its process has most likely ended, and there
     /// is no point in waiting out the silence: ticks are simulated until an election is due.
     /// Members that still hear the leader refuse to elect another.
-    pub(crate) fn lost_sight(&mut self, server: ServerId) {
+    pub(crate) fn link_down(&mut self, server: ServerId) {
         let now_ms = self.now.ms;
         self.status.lose(server, now_ms);
         self.join_requests.lose(server, now_ms);
@@ -166,7 +166,7 @@ impl Group {
     }
 
     /// The connection to a server is open (again).
-    pub(crate) fn reached(&mut self, server: ServerId) {
+    pub(crate) fn link_up(&mut self, server: ServerId) {
         self.replica.reconnected(server);
         if self.replica.leads() {
             self.shared.observer.count(Counted::FollowerConnected, 1);

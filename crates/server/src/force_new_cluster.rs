@@ -2,14 +2,14 @@
 
 use crate::config::Config;
 use crate::host::force_new_cluster;
-pub use crate::host::force_new_cluster::{Found, SalvageError};
+pub use crate::host::force_new_cluster::{ForceNewClusterError, Found};
 use crate::host::recovery::Files;
 
 /// Reports the state on this server's disk. The server must not be running.
 ///
 /// # Errors
 /// The server is running, is not part of an ensemble, or its data cannot be used.
-pub fn look(config: &Config) -> Result<Found, SalvageError> {
+pub fn look(config: &Config) -> Result<Found, ForceNewClusterError> {
     force_new_cluster::look(&Files::real(), config)
 }
 
@@ -21,6 +21,6 @@ pub fn look(config: &Config) -> Result<Found, SalvageError> {
 ///
 /// # Errors
 /// As [`look`], or the disk failed.
-pub fn found_anew(config: &Config) -> Result<Found, SalvageError> {
-    force_new_cluster::found_anew(&Files::real(), config)
+pub fn force_new_cluster(config: &Config) -> Result<Found, ForceNewClusterError> {
+    force_new_cluster::force_new_cluster(&Files::real(), config)
 }

@@ -90,21 +90,21 @@ impl Server {
             polls.push(poll);
             mailboxes.push(Mailbox::new(Some(waker)));
         }
-        let recovery::Recovered { machine, rest } = recovered;
+        let recovery::Recovered { machine, parts } = recovered;
         let poll = Poll::new().map_err(system("create a poll"))?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?);
-        let links = links(&config, &rest, &poll, &waker)?.map(SharedLinks::new);
-        let place = Place {
-            me: rest.identity.server,
+        let links = links(&config, &parts, &poll, &waker)?.map(SharedLinks::new);
+        let params = ServerParams {
+            me: parts.identity.server,
             client_port: address.port(),
             hash_seed: RealDisk.entropy(),
             waker: Some(waker),
         };
-        let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, place));
-        let mut driver = Host::new(Arc::clone(&shared), rest, links.clone());
-        driver.take_up()?;
+        let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, params));
+        let mut host = Host::new(Arc::clone(&shared), parts, links.clone());
+        host.start()?;
         shared.counts.load_time.record(shared.clock.elapsed_us());
-        let replication_loop = Arc::new(ReplicationLoop::new(Arc::clone(&shared), driver));
+        let replication_loop = Arc::new(ReplicationLoop::new(Arc::clone(&shared), host));
         let replication = spawn("replication", {
             let (shared, replication_loop) = (Arc::clone(&shared), Arc::clone(&replication_loop));
             move || {
@@ -203,23 +203,23 @@ impl Shared {
         clock: Clock,
         machine: Machine,
         mailboxes: Vec<Mailbox>,
-        place: Place,
+        params: ServerParams,
     ) -> Shared {
         let tick_ms = i64::from(config.tick_time_ms);
         let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
         Shared {
             machine: Arc::new(RwLock::new(machine)),
-            watches: Mutex::new(WatchTable::new(watch_limits(&config), place.hash_seed)),
-            hearing: Arc::new(ReadProgress::new(mailboxes.len())),
+            watches: Mutex::new(WatchTable::new(watch_limits(&config), params.hash_seed)),
+            read_progress: Arc::new(ReadProgress::new(mailboxes.len())),
             leader_time: Arc::default(),
             threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
             mailboxes,
             sessions: Arc::new(sessions),
             connections: ConnectionTable::default(),
             handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
-            inbox: Inbox::new(place.waker),
-            me: place.me,
-            client_port: place.client_port,
+            inbox: Inbox::new(params.waker),
+            me: params.me,
+            client_port: params.client_port,
             features: features(&config.requests),
             config,
             clock,
@@ -240,7 +240,7 @@ impl Shared {
 }
 
 /// Where this process runs and how it is reached.
-pub(crate) struct Place {
+pub(crate) struct ServerParams {
     /// The server's id in its group.
     pub(crate) me: ServerId,
     /// The port clients connect to.
@@ -254,7 +254,7 @@ pub(crate) struct Place {
 /// The links to the other servers of the ensemble; `None` without an ensemble.
 fn links(
     config: &Config,
-    rest: &recovery::Rest,
+    parts: &recovery::RecoveredParts,
     poll: &Poll,
     waker: &Arc<Waker>,
 ) -> Result<Option<Links>, StartError> {
@@ -272,12 +272,12 @@ fn links(
     }
     listen.sort();
     listen.dedup();
-    let hello = Hello { cluster: rest.identity.cluster, engine: ensemble.engine, boot: rest.identity.boot };
+    let hello = Hello { cluster: parts.identity.cluster, engine: ensemble.engine, boot: parts.identity.boot };
     let keys = Keys {
         secret: ensemble.secret.clone(),
         is_secret_required: ensemble.secret.is_some() && ensemble.is_secret_required,
-        cluster: rest.identity.key,
-        disk: rest.identity.nonce,
+        cluster: parts.identity.key,
+        disk: parts.identity.nonce,
     };
     if keys.secret.is_none() && !listen.iter().all(|address| address.ip().is_loopback()) {
         tracing::warn!(
@@ -285,7 +285,7 @@ fn links(
              its disk is identified by its address alone. Give all servers a secret, or keep the quorum ports in a private network"
         );
     }
-    let me = Me { server: rest.identity.server, hello, keys };
+    let me = Me { server: parts.identity.server, hello, keys };
     let mut links =
         Links::new(registry, me, &ensemble.members, &listen, 0, Arc::clone(waker)).map_err(system(
             "listen for the other servers at this server's own address (server.N; see quorumListenOnAllIPs)",

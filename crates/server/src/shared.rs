@@ -120,7 +120,7 @@ pub struct Shared {
     /// Living sessions.
     pub sessions: Arc<SessionTable>,
     /// Up to which time the connection threads have read their sockets.
-    pub hearing: Arc<ReadProgress>,
+    pub read_progress: Arc<ReadProgress>,
     /// The last known reading of the leader's clock. Locked for a copy only.
     pub leader_time: Arc<Mutex<Option<LeaderTime>>>,
     /// Living connections.
@@ -185,7 +185,7 @@ impl Shared {
         GroupShared {
             machine: Arc::clone(&self.machine),
             sessions: Arc::clone(&self.sessions),
-            read_progress: Arc::clone(&self.hearing),
+            read_progress: Arc::clone(&self.read_progress),
             leader_time: Arc::clone(&self.leader_time),
             flags: Arc::clone(&self.flags),
             observer: Arc::clone(&self.counts) as Arc<dyn Observer>,

@@ -18,7 +18,7 @@ use crate::client::IoThread;
 pub use crate::client::{Readiness, Socket};
 use crate::clock::{Clock, ManualTime};
 use crate::config::{Config, ServerId, Servers};
-use crate::host::keepalive::LifeSigns;
+use crate::host::keepalive::KeepaliveTimer;
 use crate::host::recovery::{self, Files, RecoveryError};
 use crate::host::{Fatal, Host};
 use crate::inbox::ControlRequest;
@@ -26,7 +26,7 @@ use crate::mailbox::Mailbox;
 use crate::observe::stats::{Facts, Source as _};
 use crate::observe::stats_source::Report;
 use crate::peers::{Sender, Transport};
-use crate::serve::Place;
+use crate::serve::ServerParams;
 pub use crate::serve::features;
 use crate::shared::Shared;
 pub use state::command::Features;
@@ -58,7 +58,7 @@ pub struct Member {
     shared: Arc<Shared>,
     host: Host<Outbox>,
     io: IoThread,
-    keepalive: LifeSigns,
+    keepalive: KeepaliveTimer,
 }
 
 /// Why a member did not start, or cannot go on.
@@ -83,21 +83,22 @@ impl Member {
         let files = Files { disk, background: false };
         let features = features(&config.requests);
         let recovered = recovery::recover(files, &config, features)?;
-        let place = Place { me: recovered.rest.identity.server, client_port: 0, hash_seed, waker: None };
+        let params =
+            ServerParams { me: recovered.parts.identity.server, client_port: 0, hash_seed, waker: None };
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
-        let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, place));
-        let mut host = Host::new(Arc::clone(&shared), recovered.rest, Outbox::default());
-        host.replica_mut().listen();
-        host.take_up()?;
+        let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, params));
+        let mut host = Host::new(Arc::clone(&shared), recovered.parts, Outbox::default());
+        host.replica_mut().record_committed();
+        host.start()?;
         let poll = Poll::new().expect("a simulator has few polls");
         let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
-        Ok(Member { shared, host, io, keepalive: LifeSigns::default() })
+        Ok(Member { shared, host, io, keepalive: KeepaliveTimer::default() })
     }
 
     /// Frames from other members are about to be received, before the next cycle.
-    pub fn begin_hearing(&mut self) {
-        self.host.begin_hearing(self.shared.clock.elapsed_ms());
+    pub fn peers_polled(&mut self) {
+        self.host.peers_polled(self.shared.clock.elapsed_ms());
     }
 
     /// Receives a frame from that member.
@@ -118,12 +119,12 @@ impl Member {
 
     /// The connection to that member is open (again).
     pub fn linked(&mut self, to: ServerId) {
-        self.host.reached(to);
+        self.host.link_up(to);
     }
 
     /// The connection on which that member sends has ended.
     pub fn unlinked(&mut self, from: ServerId) {
-        self.host.lost_sight(from);
+        self.host.link_down(from);
     }
 
     /// Does all pending work: client requests, messages of other members, and what is due by time.
@@ -132,7 +133,7 @@ impl Member {
     /// Why the member cannot go on.
     pub fn cycle(&mut self) -> Result<(), Ended> {
         // A member that has just found its ensemble has a new replica.
-        self.host.replica_mut().listen();
+        self.host.replica_mut().record_committed();
         Ok(self.host.cycle()?)
     }
 
@@ -177,8 +178,8 @@ impl Member {
     }
 
     /// Entries that this member has learned to be committed since the last call, in its order.
-    pub fn take_agreed(&mut self) -> Vec<Entry> {
-        self.host.replica_mut().take_heard()
+    pub fn take_committed(&mut self) -> Vec<Entry> {
+        self.host.replica_mut().take_recorded()
     }
 
     /// Asks for a snapshot at the next cycle.

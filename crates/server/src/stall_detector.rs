@@ -3,13 +3,13 @@
 /// Counts checks at which the replication thread had made no progress. Only another thread can
 /// notice that, for example when the disk stalls.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct StallDetector {
     cycles: u64,
     /// Count checks, not time: while the process is suspended, the checking thread is too.
     missed_checks: u32,
 }
 
-impl Pulse {
+impl StallDetector {
     /// Given the number of cycles so far, returns at how many checks in a row, this one included,
     /// it had not grown. The first of them may come right after the last cycle.
     pub(crate) fn missed(&mut self, cycles: u64) -> u32 {
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn checks_are_counted_until_a_cycle_ends() {
-        let mut detector = Pulse::default();
+        let mut detector = StallDetector::default();
         let seen = [5, 5, 5, 6, 6, 7, 7, 7].map(|cycles| detector.missed(cycles));
         assert_eq!(seen, [0, 1, 2, 0, 1, 0, 1, 2]);
     }

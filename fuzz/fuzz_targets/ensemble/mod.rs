@@ -39,7 +39,7 @@ impl Trio {
         self.time.advance_us(STEP_US);
         let mut frames = Vec::new();
         for (server, member) in &mut self.members {
-            member.begin_hearing();
+            member.peers_polled();
             member.cycle().expect("it goes on");
             frames.extend(member.take_frames().into_iter().map(|(to, frame)| (*server, to, frame)));
         }

@@ -65,7 +65,7 @@ impl World {
         let ended = host.drive(now_us);
         let Some(member) = &mut host.member else { return Ok(()) };
         let ending: Vec<i64> = member.ending().collect();
-        let committed = member.take_agreed();
+        let committed = member.take_committed();
         let frames = member.take_frames();
         let role = member.role();
         let (applied, busy) = (member.applied_index(), member.is_busy());

@@ -286,7 +286,7 @@ fn a_leadership_that_is_over_proposes_nothing() {
 fn terms_rise_along_the_log_and_each_begins_with_its_leadership() {
     for (engine, new) in ENGINES {
         let mut group = Group::new(new);
-        group.node(1).replica.listen();
+        group.node(1).replica.record_committed();
         let mut leader = group.elect(None);
         for round in 0..3 {
             let [home, _] = followers(leader);
@@ -299,7 +299,7 @@ fn terms_rise_along_the_log_and_each_begins_with_its_leadership() {
             leader = next;
         }
         let mut term = 0;
-        for entry in group.node(1).replica.take_heard() {
+        for entry in group.node(1).replica.take_recorded() {
             assert!(entry.term >= term, "{engine}: {entry:?}");
             assert_eq!(entry.kind == EntryKind::Leadership, entry.term > term, "{engine}: {entry:?}");
             term = entry.term;

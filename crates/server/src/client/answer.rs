@@ -94,9 +94,9 @@ pub(crate) fn answer(
         Ok(Request::SetWatches(wanted)) => set_watches(shared, machine, asker, wanted, out),
         _ => Ok(()),
     };
-    let odd = Quirks::of(&request);
+    let quirks = Quirks::of(&request);
     let mark = frame::begin(out);
-    let header = ReplyHeader { xid, zxid: odd.zxid.unwrap_or(machine.last_zxid()), err: 0 };
+    let header = ReplyHeader { xid, zxid: quirks.zxid.unwrap_or(machine.last_zxid()), err: 0 };
     let header_at = out.len();
     header.encode(out);
     let (mut pieces, mut closes) = (Vec::new(), false);
@@ -113,7 +113,7 @@ pub(crate) fn answer(
         Err(code) => {
             out.truncate(header_at);
             ReplyHeader { err: code as i32, ..header }.encode(out);
-            if let Some(body) = odd.refused_body {
+            if let Some(body) = quirks.refused_body {
                 body.encode(out);
             }
             closes = code == ErrorCode::Unimplemented;

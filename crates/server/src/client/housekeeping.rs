@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::connection::{Connection, Phase};
 use super::{HOUSEKEEPING, IoThread};
 use crate::client::progress::Progress;
-use crate::stall_detector::Pulse;
+use crate::stall_detector::StallDetector;
 
 /// Whether there has been no cycle for `patience_ms`. A replication thread that stalls with its
 /// disk hears from no leader, or is a leader that the others have long replaced: reads would show
 /// an ever older state, and writes would hang.
-fn has_stalled(detector: &mut Pulse, cycles: u64, patience_ms: i64) -> bool {
+fn has_stalled(detector: &mut StallDetector, cycles: u64, patience_ms: i64) -> bool {
     (i64::from(detector.missed(cycles)) - 1) * HOUSEKEEPING.as_millis() as i64 >= patience_ms
 }
 
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_thread_has_stalled_after_checks_without_a_cycle() {
-        let mut detector = Pulse::default();
+        let mut detector = StallDetector::default();
         let seen = [5, 5, 5, 5, 6, 6, 6, 6, 6, 6].map(|cycles| has_stalled(&mut detector, cycles, 1_500));
         assert_eq!(seen, [false, false, false, false, false, false, false, false, true, true]);
     }

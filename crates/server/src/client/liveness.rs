@@ -62,7 +62,7 @@ impl IoThread {
         {
             self.reported_ms = until_ms;
             self.excuse_unread_clients();
-            self.shared.hearing.has_read(self.number, until_ms);
+            self.shared.read_progress.has_read(self.number, until_ms);
         }
     }
 

@@ -60,7 +60,7 @@ use crate::host::ReplicationLoop;
 use crate::inbox::ControlRequest;
 use crate::mailbox::{Delivery, Note};
 use crate::shared::{Shared, slot_of};
-use crate::stall_detector::Pulse;
+use crate::stall_detector::StallDetector;
 
 /// Poll token of the mailbox's waker.
 pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX);
@@ -110,7 +110,7 @@ pub(crate) struct IoThread {
     /// The same in µs.
     now_us: u64,
     housekept_ms: i64,
-    stall_detector: Pulse,
+    stall_detector: StallDetector,
 }
 
 impl IoThread {
@@ -148,7 +148,7 @@ impl IoThread {
             now_ms: 0,
             now_us: 0,
             housekept_ms: 0,
-            stall_detector: Pulse::default(),
+            stall_detector: StallDetector::default(),
         })
     }
 

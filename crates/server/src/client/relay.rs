@@ -66,7 +66,7 @@ impl Relay {
     }
 
     /// Lends the sockets until [`take_back`](Self::take_back).
-    pub(super) fn lend(&self, io: Box<IoThread>) {
+    pub(super) fn extend_lease(&self, io: Box<IoThread>) {
         let number = io.number;
         let lent = Lent { since_us: self.shared.clock.elapsed_us(), io };
         *self.lent[number].lock() = Some(lent);
@@ -173,7 +173,7 @@ impl IoThread {
             let Some(mut io) = mine.take() else { return };
             let submitted = std::mem::take(&mut io.submitted);
             io.shared.clone().inbox.put(&mut io.submission, submitted);
-            relay.lend(io);
+            relay.extend_lease(io);
         };
         if replication_loop.is_some_and(|replication_loop| replication_loop.try_run_inline(&mut lend)) {
             let mut io = relay.take_back(number)?;

@@ -18,7 +18,7 @@ use crate::clock::{Clock, ManualTime};
 use crate::config::{self, CommandLine};
 use crate::host::recovery::{Files, recover};
 use crate::mailbox::Mailbox;
-use crate::serve::{Place, features};
+use crate::serve::{ServerParams, features};
 use crate::shared::Shared;
 
 /// A client that sends nothing.
@@ -53,8 +53,8 @@ fn server(clock: Clock) -> Arc<Shared> {
     let config = config::load(&command_line).expect("a valid configuration").config;
     let files = Files { disk: Arc::new(SimDisk::new(1)), background: false };
     let machine = recover(files, &config, features(&config.requests)).expect("an empty disk").machine;
-    let place = Place { me: 1, client_port: 0, hash_seed: 0, waker: None };
-    Arc::new(Shared::new(config, clock, machine, vec![Mailbox::new(None)], place))
+    let params = ServerParams { me: 1, client_port: 0, hash_seed: 0, waker: None };
+    Arc::new(Shared::new(config, clock, machine, vec![Mailbox::new(None)], params))
 }
 
 /// A connection that was told to close while it waited for its session got it all the same, and
@@ -234,11 +234,15 @@ fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
     one.shared.ask_to_look();
     assert!(one.thread.is_busy());
     one.thread.turn(&[]);
-    assert_eq!((one.seen_ms(), one.shared.hearing.until_ms()), (20_010, 20_010));
+    assert_eq!((one.seen_ms(), one.shared.read_progress.until_ms()), (20_010, 20_010));
     one.thread.connections[one.slot].output().resize(2 << 20, 0);
     one.time.advance_us(20_000_000);
     one.thread.turn(&[]);
-    assert_eq!((one.seen_ms(), one.shared.hearing.until_ms()), (20_010, 40_010), "it has to read first");
+    assert_eq!(
+        (one.seen_ms(), one.shared.read_progress.until_ms()),
+        (20_010, 40_010),
+        "it has to read first"
+    );
 }
 
 /// A client whose write hangs with the disk may conclude that its server is dead: its pings are

@@ -32,7 +32,7 @@ impl<T: Transport> Host<T> {
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
         self.tell(Event::CycleBegins);
         if self.group.is_single() {
-            self.begin_hearing(self.shared.clock.elapsed_ms());
+            self.peers_polled(self.shared.clock.elapsed_ms());
         }
         self.shared.inbox.take(&mut self.submission, &mut self.control_requests);
         let bytes = self.submission.len_bytes();
@@ -54,7 +54,7 @@ impl<T: Transport> Host<T> {
     }
 
     /// Tells the group that frames from a poll begun at `polled_ms` are about to be handled.
-    pub(crate) fn begin_hearing(&mut self, polled_ms: i64) {
+    pub(crate) fn peers_polled(&mut self, polled_ms: i64) {
         self.tell(Event::PeersPolled { polled_ms });
     }
 

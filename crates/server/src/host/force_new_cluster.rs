@@ -49,7 +49,7 @@ pub struct Found {
 
 /// Why no new cluster was made.
 #[derive(Debug, thiserror::Error)]
-pub enum SalvageError {
+pub enum ForceNewClusterError {
     /// The data cannot be used.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -79,7 +79,7 @@ pub enum SalvageError {
 }
 
 /// Reports what the data directory holds, without making a new cluster.
-pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, SalvageError> {
+pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, ForceNewClusterError> {
     let mut opened = recovery::open(files, config)?;
     let found = take_in(&mut opened)?;
     opened.log.close()?;
@@ -87,7 +87,7 @@ pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, SalvageError
 }
 
 /// Makes the server a group of one.
-pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, SalvageError> {
+pub(crate) fn force_new_cluster(files: &Files, config: &Config) -> Result<Found, ForceNewClusterError> {
     let mut opened = recovery::open(files, config)?;
     let found = take_in(&mut opened)?;
     let Opened { mut machine, start, identity, mut log, snapshot_dir, data_dir, loading: _ } = opened;
@@ -118,13 +118,13 @@ pub(crate) fn found_anew(files: &Files, config: &Config) -> Result<Found, Salvag
 }
 
 /// Applies the whole log.
-fn take_in(opened: &mut Opened) -> Result<Found, SalvageError> {
+fn take_in(opened: &mut Opened) -> Result<Found, ForceNewClusterError> {
     let Opened { machine, start: Start { snapshot, entries, .. }, identity, .. } = opened;
     if identity.member.is_none() || snapshot.position.index == 0 {
-        return Err(SalvageError::Empty);
+        return Err(ForceNewClusterError::Empty);
     }
     for entry in entries.iter().filter(|entry| entry.index > snapshot.position.index) {
-        apply(machine, entry).map_err(|why| SalvageError::Entry { index: entry.index, why })?;
+        apply(machine, entry).map_err(|why| ForceNewClusterError::Entry { index: entry.index, why })?;
     }
     let last =
         entries.last().map_or(snapshot.position, |entry| Position { index: entry.index, term: entry.term });

@@ -199,13 +199,13 @@ impl Identity {
 
     /// Whether the server was a member of a group, has lost its data, and waits for the group to
     /// reseed it.
-    pub(crate) fn awaits_refill(&self) -> bool {
+    pub(crate) fn awaits_reseed(&self) -> bool {
         self.member.is_none() && self.cluster != 0
     }
 
     /// The identity of the same server and cluster without its membership. The disk gets another
     /// nonce, because the promises made under the old one are forgotten.
-    pub(super) fn to_be_refilled(&self, nonce: u64) -> Identity {
+    pub(super) fn awaiting_reseed(&self, nonce: u64) -> Identity {
         Identity { nonce, member: None, founders: Vec::new(), ..self.clone() }
     }
 

@@ -21,27 +21,27 @@ use group::message::{PeerMessage, ServerMessage};
 use crate::config::Ensemble;
 use crate::peers::SharedLinks;
 use crate::shared::Shared;
-use crate::stall_detector::Pulse;
+use crate::stall_detector::StallDetector;
 use group::group::GROUP;
 use group::session_reports::{self, Reports, Step};
 
 /// Decides when to send keepalives.
 #[derive(Debug, Default)]
-pub(crate) struct LifeSigns {
-    pulse: Pulse,
+pub(crate) struct KeepaliveTimer {
+    stall_detector: StallDetector,
     reports: Reports,
 }
 
-impl LifeSigns {
+impl KeepaliveTimer {
     /// The frames to send now; empty unless the replication thread is stalled. Call it every
     /// `Ensemble::heartbeat_ms`.
     pub(crate) fn frames(&mut self, shared: &Shared, ensemble: &Ensemble) -> Vec<Vec<u8>> {
-        let still_ms = self.still_ms(shared.flags.cycles.load(Relaxed), ensemble);
-        if still_ms == 0 {
+        let stalled_ms = self.stalled_ms(shared.flags.cycles.load(Relaxed), ensemble);
+        if stalled_ms == 0 {
             return Vec::new();
         }
         let mut messages = Vec::new();
-        if is_borne(still_ms, ensemble) {
+        if counts_as_alive(stalled_ms, ensemble) {
             messages.push(PeerMessage::Server(ServerMessage::Alive));
         }
         // This thread does not know the leader, and the other members ignore the report. Clients
@@ -49,7 +49,7 @@ impl LifeSigns {
         let now_ms = shared.clock.elapsed_ms();
         if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
             let time = *shared.leader_time.lock();
-            let until_ms = shared.hearing.until_ms();
+            let until_ms = shared.read_progress.until_ms();
             let report = session_reports::report(&shared.sessions, time, now_ms, until_ms);
             messages.push(PeerMessage::Group(GROUP, report));
         }
@@ -65,20 +65,20 @@ impl LifeSigns {
     }
 
     /// For how many ms the count of cycles has stayed at `cycles`.
-    fn still_ms(&mut self, cycles: u64, ensemble: &Ensemble) -> i64 {
-        i64::from(self.pulse.missed(cycles)) * i64::from(ensemble.heartbeat_ms)
+    fn stalled_ms(&mut self, cycles: u64, ensemble: &Ensemble) -> i64 {
+        i64::from(self.stall_detector.missed(cycles)) * i64::from(ensemble.heartbeat_ms)
     }
 }
 
-/// Whether a member still counts as alive after a stall of `still_ms`.
-fn is_borne(still_ms: i64, ensemble: &Ensemble) -> bool {
-    still_ms > 0 && still_ms <= ensemble.leaderless_ms_max()
+/// Whether a member still counts as alive after a stall of `stalled_ms`.
+fn counts_as_alive(stalled_ms: i64, ensemble: &Ensemble) -> bool {
+    stalled_ms > 0 && stalled_ms <= ensemble.leaderless_ms_max()
 }
 
 /// Sends keepalives when they are due, until the server stops. The thread that stops the server
 /// should unpark this one.
 pub(crate) fn watch(shared: &Shared, ensemble: &Ensemble, links: &SharedLinks) {
-    let mut signs = LifeSigns::default();
+    let mut signs = KeepaliveTimer::default();
     while !shared.is_stopping() {
         let frames = signs.frames(shared, ensemble);
         if !frames.is_empty() {
@@ -105,8 +105,10 @@ mod tests {
             secret: None,
             is_secret_required: true,
         };
-        let mut signs = LifeSigns::default();
-        let due = |signs: &mut LifeSigns, cycles| is_borne(signs.still_ms(cycles, &ensemble), &ensemble);
+        let mut signs = KeepaliveTimer::default();
+        let due = |signs: &mut KeepaliveTimer, cycles| {
+            counts_as_alive(signs.stalled_ms(cycles, &ensemble), &ensemble)
+        };
         assert!((1..100).all(|cycles| !due(&mut signs, cycles)), "there are cycles");
         let given = (0..1_000).take_while(|_| due(&mut signs, 99)).count();
         assert_eq!(given as i64, ensemble.leaderless_ms_max() / 30);

@@ -310,7 +310,7 @@ impl Places<'_> {
             return Err(LogPlaceError::OldCopy { log, log_boot, data_dir, data_boot }.into());
         }
         // A member that waits to be reseeded has set its log aside.
-        if owner.begun > 0 && !identity.awaits_refill() && !self.has_segments(self.log_dir)? {
+        if owner.begun > 0 && !identity.awaits_reseed() && !self.has_segments(self.log_dir)? {
             return Err(self.gone(identity).into());
         }
         Ok(())

@@ -115,28 +115,28 @@ pub enum Fatal {
 }
 
 impl<T: Transport> Host<T> {
-    pub(crate) fn new(shared: Arc<Shared>, rest: recovery::Rest, transport: T) -> Host<T> {
-        let snapshots = Snapshots::new(&shared, rest.files, rest.snapshot_dir);
+    pub(crate) fn new(shared: Arc<Shared>, parts: recovery::RecoveredParts, transport: T) -> Host<T> {
+        let snapshots = Snapshots::new(&shared, parts.files, parts.snapshot_dir);
         let now_ms = shared.clock.elapsed_ms();
         for session in shared.machine.read().sessions() {
             shared.sessions.opened(session.id, session.timeout_ms, now_ms);
         }
-        let loading = &rest.loading;
+        let loading = &parts.loading;
         let counts = &shared.counts.quorum;
         counts.snapshot_load_time.record(loading.snapshot_us);
         counts.log_load_time.record(loading.log_us);
         counts.log_loaded.record(loading.entries);
         let settings = settings(&shared);
-        let (identity, now) = (rest.identity.of_member(), now(&shared));
-        let group = Group::new(shared.of_group(), settings, identity, rest.replica, now);
+        let (identity, now) = (parts.identity.of_member(), now(&shared));
+        let group = Group::new(shared.of_group(), settings, identity, parts.replica, now);
         Host {
             shared,
             transport,
             group,
-            identity: rest.identity,
-            log: rest.log,
+            identity: parts.identity,
+            log: parts.log,
             log_room: LogRoom::default(),
-            data_dir: rest.data_dir,
+            data_dir: parts.data_dir,
             snapshots,
             fetching: None,
             fetched: None,
@@ -152,7 +152,7 @@ impl<T: Transport> Host<T> {
     /// Starts a server that may lead without an election. The only member of a group leads from the
     /// start. A server whose configuration names it alone may have become the only member by an
     /// entry in its log, so it applies the log first.
-    pub(crate) fn take_up(&mut self) -> Result<(), Fatal> {
+    pub(crate) fn start(&mut self) -> Result<(), Fatal> {
         self.act()?;
         if self.group.is_single() {
             self.settle()?;
@@ -270,12 +270,12 @@ impl<T: Transport> Host<T> {
 
     /// The connection to a server has opened, for the first time or again. The next cycle carries
     /// out what the group wants then.
-    pub(crate) fn reached(&mut self, server: ServerId) {
+    pub(crate) fn link_up(&mut self, server: ServerId) {
         self.tell(Event::LinkUp(server));
     }
 
     /// A server has closed its connection.
-    pub(crate) fn lost_sight(&mut self, server: ServerId) {
+    pub(crate) fn link_down(&mut self, server: ServerId) {
         self.tell(Event::LinkDown(server));
     }
 

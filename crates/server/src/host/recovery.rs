@@ -79,11 +79,11 @@ impl Files {
 /// What was recovered from the disk.
 pub(crate) struct Recovered {
     pub(crate) machine: Machine,
-    pub(crate) rest: Rest,
+    pub(crate) parts: RecoveredParts,
 }
 
 /// Everything recovered except the machine.
-pub(crate) struct Rest {
+pub(crate) struct RecoveredParts {
     pub(crate) replica: Replica,
     /// The identity of this server.
     pub(crate) identity: Identity,
@@ -132,8 +132,8 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
     standalone::check(config, &opened)?;
     let Opened { machine, start, identity, log, snapshot_dir, data_dir, loading } = opened;
     let replica = replica(config, &identity, features, start, files.disk.entropy());
-    let rest = Rest { replica, identity, log, files, snapshot_dir, data_dir, loading };
-    Ok(Recovered { machine, rest })
+    let parts = RecoveredParts { replica, identity, log, files, snapshot_dir, data_dir, loading };
+    Ok(Recovered { machine, parts })
 }
 
 /// Under `db.autocreate=false`, whether a server may start without data. A disk that is not mounted
@@ -209,7 +209,7 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     // A gap left by a snapshot that the disk could not read just now is not damage.
     let start = tail.start(meta, data_dir.log()).map_err(|why| unread.unwrap_or(why))?;
     let has_data = start.hard_state != HardState::default() || !start.entries.is_empty();
-    if identity.awaits_refill() && (has_data || start.snapshot.position.index > 0) {
+    if identity.awaits_reseed() && (has_data || start.snapshot.position.index > 0) {
         return Err(RecoveryError::Leftover { dir: data_dir.log().to_owned() });
     }
     let log_us = (begun.elapsed().as_micros() as u64).saturating_sub(snapshot_us);

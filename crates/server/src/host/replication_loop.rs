@@ -21,12 +21,12 @@ const FLUSH_MAX: Duration = Duration::from_millis(2);
 /// The host, behind the lock that a thread holds while it runs a cycle.
 pub(crate) struct ReplicationLoop {
     shared: Arc<Shared>,
-    seat: Mutex<LoopState>,
+    state: Mutex<LoopState>,
 }
 
 /// What the lock guards.
 enum LoopState {
-    Driving(Box<Host<Option<SharedLinks>>>),
+    Running(Box<Host<Option<SharedLinks>>>),
     /// A cycle on a connection thread failed; the replication thread picks the error up.
     Failed(Fatal),
     /// The server has stopped.
@@ -34,9 +34,9 @@ enum LoopState {
 }
 
 impl ReplicationLoop {
-    /// `driver` leads already, or is one member of several.
-    pub(crate) fn new(shared: Arc<Shared>, driver: Host<Option<SharedLinks>>) -> ReplicationLoop {
-        ReplicationLoop { shared, seat: Mutex::new(LoopState::Driving(Box::new(driver))) }
+    /// `host` leads already, or is one member of several.
+    pub(crate) fn new(shared: Arc<Shared>, host: Host<Option<SharedLinks>>) -> ReplicationLoop {
+        ReplicationLoop { shared, state: Mutex::new(LoopState::Running(Box::new(host))) }
     }
 
     /// Runs cycles until the server stops or fails. `poll` has the waker of the inbox and the
@@ -57,20 +57,20 @@ impl ReplicationLoop {
             {
                 return Err(Fatal::Poll(e));
             }
-            let mut seat = self.seat.lock();
-            if let LoopState::Driving(driver) = &mut *seat {
-                match driver.hear(&events, polled_ms).and_then(|()| driver.cycle()) {
-                    Ok(()) if !driver.group.may_end() => {
-                        let left_ms = driver.patience_ms().map(|ms| Duration::from_millis(ms as u64));
+            let mut state = self.state.lock();
+            if let LoopState::Running(host) = &mut *state {
+                match host.hear(&events, polled_ms).and_then(|()| host.cycle()) {
+                    Ok(()) if !host.group.may_end() => {
+                        let left_ms = host.patience_ms().map(|ms| Duration::from_millis(ms as u64));
                         patience = left_ms.map_or(PATIENCE, |left| left.min(PATIENCE));
                         continue;
                     }
                     Ok(()) => {}
-                    Err(why) => *seat = LoopState::Failed(why),
+                    Err(why) => *state = LoopState::Failed(why),
                 }
             }
-            return match std::mem::replace(&mut *seat, LoopState::Empty) {
-                LoopState::Driving(driver) => driver.end(),
+            return match std::mem::replace(&mut *state, LoopState::Empty) {
+                LoopState::Running(host) => host.end(),
                 LoopState::Failed(why) => Err(why),
                 LoopState::Empty => Ok(()),
             };
@@ -80,20 +80,20 @@ impl ReplicationLoop {
     /// Runs `hand_over` and then one cycle on the caller's thread, if no other thread holds the
     /// lock and the latest flush took at most [`FLUSH_MAX`]. Returns whether it did.
     pub(crate) fn try_run_inline(&self, hand_over: &mut dyn FnMut()) -> bool {
-        let Some(mut seat) = self.seat.try_lock() else { return false };
-        let LoopState::Driving(driver) = &mut *seat else { return false };
-        if driver.flush_took > FLUSH_MAX {
+        let Some(mut state) = self.state.try_lock() else { return false };
+        let LoopState::Running(host) = &mut *state else { return false };
+        if host.flush_took > FLUSH_MAX {
             return false;
         }
         hand_over();
-        match driver.cycle() {
+        match host.cycle() {
             // Another cycle is due soon, and the caller will not run it: wake the replication
             // thread.
-            Ok(()) if driver.group.is_holding() || driver.group.looks_often() => {}
+            Ok(()) if host.group.is_holding() || host.group.looks_often() => {}
             Ok(()) => return true,
-            Err(why) => *seat = LoopState::Failed(why),
+            Err(why) => *state = LoopState::Failed(why),
         }
-        drop(seat);
+        drop(state);
         self.shared.inbox.wake();
         true
     }
@@ -103,7 +103,7 @@ impl Host<Option<SharedLinks>> {
     /// Reads the sockets of other members that are ready, according to a poll that began at
     /// `polled_ms`, and handles their frames.
     fn hear(&mut self, events: &Events, polled_ms: i64) -> Result<(), Fatal> {
-        self.begin_hearing(polled_ms);
+        self.peers_polled(polled_ms);
         let Some(links) = &self.transport else { return Ok(()) };
         let mut links = links.lock();
         let mut frames = std::mem::take(&mut self.frames);
@@ -121,8 +121,8 @@ impl Host<Option<SharedLinks>> {
         self.frames = frames;
         for news in news {
             match news {
-                LinkNews::Up { peer, .. } => self.reached(peer),
-                LinkNews::Down { peer } => self.lost_sight(peer),
+                LinkNews::Up { peer, .. } => self.link_up(peer),
+                LinkNews::Down { peer } => self.link_down(peer),
                 LinkNews::Refused { .. } => {}
             }
         }

@@ -60,7 +60,7 @@ pub(super) fn set_aside(disk: &dyn Disk, config: &Config, why: RecoveryError) ->
     let Some(identity) = identity.filter(|_| has_others && is_damage(&why)) else { return Err(why) };
     // The log last: while a part of it is there, no new segment takes the name of a damaged one.
     let dirs = [DataDir::snapshot_in(&storage.data_dir), DataDir::log_in(&storage.log_dir)];
-    if !identity.awaits_refill() {
+    if !identity.awaits_reseed() {
         if let Some(path) = earlier(disk, &dirs)? {
             return Err(RecoveryError::DamagedAgain { path, source: Box::new(why) });
         }
@@ -68,7 +68,7 @@ pub(super) fn set_aside(disk: &dyn Disk, config: &Config, why: RecoveryError) ->
         tracing::error!(
             "this server gives up its vote and its data, which are kept as *{SUFFIX}, and waits for its leader to fill it again"
         );
-        identity.to_be_refilled(disk.entropy()).save(disk, &storage.data_dir)?;
+        identity.awaiting_reseed(disk.entropy()).save(disk, &storage.data_dir)?;
     }
     for dir in &dirs {
         rename_all(disk, dir)?;

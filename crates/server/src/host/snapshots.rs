@@ -126,7 +126,7 @@ impl Snapshots {
     }
 
     /// Records that another member fetches a snapshot.
-    pub(super) fn lend(&mut self, server: ServerId, name: SnapshotName, now_ms: i64) {
+    pub(super) fn extend_lease(&mut self, server: ServerId, name: SnapshotName, now_ms: i64) {
         self.leases.extend(server, name, now_ms);
     }
 

@@ -19,7 +19,7 @@ use crate::config::{Config, ServerId};
 /// The identity with which a server starts. A server that has never been a member of a group, and
 /// is alone now, founds one of its own.
 pub(super) fn found(disk: &dyn Disk, config: &Config, identity: Identity) -> Result<Identity, IdentityError> {
-    if config.ensemble.is_some() || identity.member.is_some() || identity.awaits_refill() {
+    if config.ensemble.is_some() || identity.member.is_some() || identity.awaits_reseed() {
         return Ok(identity);
     }
     let new = Identity::new(disk, identity.server, &identity.engine, true);
@@ -58,11 +58,11 @@ fn list(servers: &[ServerId]) -> String {
 /// The voters, according to the entries that the data show as committed.
 fn voters_of(start: &Start) -> Vec<MemberId> {
     let Start { hard_state, snapshot, entries } = start;
-    let agreed = entries.iter().filter(|entry| {
+    let committed = entries.iter().filter(|entry| {
         let is_new = entry.index > snapshot.position.index && entry.index <= hard_state.commit;
         is_new && entry.kind == EntryKind::Membership
     });
-    let changes = agreed.filter_map(|entry| MembershipChange::from_bytes(&entry.data).ok());
+    let changes = committed.filter_map(|entry| MembershipChange::from_bytes(&entry.data).ok());
     let membership = changes.fold(snapshot.membership.clone(), |membership, change| {
         membership.with(change).unwrap_or(membership)
     });

@@ -126,7 +126,7 @@ impl<T: Transport> Host<T> {
         if offset == 0 {
             self.shared.counts.quorum.snapshots_given.fetch_add(1, Relaxed);
         }
-        self.snapshots.lend(to, name, self.shared.clock.elapsed_ms());
+        self.snapshots.extend_lease(to, name, self.shared.clock.elapsed_ms());
         Ok(Some(GroupMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
     }
 

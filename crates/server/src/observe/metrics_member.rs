@@ -54,7 +54,7 @@ fn own(member: &MemberStatus) -> [Metric; 12] {
         gauge("ostler_term", member.term as i64, "term or ballot: rises with every election"),
         gauge("ostler_led_by", member.leader.map_or(-1, i64::from), "number of the leader, -1 for none"),
         gauge("ostler_applied_index", log.applied as i64, "last log entry whose changes can be read"),
-        gauge("ostler_agreed_index", log.agreed as i64, "last log entry known to be committed"),
+        gauge("ostler_agreed_index", log.committed as i64, "last log entry known to be committed"),
         gauge("ostler_last_index", log.last as i64, "last log entry"),
         gauge(
             "ostler_snapshot_fetched_bytes",

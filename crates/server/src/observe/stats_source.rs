@@ -192,7 +192,7 @@ impl Source for Report {
                 first_term: last_term.min(1),
                 last_index,
                 last_term,
-                committed_index: member.as_ref().map_or(last_index, |member| member.log.agreed),
+                committed_index: member.as_ref().map_or(last_index, |member| member.log.committed),
             },
             member,
             keeper_api_version: if extensions { KEEPER_API_VERSION } else { 0 },

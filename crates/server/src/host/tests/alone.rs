@@ -7,7 +7,7 @@ use wire::opcode::Opcode;
 use super::ensemble::{ENGINES, Trio, create, read};
 use super::reconfig::changeable;
 use crate::config::{Config, ServerId};
-use crate::host::force_new_cluster::found_anew;
+use crate::host::force_new_cluster::force_new_cluster;
 use crate::host::recovery::{Files, RecoveryError};
 use crate::simulation::{Ended, Member};
 
@@ -44,7 +44,7 @@ fn one_of_several_does_not_start_alone() {
         }
         // What the error message advises.
         let files = Files { disk: Arc::new(trio.disks[&2].clone()), background: false };
-        found_anew(&files, &alone(&trio.configs[&2])).unwrap();
+        force_new_cluster(&files, &alone(&trio.configs[&2])).unwrap();
         trio.start_alone(2).unwrap();
         let (wire, ..) = trio.connect(2, None);
         assert_eq!(trio.call(&wire, 1, Opcode::GetData, &read("/of-three")).0.err, 0, "{engine}");

@@ -95,7 +95,7 @@ fn what_is_agreed_is_answered_before_the_next_flush() {
         member.serve(&ready);
         assert!(member.cycle().is_err(), "{engine}: the second write cannot be flushed");
         member.serve(&[]);
-        assert!(first.wire.take().is_some(), "{engine}: what was agreed is answered");
+        assert!(first.wire.take().is_some(), "{engine}: what was committed is answered");
         assert_eq!(second.wire.take(), None, "{engine}: what was not flushed is not");
     }
 }
@@ -228,7 +228,7 @@ fn a_leader_with_a_full_disk_hands_over_and_writes_go_on() {
         let (wire, ..) = trio.connect(full, None);
         assert_eq!(trio.call(&wire, 1, Opcode::Sync, &sync("/")).0.err, 0, "{engine}");
         assert_eq!(trio.call(&wire, 2, Opcode::GetData, &read("/n2199")).0.err, 0, "{engine}");
-        let agreed: Vec<_> = trio.members.values().map(Member::applied_index).collect();
-        assert!(agreed.windows(2).all(|pair| pair[0] == pair[1]), "{engine}: {agreed:?}");
+        let committed: Vec<_> = trio.members.values().map(Member::applied_index).collect();
+        assert!(committed.windows(2).all(|pair| pair[0] == pair[1]), "{engine}: {committed:?}");
     }
 }

@@ -24,15 +24,15 @@ fn live(world: &mut World, lives: usize, cycles: usize, context: &str) {
             }
         }
         match world.workload.below(3) {
-            0 => drop(life.driver),
+            0 => drop(life.host),
             1 => {
-                drop(life.driver);
+                drop(life.host);
                 if !world.disk.is_off() {
                     world.lose_power();
                 }
             }
             _ => {
-                let ended = life.driver.end();
+                let ended = life.host.end();
                 assert!(ended.is_ok() || world.disk.is_off(), "{context}: {ended:?}");
             }
         }

@@ -185,7 +185,7 @@ impl Trio {
             let ready = Readiness { readable: true, writable: true, read_closed: false };
             let ready: Vec<_> = clients.map(|(_, slot, _)| (*slot, ready)).collect();
             member.serve(&ready);
-            member.begin_hearing();
+            member.peers_polled();
             member.cycle().expect("it goes on");
             member.serve(&[]);
             frames.extend(member.take_frames().into_iter().map(|(to, frame)| (*server, to, frame)));
@@ -538,7 +538,7 @@ fn a_write_that_is_agreed_before_an_earlier_sync_is_answered() {
         let path = format!("/{}", "long".repeat(1_000));
         wire.ask(2, Opcode::Create, &create(&path, 0));
         let before = ensemble.members[&1].applied_index();
-        ensemble.until("it is agreed", |e| e.members[&1].applied_index() > before);
+        ensemble.until("it is committed", |e| e.members[&1].applied_index() > before);
         ensemble.loses = Box::new(|_, _, _| false);
         for xid in [1, 2] {
             let frame = ensemble.answer(&wire);

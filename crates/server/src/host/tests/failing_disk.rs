@@ -38,14 +38,14 @@ fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
             0 => {}
             // A server killed while the disk is full starts with all its data once there is room,
             1 => {
-                drop(life.driver);
+                drop(life.host);
                 world.lose_power();
                 world.disk.set_capacity_bytes(u64::MAX);
                 life = world.launch(&format!("seed {seed}, room again")).expect("a sound disk");
             }
             // and so does one that was stopped in order.
             _ => {
-                life.driver.end().expect("what was acknowledged has its space");
+                life.host.end().expect("what was acknowledged has its space");
                 world.disk.set_capacity_bytes(u64::MAX);
                 life = world.launch(&format!("seed {seed}, room again")).expect("a sound disk");
             }
@@ -55,7 +55,7 @@ fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
         assert!(world.cycle(&mut life, "room again"));
         assert_eq!(world.durable, before + 1, "seed {seed}: writes resume at once");
         fill(&mut world, &mut life);
-        drop(life.driver);
+        drop(life.host);
         world.lose_power();
         world.launch(&format!("seed {seed}, at last")).expect("a sound disk");
     }
@@ -98,7 +98,7 @@ fn a_failed_sync_stops_the_server_before_anything_of_it_is_acknowledged() {
         stops += usize::from(stopped);
         if stopped {
             submit(&life.shared, &world.workload.batch(|_| true));
-            let again = life.driver.cycle().expect_err("a failed log never serves again");
+            let again = life.host.cycle().expect_err("a failed log never serves again");
             assert!(matches!(again, Fatal::Flush(_) | Fatal::Append(_)), "{again}");
             assert!(again.to_string().contains("/data/log/"), "it names the file: {again}");
         }
@@ -113,7 +113,7 @@ fn with_snapshots(seed: u64) -> (World, Vec<PathBuf>) {
     for _ in 0..60 {
         assert!(world.cycle(&mut life, "sound"));
     }
-    life.driver.end().expect("a sound disk");
+    life.host.end().expect("a sound disk");
     let dir = PathBuf::from(DATA_DIR).join("snapshot");
     let names = world.disk.list(&dir).expect("the directory");
     let files: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();

@@ -7,7 +7,7 @@ use wire::opcode::Opcode;
 
 use super::ensemble::{ENGINES, Trio, create, read};
 use crate::config::{EngineKind, ServerId};
-use crate::host::force_new_cluster::{Found, SalvageError, found_anew, look};
+use crate::host::force_new_cluster::{ForceNewClusterError, Found, force_new_cluster, look};
 use crate::host::recovery::Files;
 
 impl Trio {
@@ -15,12 +15,12 @@ impl Trio {
         Files { disk: Arc::new(self.disks[&server].clone()), background: false }
     }
 
-    fn look(&self, server: ServerId) -> Result<Found, SalvageError> {
+    fn look(&self, server: ServerId) -> Result<Found, ForceNewClusterError> {
         look(&self.files(server), &self.configs[&server])
     }
 
-    fn found_anew(&self, server: ServerId) -> Result<Found, SalvageError> {
-        found_anew(&self.files(server), &self.configs[&server])
+    fn force_new_cluster(&self, server: ServerId) -> Result<Found, ForceNewClusterError> {
+        force_new_cluster(&self.files(server), &self.configs[&server])
     }
 }
 
@@ -44,10 +44,10 @@ fn what_one_server_has_becomes_a_new_ensemble() {
         let seen = trio.look(left).unwrap();
         assert_eq!(trio.look(left).unwrap(), seen, "{engine}: looking changes nothing");
         assert!(seen.index >= applied && seen.sessions == 1, "{engine}: {seen:?}");
-        let founded = trio.found_anew(left).unwrap();
+        let founded = trio.force_new_cluster(left).unwrap();
         assert_ne!(founded.cluster, seen.cluster, "{engine}");
         // An interrupted run would be repeated.
-        assert_eq!(trio.found_anew(left).unwrap().index, seen.index + 1, "{engine}");
+        assert_eq!(trio.force_new_cluster(left).unwrap().index, seen.index + 1, "{engine}");
 
         trio.start(left);
         trio.until("it serves alone", Trio::all_serve);
@@ -76,6 +76,6 @@ fn an_empty_server_founds_nothing() {
     trio.until("all serve", Trio::all_serve);
     trio.crash(1);
     trio.disks.insert(1, SimDisk::new(5));
-    assert!(matches!(trio.look(1), Err(SalvageError::Empty)));
-    assert!(matches!(trio.found_anew(1), Err(SalvageError::Empty)));
+    assert!(matches!(trio.look(1), Err(ForceNewClusterError::Empty)));
+    assert!(matches!(trio.force_new_cluster(1), Err(ForceNewClusterError::Empty)));
 }

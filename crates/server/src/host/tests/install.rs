@@ -24,7 +24,7 @@ fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
     }
     let traffic = Arc::new(Traffic::new("10.0.0.1:1".parse().expect("an address"), 0));
     life.shared.connections.admit(Token(0), &traffic, 0, 0).expect("there is no bound");
-    let (disk, dir) = (Arc::clone(life.driver.snapshots.disk()), life.driver.snapshots.dir().to_owned());
+    let (disk, dir) = (Arc::clone(life.host.snapshots.disk()), life.host.snapshots.dir().to_owned());
     let names = snapshot::list(disk.as_ref(), &dir, GROUP.0).expect("the directory");
     assert!(names.len() > 1, "each is another state: {names:?}");
     for name in names.iter().cycle().take(20) {
@@ -45,7 +45,7 @@ fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
                 }
             }
         });
-        life.driver.install(&meta).expect("a sound disk");
+        life.host.install(&meta).expect("a sound disk");
         assert!(reader.join().expect("it reads"), "whoever reads the new state finds that it has to go");
     }
 }

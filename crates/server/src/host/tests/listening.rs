@@ -43,7 +43,7 @@ fn a_pause_of_all_members_ends_nobodys_session() {
             trio.time.advance_us(pause_us);
             sessions.iter().for_each(|(wire, _)| ping(wire));
             for member in trio.members.values_mut() {
-                member.begin_hearing();
+                member.peers_polled();
                 member.cycle().expect("it goes on");
                 member.take_frames();
             }

@@ -38,16 +38,16 @@ impl Server {
         let files = Files { disk: Arc::new(self.disk.clone()), background: false };
         let recovered = recover(files, &self.config, features(&self.config.requests)).expect("it starts");
         let shared = world.share(recovered.machine);
-        let mut driver = world.lead(&shared, recovered.rest).expect("it leads");
+        let mut host = world.lead(&shared, recovered.parts).expect("it leads");
         for _ in 0..5 {
             let batch = {
                 let machine = shared.machine.read();
                 self.workload.batch(|session| machine.session(session).is_some())
             };
             submit(&shared, &batch);
-            driver.cycle().expect("a sound disk");
+            host.cycle().expect("a sound disk");
         }
-        driver.end().expect("a sound disk");
+        host.end().expect("a sound disk");
         shared.machine.read().last_zxid()
     }
 
@@ -58,8 +58,8 @@ impl Server {
         // What is not in the snapshot is in the log, and is applied when the server leads.
         let world = World { disk: self.disk.clone(), config: self.config.clone(), ..World::new(1) };
         let shared = world.share(recovered.machine);
-        let driver = world.lead(&shared, recovered.rest).expect("it leads");
-        driver.end().expect("a sound disk");
+        let host = world.lead(&shared, recovered.parts).expect("it leads");
+        host.end().expect("a sound disk");
         Ok(shared.machine.read().last_zxid())
     }
 }

@@ -37,13 +37,13 @@ use wire::record::ReplyHeader;
 
 use self::model::{Entry, History, Op, Picture, Replay};
 use self::workload::Workload;
-use super::recovery::{Files, Rest, recover};
+use super::recovery::{Files, RecoveredParts, recover};
 use super::{Fatal, Host};
 use crate::clock::Clock;
 use crate::config::{self, CommandLine, Config, ServerId};
 use crate::mailbox::{Delivery, Mailbox, Note};
 use crate::peers::Links;
-use crate::serve::{Place, features};
+use crate::serve::{ServerParams, features};
 use crate::shared::Shared;
 
 const DATA_DIR: &str = "/data";
@@ -71,7 +71,7 @@ struct World {
 
 /// One run of the server.
 struct Life {
-    driver: Host<Option<Links>>,
+    host: Host<Option<Links>>,
     shared: Arc<Shared>,
     /// A machine that has applied the same commands and has never been on a disk.
     replay: Replay,
@@ -126,10 +126,10 @@ impl World {
             }
         };
         let shared = self.share(recovered.machine);
-        match self.lead(&shared, recovered.rest) {
-            Ok(driver) => {
+        match self.lead(&shared, recovered.parts) {
+            Ok(host) => {
                 let replay = self.recognise(&shared, context);
-                Some(Life { driver, shared, replay })
+                Some(Life { host, shared, replay })
             }
             Err(e) => {
                 assert!(self.disk.is_off(), "{context}: the server does not lead: {e}");
@@ -144,15 +144,15 @@ impl World {
 
     fn share(&self, machine: state::machine::Machine) -> Arc<Shared> {
         let mailboxes = vec![Mailbox::new(None)];
-        let place = Place { me: SERVER, client_port: 0, hash_seed: 0, waker: None };
-        Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, place))
+        let params = ServerParams { me: SERVER, client_port: 0, hash_seed: 0, waker: None };
+        Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, params))
     }
 
-    fn lead(&self, shared: &Arc<Shared>, rest: Rest) -> Result<Host<Option<Links>>, Fatal> {
-        let mut driver = Host::new(Arc::clone(shared), rest, None);
-        driver.lead()?;
+    fn lead(&self, shared: &Arc<Shared>, rest: RecoveredParts) -> Result<Host<Option<Links>>, Fatal> {
+        let mut host = Host::new(Arc::clone(shared), rest, None);
+        host.lead()?;
         assert_eq!(told(shared), [], "nobody asked for anything yet");
-        Ok(driver)
+        Ok(host)
     }
 
     /// Finds the history that the machine shows; from now on it is the only one.
@@ -221,7 +221,7 @@ impl World {
             return true;
         }
         life.shared.inbox.submit(&mut submission, expected.len());
-        if life.driver.cycle().is_err() {
+        if life.host.cycle().is_err() {
             return false;
         }
         let mut resumed: Vec<i64> = told(&life.shared)
@@ -248,7 +248,7 @@ impl World {
         submit(&life.shared, &batch);
         let before = self.histories[0].clone();
         self.histories[0].push(Entry::Batch(Arc::clone(&batch)));
-        if life.driver.cycle().is_err() {
+        if life.host.cycle().is_err() {
             assert_eq!(told(&life.shared), [], "{context}: the server answered what it could not keep");
             return false;
         }
@@ -269,7 +269,7 @@ impl Life {
     fn prepare_log(&mut self) {
         // An operation that fails here fails again where its result is needed, and is handled
         // there.
-        let _ = self.driver.log.prepare(SEGMENT_BYTES as usize / 2);
+        let _ = self.host.log.prepare(SEGMENT_BYTES as usize / 2);
     }
 }
 

@@ -128,7 +128,7 @@ fn a_disk_that_damages_data_again_stops_the_start() {
     );
     // The operator has looked at the disk.
     earlier.iter().for_each(|path| disk.remove(path).expect("it is there"));
-    assert!(start().expect("it starts").rest.identity.awaits_refill());
+    assert!(start().expect("it starts").parts.identity.awaits_reseed());
 }
 
 /// No other server can reseed a single server: its damaged data are all there is.
@@ -176,7 +176,7 @@ fn what_the_disk_does_not_give_just_now_is_not_damaged() {
     let start = |disk: &SimDisk| {
         let files = Files { disk: Arc::new(disk.clone()), background: false };
         recover(files, &config, features(&config.requests))
-            .map(|recovered| recovered.rest.identity.awaits_refill())
+            .map(|recovered| recovered.parts.identity.awaits_reseed())
     };
     let sound = disk.fork(0);
     let before = sound.operations();
@@ -208,7 +208,7 @@ fn a_crash_while_data_are_set_aside_leaves_no_member_with_half_a_history() {
     };
     let whole = disk.fork(0);
     let before = whole.operations();
-    assert!(start(&whole).expect("it starts").rest.identity.awaits_refill());
+    assert!(start(&whole).expect("it starts").parts.identity.awaits_reseed());
     let operations = whole.operations() - before;
     assert!(operations > 20, "{operations}");
     let mut gave_up = 0;
@@ -220,10 +220,10 @@ fn a_crash_while_data_are_set_aside_leaves_no_member_with_half_a_history() {
             disk.crash();
             let known =
                 Identity::find(&disk, Path::new("/data")).expect("it can be read").expect("it is there");
-            gave_up += u32::from(known.awaits_refill());
+            gave_up += u32::from(known.awaits_reseed());
             let again = start(&disk).unwrap_or_else(|e| panic!("operation {operation}, fate {fate}: {e}"));
-            assert!(again.rest.identity.awaits_refill(), "operation {operation}, fate {fate}");
-            assert_eq!(again.rest.identity.cluster, known.cluster);
+            assert!(again.parts.identity.awaits_reseed(), "operation {operation}, fate {fate}");
+            assert_eq!(again.parts.identity.cluster, known.cluster);
             drop(again);
             assert!(start(&disk).is_ok(), "operation {operation}, fate {fate}: and once more");
         }

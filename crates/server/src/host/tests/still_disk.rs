@@ -19,7 +19,7 @@ fn a_session_that_was_heard_of_while_the_leaders_disk_stood_still_lives() {
         let timeout_us = 10_000_000;
 
         let member = trio.members.get_mut(&leader).expect("it runs");
-        member.begin_hearing();
+        member.peers_polled();
         trio.time.advance_us(timeout_us + 5_000_000);
         member.cycle().expect("it goes on");
 

@@ -35,7 +35,7 @@ pub(super) fn member(asked: &Asked<'_>) -> Fields {
         "starts": starts,
         "last_processed_zxid": facts.last_zxid,
         "applied_index": log.applied,
-        "agreed_index": log.agreed,
+        "agreed_index": log.committed,
         "last_index": log.last,
         "snapshot_bytes_fetched": member.fetched_bytes,
         "voters": member.voters,

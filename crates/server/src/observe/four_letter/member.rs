@@ -59,7 +59,7 @@ fn write_member(out: &mut String, member: &MemberStatus) -> std::fmt::Result {
     writeln!(out, "Consensus: {engine}")?;
     writeln!(out, "Term: {term}")?;
     writeln!(out, "Led by: {}", or_none(member.leader))?;
-    writeln!(out, "Log applied/agreed/last: {}/{}/{}", log.applied, log.agreed, log.last)?;
+    writeln!(out, "Log applied/agreed/last: {}/{}/{}", log.applied, log.committed, log.last)?;
     writeln!(out, "Snapshot bytes fetched: {}", or_none(member.fetched_bytes))?;
     writeln!(out, "Joining: {}", if is_joining(member) { "yes" } else { "no" })?;
     writeln!(out, "Starts: {starts}")?;

@@ -49,7 +49,7 @@ pub(crate) mod fake {
             term: 5,
             leader: Some(3),
             starts: 2,
-            log: MemberLog { applied: 9_000, agreed: 9_001, last: 9_002 },
+            log: MemberLog { applied: 9_000, committed: 9_001, last: 9_002 },
             voters: vec![1, 2, 3],
             learners: vec![4],
             fetched_bytes: None,
