@@ -1,5 +1,6 @@
 //! A machine with one member on it: its disk, its clock, and its process while it runs.
 
+use server::simulation::GroupId;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -230,8 +231,13 @@ impl Host {
         let cycle = member.cycle();
         self.flushes_until_us = now_us + self.shown_us().saturating_sub(self.passed_us(now_us));
         let Some(member) = &mut self.member else { return cycle };
-        self.voters =
-            member.status().membership.voters.iter().map(|id| state::members::server_of_id(id.0)).collect();
+        self.voters = member
+            .status(GroupId::ROOT)
+            .membership
+            .voters
+            .iter()
+            .map(|id| state::members::server_of_id(id.0))
+            .collect();
         cycle
     }
 
@@ -241,7 +247,7 @@ impl Host {
         let Some(member) = &mut self.member else { return Vec::new() };
         let mut refused = Vec::new();
         for (connection, wire) in self.backlog.drain(..) {
-            match member.accept(wire.server_end()) {
+            match member.accept(GroupId::ROOT, wire.server_end()) {
                 Some(slot) => {
                     self.slots.insert(slot, (connection, wire));
                 }

@@ -93,7 +93,8 @@ impl Group {
         }
     }
 
-    pub(crate) fn others(&self) -> Vec<ServerId> {
+    /// The other servers that this one connects to.
+    pub fn others(&self) -> Vec<ServerId> {
         self.reconfig.directory().keys().copied().filter(|server| *server != self.me).collect()
     }
 
@@ -222,6 +223,16 @@ impl Group {
         Some((Start { hard_state, snapshot, entries: Vec::new() }, true))
     }
 
+    /// The state from which a group beside the root group continues when the root group begins as
+    /// `begin` says; `None` if the engine cannot tell now.
+    pub fn start_with_root(&mut self, begin: &Begin) -> Option<Start> {
+        if begin.rejoins {
+            return self.start_under_another_id().map(|(start, _)| start);
+        }
+        let founders = begin.identity.founding_members();
+        Some(if founders.is_empty() { Start::joining() } else { Start::bootstrap(&founders) })
+    }
+
     /// Founds the ensemble together with the other founders.
     pub(crate) fn found(&mut self, founders: Vec<Founder>, key: PeerKey) {
         tracing::info!("a new ensemble of {} voters begins", founders.len());
@@ -242,7 +253,7 @@ impl Group {
         self.bootstrap.spoken_to_ms = self.now.ms;
         let was_newcomer = self.is_newcomer();
         self.identity = identity;
-        if was_newcomer && !self.identity.founders.is_empty() {
+        if self.is_root() && was_newcomer && !self.identity.founders.is_empty() {
             for server in self.others() {
                 self.tell_founders(server);
             }

@@ -111,7 +111,7 @@ impl Group {
     /// Reports this server's file to the leader.
     pub(crate) fn tell_file(&mut self) {
         let leader = self.replica.role().leader.map(server_of).filter(|leader| *leader != self.me);
-        if let Some(leader) = leader.filter(|_| self.goes_by_files()) {
+        if let Some(leader) = leader.filter(|_| self.is_root() && self.goes_by_files()) {
             let roles = self.own_roles().into_iter().collect();
             self.send(leader, ServerMessage::File(roles));
         }

@@ -1,13 +1,15 @@
 //! The only entry point of a group: what happens to it.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use bytes::Bytes;
 use consensus::entry::MemberId;
-use state::members::ServerId;
+use consensus::membership::Membership;
+use state::members::{ServerId, Servers};
 
 use crate::group::{Action, Group, Now};
-use crate::message::{Founder, GroupMessage, PeerKey, ServerMessage};
+use crate::message::{Founder, GroupMessage, PeerKey, QuietGroup, ServerMessage};
 use crate::submission::Submission;
 
 /// What happens to a group. The host reports one event at a time, in order of occurrence, and
@@ -15,6 +17,26 @@ use crate::submission::Submission;
 pub enum Event<'e> {
     /// The host begins another cycle.
     CycleBegins,
+    /// The host stalled for so long that its clients were disconnected.
+    HostStalled,
+    /// When the host last heard from each server, in ms of its clock; reported once per heartbeat
+    /// interval where there are several groups.
+    ServersHeard(&'e BTreeMap<ServerId, i64>),
+    /// A server announces the quiet groups that it leads: this group is among them with these
+    /// facts, or is not.
+    LeaderQuiet {
+        /// The server.
+        from: ServerId,
+        /// What it announces of this group.
+        announced: Option<QuietGroup>,
+    },
+    /// The members of the root group, and the servers they run on.
+    RootMembers {
+        /// The servers to connect to.
+        servers: &'e Servers,
+        /// The committed members.
+        membership: &'e Membership,
+    },
     /// Connection threads hand over requests; the group takes all of them.
     Submitted(&'e mut Submission),
     /// This session's connection has ended.
@@ -74,7 +96,12 @@ pub enum Event<'e> {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// The log is flushed.
+    /// The log was flushed, whichever groups had entries in it.
+    DiskFlushed {
+        /// Duration of the flush, in µs.
+        took_us: u64,
+    },
+    /// The group's part of the log is flushed.
     Flushed {
         /// Up to this entry.
         index: u64,
@@ -111,12 +138,38 @@ pub enum Asked {
     Stop,
 }
 
+impl Event<'_> {
+    /// Whether a quiet group wakes for it.
+    fn is_traffic(&self) -> bool {
+        match self {
+            Event::Submitted(submission) => !submission.is_empty(),
+            Event::HostStalled
+            | Event::Disconnected(_)
+            | Event::MemberSaid { .. }
+            | Event::EngineSaid { .. }
+            | Event::LinkUp(_)
+            | Event::LinkDown(_)
+            | Event::RootMembers { .. }
+            | Event::LogIsFull(_)
+            | Event::Asked(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Group {
     /// Handles one event. The resulting actions wait in [`take_actions`](Self::take_actions).
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
         self.now = now;
+        if event.is_traffic() {
+            self.wake();
+        }
         match event {
             Event::CycleBegins => self.begin_cycle(),
+            Event::HostStalled => self.stop_serving("the disk stalled"),
+            Event::ServersHeard(heard_ms) => self.on_servers_heard(heard_ms),
+            Event::LeaderQuiet { from, announced } => self.on_announcement(from, announced),
+            Event::RootMembers { servers, membership } => self.on_root_members(servers, membership),
             Event::Submitted(submission) => self.submit(submission),
             Event::Disconnected(session) => self.replica.disconnected(session),
             Event::ServerSaid { from, is_vouched_for, message } => {
@@ -137,6 +190,7 @@ impl Group {
             Event::LogHasNoRoom(why) => self.log_has_no_room(why),
             Event::LogIsFull(is_full) => self.set_log_is_full(is_full),
             Event::Written { index, bytes } => self.written(index, bytes),
+            Event::DiskFlushed { took_us } => self.flush_latency.flushed(took_us),
             Event::Flushed { index, took_us } => self.flushed(index, took_us),
             Event::Applied { commands } => self.count_applied(commands),
             Event::Settled => self.settled(),
@@ -149,7 +203,10 @@ impl Group {
             Event::Asked(Asked::Lead) => self.claim(),
             Event::Asked(Asked::StepDown) => self.step_down(),
             Event::Asked(Asked::Stop) => self.begin_stop(),
-            Event::CycleEnds => self.publish(),
+            Event::CycleEnds => {
+                self.rest_alone();
+                self.publish();
+            }
         }
     }
 

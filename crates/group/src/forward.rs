@@ -89,6 +89,11 @@ impl ForwardStream {
         }
     }
 
+    /// Whether everything added was sent and taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.gathered.is_empty() && self.untaken.is_empty()
+    }
+
     /// The leader has taken everything below `next`.
     pub(crate) fn taken(&mut self, term: u64, life: u64, next: u64) {
         if (term, life) != (self.term, self.life) {
@@ -184,6 +189,13 @@ impl ForwardedStreams {
         while inlet.refusals_known < next && inlet.refused.pop_front().is_some() {
             inlet.refusals_known += 1;
         }
+    }
+
+    /// Whether every member knows what was taken and refused.
+    pub(crate) fn are_idle(&self) -> bool {
+        self.unheard.is_empty()
+            && self.untold.is_empty()
+            && self.ends.values().all(|inlet| inlet.refused.is_empty())
     }
 
     /// One tick has passed: resends what a member may not have received.

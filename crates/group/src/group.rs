@@ -11,6 +11,7 @@ use crate::replica::Replica;
 use crate::submission::Submission;
 use consensus::engine::Start;
 use consensus::entry::MemberId;
+use consensus::membership::Membership;
 
 use crate::bootstrap::Newcomer;
 use crate::commit_wait::CommitWait;
@@ -22,16 +23,15 @@ use crate::loss::Suspicion;
 use crate::member_status::MemberStatus;
 use crate::milestones::Milestones;
 use crate::publishing::StatusPublisher;
+use crate::quiet::Quiet;
 use crate::reconfig::Reconfig;
+use crate::root_members::RootMembers;
 use crate::serving::Serving;
 use crate::session_reports::ReportedSessions;
 use crate::settings::GroupSettings;
 use crate::shared::{Counted, GroupShared, Recorded};
 use crate::timers::Timers;
 use state::members::{ServerId, Servers};
-
-/// The only group so far.
-pub const GROUP: GroupId = GroupId::ROOT;
 
 /// The time, as the host tells it to a group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +53,8 @@ pub enum Action {
     HangUp(ServerId),
     /// Keep links to these servers and to no others.
     SetPeers(Servers),
+    /// Tell the other groups these members of the root group.
+    SetMembers(Box<Membership>),
     /// Close all client connections.
     CloseConnections,
     /// Make the connection threads check their sockets soon.
@@ -157,6 +159,8 @@ pub struct Group {
     pub(crate) loss: Option<Suspicion>,
     pub(crate) leader_tasks: LeaderTasks,
     pub(crate) milestones: Milestones,
+    pub(crate) quiet: Quiet,
+    pub(crate) root_members: RootMembers,
     /// The log has no room for what the leader sends.
     pub(crate) log_is_full: bool,
     /// Bytes received of the snapshot being fetched.
@@ -192,6 +196,8 @@ impl Group {
             loss: None,
             leader_tasks: LeaderTasks::new(&settings.containers),
             milestones: Milestones::default(),
+            quiet: Quiet::default(),
+            root_members: RootMembers::default(),
             log_is_full: false,
             fetched_bytes: None,
             stop: false,
@@ -202,9 +208,29 @@ impl Group {
         group
     }
 
+    /// The group's number.
+    pub fn id(&self) -> GroupId {
+        self.settings.id
+    }
+
+    /// Whether it is the root group, whose members the other groups follow.
+    pub(crate) fn is_root(&self) -> bool {
+        self.id() == GroupId::ROOT
+    }
+
     /// The time the host last told.
     pub fn now(&self) -> Now {
         self.now
+    }
+
+    /// Whether the host must do something.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// The servers that this one connects to.
+    pub fn directory(&self) -> &Servers {
+        self.reconfig.directory()
     }
 
     /// Takes what the host must do.
@@ -218,7 +244,7 @@ impl Group {
 
     /// Sends one message of the group; it may be lost.
     pub fn send_group(&mut self, to: ServerId, message: GroupMessage) {
-        self.send(to, PeerMessage::Group(GROUP, message));
+        self.send(to, PeerMessage::Group(self.id(), message));
     }
 
     /// Sends one message; it may be lost.
@@ -232,7 +258,6 @@ impl Group {
 
     /// Begins a cycle.
     pub(crate) fn begin_cycle(&mut self) {
-        self.beat();
         self.tolerate_pause();
         self.leader_tasks.begin();
     }
@@ -294,10 +319,9 @@ impl Group {
         self.count_written(index);
     }
 
-    /// The log up to that index was flushed; the flush took `took_us`.
+    /// The group's log up to that index was flushed; the flush took `took_us`.
     pub(crate) fn flushed(&mut self, index: u64, took_us: u64) {
         self.commit_wait.flushed(index, took_us, self.now.us);
-        self.flush_latency.flushed(took_us);
     }
 
     /// The log lacks room for what the leader sends, or has room again.

@@ -39,6 +39,8 @@ impl Group {
             }
             _ if self.is_newcomer() => {}
             ServerMessage::Alive => self.on_alive(from),
+            // The host tells each group its part.
+            ServerMessage::QuietGroups(_) => {}
             ServerMessage::File(roles) => self.files.told(from, roles.into_iter().collect(), self.now.ms),
             ServerMessage::FlushLatency { mean_us } => {
                 self.flush_latency.reported(from, mean_us, self.now.ms);
@@ -50,6 +52,8 @@ impl Group {
     pub(crate) fn on_group_message(&mut self, from: ServerId, message: GroupMessage) {
         match message {
             GroupMessage::Claim => self.on_claim(from),
+            // It woke the group already.
+            GroupMessage::Wake => {}
             GroupMessage::Touched(touched) => self.on_touched(from, touched),
             GroupMessage::LeaderTime { term, ms } => self.on_leader_time(from, term, ms),
             GroupMessage::Missing(claimed) => self.on_missing(from, claimed),
@@ -107,7 +111,7 @@ impl Group {
     }
 
     /// A server's disk stalls, but the server is alive.
-    fn on_alive(&mut self, from: ServerId) {
+    pub(crate) fn on_alive(&mut self, from: ServerId) {
         if let Some(member) = self.join_requests.last_heard(from) {
             self.join_requests.heard(member, self.now.ms);
             self.replica.heard_from(member);

@@ -103,6 +103,11 @@ impl Reconfig {
         self.is_removed
     }
 
+    /// Sets the servers this one connects to, in a group that follows the root group's members.
+    pub(crate) fn set_directory(&mut self, servers: &Servers) {
+        self.directory.clone_from(servers);
+    }
+
     /// Leadership has changed.
     pub(crate) fn clear(&mut self, now_ms: i64) {
         self.changed_ms = now_ms;
@@ -131,17 +136,15 @@ impl Group {
     /// Opens links to the committed servers and closes those to others. A server without data goes
     /// by its configuration file.
     pub(crate) fn keep_directory(&mut self) {
-        let Some(configured) = self.settings.ensemble.as_ref().map(|ensemble| ensemble.members.clone())
-        else {
-            return;
-        };
+        let Some(ensemble) = self.settings.ensemble.as_ref().filter(|_| self.is_root()) else { return };
+        let configured = ensemble.members.clone();
         let (version, proposed) = {
             let machine = self.shared.machine.read();
             let members = machine.members();
             (members.current.as_ref().map_or(0, |current| current.version), members.proposed.clone())
         };
         let membership = self.replica.status().membership;
-        let made_from = Some(Origin { version, proposed, membership });
+        let made_from = Some(Origin { version, proposed, membership: membership.clone() });
         if !std::mem::take(&mut self.reconfig.has_news) && self.reconfig.made_from == made_from {
             return;
         }
@@ -164,6 +167,7 @@ impl Group {
             self.tell_removed();
         }
         self.act(Action::SetPeers(directory.clone()));
+        self.act(Action::SetMembers(Box::new(membership)));
         (self.reconfig.directory, self.reconfig.made_from) = (directory, made_from);
     }
 
@@ -209,6 +213,9 @@ impl Group {
     /// Tells wanted servers that are not heard from as members: they may know none of the present
     /// members.
     pub(crate) fn tell_absent(&mut self) {
+        if !self.is_root() {
+            return;
+        }
         let (wanted, _) = self.wanted();
         let membership = self.replica.status().membership;
         let (heard, _) = self.who_is_there();
@@ -242,7 +249,7 @@ impl Group {
     /// A leader writes the members of its configuration file to the log if there are none yet, or
     /// if the file alone decides.
     pub(crate) fn establish_members(&mut self) {
-        let Some(ensemble) = &self.settings.ensemble else { return };
+        let Some(ensemble) = self.settings.ensemble.as_ref().filter(|_| self.is_root()) else { return };
         if self.goes_by_files() {
             return self.write_down_members();
         }
@@ -272,6 +279,9 @@ impl Group {
 
     /// Takes the next step towards the wanted membership.
     pub(crate) fn tend_members(&mut self) {
+        if !self.is_root() {
+            return self.follow_root();
+        }
         let (wanted, strict) = self.wanted();
         let status = self.replica.status();
         self.take_in_newcomers(&status, &wanted);

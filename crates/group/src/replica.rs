@@ -225,6 +225,21 @@ impl Replica {
         server_of(self.settings.member)
     }
 
+    /// Whether nothing is under way: no request, no message that must be resent, no entry to apply.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.gathered.is_empty()
+            && self.held.is_empty()
+            && !self.has_undecided
+            && self.early.is_empty()
+            && self.parked.is_empty()
+            && self.outgoing.is_empty()
+            && self.stream.as_ref().is_none_or(ForwardStream::is_idle)
+            && self.inlets.are_idle()
+            && self.lines.values().all(SessionQueue::is_empty)
+            && !self.barriers.is_anybody_waiting()
+            && !self.has_work()
+    }
+
     /// Index of the last entry applied in full.
     pub fn applied_index(&self) -> u64 {
         self.applied_index

@@ -58,16 +58,6 @@ impl Group {
         }
     }
 
-    /// Signals that this thread runs. If it stalled for so long that clients were disconnected,
-    /// much may have happened meanwhile.
-    pub(crate) fn beat(&mut self) {
-        self.shared.flags.cycles.fetch_add(1, Relaxed);
-        if self.shared.flags.stalled.load(Relaxed) {
-            self.stop_serving("the disk stood still");
-            self.shared.flags.stalled.store(false, Relaxed);
-        }
-    }
-
     pub(crate) fn serve(&mut self) {
         self.serving.has_served = true;
         if !self.shared.flags.serving.swap(true, Relaxed) {

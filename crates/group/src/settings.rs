@@ -1,5 +1,6 @@
 //! A group's configuration.
 
+use crate::id::GroupId;
 use state::command::Features;
 use state::members::{ServerId, Servers};
 
@@ -8,6 +9,8 @@ pub use crate::member_status::EngineKind;
 /// Fixed for the life of the process.
 #[derive(Clone, Debug)]
 pub struct GroupSettings {
+    /// The group.
+    pub id: GroupId,
     /// The ensemble; `None` for a standalone server.
     pub ensemble: Option<EnsembleSettings>,
     /// Whether `reconfig` changes the members (`reconfigEnabled`); otherwise the configuration

@@ -1,7 +1,7 @@
 //! What a group shares with the threads that serve clients.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 use state::machine::Machine;
@@ -34,18 +34,14 @@ pub struct ServingFlags {
     /// Clients are served: there is a leader, or was until recently, and this member has caught up
     /// with it.
     pub serving: AtomicBool,
-    /// The replication loop has stalled for so long that clients are not served.
-    pub stalled: AtomicBool,
     /// This member has lost contact with the others and serves read-only clients.
     pub read_only: AtomicBool,
-    /// Cycles of the replication loop.
-    pub cycles: AtomicU64,
 }
 
 impl ServingFlags {
     /// Whether clients are served.
     pub fn is_serving(&self) -> bool {
-        self.serving.load(Relaxed) && !self.stalled.load(Relaxed)
+        self.serving.load(Relaxed)
     }
 }
 

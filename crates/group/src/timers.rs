@@ -31,6 +31,18 @@ pub(crate) struct Timers {
     stop_by_ms: Option<i64>,
 }
 
+impl Timers {
+    /// Ticks count from now on.
+    pub(crate) fn restart(&mut self, now_ms: i64) {
+        self.tick_due_ms = now_ms + TICK_MS;
+    }
+
+    /// Whether the member was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.finish_by_ms.is_some() || self.stop_by_ms.is_some()
+    }
+}
+
 impl Group {
     /// Handles the passing of time.
     pub(crate) fn pass_time(&mut self) {
@@ -44,7 +56,7 @@ impl Group {
         }
         let now_ms = self.now.ms;
         if self.is_newcomer() {
-            if now_ms >= self.timers.care_due_ms {
+            if self.is_root() && now_ms >= self.timers.care_due_ms {
                 self.timers.care_due_ms = now_ms + ANNOUNCE_MS;
                 self.keep_directory();
                 self.announce();
@@ -56,6 +68,7 @@ impl Group {
         if missed > 0 {
             (0..missed.min(TICKS_AT_ONCE_MAX)).for_each(|_| self.replica.tick());
             self.timers.tick_due_ms += missed * TICK_MS;
+            self.rest(missed.min(TICKS_AT_ONCE_MAX) as u32);
             self.keep_directory();
             if self.replica.leads() && (self.is_reconfiguring() || self.files.has_news()) {
                 self.tend_members();
@@ -74,7 +87,7 @@ impl Group {
         self.act(Action::FetchOn);
         self.act(Action::LookForRoom);
         self.tell_file();
-        if self.is_forgotten() {
+        if self.is_root() && self.is_forgotten() {
             self.announce();
         }
         if self.replica.leads() {
@@ -88,7 +101,9 @@ impl Group {
 
     /// Watches this disk and the leader, and stops when due.
     fn watch(&mut self) {
-        self.watch_flush_latency(self.now.ms);
+        if self.is_root() {
+            self.watch_flush_latency(self.now.ms);
+        }
         self.watch_leader();
         self.consider_stop(self.now.ms);
     }
@@ -157,11 +172,15 @@ impl Group {
         self.join_requests.lose(server, now_ms);
         self.files.lose(server);
         self.reported.lose(server);
-        let role = self.replica.role();
-        if role.leader.is_some_and(|leader| crate::server_of(leader) == server) {
-            for _ in 0..self.settings.election_ticks {
-                self.replica.tick();
-            }
+        if self.leader() == Some(server) {
+            self.count_silence();
+        }
+    }
+
+    /// Simulates the ticks of a leader's silence until an election is due.
+    pub(crate) fn count_silence(&mut self) {
+        for _ in 0..self.settings.election_ticks {
+            self.replica.tick();
         }
     }
 
@@ -171,7 +190,9 @@ impl Group {
         if self.replica.leads() {
             self.shared.observer.count(Counted::FollowerConnected, 1);
         }
-        self.tell_servers(server);
+        if self.is_root() {
+            self.tell_servers(server);
+        }
         if self.replica.role().leader.map(crate::server_of) == Some(server) {
             // The last report may have been lost with the connection.
             self.shared.sessions.told(i64::MIN);

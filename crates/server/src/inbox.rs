@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use group::Submission;
+use group::{GroupId, Submission};
 use mio::Waker;
 use parking_lot::Mutex;
 
 /// What waits for the replication thread. The throttle of the connections
 /// (`globalOutstandingLimit`, `ostler.outstandingBytesMax`) bounds its size, not the inbox itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Contents>,
     /// The replication thread waits in its poll and must be woken. Sequentially consistent with the
@@ -26,10 +26,61 @@ pub struct Inbox {
     kept_bytes: AtomicUsize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Contents {
-    submission: Submission,
+    submissions: Submissions,
     control_requests: Vec<ControlRequest>,
+}
+
+/// What is submitted to each group; reused, so that steady traffic allocates nothing for it.
+#[derive(Debug)]
+pub struct Submissions {
+    /// By the group's number.
+    by_group: Vec<Submission>,
+    /// Groups to which something is submitted, without duplicates.
+    filled: Vec<GroupId>,
+}
+
+impl Submissions {
+    /// Nothing, for that many groups.
+    pub fn new(groups: usize) -> Submissions {
+        Submissions { by_group: (0..groups).map(|_| Submission::default()).collect(), filled: Vec::new() }
+    }
+
+    /// Where a request to that group is added.
+    pub fn of(&mut self, group: GroupId) -> &mut Submission {
+        let submission = &mut self.by_group[group.index()];
+        if submission.is_empty() {
+            self.filled.push(group);
+        }
+        submission
+    }
+
+    /// Passes on what is submitted to each group; `take` must empty it.
+    pub fn drain(&mut self, mut take: impl FnMut(GroupId, &mut Submission)) {
+        for group in self.filled.drain(..) {
+            take(group, &mut self.by_group[group.index()]);
+        }
+    }
+
+    /// An empty submission.
+    pub fn nothing(&mut self) -> &mut Submission {
+        self.by_group.first_mut().expect("there is a root group")
+    }
+
+    /// Whether nothing is submitted.
+    pub fn is_empty(&self) -> bool {
+        self.filled.is_empty()
+    }
+
+    /// Bytes of the commands.
+    pub fn len_bytes(&self) -> usize {
+        self.filled.iter().map(|group| self.by_group[group.index()].len_bytes()).sum()
+    }
+
+    fn append(&mut self, other: &mut Submissions) {
+        other.drain(|group, submission| self.of(group).append(submission));
+    }
 }
 
 /// Requests to the replication thread that do not come from a client's session.
@@ -37,40 +88,50 @@ struct Contents {
 pub enum ControlRequest {
     /// A background snapshot ended.
     SnapshotDone {
+        /// Of this group.
+        group: GroupId,
         /// The snapshot's number, counted from the start.
         number: u64,
         /// The log index it covers, or why it failed.
         result: Result<u64, String>,
     },
-    /// Take a snapshot now (`csnp`).
-    TakeSnapshot,
-    /// The session has no connection on this server any more.
-    Disconnected(i64),
-    /// Become the leader (`rqld`).
-    Lead,
-    /// Transfer leadership to another member (`ydld`).
-    StepDown,
+    /// Take a snapshot of the group now (`csnp`).
+    TakeSnapshot(GroupId),
+    /// The session of the group has no connection on this server any more.
+    Disconnected(GroupId, i64),
+    /// Become the leader of the group (`rqld`).
+    Lead(GroupId),
+    /// Transfer leadership of the group to another member (`ydld`).
+    StepDown(GroupId),
     /// Answer the accepted requests and stop.
     Stop,
 }
 
 impl Inbox {
-    /// An empty inbox whose thread is woken through `waker`.
-    pub fn new(waker: Option<Arc<Waker>>) -> Inbox {
-        Inbox { waker, ..Inbox::default() }
+    /// An empty inbox of a server with `groups` groups, whose thread is woken through `waker`.
+    pub fn new(groups: usize, waker: Option<Arc<Waker>>) -> Inbox {
+        let contents = Contents { submissions: Submissions::new(groups), control_requests: Vec::new() };
+        Inbox {
+            waiting: Mutex::new(contents),
+            asleep: AtomicBool::default(),
+            waker,
+            outstanding: AtomicUsize::default(),
+            waiting_bytes: AtomicUsize::default(),
+            kept_bytes: AtomicUsize::default(),
+        }
     }
 
-    /// Submits everything in `submission`, emptying it, and wakes the replication thread.
-    pub fn submit(&self, submission: &mut Submission, requests: usize) {
-        self.put(submission, requests);
+    /// Submits everything in `submissions`, emptying them, and wakes the replication thread.
+    pub fn submit(&self, submissions: &mut Submissions, requests: usize) {
+        self.put(submissions, requests);
         self.wake();
     }
 
-    /// Submits everything in `submission`, emptying it, for a cycle that the caller runs itself.
-    pub fn put(&self, submission: &mut Submission, requests: usize) {
+    /// Submits everything in `submissions`, emptying them, for a cycle that the caller runs itself.
+    pub fn put(&self, submissions: &mut Submissions, requests: usize) {
         self.outstanding.fetch_add(requests, Ordering::Relaxed);
-        self.waiting_bytes.fetch_add(submission.len_bytes(), Ordering::Relaxed);
-        self.waiting.lock().submission.append(submission);
+        self.waiting_bytes.fetch_add(submissions.len_bytes(), Ordering::Relaxed);
+        self.waiting.lock().submissions.append(submissions);
     }
 
     /// Adds a control request and wakes the replication thread.
@@ -105,9 +166,9 @@ impl Inbox {
     }
 
     /// Takes the contents. Both arguments must be empty.
-    pub fn take(&self, submission: &mut Submission, control_requests: &mut Vec<ControlRequest>) {
+    pub fn take(&self, submissions: &mut Submissions, control_requests: &mut Vec<ControlRequest>) {
         let mut waiting = self.waiting.lock();
-        std::mem::swap(&mut waiting.submission, submission);
+        std::mem::swap(&mut waiting.submissions, submissions);
         std::mem::swap(&mut waiting.control_requests, control_requests);
     }
 
@@ -115,7 +176,7 @@ impl Inbox {
     /// one ends.
     pub fn is_empty(&self) -> bool {
         let waiting = self.waiting.lock();
-        waiting.submission.is_empty() && waiting.control_requests.is_empty()
+        waiting.submissions.is_empty() && waiting.control_requests.is_empty()
     }
 
     /// Counts requests as answered.

@@ -15,6 +15,7 @@ pub mod force_new_cluster;
 mod host;
 pub mod inbox;
 pub mod mailbox;
+pub mod namespace;
 pub mod observe;
 pub mod peers;
 pub mod serve;

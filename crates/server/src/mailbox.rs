@@ -4,7 +4,7 @@
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use group::Token;
+use group::{GroupId, Token};
 use mio::Waker;
 use parking_lot::Mutex;
 use state::read::Piece;
@@ -30,6 +30,8 @@ pub enum Note {
     },
     /// The session that this connection asked for is on it from now on.
     SessionOpened {
+        /// The session's group.
+        group: GroupId,
         /// The session's id.
         session: i64,
     },
@@ -106,7 +108,7 @@ impl Delivery {
 /// The mailbox of one connection thread.
 pub struct Mailbox {
     delivery: Mutex<Delivery>,
-    accepted: Mutex<Vec<TcpStream>>,
+    accepted: Mutex<Vec<(TcpStream, GroupId)>>,
     /// Set after something was posted, cleared before it is taken.
     full: AtomicBool,
     /// Another thread has asked this one to poll its sockets.
@@ -138,9 +140,9 @@ impl Mailbox {
         self.full.store(true, Ordering::SeqCst);
     }
 
-    /// Hands over a new connection.
-    pub fn hand_over(&self, stream: TcpStream) {
-        self.accepted.lock().push(stream);
+    /// Hands over a new connection of a group's client.
+    pub fn hand_over(&self, stream: TcpStream, group: GroupId) {
+        self.accepted.lock().push((stream, group));
         self.full.store(true, Ordering::SeqCst);
         self.wake();
     }
@@ -187,7 +189,7 @@ impl Mailbox {
     }
 
     /// Takes everything; both arguments must be empty.
-    pub fn collect(&self, delivery: &mut Delivery, accepted: &mut Vec<TcpStream>) {
+    pub fn collect(&self, delivery: &mut Delivery, accepted: &mut Vec<(TcpStream, GroupId)>) {
         self.full.store(false, Ordering::SeqCst);
         std::mem::swap(&mut *self.delivery.lock(), delivery);
         std::mem::swap(&mut *self.accepted.lock(), accepted);

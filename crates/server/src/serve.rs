@@ -3,11 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
-use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, Protocol, Socket, Type};
 use state::command::Features;
 use state::machine::Machine;
@@ -17,7 +16,7 @@ use storage::disk::{Disk as _, RealDisk};
 
 use crate::client::connections::ConnectionTable;
 use crate::client::throttle::TokenBucket;
-use crate::client::{IoThread, Relay, WAKER};
+use crate::client::{IoThread, Listener, Relay, WAKER};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests, ServerId};
 use crate::descriptors;
@@ -25,10 +24,12 @@ use crate::host::recovery::{self, Files, RecoveryError};
 use crate::host::{Fatal, Host, ReplicationLoop, keepalive};
 use crate::inbox::{ControlRequest, Inbox};
 use crate::mailbox::Mailbox;
+use crate::namespace::Namespace;
 use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
 use crate::shared::{Shared, ThreadCounts};
+use group::GroupId;
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
 
@@ -76,8 +77,7 @@ impl Server {
     pub fn start(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
-        let (listener, address) = listen(&config.listen)
-            .map_err(|source| StartError::Listen { address: wanted(&config.listen), source })?;
+        let (mut listeners, address) = listen_for_groups(&config.listen, config.groups)?;
         let clock = Clock::start();
         let features = features(&config.requests);
         let recovered = recovery::recover(Files::real(), &config, features)?;
@@ -90,7 +90,7 @@ impl Server {
             polls.push(poll);
             mailboxes.push(Mailbox::new(Some(waker)));
         }
-        let recovery::Recovered { machine, parts } = recovered;
+        let recovery::Recovered { machines, parts } = recovered;
         let poll = Poll::new().map_err(system("create a poll"))?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?);
         let links = links(&config, &parts, &poll, &waker)?.map(SharedLinks::new);
@@ -100,7 +100,7 @@ impl Server {
             hash_seed: RealDisk.entropy(),
             waker: Some(waker),
         };
-        let shared = Arc::new(Shared::new(config, clock, machine, mailboxes, params));
+        let shared = Arc::new(Shared::new(config, clock, machines, mailboxes, params));
         let mut host = Host::new(Arc::clone(&shared), parts, links.clone());
         host.start()?;
         shared.counts.load_time.record(shared.clock.elapsed_us());
@@ -116,7 +116,6 @@ impl Server {
         .map_err(system("start a thread"))?;
         let keepalive = links.map(|links| start_keepalive(&shared, links)).transpose();
         let keepalive = keepalive.map_err(system("start a thread"))?;
-        let mut listener = Some(mio::net::TcpListener::from_std(listener));
         let mut io = Vec::new();
         let relay = Arc::new(Relay::new(&shared));
         for (number, poll) in polls.into_iter().enumerate() {
@@ -125,7 +124,7 @@ impl Server {
                 Arc::clone(&shared),
                 Some(Arc::clone(&replication_loop)),
                 poll,
-                listener.take(),
+                std::mem::take(&mut listeners),
             )
             .map_err(system("listen"))?;
             let relay = Arc::clone(&relay);
@@ -197,35 +196,38 @@ impl Stopper {
 }
 
 impl Shared {
-    /// Shared state of a server with this machine; one connection thread per mailbox.
+    /// Shared state of a server whose groups have these machines; one connection thread per
+    /// mailbox.
     pub(crate) fn new(
         config: Config,
         clock: Clock,
-        machine: Machine,
+        machines: Vec<Machine>,
         mailboxes: Vec<Mailbox>,
         params: ServerParams,
     ) -> Shared {
         let tick_ms = i64::from(config.tick_time_ms);
-        let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
+        let namespace = |(group, machine)| {
+            let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
+            let watches = WatchTable::new(watch_limits(&config), params.hash_seed);
+            Namespace::new(group, machine, sessions, watches)
+        };
+        let namespaces: Vec<Namespace> = (0..).map(GroupId).zip(machines).map(namespace).collect();
         Shared {
-            machine: Arc::new(RwLock::new(machine)),
-            watches: Mutex::new(WatchTable::new(watch_limits(&config), params.hash_seed)),
             read_progress: Arc::new(ReadProgress::new(mailboxes.len())),
-            leader_time: Arc::default(),
             threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
             mailboxes,
-            sessions: Arc::new(sessions),
             connections: ConnectionTable::default(),
             handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
-            inbox: Inbox::new(params.waker),
+            inbox: Inbox::new(namespaces.len(), params.waker),
+            namespaces,
             me: params.me,
             client_port: params.client_port,
             features: features(&config.requests),
             config,
             clock,
             counts: Arc::default(),
-            member_status: Mutex::new(None),
-            flags: Arc::default(),
+            cycles: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
     }
@@ -346,9 +348,25 @@ fn wanted(listen: &Listen) -> SocketAddr {
     SocketAddr::new(listen.address, listen.port)
 }
 
-/// Opens the client port. The unspecified IPv6 address accepts IPv4 clients too, as in Java, and
+/// Opens the client ports: each group beside the root group has its own, which follow the client
+/// port. Returns the address of the root group's too.
+fn listen_for_groups(listen: &Listen, groups: u16) -> Result<(Vec<Listener>, SocketAddr), StartError> {
+    let (mut listeners, mut first) = (Vec::new(), None);
+    for number in 0..groups {
+        let port = first.map_or(listen.port, |address: SocketAddr| address.port().saturating_add(number));
+        let listen = Listen { port, ..*listen };
+        let (socket, address) =
+            open_port(&listen).map_err(|source| StartError::Listen { address: wanted(&listen), source })?;
+        first.get_or_insert(address);
+        let socket = mio::net::TcpListener::from_std(socket);
+        listeners.push(Listener { socket, group: GroupId(number.into()) });
+    }
+    Ok((listeners, first.unwrap_or_else(|| wanted(listen))))
+}
+
+/// Opens a client port. The unspecified IPv6 address accepts IPv4 clients too, as in Java, and
 /// falls back to IPv4 if the system has no IPv6.
-fn listen(listen: &Listen) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+fn open_port(listen: &Listen) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     let unspecified = listen.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let listener = match bind(wanted(listen), listen.backlog) {
         Err(_) if unspecified => {

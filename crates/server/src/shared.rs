@@ -1,14 +1,10 @@
 //! What all threads of one server share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use group::Token;
-use group::shared::{Counted, GroupShared, Observer, Recorded, ServingFlags};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use group::{GroupId, Token};
 use state::command::Features;
-use state::machine::Machine;
-use state::watch::WatchTable;
 
 use crate::client::connections::{ConnectionTable, Latency};
 use crate::client::throttle::TokenBucket;
@@ -16,12 +12,9 @@ use crate::clock::Clock;
 use crate::config::{Config, ServerId};
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
+use crate::namespace::Namespace;
 use crate::observe::metrics::Recorder;
-use crate::observe::metrics_quorum::QuorumCounts;
-use crate::observe::stats::MemberStatus;
-use group::leader_time::LeaderTime;
 use group::read_progress::ReadProgress;
-use group::sessions::SessionTable;
 
 /// What one connection thread counted. Only that thread writes; any thread may read.
 #[derive(Debug, Default)]
@@ -51,8 +44,6 @@ pub struct Counts {
     pub connections_rejected: AtomicU64,
     /// Failed authentications.
     pub auth_failed: AtomicU64,
-    /// Sessions that expired.
-    pub sessions_expired: AtomicU64,
     /// Flushes of the log, in µs.
     pub flush_time: Recorder,
     /// Flushes over `fsync.warningthresholdms`.
@@ -61,16 +52,6 @@ pub struct Counts {
     pub batch_size: Recorder,
     /// Reading and applying snapshot and log at startup, in µs.
     pub load_time: Recorder,
-    /// Writing snapshots, in µs.
-    pub snapshot_time: Recorder,
-    /// Elections, commits and startup.
-    pub quorum: QuorumCounts,
-    /// zxid up to which the last snapshot reaches.
-    pub snapshot_zxid: AtomicI64,
-    /// Index of the last log entry it contains.
-    pub snapshot_index: AtomicU64,
-    /// Wall clock ms when the last snapshot was finished; 0 if there is none.
-    pub snapshot_finished_ms: AtomicI64,
     /// Handshakes, successful or not.
     pub connection_requests: AtomicU64,
     /// Connections closed because the token bucket was empty (`connection_throttle_tokens`).
@@ -89,40 +70,21 @@ pub struct Counts {
     pub throttled_requests: AtomicU64,
     /// Connections closed because they got no session in time.
     pub handshakes_timed_out: AtomicU64,
-    /// Index of the newest log entry; the whole log is committed.
-    pub last_index: AtomicU64,
-    /// Term of that entry.
-    pub last_term: AtomicU64,
-    /// Index of the oldest log entry that no snapshot covers.
-    pub first_index: AtomicU64,
-    /// Bytes of entries proposed while this member was leader; kept like a latency.
-    pub proposal_bytes: Latency,
-    /// Writes refused because the disk is full.
-    pub writes_refused: AtomicU64,
     /// Messages of other members ignored because the disk is full.
     pub messages_refused: AtomicU64,
-    /// Leadership transfers that this member began because of its disk.
-    pub handovers: AtomicU64,
 }
 
 /// The server as its threads see it.
 ///
 /// Lock order: the order of the fields. A thread that holds a later lock never waits for an earlier
-/// one.
+/// one. One that holds a lock of a namespace takes those of another only to read.
 pub struct Shared {
-    /// The replicated state. Connection threads read it, the replication thread writes.
-    pub machine: Arc<RwLock<Machine>>,
-    /// Which connection watches which znode. Locked with the machine held, so that no change falls
-    /// between reading and registering.
-    pub watches: Mutex<WatchTable>,
+    /// The consensus groups, by their number; the root group first.
+    pub namespaces: Vec<Namespace>,
     /// Mailboxes of the connection threads, by the thread's number.
     pub mailboxes: Vec<Mailbox>,
-    /// Living sessions.
-    pub sessions: Arc<SessionTable>,
     /// Up to which time the connection threads have read their sockets.
     pub read_progress: Arc<ReadProgress>,
-    /// The last known reading of the leader's clock. Locked for a copy only.
-    pub leader_time: Arc<Mutex<Option<LeaderTime>>>,
     /// Living connections.
     pub connections: ConnectionTable,
     /// Work for the replication thread.
@@ -143,55 +105,15 @@ pub struct Shared {
     pub threads: Vec<Arc<ThreadCounts>>,
     /// Counts of the other threads.
     pub counts: Arc<Counts>,
-    /// Status of the ensemble, updated by the replication thread; `None` for a standalone server.
-    /// Locked for a copy only.
-    pub member_status: Mutex<Option<MemberStatus>>,
-    /// Whether clients are served, as the group says.
-    pub flags: Arc<ServingFlags>,
+    /// Cycles of the replication loop.
+    pub cycles: AtomicU64,
+    /// The replication loop has stalled for so long that clients are not served.
+    pub stalled: AtomicBool,
     /// The process is stopping.
     pub stopping: AtomicBool,
 }
 
-impl Observer for Counts {
-    fn count(&self, event: Counted, times: u64) {
-        let counter = match event {
-            Counted::LookingForLeader => &self.quorum.looking,
-            Counted::Proposals => &self.quorum.proposals,
-            Counted::Commits => &self.quorum.commits,
-            Counted::FollowerConnected => &self.quorum.diffs,
-            Counted::SessionsExpired => &self.sessions_expired,
-            Counted::WritesRefused => &self.writes_refused,
-            Counted::LeadershipTransfers => &self.handovers,
-        };
-        counter.fetch_add(times, Relaxed);
-    }
-
-    fn record(&self, event: Recorded, value: u64) {
-        let recorder = match event {
-            Recorded::ElectionTime => &self.quorum.election_time,
-            Recorded::UnavailableTime => &self.quorum.unavailable_time,
-            Recorded::LeaderUnavailableTime => &self.quorum.leader_unavailable_time,
-            Recorded::CommitLatency => &self.quorum.ack_latency,
-            Recorded::PropagationLatency => &self.quorum.propagation_latency,
-            Recorded::ProposalBytes => return self.proposal_bytes.add(value, 1),
-        };
-        recorder.record(value);
-    }
-}
-
 impl Shared {
-    /// What the group needs of it.
-    pub(crate) fn of_group(&self) -> GroupShared {
-        GroupShared {
-            machine: Arc::clone(&self.machine),
-            sessions: Arc::clone(&self.sessions),
-            read_progress: Arc::clone(&self.read_progress),
-            leader_time: Arc::clone(&self.leader_time),
-            flags: Arc::clone(&self.flags),
-            observer: Arc::clone(&self.counts) as Arc<dyn Observer>,
-        }
-    }
-
     /// The mailbox of the thread that owns this connection.
     pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
         self.mailboxes.get(thread_of(token))
@@ -203,21 +125,25 @@ impl Shared {
         self.mailboxes.iter().for_each(Mailbox::ask_to_look);
     }
 
-    /// The replicated state, for a connection thread that may already hold it for reading: handling
-    /// a delivery while it serves reads can ask for it again. An ordinary second `read` would wait
-    /// behind a queued writer, which waits for the first read guard: a deadlock.
-    pub fn read_machine(&self) -> RwLockReadGuard<'_, Machine> {
-        self.machine.read_recursive()
+    /// The root group's namespace.
+    pub fn root(&self) -> &Namespace {
+        &self.namespaces[0]
     }
 
-    /// Whether clients are served.
-    pub fn is_serving(&self) -> bool {
-        self.flags.is_serving() && !self.is_stopping()
+    /// The namespace of a group.
+    pub fn namespace(&self, group: GroupId) -> &Namespace {
+        &self.namespaces[group.index()]
     }
 
-    /// Whether only read-only clients are served.
-    pub fn is_read_only(&self) -> bool {
-        self.flags.read_only.load(Relaxed) && !self.is_serving()
+    /// Whether the group's clients are served.
+    pub fn is_serving(&self, group: GroupId) -> bool {
+        let has_stalled = self.stalled.load(Relaxed);
+        self.namespace(group).flags.is_serving() && !has_stalled && !self.is_stopping()
+    }
+
+    /// Whether only the group's read-only clients are served.
+    pub fn is_read_only(&self, group: GroupId) -> bool {
+        self.namespace(group).flags.read_only.load(Relaxed) && !self.is_serving(group)
     }
 
     /// Whether a request has to wait until this member has caught up with the leader, even if its

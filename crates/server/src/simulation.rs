@@ -29,6 +29,7 @@ use crate::peers::{Sender, Transport};
 use crate::serve::ServerParams;
 pub use crate::serve::features;
 use crate::shared::Shared;
+pub use group::GroupId;
 pub use state::command::Features;
 
 /// Frames for other members, until the simulator fetches them.
@@ -87,12 +88,12 @@ impl Member {
             ServerParams { me: recovered.parts.identity.server, client_port: 0, hash_seed, waker: None };
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
-        let shared = Arc::new(Shared::new(config, clock, recovered.machine, mailboxes, params));
+        let shared = Arc::new(Shared::new(config, clock, recovered.machines, mailboxes, params));
         let mut host = Host::new(Arc::clone(&shared), recovered.parts, Outbox::default());
-        host.replica_mut().record_committed();
+        record_committed(&mut host, &shared);
         host.start()?;
         let poll = Poll::new().expect("a simulator has few polls");
-        let io = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
+        let io = IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new()).expect("there is no listener");
         Ok(Member { shared, host, io, keepalive: KeepaliveTimer::default() })
     }
 
@@ -133,13 +134,13 @@ impl Member {
     /// Why the member cannot go on.
     pub fn cycle(&mut self) -> Result<(), Ended> {
         // A member that has just found its ensemble has a new replica.
-        self.host.replica_mut().record_committed();
+        record_committed(&mut self.host, &self.shared);
         Ok(self.host.cycle()?)
     }
 
     /// Whether it needs another cycle soon even if nothing new arrives.
     pub fn is_holding(&self) -> bool {
-        self.host.group().is_holding()
+        self.host.is_holding()
     }
 
     /// Makes the connection thread serve these client connections.
@@ -152,9 +153,10 @@ impl Member {
         self.io.is_busy()
     }
 
-    /// A client connects. Returns the number of its connection, unless a limit is reached.
-    pub fn accept(&mut self, socket: Box<dyn Socket>) -> Option<usize> {
-        self.io.take_on(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))
+    /// A client of that group connects. Returns the number of its connection, unless a limit is
+    /// reached.
+    pub fn accept(&mut self, group: GroupId, socket: Box<dyn Socket>) -> Option<usize> {
+        self.io.take_on(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), group)
     }
 
     /// Frames for other members since the last call.
@@ -172,24 +174,25 @@ impl Member {
         peers.iter().flat_map(|peer| frames.iter().map(|frame| (*peer, frame.clone()))).collect()
     }
 
-    /// Sessions that it began to close in the latest cycle.
-    pub fn ending(&self) -> impl Iterator<Item = i64> + '_ {
-        self.host.group().ending()
+    /// Sessions of the group that it began to close in the latest cycle.
+    pub fn ending(&self, group: GroupId) -> impl Iterator<Item = i64> + '_ {
+        self.host.group(group).ending()
     }
 
-    /// Entries that this member has learned to be committed since the last call, in its order.
-    pub fn take_committed(&mut self) -> Vec<Entry> {
-        self.host.replica_mut().take_recorded()
+    /// Entries of the group that this member has learned to be committed since the last call, in
+    /// its order.
+    pub fn take_committed(&mut self, group: GroupId) -> Vec<Entry> {
+        self.host.replica_mut(group).take_recorded()
     }
 
-    /// Asks for a snapshot at the next cycle.
-    pub fn ask_snapshot(&self) {
-        self.shared.inbox.ask(ControlRequest::TakeSnapshot);
+    /// Asks for a snapshot of the group at the next cycle.
+    pub fn ask_snapshot(&self, group: GroupId) {
+        self.shared.inbox.ask(ControlRequest::TakeSnapshot(group));
     }
 
-    /// Asks it to become the leader.
-    pub fn ask_lead(&self) {
-        self.shared.inbox.ask(ControlRequest::Lead);
+    /// Asks it to become the leader of the group.
+    pub fn ask_lead(&self, group: GroupId) {
+        self.shared.inbox.ask(ControlRequest::Lead(group));
     }
 
     /// Asks it to stop; [`may_end`](Self::may_end) tells when it is ready to.
@@ -199,7 +202,7 @@ impl Member {
 
     /// Whether it was asked to stop and has no work left.
     pub fn may_end(&self) -> bool {
-        self.host.group().may_end()
+        self.host.may_end()
     }
 
     /// Stops it.
@@ -210,24 +213,25 @@ impl Member {
         Ok(self.host.end()?)
     }
 
-    /// Role, leader and term.
-    pub fn role(&self) -> Leadership {
-        self.host.replica().role()
+    /// Its role in the group, the leader and the term.
+    pub fn role(&self, group: GroupId) -> Leadership {
+        self.host.group(group).replica.role()
     }
 
-    /// Whether the session is about to be resumed here or elsewhere, as far as this member knows.
-    pub fn is_moving(&self, session: i64) -> bool {
-        self.host.replica().is_moving(session)
+    /// Whether the group's session is about to be resumed here or elsewhere, as far as this member
+    /// knows.
+    pub fn is_moving(&self, group: GroupId, session: i64) -> bool {
+        self.host.group(group).replica.is_moving(session)
     }
 
-    /// The status of its consensus engine.
-    pub fn status(&mut self) -> Status {
-        self.host.replica_mut().status()
+    /// The status of the group's consensus engine.
+    pub fn status(&self, group: GroupId) -> Status {
+        self.host.group(group).replica.status()
     }
 
-    /// Index of the last entry applied in full.
-    pub fn applied_index(&self) -> u64 {
-        self.host.replica().applied_index()
+    /// Index of the group's last entry applied in full.
+    pub fn applied_index(&self, group: GroupId) -> u64 {
+        self.host.group(group).replica.applied_index()
     }
 
     /// The facts it reports about itself.
@@ -241,13 +245,25 @@ impl Member {
         Report::new(&self.shared)
     }
 
-    /// Whether clients are served.
-    pub fn is_serving(&self) -> bool {
-        self.shared.is_serving()
+    /// Whether the group's clients are served.
+    pub fn is_serving(&self, group: GroupId) -> bool {
+        self.shared.is_serving(group)
     }
 
-    /// The replicated state.
-    pub fn machine(&self) -> RwLockReadGuard<'_, Machine> {
-        self.shared.machine.read()
+    /// Whether the group takes part in no cycle.
+    pub fn is_quiet(&self, group: GroupId) -> bool {
+        self.host.group(group).is_quiet()
+    }
+
+    /// The group's replicated state.
+    pub fn machine(&self, group: GroupId) -> RwLockReadGuard<'_, Machine> {
+        self.shared.namespace(group).machine.read()
+    }
+}
+
+/// Makes the members of all groups record what they learn to be committed.
+fn record_committed(host: &mut Host<Outbox>, shared: &Shared) {
+    for namespace in &shared.namespaces {
+        host.replica_mut(namespace.group).record_committed();
     }
 }

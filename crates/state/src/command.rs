@@ -86,6 +86,11 @@ impl Features {
         Self(self.0 | other.0)
     }
 
+    /// These without `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether all of `other` are set.
     #[inline]
     pub const fn has(self, other: Self) -> bool {

@@ -6,6 +6,7 @@ use crate::client::Action;
 use crate::history::{Arrival, Received};
 use crate::socket::Wire;
 use server::config::ServerId;
+use server::simulation::GroupId;
 
 /// Bytes a socket takes before the server has to wait.
 const ROOMS: [usize; 3] = [200, 4_000, 1 << 20];
@@ -68,7 +69,8 @@ impl World {
             return self.server_closes(connection);
         }
         let incarnation = self.host(member).incarnation;
-        let applied = self.host(member).member.as_ref().map_or(0, |member| member.applied_index());
+        let applied =
+            self.host(member).member.as_ref().map_or(0, |member| member.applied_index(GroupId::ROOT));
         let known = &mut self.connections[connection];
         known.accepted_at = applied;
         known.incarnation = Some(incarnation);

@@ -4,6 +4,7 @@
 //! again what an earlier leader did not complete. It closes them only when it cannot know what was
 //! applied: when it installs a snapshot, or becomes another member.
 
+use server::simulation::GroupId;
 use state::command::{MOVE_SESSION, SessionTerms};
 use state::members::ServerId;
 
@@ -24,7 +25,7 @@ impl World {
     pub(super) fn on_serving_started(&mut self, id: ServerId) {
         let now_us = self.now_us;
         let host = self.host(id);
-        let reached = host.member.as_ref().map_or(0, |member| member.applied_index());
+        let reached = host.member.as_ref().map_or(0, |member| member.applied_index(GroupId::ROOT));
         host.serving = Serving { reached, interrupted_us: now_us };
     }
 
@@ -39,8 +40,8 @@ impl World {
         let now_us = self.now_us;
         let host = self.host(id);
         let Some(member) = &host.member else { return };
-        let applied = member.applied_index();
-        if !member.is_serving() || applied > host.serving.reached {
+        let applied = member.applied_index(GroupId::ROOT);
+        if !member.is_serving(GroupId::ROOT) || applied > host.serving.reached {
             host.serving.interrupted_us = now_us;
         }
         host.serving.reached = host.serving.reached.max(applied);
@@ -53,7 +54,7 @@ impl World {
         let moves = later.filter(|outcome| (outcome.session, outcome.opcode) == (session, MOVE_SESSION));
         let homes: Vec<_> = moves.map(|outcome| SessionTerms::read(&outcome.body).map(|t| t.home)).collect();
         let member = self.hosts[id as usize - 1].member.as_ref();
-        let is_moving = member.is_some_and(|member| member.is_moving(session));
+        let is_moving = member.is_some_and(|member| member.is_moving(GroupId::ROOT, session));
         is_moving || homes.len() > 1 || homes.iter().any(|home| *home != Ok(id))
     }
 

@@ -1,6 +1,7 @@
 //! Injects faults, and ends them.
 
 use consensus::engine::Role;
+use server::simulation::GroupId;
 use storage::disk;
 
 use super::{CHECK_US, Event, World};
@@ -80,7 +81,7 @@ impl World {
             Fault::CutNextLeader { for_us } => self.cut_next_leader_us = Some(for_us),
             Fault::Lead { member } => {
                 if let Some(member) = &self.host(member).member {
-                    member.ask_lead();
+                    member.ask_lead(GroupId::ROOT);
                 }
             }
             Fault::Busy { target, for_us } => {
@@ -124,7 +125,7 @@ impl World {
             Fault::Snapshot { target } => {
                 let id = self.aim(target);
                 if let Some(member) = &self.host(id).member {
-                    member.ask_snapshot();
+                    member.ask_snapshot(GroupId::ROOT);
                 }
             }
         }
@@ -145,7 +146,7 @@ impl World {
             Target::Member(id) => id,
             Target::Leader(otherwise) => {
                 let leads = |host: &&crate::host::Host| {
-                    host.member.as_ref().is_some_and(|member| member.role().role == Role::Leader)
+                    host.member.as_ref().is_some_and(|member| member.role(GroupId::ROOT).role == Role::Leader)
                 };
                 self.hosts.iter().find(leads).map_or(otherwise, |host| host.id)
             }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use consensus::engine::Role;
 use server::simulation::Ended;
+use server::simulation::GroupId;
 
 use super::{Event, World};
 use crate::checkers::Violation;
@@ -64,11 +65,11 @@ impl World {
         }
         let ended = host.drive(now_us);
         let Some(member) = &mut host.member else { return Ok(()) };
-        let ending: Vec<i64> = member.ending().collect();
-        let committed = member.take_committed();
+        let ending: Vec<i64> = member.ending(GroupId::ROOT).collect();
+        let committed = member.take_committed(GroupId::ROOT);
         let frames = member.take_frames();
-        let role = member.role();
-        let (applied, busy) = (member.applied_index(), member.is_busy());
+        let role = member.role(GroupId::ROOT);
+        let (applied, busy) = (member.applied_index(GroupId::ROOT), member.is_busy());
         let patience_us = if member.is_holding() { HOLD_US } else { TICK_US };
         self.history.decided.extend(ending.into_iter().map(|session| (session, now_us)));
         for entry in committed {
@@ -151,7 +152,7 @@ impl World {
         }
         host.compared = applied;
         let Some(member) = &host.member else { return Ok(()) };
-        let machine = member.machine();
+        let machine = member.machine(GroupId::ROOT);
         self.trace.number(applied ^ machine.last_zxid() as u64);
         self.agreement.reached(id, applied, &machine)?;
         if self.random.percent(5) {

@@ -8,6 +8,7 @@ pub mod closings;
 mod injection;
 mod members;
 
+use server::simulation::GroupId;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -302,7 +303,7 @@ impl World {
                 .collect();
             let host = &mut self.hosts[at];
             let Some(member) = &mut host.member else { continue };
-            let (status, serving) = (member.status(), member.is_serving());
+            let (status, serving) = (member.status(GroupId::ROOT), member.is_serving(GroupId::ROOT));
             self.trace.log(
                 self.now_us,
                 format_args!("member {id}: {status:?}, serving: {serving}, no connection to {closed:?}"),
@@ -317,8 +318,8 @@ impl World {
             let Some(member) = &host.member else {
                 return Some(format!("member {} is not running", host.id));
             };
-            if member.applied_index() < last && wanted.contains_key(&host.id) {
-                let applied = member.applied_index();
+            if member.applied_index(GroupId::ROOT) < last && wanted.contains_key(&host.id) {
+                let applied = member.applied_index(GroupId::ROOT);
                 return Some(format!("member {} is at entry {applied} of {last}", host.id));
             }
         }
@@ -344,7 +345,7 @@ impl World {
     fn left_open(&self) -> Option<usize> {
         let serves = |server: ServerId| {
             let member = &self.hosts[server as usize - 1].member;
-            member.as_ref().is_some_and(|member| member.is_serving())
+            member.as_ref().is_some_and(|member| member.is_serving(GroupId::ROOT))
         };
         let mut connections = self.connections.iter().enumerate();
         let left = connections.find(|(number, connection)| {
@@ -372,10 +373,17 @@ impl World {
         let to_vote = wanted.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server);
         let to_vote: Vec<ServerId> = to_vote.collect();
         let mut leaders = self.hosts.iter_mut().filter_map(|host| host.member.as_mut());
-        let leader = leaders.find(|member| member.role().role == Role::Leader && member.is_serving());
+        let leader = leaders.find(|member| {
+            member.role(GroupId::ROOT).role == Role::Leader && member.is_serving(GroupId::ROOT)
+        });
         let Some(leader) = leader else { return Some("there is no leader".to_owned()) };
-        let mut voters: Vec<ServerId> =
-            leader.status().membership.voters.iter().map(|id| state::members::server_of_id(id.0)).collect();
+        let mut voters: Vec<ServerId> = leader
+            .status(GroupId::ROOT)
+            .membership
+            .voters
+            .iter()
+            .map(|id| state::members::server_of_id(id.0))
+            .collect();
         voters.sort_unstable();
         (voters != to_vote).then(|| format!("the voters are {voters:?} and should be {to_vote:?}"))
     }

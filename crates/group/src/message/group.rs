@@ -16,6 +16,7 @@
 //! claim        74   F → L   nothing
 //! missing      75   M → all leader u64 | term u64 | index u64
 //! upheld       76   M → M   leader u64 | term u64 | index u64
+//! wake         77   F → L   nothing
 //! ```
 
 use bytes::{Buf, BufMut, Bytes};
@@ -112,6 +113,8 @@ pub enum GroupMessage {
     },
     /// The sender was asked to become the leader.
     Claim,
+    /// The sender cannot become quiet with its leader, which must send heartbeats again.
+    Wake,
     /// The snapshot sent by the receiver is damaged.
     Damaged(SnapshotId),
     /// A member that claims to lead counts on entries the sender does not have. Is the claim right?
@@ -164,6 +167,7 @@ const DAMAGED: u8 = 73;
 const CLAIM: u8 = 74;
 const MISSING: u8 = 75;
 const UPHELD: u8 = 76;
+const WAKE: u8 = 77;
 
 /// Bytes of a chunk besides the piece of the file.
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
@@ -229,6 +233,7 @@ impl GroupMessage {
                 out.extend_from_slice(bytes);
             }
             Self::Claim => head(CLAIM, out),
+            Self::Wake => head(WAKE, out),
             Self::Damaged(snapshot) => {
                 head(DAMAGED, out);
                 snapshot.put(out);
@@ -292,6 +297,7 @@ impl GroupMessage {
                 return Ok(Self::Chunk { snapshot, length, offset, bytes });
             }
             CLAIM => Self::Claim,
+            WAKE => Self::Wake,
             DAMAGED => Self::Damaged(SnapshotId::read(&mut bytes)?),
             MISSING => Self::Missing(Claimed::read(&mut bytes)?),
             UPHELD => Self::Upheld(Claimed::read(&mut bytes)?),

@@ -22,7 +22,7 @@ pub use self::group::{
     CHUNK_OVERHEAD, Claimed, FORWARD_BYTES_MAX, GroupMessage, RefusedCommand, SNAPSHOT_BYTES_MAX, SnapshotId,
     Touched,
 };
-pub use self::server::{FLUSH_US_MAX, Founder, PeerKey, SERVERS_BYTES_MAX, ServerMessage};
+pub use self::server::{FLUSH_US_MAX, Founder, PeerKey, QuietGroup, SERVERS_BYTES_MAX, ServerMessage};
 use crate::id::GroupId;
 
 /// The first message kind of groups.

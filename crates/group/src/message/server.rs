@@ -9,6 +9,7 @@
 //! file           6   (server u32 | observer u8)*                      follower → leader
 //! alive          7   nothing                                          server → all
 //! flush latency  8   mean_us u64                                      follower → leader
+//! quiet groups   9   (group u64 | term u64 | index u64)*              server → all
 //! ```
 
 use std::fmt;
@@ -18,7 +19,8 @@ use consensus::entry::MemberId;
 use consensus::membership::MEMBERS_MAX;
 use state::members::{SERVER_ID_MAX, ServerId};
 
-use super::{BadPeerMessage, check, read_member};
+use super::{BadPeerMessage, check, read_member, read_position};
+use crate::id::{GROUPS_MAX, GroupId};
 
 /// Most bytes of the lines that list the members.
 pub const SERVERS_BYTES_MAX: usize = 256 << 10;
@@ -83,7 +85,23 @@ pub enum ServerMessage {
         /// The mean, in µs.
         mean_us: u64,
     },
+    /// The sender is alive, and these are the quiet groups that it leads.
+    QuietGroups(Vec<QuietGroup>),
 }
+
+/// A group whose leader stopped its engine's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuietGroup {
+    /// The group.
+    pub group: GroupId,
+    /// The leadership's term.
+    pub term: u64,
+    /// The last entry of the leader's log, which is committed.
+    pub index: u64,
+}
+
+/// Bytes of a quiet group in a message.
+const QUIET_GROUP_BYTES: usize = 24;
 
 /// The key by which members of a cluster prove their membership to each other. No message to
 /// operators contains it.
@@ -128,6 +146,7 @@ const SERVERS: u8 = 5;
 const FILE: u8 = 6;
 const ALIVE: u8 = 7;
 const FLUSH_LATENCY: u8 = 8;
+const QUIET_GROUPS: u8 = 9;
 
 impl ServerMessage {
     /// Whether it belongs to the join protocol.
@@ -181,6 +200,12 @@ impl ServerMessage {
                 out.put_u8(FLUSH_LATENCY);
                 out.put_u64(*mean_us);
             }
+            Self::QuietGroups(groups) => {
+                out.put_u8(QUIET_GROUPS);
+                for QuietGroup { group, term, index } in groups {
+                    [group.0, *term, *index].into_iter().for_each(|n| out.put_u64(n));
+                }
+            }
         }
     }
 
@@ -210,6 +235,7 @@ impl ServerMessage {
                 check(mean_us <= FLUSH_US_MAX, "time of a flush")?;
                 Self::FlushLatency { mean_us }
             }
+            QUIET_GROUPS => Self::QuietGroups(read_quiet_groups(&mut bytes)?),
             kind => return Err(BadPeerMessage::Kind(kind)),
         };
         if bytes.is_empty() { Ok(message) } else { Err(BadPeerMessage::Length) }
@@ -232,6 +258,17 @@ fn read_roles(bytes: &mut Bytes) -> Result<Vec<(ServerId, bool)>, BadPeerMessage
         roles.push((server, observer == 1));
     }
     Ok(roles)
+}
+
+fn read_quiet_groups(bytes: &mut Bytes) -> Result<Vec<QuietGroup>, BadPeerMessage> {
+    check(bytes.len() / QUIET_GROUP_BYTES <= GROUPS_MAX, "number of groups")?;
+    let mut groups = Vec::with_capacity(bytes.len() / QUIET_GROUP_BYTES);
+    while !bytes.is_empty() {
+        let group = GroupId(bytes.try_get_u64()?);
+        check(group.0 < GROUPS_MAX as u64, "group")?;
+        groups.push(QuietGroup { group, term: read_position(bytes)?, index: read_position(bytes)? });
+    }
+    Ok(groups)
 }
 
 fn read_founders(bytes: &mut Bytes) -> Result<Vec<Founder>, BadPeerMessage> {

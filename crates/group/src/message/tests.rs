@@ -28,6 +28,7 @@ fn all() -> Vec<PeerMessage> {
         GroupMessage::Fetch { snapshot, offset: 9 },
         GroupMessage::Chunk { snapshot, length: 100, offset: 9, bytes: Bytes::from_static(b"piece") },
         GroupMessage::Claim,
+        GroupMessage::Wake,
         GroupMessage::Damaged(snapshot),
         GroupMessage::Missing(Claimed { leader: MemberId(2), term: 3, index: 4 }),
         GroupMessage::Upheld(Claimed { leader: MemberId(2), term: 3, index: 4 }),
@@ -44,6 +45,7 @@ fn all() -> Vec<PeerMessage> {
             text: "server.1=a:1:2:participant\n".to_owned(),
         },
         ServerMessage::Alive,
+        ServerMessage::QuietGroups(vec![QuietGroup { group: GROUP, term: 3, index: 1 << 40 }; 2]),
     ];
     let of_group = of_group.into_iter().map(|message| PeerMessage::Group(GROUP, message));
     of_group.chain(of_server.into_iter().map(PeerMessage::Server)).collect()

@@ -4,9 +4,9 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use group::Token;
+use group::{GroupId, Token};
 use mio::Interest;
-use mio::net::TcpStream;
+use mio::net::{TcpListener, TcpStream};
 use state::auth::Identities;
 
 use super::connection::Connection;
@@ -17,18 +17,51 @@ use crate::descriptors::{self, Use};
 use crate::mailbox::{Delivery, Note};
 use crate::shared::token;
 
+/// A socket that accepts client connections.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    /// The group that its clients use.
+    pub(crate) group: GroupId,
+}
+
+/// Listeners have the poll tokens below that of the mailbox's waker.
+fn listener_token(number: usize) -> mio::Token {
+    mio::Token(super::WAKER.0 - 1 - number)
+}
+
+/// The number of the listener with this poll token, out of `count`.
+pub(super) fn listener_of(token: mio::Token, count: usize) -> Option<usize> {
+    Some(super::WAKER.0 - token.0).filter(|below| (1..=count).contains(below)).map(|below| below - 1)
+}
+
 /// Connections accepted at one wake-up before other sockets are served.
 const ACCEPTS_MAX: usize = 256;
 
 impl IoThread {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The system refuses to watch a socket.
+    pub(super) fn watch_listeners(&mut self) -> std::io::Result<()> {
+        for (number, listener) in self.listeners.iter_mut().enumerate() {
+            self.poll.registry().register(
+                &mut listener.socket,
+                listener_token(number),
+                Interest::READABLE,
+            )?;
+        }
+        Ok(())
+    }
+
     /// Accepts waiting connections and distributes them to the threads in turn.
-    pub(super) fn accept(&mut self) {
+    pub(super) fn accept(&mut self, listener: usize) {
         if self.accepts_later {
             return;
         }
         for _ in 0..ACCEPTS_MAX {
-            let Some(listener) = &self.listener else { return };
-            match listener.accept() {
+            let Some(Listener { socket, group }) = self.listeners.get(listener) else { return };
+            let group = *group;
+            match socket.accept() {
                 Ok((stream, peer)) if !self.has_descriptors_for(&stream) => {
                     self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
                     tracing::warn!(
@@ -41,9 +74,9 @@ impl IoThread {
                     self.dealt += 1;
                     let stream = StdStream::from(stream);
                     if thread == self.number {
-                        self.admit(stream);
+                        self.admit(stream, group);
                     } else {
-                        self.shared.mailboxes[thread].hand_over(stream);
+                        self.shared.mailboxes[thread].hand_over(stream, group);
                     }
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -57,7 +90,7 @@ impl IoThread {
                 }
             }
         }
-        self.listen_again();
+        self.listen_again(listener);
     }
 
     /// Whether a new connection leaves the descriptors that more important uses need. If it does
@@ -86,14 +119,15 @@ impl IoThread {
     /// Tries again after the system refused to accept a connection.
     pub(super) fn accept_after_a_pause(&mut self) {
         if std::mem::take(&mut self.accepts_later) {
-            self.listen_again();
+            (0..self.listeners.len()).for_each(|listener| self.listen_again(listener));
         }
     }
 
     /// Makes the edge-triggered poll report connections that still wait.
-    fn listen_again(&mut self) {
-        if let Some(listener) = &mut self.listener
-            && let Err(e) = self.poll.registry().reregister(listener, super::LISTENER, Interest::READABLE)
+    fn listen_again(&mut self, listener: usize) {
+        let token = listener_token(listener);
+        if let Some(Listener { socket, .. }) = self.listeners.get_mut(listener)
+            && let Err(e) = self.poll.registry().reregister(socket, token, Interest::READABLE)
         {
             tracing::error!("cannot listen any longer: {e}");
         }
@@ -101,18 +135,23 @@ impl IoThread {
 
     /// Admits a connection to this thread, or closes it at one of the limits, without a reply, as
     /// ZooKeeper does.
-    pub(super) fn admit(&mut self, stream: StdStream) {
+    pub(super) fn admit(&mut self, stream: StdStream, group: GroupId) {
         let Ok(peer) = stream.peer_addr() else { return };
         let _ = stream.set_nodelay(true);
-        self.take_on(Box::new(TcpStream::from_std(stream)), peer);
+        self.take_on(Box::new(TcpStream::from_std(stream)), peer, group);
     }
 
-    /// Adds a client's connection to this thread; its slot, unless a limit is reached.
-    pub(crate) fn take_on(&mut self, mut stream: Box<dyn Socket>, peer: SocketAddr) -> Option<usize> {
+    /// Adds a connection of a group's client to this thread; its slot, unless a limit is reached.
+    pub(crate) fn take_on(
+        &mut self,
+        mut stream: Box<dyn Socket>,
+        peer: SocketAddr,
+        group: GroupId,
+    ) -> Option<usize> {
         self.generation = self.generation.wrapping_add(1);
         let slot = self.connections.vacant_key();
         let token = token(self.number, slot, self.generation);
-        let traffic = Arc::new(Traffic::new(peer, self.shared.clock.wall_ms()));
+        let traffic = Arc::new(Traffic::new(peer, group, self.shared.clock.wall_ms()));
         let limits = &self.shared.config.connection;
         let (per_address, total) = (limits.per_address_max as usize, limits.count_max as usize);
         match self.shared.connections.admit(token, &traffic, per_address, total) {
@@ -132,7 +171,7 @@ impl IoThread {
         // An IPv4 client of a dual-stack socket is identified by its IPv4 address.
         let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
         let pause_bytes = limits.output_pause_bytes;
-        let mut connection = Connection::new(stream, token, traffic, identities, pause_bytes);
+        let mut connection = Connection::new(stream, token, group, traffic, identities, pause_bytes);
         connection.since_ms = self.shared.clock.elapsed_ms();
         self.connections.insert(connection);
         Some(slot)

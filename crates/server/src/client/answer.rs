@@ -21,10 +21,13 @@ use wire::opcode::Opcode;
 use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, SetWatches, SyncReply};
 
 use crate::client::watcher;
+use crate::namespace::Namespace;
 use crate::shared::Shared;
 
 /// The client that asks.
 pub(crate) struct Asker<'a> {
+    /// The group whose client it is.
+    pub(crate) namespace: &'a Namespace,
     pub(crate) token: Token,
     pub(crate) session: i64,
     pub(crate) identities: &'a Arc<Identities>,
@@ -169,7 +172,7 @@ fn decided(
         // As a ZooKeeper without SASL: the token is null.
         Request::Sasl(_) => SaslReply { token: None }.encode(out),
         Request::AddWatch(_) | Request::CheckWatches(_) | Request::RemoveWatches(_) => {
-            watching(shared, asker, request, out)?
+            watching(asker, request, out)?
         }
         _ => return read(shared, machine, asker, request, out),
     }
@@ -186,7 +189,7 @@ fn read(
 ) -> Result<Vec<(usize, Piece)>, ErrorCode> {
     let mut added = Ok(());
     let mut watch = |wanted: WatchRequest<'_>| {
-        added = add(&mut shared.watches.lock(), asker, wanted.path, wanted.part.into());
+        added = add(&mut asker.namespace.watches.lock(), asker, wanted.path, wanted.part.into());
     };
     let mut body = Body::new(out, shared.config.connection.reply_bytes_max as usize);
     let code = machine.read(request, &asker.reader(shared), &mut body, &mut watch);
@@ -208,13 +211,8 @@ fn add(watches: &mut WatchTable, asker: &Asker<'_>, path: &str, mode: WatchMode)
 }
 
 /// The requests that only concern watches.
-fn watching(
-    shared: &Shared,
-    asker: &Asker<'_>,
-    request: &Request<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), ErrorCode> {
-    let mut watches = shared.watches.lock();
+fn watching(asker: &Asker<'_>, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+    let mut watches = asker.namespace.watches.lock();
     let watcher = watcher(asker.token);
     let kind = |number| WatcherType::from_i32(number).ok_or(ErrorCode::MarshallingError);
     let found = match request {
@@ -240,7 +238,7 @@ fn set_watches(
     wanted: &SetWatches<'_>,
     events: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
-    let mut watches = shared.watches.lock();
+    let mut watches = asker.namespace.watches.lock();
     let watcher = watcher(asker.token);
     if !watches.is_registered(watcher) {
         return Ok(());

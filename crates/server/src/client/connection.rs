@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use group::Token;
+use group::{GroupId, Token};
 use state::auth::Identities;
 use state::read::{Dialect, Piece};
 
@@ -55,6 +55,8 @@ pub(super) struct InFlight {
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Socket>,
     pub(super) token: Token,
+    /// The group that its requests go to.
+    pub(super) group: GroupId,
     pub(super) phase: Phase,
     pub(super) traffic: Arc<Traffic>,
     /// The session, 0 before there is one.
@@ -116,6 +118,7 @@ impl Connection {
     pub(super) fn new(
         stream: Box<dyn Socket>,
         token: Token,
+        group: GroupId,
         traffic: Arc<Traffic>,
         identities: Identities,
         pause_bytes: usize,
@@ -123,6 +126,7 @@ impl Connection {
         Connection {
             stream,
             token,
+            group,
             phase: Phase::Greeting,
             traffic,
             session: 0,

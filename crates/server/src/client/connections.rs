@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use group::Token;
+use group::{GroupId, Token};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use wire::record::ReplyHeader;
@@ -16,6 +16,8 @@ use wire::record::ReplyHeader;
 pub struct Traffic {
     /// The client's address.
     pub peer: SocketAddr,
+    /// The group that the client uses.
+    pub group: GroupId,
     /// Wall clock ms when it was accepted.
     pub established_ms: i64,
     /// The session on it; 0 before there is one.
@@ -91,9 +93,10 @@ impl Latency {
 
 impl Traffic {
     /// The counts of a connection just accepted.
-    pub fn new(peer: SocketAddr, established_ms: i64) -> Traffic {
+    pub fn new(peer: SocketAddr, group: GroupId, established_ms: i64) -> Traffic {
         Traffic {
             peer,
+            group,
             established_ms,
             session: AtomicI64::new(0),
             timeout_ms: AtomicI32::new(0),
@@ -226,9 +229,11 @@ impl ConnectionTable {
         self.inner.lock().all.get(&token).cloned()
     }
 
-    /// All tokens, in order.
-    pub fn tokens(&self) -> Vec<Token> {
-        let mut tokens: Vec<Token> = self.inner.lock().all.keys().copied().collect();
+    /// The tokens of a group's clients, in order.
+    pub fn tokens_of(&self, group: GroupId) -> Vec<Token> {
+        let inner = self.inner.lock();
+        let of_group = inner.all.iter().filter(|(_, traffic)| traffic.group == group);
+        let mut tokens: Vec<Token> = of_group.map(|(token, _)| *token).collect();
         tokens.sort_unstable();
         tokens
     }
@@ -273,7 +278,8 @@ mod tests {
     #[test]
     fn one_address_cannot_take_more_than_its_share() {
         let table = ConnectionTable::default();
-        let from = |ip: &str| Arc::new(Traffic::new(format!("{ip}:1").parse().expect("address"), 0));
+        let from =
+            |ip: &str| Arc::new(Traffic::new(format!("{ip}:1").parse().expect("address"), GroupId::ROOT, 0));
         assert_eq!(table.admit(Token(1), &from("10.0.0.1"), 1, 2), Ok(None));
         assert_eq!(table.admit(Token(2), &from("10.0.0.1"), 1, 2), Err(Refusal::TooManyFromAddress));
         assert_eq!(table.admit(Token(3), &from("10.0.0.2"), 1, 2), Ok(None));
@@ -288,7 +294,7 @@ mod tests {
     fn a_new_connection_displaces_one_without_a_session() {
         let table = ConnectionTable::default();
         let from = |ip: &str, since_ms| {
-            Arc::new(Traffic::new(format!("{ip}:1").parse().expect("address"), since_ms))
+            Arc::new(Traffic::new(format!("{ip}:1").parse().expect("address"), GroupId::ROOT, since_ms))
         };
         for (number, ip) in ["10.0.0.2", "10.0.0.1", "10.0.0.1"].into_iter().enumerate() {
             let number = number as u64;

@@ -74,11 +74,13 @@ impl IoThread {
                 format!("ClickHouse's variant {} of the protocol is not supported", request.protocol_version);
             return self.break_off(slot, &why);
         }
-        let read_only = !self.shared.is_serving();
-        if read_only && !(self.shared.is_read_only() && request.read_only == Some(true)) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let group = connection.group;
+        let read_only = !self.shared.is_serving(group);
+        if read_only && !(self.shared.is_read_only(group) && request.read_only == Some(true)) {
             return self.break_off(slot, "this server has no leader");
         }
-        let last_zxid = self.shared.read_machine().last_zxid();
+        let last_zxid = self.shared.namespace(group).read_machine().last_zxid();
         if request.last_zxid_seen > last_zxid {
             let why =
                 format!("the client has seen zxid {:#x}, this server {last_zxid:#x}", request.last_zxid_seen);
@@ -95,9 +97,9 @@ impl IoThread {
         if read_only {
             self.connect_read_only(slot, request.session_id, request.passwd);
         } else if request.session_id != 0 {
-            self.shared.counts.quorum.resumed_here.fetch_add(1, Relaxed);
+            self.shared.namespace(group).counts.quorum.resumed_here.fetch_add(1, Relaxed);
             self.resume_session(slot, request.session_id, request.passwd);
-        } else if self.shared.sessions.len() as u64 >= count_max {
+        } else if self.shared.namespace(group).sessions.len() as u64 >= count_max {
             self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
             self.break_off(slot, "there are already ostler.sessionsMax sessions");
         } else {
@@ -107,30 +109,31 @@ impl IoThread {
 
     /// A new session goes through the log, so that it survives a crash.
     fn ask_for_session(&mut self, slot: usize) {
-        let session = self.shared.sessions.next_id();
         let opcode = Opcode::CreateSession as i32;
         let Some(connection) = self.await_session(slot, opcode) else { return };
+        let group = connection.group;
         connection.ids_tried += 1;
         let (token, timeout_ms) = (connection.token, connection.timeout_ms);
         let mut body = Vec::with_capacity(8);
         SessionTerms { timeout_ms, home: self.shared.me }.put(&mut body);
+        let session = self.shared.namespace(group).sessions.next_id();
         let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
-        self.submission.command(token, &command);
+        self.submissions.of(group).command(token, &command);
     }
 
     /// A client resumes its session.
     fn resume_session(&mut self, slot: usize, session: i64, passwd: &[u8]) {
-        match self.is_authentic(session, passwd) {
+        match self.is_authentic(slot, session, passwd) {
             Some(true) => {}
             Some(false) => return self.refuse(slot),
             // Serving began before anything was committed, and the session is newer than everything
             // that has arrived here since.
             None => return self.break_off(slot, "the secret of the cluster is not yet known here"),
         }
-        self.shared.sessions.touch(session, self.now_ms);
         let Some(connection) = self.await_session(slot, MOVE_SESSION) else { return };
-        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
-        self.submission.resume(token, session, timeout_ms);
+        let (group, token, timeout_ms) = (connection.group, connection.token, connection.timeout_ms);
+        self.shared.namespace(group).sessions.touch(session, self.now_ms);
+        self.submissions.of(group).resume(token, session, timeout_ms);
     }
 
     /// Prepares a request to the replication thread for a session.
@@ -151,23 +154,23 @@ impl IoThread {
     /// The replication thread has attached the session to this connection.
     pub(super) fn opened(&mut self, slot: usize, session: i64) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let (group, token) = (connection.group, connection.token);
         if connection.phase != Phase::Opening {
             // It was told to close before it got the session.
-            let token = connection.token;
-            return self.leave(session, token);
+            return self.leave(group, session, token);
         }
         let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
         connection.in_flight.clear();
         if opcode == MOVE_SESSION && connection.hung_up {
             // The client may have moved to another connection meanwhile: the requests it sent here
             // are dropped.
-            let token = connection.token;
-            self.leave(session, token);
+            self.leave(group, session, token);
             return self.break_off(slot, "its client has closed the connection");
         }
-        let answer = ReplyHeader { xid: 0, zxid: self.shared.read_machine().last_zxid(), err: 0 };
+        let namespace = self.shared.namespace(group);
+        let answer = ReplyHeader { xid: 0, zxid: namespace.read_machine().last_zxid(), err: 0 };
         connection.traffic.answered(opcode, &answer, self.now_ms);
-        match self.shared.sessions.seen_by(session, connection.token) {
+        match namespace.sessions.seen_by(session, connection.token) {
             Some(seen_ms) => {
                 seen_ms.store(self.now_ms, Relaxed);
                 connection.seen_ms = seen_ms;
@@ -175,7 +178,7 @@ impl IoThread {
             }
             // It ended or moved to another connection between commit and delivery. A client that
             // asked for a new session never had it.
-            None if opcode == MOVE_SESSION && self.shared.read_machine().session(session).is_none() => {
+            None if opcode == MOVE_SESSION && namespace.read_machine().session(session).is_none() => {
                 self.refuse(slot);
             }
             None => self.break_off(slot, "its session has ended, or has moved to another connection"),
@@ -199,26 +202,29 @@ impl IoThread {
     }
 
     /// Whether the password is right; `None` while that cannot be known.
-    fn is_authentic(&self, session: i64, passwd: &[u8]) -> Option<bool> {
-        let expected = password(&self.shared, &self.shared.read_machine(), session);
+    fn is_authentic(&self, slot: usize, session: i64, passwd: &[u8]) -> Option<bool> {
+        let namespace = self.shared.namespace(self.connections.get(slot)?.group);
+        let expected = password(&self.shared, &namespace.read_machine(), session);
         expected.map(|expected| same(passwd, &expected))
     }
 
     /// Whether this is the password of that session; `None` if no such session is known.
-    pub(super) fn knows(&self, session: i64, passwd: &[u8]) -> Option<bool> {
-        self.shared.read_machine().session(session)?;
-        self.is_authentic(session, passwd)
+    pub(super) fn knows(&self, slot: usize, session: i64, passwd: &[u8]) -> Option<bool> {
+        let namespace = self.shared.namespace(self.connections.get(slot)?.group);
+        namespace.read_machine().session(session)?;
+        self.is_authentic(slot, session, passwd)
     }
 
     /// Begins to serve the session on this connection, and sends the handshake's reply.
     pub(super) fn open(&mut self, slot: usize, session: i64) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let (token, timeout_ms) = (connection.token, connection.timeout_ms);
-        self.shared.watches.lock().register(watcher(token), &connection.identities);
+        let namespace = self.shared.namespace(connection.group);
+        namespace.watches.lock().register(watcher(token), &connection.identities);
         connection.session = session;
         connection.traffic.session.store(session, Relaxed);
         self.shared.connections.settled(token);
-        let passwd = password(&self.shared, &self.shared.read_machine(), session).unwrap_or_default();
+        let passwd = password(&self.shared, &namespace.read_machine(), session).unwrap_or_default();
         self.respond(slot, |read_only| ConnectResponse {
             protocol_version: 0,
             timeout_ms,

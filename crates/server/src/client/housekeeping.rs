@@ -28,11 +28,11 @@ impl IoThread {
         if let Some(ensemble) = &self.shared.config.ensemble
             && has_stalled(
                 &mut self.stall_detector,
-                self.shared.flags.cycles.load(Relaxed),
+                self.shared.cycles.load(Relaxed),
                 ensemble.leaderless_ms_max(),
             )
         {
-            if !self.shared.flags.stalled.swap(true, Relaxed) {
+            if !self.shared.stalled.swap(true, Relaxed) {
                 tracing::error!(
                     "the replication thread has stalled, most likely with the disk: clients are not served"
                 );

@@ -35,6 +35,7 @@ mod throttled;
 mod waiting_reads;
 mod word;
 
+pub(crate) use self::accept::Listener;
 pub(crate) use self::relay::Relay;
 pub(crate) use self::request::watcher;
 pub use self::socket::{Readiness, Socket};
@@ -44,10 +45,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use group::{Submission, Token};
+use group::{GroupId, Token};
 use mio::Poll;
 use mio::event::Event;
-use mio::net::TcpListener;
 use slab::Slab;
 use state::read::Piece;
 
@@ -57,15 +57,13 @@ use self::poll_round::Round;
 use self::sole_client::SoleClient;
 use crate::client::connections::Traffic;
 use crate::host::ReplicationLoop;
-use crate::inbox::ControlRequest;
+use crate::inbox::{ControlRequest, Submissions};
 use crate::mailbox::{Delivery, Note};
 use crate::shared::{Shared, slot_of};
 use crate::stall_detector::StallDetector;
 
 /// Poll token of the mailbox's waker.
 pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX);
-/// Poll token of the listening socket.
-const LISTENER: mio::Token = mio::Token(usize::MAX - 1);
 /// Bytes read from a socket at a time. Also bounds how long the machine is held for one connection.
 const READ_BYTES: usize = 64 << 10;
 /// Most sockets that one poll returns.
@@ -84,13 +82,13 @@ pub(crate) struct IoThread {
     replication_loop: Option<Arc<ReplicationLoop>>,
     poll: Poll,
     /// Thread 0 listens and distributes the connections.
-    listener: Option<TcpListener>,
+    listeners: Vec<Listener>,
     dealt: usize,
     /// The system refused to accept a connection; retried after a pause.
     accepts_later: bool,
     connections: Slab<Connection>,
     generation: u32,
-    submission: Submission,
+    submissions: Submissions,
     submitted: usize,
     sole_client: SoleClient,
     /// Slots of connections with something to write.
@@ -103,7 +101,7 @@ pub(crate) struct IoThread {
     /// The time up to which this thread last reported to have read.
     reported_ms: i64,
     delivery: Delivery,
-    accepted: Vec<StdStream>,
+    accepted: Vec<(StdStream, GroupId)>,
     buffer: Vec<u8>,
     /// The server's clock in ms, as of this wake-up.
     now_ms: i64,
@@ -119,22 +117,20 @@ impl IoThread {
         shared: Arc<Shared>,
         replication_loop: Option<Arc<ReplicationLoop>>,
         poll: Poll,
-        mut listener: Option<TcpListener>,
+        listeners: Vec<Listener>,
     ) -> std::io::Result<IoThread> {
-        if let Some(listener) = &mut listener {
-            poll.registry().register(listener, LISTENER, mio::Interest::READABLE)?;
-        }
-        Ok(IoThread {
+        let submissions = Submissions::new(shared.namespaces.len());
+        let mut thread = IoThread {
             number,
             shared,
             replication_loop,
             poll,
-            listener,
+            listeners,
             dealt: 0,
             accepts_later: false,
             connections: Slab::new(),
             generation: 0,
-            submission: Submission::default(),
+            submissions,
             submitted: 0,
             sole_client: SoleClient::default(),
             listed: Vec::new(),
@@ -149,7 +145,9 @@ impl IoThread {
             now_us: 0,
             housekept_ms: 0,
             stall_detector: StallDetector::default(),
-        })
+        };
+        thread.watch_listeners()?;
+        Ok(thread)
     }
 
     /// One turn, driven by a simulation: these connections are ready.
@@ -186,7 +184,9 @@ impl IoThread {
     fn serve(&mut self, event: &Event) {
         match event.token() {
             WAKER => {}
-            LISTENER => self.accept(),
+            token if let Some(listener) = accept::listener_of(token, self.listeners.len()) => {
+                self.accept(listener);
+            }
             mio::Token(slot) => {
                 let read_closed = event.is_read_closed();
                 let readable = event.is_readable() || read_closed || event.is_error();
@@ -319,8 +319,8 @@ impl IoThread {
         let mut delivery = std::mem::take(&mut self.delivery);
         let mut accepted = std::mem::take(&mut self.accepted);
         self.shared.mailboxes[self.number].collect(&mut delivery, &mut accepted);
-        for stream in accepted.drain(..) {
-            self.admit(stream);
+        for (stream, group) in accepted.drain(..) {
+            self.admit(stream, group);
         }
         let mut at = 0;
         let mut pieces = delivery.pieces.drain(..).peekable();
@@ -349,8 +349,8 @@ impl IoThread {
         }
         let slot = slot_of(token);
         let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else {
-            if let Note::SessionOpened { session } = note {
-                self.leave(session, token);
+            if let Note::SessionOpened { group, session } = note {
+                self.leave(group, session, token);
             }
             return;
         };
@@ -386,10 +386,11 @@ impl IoThread {
             Note::Event { .. } if connection.read_only && connection.phase == Phase::Closing => {}
             Note::Event { .. } => {
                 connection.output().extend_from_slice(frame);
-                self.shared.counts.quorum.watch_bytes.fetch_add(frame.len() as u64, Relaxed);
+                let counts = &self.shared.namespace(connection.group).counts;
+                counts.quorum.watch_bytes.fetch_add(frame.len() as u64, Relaxed);
                 self.count_sent(slot);
             }
-            Note::SessionOpened { session } => self.opened(slot, session),
+            Note::SessionOpened { session, .. } => self.opened(slot, session),
             Note::SessionRefused { code } => self.turned_down(slot, code),
             Note::SessionClosed => {
                 connection.phase = Phase::Closing;
@@ -459,9 +460,9 @@ impl IoThread {
 
     /// Submits all commands of this wake-up to the replication thread.
     fn submit_commands(&mut self) {
-        if !self.submission.is_empty() {
+        if !self.submissions.is_empty() {
             let submitted = std::mem::take(&mut self.submitted);
-            self.shared.inbox.submit(&mut self.submission, submitted);
+            self.shared.inbox.submit(&mut self.submissions, submitted);
         }
     }
 
@@ -515,17 +516,18 @@ impl IoThread {
         let large_bytes = connection.in_flight.iter().map(|request| request.large_bytes).sum();
         self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
         memory::recount(&self.shared, connection.counted_output_bytes, 0);
-        self.shared.watches.lock().drop_watcher(request::watcher(connection.token));
+        let namespace = self.shared.namespace(connection.group);
+        namespace.watches.lock().drop_watcher(request::watcher(connection.token));
         self.shared.connections.left(connection.token);
         if connection.session != 0 {
-            self.leave(connection.session, connection.token);
+            self.leave(connection.group, connection.session, connection.token);
         }
     }
 
     /// The connection has ended or is about to; detaches its session, if that is still on it.
-    fn leave(&self, session: i64, token: Token) {
-        if self.shared.sessions.left(session, token) {
-            self.shared.inbox.ask(ControlRequest::Disconnected(session));
+    fn leave(&self, group: GroupId, session: i64, token: Token) {
+        if self.shared.namespace(group).sessions.left(session, token) {
+            self.shared.inbox.ask(ControlRequest::Disconnected(group, session));
         }
     }
 

@@ -19,7 +19,7 @@ use super::connection::Phase;
 impl IoThread {
     /// Connects a read-only client. One that names a session has to know its password.
     pub(super) fn connect_read_only(&mut self, slot: usize, session: i64, passwd: &[u8]) {
-        let known = if session == 0 { Some(true) } else { self.knows(session, passwd) };
+        let known = if session == 0 { Some(true) } else { self.knows(slot, session, passwd) };
         match known {
             Some(true) => {}
             Some(false) => return self.refuse(slot),
@@ -27,8 +27,9 @@ impl IoThread {
             // known here.
             None => return self.break_off(slot, "a session that is not known here"),
         }
-        let session = if session == 0 { self.shared.sessions.next_id() } else { session };
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let sessions = &self.shared.namespace(connection.group).sessions;
+        let session = if session == 0 { sessions.next_id() } else { session };
         connection.read_only = true;
         connection.seen_ms.store(self.now_ms, Relaxed);
         self.open(slot, session);
@@ -45,7 +46,8 @@ impl IoThread {
             _ => return false,
         };
         let shared = Arc::clone(&self.shared);
-        let machine = shared.read_machine();
+        let Some(connection) = self.connections.get(slot) else { return true };
+        let machine = shared.namespace(connection.group).read_machine();
         // No reply may show a zxid ahead of the events up to it.
         self.collect();
         let zxid = machine.last_zxid();

@@ -66,7 +66,7 @@ impl Relay {
     }
 
     /// Lends the sockets until [`take_back`](Self::take_back).
-    pub(super) fn extend_lease(&self, io: Box<IoThread>) {
+    pub(super) fn lend(&self, io: Box<IoThread>) {
         let number = io.number;
         let lent = Lent { since_us: self.shared.clock.elapsed_us(), io };
         *self.lent[number].lock() = Some(lent);
@@ -165,15 +165,15 @@ impl IoThread {
     /// Submits all commands of this wake-up, or runs the cycle on this thread if no other client is
     /// busy. `None` if another thread has taken over the connections because that took long.
     fn submit_or_run_cycle(self: Box<Self>, relay: &Relay) -> Option<Box<Self>> {
-        let may_flush = !self.submission.is_empty() && self.sole_client.is_so(self.now_ms);
+        let may_flush = !self.submissions.is_empty() && self.sole_client.is_so(self.now_ms);
         let replication_loop = self.replication_loop.clone().filter(|_| may_flush);
         let number = self.number;
         let mut mine = Some(self);
         let mut lend = || {
             let Some(mut io) = mine.take() else { return };
             let submitted = std::mem::take(&mut io.submitted);
-            io.shared.clone().inbox.put(&mut io.submission, submitted);
-            relay.extend_lease(io);
+            io.shared.clone().inbox.put(&mut io.submissions, submitted);
+            relay.lend(io);
         };
         if replication_loop.is_some_and(|replication_loop| replication_loop.try_run_inline(&mut lend)) {
             let mut io = relay.take_back(number)?;

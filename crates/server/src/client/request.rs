@@ -185,6 +185,7 @@ impl IoThread {
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
         let in_flight = self.begin_request(header.opcode_raw, body);
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let group = connection.group;
         let command = Command {
             session: connection.session,
             cxid: header.xid,
@@ -192,7 +193,7 @@ impl IoThread {
             identities: connection.identities.encoded(),
             body,
         };
-        self.submission.command(connection.token, &command);
+        self.submissions.of(group).command(connection.token, &command);
         self.submitted += 1;
         connection.in_flight.push_back(in_flight);
     }
@@ -205,8 +206,10 @@ impl IoThread {
         shared: &'s Arc<Shared>,
         held: &mut Option<RwLockReadGuard<'s, Machine>>,
     ) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let namespace = shared.namespace(connection.group);
         if held.is_none() {
-            *held = Some(shared.machine.read());
+            *held = Some(namespace.machine.read());
             // Deliveries made before the machine was acquired precede what is read from it now.
             self.collect();
         }
@@ -222,7 +225,7 @@ impl IoThread {
                 identities: Arc::clone(&connection.identities),
                 dialect: connection.dialect,
             };
-            self.submission.local(token, session, request);
+            self.submissions.of(namespace.group).local(token, session, request);
             self.submitted += 1;
             connection.in_flight.push_back(in_flight);
             connection.reads_waiting +=
@@ -232,6 +235,7 @@ impl IoThread {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let identities = Arc::clone(&connection.identities);
         let asker = Asker {
+            namespace,
             token: connection.token,
             session: connection.session,
             identities: &identities,
@@ -263,9 +267,10 @@ impl IoThread {
             return self.break_off(slot, "an auth packet that cannot be read");
         };
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let namespace = shared.namespace(connection.group);
         let client = auth::Client { before: &connection.identities, address: connection.traffic.peer.ip() };
         let key = || {
-            let machine = held.get_or_insert_with(|| shared.machine.read());
+            let machine = held.get_or_insert_with(|| namespace.machine.read());
             machine.stored_data(auth::KEY_PATH).map(<[u8]>::to_vec)
         };
         let code = match auth::authenticate(&client, &packet, &shared.config.requests, key) {
@@ -275,7 +280,7 @@ impl IoThread {
             Authenticated::As(identities) => {
                 connection.identities = Arc::new(identities);
                 let asker = watcher(connection.token);
-                self.shared.watches.lock().register(asker, &connection.identities);
+                namespace.watches.lock().register(asker, &connection.identities);
                 ErrorCode::Ok
             }
             Authenticated::Refused => {

@@ -1,5 +1,6 @@
 //! Interaction of connection threads and the replication thread.
 
+use group::GroupId;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -52,9 +53,9 @@ fn server(clock: Clock) -> Arc<Shared> {
     let command_line = CommandLine { data_dir: Some(PathBuf::from("/data")), ..CommandLine::default() };
     let config = config::load(&command_line).expect("a valid configuration").config;
     let files = Files { disk: Arc::new(SimDisk::new(1)), background: false };
-    let machine = recover(files, &config, features(&config.requests)).expect("an empty disk").machine;
+    let machines = recover(files, &config, features(&config.requests)).expect("an empty disk").machines;
     let params = ServerParams { me: 1, client_port: 0, hash_seed: 0, waker: None };
-    Arc::new(Shared::new(config, clock, machine, vec![Mailbox::new(None)], params))
+    Arc::new(Shared::new(config, clock, machines, vec![Mailbox::new(None)], params))
 }
 
 /// A connection that was told to close while it waited for its session got it all the same, and
@@ -62,17 +63,20 @@ fn server(clock: Clock) -> Arc<Shared> {
 #[test]
 fn a_connection_that_was_told_to_close_gets_no_session() {
     let shared = server(Clock::start());
-    shared.sessions.opened(7, 10_000, 0);
+    shared.root().sessions.opened(7, 10_000, 0);
     let poll = Poll::new().expect("a poll");
-    let mut thread = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
+    let mut thread =
+        IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new()).expect("there is no listener");
     for told in [Phase::Closing, Phase::Closed] {
-        let slot = thread.take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1))).expect("a slot");
+        let slot = thread
+            .take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1)), GroupId::ROOT)
+            .expect("a slot");
         thread.connections[slot].phase = told;
         let token = thread.connections[slot].token;
-        shared.sessions.set_owner(7, Some(token));
+        shared.root().sessions.set_owner(7, Some(token));
         thread.opened(slot, 7);
         assert_eq!((thread.connections[slot].phase, thread.connections[slot].session), (told, 0));
-        assert!(shared.sessions.seen_by(7, token).is_none(), "the session has no connection");
+        assert!(shared.root().sessions.seen_by(7, token).is_none(), "the session has no connection");
     }
 }
 
@@ -83,18 +87,21 @@ fn a_connection_that_was_told_to_close_gets_no_session() {
 #[test]
 fn a_session_is_opened_while_its_thread_holds_the_machine_and_a_writer_waits_for_it() {
     let shared = server(Clock::start());
-    shared.sessions.opened(7, 10_000, 0);
+    shared.root().sessions.opened(7, 10_000, 0);
     let poll = Poll::new().expect("a poll");
-    let mut thread = IoThread::new(0, Arc::clone(&shared), None, poll, None).expect("there is no listener");
-    let slot = thread.take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1))).expect("a slot");
+    let mut thread =
+        IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new()).expect("there is no listener");
+    let slot = thread
+        .take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1)), GroupId::ROOT)
+        .expect("a slot");
     thread.connections[slot].phase = Phase::Opening;
-    shared.sessions.set_owner(7, Some(thread.connections[slot].token));
-    let held = shared.machine.read();
+    shared.root().sessions.set_owner(7, Some(thread.connections[slot].token));
+    let held = shared.root().machine.read();
     let writer = std::thread::spawn({
         let shared = Arc::clone(&shared);
-        move || drop(shared.machine.write())
+        move || drop(shared.root().machine.write())
     });
-    while shared.machine.try_read().is_some() {
+    while shared.root().machine.try_read().is_some() {
         std::thread::yield_now();
     }
     let (done, opened) = mpsc::channel();
@@ -161,16 +168,16 @@ impl One {
     fn new() -> One {
         let time = ManualTime::new(0);
         let shared = server(Clock::manual(Arc::clone(&time)));
-        shared.sessions.opened(7, 10_000, 0);
+        shared.root().sessions.opened(7, 10_000, 0);
         let poll = Poll::new().expect("a poll");
-        let thread = IoThread::new(0, Arc::clone(&shared), None, poll, None);
+        let thread = IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new());
         let mut thread = thread.expect("there is no listener");
         let sender = Sender::default();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let slot = thread.take_on(Box::new(sender.clone()), address).expect("a slot");
+        let slot = thread.take_on(Box::new(sender.clone()), address, GroupId::ROOT).expect("a slot");
         thread.connections[slot].timeout_ms = 10_000;
         thread.connections[slot].phase = Phase::Opening;
-        shared.sessions.set_owner(7, Some(thread.connections[slot].token));
+        shared.root().sessions.set_owner(7, Some(thread.connections[slot].token));
         thread.opened(slot, 7);
         thread.turn(&[]);
         One { time, shared, thread, slot, sender }
@@ -375,10 +382,10 @@ fn a_closing_connection_lasts_as_long_as_its_client_reads() {
         let time = ManualTime::new(0);
         let shared = server(Clock::manual(Arc::clone(&time)));
         let poll = Poll::new().expect("a poll");
-        let mut thread = IoThread::new(0, shared, None, poll, None).expect("there is no listener");
+        let mut thread = IoThread::new(0, shared, None, poll, Vec::new()).expect("there is no listener");
         let reader = Reader::default();
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let slot = thread.take_on(Box::new(reader.clone()), peer).expect("a slot");
+        let slot = thread.take_on(Box::new(reader.clone()), peer, GroupId::ROOT).expect("a slot");
         thread.connections[slot].output().extend_from_slice(&[b'x'; 200_000]);
         thread.connections[slot].phase = Phase::Closing;
         thread.list(slot);

@@ -58,7 +58,8 @@ impl IoThread {
     ) {
         self.shared.counts.throttled_requests.fetch_add(1, Relaxed);
         if held.is_none() {
-            *held = Some(shared.machine.read());
+            let Some(connection) = self.connections.get(slot) else { return };
+            *held = Some(shared.namespace(connection.group).machine.read());
             // As in `local`: no reply may show a zxid ahead of the events up to it.
             self.collect();
         }

@@ -84,7 +84,7 @@ impl IoThread {
     fn catch_up(&mut self, slot: usize) {
         let in_flight = InFlight { is_own: true, ..self.begin_request(Opcode::Sync as i32, &[]) };
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let (token, session) = (connection.token, connection.session);
+        let (group, token, session) = (connection.group, connection.token, connection.session);
         let request = LocalRequest {
             xid: 0,
             opcode: Opcode::Sync as i32,
@@ -92,7 +92,7 @@ impl IoThread {
             identities: Arc::clone(&connection.identities),
             dialect: connection.dialect,
         };
-        self.submission.local(token, session, request);
+        self.submissions.of(group).local(token, session, request);
         self.submitted += 1;
         connection.in_flight.push_back(in_flight);
     }

@@ -54,6 +54,7 @@ impl Loader<'_> {
                 .settings
                 .number("ostler.ioThreads", 0..=1024, "0 = half as many as processors")
                 .unwrap_or(0),
+            groups: self.settings.number("ostler.testGroups", 1..=1024, "at least 1").unwrap_or(1),
         };
         self.relations(&config);
         Ok(config)

@@ -367,6 +367,7 @@ pub const KEYS: &[Key] = &[
     used("ostler.replyBytesMax"),
     used("ostler.sessionPasswords"),
     used("ostler.sessionsMax"),
+    used("ostler.testGroups"),
     used("ostler.watchesMax"),
 ];
 

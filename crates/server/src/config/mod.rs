@@ -65,6 +65,9 @@ pub struct Config {
     /// Threads that serve connections (`ostler.ioThreads`); 0 = half as many as there are
     /// processors.
     pub io_threads: u16,
+    /// Consensus groups of this server (`ostler.testGroups`), at least 1. Each beside the root
+    /// group has a namespace of its own, for tests and benchmarks.
+    pub groups: u16,
 }
 
 /// The client port.

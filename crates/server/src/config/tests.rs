@@ -227,6 +227,7 @@ fn every_key_reaches_its_field() {
         ("ostler.keeperExtensions=false", |c| !c.requests.keeper_extensions),
         ("ostler.sessionPasswords=zookeeper", |c| c.session.passwords == SessionPasswords::ZooKeeper),
         ("ostler.sessionsMax=4", |c| c.session.count_max == 4),
+        ("ostler.testGroups=3", |c| c.groups == 3),
         ("ostler.watchesMax=4", |c| c.requests.watches_max == 4),
         ("ostler.outstandingBytesMax=2000000", |c| c.connection.outstanding_bytes_max == 2_000_000),
         ("ostler.outputBytesMax=4000000", |c| c.connection.total_output_bytes_max == 4_000_000),

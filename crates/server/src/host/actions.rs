@@ -1,5 +1,8 @@
 //! Carrying out the actions of the group.
 
+use std::sync::Arc;
+
+use consensus::membership::Membership;
 use group::event::Event;
 use group::group::{Action, Begin};
 use group::message::PeerMessage;
@@ -15,38 +18,57 @@ impl<T: Transport> Host<T> {
     /// The disk failed, the system has no random bytes, or this member has lost entries that others
     /// count on.
     pub(super) fn act(&mut self) -> Result<(), Fatal> {
-        loop {
-            let actions = self.group.take_actions();
+        let mut n = 0;
+        while let Some(at) = self.awake.get(n).copied() {
+            let actions = self.slots[at].group.take_actions();
             if actions.is_empty() {
-                return Ok(());
+                n += 1;
+                continue;
             }
             for action in actions {
-                match action {
-                    Action::Found(founders) => {
-                        let key = identity::new_key(self.snapshots.disk().as_ref());
-                        self.tell(Event::Founding(founders, key));
-                    }
-                    Action::Begin(begin) => self.begin(*begin)?,
-                    Action::EndForLostLog => return Err(Fatal::LostLog),
-                    Action::DrawSecret => {
-                        let secret = self.snapshots.files().secret()?;
-                        self.tell(Event::Secret(&secret));
-                    }
-                    Action::Propose => self.propose()?,
-                    Action::LookForRoom => self.look_for_room()?,
-                    Action::Send(to, message) => self.send(to, &message),
-                    Action::HangUp(server) => self.transport.hang_up(Sender { server, is_proven: true }),
-                    Action::SetPeers(peers) => self.transport.set_peers(&peers),
-                    Action::CloseConnections => self.close_connections(),
-                    Action::AskToLook => self.shared.ask_to_look(),
-                    Action::FetchOn => self.fetch_on(),
-                    Action::Publish(status) => *self.shared.member_status.lock() = Some(*status),
-                }
+                self.carry_out(at, action)?;
             }
+            // One group's action can give another one something to do.
+            n = 0;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, at: usize, action: Action) -> Result<(), Fatal> {
+        match action {
+            Action::Found(founders) => {
+                let key = identity::new_key(self.slots[0].snapshots.disk().as_ref());
+                self.tell(at, Event::Founding(founders, key));
+            }
+            Action::Begin(begin) => self.begin(*begin)?,
+            Action::EndForLostLog => return Err(Fatal::LostLog),
+            Action::DrawSecret => {
+                let secret = self.slots[at].snapshots.files().secret()?;
+                self.tell(at, Event::Secret(&secret));
+            }
+            Action::Propose => self.propose(at)?,
+            Action::LookForRoom => self.look_for_room()?,
+            Action::Send(to, message) => self.send(to, &message),
+            Action::HangUp(server) => self.transport.hang_up(Sender { server, is_proven: true }),
+            Action::SetPeers(peers) => self.transport.set_peers(&peers),
+            Action::SetMembers(membership) => self.set_members(&membership),
+            Action::CloseConnections => self.close_connections(at),
+            Action::AskToLook => self.shared.ask_to_look(),
+            Action::FetchOn => self.slots[at].fetch_on(),
+            Action::Publish(status) => *self.slots[at].namespace().member_status.lock() = Some(*status),
+        }
+        Ok(())
+    }
+
+    /// The other groups follow the root group's members.
+    fn set_members(&mut self, membership: &Membership) {
+        let servers = self.root().directory().clone();
+        for at in 1..self.slots.len() {
+            self.tell(at, Event::RootMembers { servers: &servers, membership });
         }
     }
 
-    fn send(&mut self, to: ServerId, message: &PeerMessage) {
+    pub(super) fn send(&mut self, to: ServerId, message: &PeerMessage) {
         self.frame.clear();
         message.put(&mut self.frame);
         if message.is_of_joining() {
@@ -59,24 +81,40 @@ impl<T: Transport> Host<T> {
     /// Becomes a member. The new identity is durable before this server sends anything as that
     /// member.
     pub(super) fn begin(&mut self, begin: Begin) -> Result<(), Fatal> {
+        // The other groups begin with the root group, or none does: the leader resends its welcome.
+        let mut others = Vec::new();
+        for slot in &mut self.slots[1..] {
+            let Some(start) = slot.group.start_with_root(&begin) else { return Ok(()) };
+            others.push(start);
+        }
         let Begin { identity: member, start, rejoins } = begin;
         let identity = self.identity.with_member(&member);
-        let disk = self.snapshots.disk();
+        let disk = Arc::clone(self.slots[0].snapshots.disk());
         identity
             .save(disk.as_ref(), &self.shared.config.storage.data_dir)
             .map_err(|e| Fatal::Identity(Box::new(e)))?;
-        let seed = disk.entropy();
-        if rejoins {
-            self.snapshots.begin_anew();
-            (self.fetching, self.fetched) = (None, None);
-        }
-        let new = recovery::replica(&self.shared.config, &identity, self.shared.features, start, seed);
         if let Some(key) = &identity.key {
             self.transport.set_cluster(identity.cluster, key);
         }
         self.identity = identity;
-        let old = self.group.begun(member, new);
-        self.shared.inbox.answered(old.unanswered());
+        for (at, start) in std::iter::once(start).chain(others).enumerate() {
+            let new = recovery::replica(
+                &self.shared.config,
+                &self.identity,
+                self.slots[at].group.id(),
+                self.shared.features,
+                start,
+                disk.entropy(),
+            );
+            self.wake(at);
+            let slot = &mut self.slots[at];
+            if rejoins {
+                slot.snapshots.begin_anew();
+                (slot.fetching, slot.fetched) = (None, None);
+            }
+            let old = slot.group.begun(member.clone(), new);
+            self.shared.inbox.answered(old.unanswered());
+        }
         Ok(())
     }
 }

@@ -19,9 +19,9 @@ use storage::log::{AppendError, FlushError, Record};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 
 use super::identity::{Identity, IdentityError, new_key};
-use super::recovery::{self, Files, Opened, RecoveryError, put_meta};
+use super::recovery::{self, Files, Opened, OpenedGroup, RecoveryError, put_meta};
 use crate::config::{Config, ServerId};
-use group::group::GROUP;
+use group::GroupId;
 use group::group::cluster_of;
 
 /// Znodes in one slice of the snapshot.
@@ -56,6 +56,11 @@ pub enum ForceNewClusterError {
     /// The directory is empty, or never belonged to a member of an ensemble.
     #[error("this server has no part in an ensemble: there is nothing to go on from")]
     Empty,
+    /// The server has several consensus groups.
+    #[error(
+        "this server has {0} consensus groups (ostler.testGroups); a new cluster can be forced out of one only"
+    )]
+    Groups(usize),
     /// An entry of the log is invalid.
     #[error("entry {index} of the log cannot be read: {why}")]
     Entry {
@@ -90,7 +95,10 @@ pub(crate) fn look(files: &Files, config: &Config) -> Result<Found, ForceNewClus
 pub(crate) fn force_new_cluster(files: &Files, config: &Config) -> Result<Found, ForceNewClusterError> {
     let mut opened = recovery::open(files, config)?;
     let found = take_in(&mut opened)?;
-    let Opened { mut machine, start, identity, mut log, snapshot_dir, data_dir, loading: _ } = opened;
+    let Opened { groups, identity, mut log, snapshot_dir, data_dir, loading: _ } = opened;
+    let Some(OpenedGroup { mut machine, start }) = groups.into_iter().next() else {
+        return Err(ForceNewClusterError::Empty);
+    };
     let disk = &files.disk;
     let founder = Founder { member: group::first_member_of(identity.server), nonce: disk.entropy() };
     // A position that no entry has had, so that no entry of the old log can be mistaken for a later
@@ -107,11 +115,11 @@ pub(crate) fn force_new_cluster(files: &Files, config: &Config) -> Result<Found,
     let identity = Identity { nonce: founder.nonce, cluster, member, founders, key, ..identity };
     identity.save(disk.as_ref(), &config.storage.data_dir)?;
     log.reserve([0, 0].into_iter())?;
-    log.reset(GROUP.0, position.index, position.term)?;
-    log.append(&Record::HardState { group: GROUP.0, term, vote: 0, commit: position.index })?;
+    log.reset(GroupId::ROOT.0, position.index, position.term)?;
+    log.append(&Record::HardState { group: GroupId::ROOT.0, term, vote: 0, commit: position.index })?;
     log.flush()?;
     // Older snapshots belong to the old group.
-    snapshot::purge(disk.as_ref(), &snapshot_dir, GROUP.0, 1, &|_| false)?;
+    snapshot::purge(disk.as_ref(), &snapshot_dir, GroupId::ROOT.0, 1, &|_| false)?;
     log.close()?;
     drop(data_dir);
     Ok(Found { cluster, ..found })
@@ -119,7 +127,10 @@ pub(crate) fn force_new_cluster(files: &Files, config: &Config) -> Result<Found,
 
 /// Applies the whole log.
 fn take_in(opened: &mut Opened) -> Result<Found, ForceNewClusterError> {
-    let Opened { machine, start: Start { snapshot, entries, .. }, identity, .. } = opened;
+    let Opened { groups, identity, .. } = opened;
+    let [OpenedGroup { machine, start: Start { snapshot, entries, .. } }] = groups.as_mut_slice() else {
+        return Err(ForceNewClusterError::Groups(groups.len()));
+    };
     if identity.member.is_none() || snapshot.position.index == 0 {
         return Err(ForceNewClusterError::Empty);
     }
@@ -166,7 +177,7 @@ fn write_snapshot(
     machine: &mut Machine,
 ) -> Result<(), SnapshotError> {
     let Position { index, term } = meta.position;
-    let name = SnapshotName { group: GROUP.0, index, term, zxid: machine.last_zxid() };
+    let name = SnapshotName { group: GroupId::ROOT.0, index, term, zxid: machine.last_zxid() };
     let mut writer = SnapshotWriter::create(Arc::clone(&files.disk), dir, name)?;
     let mut bytes = Vec::new();
     put_meta(meta, &mut bytes);

@@ -22,21 +22,21 @@ use crate::config::Ensemble;
 use crate::peers::SharedLinks;
 use crate::shared::Shared;
 use crate::stall_detector::StallDetector;
-use group::group::GROUP;
 use group::session_reports::{self, Reports, Step};
 
 /// Decides when to send keepalives.
 #[derive(Debug, Default)]
 pub(crate) struct KeepaliveTimer {
     stall_detector: StallDetector,
-    reports: Reports,
+    /// By the group's number.
+    reports: Vec<Reports>,
 }
 
 impl KeepaliveTimer {
     /// The frames to send now; empty unless the replication thread is stalled. Call it every
     /// `Ensemble::heartbeat_ms`.
     pub(crate) fn frames(&mut self, shared: &Shared, ensemble: &Ensemble) -> Vec<Vec<u8>> {
-        let stalled_ms = self.stalled_ms(shared.flags.cycles.load(Relaxed), ensemble);
+        let stalled_ms = self.stalled_ms(shared.cycles.load(Relaxed), ensemble);
         if stalled_ms == 0 {
             return Vec::new();
         }
@@ -47,11 +47,14 @@ impl KeepaliveTimer {
         // This thread does not know the leader, and the other members ignore the report. Clients
         // are heard here until their connections are closed.
         let now_ms = shared.clock.elapsed_ms();
-        if self.reports.step(now_ms, &shared.sessions) == Step::Tell {
-            let time = *shared.leader_time.lock();
-            let until_ms = shared.read_progress.until_ms();
-            let report = session_reports::report(&shared.sessions, time, now_ms, until_ms);
-            messages.push(PeerMessage::Group(GROUP, report));
+        let until_ms = shared.read_progress.until_ms();
+        self.reports.resize_with(shared.namespaces.len(), Reports::default);
+        for (namespace, reports) in shared.namespaces.iter().zip(&mut self.reports) {
+            if reports.step(now_ms, &namespace.sessions) == Step::Tell {
+                let time = *namespace.leader_time.lock();
+                let report = session_reports::report(&namespace.sessions, time, now_ms, until_ms);
+                messages.push(PeerMessage::Group(namespace.group, report));
+            }
         }
         // Makes the connection threads read their sockets and publish until when they have, for the
         // next report.

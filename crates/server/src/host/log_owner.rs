@@ -27,7 +27,7 @@ use storage::snapshot::{self, SnapshotError};
 use super::identity::{self, Identity, IdentityError};
 use super::recovery_error::RecoveryError;
 use crate::config::Storage;
-use group::group::GROUP;
+use group::GroupId;
 
 /// The name of the file. The log never takes a file of this name for one of its own.
 pub(super) const NAME: &str = "ostler.owner";
@@ -227,7 +227,7 @@ pub(super) fn check(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryEr
 
 /// Whether there are snapshots in `data_dir`.
 pub(super) fn has_snapshots(disk: &dyn Disk, data_dir: &Path) -> Result<bool, RecoveryError> {
-    match snapshot::list(disk, &DataDir::snapshot_in(data_dir), GROUP.0) {
+    match snapshot::list(disk, &DataDir::snapshot_in(data_dir), GroupId::ROOT.0) {
         Ok(names) => Ok(!names.is_empty()),
         Err(SnapshotError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e.into()),

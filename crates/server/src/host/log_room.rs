@@ -35,7 +35,7 @@ impl<T: Transport> Host<T> {
                     tracing::error!(
                         "{why}. This server falls behind the others and serves nobody until there is space; nothing acknowledged is lost"
                     );
-                    self.tell(Event::LogIsFull(true));
+                    self.tell_all(|| Event::LogIsFull(true));
                 }
                 Ok(false)
             }
@@ -50,7 +50,7 @@ impl<T: Transport> Host<T> {
         let Some(bytes) = self.log_room.refused_bytes else { return Ok(()) };
         if self.make_room(bytes)? {
             self.log_room.refused_bytes = None;
-            self.tell(Event::LogIsFull(false));
+            self.tell_all(|| Event::LogIsFull(false));
             tracing::warn!(
                 "the disk has room again: this server catches up with the others, then serves clients"
             );

@@ -3,10 +3,13 @@
 //! group what happens by events ([`Event`]) and carries out the group's actions. The
 //! group decides and does no I/O.
 //!
-//! The replication thread runs cycles. One cycle: take all waiting requests, propose them as one
-//! entry, flush it, apply it, post the results. What arrives during the flush is the next cycle's
-//! entry: group commit without a timer. A group of one flushes on this same thread, because handing
-//! the bytes to another thread costs two wake-ups and this one has nothing else to do meanwhile.
+//! The replication thread runs cycles. One cycle: take all waiting requests, propose those of each
+//! group as one entry, append the entries of all groups, flush once, apply them, post the results.
+//! What arrives during the flush is the next cycle's: group commit without a timer. A server that
+//! is alone flushes on this same thread, because handing the bytes to another thread costs two
+//! wake-ups and this one has nothing else to do meanwhile.
+//!
+//! Groups without traffic are quiet ([`Group::is_quiet`]) and take part in no cycle.
 //!
 //! The thread that holds the lock of the [`ReplicationLoop`] runs the cycle. That is the
 //! replication thread, unless a connection thread with a single busy client finds the lock free:
@@ -20,13 +23,16 @@ mod event_bytes;
 pub(crate) mod force_new_cluster;
 pub(crate) mod identity;
 pub(crate) mod keepalive;
+mod liveness;
 pub(crate) mod log_owner;
 mod log_room;
+mod log_tail;
 pub(crate) mod recovery;
 mod recovery_error;
 mod replication_loop;
 mod replies;
 mod reseed;
+mod slot;
 mod snapshot_leases;
 mod snapshots;
 mod standalone;
@@ -38,49 +44,54 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use consensus::engine::Ready;
+use group::event::Event;
+use group::group::{Group, Now};
 use group::message::{GroupMessage, PeerMessage, ServerMessage};
 use group::settings::{ContainerSettings, EnsembleSettings, GroupSettings};
-use group::{Replica, Submission};
+use group::{GroupId, Replica};
+use state::command::Features;
 use storage::data_dir::DataDir;
 use storage::log::{AppendError, FlushError, Log};
 
 use self::identity::Identity;
+use self::liveness::Liveness;
 use self::log_room::LogRoom;
 pub(crate) use self::replication_loop::ReplicationLoop;
-use self::snapshots::Snapshots;
-use self::transfer::{Fetched, Fetching};
+use self::slot::Slot;
 use crate::config::ServerId;
-use crate::inbox::ControlRequest;
+use crate::inbox::{ControlRequest, Submissions};
 use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
-use group::event::Event;
-use group::group::{GROUP, Group, Now};
 
 /// Room reserved in the log for an engine message besides the entries in it.
 const MESSAGE_SLACK_BYTES: usize = 4 << 10;
 
-/// What there is one of in a process for all groups: log, flush, snapshots, and the connections to
-/// other servers. It carries out what the group decides.
+/// What there is one of in a process for all groups: log, flush, and the connections to other
+/// servers. It carries out what the groups decide.
 pub(crate) struct Host<T: Transport> {
     shared: Arc<Shared>,
     transport: T,
-    group: Group,
+    /// The groups, by their number.
+    slots: Vec<Slot>,
+    /// The places of the groups that take part in the present cycle. The root group's is the first
+    /// and stays.
+    awake: Vec<usize>,
     identity: Identity,
     log: Log,
     log_room: LogRoom,
     /// Holds the locks that keep other server processes off the files.
     data_dir: DataDir,
-    snapshots: Snapshots,
-    fetching: Option<Fetching>,
-    fetched: Option<Fetched>,
-    submission: Submission,
+    liveness: Liveness,
+    submissions: Submissions,
     control_requests: Vec<ControlRequest>,
     /// Frames received from other members and not yet handled.
     frames: Vec<(Sender, Bytes)>,
     /// Buffer for the message being passed to the transport.
     frame: Vec<u8>,
-    ready: Ready,
+    /// Lengths in bytes of the entries proposed and not yet flushed, for which the log has room.
+    proposed: Vec<usize>,
+    /// Bytes of submitted commands that the groups' replicas keep.
+    kept_bytes: usize,
     /// Duration of the latest flush.
     flush_took: Duration,
 }
@@ -116,35 +127,30 @@ pub enum Fatal {
 
 impl<T: Transport> Host<T> {
     pub(crate) fn new(shared: Arc<Shared>, parts: recovery::RecoveredParts, transport: T) -> Host<T> {
-        let snapshots = Snapshots::new(&shared, parts.files, parts.snapshot_dir);
-        let now_ms = shared.clock.elapsed_ms();
-        for session in shared.machine.read().sessions() {
-            shared.sessions.opened(session.id, session.timeout_ms, now_ms);
-        }
-        let loading = &parts.loading;
-        let counts = &shared.counts.quorum;
-        counts.snapshot_load_time.record(loading.snapshot_us);
-        counts.log_load_time.record(loading.log_us);
-        counts.log_loaded.record(loading.entries);
-        let settings = settings(&shared);
-        let (identity, now) = (parts.identity.of_member(), now(&shared));
-        let group = Group::new(shared.of_group(), settings, identity, parts.replica, now);
+        let groups = (0..).map(GroupId).zip(parts.replicas);
+        let slots: Vec<Slot> = groups
+            .map(|(id, replica)| {
+                let snapshots = Slot::snapshots(&shared, id, &parts.files, &parts.snapshot_dir);
+                Slot::new(&shared, id, &parts.identity, replica, snapshots)
+            })
+            .collect();
+        slots[0].record_loading(&parts.loading);
         Host {
+            submissions: Submissions::new(slots.len()),
+            awake: (0..slots.len()).collect(),
             shared,
             transport,
-            group,
+            slots,
             identity: parts.identity,
             log: parts.log,
             log_room: LogRoom::default(),
             data_dir: parts.data_dir,
-            snapshots,
-            fetching: None,
-            fetched: None,
-            submission: Submission::default(),
+            liveness: Liveness::default(),
             control_requests: Vec::new(),
             frames: Vec::new(),
             frame: Vec::new(),
-            ready: Ready::default(),
+            proposed: Vec::new(),
+            kept_bytes: 0,
             flush_took: Duration::ZERO,
         }
     }
@@ -154,17 +160,19 @@ impl<T: Transport> Host<T> {
     /// entry in its log, so it applies the log first.
     pub(crate) fn start(&mut self) -> Result<(), Fatal> {
         self.act()?;
-        if self.group.is_single() {
+        if self.root().is_single() {
             self.settle()?;
         }
-        if self.group.is_single() || self.group.replica.is_alone() { self.lead() } else { Ok(()) }
+        if self.root().is_single() || self.root().replica.is_alone() { self.lead() } else { Ok(()) }
     }
 
-    /// Makes the only member of a group leader at once, which applies the log after the snapshot.
-    /// Until then the machine shows an older state than clients have seen, so they are served only
-    /// afterwards.
+    /// Makes the only member of each group leader at once, which applies the log after the
+    /// snapshot. Until then the machine shows an older state than clients have seen, so they are
+    /// served only afterwards.
     fn lead(&mut self) -> Result<(), Fatal> {
-        self.group.replica.campaign();
+        for slot in &mut self.slots {
+            slot.group.replica.campaign();
+        }
         self.settle()?;
         self.pass_time()
     }
@@ -174,34 +182,91 @@ impl<T: Transport> Host<T> {
         &mut self.transport
     }
 
-    /// The group, which makes the decisions.
-    pub(crate) fn group(&self) -> &Group {
-        &self.group
+    fn root(&self) -> &Group {
+        &self.slots[0].group
     }
 
-    /// This member's replica of the group.
-    pub(crate) fn replica(&self) -> &Replica {
-        &self.group.replica
+    /// The group of that number.
+    pub(crate) fn group(&self, id: GroupId) -> &Group {
+        &self.slots[id.index()].group
     }
 
-    /// The replica, mutable so that a caller can change what it records.
-    pub(crate) fn replica_mut(&mut self) -> &mut Replica {
-        &mut self.group.replica
+    /// This member's replica of that group, mutable so that a caller can change what it records.
+    pub(crate) fn replica_mut(&mut self, id: GroupId) -> &mut Replica {
+        &mut self.slots[id.index()].group.replica
     }
 
-    /// Passes an event to the group at the time of the event before it.
-    fn tell_too(&mut self, event: Event<'_>) {
-        self.group.handle(self.group.now(), event);
+    /// Whether the process may end: every group was told to stop and has nothing left to do.
+    pub(crate) fn may_end(&self) -> bool {
+        self.slots.iter().all(|slot| slot.group.may_end())
     }
 
-    /// Passes an event to the group at the present time.
-    fn tell(&mut self, event: Event<'_>) {
-        self.group.handle(now(&self.shared), event);
+    /// Whether a group waits for something that may come without an event.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.awake.iter().any(|at| self.slots[*at].group.is_holding())
     }
 
-    /// Milliseconds until [`pass_time`](Self::pass_time) must run again; `None` if nothing is due.
+    /// Whether a group checks its containers so often that the loop must not sleep as usual.
+    fn looks_often(&self) -> bool {
+        self.awake.iter().any(|at| self.slots[*at].group.looks_often())
+    }
+
+    /// Makes a group take part in the present cycle.
+    fn wake(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        if !std::mem::replace(&mut slot.is_awake, true) {
+            self.awake.push(at);
+            slot.group.handle(now(&self.shared), Event::CycleBegins);
+        }
+    }
+
+    /// Makes a group that has something to do take part in the present cycle.
+    fn wake_if_active(&mut self, at: usize) {
+        if !self.slots[at].group.is_quiet() || self.slots[at].group.has_actions() {
+            self.wake(at);
+        }
+    }
+
+    /// Leaves quiet groups out of the next cycle.
+    fn let_quiet_rest(&mut self) {
+        let slots = &mut self.slots;
+        self.awake.retain(|at| {
+            let slot = &mut slots[*at];
+            slot.is_awake = *at == 0 || !slot.group.is_quiet() || slot.fetching.is_some();
+            slot.is_awake
+        });
+    }
+
+    /// Passes an event to a group at the time of the event before it.
+    fn tell_too(&mut self, at: usize, event: Event<'_>) {
+        let group = &mut self.slots[at].group;
+        group.handle(group.now(), event);
+    }
+
+    /// Passes an event to a group at the present time; the group takes part in the present cycle.
+    fn tell(&mut self, at: usize, event: Event<'_>) {
+        self.wake(at);
+        self.slots[at].group.handle(now(&self.shared), event);
+    }
+
+    /// Passes an event to all groups that take part in the present cycle.
+    fn tell_awake<'e>(&mut self, event: impl Fn() -> Event<'e>) {
+        let now = now(&self.shared);
+        for at in &self.awake {
+            self.slots[*at].group.handle(now, event());
+        }
+    }
+
+    /// Passes an event to all groups.
+    fn tell_all<'e>(&mut self, event: impl Fn() -> Event<'e>) {
+        (0..self.slots.len()).for_each(|at| self.tell(at, event()));
+    }
+
+    /// Milliseconds until the next cycle must run; `None` if nothing is due.
     pub(crate) fn patience_ms(&mut self) -> Option<i64> {
-        self.group.patience_ms(now(&self.shared))
+        let now = now(&self.shared);
+        let of_groups = self.awake.iter().filter_map(|at| self.slots[*at].group.patience_ms(now));
+        of_groups.chain(self.liveness_patience_ms(now.ms)).min()
     }
 
     /// Handles a frame from `sender`.
@@ -212,7 +277,7 @@ impl<T: Transport> Host<T> {
         let from = sender.server;
         let length = frame.len();
         let message = match PeerMessage::read(frame) {
-            Ok(PeerMessage::Group(group, _)) if group != GROUP => {
+            Ok(PeerMessage::Group(group, _)) if group.0 >= self.slots.len() as u64 => {
                 tracing::warn!("server.{from}: a message for group {group}, which is not here");
                 self.transport.hang_up(sender);
                 return Ok(());
@@ -224,29 +289,41 @@ impl<T: Transport> Host<T> {
                 return Ok(());
             }
         };
-        if !self.group.admits(sender.is_proven, &message) {
+        if !self.root().admits(sender.is_proven, &message) {
             if !message.is_of_joining() {
                 tracing::warn!("a peer that has not proven to be a member speaks as server.{from}");
                 self.transport.hang_up(sender);
             }
             return Ok(());
         }
+        self.heard_from(from);
         match message {
+            PeerMessage::Server(ServerMessage::QuietGroups(groups)) => self.on_quiet_groups(from, &groups),
+            PeerMessage::Server(ServerMessage::Alive) => {
+                self.tell_awake(|| Event::ServerSaid {
+                    from,
+                    is_vouched_for: false,
+                    message: ServerMessage::Alive,
+                });
+            }
             PeerMessage::Server(message) => {
                 let is_vouched_for = match &message {
                     ServerMessage::Newcomer { nonce, .. } => self.transport.vouches(from, *nonce),
                     _ => false,
                 };
-                self.tell(Event::ServerSaid { from, is_vouched_for, message });
+                self.tell(0, Event::ServerSaid { from, is_vouched_for, message });
             }
-            PeerMessage::Group(..) if !self.group.hears(from) => {}
-            PeerMessage::Group(_, message) => self.on_group_message(from, message, length)?,
+            PeerMessage::Group(..) if !self.root().hears(from) => {}
+            PeerMessage::Group(group, message) => {
+                self.on_group_message(group.index(), from, message, length)?;
+            }
         }
         self.act()
     }
 
     fn on_group_message(
         &mut self,
+        at: usize,
         from: ServerId,
         message: GroupMessage,
         length: usize,
@@ -256,14 +333,21 @@ impl<T: Transport> Host<T> {
             // room does not reach it: to the sender the message is lost, and it resends it.
             GroupMessage::Engine { from: member, bytes } => {
                 let has_room = self.make_room(length + MESSAGE_SLACK_BYTES)?;
-                self.tell(Event::EngineSaid { from, member, bytes, has_room });
+                self.tell(at, Event::EngineSaid { from, member, bytes, has_room });
             }
-            GroupMessage::Fetch { snapshot, offset } => self.on_fetch(from, snapshot, offset),
+            GroupMessage::Fetch { snapshot, offset } => {
+                self.wake(at);
+                self.slots[at].on_fetch(from, snapshot, offset);
+            }
             GroupMessage::Chunk { snapshot, length, offset, bytes } => {
-                self.on_chunk(from, snapshot, length, offset, &bytes);
+                self.wake(at);
+                self.slots[at].on_chunk(from, snapshot, length, offset, &bytes);
             }
-            GroupMessage::Damaged(snapshot) => self.on_damaged(from, snapshot),
-            message => self.tell(Event::MemberSaid { from, message }),
+            GroupMessage::Damaged(snapshot) => {
+                self.wake(at);
+                self.slots[at].on_damaged(from, snapshot);
+            }
+            message => self.tell(at, Event::MemberSaid { from, message }),
         }
         Ok(())
     }
@@ -271,17 +355,17 @@ impl<T: Transport> Host<T> {
     /// The connection to a server has opened, for the first time or again. The next cycle carries
     /// out what the group wants then.
     pub(crate) fn link_up(&mut self, server: ServerId) {
-        self.tell(Event::LinkUp(server));
+        self.tell_all(|| Event::LinkUp(server));
     }
 
     /// A server has closed its connection.
     pub(crate) fn link_down(&mut self, server: ServerId) {
-        self.tell(Event::LinkDown(server));
+        self.tell_all(|| Event::LinkDown(server));
     }
 
     /// Makes everything durable and releases the directories.
     pub(crate) fn end(mut self) -> Result<(), Fatal> {
-        self.snapshots.give_up();
+        self.slots.iter_mut().for_each(|slot| slot.snapshots.give_up());
         self.log.close()?;
         drop(self.data_dir);
         Ok(())
@@ -293,8 +377,9 @@ fn now(shared: &Shared) -> Now {
     Now { us, ms: (us / 1_000) as i64, wall_ms: shared.clock.wall_ms() }
 }
 
-/// The part of the configuration that the group needs.
-fn settings(shared: &Shared) -> GroupSettings {
+/// The part of the configuration that a group needs. Only the root group's members can be changed
+/// by requests; the other groups follow it.
+fn group_settings(shared: &Shared, id: GroupId) -> GroupSettings {
     let config = &shared.config;
     let ensemble = config.ensemble.as_ref().map(|ensemble| EnsembleSettings {
         members: ensemble.members.clone(),
@@ -305,11 +390,13 @@ fn settings(shared: &Shared) -> GroupSettings {
     let containers = &config.containers;
     let never_used_ms_max =
         containers.never_used_ms_max.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    let is_root = id == GroupId::ROOT;
     GroupSettings {
+        id,
         ensemble,
-        reconfig: config.requests.reconfig,
+        reconfig: is_root && config.requests.reconfig,
         read_only_mode: config.requests.read_only_mode,
-        features: shared.features,
+        features: features_of(shared.features, id),
         containers: ContainerSettings {
             check_interval_ms: i64::from(containers.check_interval_ms),
             per_minute_max: containers.per_minute_max,
@@ -317,4 +404,9 @@ fn settings(shared: &Shared) -> GroupSettings {
         },
         election_ticks: recovery::election_ticks(config),
     }
+}
+
+/// The features of a group: a request to change the members is refused in all but the root group.
+fn features_of(features: Features, id: GroupId) -> Features {
+    if id == GroupId::ROOT { features } else { features.without(Features::RECONFIG) }
 }

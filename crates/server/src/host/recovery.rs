@@ -6,33 +6,30 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use consensus::engine::{Engine, Settings, Start};
-use consensus::entry::{Entry, EntryKind, HardState, MemberId, Position};
+use consensus::entry::{HardState, Position};
 use consensus::membership::SnapshotMeta;
 use consensus::paxos::PaxosEngine;
 use consensus::raft::RaftEngine;
-use group::Replica;
 use group::message::FORWARD_BYTES_MAX;
+use group::{GroupId, Replica};
 use state::command::{BatchHeader, CLUSTER_KEY_BYTES, Features, is_batch};
 use state::machine::Machine;
 use state::snapshot::Loader;
 use storage::data_dir::DataDir;
 use storage::disk::{Disk, Mode, RealDisk};
-use storage::log::{Log, LogOptions, Record};
+use storage::log::{Log, LogOptions};
 use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotReader};
 
 use super::identity::{Identity, IdentityError};
 use super::log_owner;
+use super::log_tail::Tails;
 pub(crate) use super::recovery_error::RecoveryError;
 use super::reseed;
 use super::standalone;
 use crate::config::limits::ENTRY_BYTES_MAX;
 use crate::config::{Config, EngineKind, ServerId, Storage};
 use group::founding_meta;
-use group::group::GROUP;
 use group::timers::TICK_MS;
-
-/// The group whose records are read.
-const ROOT: u64 = GROUP.0;
 
 /// The number of a server that is alone, whatever its configuration calls it: it can get another
 /// number and keep its data.
@@ -78,13 +75,15 @@ impl Files {
 
 /// What was recovered from the disk.
 pub(crate) struct Recovered {
-    pub(crate) machine: Machine,
+    /// By the group's number.
+    pub(crate) machines: Vec<Machine>,
     pub(crate) parts: RecoveredParts,
 }
 
-/// Everything recovered except the machine.
+/// Everything recovered except the machines.
 pub(crate) struct RecoveredParts {
-    pub(crate) replica: Replica,
+    /// By the group's number.
+    pub(crate) replicas: Vec<Replica>,
     /// The identity of this server.
     pub(crate) identity: Identity,
     pub(crate) log: Log,
@@ -109,14 +108,20 @@ pub(crate) struct Loading {
 
 /// The contents of a data directory, before an engine takes them.
 pub(super) struct Opened {
-    pub(super) machine: Machine,
-    /// What the machine does not have yet.
-    pub(super) start: Start,
+    /// By the group's number.
+    pub(super) groups: Vec<OpenedGroup>,
     pub(super) identity: Identity,
     pub(super) log: Log,
     pub(super) snapshot_dir: PathBuf,
     pub(super) data_dir: DataDir,
     pub(super) loading: Loading,
+}
+
+/// The state of one group.
+pub(super) struct OpenedGroup {
+    pub(super) machine: Machine,
+    /// What the machine does not have yet.
+    pub(super) start: Start,
 }
 
 /// Opens the data directory and reads its contents. If the data of a member of several are damaged,
@@ -130,10 +135,14 @@ pub(crate) fn recover(files: Files, config: &Config, features: Features) -> Resu
         open(&files, config)
     })?;
     standalone::check(config, &opened)?;
-    let Opened { machine, start, identity, log, snapshot_dir, data_dir, loading } = opened;
-    let replica = replica(config, &identity, features, start, files.disk.entropy());
-    let parts = RecoveredParts { replica, identity, log, files, snapshot_dir, data_dir, loading };
-    Ok(Recovered { machine, parts })
+    let Opened { groups, identity, log, snapshot_dir, data_dir, loading } = opened;
+    let (mut machines, mut replicas) = (Vec::new(), Vec::new());
+    for (id, OpenedGroup { machine, start }) in (0..).map(GroupId).zip(groups) {
+        machines.push(machine);
+        replicas.push(replica(config, &identity, id, features, start, files.disk.entropy()));
+    }
+    let parts = RecoveredParts { replicas, identity, log, files, snapshot_dir, data_dir, loading };
+    Ok(Recovered { machines, parts })
 }
 
 /// Under `db.autocreate=false`, whether a server may start without data. A disk that is not mounted
@@ -172,7 +181,10 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
     let identity = Identity::open(disk, &storage.data_dir, &storage.log_dir, new)?;
     let identity = standalone::found(disk, config, identity)?;
     let begun = Instant::now();
-    let Newest { meta, machine, unread } = newest_snapshot(disk, &snapshot_dir, &identity)?;
+    let ids = || (0..config.groups.into()).map(GroupId);
+    let newest: Vec<Newest> = ids()
+        .map(|id| newest_snapshot(disk, &snapshot_dir, id, &identity))
+        .collect::<Result<_, RecoveryError>>()?;
     let snapshot_us = begun.elapsed().as_micros() as u64;
     if !storage.force_sync {
         tracing::warn!("forceSync=no: a power loss can take acknowledged writes");
@@ -183,20 +195,24 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
         background: files.background,
         ..LogOptions::default()
     };
-    let mut tail = Tail { after: meta.position.index, ..Tail::default() };
+    let mut tails = Tails::after(newest.iter().map(|newest| newest.meta.position.index));
     let mut log =
-        Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tail.take(record))?;
+        Log::open(Arc::clone(&files.disk), data_dir.log(), options, &mut |record| tails.take(record))?;
+    tails.check(data_dir.log())?;
     log_owner::begun(disk, &identity, &storage.data_dir)?;
     if !storage.create_data {
         // The file was meant for this start; if it stayed, the next start would take it for the
         // operator's order again.
         let _ = disk.remove(&storage.data_dir.join(INITIALIZE));
     }
-    if tail.contradicts(meta.position) {
-        tail.entries.clear();
-        log.reserve(std::iter::once(0))?;
-        log.reset(GROUP.0, meta.position.index, meta.position.term)?;
-        log.flush()?;
+    for ((id, tail), newest) in ids().zip(&mut tails.of_groups).zip(&newest) {
+        let position = newest.meta.position;
+        if tail.contradicts(position) {
+            tail.entries.clear();
+            log.reserve(std::iter::once(0))?;
+            log.reset(id.0, position.index, position.term)?;
+            log.flush()?;
+        }
     }
     if let Some(repaired) = &log.recovered().repaired {
         tracing::warn!(
@@ -206,28 +222,34 @@ pub(super) fn open(files: &Files, config: &Config) -> Result<Opened, RecoveryErr
             repaired.dropped
         );
     }
-    // A gap left by a snapshot that the disk could not read just now is not damage.
-    let start = tail.start(meta, data_dir.log()).map_err(|why| unread.unwrap_or(why))?;
-    let has_data = start.hard_state != HardState::default() || !start.entries.is_empty();
-    if identity.awaits_reseed() && (has_data || start.snapshot.position.index > 0) {
-        return Err(RecoveryError::Leftover { dir: data_dir.log().to_owned() });
+    let mut groups = Vec::new();
+    for (tail, Newest { meta, machine, unread }) in tails.of_groups.into_iter().zip(newest) {
+        // A gap left by a snapshot that the disk could not read just now is not damage.
+        let start = tail.start(meta, data_dir.log()).map_err(|why| unread.unwrap_or(why))?;
+        let has_data = start.hard_state != HardState::default() || !start.entries.is_empty();
+        if identity.awaits_reseed() && (has_data || start.snapshot.position.index > 0) {
+            return Err(RecoveryError::Leftover { dir: data_dir.log().to_owned() });
+        }
+        groups.push(OpenedGroup { machine, start });
     }
     let log_us = (begun.elapsed().as_micros() as u64).saturating_sub(snapshot_us);
-    let loading = Loading { snapshot_us, log_us, entries: start.entries.len() as u64 };
-    Ok(Opened { machine, start, identity, log, snapshot_dir, data_dir, loading })
+    let entries = groups.iter().map(|group| group.start.entries.len() as u64).sum();
+    let loading = Loading { snapshot_us, log_us, entries };
+    Ok(Opened { groups, identity, log, snapshot_dir, data_dir, loading })
 }
 
-/// The replica of the member with that identity. Without a member id it has an engine that does
-/// nothing, and that must get no messages.
+/// The replica of a group's member with that identity. Without a member id it has an engine that
+/// does nothing, and that must get no messages.
 pub(super) fn replica(
     config: &Config,
     identity: &Identity,
+    id: GroupId,
     features: Features,
     start: Start,
     seed: u64,
 ) -> Replica {
     let applied = start.snapshot.position.index;
-    let settings = engine_settings(config, identity, seed);
+    let settings = engine_settings(config, identity, id, seed);
     let member = settings.member;
     let engine: Box<dyn Engine> = if identity.engine == EngineKind::Paxos.to_string() {
         Box::new(PaxosEngine::new(settings, start))
@@ -237,7 +259,7 @@ pub(super) fn replica(
     let settings = group::Settings {
         member,
         boot: identity.boot,
-        features,
+        features: super::features_of(features, id),
         entry_bytes_max: ENTRY_BYTES_MAX,
         linearizable_reads: config.ensemble.as_ref().is_some_and(|ensemble| ensemble.linearizable_reads),
         may_lose_lead: config.ensemble.is_some(),
@@ -267,9 +289,9 @@ fn ticks(ms: u32) -> u32 {
     (ms / TICK_MS as u32).max(1)
 }
 
-fn engine_settings(config: &Config, identity: &Identity, seed: u64) -> Settings {
+fn engine_settings(config: &Config, identity: &Identity, id: GroupId, seed: u64) -> Settings {
     let member = identity.member.unwrap_or(group::first_member_of(identity.server));
-    let mut settings = Settings::new(GROUP.0, member, identity.boot, seed);
+    let mut settings = Settings::new(id.0, member, identity.boot, seed);
     settings.is_command = is_entry;
     match &config.ensemble {
         None => settings.uncommitted_bytes_max = u64::MAX,
@@ -297,8 +319,13 @@ struct Newest {
 
 /// Loads the newest readable snapshot, or the state of a new cluster. A damaged one is skipped: the
 /// log is kept as far back as the oldest snapshot, so nothing is lost.
-fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<Newest, RecoveryError> {
-    let names = snapshot::list(disk, dir, GROUP.0)?;
+fn newest_snapshot(
+    disk: &dyn Disk,
+    dir: &Path,
+    id: GroupId,
+    identity: &Identity,
+) -> Result<Newest, RecoveryError> {
+    let names = snapshot::list(disk, dir, id.0)?;
     let (mut unread, mut damaged) = (None, None);
     for name in &names {
         match load(disk, dir, *name) {
@@ -324,9 +351,10 @@ fn newest_snapshot(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<N
 pub(super) fn load_snapshot_at(
     disk: &dyn Disk,
     dir: &Path,
+    id: GroupId,
     position: Position,
 ) -> Result<Machine, RecoveryError> {
-    let names = snapshot::list(disk, dir, GROUP.0)?;
+    let names = snapshot::list(disk, dir, id.0)?;
     let name = names.into_iter().find(|name| (name.index, name.term) == (position.index, position.term));
     let name = name.ok_or(RecoveryError::NoSnapshot { dir: dir.to_owned(), index: position.index })?;
     load(disk, dir, name).map(|(_, machine)| machine)
@@ -378,63 +406,6 @@ fn take_meta(bytes: &[u8]) -> Option<(SnapshotMeta, &[u8])> {
     Some((SnapshotMeta::decode(Bytes::copy_from_slice(meta)).ok()?, rest))
 }
 
-/// The end of the log, after the snapshot.
-#[derive(Default)]
-struct Tail {
-    after: u64,
-    /// Entries up to this index are void, or were in a snapshot fetched from another member; 0 if
-    /// the log was never reset.
-    reset_to: u64,
-    entries: Vec<Entry>,
-    hard_state: Option<HardState>,
-}
-
-impl Tail {
-    fn take(&mut self, record: Record<'_>) {
-        match record {
-            // A later record replaces everything from its index on.
-            Record::Entry { group: ROOT, index, .. } if index < self.after => self.entries.clear(),
-            Record::Entry { group: ROOT, index, term, kind, data } => {
-                let first = self.entries.first().map_or(index, |e| e.index);
-                self.entries.truncate(index.saturating_sub(first) as usize);
-                let kind = EntryKind::from_u8(kind).unwrap_or(EntryKind::Command);
-                self.entries.push(Entry { index, term, kind, data: Bytes::copy_from_slice(data) });
-            }
-            Record::HardState { group: ROOT, term, vote, commit } => {
-                let vote = (vote != 0).then_some(MemberId(vote));
-                self.hard_state = Some(HardState { term, vote, commit });
-            }
-            Record::Reset { group: ROOT, index, .. } => {
-                self.entries.clear();
-                self.reset_to = index;
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether the log is of another history than a snapshot that ends at `position`: the snapshot
-    /// came from another member, and the power failed before the log was reset. Nothing in the log
-    /// counts then.
-    fn contradicts(&self, position: Position) -> bool {
-        self.entries.first().is_some_and(|entry| entry.index == position.index && entry.term != position.term)
-    }
-
-    fn start(self, snapshot: SnapshotMeta, dir: &Path) -> Result<Start, RecoveryError> {
-        // Checked even if there are no entries: those that a reset made void were acknowledged as
-        // part of the snapshot that was fetched.
-        let first = self.entries.first().map_or(self.reset_to.saturating_add(1), |entry| entry.index);
-        if first > self.after + 1 {
-            return Err(RecoveryError::Gap { dir: dir.to_owned(), first, snapshot: self.after });
-        }
-        if let Some([before, behind]) = self.entries.array_windows().find(|[a, b]| b.index != a.index + 1) {
-            return Err(RecoveryError::Hole { dir: dir.to_owned(), last: before.index, next: behind.index });
-        }
-        let position = snapshot.position;
-        let founding = HardState { term: position.term, vote: None, commit: position.index };
-        Ok(Start { hard_state: self.hard_state.unwrap_or(founding), snapshot, entries: self.entries })
-    }
-}
-
 /// Logs the progress of a long load.
 struct Progress {
     next: Instant,
@@ -452,86 +423,5 @@ impl Progress {
             let (read, all) = reader.progress();
             tracing::info!("loading the snapshot: {} of {} MiB", read >> 20, all >> 20);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tail(after: u64, entries: &[(u64, u64)]) -> Tail {
-        let mut tail = Tail { after, ..Tail::default() };
-        for &(index, term) in entries {
-            tail.take(Record::Entry { group: ROOT, index, term, kind: EntryKind::Command as u8, data: &[] });
-        }
-        tail
-    }
-
-    fn started(tail: Tail) -> Result<Vec<(u64, u64)>, RecoveryError> {
-        let start = tail.start(SnapshotMeta::bootstrap(&[MemberId(1)]), Path::new("/log"))?;
-        Ok(start.entries.iter().map(|entry| (entry.index, entry.term)).collect())
-    }
-
-    #[test]
-    fn a_later_entry_replaces_those_from_its_index_on() {
-        let tail = tail(1, &[(1, 1), (2, 1), (3, 1), (4, 1), (3, 2)]);
-        assert_eq!(started(tail).expect("a whole log"), [(1, 1), (2, 1), (3, 2)]);
-    }
-
-    #[test]
-    fn an_entry_before_the_snapshot_replaces_those_behind_it_too() {
-        let tail = tail(3, &[(2, 1), (3, 1), (4, 1), (2, 2)]);
-        assert_eq!(started(tail).expect("the snapshot has all"), []);
-    }
-
-    #[test]
-    fn a_log_of_another_past_than_the_snapshot_is_noticed() {
-        let position = |term| Position { index: 3, term };
-        assert!(tail(3, &[(2, 1), (3, 1), (4, 1)]).contradicts(position(2)));
-        assert!(!tail(3, &[(2, 1), (3, 2), (4, 2)]).contradicts(position(2)));
-        assert!(!tail(3, &[(2, 1)]).contradicts(position(2)));
-    }
-
-    #[test]
-    fn a_log_that_does_not_reach_back_to_the_snapshot_is_refused() {
-        let refused = started(tail(3, &[(5, 1), (6, 1)]));
-        assert!(matches!(refused, Err(RecoveryError::Gap { first: 5, snapshot: 3, .. })), "{refused:?}");
-    }
-
-    fn reset(tail: &mut Tail, group: u64, index: u64) {
-        tail.take(Record::Reset { group, index, term: 2 });
-    }
-
-    #[test]
-    fn a_reset_drops_the_entries_before_it() {
-        let mut behind = tail(4, &[(3, 1), (4, 1), (5, 1), (6, 1)]);
-        reset(&mut behind, GROUP.0, 4);
-        let entry = |index, term| Record::Entry { group: ROOT, index, term, kind: 0, data: &[] };
-        behind.take(entry(5, 2));
-        assert_eq!(started(behind).expect("a whole log"), [(5, 2)]);
-
-        let mut newer_snapshot = tail(8, &[(8, 1), (9, 1)]);
-        reset(&mut newer_snapshot, GROUP.0, 4);
-        assert_eq!(started(newer_snapshot).expect("the snapshot has all"), []);
-
-        let mut other = tail(4, &[(5, 1)]);
-        reset(&mut other, GROUP.0 + 1, 9);
-        assert_eq!(started(other).expect("another group's reset is none of ours"), [(5, 1)]);
-    }
-
-    #[test]
-    fn a_log_reset_beyond_the_snapshot_is_refused() {
-        for entries in [&[][..], &[(4, 1), (5, 1)]] {
-            let mut lost = tail(3, entries);
-            reset(&mut lost, GROUP.0, 7);
-            let refused = started(lost);
-            assert!(matches!(refused, Err(RecoveryError::Gap { first: 8, snapshot: 3, .. })), "{refused:?}");
-        }
-    }
-
-    #[test]
-    fn a_log_with_a_hole_is_refused() {
-        let refused = started(tail(0, &[(1, 1), (2, 1), (9, 2), (10, 2)]));
-        assert!(matches!(refused, Err(RecoveryError::Hole { last: 2, next: 9, .. })), "{refused:?}");
     }
 }

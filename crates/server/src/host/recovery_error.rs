@@ -104,6 +104,24 @@ pub enum RecoveryError {
         /// The voters.
         voters: String,
     },
+    /// The log has records of more groups than are configured.
+    #[error("{}: the log has records of group {group}: ostler.testGroups must be greater than that", dir.display())]
+    MoreGroups {
+        /// The directory of the log.
+        dir: PathBuf,
+        /// The group.
+        group: u64,
+    },
+    /// The log has an entry of a kind that this version does not know.
+    #[error("{}: entry {index} of the log is of kind {kind}, which this version does not know", dir.display())]
+    EntryKind {
+        /// The directory of the log.
+        dir: PathBuf,
+        /// The entry's index.
+        index: u64,
+        /// Its kind.
+        kind: u8,
+    },
     /// A server that was reset to be reseeded still has a log or a snapshot.
     #[error("{}: there is a log or a snapshot, and no member of the ensemble that they belong to", dir.display())]
     Leftover {

@@ -60,7 +60,7 @@ impl ReplicationLoop {
             let mut state = self.state.lock();
             if let LoopState::Running(host) = &mut *state {
                 match host.hear(&events, polled_ms).and_then(|()| host.cycle()) {
-                    Ok(()) if !host.group.may_end() => {
+                    Ok(()) if !host.may_end() => {
                         let left_ms = host.patience_ms().map(|ms| Duration::from_millis(ms as u64));
                         patience = left_ms.map_or(PATIENCE, |left| left.min(PATIENCE));
                         continue;
@@ -89,7 +89,7 @@ impl ReplicationLoop {
         match host.cycle() {
             // Another cycle is due soon, and the caller will not run it: wake the replication
             // thread.
-            Ok(()) if host.group.is_holding() || host.group.looks_often() => {}
+            Ok(()) if host.is_holding() || host.looks_often() => {}
             Ok(()) => return true,
             Err(why) => *state = LoopState::Failed(why),
         }

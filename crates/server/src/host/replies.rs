@@ -15,22 +15,24 @@ use wire::record::ReplyHeader;
 use super::event_bytes::{EventBytes, Told};
 use crate::client::answer::{self, Asker};
 use crate::mailbox::{Delivery, Note};
+use crate::namespace::Namespace;
 use crate::shared::{Shared, thread_of};
 
 /// Gathers the notes of one run of applying. They are posted before the machine is released, so
 /// that no client reads a change ahead of its events.
 pub(super) struct Replies<'s> {
     shared: &'s Shared,
+    namespace: &'s Namespace,
     deliveries: Vec<Delivery>,
     event_bytes: EventBytes,
 }
 
 impl<'s> Replies<'s> {
-    pub(super) fn new(shared: &'s Shared) -> Replies<'s> {
+    pub(super) fn new(shared: &'s Shared, namespace: &'s Namespace) -> Replies<'s> {
         let deliveries = shared.mailboxes.iter().map(|_| Delivery::default()).collect();
         let limits = &shared.config.connection;
         let event_bytes = EventBytes::new(limits.output_bytes_max, limits.total_output_bytes_max / 4);
-        Replies { shared, deliveries, event_bytes }
+        Replies { shared, namespace, deliveries, event_bytes }
     }
 
     /// Puts all notes into the mailboxes. The machine is still held.
@@ -59,9 +61,10 @@ impl<'s> Replies<'s> {
     /// Assigns the session to this connection, or to none, before any later news of the session can
     /// arrive.
     fn give_session(&mut self, session: i64, owner: Option<Token>) {
-        self.shared.sessions.set_owner(session, owner);
+        self.namespace.sessions.set_owner(session, owner);
+        let group = self.namespace.group;
         if let Some(token) = owner {
-            self.delivery(token).note(token, Note::SessionOpened { session });
+            self.delivery(token).note(token, Note::SessionOpened { group, session });
         }
     }
 
@@ -81,12 +84,12 @@ impl<'s> Replies<'s> {
 
 impl ChangeSink for Replies<'_> {
     fn is_interested(&self) -> bool {
-        !self.shared.watches.lock().is_empty()
+        !self.namespace.watches.lock().is_empty()
     }
 
     fn change(&mut self, change: &Change<'_>) {
-        let Replies { shared, deliveries, event_bytes } = self;
-        shared.watches.lock().change(change, &mut |watcher: WatcherId, event| {
+        let Replies { namespace, deliveries, event_bytes, .. } = self;
+        namespace.watches.lock().change(change, &mut |watcher: WatcherId, event| {
             let token = Token(watcher.0);
             let delivery = &mut deliveries[thread_of(token)];
             match event_bytes.add(token, event.frame.len()) {
@@ -109,7 +112,7 @@ impl ReplySink for Replies<'_> {
 
     fn local(&mut self, machine: &Machine, token: Token, session: i64, request: &LocalRequest) {
         let LocalRequest { identities, dialect, .. } = request;
-        let asker = Asker { token, session, identities, dialect: *dialect };
+        let asker = Asker { namespace: self.namespace, token, session, identities, dialect: *dialect };
         let shared = self.shared;
         self.delivery(token).reply(token, |out| {
             answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out)
@@ -129,22 +132,22 @@ impl ReplySink for Replies<'_> {
 
     fn session_opened(&mut self, machine: &Machine, session: i64, token: Option<Token>) {
         let timeout_ms = machine.session(session).map_or(0, |s| s.timeout_ms);
-        self.shared.sessions.opened(session, timeout_ms, self.shared.clock.elapsed_ms());
+        self.namespace.sessions.opened(session, timeout_ms, self.shared.clock.elapsed_ms());
         self.give_session(session, token);
     }
 
     fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>) {
-        self.shared.counts.quorum.moved.fetch_add(1, Relaxed);
+        self.namespace.counts.quorum.moved.fetch_add(1, Relaxed);
         // Wherever the session goes on, its client was heard from just now, and the leader must
         // know before the other server reports it.
         if let Some(known) = machine.session(session) {
-            self.shared.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());
+            self.namespace.sessions.renew(session, known.timeout_ms, self.shared.clock.elapsed_ms());
         }
         self.give_session(session, owner);
     }
 
     fn session_resumed(&mut self, machine: &Machine, session: i64, owner: Token) -> bool {
-        if self.shared.sessions.is_ending(session) {
+        if self.namespace.sessions.is_ending(session) {
             return false;
         }
         self.session_moved(machine, session, Some(owner));
@@ -160,7 +163,7 @@ impl ReplySink for Replies<'_> {
     }
 
     fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied) {
-        let owner = self.shared.sessions.closed(session);
+        let owner = self.namespace.sessions.closed(session);
         if let Some((token, xid)) = closing {
             self.answer(token, xid, applied.zxid, applied.code, &[]);
             self.delivery(token).note(token, Note::SessionClosed);

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use consensus::membership::SnapshotMeta;
-use group::Replica;
+use group::{GroupId, Replica};
 use state::snapshot::SnapshotCursor;
 use storage::disk::Disk;
 use storage::log::Log;
@@ -19,7 +19,6 @@ use super::snapshot_leases::{LEASED_BYTES_MAX, SnapshotLeases};
 use crate::config::{ServerId, limits};
 use crate::inbox::ControlRequest;
 use crate::shared::Shared;
-use group::group::GROUP;
 
 /// Znodes written in one slice, while the machine is held for reading: about a tenth of a
 /// millisecond.
@@ -50,6 +49,8 @@ const RETRY: Duration = Duration::from_secs(30);
 
 /// Decides when snapshots are taken, and owns the one being written.
 pub(super) struct Snapshots {
+    /// Whose snapshots they are.
+    group: GroupId,
     files: Files,
     dir: PathBuf,
     commands_max: u64,
@@ -88,9 +89,10 @@ struct Running {
 }
 
 impl Snapshots {
-    pub(super) fn new(shared: &Shared, files: Files, dir: PathBuf) -> Snapshots {
+    pub(super) fn new(shared: &Shared, group: GroupId, files: Files, dir: PathBuf) -> Snapshots {
         let storage = &shared.config.storage;
         let mut snapshots = Snapshots {
+            group,
             files,
             dir,
             commands_max: storage.snapshot_commands.max(2),
@@ -204,7 +206,7 @@ impl Snapshots {
         }
         let Some(meta) = replica.snapshot_meta(index) else { return };
         let (cursor, zxid) = {
-            let mut machine = shared.machine.write();
+            let mut machine = shared.namespace(self.group).machine.write();
             (machine.begin_snapshot(), machine.last_zxid())
         };
         self.asked = false;
@@ -214,7 +216,7 @@ impl Snapshots {
         self.begun_when = Instant::now();
         self.draw();
         let name =
-            SnapshotName { group: GROUP.0, index: meta.position.index, term: meta.position.term, zxid };
+            SnapshotName { group: self.group.0, index: meta.position.index, term: meta.position.term, zxid };
         let job = Job {
             shared: Arc::clone(shared),
             disk: Arc::clone(&self.files.disk),
@@ -238,7 +240,7 @@ impl Snapshots {
             Ok(thread) => self.running = Some(Running { number: self.begun, meta, thread: Some(thread) }),
             Err(e) => {
                 tracing::error!("no snapshot: cannot start a thread: {e}");
-                shared.machine.write().end_snapshot();
+                shared.namespace(self.group).machine.write().end_snapshot();
                 self.retry_at_ms = Some(shared.clock.elapsed_ms() + RETRY.as_millis() as i64);
             }
         }
@@ -291,7 +293,7 @@ impl Snapshots {
     fn purge(&self, shared: &Shared) {
         let kept = shared.config.storage.snapshots_kept as usize;
         let lent = |name: &SnapshotName| self.leases.holds(name);
-        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, GROUP.0, kept, &lent) {
+        if let Err(e) = snapshot::purge(self.files.disk.as_ref(), &self.dir, self.group.0, kept, &lent) {
             tracing::warn!("{e}");
         }
     }
@@ -300,7 +302,7 @@ impl Snapshots {
     /// newest is damaged, an older one and the log still give the whole state.
     fn forget_log(&self, shared: &Shared, log: &mut Log) {
         let kept = shared.config.storage.snapshots_kept as usize;
-        let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, GROUP.0) {
+        let oldest = match snapshot::list(self.files.disk.as_ref(), &self.dir, self.group.0) {
             // A snapshot that is kept only by a lease is not one to start from.
             Ok(names) => {
                 let mut own =
@@ -310,12 +312,12 @@ impl Snapshots {
             Err(e) => return tracing::warn!("{e}"),
         };
         if let Some(index) = oldest
-            && let Err(e) = log.compact(GROUP.0, index + 1)
+            && let Err(e) = log.compact(self.group.0, index + 1)
         {
             tracing::warn!("{e}");
         }
         if let Some(index) = oldest {
-            shared.counts.first_index.store(index + 1, Relaxed);
+            shared.namespace(self.group).counts.first_index.store(index + 1, Relaxed);
         }
     }
 
@@ -343,6 +345,11 @@ impl Snapshots {
         if let Err(e) = removed {
             tracing::warn!("{}: cannot remove it: {e}", path.display());
         }
+    }
+
+    /// Whose snapshots they are.
+    pub(super) fn group(&self) -> GroupId {
+        self.group
     }
 
     /// The directory of the snapshots.
@@ -379,11 +386,12 @@ impl Job {
         let begun = Instant::now();
         let written = self.write(cursor);
         // The copies kept for the snapshot are dropped after the machine is released.
-        let kept = self.shared.machine.write().end_snapshot();
+        let namespace = self.shared.namespace(GroupId(self.name.group));
+        let kept = namespace.machine.write().end_snapshot();
         drop(kept);
         let result = match written {
             Ok(true) => {
-                let counts = &self.shared.counts;
+                let counts = &namespace.counts;
                 counts.snapshot_time.record(begun.elapsed().as_micros() as u64);
                 counts.snapshot_zxid.store(self.name.zxid, Relaxed);
                 counts.snapshot_index.store(self.name.index, Relaxed);
@@ -398,7 +406,11 @@ impl Job {
             Ok(false) => Err("the server stops".to_owned()),
             Err(e) => Err(e.to_string()),
         };
-        self.shared.inbox.ask(ControlRequest::SnapshotDone { number: self.number, result });
+        self.shared.inbox.ask(ControlRequest::SnapshotDone {
+            group: namespace.group,
+            number: self.number,
+            result,
+        });
     }
 
     /// Writes the snapshot in slices; `false` if the server stops or the snapshot is abandoned
@@ -407,13 +419,14 @@ impl Job {
         let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), &self.dir, self.name)?;
         let mut bytes = Vec::new();
         put_meta(&self.meta, &mut bytes);
+        let machine = &self.shared.namespace(GroupId(self.name.group)).machine;
         let mut done = false;
         while !done {
             if self.given_up.load(Relaxed) || self.shared.is_stopping() {
                 return Ok(false);
             }
             let begun = Instant::now();
-            done = self.shared.machine.read().snapshot_slice(&mut cursor, SLICE_NODES, &mut bytes);
+            done = machine.read().snapshot_slice(&mut cursor, SLICE_NODES, &mut bytes);
             writer.write(&bytes)?;
             bytes.clear();
             if self.rests {

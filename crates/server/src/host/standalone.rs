@@ -38,7 +38,7 @@ pub(super) fn check(config: &Config, opened: &Opened) -> Result<(), RecoveryErro
     if config.ensemble.is_some() {
         return Ok(());
     }
-    let voters = voters_of(&opened.start);
+    let voters = voters_of(&opened.groups[0].start);
     if identity.member.is_some_and(|me| voters == [me]) {
         return Ok(());
     }

@@ -12,10 +12,10 @@ use group::message::{GroupMessage, SnapshotId};
 use state::machine::Machine;
 use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFile, SnapshotName};
 
+use super::slot::Slot;
 use super::{Fatal, Host, recovery};
 use crate::config::ServerId;
 use crate::peers::Transport;
-use group::group::GROUP;
 
 /// A snapshot whose index is this much higher than the one offered is rejected.
 const ENTRIES_AHEAD_MAX: u64 = 1 << 40;
@@ -44,7 +44,7 @@ pub(super) struct Fetched {
     machine: Machine,
 }
 
-impl<T: Transport> Host<T> {
+impl Slot {
     /// The leader no longer has the entries that this member lacks: starts to fetch its snapshot
     /// instead.
     pub(super) fn consider_offer(&mut self, offer: &SnapshotOffer) {
@@ -110,7 +110,7 @@ impl<T: Transport> Host<T> {
         offset: u64,
     ) -> Result<Option<GroupMessage>, SnapshotError> {
         let (disk, dir) = (self.snapshots.disk(), self.snapshots.dir());
-        let names = snapshot::list(disk.as_ref(), dir, GROUP.0)?;
+        let names = snapshot::list(disk.as_ref(), dir, self.group.id().0)?;
         let named = names.iter().find(|name| id(name) == wanted);
         let newest = names.first().filter(|name| name.index >= wanted.index);
         let (name, offset) = match (named, newest) {
@@ -124,7 +124,7 @@ impl<T: Transport> Host<T> {
         bytes.truncate(read);
         let bytes = Bytes::from(bytes);
         if offset == 0 {
-            self.shared.counts.quorum.snapshots_given.fetch_add(1, Relaxed);
+            self.namespace().counts.quorum.snapshots_given.fetch_add(1, Relaxed);
         }
         self.snapshots.extend_lease(to, name, self.shared.clock.elapsed_ms());
         Ok(Some(GroupMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))
@@ -163,7 +163,7 @@ impl<T: Transport> Host<T> {
             }
             return;
         }
-        let name = SnapshotName { group: GROUP.0, index: id.index, term: id.term, zxid: id.zxid };
+        let name = SnapshotName { group: self.group.id().0, index: id.index, term: id.term, zxid: id.zxid };
         if let Err(why) = self.take_fetched(name) {
             tracing::warn!("the snapshot of server.{from} is of no use: {why}");
             self.snapshots.discard(&name);
@@ -192,7 +192,7 @@ impl<T: Transport> Host<T> {
     /// Another member received a damaged snapshot from here. If it is the newest snapshot, that
     /// member would fetch it again and again.
     pub(super) fn on_damaged(&mut self, from: ServerId, damaged: SnapshotId) {
-        let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), GROUP.0)
+        let newest = snapshot::list(self.snapshots.disk().as_ref(), self.snapshots.dir(), self.group.id().0)
             .ok()
             .and_then(|names| names.first().map(id));
         if newest == Some(damaged) {
@@ -203,33 +203,40 @@ impl<T: Transport> Host<T> {
             self.snapshots.replace();
         }
     }
+}
 
+impl<T: Transport> Host<T> {
     /// Makes the fetched snapshot the base of this member's log and state. Clients here have
     /// watches on znodes that may have changed unseen, so their connections are closed before any
     /// client can read the new state: on reconnecting they tell the last zxid they saw, and one
     /// later than a change whose event they did not get would make them miss it for good.
-    pub(super) fn install(&mut self, meta: &SnapshotMeta) -> Result<(), Fatal> {
+    pub(super) fn install(&mut self, at: usize, meta: &SnapshotMeta) -> Result<(), Fatal> {
         let position = meta.position;
-        self.snapshots.give_up();
-        let machine = match self.fetched.take().filter(|fetched| fetched.position == position) {
+        let slot = &mut self.slots[at];
+        let group = slot.group.id();
+        slot.snapshots.give_up();
+        let machine = match slot.fetched.take().filter(|fetched| fetched.position == position) {
             Some(fetched) => fetched.machine,
             None => {
-                recovery::load_snapshot_at(self.snapshots.disk().as_ref(), self.snapshots.dir(), position)
+                let (disk, dir) = (slot.snapshots.disk(), slot.snapshots.dir());
+                recovery::load_snapshot_at(disk.as_ref(), dir, group, position)
                     .map_err(|e| Fatal::Install(Box::new(e)))?
             }
         };
         self.log.reserve(std::iter::once(0))?;
-        self.log.reset(GROUP.0, position.index, position.term)?;
+        self.log.reset(group.0, position.index, position.term)?;
         self.flush()?;
         let shared = Arc::clone(&self.shared);
+        let namespace = shared.namespace(group);
         let now_ms = shared.clock.elapsed_ms();
-        let mut held = shared.machine.write();
+        let mut held = namespace.machine.write();
         let old = std::mem::replace(&mut *held, machine);
-        shared.sessions.replace(held.sessions().map(|s| (s.id, s.timeout_ms)), now_ms);
-        shared.counts.snapshot_index.store(position.index, Relaxed);
-        shared.counts.last_index.store(position.index, Relaxed);
-        self.group.replica.installed(position.index);
-        self.post_closing();
+        namespace.sessions.replace(held.sessions().map(|s| (s.id, s.timeout_ms)), now_ms);
+        namespace.counts.snapshot_index.store(position.index, Relaxed);
+        namespace.counts.last_index.store(position.index, Relaxed);
+        let slot = &mut self.slots[at];
+        slot.group.replica.installed(position.index);
+        slot.post_closing();
         drop(held);
         self.wake_connection_threads();
         drop(old);
@@ -255,7 +262,7 @@ impl super::snapshots::Snapshots {
                 return Ok(false);
             }
             let SnapshotId { index, term, zxid } = snapshot;
-            let name = SnapshotName { group: GROUP.0, index, term, zxid };
+            let name = SnapshotName { group: self.group().0, index, term, zxid };
             fetching.incoming = None;
             let incoming = Incoming::create(Arc::clone(self.disk()), self.dir(), name, length)?;
             fetching.incoming = Some((snapshot, incoming));

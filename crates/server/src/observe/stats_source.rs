@@ -15,7 +15,7 @@ use crate::observe::stats::{
     SessionList, SizeBytes, SnapshotFacts, Source, WatchFacts,
 };
 use crate::shared::{Shared, ThreadCounts};
-use group::Token;
+use group::{GroupId, Token};
 use state::command::Features;
 use state::watch::WatchSummary;
 
@@ -55,7 +55,7 @@ impl Report {
     }
 
     fn proposal_bytes(&self) -> Option<SizeBytes> {
-        let sizes = &self.shared.counts.proposal_bytes;
+        let sizes = &self.shared.root().counts.proposal_bytes;
         (sizes.count.load(Relaxed) > 0).then(|| SizeBytes {
             last: sizes.last_ms.load(Relaxed),
             min: sizes.min_ms(),
@@ -68,7 +68,7 @@ impl Report {
         let (mut paths, mut after) = (Vec::new(), None);
         loop {
             // Locked for a few paths at a time: writers have to wait for it.
-            let machine = self.shared.machine.read();
+            let machine = self.shared.root().machine.read();
             after = machine.ephemerals_from(session, after, COPIED_AT_ONCE, &mut |path| {
                 *room = room.saturating_sub(path.len());
                 if *room > 0 {
@@ -114,7 +114,7 @@ impl Source for Report {
 
     fn members(&self) -> (Servers, i64) {
         let Some(ensemble) = &self.shared.config.ensemble else { return Default::default() };
-        let machine = self.shared.machine.read();
+        let machine = self.shared.root().machine.read();
         match &machine.members().current {
             Some(current) if self.shared.config.requests.reconfig => {
                 (state::members::servers_of(&current.text), current.version)
@@ -124,28 +124,29 @@ impl Source for Report {
     }
 
     fn is_serving(&self) -> bool {
-        self.shared.is_serving() || self.shared.is_read_only()
+        self.shared.is_serving(GroupId::ROOT) || self.shared.is_read_only(GroupId::ROOT)
     }
 
     fn facts(&self) -> Facts {
         let shared = &self.shared;
-        let counts = &shared.counts;
+        let (root, counts) = (shared.root(), &shared.counts);
+        let of_group = &root.counts;
         let (last_zxid, znodes, ephemerals, data_bytes, sessions) = {
-            let machine = shared.machine.read();
+            let machine = root.machine.read();
             let sizes = (machine.znode_count(), machine.ephemerals_count());
             (machine.last_zxid(), sizes.0, sizes.1, machine.data_bytes(), machine.sessions_count())
         };
-        let finished_ms = counts.snapshot_finished_ms.load(Relaxed);
+        let finished_ms = of_group.snapshot_finished_ms.load(Relaxed);
         let extensions = shared.features.has(Features::KEEPER_EXTENSIONS);
-        let member = shared.member_status.lock().clone();
-        let (last_index, last_term) = (counts.last_index.load(Relaxed), counts.last_term.load(Relaxed));
+        let member = root.member_status.lock().clone();
+        let (last_index, last_term) = (of_group.last_index.load(Relaxed), of_group.last_term.load(Relaxed));
         Facts {
-            state: if shared.is_read_only() {
+            state: if shared.is_read_only(GroupId::ROOT) {
                 ServerState::ReadOnly
             } else {
                 member.as_ref().map_or(ServerState::Standalone, ServerState::from)
             },
-            serving: shared.is_serving(),
+            serving: shared.is_serving(GroupId::ROOT),
             proposal_bytes: self.proposal_bytes(),
             uptime_ms: shared.clock.elapsed_ms().max(0) as u64,
             last_zxid,
@@ -160,35 +161,35 @@ impl Source for Report {
             znodes: znodes as u64,
             ephemerals: ephemerals as u64,
             data_bytes,
-            watches: shared.watches.lock().summary().watches as u64,
+            watches: root.watches.lock().summary().watches as u64,
             sessions: sessions as u64,
             auth_failed: counts.auth_failed.load(Relaxed),
             connection_requests: counts.connection_requests.load(Relaxed),
             connections_rejected: counts.connections_rejected.load(Relaxed),
             connections_dropped: counts.connections_dropped.load(Relaxed),
             handshakes_timed_out: counts.handshakes_timed_out.load(Relaxed),
-            sessions_expired: counts.sessions_expired.load(Relaxed),
+            sessions_expired: of_group.sessions_expired.load(Relaxed),
             large_requests_rejected: counts.large_requests_rejected.load(Relaxed),
             throttle_waits: counts.throttle_waits.load(Relaxed),
             throttled_requests: counts.throttled_requests.load(Relaxed),
-            writes_refused: counts.writes_refused.load(Relaxed),
+            writes_refused: of_group.writes_refused.load(Relaxed),
             messages_refused: counts.messages_refused.load(Relaxed),
-            handovers: counts.handovers.load(Relaxed),
+            handovers: of_group.handovers.load(Relaxed),
             flushes_slow: counts.flushes_slow.load(Relaxed),
             read_latency: self.summary(|t| &t.read_latency),
             update_latency: self.summary(|t| &t.update_latency),
             flush_time: counts.flush_time.summary(),
             batch_size: counts.batch_size.summary(),
-            snapshot_time: counts.snapshot_time.summary(),
+            snapshot_time: of_group.snapshot_time.summary(),
             load_time: counts.load_time.summary(),
-            quorum: counts.quorum.facts(),
+            quorum: of_group.quorum.facts(),
             snapshot: (finished_ms != 0).then(|| SnapshotFacts {
-                zxid: counts.snapshot_zxid.load(Relaxed),
-                log_index: counts.snapshot_index.load(Relaxed),
+                zxid: of_group.snapshot_zxid.load(Relaxed),
+                log_index: of_group.snapshot_index.load(Relaxed),
                 finished_ms,
             }),
             log: LogFacts {
-                first_index: counts.first_index.load(Relaxed),
+                first_index: of_group.first_index.load(Relaxed),
                 first_term: last_term.min(1),
                 last_index,
                 last_term,
@@ -205,7 +206,7 @@ impl Source for Report {
 
     fn sessions(&self) -> SessionList {
         let to_wall_ms = self.shared.clock.wall_ms() - self.shared.clock.elapsed_ms();
-        let buckets = self.shared.sessions.expiries();
+        let buckets = self.shared.root().sessions.expiries();
         let mut room = LISTED_BYTES_MAX;
         let facts = buckets.into_iter().map(|(due_ms, id)| SessionFacts {
             id,
@@ -216,7 +217,7 @@ impl Source for Report {
     }
 
     fn watch_summary(&self) -> WatchSummary {
-        self.shared.watches.lock().summary()
+        self.shared.root().watches.lock().summary()
     }
 
     fn watches(&self) -> WatchFacts {
@@ -226,12 +227,13 @@ impl Source for Report {
         let mut cursor = Some(0);
         while let Some(from) = cursor.filter(|_| room > 0) {
             // Locked for a few paths at a time: applying changes has to wait for it.
-            cursor = self.shared.watches.lock().pairs_from(from, COPIED_AT_ONCE, &mut |path, watcher| {
-                room = room.saturating_sub(path.len());
-                if room > 0 {
-                    piece.push((path.to_owned(), Token(watcher.0)));
-                }
-            });
+            cursor =
+                self.shared.root().watches.lock().pairs_from(from, COPIED_AT_ONCE, &mut |path, watcher| {
+                    room = room.saturating_sub(path.len());
+                    if room > 0 {
+                        piece.push((path.to_owned(), Token(watcher.0)));
+                    }
+                });
             for (path, token) in piece.drain(..) {
                 if let Some(traffic) = self.shared.connections.get(token) {
                     pairs.push((path, traffic.session.load(Relaxed)));
@@ -260,9 +262,9 @@ impl Source for Report {
             thread.read_latency.reset();
             thread.update_latency.reset();
         }
-        let counts = &self.shared.counts;
-        counts.quorum.reset();
-        for recorder in [&counts.flush_time, &counts.batch_size, &counts.snapshot_time] {
+        let (counts, of_group) = (&self.shared.counts, &self.shared.root().counts);
+        of_group.quorum.reset();
+        for recorder in [&counts.flush_time, &counts.batch_size, &of_group.snapshot_time] {
             recorder.reset();
         }
         for count in [&counts.flushes_slow, &counts.throttle_waits, &counts.connection_requests] {
@@ -277,12 +279,17 @@ impl Source for Report {
     }
 
     fn request_leadership(&self, leads: bool) {
-        self.shared.inbox.ask(if leads { ControlRequest::Lead } else { ControlRequest::StepDown });
+        let root = GroupId::ROOT;
+        self.shared.inbox.ask(if leads {
+            ControlRequest::Lead(root)
+        } else {
+            ControlRequest::StepDown(root)
+        });
     }
 
     fn request_snapshot(&self) -> Option<u64> {
-        self.shared.inbox.ask(ControlRequest::TakeSnapshot);
-        Some(self.shared.counts.last_index.load(Relaxed))
+        self.shared.inbox.ask(ControlRequest::TakeSnapshot(GroupId::ROOT));
+        Some(self.shared.root().counts.last_index.load(Relaxed))
     }
 }
 

@@ -84,6 +84,17 @@ pub enum Record<'a> {
     },
 }
 
+impl Record<'_> {
+    /// The group that it belongs to.
+    pub fn group(&self) -> u64 {
+        match self {
+            Record::Entry { group, .. } | Record::HardState { group, .. } | Record::Reset { group, .. } => {
+                *group
+            }
+        }
+    }
+}
+
 /// The kinds of records, with the numbers that are on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

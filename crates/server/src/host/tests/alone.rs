@@ -1,5 +1,6 @@
 //! A server whose configuration names it alone, on every kind of data it may find.
 
+use group::GroupId;
 use std::sync::Arc;
 
 use wire::opcode::Opcode;
@@ -66,7 +67,7 @@ fn the_last_one_of_several_goes_on_alone() {
         }
         (1..=3).for_each(|server| trio.crash(server));
         trio.start_alone(last).unwrap();
-        assert!(trio.members[&last].is_serving(), "{engine}");
+        assert!(trio.members[&last].is_serving(GroupId::ROOT), "{engine}");
         trio.write_through(last, "/alone");
         for other in (1..=3).filter(|server| *server != last) {
             assert!(trio.start_alone(other).is_err(), "{engine}: it has no vote");
@@ -80,11 +81,11 @@ fn one_that_was_never_taken_in_begins_alone() {
     for engine in ENGINES {
         let mut trio = Trio::of([changeable(2, engine, &[1, 2, 3])]);
         (0..200).for_each(|_| trio.step());
-        assert!(!trio.members[&2].is_serving());
+        assert!(!trio.members[&2].is_serving(GroupId::ROOT));
         trio.crash(2);
         for _ in 0..2 {
             trio.start_alone(2).unwrap();
-            assert!(trio.members[&2].is_serving(), "{engine}");
+            assert!(trio.members[&2].is_serving(GroupId::ROOT), "{engine}");
             trio.crash(2);
         }
     }

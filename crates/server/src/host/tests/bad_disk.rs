@@ -1,5 +1,6 @@
 //! Three members, one of which has a slow or full disk.
 
+use group::GroupId;
 use std::sync::Arc;
 
 use storage::disk::Fault;
@@ -9,7 +10,7 @@ use wire::record::ReplyHeader;
 
 use super::ensemble::{ENGINES, STEP_US, Trio, Wire, create, read, sync};
 use crate::config::ServerId;
-use crate::simulation::{Member, Readiness};
+use crate::simulation::Readiness;
 
 /// Duration of a slow flush in µs, still shorter than an election timeout.
 const SLOW_US: u64 = 40_000;
@@ -45,7 +46,7 @@ impl Trio {
                 return Some(ReplyHeader::decode(&mut Reader::new(&frame)).expect("a reply").err);
             }
             if client.wire.is_closed() {
-                self.until("it serves again", |trio| trio.members[&client.at].is_serving());
+                self.until("it serves again", |trio| trio.members[&client.at].is_serving(GroupId::ROOT));
                 *client = self.client(client.at);
                 return None;
             }
@@ -60,7 +61,7 @@ impl Trio {
     }
 
     fn term(&self) -> u64 {
-        self.members.values().map(|member| member.role().term).max().expect("there are members")
+        self.members.values().map(|member| member.role(GroupId::ROOT).term).max().expect("there are members")
     }
 
     fn pass(&mut self, us: u64) {
@@ -108,7 +109,9 @@ fn what_comes_while_an_entry_is_being_agreed_makes_one_entry() {
         let leader = trio.leader().expect("somebody leads");
         let clients = [trio.client(leader), trio.client(leader), trio.client(leader % 3 + 1)];
         trio.slow_down(leader, 300);
-        let last = |trio: &mut Trio| trio.members.get_mut(&leader).expect("it runs").status().last_index;
+        let last = |trio: &mut Trio| {
+            trio.members.get_mut(&leader).expect("it runs").status(GroupId::ROOT).last_index
+        };
         let before = last(&mut trio);
         clients[0].wire.ask(1, Opcode::Create, &create("/n0", 0));
         trio.step_by(100);
@@ -189,7 +192,7 @@ fn a_follower_with_a_full_disk_serves_nobody_until_it_has_caught_up() {
         let mut client = trio.client(leader);
         fill_up(&trio, full);
         let mut xid = 0;
-        while trio.members[&full].is_serving() {
+        while trio.members[&full].is_serving(GroupId::ROOT) {
             xid += 1;
             assert!(xid < 2_000, "{engine}: the log has no room for ever");
             trio.write(&mut client, xid..xid + 1);
@@ -198,7 +201,7 @@ fn a_follower_with_a_full_disk_serves_nobody_until_it_has_caught_up() {
         assert!(trio.members[&full].facts().messages_refused > 0, "{engine}");
         trio.write(&mut client, xid + 1..xid + 20);
         trio.pass(3_000_000);
-        assert!(!trio.members[&full].is_serving(), "{engine}: it does not show an old state");
+        assert!(!trio.members[&full].is_serving(GroupId::ROOT), "{engine}: it does not show an old state");
         trio.disks[&full].set_capacity_bytes(u64::MAX);
         trio.until("it has caught up", Trio::all_serve);
         let (wire, ..) = trio.connect(full, None);
@@ -222,13 +225,14 @@ fn a_leader_with_a_full_disk_hands_over_and_writes_go_on() {
         }
         trio.until("another leads", |trio| trio.leader().is_some_and(|leader| leader != full));
         trio.write(&mut client, 2_001..2_200);
-        trio.until("who cannot follow serves nobody", |trio| !trio.members[&full].is_serving());
+        trio.until("who cannot follow serves nobody", |trio| !trio.members[&full].is_serving(GroupId::ROOT));
         trio.disks[&full].set_capacity_bytes(u64::MAX);
         trio.until("all serve", Trio::all_serve);
         let (wire, ..) = trio.connect(full, None);
         assert_eq!(trio.call(&wire, 1, Opcode::Sync, &sync("/")).0.err, 0, "{engine}");
         assert_eq!(trio.call(&wire, 2, Opcode::GetData, &read("/n2199")).0.err, 0, "{engine}");
-        let committed: Vec<_> = trio.members.values().map(Member::applied_index).collect();
+        let committed: Vec<_> =
+            trio.members.values().map(|member| member.applied_index(GroupId::ROOT)).collect();
         assert!(committed.windows(2).all(|pair| pair[0] == pair[1]), "{engine}: {committed:?}");
     }
 }

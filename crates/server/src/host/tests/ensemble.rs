@@ -1,5 +1,6 @@
 //! Three members whose frames the test delivers.
 
+use group::GroupId;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -213,12 +214,14 @@ impl Trio {
     }
 
     pub(super) fn leader(&self) -> Option<ServerId> {
-        let leads = |member: &Member| member.role().role == Role::Leader && member.is_serving();
+        let leads = |member: &Member| {
+            member.role(GroupId::ROOT).role == Role::Leader && member.is_serving(GroupId::ROOT)
+        };
         self.members.iter().find(|(_, member)| leads(member)).map(|(server, _)| *server)
     }
 
     pub(super) fn all_serve(&self) -> bool {
-        self.members.values().all(Member::is_serving)
+        self.members.values().all(|member| member.is_serving(GroupId::ROOT))
     }
 
     pub(super) fn connect(
@@ -241,7 +244,8 @@ impl Trio {
         read_only: bool,
     ) -> Wire {
         let wire = Wire::default();
-        let slot = self.members.get_mut(&server).unwrap().accept(Box::new(wire.clone())).unwrap();
+        let slot =
+            self.members.get_mut(&server).unwrap().accept(GroupId::ROOT, Box::new(wire.clone())).unwrap();
         self.clients.push((server, slot, wire.clone()));
         let (session_id, passwd) = session.unwrap_or((0, vec![0; 16]));
         wire.send(|out| {
@@ -379,7 +383,8 @@ fn a_session_outlives_the_leader_it_was_on() {
         assert_eq!(ensemble.call(&wire, 3, Opcode::Create, &create("/more", 0)).0.err, 0, "{engine}");
         ensemble.start(leader);
         ensemble.until("the old leader is back", Trio::all_serve);
-        let indices: Vec<_> = ensemble.members.values().map(Member::applied_index).collect();
+        let indices: Vec<_> =
+            ensemble.members.values().map(|member| member.applied_index(GroupId::ROOT)).collect();
         assert!(indices.windows(2).all(|pair| pair[0] == pair[1]), "{engine}: {indices:?}");
     }
 }
@@ -399,7 +404,8 @@ fn a_member_that_lost_its_disk_comes_back_as_another_and_gets_its_vote() {
         ensemble.crash(lost);
         ensemble.disks.insert(lost, SimDisk::new(77));
         ensemble.start(lost);
-        let voters = |trio: &mut Trio| trio.members.get_mut(&leader).unwrap().status().membership.voters;
+        let voters =
+            |trio: &mut Trio| trio.members.get_mut(&leader).unwrap().status(GroupId::ROOT).membership.voters;
         for _ in 0..5_000 {
             ensemble.step();
             if voters(&mut ensemble).iter().any(|member| member.0 == u64::from(lost) + 256) {
@@ -529,7 +535,7 @@ fn a_write_that_is_agreed_before_an_earlier_sync_is_answered() {
     for engine in ENGINES {
         let mut ensemble = Trio::new(engine);
         ensemble.until("all serve", Trio::all_serve);
-        ensemble.members[&1].ask_lead();
+        ensemble.members[&1].ask_lead(GroupId::ROOT);
         ensemble.until("the first one leads", |e| e.leader() == Some(1));
         let (wire, ..) = ensemble.connect(1, None);
         // Only long frames from the leader arrive, so no heartbeat does.
@@ -537,8 +543,8 @@ fn a_write_that_is_agreed_before_an_earlier_sync_is_answered() {
         wire.ask(1, Opcode::Sync, &sync("/"));
         let path = format!("/{}", "long".repeat(1_000));
         wire.ask(2, Opcode::Create, &create(&path, 0));
-        let before = ensemble.members[&1].applied_index();
-        ensemble.until("it is committed", |e| e.members[&1].applied_index() > before);
+        let before = ensemble.members[&1].applied_index(GroupId::ROOT);
+        ensemble.until("it is committed", |e| e.members[&1].applied_index(GroupId::ROOT) > before);
         ensemble.loses = Box::new(|_, _, _| false);
         for xid in [1, 2] {
             let frame = ensemble.answer(&wire);

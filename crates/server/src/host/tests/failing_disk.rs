@@ -28,10 +28,11 @@ fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() {
         world.disk.set_capacity_bytes(6_000 + seed * 150);
         let (_, refused) = fill(&mut world, &mut life);
         assert!(refused > 10, "seed {seed}: the disk is full: {refused}");
-        let refused_counted = life.shared.counts.writes_refused.load(std::sync::atomic::Ordering::Relaxed);
+        let refused_counted =
+            life.shared.root().counts.writes_refused.load(std::sync::atomic::Ordering::Relaxed);
         assert!(refused_counted >= refused as u64, "the refusals are counted: {refused_counted}");
         // Reads go on, and return only what was acknowledged.
-        let shown = Picture::of(&life.shared, &life.shared.machine.read());
+        let shown = Picture::of(&life.shared, &life.shared.root().machine.read());
         assert_eq!(shown, Picture::of(&life.shared, &life.replay.machine), "seed {seed}");
         match seed % 3 {
             // A server that was not stopped recovers by itself.

@@ -3,6 +3,7 @@
 use super::ensemble::{ENGINES, Trio, config_of, facts, member};
 use crate::config::{Config, EngineKind, ServerId};
 use crate::observe::stats::{FileDifference, MemberRole};
+use group::GroupId;
 
 /// A server whose file names these servers.
 fn by_file(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config {
@@ -107,7 +108,7 @@ fn one_file_alone_takes_no_vote() {
             let both: Vec<ServerId> = [1, 2, 3].into_iter().filter(|server| *server != out).collect();
             ensemble.restart_as(by_file(stale, engine, &both));
             ensemble.until("all serve again", Trio::all_serve);
-            ensemble.members[&stale].ask_lead();
+            ensemble.members[&stale].ask_lead(GroupId::ROOT);
             ensemble.until("it leads", |e| e.leader() == Some(stale));
             ensemble.crash(out);
             (0..1_000).for_each(|_| ensemble.step());
@@ -150,7 +151,7 @@ fn a_server_that_is_up_keeps_its_vote_until_it_is_stopped() {
         // Started again with its old file, it is no longer a member.
         ensemble.start(4);
         (0..2_000).for_each(|_| ensemble.step());
-        assert!(!ensemble.members[&4].is_serving(), "{engine}");
+        assert!(!ensemble.members[&4].is_serving(GroupId::ROOT), "{engine}");
         assert_eq!(ensemble.voters(leader), [1, 2, 3], "{engine}");
     }
 }

@@ -1,5 +1,6 @@
 //! More than half of the voters are lost for ever, and a remaining one founds a new ensemble.
 
+use group::GroupId;
 use std::sync::Arc;
 
 use storage::disk::SimDisk;
@@ -36,9 +37,11 @@ fn what_one_server_has_becomes_a_new_ensemble() {
                 trio.call(&wire, xid, Opcode::Create, &create(&format!("/n{xid}"), i32::from(xid == 30)));
             assert_eq!(created.0.err, 0);
         }
-        let applied = trio.members[&leader].applied_index();
+        let applied = trio.members[&leader].applied_index(GroupId::ROOT);
         let left = leader % 3 + 1;
-        trio.until("the one that will be left has all", |t| t.members[&left].applied_index() == applied);
+        trio.until("the one that will be left has all", |t| {
+            t.members[&left].applied_index(GroupId::ROOT) == applied
+        });
         (1..=3).for_each(|server| trio.crash(server));
 
         let seen = trio.look(left).unwrap();

@@ -7,9 +7,9 @@ use consensus::membership::SnapshotMeta;
 use group::Token;
 use storage::snapshot;
 
-use super::super::GROUP;
 use super::{World, told};
 use crate::client::connections::Traffic;
+use group::GroupId;
 
 /// A past bug: a member that installed a snapshot answered reads from the new state before it
 /// closed its clients' connections. The clients saw changes whose watch events they had not
@@ -22,15 +22,16 @@ fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
     for _ in 0..60 {
         assert!(world.cycle(&mut life, "sound"));
     }
-    let traffic = Arc::new(Traffic::new("10.0.0.1:1".parse().expect("an address"), 0));
+    let traffic = Arc::new(Traffic::new("10.0.0.1:1".parse().expect("an address"), GroupId::ROOT, 0));
     life.shared.connections.admit(Token(0), &traffic, 0, 0).expect("there is no bound");
-    let (disk, dir) = (Arc::clone(life.host.snapshots.disk()), life.host.snapshots.dir().to_owned());
-    let names = snapshot::list(disk.as_ref(), &dir, GROUP.0).expect("the directory");
+    let (disk, dir) =
+        (Arc::clone(life.host.slots[0].snapshots.disk()), life.host.slots[0].snapshots.dir().to_owned());
+    let names = snapshot::list(disk.as_ref(), &dir, GroupId::ROOT.0).expect("the directory");
     assert!(names.len() > 1, "each is another state: {names:?}");
     for name in names.iter().cycle().take(20) {
         let position = Position { index: name.index, term: name.term };
         let meta = SnapshotMeta { position, ..SnapshotMeta::default() };
-        let before = life.shared.machine.read().last_zxid();
+        let before = life.shared.root().machine.read().last_zxid();
         if before == name.zxid {
             continue;
         }
@@ -38,14 +39,14 @@ fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
         let reader = std::thread::spawn({
             let shared = Arc::clone(&life.shared);
             move || loop {
-                if let Some(machine) = shared.machine.try_read()
+                if let Some(machine) = shared.root().machine.try_read()
                     && machine.last_zxid() != before
                 {
                     return shared.mailboxes[0].is_full();
                 }
             }
         });
-        life.host.install(&meta).expect("a sound disk");
+        life.host.install(0, &meta).expect("a sound disk");
         assert!(reader.join().expect("it reads"), "whoever reads the new state finds that it has to go");
     }
 }

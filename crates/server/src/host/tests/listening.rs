@@ -1,5 +1,6 @@
 //! A session is judged by what was heard, up to the time until which a thread has read the sockets.
 
+use group::GroupId;
 use std::sync::Arc;
 
 use storage::disk::SimDisk;
@@ -30,7 +31,7 @@ fn settled(engine: EngineKind, config: impl Fn(&mut Config)) -> (Trio, Vec<(Wire
 }
 
 fn lives(trio: &Trio, session: i64) -> bool {
-    trio.members.values().all(|member| member.machine().session(session).is_some())
+    trio.members.values().all(|member| member.machine(GroupId::ROOT).session(session).is_some())
 }
 
 /// All members were suspended for far longer than every timeout, and their clients sent pings. When
@@ -139,7 +140,7 @@ fn a_lone_server_judges_nobody_before_it_has_read() {
     let clients: Vec<_> = (0..2)
         .map(|_| {
             let wire = Wire::default();
-            let slot = server.accept(Box::new(wire.clone())).expect("a slot");
+            let slot = server.accept(GroupId::ROOT, Box::new(wire.clone())).expect("a slot");
             wire.greet(10_000);
             (slot, wire)
         })
@@ -149,16 +150,16 @@ fn a_lone_server_judges_nobody_before_it_has_read() {
         server.cycle().expect("it goes on");
         time.advance_us(10_000);
     }
-    assert_eq!(server.machine().sessions().count(), 2);
+    assert_eq!(server.machine(GroupId::ROOT).sessions().count(), 2);
     for _ in 0..300 {
         time.advance_us(100_000);
         server.cycle().expect("it goes on");
     }
-    assert_eq!(server.machine().sessions().count(), 2, "nobody has looked for 30 s");
+    assert_eq!(server.machine(GroupId::ROOT).sessions().count(), 2, "nobody has looked for 30 s");
     ping(&clients[0].1);
     assert!(server.is_busy(), "the thread is asked to look");
     server.serve(&[(clients[0].0, READY)]);
     time.advance_us(20_000);
     server.cycle().expect("it goes on");
-    assert_eq!(server.machine().sessions().count(), 1, "one of the two has said something");
+    assert_eq!(server.machine(GroupId::ROOT).sessions().count(), 1, "one of the two has said something");
 }

@@ -37,18 +37,18 @@ impl Server {
         let world = World { disk: self.disk.clone(), config: self.config.clone(), ..World::new(1) };
         let files = Files { disk: Arc::new(self.disk.clone()), background: false };
         let recovered = recover(files, &self.config, features(&self.config.requests)).expect("it starts");
-        let shared = world.share(recovered.machine);
+        let shared = world.share(recovered.machines);
         let mut host = world.lead(&shared, recovered.parts).expect("it leads");
         for _ in 0..5 {
             let batch = {
-                let machine = shared.machine.read();
+                let machine = shared.root().machine.read();
                 self.workload.batch(|session| machine.session(session).is_some())
             };
             submit(&shared, &batch);
             host.cycle().expect("a sound disk");
         }
         host.end().expect("a sound disk");
-        shared.machine.read().last_zxid()
+        shared.root().machine.read().last_zxid()
     }
 
     /// Starts on the existing files. Returns the zxid after the start.
@@ -57,10 +57,10 @@ impl Server {
         let recovered = recover(files, &self.config, features(&self.config.requests))?;
         // What is not in the snapshot is in the log, and is applied when the server leads.
         let world = World { disk: self.disk.clone(), config: self.config.clone(), ..World::new(1) };
-        let shared = world.share(recovered.machine);
+        let shared = world.share(recovered.machines);
         let host = world.lead(&shared, recovered.parts).expect("it leads");
         host.end().expect("a sound disk");
-        Ok(shared.machine.read().last_zxid())
+        Ok(shared.root().machine.read().last_zxid())
     }
 }
 

@@ -7,16 +7,17 @@ use consensus::{message, paxos};
 use group::message::{Claimed, GroupMessage, PeerMessage};
 use proptest::prelude::*;
 
-use super::super::{Fatal, GROUP};
+use super::super::Fatal;
 use super::ensemble::Trio;
 use crate::config::{EngineKind, ServerId};
 use crate::simulation::Ended;
+use group::GroupId;
 
 const ENGINES: [EngineKind; 2] = [EngineKind::Raft, EngineKind::Paxos];
 
 fn frame(message: GroupMessage) -> Bytes {
     let mut out = Vec::new();
-    PeerMessage::Group(GROUP, message).put(&mut out);
+    PeerMessage::Group(GroupId::ROOT, message).put(&mut out);
     out.into()
 }
 
@@ -26,11 +27,11 @@ fn heartbeat(engine: EngineKind, from: MemberId, to: MemberId, term: u64) -> Byt
     let bytes = match engine {
         EngineKind::Raft => {
             let body = message::Body::Heartbeat { commit, read: None };
-            message::Message { group: GROUP.0, from, to, term, body }.encode()
+            message::Message { group: GroupId::ROOT.0, from, to, term, body }.encode()
         }
         EngineKind::Paxos => {
             let body = paxos::message::Body::Heartbeat { commit, matched: commit, read: None };
-            paxos::message::Message { group: GROUP.0, from, to, ballot: term, body }.encode()
+            paxos::message::Message { group: GroupId::ROOT.0, from, to, ballot: term, body }.encode()
         }
     };
     frame(GroupMessage::Engine { from, bytes })
@@ -51,7 +52,7 @@ fn serving(engine: EngineKind) -> (Trio, ServerId, [ServerId; 2]) {
 fn the_word_of_one_member_ends_no_other() {
     for engine in ENGINES {
         let (mut ensemble, leader, followers) = serving(engine);
-        let term = ensemble.members[&leader].role().term;
+        let term = ensemble.members[&leader].role(GroupId::ROOT).term;
         for _ in 0..200 {
             for to in followers {
                 let ids = [leader, to].map(group::first_member_of);
@@ -69,7 +70,7 @@ fn the_word_of_one_member_ends_no_other() {
 fn a_member_whose_disk_has_lost_something_ends_when_a_majority_says_so() {
     for engine in ENGINES {
         let (mut ensemble, leader, [lost, other]) = serving(engine);
-        let term = ensemble.members[&leader].role().term;
+        let term = ensemble.members[&leader].role(GroupId::ROOT).term;
         let ids = [leader, lost].map(group::first_member_of);
         let claimed = Claimed { leader: ids[0], term, index: 1 << 50 };
         let member = ensemble.members.get_mut(&lost).unwrap();
@@ -92,8 +93,8 @@ fn a_member_whose_disk_has_lost_something_ends_when_a_majority_says_so() {
 fn a_claim_is_upheld_by_who_has_the_entries() {
     for engine in ENGINES {
         let (mut ensemble, leader, [asks, other]) = serving(engine);
-        let term = ensemble.members[&leader].role().term;
-        let status = ensemble.members.get_mut(&leader).unwrap().status();
+        let term = ensemble.members[&leader].role(GroupId::ROOT).term;
+        let status = ensemble.members.get_mut(&leader).unwrap().status(GroupId::ROOT);
         let claims = [(term, status.commit, true), (term, 1 << 50, false), (term + 1, 1, false)];
         for (term, index, is_so) in claims {
             let claimed = Claimed { leader: group::first_member_of(leader), term, index };

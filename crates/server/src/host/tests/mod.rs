@@ -28,7 +28,7 @@ mod workload;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use group::{Submission, Token};
+use group::{GroupId, Token};
 use state::command::Command;
 use state::session::PasswordDerivation;
 use storage::disk::{Fault, SimDisk};
@@ -41,6 +41,7 @@ use super::recovery::{Files, RecoveredParts, recover};
 use super::{Fatal, Host};
 use crate::clock::Clock;
 use crate::config::{self, CommandLine, Config, ServerId};
+use crate::inbox::Submissions;
 use crate::mailbox::{Delivery, Mailbox, Note};
 use crate::peers::Links;
 use crate::serve::{ServerParams, features};
@@ -125,7 +126,7 @@ impl World {
                 return None;
             }
         };
-        let shared = self.share(recovered.machine);
+        let shared = self.share(recovered.machines);
         match self.lead(&shared, recovered.parts) {
             Ok(host) => {
                 let replay = self.recognise(&shared, context);
@@ -142,10 +143,10 @@ impl World {
         }
     }
 
-    fn share(&self, machine: state::machine::Machine) -> Arc<Shared> {
+    fn share(&self, machines: Vec<state::machine::Machine>) -> Arc<Shared> {
         let mailboxes = vec![Mailbox::new(None)];
         let params = ServerParams { me: SERVER, client_port: 0, hash_seed: 0, waker: None };
-        Arc::new(Shared::new(self.config.clone(), Clock::start(), machine, mailboxes, params))
+        Arc::new(Shared::new(self.config.clone(), Clock::start(), machines, mailboxes, params))
     }
 
     fn lead(&self, shared: &Arc<Shared>, rest: RecoveredParts) -> Result<Host<Option<Links>>, Fatal> {
@@ -157,7 +158,7 @@ impl World {
 
     /// Finds the history that the machine shows; from now on it is the only one.
     fn recognise(&mut self, shared: &Shared, context: &str) -> Replay {
-        let machine = shared.machine.read();
+        let machine = shared.root().machine.read();
         machine.check().unwrap_or_else(|e| panic!("{context}: {e}"));
         let password = machine.session_password(1, PasswordDerivation::Keyed);
         drop(machine);
@@ -166,7 +167,7 @@ impl World {
             "{context}: a new secret"
         );
         self.password = password;
-        let shown = Picture::of(shared, &shared.machine.read());
+        let shown = Picture::of(shared, &shared.root().machine.read());
         for history in &self.histories {
             let history = history.led().initialized();
             let replay = Replay::of(&history);
@@ -209,18 +210,18 @@ impl World {
 
     /// Clients resume their sessions after a start of the server. `false`: the server stopped.
     fn come_back(&mut self, life: &mut Life, context: &str) -> bool {
-        let mut submission = Submission::default();
+        let mut submissions = Submissions::new(1);
         let mut expected = Vec::new();
-        for session in life.shared.machine.read().sessions() {
-            if life.shared.sessions.seen_by(session.id, Token(0)).is_none() {
-                submission.resume(Token(0), session.id, session.timeout_ms);
+        for session in life.shared.root().machine.read().sessions() {
+            if life.shared.root().sessions.seen_by(session.id, Token(0)).is_none() {
+                submissions.of(GroupId::ROOT).resume(Token(0), session.id, session.timeout_ms);
                 expected.push(session.id);
             }
         }
         if expected.is_empty() {
             return true;
         }
-        life.shared.inbox.submit(&mut submission, expected.len());
+        life.shared.inbox.submit(&mut submissions, expected.len());
         if life.host.cycle().is_err() {
             return false;
         }
@@ -242,7 +243,7 @@ impl World {
             return false;
         }
         let batch = {
-            let machine = life.shared.machine.read();
+            let machine = life.shared.root().machine.read();
             Arc::new(self.workload.batch(|session| machine.session(session).is_some()))
         };
         submit(&life.shared, &batch);
@@ -279,13 +280,13 @@ fn was_refused(told: &Told) -> bool {
 }
 
 fn submit(shared: &Shared, batch: &[Op]) {
-    let mut submission = Submission::default();
+    let mut submissions = Submissions::new(1);
     for op in batch {
         let Op { session, cxid, opcode, body } = op;
         let command = Command { session: *session, cxid: *cxid, opcode: *opcode, identities: &[], body };
-        submission.command(Token(0), &command);
+        submissions.of(GroupId::ROOT).command(Token(0), &command);
     }
-    shared.inbox.submit(&mut submission, batch.len());
+    shared.inbox.submit(&mut submissions, batch.len());
 }
 
 /// Empties the mailbox and returns what it held.
@@ -302,7 +303,7 @@ fn told(shared: &Shared) -> Vec<Told> {
                 told.push(Told::Reply { xid, zxid, code: err });
                 at += len;
             }
-            Note::SessionOpened { session } => told.push(Told::Session(session)),
+            Note::SessionOpened { session, .. } => told.push(Told::Session(session)),
             Note::SessionRefused { code } => panic!("no session was to be refused: {code}"),
             Note::Drop => told.push(Told::Dropped),
             Note::SessionClosed => {}

@@ -141,7 +141,13 @@ impl Picture {
 
 fn read(shared: &Shared, machine: &Machine, opcode: Opcode, path: &str) -> Vec<u8> {
     let identities = Arc::new(Identities::new());
-    let asker = Asker { token: Token(0), session: 1, identities: &identities, dialect: Default::default() };
+    let asker = Asker {
+        namespace: shared.root(),
+        token: Token(0),
+        session: 1,
+        identities: &identities,
+        dialect: Default::default(),
+    };
     let mut body = Vec::new();
     body.put_str(path);
     body.put_bool(false);

@@ -11,8 +11,7 @@ use wire::record::{GetDataReply, Reconfig};
 
 use super::ensemble::{ENGINES, Trio, Wire, config_of, create, member, read};
 use crate::config::{Config, EngineKind, ServerId, Servers};
-use crate::host::GROUP;
-use crate::simulation::Member;
+use group::GroupId;
 
 /// A server of an ensemble of these servers, which every client may change.
 pub(super) fn changeable(server: ServerId, engine: EngineKind, servers: &[ServerId]) -> Config {
@@ -60,7 +59,7 @@ impl Trio {
     }
 
     pub(super) fn voters(&mut self, server: ServerId) -> Vec<ServerId> {
-        let status = self.members.get_mut(&server).unwrap().status();
+        let status = self.members.get_mut(&server).unwrap().status(GroupId::ROOT);
         let mut voters: Vec<_> = status.membership.voters.iter().map(|m| group::server_of(*m)).collect();
         voters.sort_unstable();
         voters
@@ -107,7 +106,7 @@ fn servers_may_have_the_number_zero_and_high_ones() {
             ensemble.write_through(rest[0], &format!("/without-{server}"));
             ensemble.disks.insert(server, SimDisk::new(77));
             ensemble.start(server);
-            ensemble.until("it is taken in", |e| e.members[&server].is_serving());
+            ensemble.until("it is taken in", |e| e.members[&server].is_serving(GroupId::ROOT));
             ensemble.until_voters(rest[0], &numbers);
             ensemble.write_through(server, &format!("/again-{server}"));
         }
@@ -137,7 +136,9 @@ fn one_server_grows_to_three_and_five_and_shrinks_to_one() {
                 assert!(text.starts_with(&text_of(&servers_of(all))), "{engine}: {text}");
                 assert_eq!(ensemble.voters(1), all, "{engine}: what was answered is in force");
             } else {
-                ensemble.until("five vote", |e| e.members.values().all(Member::is_serving));
+                ensemble.until("five vote", |e| {
+                    e.members.values().all(|member| member.is_serving(GroupId::ROOT))
+                });
                 ensemble.until_voters(1, all);
             }
             ensemble.write_through(joining[1], &format!("/of-{}", all.len()));
@@ -151,7 +152,9 @@ fn one_server_grows_to_three_and_five_and_shrinks_to_one() {
         (0..2_000).for_each(|_| ensemble.step());
         assert!(ensemble.reconfig(&wire, 32, &[4, 5], "").is_ok(), "{engine}");
         assert_eq!(ensemble.voters(1), [1, 4, 5], "{engine}");
-        ensemble.until("the new ones serve", |e| e.members[&4].is_serving() && e.members[&5].is_serving());
+        ensemble.until("the new ones serve", |e| {
+            e.members[&4].is_serving(GroupId::ROOT) && e.members[&5].is_serving(GroupId::ROOT)
+        });
         ensemble.write_through(5, "/of-three-again");
     }
 }
@@ -170,7 +173,7 @@ fn a_server_is_replaced_by_another() {
         let text = ensemble.reconfig(&wire, 1, &[4], &lost.to_string()).expect("two of three are there");
         assert!(text.contains("server.4=") && !text.contains(&format!("server.{lost}=")), "{text}");
         assert!(!ensemble.voters(leader).contains(&lost), "{engine}");
-        ensemble.until("the new one serves", |e| e.members[&4].is_serving());
+        ensemble.until("the new one serves", |e| e.members[&4].is_serving(GroupId::ROOT));
         ensemble.write_through(4, "/of-the-new-one");
     }
 }
@@ -189,8 +192,9 @@ fn a_leader_that_is_removed_hands_over_and_answers() {
         let rest: Vec<ServerId> = (1..=3).filter(|server| *server != leader).collect();
         ensemble.until_voters(new, &rest);
         ensemble.crash(leader);
-        ensemble
-            .until("the two serve", |e| [1, 2, 3].iter().all(|s| *s == leader || e.members[s].is_serving()));
+        ensemble.until("the two serve", |e| {
+            [1, 2, 3].iter().all(|s| *s == leader || e.members[s].is_serving(GroupId::ROOT))
+        });
         ensemble.write_through(other, "/of-two");
     }
 }
@@ -262,7 +266,8 @@ fn the_next_leader_finishes_what_the_last_one_began() {
             out.put_i32(Opcode::Reconfig as i32);
             out.extend_from_slice(&change(&[4], ""));
         });
-        let aimed = |e: &Trio| e.members.values().all(|m| m.machine().members().proposed.is_some());
+        let aimed =
+            |e: &Trio| e.members.values().all(|m| m.machine(GroupId::ROOT).members().proposed.is_some());
         ensemble.members.remove(&4);
         ensemble.until("all know of the aim", aimed);
         assert_eq!(wire.take(), None, "{engine}: nobody has come");
@@ -270,7 +275,7 @@ fn the_next_leader_finishes_what_the_last_one_began() {
         ensemble.start(4);
         let done = |e: &Trio| {
             e.members.values().all(|m| {
-                let machine = m.machine();
+                let machine = m.machine(GroupId::ROOT);
                 let members = machine.members();
                 let current = members.current.as_ref().is_some_and(|c| c.text.contains("server.4="));
                 current && members.proposed.is_none()
@@ -308,8 +313,10 @@ fn a_member_that_was_away_learns_who_the_others_are() {
         (0..100).for_each(|_| ensemble.step());
         let (wire, ..) = ensemble.connect(leader, None);
         assert!(ensemble.reconfig(&wire, 1, &[4, 5], &other.to_string()).is_ok(), "{engine}");
-        ensemble.until("the new ones serve", |e| e.members[&4].is_serving() && e.members[&5].is_serving());
-        ensemble.members[&4].ask_lead();
+        ensemble.until("the new ones serve", |e| {
+            e.members[&4].is_serving(GroupId::ROOT) && e.members[&5].is_serving(GroupId::ROOT)
+        });
+        ensemble.members[&4].ask_lead(GroupId::ROOT);
         ensemble.until("a new one leads", |e| e.leader() == Some(4));
         let (wire, ..) = ensemble.connect(5, None);
         assert!(ensemble.reconfig(&wire, 1, &[], &leader.to_string()).is_ok(), "{engine}");
@@ -320,7 +327,7 @@ fn a_member_that_was_away_learns_who_the_others_are() {
             ensemble.members.get_mut(&server).unwrap().linked(away);
             ensemble.members.get_mut(&away).unwrap().linked(server);
         });
-        ensemble.until("the one that was away serves", |e| e.members[&away].is_serving());
+        ensemble.until("the one that was away serves", |e| e.members[&away].is_serving(GroupId::ROOT));
         ensemble.write_through(away, "/of-three");
     }
 }
@@ -341,7 +348,9 @@ fn the_version_in_the_answer_is_the_version_in_force() {
             out.put_i32(Opcode::Reconfig as i32);
             out.extend_from_slice(&change(&[1, 2], ""));
         });
-        ensemble.until("there is an aim", |e| e.members[&leader].machine().members().proposed.is_some());
+        ensemble.until("there is an aim", |e| {
+            e.members[&leader].machine(GroupId::ROOT).members().proposed.is_some()
+        });
         // The command that finishes the change is not committed for some time.
         ensemble.loses = Box::new(move |_, to, _| to == 3 - leader);
         (0..100).for_each(|_| ensemble.step());
@@ -385,13 +394,13 @@ fn what_a_removed_server_forwards_late_is_not_done() {
         let mut commands = Vec::new();
         let (opcode, body) = (Opcode::Create as i32, create("/late", 0));
         Command { session, cxid: 1, opcode, identities: &[], body: &body }.put(&mut commands);
-        let term = ensemble.members[&1].role().term;
+        let term = ensemble.members[&1].role(GroupId::ROOT).term;
         tell(
             &mut ensemble,
             1,
             2,
             PeerMessage::Group(
-                GROUP,
+                GroupId::ROOT,
                 GroupMessage::Forward { term, life: 1, number: 0, commands: commands.into() },
             ),
         );
@@ -415,15 +424,17 @@ fn a_server_that_knows_none_but_a_follower_is_taken_in() {
         for new in [4, 5] {
             ensemble.add(changeable(new, engine, &[1, 2, 3, 4, 5]));
         }
-        ensemble.members[&2].ask_lead();
+        ensemble.members[&2].ask_lead(GroupId::ROOT);
         ensemble.until("the second one leads", |e| e.leader() == Some(2));
         (0..100).for_each(|_| ensemble.step());
         let (wire, ..) = ensemble.connect(2, None);
         ensemble.crash(1);
         let text = ensemble.reconfig(&wire, 1, &[4, 5], "3").unwrap();
         assert!(text.contains("server.1="), "{engine}: {text}");
-        ensemble.until("the new ones serve", |e| e.members[&4].is_serving() && e.members[&5].is_serving());
-        ensemble.members[&4].ask_lead();
+        ensemble.until("the new ones serve", |e| {
+            e.members[&4].is_serving(GroupId::ROOT) && e.members[&5].is_serving(GroupId::ROOT)
+        });
+        ensemble.members[&4].ask_lead(GroupId::ROOT);
         ensemble.until("a new one leads", |e| e.leader() == Some(4));
         // Its old place is given away, as after many changes while it was away.
         let (wire, ..) = ensemble.connect(5, None);
@@ -434,7 +445,7 @@ fn a_server_that_knows_none_but_a_follower_is_taken_in() {
             ensemble.disks.insert(1, SimDisk::new(77));
         }
         ensemble.start(1);
-        ensemble.until("it serves", |e| e.members[&1].is_serving());
+        ensemble.until("it serves", |e| e.members[&1].is_serving(GroupId::ROOT));
         ensemble.until_voters(4, &[1, 2, 4, 5]);
     }
 }
@@ -453,7 +464,7 @@ fn a_server_that_heard_nothing_votes_for_one_that_is_new() {
         ensemble.loses = Box::new(move |_, to, _| to == deaf);
         let (wire, ..) = ensemble.connect(leader, None);
         assert!(ensemble.reconfig(&wire, 1, &[4], &goes.to_string()).is_ok(), "{engine}");
-        ensemble.until("the new one serves", |e| e.members[&4].is_serving());
+        ensemble.until("the new one serves", |e| e.members[&4].is_serving(GroupId::ROOT));
         ensemble.crash(leader);
         ensemble.crash(goes);
         ensemble.loses = Box::new(|_, _, _| false);
@@ -482,7 +493,9 @@ fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
         wire.ask(2, Opcode::Create, &create("/behind", 0));
         // It sent a join request, so the change waits for it, and it never arrives.
         ensemble.members.remove(&4);
-        ensemble.until("there is an aim", |e| e.members[&leader].machine().members().proposed.is_some());
+        ensemble.until("there is an aim", |e| {
+            e.members[&leader].machine(GroupId::ROOT).members().proposed.is_some()
+        });
         for (server, path) in [(other, "/elsewhere"), (first, "/back")] {
             let (wire, ..) = ensemble.connect(server, Some((session, passwd.clone())));
             assert_eq!(
@@ -491,7 +504,9 @@ fn a_session_that_moves_leaves_a_change_and_what_is_behind_it() {
                 "{engine}: {path}"
             );
         }
-        ensemble.until("the change is over", |e| e.members[&leader].machine().members().proposed.is_none());
+        ensemble.until("the change is over", |e| {
+            e.members[&leader].machine(GroupId::ROOT).members().proposed.is_none()
+        });
         (0..100).for_each(|_| ensemble.step());
         let (wire, ..) = ensemble.connect(leader, None);
         let found = ensemble.call(&wire, 1, Opcode::GetData, &read("/behind")).0.err;
@@ -514,16 +529,23 @@ fn a_change_is_finished_though_its_session_has_ended() {
         // The new server is up and does not catch up.
         ensemble.loses = Box::new(|_, to, bytes| to == 4 && bytes > 150);
         wire.ask(1, Opcode::Reconfig, &change(&[4], ""));
-        ensemble.until("there is an aim", |e| e.members[&leader].machine().members().proposed.is_some());
+        ensemble.until("there is an aim", |e| {
+            e.members[&leader].machine(GroupId::ROOT).members().proposed.is_some()
+        });
         (0..4_000).for_each(|_| ensemble.step());
-        ensemble.until("the session is gone", |e| e.members[&leader].machine().session(session).is_none());
+        ensemble.until("the session is gone", |e| {
+            e.members[&leader].machine(GroupId::ROOT).session(session).is_none()
+        });
         assert!(
-            ensemble.members[&leader].machine().members().proposed.is_some(),
+            ensemble.members[&leader].machine(GroupId::ROOT).members().proposed.is_some(),
             "{engine}: it is waited for"
         );
         ensemble.loses = Box::new(|_, _, _| false);
-        ensemble.until("the change is over", |e| e.members[&leader].machine().members().proposed.is_none());
-        let text = ensemble.members[&leader].machine().members().current.as_ref().unwrap().text.clone();
+        ensemble.until("the change is over", |e| {
+            e.members[&leader].machine(GroupId::ROOT).members().proposed.is_none()
+        });
+        let text =
+            ensemble.members[&leader].machine(GroupId::ROOT).members().current.as_ref().unwrap().text.clone();
         assert!(text.contains("server.4="), "{engine}: {text}");
     }
 }
@@ -542,19 +564,20 @@ fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
         let (wire, ..) = ensemble.connect(1, None);
         assert!(ensemble.reconfig(&wire, 1, &[4], "").is_ok(), "{engine}");
         ensemble.until("the new one serves", Trio::all_serve);
-        ensemble.members[&4].ask_lead();
+        ensemble.members[&4].ask_lead(GroupId::ROOT);
         ensemble.until("it leads", |e| e.leader() == Some(4));
         // No other member can be elected in its place, but all learn what is committed.
         ensemble.loses = Box::new(|from, to, _| from != 4 && to != 4);
         let (wire, ..) = ensemble.connect(4, None);
         assert!(ensemble.reconfig(&wire, 1, &[], "4").is_ok(), "{engine}");
         assert_eq!(ensemble.voters(4), [1, 2, 3, 4], "{engine}: it is answered before the leader has gone");
-        let configured = |e: &Trio, server: ServerId| e.members[&server].machine().members().current.clone();
+        let configured =
+            |e: &Trio, server: ServerId| e.members[&server].machine(GroupId::ROOT).members().current.clone();
         let agreed = configured(&ensemble, 4);
         ensemble
             .until("all know what is configured", |e| (1..=3).all(|server| configured(e, server) == agreed));
         // From a log they would learn of it again.
-        ensemble.members.values().for_each(Member::ask_snapshot);
+        ensemble.members.values().for_each(|member| member.ask_snapshot(GroupId::ROOT));
         (0..3).for_each(|_| ensemble.step());
         for server in 1..=4 {
             assert_eq!(ensemble.voters(server), [1, 2, 3, 4], "{engine}");
@@ -565,7 +588,7 @@ fn a_voter_that_has_yet_to_go_is_found_after_a_start() {
             ensemble.start(server);
         }
         ensemble.until("two of three and the one that is to go elect a leader", |e| {
-            e.members[&1].is_serving() && e.members[&2].is_serving()
+            e.members[&1].is_serving(GroupId::ROOT) && e.members[&2].is_serving(GroupId::ROOT)
         });
         ensemble.until_voters(1, &[1, 2, 3]);
         ensemble.write_through(2, "/without-it");

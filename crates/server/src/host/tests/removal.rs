@@ -1,5 +1,6 @@
 //! Members that a `reconfig` removes, and those that replace them.
 
+use group::GroupId;
 use wire::opcode::Opcode;
 
 use super::ensemble::{ENGINES, Trio, create, facts};
@@ -35,11 +36,11 @@ fn a_client_that_removes_its_own_member_is_answered_and_served() {
         // Once it is stopped it is no member any more, and commits do not wait for it.
         ensemble.crash(removed);
         (0..500).for_each(|_| ensemble.step());
-        let status = ensemble.members.get_mut(&leader).unwrap().status();
+        let status = ensemble.members.get_mut(&leader).unwrap().status(GroupId::ROOT);
         assert_eq!(status.membership.learners, [], "{engine}");
         ensemble.start(removed);
         (0..2_000).for_each(|_| ensemble.step());
-        assert!(!ensemble.members[&removed].is_serving(), "{engine}: it has no place any more");
+        assert!(!ensemble.members[&removed].is_serving(GroupId::ROOT), "{engine}: it has no place any more");
         let (wire, ..) = ensemble.connect(leader, None);
         assert!(ensemble.reconfig(&wire, 1, &[removed], "").is_ok(), "{engine}: it can come back");
         ensemble.until_voters(leader, &[1, 2, 3]);

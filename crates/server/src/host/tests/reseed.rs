@@ -1,5 +1,6 @@
 //! Damaged data: the member gives up its identity, and the others reseed it.
 
+use group::GroupId;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,6 @@ use crate::config::{EngineKind, ServerId};
 use crate::host::identity::Identity;
 use crate::host::recovery::{Files, recover};
 use crate::serve::features;
-use crate::simulation::Member;
 
 const LOG: &str = "/data/log";
 
@@ -44,7 +44,7 @@ fn set_aside(disk: &SimDisk) -> Vec<PathBuf> {
 
 /// The voters according to the leader.
 fn voters(trio: &mut Trio, leader: ServerId) -> Vec<u64> {
-    let status = trio.members.get_mut(&leader).expect("it runs").status();
+    let status = trio.members.get_mut(&leader).expect("it runs").status(GroupId::ROOT);
     status.membership.voters.iter().map(|member| member.0).collect()
 }
 
@@ -90,13 +90,13 @@ fn servers_whose_data_are_all_damaged_found_nothing() {
         }
         (1..=3).for_each(|server| trio.start(server));
         (0..3_000).for_each(|_| trio.step());
-        assert!(!trio.members.values().any(Member::is_serving), "{engine}");
+        assert!(!trio.members.values().any(|member| member.is_serving(GroupId::ROOT)), "{engine}");
         // A server with an empty disk does not found an ensemble with them either.
         trio.crash(1);
         trio.disks.insert(1, SimDisk::new(77));
         trio.start(1);
         (0..3_000).for_each(|_| trio.step());
-        assert!(!trio.members.values().any(Member::is_serving), "{engine}");
+        assert!(!trio.members.values().any(|member| member.is_serving(GroupId::ROOT)), "{engine}");
     }
 }
 
@@ -157,14 +157,14 @@ fn what_the_disk_does_not_give_just_now_is_not_damaged() {
     let leader = trio.leader().expect("somebody leads");
     let victim = leader % 3 + 1;
     let others = [leader, 6 - leader - victim];
-    trio.members[&victim].ask_snapshot();
+    trio.members[&victim].ask_snapshot(GroupId::ROOT);
     trio.step();
     trio.crash(victim);
     let (wire, ..) = trio.connect(leader, None);
     assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/later", 0)).0.err, 0);
     // After a restart the others have only the entries after their snapshots, so the victim has to
     // fetch one.
-    others.iter().for_each(|other| trio.members[other].ask_snapshot());
+    others.iter().for_each(|other| trio.members[other].ask_snapshot(GroupId::ROOT));
     (0..3).for_each(|_| trio.step());
     others.iter().for_each(|other| trio.crash(*other));
     others.iter().for_each(|other| trio.start(*other));

@@ -7,8 +7,7 @@ use storage::disk::SimDisk;
 use wire::opcode::Opcode;
 
 use super::ensemble::{ENGINES, Trio, create, facts, read};
-use crate::host::GROUP;
-use crate::simulation::Member;
+use group::GroupId;
 
 /// Server 3 was replaced while it was away: another disk had its number and its place. Then that
 /// disk goes and the first one comes back. The other members do not talk to it, since its id is no
@@ -53,7 +52,9 @@ fn a_member_whose_place_was_given_away_gets_a_new_one_and_keeps_its_state() {
         // To a start, what it stored under two member ids is one history.
         trio.crash(replaced);
         trio.start(replaced);
-        trio.until("it goes on after a crash", |e| e.members.values().all(Member::is_serving));
+        trio.until("it goes on after a crash", |e| {
+            e.members.values().all(|member| member.is_serving(GroupId::ROOT))
+        });
     }
 }
 
@@ -90,7 +91,10 @@ fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
     for engine in ENGINES {
         let mut trio = Trio::new(engine);
         let elected = |e: &Trio| {
-            e.members.iter().find(|(_, member)| member.role().role == Role::Leader).map(|(server, _)| *server)
+            e.members
+                .iter()
+                .find(|(_, member)| member.role(GroupId::ROOT).role == Role::Leader)
+                .map(|(server, _)| *server)
         };
         trio.until("somebody leads", |e| elected(e).is_some());
         let leader = elected(&trio).expect("somebody leads");
@@ -98,7 +102,10 @@ fn a_server_that_is_behind_the_very_beginning_calls_no_session_expired() {
         // The first longer entry holds the secret.
         trio.loses = Box::new(move |_, to, bytes| to == behind && bytes > 100);
         trio.until("all serve", Trio::all_serve);
-        assert!(!trio.members[&behind].machine().is_initialized(), "{engine}: it hears too well");
+        assert!(
+            !trio.members[&behind].machine(GroupId::ROOT).is_initialized(),
+            "{engine}: it hears too well"
+        );
         let (_, session, passwd) = trio.connect(leader, None);
         let wire = trio.greet(behind, Some((session, passwd)), false);
         trio.until("the client is sent away", |_| wire.is_closed());
@@ -122,10 +129,10 @@ fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
         trio.disks.insert(lost, SimDisk::new(77));
         trio.start(lost);
         let (writer, ..) = trio.connect(leader, None);
-        let first_index = trio.members.get_mut(&leader).expect("it runs").status().first_index;
+        let first_index = trio.members.get_mut(&leader).expect("it runs").status(GroupId::ROOT).first_index;
         assert!(first_index > 100, "{engine}: the leader has the whole log from entry {first_index} on");
         let mut xid = 0i32;
-        while !trio.members[&lost].is_serving() {
+        while !trio.members[&lost].is_serving(GroupId::ROOT) {
             xid += 1;
             assert!(xid < 5_000, "{engine}: it is not there after 10 s and {xid} snapshots");
             writer.send(|out| {
@@ -133,7 +140,7 @@ fn a_snapshot_under_way_is_not_overtaken_by_newer_ones() {
                 out.extend_from_slice(&(Opcode::Create as i32).to_be_bytes());
                 out.extend_from_slice(&create(&format!("/m{xid}"), 0));
             });
-            trio.members[&leader].ask_snapshot();
+            trio.members[&leader].ask_snapshot(GroupId::ROOT);
             trio.step();
             writer.take();
         }
@@ -156,11 +163,11 @@ fn a_damaged_snapshot_is_replaced_when_another_member_finds_it_so() {
         let dir = PathBuf::from("/data/snapshot");
         for server in [1, 2] {
             let disk = trio.disks[&server].clone();
-            let newest = storage::snapshot::list(&disk, &dir, GROUP.0).expect("its snapshots")[0];
+            let newest = storage::snapshot::list(&disk, &dir, GroupId::ROOT.0).expect("its snapshots")[0];
             assert!(disk.flip_bit(&newest.path(&dir), 60, 3), "{engine}");
         }
         trio.start(3);
-        trio.until("it serves", |trio| trio.members[&3].is_serving());
+        trio.until("it serves", |trio| trio.members[&3].is_serving(GroupId::ROOT));
         let (wire, ..) = trio.connect(3, None);
         assert_eq!(trio.call(&wire, 1, Opcode::GetData, &read("/n100")).0.err, 0, "{engine}");
     }
@@ -173,7 +180,7 @@ fn with_snapshots(trio: &mut Trio) {
         assert_eq!(trio.call(&wire, xid, Opcode::Create, &create(&format!("/n{xid}"), 0)).0.err, 0);
     }
     // After a start from a snapshot, no member has the beginning of the log any more.
-    trio.members.values().for_each(Member::ask_snapshot);
+    trio.members.values().for_each(|member| member.ask_snapshot(GroupId::ROOT));
     trio.step();
     trio.step();
     let servers: Vec<_> = trio.members.keys().copied().collect();
@@ -223,7 +230,9 @@ fn a_voter_that_missed_the_founding_founds_nothing_with_an_empty_disk() {
         let mut trio = Trio::new(engine);
         // It learns which other servers are up, but not that they have founded the ensemble.
         trio.loses = Box::new(|_, to, bytes| to == 2 && bytes > 30);
-        trio.until("two have founded it", |e| [1, 3].iter().all(|server| e.members[server].is_serving()));
+        trio.until("two have founded it", |e| {
+            [1, 3].iter().all(|server| e.members[server].is_serving(GroupId::ROOT))
+        });
         let (wire, ..) = trio.connect(1, None);
         assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/kept", 0)).0.err, 0, "{engine}");
         assert!(

@@ -5,6 +5,7 @@ use super::ensemble::{ENGINES, Trio, config_of};
 use super::reconfig::changeable;
 use crate::config::{ServerId, WordList};
 use crate::observe::four_letter::{Answer, NOT_SERVING, Word};
+use group::GroupId;
 
 /// Four-letter words that do not depend on the service: every running process answers them.
 const ALWAYS: [Word; 4] = [Word::Ruok, Word::Envi, Word::Gtmk, Word::Stmk];
@@ -90,7 +91,7 @@ fn every_state_says_what_is_true() {
         (0..300).for_each(|_| trio.step());
         trio.check_state("it was removed and is started again", other, None);
         trio.crash(6 - leader - other);
-        trio.until("too few are left", |trio| !trio.members[&leader].is_serving());
+        trio.until("too few are left", |trio| !trio.members[&leader].is_serving(GroupId::ROOT));
         trio.check_state("it has lost the majority", leader, None);
     }
 }
@@ -110,7 +111,7 @@ fn one_that_only_reads_says_so() {
         trio.check_state("it observes", 3, Some("observer"));
         trio.crash(1);
         trio.crash(2);
-        trio.until("it is cut off", |trio| !trio.members[&3].is_serving());
+        trio.until("it is cut off", |trio| !trio.members[&3].is_serving(GroupId::ROOT));
         (0..100).for_each(|_| trio.step());
         trio.check_state("it is cut off and serves readers", 3, Some("read-only"));
     }

@@ -1,5 +1,6 @@
 //! A disk that stalls keeps its member from reading what the others send.
 
+use group::GroupId;
 use wire::opcode::Opcode;
 
 use super::ensemble::{ENGINES, Trio, config_of};
@@ -34,7 +35,7 @@ fn a_session_that_was_heard_of_while_the_leaders_disk_stood_still_lives() {
             member.receive(follower, frame).expect("it goes on");
         }
         (0..500).for_each(|_| trio.step());
-        let machine = trio.members[&follower].machine();
+        let machine = trio.members[&follower].machine(GroupId::ROOT);
         assert!(machine.session(session).is_some(), "{engine:?}");
     }
 }
@@ -70,8 +71,11 @@ fn the_leader_hears_of_a_followers_clients_while_its_disk_stands_still() {
             }
             trio.step();
         }
-        assert!(trio.members[&leader].machine().session(session).is_some(), "{engine:?}");
+        assert!(trio.members[&leader].machine(GroupId::ROOT).session(session).is_some(), "{engine:?}");
         (0..1_500).for_each(|_| trio.step());
-        assert!(trio.members[&leader].machine().session(session).is_none(), "{engine:?}: the disk is lost");
+        assert!(
+            trio.members[&leader].machine(GroupId::ROOT).session(session).is_none(),
+            "{engine:?}: the disk is lost"
+        );
     }
 }
