@@ -17,6 +17,7 @@ use crate::history::{Call, History, Received, Reply};
 use crate::random::Random;
 use crate::workload::{self, Operator};
 use server::config::ServerId;
+use server::simulation::GroupId;
 
 /// Longest frame a server may send.
 const FRAME_BYTES_MAX: usize = 1 << 24;
@@ -70,6 +71,7 @@ struct Connection {
 /// One client.
 pub struct Client {
     number: usize,
+    group: GroupId,
     random: Random,
     members: ServerId,
     timeout_ms: i32,
@@ -102,6 +104,7 @@ impl Client {
         let secret = random.percent(40).then(|| format!("u{number}:p"));
         Client {
             number,
+            group: GroupId::ROOT,
             random,
             members,
             timeout_ms,
@@ -140,6 +143,16 @@ impl Client {
     /// Its process is stopped until then, in µs of the run.
     pub fn suspend(&mut self, until_us: u64) {
         self.suspended_until_us = until_us;
+    }
+
+    /// Makes it use that group.
+    pub fn use_group(&mut self, group: GroupId) {
+        self.group = group;
+    }
+
+    /// The group it uses.
+    pub fn group(&self) -> GroupId {
+        self.group
     }
 
     /// Its current connection.

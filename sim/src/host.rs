@@ -72,17 +72,17 @@ pub struct Host {
     /// Delivered and not handled yet.
     pub inbox: VecDeque<NetworkEvent>,
     /// Connections not accepted yet.
-    pub backlog: Vec<(usize, Wire)>,
+    pub backlog: Vec<(usize, GroupId, Wire)>,
     /// Accepted connections, by slot.
     pub slots: BTreeMap<usize, (usize, Wire)>,
     /// How long the machine stays off after the requested shutdown; `None` if none was requested.
     pub stops_for_us: Option<u64>,
     /// How long a cycle takes, flush included, in µs.
     pub cycle_us: (u64, u64),
-    /// The last index at which the state was compared.
-    pub compared: u64,
-    /// What its clients can rely on.
-    pub serving: Serving,
+    /// By the group's number, the last index at which the state was compared.
+    pub compared: Vec<u64>,
+    /// By the group's number, what its clients can rely on.
+    pub serving: Vec<Serving>,
     /// A disk error is scheduled: the process may stop because of it.
     pub disk_fails: bool,
     /// The disk is full: the process may refuse to start.
@@ -101,7 +101,6 @@ impl Host {
         Host {
             id,
             disk: SimDisk::new(random.number()),
-            config,
             member: None,
             incarnation: 0,
             clock: ManualTime::new(EPOCH_MS),
@@ -121,8 +120,9 @@ impl Host {
             slots: BTreeMap::new(),
             stops_for_us: None,
             cycle_us: (50, 500),
-            compared: 0,
-            serving: Serving::default(),
+            compared: vec![0; usize::from(config.groups)],
+            serving: vec![Serving::default(); usize::from(config.groups)],
+            config,
             disk_fails: false,
             disk_full: false,
             voters: Vec::new(),
@@ -141,7 +141,7 @@ impl Host {
         let (clock, flush_us, stall_us) =
             (Arc::clone(&self.clock), self.flush_us, Arc::clone(&self.stall_us));
         self.disk.on_sync(move || clock.advance_us(flush_us + stall_us.swap(0, Relaxed)));
-        self.compared = 0;
+        self.compared.fill(0);
         (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         let disk = Arc::new(self.disk.clone());
         self.member = Some(Member::start(disk, self.config.clone(), &self.clock)?);
@@ -163,7 +163,7 @@ impl Host {
         (self.paused_until_us, self.flushes_until_us, self.busy_until_us) = (0, 0, 0);
         (self.drive_at_us, self.serve_at_us) = (u64::MAX, u64::MAX);
         self.inbox.clear();
-        let waiting = std::mem::take(&mut self.backlog).into_iter().map(|(connection, _)| connection);
+        let waiting = std::mem::take(&mut self.backlog).into_iter().map(|(connection, _, _)| connection);
         let accepted = std::mem::take(&mut self.slots).into_values().map(|(connection, _)| connection);
         waiting.chain(accepted).collect()
     }
@@ -246,8 +246,8 @@ impl Host {
         self.sync_clock(now_us);
         let Some(member) = &mut self.member else { return Vec::new() };
         let mut refused = Vec::new();
-        for (connection, wire) in self.backlog.drain(..) {
-            match member.accept(GroupId::ROOT, wire.server_end()) {
+        for (connection, group, wire) in self.backlog.drain(..) {
+            match member.accept(group, wire.server_end()) {
                 Some(slot) => {
                     self.slots.insert(slot, (connection, wire));
                 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use server::config::{self, CommandLine, Config, EngineKind, Ensemble, ServerId, Servers};
 
+use server::simulation::GroupId;
+
 use crate::faults::{self, Fault};
 use crate::random::Random;
 use crate::workload::{self, Operator, SUPER_DIGEST};
@@ -26,6 +28,8 @@ pub struct Plan {
     observer: bool,
     /// Whether a client changes the membership.
     pub reconfigures: bool,
+    /// Number of consensus groups, each with a namespace of its own.
+    pub groups: u16,
     /// Number of clients.
     pub clients: usize,
     /// Duration of the faulty phase, in µs.
@@ -72,6 +76,7 @@ impl Plan {
             founders,
             observer,
             reconfigures,
+            groups: if reconfigures { 1 } else { draw_groups(seed) },
             clients: random.between(1, 5) as usize,
             faulty_us,
             delay_us: *random.pick(&[(50, 300), (100, 2_000), (1_000, 15_000)]),
@@ -189,6 +194,11 @@ impl Plan {
         }
     }
 
+    /// The groups.
+    pub fn group_ids(&self) -> impl Iterator<Item = GroupId> + Clone + use<> {
+        (0..self.groups.into()).map(GroupId)
+    }
+
     /// Whether servers are kept from reading their clients.
     pub fn has_read_delays(&self) -> bool {
         self.output_pause_bytes.is_some()
@@ -214,6 +224,7 @@ impl Plan {
         };
         let mut config = config::load(&command_line).expect("a valid configuration").config;
         config.server_id = id;
+        config.groups = self.groups;
         config.storage.segment_bytes = self.segment_bytes;
         config.storage.snapshot_piece_bytes = self.piece_bytes;
         if let Some(bytes) = self.output_pause_bytes {
@@ -271,4 +282,9 @@ impl Plan {
     pub fn has_linearizable_reads(&self) -> bool {
         self.linearizable_reads
     }
+}
+
+/// Half of the runs have several groups. Drawn from numbers of its own.
+fn draw_groups(seed: u64) -> u16 {
+    *Random::new(seed ^ 0x6209_9525).pick(&[1, 1, 1, 2, 3, 4])
 }

@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use state::members::ServerId;
 
 use crate::group::Group;
-use crate::id::GroupId;
 use crate::message::{GroupMessage, QuietGroup};
 use crate::timers::TICK_MS;
 
@@ -30,7 +29,10 @@ const IDLE_TICKS: u32 = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Quiet {
     is_quiet: bool,
+    /// Ticks in which this leader had nothing to do and nothing was committed.
     idle_ticks: u32,
+    /// Index of the last entry committed at the latest tick.
+    committed: u64,
     /// When a standalone server next checks whether the group is idle, in ms of its clock.
     check_due_ms: i64,
     /// Servers heard from recently, as of the last report of the host.
@@ -60,10 +62,10 @@ impl Group {
 
     /// Starts the engine's clock again. Servers heard from recently count as heard from just now.
     pub(crate) fn wake(&mut self) {
-        self.quiet.idle_ticks = 0;
         if !std::mem::take(&mut self.quiet.is_quiet) {
             return;
         }
+        self.quiet.idle_ticks = 0;
         self.timers.restart(self.now.ms);
         self.hear_live();
     }
@@ -80,7 +82,12 @@ impl Group {
 
     /// Ticks have passed: becomes quiet if the group has been idle for long enough.
     pub(crate) fn rest(&mut self, ticks: u32) {
-        if self.id() == GroupId::ROOT || !self.replica.leads() || !self.is_idle() {
+        if self.is_root() {
+            return;
+        }
+        let committed = self.replica.commit();
+        let is_same = std::mem::replace(&mut self.quiet.committed, committed) == committed;
+        if !is_same || !self.replica.leads() || !self.is_idle() {
             self.quiet.idle_ticks = 0;
             return;
         }
@@ -95,7 +102,7 @@ impl Group {
 
     /// A standalone server ends its cycle: becomes quiet if the group is idle.
     pub(crate) fn rest_alone(&mut self) {
-        if self.id() != GroupId::ROOT && self.is_single() && self.now.ms >= self.quiet.check_due_ms {
+        if !self.is_root() && self.is_single() && self.now.ms >= self.quiet.check_due_ms {
             self.quiet.check_due_ms = self.now.ms + TICK_MS;
             self.quiet.is_quiet = self.replica.leads() && self.is_idle();
         }

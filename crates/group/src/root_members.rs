@@ -10,7 +10,6 @@ use consensus::membership::{Membership, MembershipChange};
 use state::members::Servers;
 
 use crate::group::Group;
-use crate::id::GroupId;
 use crate::plan::BEHIND_MAX;
 
 /// The committed members of the root group, as the host last reported them.
@@ -62,7 +61,7 @@ impl Group {
     /// Takes the next step towards the root group's members.
     pub(crate) fn follow_root(&mut self) {
         let Some(root) = self.root_members.membership.clone() else { return };
-        if self.id() == GroupId::ROOT || !self.replica.leads() {
+        if self.is_root() || !self.replica.leads() {
             return;
         }
         let (status, me) = (self.replica.status(), self.replica.member());

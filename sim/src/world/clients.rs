@@ -2,11 +2,10 @@
 
 use super::{Connection, Event, World};
 use crate::checkers::Violation;
-use crate::client::Action;
-use crate::history::{Arrival, Received};
+use crate::client::{Action, Client};
+use crate::history::{Arrival, History, Received};
 use crate::socket::Wire;
 use server::config::ServerId;
-use server::simulation::GroupId;
 
 /// Bytes a socket takes before the server has to wait.
 const ROOMS: [usize; 3] = [200, 4_000, 1 << 20];
@@ -17,11 +16,21 @@ const TRICKLE_US: u64 = 20_000;
 
 impl World {
     pub(super) fn client_turn(&mut self, client: usize) {
-        let actions = self.clients[client].turn(self.now_us, &mut self.history);
+        let (now_us, made) = (self.now_us, self.connections.len());
+        let (client_state, history) = self.client_and_history(client);
+        history.connections = made;
+        let actions = client_state.turn(now_us, history);
         self.perform(client, actions);
         let (low, high) = self.plan.turn_us;
         let delay_us = self.random.between(low, high);
         self.after(delay_us, Event::Turn(client));
+    }
+
+    /// A client, and the history of its group.
+    fn client_and_history(&mut self, client: usize) -> (&mut Client, &mut History) {
+        let client = &mut self.clients[client];
+        let group = &mut self.groups[client.group().index()];
+        (client, &mut group.history)
     }
 
     fn perform(&mut self, client: usize, actions: Vec<Action>) {
@@ -34,7 +43,10 @@ impl World {
                     if closes {
                         self.client_closes(client);
                     }
-                    let actions = self.clients[client].reconnect(self.now_us, &mut self.history);
+                    let (now_us, made) = (self.now_us, self.connections.len());
+                    let (client_state, history) = self.client_and_history(client);
+                    history.connections = made;
+                    let actions = client_state.reconnect(now_us, history);
                     self.perform(client, actions);
                 }
             }
@@ -69,13 +81,13 @@ impl World {
             return self.server_closes(connection);
         }
         let incarnation = self.host(member).incarnation;
-        let applied =
-            self.host(member).member.as_ref().map_or(0, |member| member.applied_index(GroupId::ROOT));
+        let group = self.clients[self.connections[connection].client].group();
+        let applied = self.host(member).member.as_ref().map_or(0, |member| member.applied_index(group));
         let known = &mut self.connections[connection];
         known.accepted_at = applied;
         known.incarnation = Some(incarnation);
         let wire = known.wire.clone();
-        self.host(member).backlog.push((connection, wire));
+        self.host(member).backlog.push((connection, group, wire));
         self.notice(member);
     }
 
@@ -118,7 +130,8 @@ impl World {
             self.connections[connection].wire.arrive(bytes);
             let client = &self.clients[self.connections[connection].client];
             if let Some((session, open)) = client.session_on(connection) {
-                self.history.arrivals.entry(session).or_default().push(Arrival { at_us: self.now_us, open });
+                let history = &mut self.groups[client.group().index()].history;
+                history.arrivals.entry(session).or_default().push(Arrival { at_us: self.now_us, open });
             }
             self.notice(self.connections[connection].member);
         }
@@ -188,11 +201,15 @@ impl World {
         }
         self.trace.bytes(bytes);
         let client = self.connections[connection].client;
-        let before = self.history.received.len();
-        let actions = self.clients[client].receive(self.now_us, bytes, &mut self.history)?;
-        for (client, connection, received) in &self.history.received[before..] {
+        let (now_us, made) = (self.now_us, self.connections.len());
+        let (client_state, history) = self.client_and_history(client);
+        history.connections = made;
+        let before = history.received.len();
+        let actions = client_state.receive(now_us, bytes, history)?;
+        let history = &self.groups[self.clients[client].group().index()].history;
+        for (client, connection, received) in &history.received[before..] {
             let about = match received {
-                Received::Reply { call } => format!("{}", self.history.calls[*call]),
+                Received::Reply { call } => format!("{}", history.calls[*call]),
                 other => format!("{other:?}"),
             };
             self.trace.log(self.now_us, format_args!("client {client} on {connection}: {about}"));
@@ -204,7 +221,9 @@ impl World {
     pub(super) fn connection_ended(&mut self, connection: usize) {
         if self.has(connection) {
             let client = self.connections[connection].client;
-            self.clients[client].lost(self.now_us, &mut self.history);
+            let now_us = self.now_us;
+            let (client, history) = self.client_and_history(client);
+            client.lost(now_us, history);
         }
     }
 }

@@ -25,13 +25,15 @@ impl World {
     pub(super) fn on_serving_started(&mut self, id: ServerId) {
         let now_us = self.now_us;
         let host = self.host(id);
-        let reached = host.member.as_ref().map_or(0, |member| member.applied_index(GroupId::ROOT));
-        host.serving = Serving { reached, interrupted_us: now_us };
+        let Some(member) = &host.member else { return };
+        for (group, serving) in (0..).map(GroupId).zip(&mut host.serving) {
+            *serving = Serving { reached: member.applied_index(group), interrupted_us: now_us };
+        }
     }
 
-    /// A member has committed this entry.
-    pub(super) fn on_committed(&mut self, id: ServerId, index: u64) {
-        let serving = &mut self.host(id).serving;
+    /// A member has committed this entry of the group.
+    pub(super) fn on_committed(&mut self, id: ServerId, group: GroupId, index: u64) {
+        let serving = &mut self.host(id).serving[group.index()];
         serving.reached = serving.reached.max(index);
     }
 
@@ -40,21 +42,24 @@ impl World {
         let now_us = self.now_us;
         let host = self.host(id);
         let Some(member) = &host.member else { return };
-        let applied = member.applied_index(GroupId::ROOT);
-        if !member.is_serving(GroupId::ROOT) || applied > host.serving.reached {
-            host.serving.interrupted_us = now_us;
+        for (group, serving) in (0..).map(GroupId).zip(&mut host.serving) {
+            let applied = member.applied_index(group);
+            if !member.is_serving(group) || applied > serving.reached {
+                serving.interrupted_us = now_us;
+            }
+            serving.reached = serving.reached.max(applied);
         }
-        host.serving.reached = host.serving.reached.max(applied);
     }
 
     /// Whether the session has moved, or is moving, away from the connection that this member
     /// accepted when it had applied `accepted_at`.
-    fn has_moved_elsewhere(&self, session: i64, id: ServerId, accepted_at: u64) -> bool {
-        let later = self.agreement.outcomes.iter().rev().take_while(|outcome| outcome.index > accepted_at);
+    fn has_moved_elsewhere(&self, group: GroupId, session: i64, id: ServerId, accepted_at: u64) -> bool {
+        let outcomes = &self.groups[group.index()].agreement.outcomes;
+        let later = outcomes.iter().rev().take_while(|outcome| outcome.index > accepted_at);
         let moves = later.filter(|outcome| (outcome.session, outcome.opcode) == (session, MOVE_SESSION));
         let homes: Vec<_> = moves.map(|outcome| SessionTerms::read(&outcome.body).map(|t| t.home)).collect();
         let member = self.hosts[id as usize - 1].member.as_ref();
-        let is_moving = member.is_some_and(|member| member.is_moving(GroupId::ROOT, session));
+        let is_moving = member.is_some_and(|member| member.is_moving(group, session));
         is_moving || homes.len() > 1 || homes.iter().any(|home| *home != Ok(id))
     }
 
@@ -71,14 +76,16 @@ impl World {
         if known.wire.is_hung_up() || is_overtaken {
             return Ok(());
         }
-        let Some(session) = self.clients[client].used_session(connection, &self.history) else {
+        let group = self.clients[client].group();
+        let of_group = &self.groups[group.index()];
+        let Some(session) = self.clients[client].used_session(connection, &of_group.history) else {
             return Ok(());
         };
-        let is_over = self.agreement.machine().session(session).is_none();
+        let is_over = of_group.agreement.machine().session(session).is_none();
         let accepted_at = known.accepted_at;
         if is_over
-            || self.host(id).serving.interrupted_us >= accepted_us
-            || self.has_moved_elsewhere(session, id, accepted_at)
+            || self.host(id).serving[group.index()].interrupted_us >= accepted_us
+            || self.has_moved_elsewhere(group, session, id, accepted_at)
         {
             return Ok(());
         }

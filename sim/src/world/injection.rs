@@ -80,8 +80,9 @@ impl World {
             }
             Fault::CutNextLeader { for_us } => self.cut_next_leader_us = Some(for_us),
             Fault::Lead { member } => {
+                let groups = self.plan.group_ids();
                 if let Some(member) = &self.host(member).member {
-                    member.ask_lead(GroupId::ROOT);
+                    groups.for_each(|group| member.ask_lead(group));
                 }
             }
             Fault::Busy { target, for_us } => {
@@ -124,8 +125,9 @@ impl World {
             }
             Fault::Snapshot { target } => {
                 let id = self.aim(target);
+                let groups = self.plan.group_ids();
                 if let Some(member) = &self.host(id).member {
-                    member.ask_snapshot(GroupId::ROOT);
+                    groups.for_each(|group| member.ask_snapshot(group));
                 }
             }
         }
@@ -136,7 +138,7 @@ impl World {
     /// change in progress may end with two.
     fn tolerates_damage(&self, target: Target) -> bool {
         let id = self.aim(target);
-        let is_changing = self.agreement.machine().members().proposed.is_some();
+        let is_changing = self.root().agreement.machine().members().proposed.is_some();
         !is_changing && self.hosts.iter().all(|host| host.voters.len() > 2 || !host.voters.contains(&id))
     }
 
@@ -218,7 +220,9 @@ impl World {
         let now_us = self.now_us;
         self.trace.log(now_us, format_args!("calm"));
         self.faults_ended_us = Some(now_us);
-        self.calls_before_faults_ended = self.history.calls.len();
+        for group in &mut self.groups {
+            group.calls_before_faults_ended = group.history.calls.len();
+        }
         self.cut_next_leader_us = None;
         self.set_loss(0);
         for a in 1..=self.plan.members {

@@ -65,30 +65,13 @@ impl World {
         }
         let ended = host.drive(now_us);
         let Some(member) = &mut host.member else { return Ok(()) };
-        let ending: Vec<i64> = member.ending(GroupId::ROOT).collect();
-        let committed = member.take_committed(GroupId::ROOT);
         let frames = member.take_frames();
-        let role = member.role(GroupId::ROOT);
-        let (applied, busy) = (member.applied_index(GroupId::ROOT), member.is_busy());
+        let busy = member.is_busy();
         let patience_us = if member.is_holding() { HOLD_US } else { TICK_US };
-        self.history.decided.extend(ending.into_iter().map(|session| (session, now_us)));
-        for entry in committed {
-            let (index, term, bytes) = (entry.index, entry.term, entry.data.len());
-            let kind = entry.kind;
-            let story =
-                format_args!("member {id}: {index} of term {term} is committed, {kind:?}, {bytes} bytes");
-            self.trace.log(now_us, story);
-            self.on_committed(id, index);
-            let before = self.agreement.outcomes.len();
-            self.agreement.committed(id, entry, now_us)?;
-            for outcome in &self.agreement.outcomes[before..] {
-                self.trace.log(now_us, format_args!("    {outcome}"));
-            }
+        for group in self.plan.group_ids() {
+            self.record(id, group)?;
         }
         self.update_serving(id);
-        if role.role == Role::Leader && self.agreement.leads(id, role.term)? {
-            self.on_elected(id);
-        }
         for (to, frame) in frames {
             self.send(id, to, frame);
         }
@@ -101,7 +84,9 @@ impl World {
             self.switch_off(id, off_us);
             return Ok(());
         }
-        self.compare(id, applied)?;
+        for group in self.plan.group_ids() {
+            self.compare(id, group)?;
+        }
         if self.host(id).member.as_ref().is_some_and(|member| member.may_end()) {
             return self.stop(id);
         }
@@ -113,6 +98,36 @@ impl World {
         if self.host(id).flushes_until_us > now_us + KEEPALIVE_US {
             let incarnation = self.host(id).incarnation;
             self.send_keepalives(id, incarnation);
+        }
+        Ok(())
+    }
+
+    /// Records what a member of the group has learned and decided in its latest cycle.
+    fn record(&mut self, id: ServerId, group: GroupId) -> Result<(), Violation> {
+        let now_us = self.now_us;
+        let Some(member) = &mut self.hosts[id as usize - 1].member else { return Ok(()) };
+        let ending: Vec<i64> = member.ending(group).collect();
+        let (committed, role) = (member.take_committed(group), member.role(group));
+        let history = &mut self.groups[group.index()].history;
+        history.decided.extend(ending.into_iter().map(|session| (session, now_us)));
+        for entry in committed {
+            let (index, term, bytes) = (entry.index, entry.term, entry.data.len());
+            let kind = entry.kind;
+            let story = format_args!(
+                "member {id} of group {group}: {index} of term {term} is committed, {kind:?}, {bytes} bytes"
+            );
+            self.trace.log(now_us, story);
+            self.on_committed(id, group, index);
+            let agreement = &mut self.groups[group.index()].agreement;
+            let before = agreement.outcomes.len();
+            agreement.committed(id, entry, now_us)?;
+            for outcome in &agreement.outcomes[before..] {
+                self.trace.log(now_us, format_args!("    {outcome}"));
+            }
+        }
+        let agreement = &mut self.groups[group.index()].agreement;
+        if role.role == Role::Leader && agreement.leads(id, role.term)? {
+            self.on_elected(id);
         }
         Ok(())
     }
@@ -145,16 +160,17 @@ impl World {
     }
 
     /// Compares the member's state with that of the others at the same index.
-    fn compare(&mut self, id: ServerId, applied: u64) -> Result<(), Violation> {
+    fn compare(&mut self, id: ServerId, group: GroupId) -> Result<(), Violation> {
         let host = &mut self.hosts[id as usize - 1];
-        if host.compared == applied {
+        let Some(member) = &host.member else { return Ok(()) };
+        let applied = member.applied_index(group);
+        let compared = &mut host.compared[group.index()];
+        if std::mem::replace(compared, applied) == applied {
             return Ok(());
         }
-        host.compared = applied;
-        let Some(member) = &host.member else { return Ok(()) };
-        let machine = member.machine(GroupId::ROOT);
+        let machine = member.machine(group);
         self.trace.number(applied ^ machine.last_zxid() as u64);
-        self.agreement.reached(id, applied, &machine)?;
+        self.groups[group.index()].agreement.reached(id, applied, &machine)?;
         if self.random.percent(5) {
             machine.check().map_err(|violation| {
                 Violation::new("a member's counters are correct", format!("member {id}: {violation}"))

@@ -5,21 +5,21 @@
 
 mod clients;
 pub mod closings;
+mod group_run;
 mod injection;
 mod members;
 
-use server::simulation::GroupId;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use consensus::engine::Role;
 use server::config::{ServerId, Servers};
+use server::simulation::{GroupId, Member};
 use state::members::servers_of;
 
-use crate::checkers::agreement::Agreement;
-use crate::checkers::{self, Violation};
+use self::group_run::GroupRun;
+use crate::checkers::Violation;
 use crate::client::Client;
-use crate::history::History;
 use crate::host::Host;
 use crate::network::{LinkState, Network};
 use crate::plan::Plan;
@@ -125,16 +125,11 @@ pub struct World {
     network: Network,
     clients: Vec<Client>,
     connections: Vec<Connection>,
-    agreement: Agreement,
-    history: History,
+    /// By the group's number.
+    groups: Vec<GroupRun>,
     trace: Trace,
     /// When all faults ended.
     faults_ended_us: Option<u64>,
-    /// Number of calls made before that.
-    calls_before_faults_ended: usize,
-    /// The last committed index at the previous check: all members should have applied it by the
-    /// next one.
-    committed_at_check: u64,
     /// How long to cut off the next elected leader, in µs; `None`: not at all.
     cut_next_leader_us: Option<u64>,
     /// Events in the current second of the run.
@@ -152,9 +147,9 @@ pub fn run(plan: &Plan, verbose: bool) -> Outcome {
     Outcome {
         violation,
         fingerprint: world.trace.fingerprint(),
-        entries: world.agreement.entries().len(),
-        leaderships: world.agreement.leaderships(),
-        replies: world.history.calls.iter().filter(|call| call.reply.is_some()).count(),
+        entries: world.groups.iter().map(|group| group.agreement.entries().len()).sum(),
+        leaderships: world.groups.iter().map(|group| group.agreement.leaderships()).sum(),
+        replies: world.groups.iter().map(GroupRun::replies).sum(),
         ended_us: world.now_us,
     }
 }
@@ -175,6 +170,9 @@ impl World {
         if let Some(timeout_ms) = plan.timeout_ms {
             clients = clients.into_iter().map(|client| client.with_timeout(timeout_ms)).collect();
         }
+        for (client, group) in clients.iter_mut().zip(plan.group_ids().cycle()) {
+            client.use_group(group);
+        }
         if let Some(operator) = plan.operator() {
             let client = Client::new(clients.len(), random.fork(), plan.members, plan.read_only_mode);
             clients.push(client.with_operator(operator));
@@ -188,12 +186,9 @@ impl World {
             network,
             clients,
             connections: Vec::new(),
-            agreement: Agreement::default(),
-            history: History::default(),
+            groups: (0..plan.groups).map(|_| GroupRun::default()).collect(),
             trace: Trace::new(verbose),
             faults_ended_us: None,
-            calls_before_faults_ended: 0,
-            committed_at_check: u64::MAX,
             cut_next_leader_us: None,
             events_of_second: 0,
             over: false,
@@ -208,6 +203,10 @@ impl World {
 
     fn after(&mut self, us: u64, event: Event) {
         self.at(self.now_us + us, event);
+    }
+
+    fn root(&self) -> &GroupRun {
+        &self.groups[GroupId::ROOT.index()]
     }
 
     fn host(&mut self, id: ServerId) -> &mut Host {
@@ -234,8 +233,8 @@ impl World {
             self.trace.number(at_us);
             self.handle(event)?;
         }
-        self.history.ended_us = self.now_us;
-        checkers::judge(&self.history, &self.agreement, &self.plan)
+        let (ended_us, plan) = (self.now_us, &self.plan);
+        self.groups.iter_mut().try_for_each(|group| group.judge(ended_us, plan))
     }
 
     /// Fails the run if time hardly advances any more.
@@ -279,7 +278,9 @@ impl World {
     fn check_recovery(&mut self) -> Result<(), Violation> {
         let since_us = self.faults_ended_us.unwrap_or(self.now_us);
         let missing = self.what_is_missing();
-        self.committed_at_check = self.agreement.last_index();
+        for group in &mut self.groups {
+            group.committed_at_check = group.agreement.last_index();
+        }
         match missing {
             None => self.over = true,
             Some(missing) if self.now_us - since_us > RECOVERY_US => {
@@ -303,24 +304,27 @@ impl World {
                 .collect();
             let host = &mut self.hosts[at];
             let Some(member) = &mut host.member else { continue };
-            let (status, serving) = (member.status(GroupId::ROOT), member.is_serving(GroupId::ROOT));
-            self.trace.log(
-                self.now_us,
-                format_args!("member {id}: {status:?}, serving: {serving}, no connection to {closed:?}"),
-            );
+            for group in self.plan.group_ids() {
+                let (status, serving) = (member.status(group), member.is_serving(group));
+                let story = format_args!(
+                    "member {id} of group {group}: {status:?}, serving: {serving}, no connection to {closed:?}"
+                );
+                self.trace.log(self.now_us, story);
+            }
         }
     }
 
-    fn what_is_missing(&mut self) -> Option<String> {
-        let last = self.committed_at_check;
+    fn what_is_missing(&self) -> Option<String> {
         let wanted = self.committed_members();
         for host in &self.hosts {
             let Some(member) = &host.member else {
                 return Some(format!("member {} is not running", host.id));
             };
-            if member.applied_index(GroupId::ROOT) < last && wanted.contains_key(&host.id) {
-                let applied = member.applied_index(GroupId::ROOT);
-                return Some(format!("member {} is at entry {applied} of {last}", host.id));
+            for (id, group) in self.plan.group_ids().zip(&self.groups) {
+                let (applied, last) = (member.applied_index(id), group.committed_at_check);
+                if applied < last && wanted.contains_key(&host.id) {
+                    return Some(format!("member {} of group {id} is at entry {applied} of {last}", host.id));
+                }
             }
         }
         if let Some(other) = self.wrong_voters(&wanted) {
@@ -329,35 +333,33 @@ impl World {
         if let Some(connection) = self.left_open() {
             return Some(format!("connection {connection}, which its client has abandoned, is still open"));
         }
-        let proofs = &self.history.calls[self.calls_before_faults_ended..];
-        for client in 0..self.clients.len() {
-            let served = proofs.iter().filter(|call| call.client == client && call.opcode > 0);
-            if !served.into_iter().any(|call| call.reply.as_ref().is_some_and(|reply| reply.err == 0)) {
-                return Some(format!("client {client} completed no write"));
-            }
-        }
-        None
+        let unserved = self.clients.iter().enumerate().find(|(number, client)| {
+            let group = &self.groups[client.group().index()];
+            !group.serves(*number)
+        });
+        unserved.map(|(number, _)| format!("client {number} completed no write"))
     }
 
     /// A connection that a server keeps although its client has moved on to another one. One to a
     /// read-only server may stay: that server finds silent connections by its own timer, which is
     /// not simulated.
     fn left_open(&self) -> Option<usize> {
-        let serves = |server: ServerId| {
+        let serves = |server: ServerId, group| {
             let member = &self.hosts[server as usize - 1].member;
-            member.as_ref().is_some_and(|member| member.is_serving(GroupId::ROOT))
+            member.as_ref().is_some_and(|member| member.is_serving(group))
         };
         let mut connections = self.connections.iter().enumerate();
         let left = connections.find(|(number, connection)| {
-            let is_left = self.clients[connection.client].connection() != Some(*number);
-            is_left && !connection.ended && serves(connection.member)
+            let client = &self.clients[connection.client];
+            let is_left = client.connection() != Some(*number);
+            is_left && !connection.ended && serves(connection.member, client.group())
         });
         left.map(|(number, _)| number)
     }
 
     /// The members according to the committed log: at first those of the configuration file.
     fn committed_members(&self) -> Servers {
-        let members = self.agreement.machine().members();
+        let members = self.root().agreement.machine().members();
         match &members.current {
             Some(current) if self.plan.reconfigures => servers_of(&current.text),
             _ => self.plan.servers_in_file(1),
@@ -366,25 +368,25 @@ impl World {
 
     /// Whether the current voters are not the intended ones, or a membership change is not
     /// complete.
-    fn wrong_voters(&mut self, wanted: &Servers) -> Option<String> {
-        if self.agreement.machine().members().proposed.is_some() {
+    fn wrong_voters(&self, wanted: &Servers) -> Option<String> {
+        if self.root().agreement.machine().members().proposed.is_some() {
             return Some("a membership change is not complete".to_owned());
         }
         let to_vote = wanted.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server);
         let to_vote: Vec<ServerId> = to_vote.collect();
-        let mut leaders = self.hosts.iter_mut().filter_map(|host| host.member.as_mut());
-        let leader = leaders.find(|member| {
-            member.role(GroupId::ROOT).role == Role::Leader && member.is_serving(GroupId::ROOT)
-        });
-        let Some(leader) = leader else { return Some("there is no leader".to_owned()) };
-        let mut voters: Vec<ServerId> = leader
-            .status(GroupId::ROOT)
-            .membership
-            .voters
-            .iter()
-            .map(|id| state::members::server_of_id(id.0))
-            .collect();
+        self.plan.group_ids().find_map(|group| self.wrong_voters_of(group, &to_vote))
+    }
+
+    fn wrong_voters_of(&self, group: GroupId, to_vote: &[ServerId]) -> Option<String> {
+        let mut members = self.hosts.iter().filter_map(|host| host.member.as_ref());
+        let leads = |member: &&Member| member.role(group).role == Role::Leader && member.is_serving(group);
+        let Some(leader) = members.find(leads) else {
+            return Some(format!("there is no leader of group {group}"));
+        };
+        let voters = leader.status(group).membership.voters;
+        let mut voters: Vec<ServerId> = voters.iter().map(|id| state::members::server_of_id(id.0)).collect();
         voters.sort_unstable();
-        (voters != to_vote).then(|| format!("the voters are {voters:?} and should be {to_vote:?}"))
+        (voters != to_vote)
+            .then(|| format!("the voters of group {group} are {voters:?} and should be {to_vote:?}"))
     }
 }

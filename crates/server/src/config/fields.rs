@@ -522,6 +522,9 @@ impl Loader<'_> {
                 "with TTL nodes the number of a server (myid) must be at most 254",
             );
         }
+        if config.groups > 1 && config.requests.reconfig {
+            s.refuse("ostler.testGroups", "with several groups reconfigEnabled must be false");
+        }
     }
 }
 

@@ -307,6 +307,7 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ("server.-1=a:1:2", "the number of a server must be from 0 to 1048575"),
         ("server.1=a:1:2:observer", "an observer cannot be standalone"),
         ("server.255=a:1:2\nextendedTypesEnabled=true", "must be at most 254"),
+        ("reconfigEnabled=true\nostler.testGroups=2", "reconfigEnabled must be false"),
         ("a=\\u12", "zoo.cfg line 3: \\u: must be followed by four hexadecimal digits"),
     ];
     for (lines, expected) in cases {

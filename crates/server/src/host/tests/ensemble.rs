@@ -236,6 +236,21 @@ impl Trio {
         (wire, response.session_id, response.passwd.to_vec())
     }
 
+    fn accept(&mut self, server: ServerId, group: GroupId) -> Wire {
+        let wire = Wire::default();
+        let member = self.members.get_mut(&server).unwrap();
+        let slot = member.accept(group, Box::new(wire.clone())).unwrap();
+        self.clients.push((server, slot, wire.clone()));
+        wire
+    }
+
+    /// Connects to a group and requests a session.
+    pub(super) fn greet_group(&mut self, server: ServerId, group: GroupId) -> Wire {
+        let wire = self.accept(server, group);
+        wire.greet(10_000);
+        wire
+    }
+
     /// Connects and sends the handshake.
     pub(super) fn greet(
         &mut self,
@@ -243,10 +258,7 @@ impl Trio {
         session: Option<(i64, Vec<u8>)>,
         read_only: bool,
     ) -> Wire {
-        let wire = Wire::default();
-        let slot =
-            self.members.get_mut(&server).unwrap().accept(GroupId::ROOT, Box::new(wire.clone())).unwrap();
-        self.clients.push((server, slot, wire.clone()));
+        let wire = self.accept(server, GroupId::ROOT);
         let (session_id, passwd) = session.unwrap_or((0, vec![0; 16]));
         wire.send(|out| {
             ConnectRequest {

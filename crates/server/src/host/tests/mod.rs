@@ -11,6 +11,7 @@ mod ensemble;
 mod failing_disk;
 mod files;
 mod force_new_cluster;
+mod groups;
 mod install;
 mod listening;
 mod log_places;
