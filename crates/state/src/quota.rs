@@ -59,6 +59,12 @@ impl Track {
     }
 }
 
+/// What follows the quota root in the path of a node below it. `/zookeeper/quotas` begins with the
+/// same letters and is a node like any other.
+fn below_root(path: &str) -> Option<&str> {
+    path.strip_prefix(QUOTA_ROOT).filter(|below| below.starts_with('/'))
+}
+
 /// The two kinds of nodes that make up a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum QuotaNode<'a> {
@@ -70,8 +76,7 @@ impl<'a> QuotaNode<'a> {
     /// The node's kind and the path it limits or counts. That path is "" for nodes directly under
     /// the quota root, which ZooKeeper refuses: they limit nothing.
     fn of(path: &'a str) -> Option<Self> {
-        let below = path.strip_prefix(QUOTA_ROOT)?;
-        let (limited, name) = below.rsplit_once('/')?;
+        let (limited, name) = below_root(path)?.rsplit_once('/')?;
         match name {
             LIMITS_NAME => Some(Self::Limits(limited)),
             STATS_NAME => Some(Self::Stats(limited)),
@@ -120,10 +125,10 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    /// Whether changes must be reported here: a quota exists, or the path is under the quota root.
+    /// Whether changes must be reported here: a quota exists, or the path is below the quota root.
     #[inline]
     pub(crate) fn concerns(&self, path: &str) -> bool {
-        !self.quotas.is_empty() || path.starts_with(QUOTA_ROOT)
+        !self.quotas.is_empty() || below_root(path).is_some()
     }
 
     /// The text that replaces the node's data, if it is a stats node.
@@ -292,6 +297,8 @@ mod tests {
         assert_eq!(QuotaNode::of("/zookeeper/quota/a/zookeeper_stats"), Some(QuotaNode::Stats("/a")));
         assert_eq!(QuotaNode::of("/zookeeper/quota/a"), None);
         assert_eq!(QuotaNode::of("/zookeeper_stats"), None);
+        assert_eq!(QuotaNode::of("/zookeeper/quotas/zookeeper_limits"), None);
+        assert_eq!(QuotaNode::of("/zookeeper/quotas/a/zookeeper_stats"), None);
         assert_eq!(check_data("/zookeeper/quota/zookeeper_stats", Some(b"")), Err(ErrorCode::BadArguments));
         assert_eq!(
             check_data("/zookeeper/quota/a/zookeeper_limits", Some(b"x")),

@@ -107,3 +107,17 @@ fn rule_44_unreadable_quota_nodes_are_refused() {
          1: set /zookeeper/quota/a/zookeeper_limits count=many      => BadArguments",
     );
 }
+
+#[test]
+fn rule_44_a_name_that_begins_like_the_quota_root_is_no_quota() {
+    World::new().play(
+        "1: create /s xx                                => /s
+         1: create /zookeeper/quotas                    => /zookeeper/quotas
+         1: create /zookeeper/quotas/zookeeper_limits garbage => /zookeeper/quotas/zookeeper_limits
+         1: create /zookeeper/quotas/zookeeper_stats garbage  => /zookeeper/quotas/zookeeper_stats
+         1: get /zookeeper/quotas/zookeeper_stats       => garbage
+         1: set /zookeeper/quotas/zookeeper_stats count=1 => v1
+         1: get /zookeeper/quotas/zookeeper_stats       => count=1
+         1: multi delete /zookeeper/quotas/zookeeper_limits; delete /zookeeper/quotas/zookeeper_stats => ok | ok",
+    );
+}
