@@ -158,7 +158,7 @@ impl Agreement {
         apply(machine, entry, changes, &mut |outcome| {
             outcomes.push(Outcome { committed_us: now_us, ..outcome });
         });
-        self.states.push(state_of(&self.machine));
+        self.states.push(self.machine.digest());
         self.committed_us.push(now_us);
     }
 
@@ -176,7 +176,7 @@ impl Agreement {
                 format!("member {member} has applied {index}, which no member committed"),
             ));
         };
-        if *state == state_of(machine) {
+        if *state == machine.digest() {
             return Ok(());
         }
         let zxid = machine.last_zxid();
@@ -210,14 +210,6 @@ impl Agreement {
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
-}
-
-/// Hash of everything in which members must be equal.
-fn state_of(machine: &Machine) -> u64 {
-    let homes = machine.sessions().fold(0, |all, session| {
-        (all ^ session.id as u64 ^ u64::from(session.home)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    machine.digest() ^ homes
 }
 
 /// Applies one entry as every member does.

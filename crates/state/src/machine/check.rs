@@ -33,6 +33,7 @@ impl Machine {
         for session in self.sessions.iter() {
             hash.update(session.id.to_be_bytes());
             hash.update(session.timeout_ms.to_be_bytes());
+            hash.update(session.home.to_be_bytes());
         }
         for (path, count) in self.quotas.counts() {
             hash.update((path.len() as u64).to_be_bytes());

@@ -73,6 +73,21 @@ fn rule_33_closing_deletes_all_ephemerals_with_one_zxid() {
 }
 
 #[test]
+fn the_digest_covers_timeout_and_home_of_a_session() {
+    let mut world = World::new();
+    let mut digests = vec![world.machine.digest()];
+    for (timeout_ms, home) in [(10_000, 2), (10_000, 3), (5000, 3)] {
+        let mut body = Vec::new();
+        command::SessionTerms { timeout_ms, home }.put(&mut body);
+        assert_eq!(world.internal(1, command::MOVE_SESSION, &body), "ok");
+        digests.push(world.machine.digest());
+    }
+    digests.sort_unstable();
+    digests.dedup();
+    assert_eq!(digests.len(), 4);
+}
+
+#[test]
 fn rule_36_zxids_increase_by_one_and_terms_start_at_multiples() {
     let mut world = World::new();
     world.play("1: create /zookeeper => NodeExists");
