@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   log entry ──► command ──► machine ──► reply body, result code, zxid
-//!                               │  │
-//!                             tree └────► changes ──► watch table ──► events
+//!                              │   │  │
+//!                       ensemble tree └────► changes ──► watch table ──► events
 //! ```
 //!
 //! Everything here is deterministic. The time (in the [batch header](command::BatchHeader)), the
@@ -21,6 +21,8 @@ pub mod auth;
 pub mod change;
 pub mod command;
 pub mod containers;
+pub mod data_tree;
+mod ensemble;
 pub mod expiry;
 pub mod machine;
 pub mod members;

@@ -1,16 +1,13 @@
-//! The replicated part of sessions: their existence, timeout and ephemeral nodes.
+//! The replicated part of a session: its existence, timeout and home; and its password.
 //!
 //! When a session was last heard from, and its connection, are known only to servers.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
 use crate::members::ServerId;
-use crate::tree::{NodeId, Owner};
+use crate::tree::Owner;
 
 /// Length of a session password in bytes.
 pub const PASSWORD_BYTES: usize = 16;
@@ -24,11 +21,13 @@ pub struct Session {
     pub timeout_ms: i32,
     /// The server to which its client is connected.
     pub home: ServerId,
-    /// Number of ephemeral nodes it owns.
-    pub ephemerals: usize,
 }
 
 impl Session {
+    pub(crate) fn new(id: i64, terms: SessionTerms) -> Self {
+        Self { id, timeout_ms: terms.timeout_ms, home: terms.home }
+    }
+
     /// Whether a session may have this id. Any other id, as the owner of a node, means that the
     /// node has no owner, or is a container or TTL node.
     pub fn may_have(id: i64) -> bool {
@@ -39,84 +38,6 @@ impl Session {
     pub fn terms(&self) -> SessionTerms {
         SessionTerms { timeout_ms: self.timeout_ms, home: self.home }
     }
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    timeout_ms: i32,
-    home: ServerId,
-    /// Invariant: exactly the nodes of the tree whose owner is this session.
-    ephemerals: BTreeSet<NodeId>,
-}
-
-/// All live sessions, by id.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    entries: BTreeMap<i64, Entry>,
-    /// Invariant: the sum of all `ephemerals`.
-    ephemerals_count: usize,
-}
-
-impl Sessions {
-    pub(crate) fn insert(&mut self, id: i64, terms: SessionTerms) {
-        let entry = self.entries.entry(id).or_default();
-        (entry.timeout_ms, entry.home) = (terms.timeout_ms, terms.home);
-    }
-
-    /// Removes a session whose ephemerals were already removed.
-    pub(crate) fn remove(&mut self, id: i64) {
-        let entry = self.entries.remove(&id);
-        assert!(entry.is_none_or(|entry| entry.ephemerals.is_empty()), "a removed session has no ephemerals");
-    }
-
-    #[inline]
-    pub(crate) fn contains(&self, id: i64) -> bool {
-        self.entries.contains_key(&id)
-    }
-
-    pub(crate) fn get(&self, id: i64) -> Option<Session> {
-        self.entries.get(&id).map(|entry| show(id, entry))
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Session> {
-        self.entries.iter().map(|(&id, entry)| show(id, entry))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub(crate) fn ephemerals_count(&self) -> usize {
-        self.ephemerals_count
-    }
-
-    pub(crate) fn ephemerals(&self, id: i64) -> impl Iterator<Item = NodeId> {
-        self.entries.get(&id).into_iter().flat_map(|entry| entry.ephemerals.iter().copied())
-    }
-
-    /// The ephemerals with an id above `after`.
-    pub(crate) fn ephemerals_after(&self, id: i64, after: Option<NodeId>) -> impl Iterator<Item = NodeId> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let entry = self.entries.get(&id).into_iter();
-        entry.flat_map(move |entry| entry.ephemerals.range((from, Bound::Unbounded)).copied())
-    }
-
-    /// Assigns a node to a session; false if the session does not exist.
-    pub(crate) fn own(&mut self, id: i64, node: NodeId) -> bool {
-        let Some(entry) = self.entries.get_mut(&id) else { return false };
-        self.ephemerals_count += usize::from(entry.ephemerals.insert(node));
-        true
-    }
-
-    pub(crate) fn disown(&mut self, id: i64, node: NodeId) {
-        let entry = self.entries.get_mut(&id).expect("the owner of an ephemeral is a live session");
-        assert!(entry.ephemerals.remove(&node), "an ephemeral is listed with its owner");
-        self.ephemerals_count -= 1;
-    }
-}
-
-fn show(id: i64, entry: &Entry) -> Session {
-    Session { id, timeout_ms: entry.timeout_ms, home: entry.home, ephemerals: entry.ephemerals.len() }
 }
 
 /// How session passwords are derived. In either case a password is a function of replicated state,

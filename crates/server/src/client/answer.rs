@@ -245,7 +245,7 @@ fn set_watches(
     }
     let reader = asker.reader(shared);
     let mut deliver = |_, event: &EventOut| events.extend_from_slice(&event.frame);
-    watches.set_watches(watcher, wanted, machine, &reader, &mut deliver).map_err(|why| match why {
+    watches.set_watches(watcher, wanted, machine.tree(), &reader, &mut deliver).map_err(|why| match why {
         CatchUpError::Null => ErrorCode::MarshallingError,
         CatchUpError::Limit(limit) => {
             tracing::warn!(session = format_args!("{:#x}", asker.session), "watches were refused: {limit}");

@@ -1,20 +1,13 @@
 //! Applying a command.
 
-use std::collections::BTreeMap;
-
 use wire::code::ErrorCode;
-use wire::jute::Put as _;
 use wire::opcode::Opcode;
 use wire::record::Request;
 
 use super::Machine;
-use super::perform::Stamp;
-use super::plan::{Step, plan};
-use super::view::{Context, Direct};
 use crate::change::ChangeSink;
-use crate::command::{self, BatchHeader, CLUSTER_KEY_BYTES, Command, DeleteContainer, SessionTerms};
-use crate::session::Session;
-use crate::tree::{NodeId, Owner};
+use crate::command::{self, BatchHeader, Command, DeleteContainer};
+use crate::data_tree::{Context, Stamp};
 
 /// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +35,8 @@ impl Machine {
     ) -> Applied {
         if let command::MOVE_SESSION | command::PROPOSE_CONFIG = command.opcode {
             let result = match command.opcode {
-                command::MOVE_SESSION => self.move_session(command),
-                _ => self.propose_config(command.body),
+                command::MOVE_SESSION => self.ensemble.move_session(command.session, command.body),
+                _ => self.ensemble.propose_config(command.body),
             };
             return Applied { zxid: self.last_zxid, code: result.err().unwrap_or(ErrorCode::Ok) };
         }
@@ -53,10 +46,10 @@ impl Machine {
         let context = Context::new(command.session, command.identities, batch.features);
         let start = reply.len();
         let result = match command.opcode {
-            command::INITIALIZE => self.initialize(command.body),
+            command::INITIALIZE => self.ensemble.initialize(command.body),
             command::SET_MEMBERS => self.set_members(command.body, stamp, changes),
             opcode => match Opcode::from_i32(opcode) {
-                Some(Opcode::CreateSession) => self.create_session(command),
+                Some(Opcode::CreateSession) => self.ensemble.create_session(command.session, command.body),
                 Some(Opcode::CloseSession) => self.close_session(command.session, stamp, changes),
                 Some(Opcode::DeleteContainer) => self.delete_container(command.body, stamp, changes),
                 Some(Opcode::Reconfig) => self.reconfig(command, &context, stamp, reply, changes),
@@ -88,106 +81,21 @@ impl Machine {
             _ => {}
         }
         let request = Request::decode(opcode, body).map_err(|_| ErrorCode::MarshallingError)?;
-        if !self.sessions.contains(context.session) {
+        if !self.ensemble.has_session(context.session) {
             return Err(ErrorCode::SessionExpired);
         }
-        if let Request::Multi(multi) = &request {
-            return self.multi(multi, context, stamp, reply, changes);
-        }
-        self.with_path_buffer(|machine, buffer| {
-            let step = plan(&Direct(machine), context, &request, buffer)?;
-            let node = machine.perform(&step, stamp, buffer, changes);
-            machine.put_result(opcode, &step, node, buffer, reply);
-            Ok(())
-        })
+        self.tree.write(&request, context, stamp, &mut self.path_buffer, reply, changes)
     }
 
-    /// Lends the path buffer to `work`, which also borrows the machine.
-    pub(super) fn with_path_buffer<T>(&mut self, work: impl FnOnce(&mut Self, &mut String) -> T) -> T {
-        let mut buffer = std::mem::take(&mut self.path_buffer);
-        let result = work(self, &mut buffer);
-        self.path_buffer = buffer;
-        result
-    }
-
-    /// Appends the reply body of an operation whose step was performed on `node`.
-    pub(super) fn put_result(
-        &self,
-        opcode: Opcode,
-        step: &Step<'_>,
-        node: Option<NodeId>,
-        buffer: &mut String,
-        reply: &mut Vec<u8>,
-    ) {
-        if opcode.is_create() {
-            match step {
-                Step::Create(node) => reply.put_str(node.path.render(buffer)),
-                Step::Nothing { path } => reply.put_str(path),
-                _ => unreachable!("a create creates or does nothing"),
-            }
-        }
-        // create and createIfNotExists answer with the path only.
-        if let Some(node) = node
-            && !matches!(opcode, Opcode::Create | Opcode::CreateIfNotExists)
-        {
-            self.tree.node(node).stat().encode(reply);
-        }
-    }
-
-    fn initialize(&mut self, body: &[u8]) -> Result<(), ErrorCode> {
-        let key: &[u8; CLUSTER_KEY_BYTES] = body.try_into().map_err(|_| ErrorCode::MarshallingError)?;
-        // The first key stays: two leaders may both have found the cluster without one.
-        self.cluster_key.get_or_insert(*key);
-        Ok(())
-    }
-
-    fn create_session(&mut self, command: &Command<'_>) -> Result<(), ErrorCode> {
-        let terms = SessionTerms::read(command.body).map_err(|_| ErrorCode::MarshallingError)?;
-        if !Session::may_have(command.session) {
-            return Err(ErrorCode::BadArguments);
-        }
-        if self.sessions.contains(command.session) {
-            return Err(ErrorCode::NodeExists);
-        }
-        self.sessions.insert(command.session, terms);
-        Ok(())
-    }
-
-    /// Moves a session to another server, or changes its timeout.
-    fn move_session(&mut self, command: &Command<'_>) -> Result<(), ErrorCode> {
-        let terms = SessionTerms::read(command.body).map_err(|_| ErrorCode::MarshallingError)?;
-        if !self.sessions.contains(command.session) {
-            return Err(ErrorCode::SessionExpired);
-        }
-        self.sessions.insert(command.session, terms);
-        Ok(())
-    }
-
-    /// Ends a session and deletes its ephemerals, parent by parent and by name: ZooKeeper defines
-    /// no order, but members must use the same. A session that no longer exists counts as closed.
+    /// Ends a session and deletes its ephemerals. A session that no longer exists counts as closed.
     fn close_session(
         &mut self,
         session: i64,
         stamp: Stamp,
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
-        let mut parents: BTreeMap<NodeId, Vec<(String, NodeId)>> = BTreeMap::new();
-        for id in self.sessions.ephemerals(session) {
-            let node = self.tree.node(id);
-            let parent = node.parent().expect("the root is not ephemeral");
-            parents.entry(parent).or_default().push((node.name().to_owned(), id));
-        }
-        for (parent, mut ephemerals) in parents {
-            ephemerals.sort_unstable();
-            // One path at a time: all of them together may be many times larger than the tree.
-            let (above, mut path) = (self.path(parent), String::new());
-            for (name, id) in ephemerals {
-                path.clear();
-                wire::path::join(&above, &name, &mut path);
-                self.delete_node(id, &path, stamp, changes);
-            }
-        }
-        self.sessions.remove(session);
+        self.tree.end_session(session, stamp, changes);
+        self.ensemble.end_session(session);
         Ok(())
     }
 
@@ -198,17 +106,6 @@ impl Machine {
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
         let meant = DeleteContainer::read(body).map_err(|_| ErrorCode::MarshallingError)?;
-        let id = self.find(meant.path).ok_or(ErrorCode::NoNode)?;
-        let node = self.tree.node(id);
-        if !matches!(Owner::from_stored(node.owner()), Owner::Container | Owner::Ttl { .. })
-            || (node.czxid(), node.mzxid()) != (meant.czxid, meant.mzxid)
-        {
-            return Err(ErrorCode::BadVersion);
-        }
-        if node.child_count() > 0 {
-            return Err(ErrorCode::NotEmpty);
-        }
-        self.delete_node(id, meant.path, stamp, changes);
-        Ok(())
+        self.tree.delete_container(&meant, stamp, changes)
     }
 }

@@ -1,4 +1,5 @@
-//! The ensemble's members: the leader's commands, and clients' `reconfig`.
+//! The ensemble's members: the leader's commands, and clients' `reconfig`. The configuration is the
+//! ensemble's, and a node of the data tree shows it to clients.
 
 use wire::acl::perms;
 use wire::code::ErrorCode;
@@ -6,35 +7,22 @@ use wire::jute::{Put as _, Reader};
 use wire::record::Request;
 
 use super::Machine;
-use super::perform::Stamp;
-use super::view::Context;
 use crate::change::ChangeSink;
 use crate::command::{Command, Features};
-use crate::members::{self, Configuration, Members, ProposedConfig};
-use crate::tree::NodeId;
-
-const CONFIG_PATH: &str = "/zookeeper/config";
-
-/// Version of the node's data, however often they were set.
-const CONFIG_VERSION: i32 = -1;
+use crate::data_tree::{Context, Stamp};
+use crate::members::{self, Configuration};
 
 impl Machine {
-    /// The replicated membership.
-    pub fn members(&self) -> &Members {
-        &self.members
-    }
-
     /// Records that an entry about this member changed the consensus group. Every member calls this
     /// at the same position in the log.
     pub fn member_changed(&mut self, id: u64) {
-        self.members.note_id(id);
+        self.ensemble.note_member_id(id);
     }
 
     /// Moves this state to another group: the committed configuration stays, everything else about
     /// members is dropped.
     pub fn leave_group(&mut self) {
-        self.members.proposed = None;
-        self.members.ids.clear();
+        self.ensemble.leave_group();
     }
 
     /// The configuration that a client's `reconfig` would produce if it were applied now with these
@@ -53,12 +41,12 @@ impl Machine {
         }
         let request = Request::decode(wire::opcode::Opcode::Reconfig, command.body);
         let Ok(Request::Reconfig(request)) = request else { return Err(ErrorCode::MarshallingError) };
-        if !self.sessions.contains(context.session) {
+        if !self.ensemble.has_session(context.session) {
             return Err(ErrorCode::SessionExpired);
         }
-        let current = self.members.current.as_ref().ok_or(ErrorCode::Unimplemented)?;
+        let current = self.members().current.as_ref().ok_or(ErrorCode::Unimplemented)?;
         let text = members::plan(current, &request, context.features.has(Features::LONE_VOTER))?;
-        context.asker.check(perms::WRITE, self.acl_of(self.config_node()))?;
+        context.asker.check(perms::WRITE, self.tree.config_acl())?;
         Ok(text)
     }
 
@@ -74,12 +62,12 @@ impl Machine {
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
         let text = self.plan_members(command, context)?;
-        let proposed = self.members.proposed.as_ref().ok_or(ErrorCode::NewConfigNoQuorum)?;
+        let proposed = self.members().proposed.as_ref().ok_or(ErrorCode::NewConfigNoQuorum)?;
         if (proposed.session, proposed.cxid) != (command.session, command.cxid) || proposed.text != text {
             return Err(ErrorCode::ReconfigInProgress);
         }
         self.configure(text, stamp, changes);
-        let node = self.tree.node(self.config_node());
+        let node = self.tree.config();
         reply.put_buffer(node.data());
         node.stat().encode(reply);
         Ok(())
@@ -97,29 +85,9 @@ impl Machine {
         Ok(())
     }
 
-    /// Sets or withdraws the configuration the leader works towards.
-    pub(super) fn propose_config(&mut self, body: &[u8]) -> Result<(), ErrorCode> {
-        if body.is_empty() {
-            self.members.proposed = None;
-            return Ok(());
-        }
-        let proposed =
-            ProposedConfig::take(&mut Reader::new(body)).map_err(|_| ErrorCode::MarshallingError)?;
-        // The first one stays: two leaders may both have started a reconfiguration.
-        self.members.proposed.get_or_insert(proposed);
-        Ok(())
-    }
-
     fn configure(&mut self, text: String, stamp: Stamp, changes: &mut dyn ChangeSink) {
-        let current = Configuration { text, version: stamp.zxid };
-        let (id, data) = (self.config_node(), current.data());
-        self.set_data(id, CONFIG_PATH, Some(&data), stamp, changes);
-        self.tree.set_version(id, CONFIG_VERSION);
-        self.members.current = Some(current);
-        self.members.proposed = None;
-    }
-
-    fn config_node(&self) -> NodeId {
-        self.tree.find(CONFIG_PATH).expect("it cannot be deleted")
+        let config = Configuration { text, version: stamp.zxid };
+        self.tree.set_config(&config.data(), stamp, changes);
+        self.ensemble.set_config(config);
     }
 }

@@ -9,10 +9,10 @@ use wire::record::{
 };
 
 use super::{Body, Found, Reader, WatchRequest, WatchSink, WatchedPart};
-use crate::machine::Machine;
+use crate::data_tree::DataTree;
 use crate::tree::{Listing, NodeId, Owner};
 
-/// A descendant found by [`Machine::list_recursive`].
+/// A descendant found by [`DataTree::list_recursive`].
 struct Listed {
     id: NodeId,
     /// Index of its parent in the list.
@@ -21,7 +21,7 @@ struct Listed {
     bytes: usize,
 }
 
-impl Machine {
+impl DataTree {
     pub(super) fn get_children(
         &self,
         get: &GetChildren<'_>,
@@ -120,8 +120,8 @@ impl Machine {
         let mut parent = 0;
         'all: while parent < all.len() {
             let Listed { id, bytes: above, .. } = all[parent];
-            for name in self.tree.children(id).iter() {
-                let id = self.tree.child(id, name).expect("a listed child exists");
+            for name in self.znodes().children(id).iter() {
+                let id = self.znodes().child(id, name).expect("a listed child exists");
                 if !asker.may(perms::READ, self.acl_of(id)) {
                     continue;
                 }
@@ -154,7 +154,7 @@ impl Machine {
                 out.extend_from_within(start..start + all[node.parent].bytes);
             }
             out.push(b'/');
-            out.extend_from_slice(self.tree.node(node.id).name().as_bytes());
+            out.extend_from_slice(self.znodes().node(node.id).name().as_bytes());
         }
     }
 
@@ -167,8 +167,8 @@ impl Machine {
         let found = self.readable(get.path, reader)?;
         let mut descendants = 0usize;
         match found.id {
-            Some(NodeId::ROOT) => descendants = self.tree.len() - 1,
-            Some(id) => self.tree.visit_below(id, &mut |_| descendants += 1),
+            Some(NodeId::ROOT) => descendants = self.znodes().len() - 1,
+            Some(id) => self.znodes().visit_below(id, &mut |_| descendants += 1),
             None => {}
         }
         body.short().put_i32(i32::try_from(descendants).unwrap_or(i32::MAX));
@@ -203,7 +203,7 @@ impl Machine {
     }
 
     fn listing(&self, found: &Found<'_>) -> Listing {
-        found.id.map(|id| self.tree.children(id)).unwrap_or_default()
+        found.id.map(|id| self.znodes().children(id)).unwrap_or_default()
     }
 
     /// Appends the vector of the children of one kind, and returns them.
@@ -219,9 +219,9 @@ impl Machine {
             body.put_names(listing)?;
             return Ok(children);
         };
-        let in_tree = |name| self.tree.child(parent, name).expect("a listed child exists");
+        let in_tree = |name| self.znodes().child(parent, name).expect("a listed child exists");
         let is_ephemeral =
-            |child| matches!(Owner::from_stored(self.tree.node(child).owner()), Owner::Ephemeral(_));
+            |child| matches!(Owner::from_stored(self.znodes().node(child).owner()), Owner::Ephemeral(_));
         if kind == ListKind::All {
             children.extend(listing.iter().map(in_tree));
             body.put_names(listing)?;

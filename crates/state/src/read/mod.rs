@@ -33,7 +33,7 @@ pub use dialect::Dialect;
 use crate::acl::Asker;
 use crate::auth::Identities;
 use crate::command::Features;
-use crate::machine::{Context, Machine};
+use crate::data_tree::{Context, DataTree};
 use crate::tree::NodeId;
 
 /// The client of a read, and the settings.
@@ -117,7 +117,7 @@ impl Shown<'_> {
     }
 }
 
-impl Machine {
+impl DataTree {
     /// Answers a read: exists, getData, getACL, getChildren(2), getAllChildrenNumber,
     /// getEphemerals, multiRead, whoAmI, and with the extensions 500, 506 and 507. Appends the body
     /// of the reply, or nothing if the code is not `Ok`; the code is `MarshallingError` if the
@@ -210,9 +210,9 @@ impl Machine {
     }
 
     fn found(&self, id: NodeId) -> Found<'_> {
-        let node = self.tree.node(id);
-        let (mut stat, acl) = (node.stat(), self.acls.bytes(node.acl()));
-        let data = match self.quotas.shown(id) {
+        let node = self.znodes().node(id);
+        let (mut stat, acl) = (node.stat(), self.acl_bytes(node.acl()));
+        let data = match self.shown_count(id) {
             Some(text) => {
                 stat.data_length = text.len() as i32;
                 Shown::Made(text)

@@ -5,12 +5,12 @@ use wire::record::{Multi, MultiHeader, MultiResult, Request};
 
 use super::body::TOO_LONG;
 use super::{Body, Dialect, Reader, WatchRequest, WatchSink, WatchedPart};
-use crate::machine::{Direct, Machine, plan_check, plan_check_not_exists, plan_check_stat};
+use crate::data_tree::{DataTree, Direct, plan_check, plan_check_not_exists, plan_check_stat};
 
 /// Maximum length of a result's header, or of a failed result.
 const HEADER_BYTES_MAX: usize = 16;
 
-impl Machine {
+impl DataTree {
     pub(super) fn multi_read(
         &self,
         multi: &Multi<'_>,

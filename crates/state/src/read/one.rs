@@ -8,9 +8,9 @@ use wire::record::{Exists, GetAcl, GetData};
 use super::{Body, Reader, WatchRequest, WatchSink, WatchedPart};
 use crate::acl;
 use crate::auth;
-use crate::machine::Machine;
+use crate::data_tree::DataTree;
 
-impl Machine {
+impl DataTree {
     pub(super) fn get_data(
         &self,
         get: &GetData<'_>,

@@ -2,13 +2,13 @@
 
 use wire::jute::{Malformed, Reader};
 
+use super::ensemble;
+use super::tree::TreeLoader;
 use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION, WITHOUT_MEMBERS};
-use crate::acl_table::{AclId, AclLoadError};
-use crate::command::{CLUSTER_KEY_BYTES, SessionTerms};
-use crate::machine::{Machine, RESERVED};
-use crate::members::Members;
-use crate::quota::{Count, LIMITS_NAME, QUOTA_ROOT};
-use crate::tree::{self, ImageError, NodeId, NodeImage, Owner};
+use crate::data_tree;
+use crate::ensemble::Ensemble;
+use crate::machine::Machine;
+use crate::tree::ImageError;
 
 /// Why bytes are not a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +36,6 @@ pub enum LoadError {
         #[source]
         cause: Malformed,
     },
-    /// An inconsistent ACL.
-    #[error(transparent)]
-    Acl(#[from] AclLoadError),
     /// A session id that would mean another kind of owner.
     #[error("{0:#x} is not a session id")]
     SessionId(i64),
@@ -51,26 +48,9 @@ pub enum LoadError {
         #[source]
         cause: ImageError,
     },
-    /// A node that does not fit the earlier nodes.
+    /// The parts of the data tree do not fit together.
     #[error(transparent)]
-    Node(#[from] tree::LoadError),
-    /// A node whose ACL is not in the snapshot.
-    #[error("node {0} has an unknown ACL")]
-    UnknownAcl(NodeId),
-    /// An ephemeral node whose session is not in the snapshot.
-    #[error("the owner {owner:#x} of node {id} is not a session")]
-    UnknownOwner {
-        /// The node.
-        id: NodeId,
-        /// The session it names.
-        owner: i64,
-    },
-    /// A quota's count without its node, or duplicated.
-    #[error("the quota on {0:?} has no stats node")]
-    Quota(String),
-    /// A node that every tree has is missing.
-    #[error("{0} is missing")]
-    Reserved(&'static str),
+    Tree(#[from] data_tree::LoadError),
     /// The snapshot is truncated.
     #[error("the snapshot is truncated")]
     Incomplete,
@@ -90,13 +70,13 @@ pub enum LoadError {
 /// Builds a machine from the bytes of a snapshot, in pieces of any size. Damaged or hostile bytes
 /// give an error; they cannot make it use more memory than a small multiple of their length.
 pub struct Loader {
-    machine: Machine,
+    last_zxid: i64,
+    ensemble: Ensemble,
+    tree: TreeLoader,
     /// Bytes of an incomplete block.
     pending: Vec<u8>,
     /// Kind of the last block; 0 before the first.
     last_kind: u8,
-    nodes: u64,
-    quotas: Vec<(String, i64, i64, bool)>,
 }
 
 /// Length of a block's head.
@@ -106,17 +86,17 @@ impl Loader {
     /// An empty loader. `hash_seed` as for [`Machine::new`].
     pub fn new(hash_seed: u64) -> Self {
         Self {
-            machine: Machine::empty(hash_seed),
+            last_zxid: 0,
+            ensemble: Ensemble::default(),
+            tree: TreeLoader::new(hash_seed),
             pending: Vec::new(),
             last_kind: 0,
-            nodes: 0,
-            quotas: Vec::new(),
         }
     }
 
     /// Number of nodes loaded so far.
     pub fn nodes(&self) -> u64 {
-        self.nodes
+        self.tree.nodes()
     }
 
     /// Processes the next bytes. After an error the loader is unusable.
@@ -136,25 +116,11 @@ impl Loader {
     }
 
     /// The machine, if the snapshot is complete.
-    pub fn finish(mut self) -> Result<Machine, LoadError> {
+    pub fn finish(self) -> Result<Machine, LoadError> {
         if self.last_kind != END || !self.pending.is_empty() {
             return Err(LoadError::Incomplete);
         }
-        for path in RESERVED {
-            self.machine.tree.find(path).ok_or(LoadError::Reserved(path))?;
-        }
-        self.load_limits();
-        for (path, count, bytes, hides_data) in std::mem::take(&mut self.quotas) {
-            let stats = format!("{QUOTA_ROOT}{path}/zookeeper_stats");
-            let is_loaded = self.machine.find(&stats).is_some_and(|node| {
-                self.machine.quotas.load_count(&stats, Count { node, count, bytes, hides_data })
-            });
-            if !is_loaded {
-                return Err(LoadError::Quota(path));
-            }
-        }
-        self.machine.acls.drop_unused();
-        Ok(self.machine)
+        Ok(Machine::loaded(self.tree.finish()?, self.ensemble, self.last_zxid))
     }
 
     /// Loads the complete blocks at the start of `bytes` and returns their total length.
@@ -189,15 +155,16 @@ impl Loader {
         let malformed = |cause| LoadError::Block { kind, cause };
         match kind {
             HEAD => self.head(&mut input),
-            SESSIONS => self.sessions(&mut input),
-            ACLS => self.acls(&mut input),
-            QUOTAS => self.quotas(&mut input).map_err(malformed),
-            NODES => self.nodes_of(payload),
+            SESSIONS => ensemble::take_sessions(&mut self.ensemble, &mut input),
+            ACLS => self.tree.acls(&mut input),
+            QUOTAS => self.tree.quotas(&mut input).map_err(malformed),
+            NODES => self.tree.nodes_of(payload, |session| self.ensemble.has_session(session)),
             _ => {
                 let announced = input.i64().map_err(malformed)?.cast_unsigned();
                 input.finish().map_err(malformed)?;
-                if announced != self.nodes {
-                    return Err(LoadError::NodeCount { announced, loaded: self.nodes });
+                let loaded = self.tree.nodes();
+                if announced != loaded {
+                    return Err(LoadError::NodeCount { announced, loaded });
                 }
                 Ok(())
             }
@@ -213,87 +180,8 @@ impl Loader {
         if !(WITHOUT_MEMBERS..=VERSION).contains(&version) {
             return Err(LoadError::Version(version));
         }
-        self.machine.last_zxid = input.i64().map_err(malformed)?;
-        if input.bool().map_err(malformed)? {
-            let key = input.take(CLUSTER_KEY_BYTES).map_err(malformed)?;
-            self.machine.cluster_key = Some(key.try_into().expect("as many bytes as were taken"));
-        }
-        if version > WITHOUT_MEMBERS {
-            self.machine.members = Members::take(input).map_err(malformed)?;
-        }
+        self.last_zxid = input.i64().map_err(malformed)?;
+        self.ensemble = ensemble::take_head(input, version > WITHOUT_MEMBERS).map_err(malformed)?;
         input.finish().map_err(malformed)
-    }
-
-    fn sessions(&mut self, input: &mut Reader<'_>) -> Result<(), LoadError> {
-        let malformed = |cause| LoadError::Block { kind: SESSIONS, cause };
-        while !input.is_empty() {
-            let id = input.i64().map_err(malformed)?;
-            let terms = SessionTerms::take(input).map_err(malformed)?;
-            if !matches!(Owner::from_stored(id), Owner::Ephemeral(_)) {
-                return Err(LoadError::SessionId(id));
-            }
-            self.machine.sessions.insert(id, terms);
-        }
-        Ok(())
-    }
-
-    fn acls(&mut self, input: &mut Reader<'_>) -> Result<(), LoadError> {
-        let malformed = |cause| LoadError::Block { kind: ACLS, cause };
-        while !input.is_empty() {
-            let id = input.i32().map_err(malformed)?.cast_unsigned();
-            let bytes = input.buffer().map_err(malformed)?.ok_or(Malformed::Null).map_err(malformed)?;
-            wire::acl::AclList::from_raw(bytes).map_err(malformed)?;
-            self.machine.acls.load(AclId::from_u32(id), bytes)?;
-        }
-        Ok(())
-    }
-
-    fn quotas(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed> {
-        while !input.is_empty() {
-            self.quotas.push((input.str()?.to_owned(), input.i64()?, input.i64()?, input.bool()?));
-        }
-        Ok(())
-    }
-
-    fn nodes_of(&mut self, mut payload: &[u8]) -> Result<(), LoadError> {
-        while !payload.is_empty() {
-            let image = NodeImage::decode(&mut payload)
-                .map_err(|cause| LoadError::Image { number: self.nodes, cause })?;
-            self.node(image)?;
-            self.nodes += 1;
-        }
-        Ok(())
-    }
-
-    fn node(&mut self, image: NodeImage<'_>) -> Result<(), LoadError> {
-        if (self.nodes == 0) != (image.id == NodeId::ROOT) {
-            return Err(tree::LoadError::Order { id: image.id, after: NodeId::ROOT }.into());
-        }
-        self.machine.tree.load(image)?;
-        if !self.machine.acls.retain(image.acl) {
-            return Err(LoadError::UnknownAcl(image.id));
-        }
-        match Owner::from_stored(image.owner) {
-            Owner::Persistent => {}
-            Owner::Ephemeral(session) => {
-                if image.id == NodeId::ROOT || !self.machine.sessions.own(session, image.id) {
-                    return Err(LoadError::UnknownOwner { id: image.id, owner: session });
-                }
-            }
-            Owner::Container | Owner::Ttl { .. } => self.machine.reapable.insert(image.id),
-        }
-        Ok(())
-    }
-
-    fn load_limits(&mut self) {
-        let machine = &mut self.machine;
-        let root = machine.tree.find(QUOTA_ROOT).expect("reserved nodes were checked");
-        let mut nodes = Vec::new();
-        machine.walk(root, &mut |id| nodes.push(id));
-        // Only the paths of limits are built: paths may be deep, and the other nodes are many.
-        for id in nodes.into_iter().filter(|id| machine.tree.node(*id).name() == LIMITS_NAME) {
-            let path = machine.path(id);
-            machine.quotas.load_limits(&path, machine.tree.node(id).data());
-        }
     }
 }

@@ -14,13 +14,17 @@
 //! ```
 //!
 //! The head comes first, the end last, and the other kinds in the order of their numbers, each in
-//! any number of blocks. Integers are big-endian, except inside node images. The format has no
-//! checksums; the storage layer adds them. Numbers of kinds and fields of a version never change.
+//! any number of blocks. The end of the head and the sessions are the ensemble's part (`ensemble`),
+//! the ACLs, quotas and nodes the data tree's (`tree`). Integers are big-endian, except inside node
+//! images. The format has no checksums; the storage layer adds them. Numbers of kinds and fields of
+//! a version never change.
 //!
 //! Everything that can be computed from the nodes is omitted: ephemerals of sessions, containers,
 //! limits of quotas.
 
+mod ensemble;
 mod load;
+mod tree;
 mod write;
 
 pub use load::{LoadError, Loader};

@@ -7,7 +7,7 @@ use wire::record::SetWatches;
 use super::event::Announcement;
 use super::{Deliver, WatchLimitReached, WatchMode, WatchTable, WatcherId};
 use crate::acl_table::OPEN_BYTES;
-use crate::machine::Machine;
+use crate::data_tree::DataTree;
 use crate::read::Reader;
 
 /// zxid of events for changes that the client missed; which change it was is no longer known.
@@ -39,7 +39,7 @@ impl WatchTable {
         &mut self,
         watcher: WatcherId,
         watches: &SetWatches<'_>,
-        machine: &Machine,
+        tree: &DataTree,
         reader: &Reader<'_>,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), CatchUpError> {
@@ -51,7 +51,7 @@ impl WatchTable {
         };
         for path in watches.data {
             reject_null(path)?;
-            match machine.look_at(path, reader) {
+            match tree.look_at(path, reader) {
                 // The node's ACL no longer exists, but the client already knows its name.
                 None => notify(EventType::NodeDeleted, path, OPEN_BYTES),
                 Some(node) if node.stat.mzxid > watches.relative_zxid => {
@@ -62,14 +62,14 @@ impl WatchTable {
         }
         for path in watches.exist {
             reject_null(path)?;
-            match machine.look_at(path, reader) {
+            match tree.look_at(path, reader) {
                 Some(node) => notify(EventType::NodeCreated, path, node.acl),
                 None => self.add(path, WatchMode::Data, watcher)?,
             }
         }
         for path in watches.child {
             reject_null(path)?;
-            match machine.look_at(path, reader) {
+            match tree.look_at(path, reader) {
                 None => notify(EventType::NodeDeleted, path, OPEN_BYTES),
                 Some(node) if node.stat.pzxid > watches.relative_zxid => {
                     notify(EventType::NodeChildrenChanged, path, node.acl);

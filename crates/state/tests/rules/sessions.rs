@@ -46,7 +46,7 @@ fn rule_29_an_expired_session_can_do_nothing() {
     );
     assert_eq!(world.machine.session(2), None);
     let session = world.machine.session(1).unwrap();
-    assert_eq!((session.timeout_ms, session.ephemerals), (10_000, 0));
+    assert_eq!((session.id, session.timeout_ms, session.home), (1, 10_000, 0));
 }
 
 #[test]

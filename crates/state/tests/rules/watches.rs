@@ -110,7 +110,7 @@ fn rule_07_events_carry_the_zxid_of_their_change() {
         panic!()
     };
     let mut deliver = |_: WatcherId, event: &state::watch::EventOut| caught_up.push(event.zxid);
-    world.watches.set_watches(WatcherId(1), &set, &world.machine, &reader, &mut deliver).unwrap();
+    world.watches.set_watches(WatcherId(1), &set, world.machine.tree(), &reader, &mut deliver).unwrap();
     assert_eq!(caught_up, [-1]);
 }
 

@@ -168,7 +168,9 @@ impl World {
             if let Request::SetWatches(set) = request {
                 let events = &mut self.events;
                 let mut deliver = |watcher: WatcherId, event: &EventOut| events.push(show(watcher, event));
-                watches.set_watches(watcher, set, &self.machine, &reader, &mut deliver).expect("no limits");
+                watches
+                    .set_watches(watcher, set, self.machine.tree(), &reader, &mut deliver)
+                    .expect("no limits");
                 return "ok".to_owned();
             }
             self.machine.read_whole(request, &reader, &mut reply, &mut |wanted| {

@@ -14,50 +14,51 @@ use wire::path;
 use wire::record::{Create, Multi, MultiHeader, MultiResult, Request};
 use wire::stat::Stat;
 
-use super::Machine;
+use super::DataTree;
 use super::perform::Stamp;
 use super::plan::{CreateMode, Step, plan};
 use super::view::{Context, Direct, Facts, View};
 use crate::change::ChangeSink;
 use crate::tree::{Listing, NodeId, Owner};
 
-impl Machine {
+impl DataTree {
+    /// Performs a multi. The result is an error if nothing of it could be planned; the refusal of
+    /// one of its operations is in the reply.
     pub(super) fn multi(
         &mut self,
         multi: &Multi<'_>,
         context: &Context<'_>,
         stamp: Stamp,
+        buffer: &mut String,
         reply: &mut Vec<u8>,
         changes: &mut dyn ChangeSink,
     ) -> Result<(), ErrorCode> {
         if !multi.iter().all(|operation| may_stand_in_multi(&operation, context)) {
             return Err(ErrorCode::MarshallingError);
         }
-        self.with_path_buffer(|machine, buffer| {
-            match stage(machine, multi, context, stamp, buffer) {
-                Ok(steps) => {
-                    for (operation, step) in multi.iter().map(as_in_multi).zip(&steps) {
-                        let node = machine.perform(step, stamp, buffer, changes);
-                        let opcode = operation.opcode();
-                        // Containers and TTL nodes answer like create2.
-                        let shown = match opcode {
-                            Opcode::CreateContainer | Opcode::CreateTtl => Opcode::Create2,
-                            other => other,
-                        };
-                        MultiHeader { opcode_raw: shown as i32, done: false, err: 0 }.encode(reply);
-                        // Right after its step: a later one may change the node again.
-                        machine.put_result(opcode, step, node, buffer, reply);
-                    }
+        match stage(self, multi, context, stamp, buffer) {
+            Ok(steps) => {
+                for (operation, step) in multi.iter().map(as_in_multi).zip(&steps) {
+                    let node = self.perform(step, stamp, buffer, changes);
+                    let opcode = operation.opcode();
+                    // Containers and TTL nodes answer like create2.
+                    let shown = match opcode {
+                        Opcode::CreateContainer | Opcode::CreateTtl => Opcode::Create2,
+                        other => other,
+                    };
+                    MultiHeader { opcode_raw: shown as i32, done: false, err: 0 }.encode(reply);
+                    // Right after its step: a later one may change the node again.
+                    self.put_result(opcode, step, node, buffer, reply);
                 }
-                // If ZooKeeper fails on a part, it refuses the whole multi.
-                Err(Refused { code: ErrorCode::MarshallingError, .. }) => {
-                    return Err(ErrorCode::MarshallingError);
-                }
-                Err(refused) => put_failure(multi.len(), refused, reply),
             }
-            MultiHeader::END.encode(reply);
-            Ok(())
-        })
+            // If ZooKeeper fails on a part, it refuses the whole multi.
+            Err(Refused { code: ErrorCode::MarshallingError, .. }) => {
+                return Err(ErrorCode::MarshallingError);
+            }
+            Err(refused) => put_failure(multi.len(), refused, reply),
+        }
+        MultiHeader::END.encode(reply);
+        Ok(())
     }
 }
 
@@ -96,13 +97,13 @@ struct Refused {
 }
 
 fn stage<'r>(
-    machine: &Machine,
+    before: &DataTree,
     multi: &Multi<'r>,
     context: &Context<'_>,
     stamp: Stamp,
     buffer: &mut String,
 ) -> Result<Vec<Step<'r>>, Refused> {
-    let mut staging = Staging { machine, children: BTreeMap::new(), nodes: BTreeMap::new(), made: 0 };
+    let mut staging = Staging { before, children: BTreeMap::new(), nodes: BTreeMap::new(), made: 0 };
     let mut steps = Vec::with_capacity(multi.len());
     for (at, operation) in multi.iter().map(as_in_multi).enumerate() {
         let step = plan(&staging, context, &operation, buffer).map_err(|code| Refused { at, code })?;
@@ -145,8 +146,8 @@ enum Place {
 /// The tree with the steps of a multi planned so far. Differences from the tree are stored by
 /// parent and name, as in the tree: a deleted node takes its whole subtree with it, however large
 /// or deep.
-struct Staging<'m, 'r> {
-    machine: &'m Machine,
+struct Staging<'t, 'r> {
+    before: &'t DataTree,
     /// Children created or deleted, by parent; `None` for deleted ones.
     children: BTreeMap<Place, BTreeMap<String, Option<Place>>>,
     /// Nodes that differ from the tree. Deleted ones may still be included.
@@ -172,11 +173,11 @@ impl View for Staging<'_, '_> {
             Place::New(_) => None,
         };
         let Some(staged) = self.nodes.get(&place) else {
-            return Direct(self.machine).facts_of(id.expect("a new node is staged"));
+            return Direct(self.before).facts_of(id.expect("a new node is staged"));
         };
         let acl = match (&staged.new_acl, id) {
             (Some(acl), _) => acl,
-            (None, Some(id)) => self.machine.acl_of(id),
+            (None, Some(id)) => self.before.acl_of(id),
             (None, None) => unreachable!("a node that is not in the tree has its ACL here"),
         };
         let Staged { stat, owner, children_ever, .. } = *staged;
@@ -184,7 +185,7 @@ impl View for Staging<'_, '_> {
     }
 
     fn push_children(&self, place: Place, to: &mut Vec<Place>) {
-        let tree = &self.machine.tree;
+        let tree = &self.before.znodes;
         let listing = match place {
             Place::Tree(id) => tree.children(id),
             Place::New(_) => Listing::default(),
@@ -201,8 +202,8 @@ impl View for Staging<'_, '_> {
         to.extend(all.into_values().flatten());
     }
 
-    fn machine(&self) -> &Machine {
-        self.machine
+    fn before(&self) -> &DataTree {
+        self.before
     }
 }
 
@@ -212,7 +213,7 @@ impl<'r> Staging<'_, 'r> {
             return *staged;
         }
         match parent {
-            Place::Tree(id) => self.machine.tree.child(id, name).map(Place::Tree),
+            Place::Tree(id) => self.before.znodes.child(id, name).map(Place::Tree),
             Place::New(_) => None,
         }
     }
@@ -265,10 +266,10 @@ impl<'r> Staging<'_, 'r> {
     /// The staged copy of the existing node at a path.
     fn staged(&mut self, path: &str) -> (Place, &mut Staged<'r>) {
         let place = self.find(path).expect("a step is planned only for an existing node");
-        let machine = self.machine;
+        let before = self.before;
         let staged = self.nodes.entry(place).or_insert_with(|| {
             let Place::Tree(id) = place else { unreachable!("a new node is staged") };
-            let Facts { stat, owner, children_ever, .. } = Direct(machine).facts_of(id);
+            let Facts { stat, owner, children_ever, .. } = Direct(before).facts_of(id);
             Staged { stat, owner, children_ever, new_acl: None }
         });
         (place, staged)

@@ -3,7 +3,7 @@
 use wire::code::ErrorCode;
 use wire::stat::Stat;
 
-use super::Machine;
+use super::DataTree;
 use crate::acl::Asker;
 use crate::command::Features;
 use crate::tree::{NodeId, Owner};
@@ -67,8 +67,8 @@ pub(crate) trait View {
     /// Appends the children of a node, ordered by name.
     fn push_children(&self, place: Self::Place, to: &mut Vec<Self::Place>);
 
-    /// The machine before any step.
-    fn machine(&self) -> &Machine;
+    /// The data tree before any step.
+    fn before(&self) -> &DataTree;
 
     /// The facts of the node at a valid path.
     #[inline]
@@ -79,13 +79,13 @@ pub(crate) trait View {
 
 /// The tree as it is: the view of an operation outside a multi.
 #[derive(Clone, Copy)]
-pub(crate) struct Direct<'m>(pub(crate) &'m Machine);
+pub(crate) struct Direct<'t>(pub(crate) &'t DataTree);
 
-impl<'m> Direct<'m> {
-    /// [`View::facts`], for the lifetime of the machine.
+impl<'t> Direct<'t> {
+    /// [`View::facts`], for the lifetime of the data tree.
     #[inline]
-    pub(super) fn facts_of(self, id: NodeId) -> Facts<'m> {
-        let node = self.0.tree.node(id);
+    pub(super) fn facts_of(self, id: NodeId) -> Facts<'t> {
+        let node = self.0.znodes.node(id);
         Facts {
             id: Some(id),
             stat: node.stat(),
@@ -101,7 +101,7 @@ impl View for Direct<'_> {
 
     #[inline]
     fn find(&self, path: &str) -> Option<NodeId> {
-        self.0.tree.find(path)
+        self.0.znodes.find(path)
     }
 
     #[inline]
@@ -113,7 +113,7 @@ impl View for Direct<'_> {
         self.0.push_children(id, to);
     }
 
-    fn machine(&self) -> &Machine {
+    fn before(&self) -> &DataTree {
         self.0
     }
 }

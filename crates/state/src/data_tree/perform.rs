@@ -1,6 +1,6 @@
-//! Applies steps to the tree and to everything derived from it. Nothing here can be refused.
+//! Applies steps to the znodes and to everything derived from them. Nothing here can be refused.
 
-use super::Machine;
+use super::DataTree;
 use super::plan::{NewNode, Step};
 use crate::change::{Change, ChangeKind, ChangeSink};
 use crate::tree::{NodeId, Owner};
@@ -13,7 +13,7 @@ pub(crate) struct Stamp {
     pub(crate) time_ms: i64,
 }
 
-impl Machine {
+impl DataTree {
     /// Performs a planned step, and returns the node whose new `Stat` the reply may contain.
     pub(super) fn perform(
         &mut self,
@@ -36,9 +36,9 @@ impl Machine {
             }
             Step::SetAcl { id, path, acl } => {
                 let id = id.unwrap_or_else(|| self.planned(path));
-                let former = self.tree.node(id).acl();
+                let former = self.znodes.node(id).acl();
                 let acl = self.acls.acquire(acl);
-                self.tree.set_acl(id, acl);
+                self.znodes.set_acl(id, acl);
                 self.acls.release(former);
                 return Some(id);
             }
@@ -49,7 +49,7 @@ impl Machine {
 
     /// The node of a step when it is performed.
     fn planned(&self, path: &str) -> NodeId {
-        self.tree.find(path).expect("a planned step's node exists when the step is performed")
+        self.znodes.find(path).expect("a planned step's node exists when the step is performed")
     }
 
     fn create_node(
@@ -63,12 +63,10 @@ impl Machine {
         let parent = node.parent.unwrap_or_else(|| self.planned(wire::path::parent(path)));
         let acl = self.acls.acquire(&node.acl);
         let (name, owner) = (wire::path::name(path), node.owner.to_stored());
-        let id = self.tree.create(parent, name, node.data, acl, owner, stamp.zxid, stamp.time_ms);
+        let id = self.znodes.create(parent, name, node.data, acl, owner, stamp.zxid, stamp.time_ms);
         match node.owner {
             Owner::Persistent => {}
-            Owner::Ephemeral(session) => {
-                assert!(self.sessions.own(session, id), "only a live session creates an ephemeral");
-            }
+            Owner::Ephemeral(session) => self.ephemerals.insert(session, id),
             Owner::Container | Owner::Ttl { .. } => self.reapable.insert(id),
         }
         if self.quotas.concerns(path) {
@@ -83,7 +81,7 @@ impl Machine {
 
     #[cold]
     fn quota_created(&mut self, path: &str, id: NodeId, data: Option<&[u8]>) {
-        // Taken out of the machine while it reads the tree.
+        // Taken out while the znodes are read.
         let mut quotas = std::mem::take(&mut self.quotas);
         quotas.created(path, id, data, |counted| self.recount(counted));
         self.quotas = quotas;
@@ -98,10 +96,10 @@ impl Machine {
         changes: &mut dyn ChangeSink,
     ) {
         if self.quotas.concerns(path) {
-            let old_bytes = self.tree.node(id).data().unwrap_or_default().len();
+            let old_bytes = self.znodes.node(id).data().unwrap_or_default().len();
             self.quotas.data_set(path, id, old_bytes, data);
         }
-        self.tree.set_data(id, data, stamp.zxid, stamp.time_ms);
+        self.znodes.set_data(id, data, stamp.zxid, stamp.time_ms);
         if changes.is_interested() {
             let acl = self.acl_of(id);
             let kind = ChangeKind::DataChanged;
@@ -114,8 +112,7 @@ impl Machine {
     fn delete_all(&mut self, top: &str, stamp: Stamp, path: &mut String, changes: &mut dyn ChangeSink) {
         let mut nodes = Vec::new();
         self.walk(self.planned(top), &mut |id| nodes.push(id));
-        let parent_of =
-            |machine: &Self, id| machine.tree.node(id).parent().expect("the root is never deleted");
+        let parent_of = |tree: &Self, id| tree.znodes.node(id).parent().expect("the root is never deleted");
         // `path` is that of `above`, an ancestor of all nodes still to be deleted or the previous
         // node.
         let mut above = parent_of(self, nodes[0]);
@@ -131,9 +128,9 @@ impl Machine {
             }
             for at in below.drain(..).rev() {
                 path.push('/');
-                path.push_str(self.tree.node(at).name());
+                path.push_str(self.znodes.node(at).name());
             }
-            let name_at = path.len() - self.tree.node(id).name().len() - 1;
+            let name_at = path.len() - self.znodes.node(id).name().len() - 1;
             self.delete_node(id, path, stamp, changes);
             path.truncate(name_at);
             above = parent;
@@ -142,7 +139,7 @@ impl Machine {
 
     /// Deletes a node without children.
     pub(super) fn delete_node(&mut self, id: NodeId, path: &str, stamp: Stamp, changes: &mut dyn ChangeSink) {
-        let node = self.tree.node(id);
+        let node = self.znodes.node(id);
         let parent = node.parent().expect("the root is never deleted");
         let (acl, owner) = (node.acl(), Owner::from_stored(node.owner()));
         if self.quotas.concerns(path) {
@@ -151,10 +148,10 @@ impl Machine {
         }
         match owner {
             Owner::Persistent => {}
-            Owner::Ephemeral(session) => self.sessions.disown(session, id),
+            Owner::Ephemeral(session) => self.ephemerals.remove(session, id),
             Owner::Container | Owner::Ttl { .. } => self.reapable.remove(id),
         }
-        self.tree.delete(id, stamp.zxid);
+        self.znodes.delete(id, stamp.zxid);
         if changes.is_interested() {
             let (acl, parent_acl) = (self.acls.bytes(acl), self.acl_of(parent));
             changes.change(&Change { kind: ChangeKind::Deleted, path, zxid: stamp.zxid, acl, parent_acl });

@@ -11,11 +11,11 @@ use wire::code::ErrorCode;
 use wire::opcode::Opcode;
 use wire::record::{Check, ListRecursive, Multi, RemoveRecursive, Request};
 
-use super::Machine;
 use crate::acl_table::AclId;
 use crate::auth::Identities;
 use crate::change::{Change, ChangeSink, Ignore};
 use crate::command::{BatchHeader, Command, Features, SessionTerms};
+use crate::machine::Machine;
 use crate::read::{Body, Dialect, Reader};
 use crate::snapshot::Loader;
 use crate::tree::NodeId;
@@ -51,8 +51,8 @@ fn chain() -> Machine {
     assert_eq!(opened, ErrorCode::Ok);
     let mut parent = NodeId::ROOT;
     let mut create = |parent, name| {
-        assert!(machine.acls.retain(AclId::OPEN));
-        machine.tree.create(parent, name, Some(b"x"), AclId::OPEN, 0, 1, 1)
+        assert!(machine.tree.acls.retain(AclId::OPEN));
+        machine.tree.znodes.create(parent, name, Some(b"x"), AclId::OPEN, 0, 1, 1)
     };
     for _ in 0..LEVELS {
         parent = create(parent, "d");

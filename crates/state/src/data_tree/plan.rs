@@ -168,7 +168,7 @@ fn plan_create<'r>(
     }
     quota::check_data(whole, create.data)?;
     if context.enforces_quota() {
-        view.machine().quotas.check(whole, create.data.unwrap_or_default().len() as i64, 1)?;
+        view.before().quotas.check(whole, create.data.unwrap_or_default().len() as i64, 1)?;
     }
     Ok(Step::Create(NewNode { parent: parent.id, path: new_path, data: create.data, acl, owner }))
 }
@@ -183,7 +183,7 @@ fn new_acl<'r>(
     requested: AclList<'r>,
 ) -> Result<Cow<'r, [u8]>, ErrorCode> {
     let acl = acl::fix_up(requested, context.asker.identities, Schemes::of(context.features))?;
-    let table = &view.machine().acls;
+    let table = &view.before().acls;
     if table.len() < ACLS_MAX || table.find(&acl).is_some() { Ok(acl) } else { Err(ErrorCode::SystemError) }
 }
 
@@ -224,7 +224,7 @@ fn plan_set_data<'r>(
     quota::check_data(set.path, set.data)?;
     if context.enforces_quota() {
         let more = set.data.unwrap_or_default().len() as i64 - i64::from(node.stat.data_length);
-        view.machine().quotas.check(set.path, more, 0)?;
+        view.before().quotas.check(set.path, more, 0)?;
     }
     node.check_version(set.version)?;
     Ok(Step::SetData { id: node.id, path: set.path, data: set.data })
