@@ -18,7 +18,8 @@ pub(crate) struct BenchArgs {
     #[arg(default_value = "get")]
     pub(crate) workload: Workload,
     /// The server, any that speaks the ZooKeeper protocol; or, separated by commas, those of an
-    /// ensemble, over which the connections are spread.
+    /// ensemble, over which the connections are spread. A semicolon separates servers whose znodes
+    /// are not the same: the znodes are created at each, and the connections spread over all.
     #[arg(short, long, default_value = "127.0.0.1:2181")]
     pub(crate) server: String,
     /// A second server; rounds alternate between the two, and ratios are printed.
@@ -56,7 +57,7 @@ pub(crate) struct BenchArgs {
     /// Length of the data of znodes.
     #[arg(long, default_value_t = 100)]
     pub(crate) data_bytes: usize,
-    /// Znodes to read and set.
+    /// Znodes to read and set, in all namespaces together.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..100_000_000))]
     pub(crate) paths: u64,
     /// Further znodes that are not accessed, under one parent.

@@ -87,7 +87,7 @@ fn measure(args: &BenchArgs, stop: &AtomicBool) -> Result<Report, BenchError> {
     args.check().map_err(BenchError::Args)?;
     let progress = Progress::new();
     let (setting, sides) = (setting(args), sides(args));
-    let grounds: Vec<_> = distinct_servers(&sides)
+    let grounds: Vec<_> = distinct_namespaces(&sides)
         .into_iter()
         .map(|server| Ground { server, plan: &setting.plan, stop, progress: &progress })
         .collect();
@@ -97,10 +97,11 @@ fn measure(args: &BenchArgs, stop: &AtomicBool) -> Result<Report, BenchError> {
             start::run(side, stop)
         })
     } else {
-        let measured = prepare(args, &setting, &grounds).and_then(|()| {
+        let measured = prepare(args, &setting, &sides, &grounds).and_then(|()| {
             alternate(args, &sides, &mut |side| {
-                let ground = grounds.iter().find(|ground| ground.server == side.server);
-                one_round(&setting, side, ground.expect("each side has its server prepared"))
+                let of_side = |ground: &&Ground<'_>| side.namespaces().any(|part| part == ground.server);
+                let grounds: Vec<_> = grounds.iter().filter(of_side).collect();
+                one_round(&setting, side, &grounds)
             })
         });
         // Also after an error or Ctrl-C, because the znodes exist all the same.
@@ -133,14 +134,25 @@ fn alternate(
     Ok(measured)
 }
 
-fn prepare(args: &BenchArgs, setting: &Setting, grounds: &[Ground<'_>]) -> Result<(), BenchError> {
+/// How many of the znodes to read and set are in each namespace of a side.
+fn paths_in_each(paths: u64, side: &Side) -> u64 {
+    (paths / side.namespaces().count() as u64).max(1)
+}
+
+fn prepare(
+    args: &BenchArgs,
+    setting: &Setting,
+    sides: &[Side],
+    grounds: &[Ground<'_>],
+) -> Result<(), BenchError> {
     let layout = &setting.plan.layout;
     let mix = mix(&args.workload);
     let works_on_nodes = [Operation::Get, Operation::Exists, Operation::Set, Operation::Multi];
     for ground in grounds {
         ground.create_parents()?;
         if works_on_nodes.iter().any(|operation| mix.has(*operation)) {
-            ground.fill(&layout.nodes, args.paths)?;
+            let of_side = sides.iter().find(|side| side.namespaces().any(|part| part == ground.server));
+            ground.fill(&layout.nodes, of_side.map_or(args.paths, |side| paths_in_each(args.paths, side)))?;
         }
         if mix.has(Operation::List) {
             ground.fill(&layout.listed, args.children)?;
@@ -150,18 +162,23 @@ fn prepare(args: &BenchArgs, setting: &Setting, grounds: &[Ground<'_>]) -> Resul
     Ok(())
 }
 
-fn one_round(setting: &Setting, side: &Side, ground: &Ground<'_>) -> Result<round::Outcome, BenchError> {
+fn one_round(setting: &Setting, side: &Side, grounds: &[&Ground<'_>]) -> Result<round::Outcome, BenchError> {
     let layout = &setting.plan.layout;
     let mix = mix(&setting.workload);
     if mix.has(Operation::Delete) {
-        ground.fill(&layout.stock, setting.plan.stock)?;
+        grounds.iter().try_for_each(|ground| ground.fill(&layout.stock, setting.plan.stock))?;
     }
-    let outcome = round::run(setting, side, ground.stop, ground.progress)?;
-    if mix.has(Operation::Create) {
-        ground.empty_again(&layout.created.parent)?;
-    }
-    if mix.has(Operation::Delete) {
-        ground.empty_again(&layout.stock.parent)?;
+    let first = grounds.first().expect("each side has its namespaces prepared");
+    let mut of_side = setting.clone();
+    of_side.plan.nodes = paths_in_each(setting.plan.nodes, side);
+    let outcome = round::run(&of_side, side, first.stop, first.progress)?;
+    for ground in grounds {
+        if mix.has(Operation::Create) {
+            ground.empty_again(&layout.created.parent)?;
+        }
+        if mix.has(Operation::Delete) {
+            ground.empty_again(&layout.stock.parent)?;
+        }
     }
     Ok(outcome)
 }
@@ -202,7 +219,7 @@ fn setting(args: &BenchArgs) -> Setting {
 /// What is compared with what.
 fn sides(args: &BenchArgs) -> Vec<Side> {
     let first = Side {
-        label: args.server.clone(),
+        label: label_of(&args.server),
         server: args.server.clone(),
         pids: args.server_pid.clone(),
         during: None,
@@ -211,7 +228,8 @@ fn sides(args: &BenchArgs) -> Vec<Side> {
     let mut sides = vec![first.clone()];
     if let Some(server) = &args.against {
         let (pids, start) = (args.against_pid.clone(), args.against_start_command.clone());
-        sides.push(Side { label: server.clone(), server: server.clone(), pids, start, during: None });
+        let label = label_of(server);
+        sides.push(Side { label, server: server.clone(), pids, start, during: None });
     }
     if let Some(during) = &args.during {
         sides.insert(0, Side { label: "during".into(), during: Some(during.clone()), ..first });
@@ -219,14 +237,23 @@ fn sides(args: &BenchArgs) -> Vec<Side> {
     sides
 }
 
-fn distinct_servers(sides: &[Side]) -> Vec<&str> {
-    let mut servers: Vec<&str> = Vec::new();
-    for side in sides {
-        if !servers.contains(&side.server.as_str()) {
-            servers.push(&side.server);
+/// What the table calls these servers.
+fn label_of(servers: &str) -> String {
+    match servers.split_once(';') {
+        None => servers.to_owned(),
+        Some((first, others)) => format!("{first} and {} more", others.split(';').count()),
+    }
+}
+
+/// The namespaces in which znodes are created, each once.
+fn distinct_namespaces(sides: &[Side]) -> Vec<&str> {
+    let mut namespaces: Vec<&str> = Vec::new();
+    for namespace in sides.iter().flat_map(Side::namespaces) {
+        if !namespaces.contains(&namespace) {
+            namespaces.push(namespace);
         }
     }
-    servers
+    namespaces
 }
 
 fn settings(args: &BenchArgs) -> Vec<(&'static str, serde_json::Value)> {

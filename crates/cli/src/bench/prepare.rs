@@ -19,7 +19,7 @@ const FILL_DEPTH: usize = 64;
 /// Deletes in flight at once while cleaning up.
 const DELETES: usize = 1000;
 
-/// One server with the znodes of this run.
+/// One namespace with the znodes of this run.
 pub(super) struct Ground<'a> {
     pub(super) server: &'a str,
     pub(super) plan: &'a Plan,
@@ -40,7 +40,7 @@ fn connect_one(server: &str) -> Result<Connection, BenchError> {
 
 /// Opens `count` sessions for the load generator, in turn on each of the servers.
 pub(super) fn links(servers: &str, count: u32) -> Result<Vec<Link>, BenchError> {
-    let servers = servers.split(',').cycle().take(count as usize);
+    let servers = servers.split([',', ';']).cycle().take(count as usize);
     servers
         .map(|server| {
             let stream = connect_one(server)?.into_stream();

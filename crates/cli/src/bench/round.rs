@@ -47,7 +47,12 @@ pub(super) struct Side {
 impl Side {
     /// The addresses of its servers.
     pub(super) fn servers(&self) -> impl Iterator<Item = &str> {
-        self.server.split(',')
+        self.server.split([',', ';'])
+    }
+
+    /// The same, in one part for each namespace.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.server.split(';')
     }
 }
 

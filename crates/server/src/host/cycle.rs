@@ -12,6 +12,9 @@ use super::{Fatal, Host, now};
 use crate::inbox::{ControlRequest, Submissions};
 use crate::peers::Transport;
 
+/// Bytes of log after which quiet groups are checked for keeping its beginning.
+const LOG_STEP_BYTES: u64 = 64 << 10;
+
 impl<T: Transport> Host<T> {
     /// Runs one cycle on the waiting requests, and posts the results.
     pub(crate) fn cycle(&mut self) -> Result<(), Fatal> {
@@ -118,6 +121,7 @@ impl<T: Transport> Host<T> {
         for n in 0..self.awake.len() {
             self.apply(self.awake[n]);
         }
+        self.wake_connection_threads();
         self.send_outgoing()?;
         // If requests wait, the next cycle starts at once and its messages go out with these: a
         // member that would be woken twice within microseconds is woken once.
@@ -153,6 +157,7 @@ impl<T: Transport> Host<T> {
                 self.apply(at);
             }
         }
+        self.wake_connection_threads();
         Ok(())
     }
 
@@ -195,6 +200,7 @@ impl<T: Transport> Host<T> {
                 data: &entry.data,
             })?;
             let bytes = entry.data.len();
+            self.log_bytes += bytes as u64;
             slot.count_appended(entry.index, entry.term, bytes);
             slot.group.handle(now, Event::Written { index: entry.index, bytes });
         }
@@ -251,6 +257,7 @@ impl<T: Transport> Host<T> {
             self.apply(at);
             self.tell(at, Event::Settled);
         }
+        self.wake_connection_threads();
         self.act()
     }
 
@@ -270,14 +277,27 @@ impl<T: Transport> Host<T> {
         self.act()
     }
 
+    /// Wakes quiet groups that keep the beginning of a long log.
+    fn wake_for_snapshots(&mut self) {
+        if self.awake.len() < self.slots.len() && self.log_bytes - self.log_checked_bytes >= LOG_STEP_BYTES {
+            self.log_checked_bytes = self.log_bytes;
+            for at in 0..self.slots.len() {
+                if self.slots[at].snapshots.is_log_too_long(self.log_bytes) {
+                    self.wake(at);
+                }
+            }
+        }
+    }
+
     fn end_cycle(&mut self, bytes: usize) -> Result<(), Fatal> {
+        self.wake_for_snapshots();
         for n in 0..self.awake.len() {
             let at = self.awake[n];
             let slot = &mut self.slots[at];
             let kept_bytes = slot.group.replica.kept_bytes();
             self.kept_bytes = self.kept_bytes + kept_bytes - slot.kept_bytes;
             slot.kept_bytes = kept_bytes;
-            slot.snapshots.consider(&self.shared, &mut slot.group.replica);
+            slot.snapshots.consider(&self.shared, &mut slot.group.replica, self.log_bytes);
             let fetched_bytes = slot.fetching.as_ref().map(Fetching::fetched_bytes);
             self.tell_too(at, Event::Fetched(fetched_bytes));
             self.tell(at, Event::CycleEnds);

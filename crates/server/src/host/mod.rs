@@ -90,6 +90,10 @@ pub(crate) struct Host<T: Transport> {
     frame: Vec<u8>,
     /// Lengths in bytes of the entries proposed and not yet flushed, for which the log has room.
     proposed: Vec<usize>,
+    /// Bytes of the entries of all groups appended since the start.
+    log_bytes: u64,
+    /// The same when quiet groups were last checked for keeping the beginning of the log.
+    log_checked_bytes: u64,
     /// Bytes of submitted commands that the groups' replicas keep.
     kept_bytes: usize,
     /// Duration of the latest flush.
@@ -150,6 +154,8 @@ impl<T: Transport> Host<T> {
             frames: Vec::new(),
             frame: Vec::new(),
             proposed: Vec::new(),
+            log_bytes: 0,
+            log_checked_bytes: 0,
             kept_bytes: 0,
             flush_took: Duration::ZERO,
         }

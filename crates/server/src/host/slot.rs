@@ -140,21 +140,25 @@ impl Slot {
     }
 
     /// Applies every committed entry, in runs short enough for readers in between; returns the
-    /// number of commands.
+    /// number of commands. The connection threads are not woken for the last run: the host wakes
+    /// them when it has applied the entries of all groups.
     pub(super) fn apply(&mut self) -> u64 {
         let shared = Arc::clone(&self.shared);
         let namespace = shared.namespace(self.group.id());
         let mut gathered = Replies::new(&shared, namespace);
         let before = self.group.replica.applied_commands();
         let now_ms = shared.clock.wall_ms();
+        let mut is_first = true;
         while self.group.replica.has_work() {
+            if !std::mem::take(&mut is_first) {
+                gathered.wake();
+            }
             let is_behind = self.group.replica.entries_behind() > BEHIND;
             let run = if is_behind { BEHIND_RUN } else { APPLY_RUN };
             let mut machine = namespace.machine.write();
             self.group.replica.apply(now_ms, &mut machine, &mut gathered, run);
             gathered.post();
             drop(machine);
-            gathered.wake();
             if is_behind {
                 std::thread::yield_now();
             }

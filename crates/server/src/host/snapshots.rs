@@ -55,8 +55,10 @@ pub(super) struct Snapshots {
     dir: PathBuf,
     commands_max: u64,
     bytes_max: u64,
-    /// Bytes of log since the last snapshot began.
-    bytes: u64,
+    /// Bytes of the log of all groups when the last snapshot began.
+    begun_at_bytes: u64,
+    /// The group has entries since the last snapshot began.
+    has_entries: bool,
     /// Bytes of log since the engine's memory was last trimmed.
     retained_bytes: u64,
     /// The replica's count of commands when the last snapshot began.
@@ -97,7 +99,8 @@ impl Snapshots {
             dir,
             commands_max: storage.snapshot_commands.max(2),
             bytes_max: storage.snapshot_log_bytes.unwrap_or(LOG_BYTES_MAX).min(LOG_BYTES_MAX),
-            bytes: 0,
+            begun_at_bytes: 0,
+            has_entries: false,
             retained_bytes: 0,
             begun_at: 0,
             begun_when: Instant::now(),
@@ -121,9 +124,9 @@ impl Snapshots {
         self.due_after = half + entropy % (self.commands_max - half) + 1;
     }
 
-    /// Counts the bytes of a log entry.
+    /// Counts the bytes of a log entry of the group.
     pub(super) fn count_bytes(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+        self.has_entries = true;
         self.retained_bytes += bytes as u64;
     }
 
@@ -150,8 +153,15 @@ impl Snapshots {
         self.asked |= self.running.is_none();
     }
 
-    /// Trims the engine's memory and begins a snapshot if one is due.
-    pub(super) fn consider(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
+    /// Whether the log has become so long that the group, which has entries in it, must allow its
+    /// beginning to be dropped. `log_bytes` counts the entries of all groups.
+    pub(super) fn is_log_too_long(&self, log_bytes: u64) -> bool {
+        self.has_entries && log_bytes - self.begun_at_bytes >= self.bytes_max
+    }
+
+    /// Trims the engine's memory and begins a snapshot if one is due. `log_bytes` counts the
+    /// entries of all groups.
+    pub(super) fn consider(&mut self, shared: &Arc<Shared>, replica: &mut Replica, log_bytes: u64) {
         self.leases.expire(shared.clock.elapsed_ms());
         self.trim(replica);
         self.purge_hourly(shared);
@@ -162,11 +172,11 @@ impl Snapshots {
         // snapshots often.
         let rested = self.commands_max < limits::SNAPSHOT_COMMANDS
             || self.begun_when.elapsed() >= PAUSE
-            || self.bytes >= LOG_BYTES_IN_PAUSE_MAX;
-        let due = self.asked || (commands >= self.due_after && rested) || self.bytes >= self.bytes_max;
+            || log_bytes - self.begun_at_bytes >= LOG_BYTES_IN_PAUSE_MAX;
+        let due = self.asked || (commands >= self.due_after && rested) || self.is_log_too_long(log_bytes);
         let held_back = self.retry_at_ms.is_some_and(|at_ms| shared.clock.elapsed_ms() < at_ms);
         if due && self.running.is_none() && !held_back && !replica.has_work() {
-            self.begin(shared, replica);
+            self.begin(shared, replica, log_bytes);
         }
     }
 
@@ -196,7 +206,7 @@ impl Snapshots {
         }
     }
 
-    fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica) {
+    fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica, log_bytes: u64) {
         let index = replica.applied_index();
         if index == 0 {
             // A server that belongs to no ensemble yet has nothing to keep, and a snapshot without
@@ -210,7 +220,8 @@ impl Snapshots {
             (machine.begin_snapshot(), machine.last_zxid())
         };
         self.asked = false;
-        self.bytes = 0;
+        self.begun_at_bytes = log_bytes;
+        self.has_entries = false;
         self.begun += 1;
         self.begun_at = replica.applied_commands();
         self.begun_when = Instant::now();

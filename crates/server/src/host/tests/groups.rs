@@ -1,12 +1,14 @@
 //! Several groups in one host: one flush, no messages of groups without traffic, and a new leader
 //! for each group when a server dies.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use consensus::engine::Role;
 use group::GroupId;
 use group::message::{PeerMessage, ServerMessage};
+use storage::disk::Disk as _;
 use wire::opcode::Opcode;
 use wire::record::{ConnectResponse, ReplyHeader};
 
@@ -219,5 +221,40 @@ fn a_server_with_an_empty_disk_gets_every_group() {
                 trio.members[&leader].status(group).membership.voters.len() == 3
             })
         });
+    }
+}
+
+/// A group that is quiet after a few entries does not keep the beginning of the log for ever.
+#[test]
+fn a_quiet_group_does_not_keep_a_long_log() {
+    for engine in ENGINES {
+        let config = |server| {
+            let mut config = config_of(server, engine);
+            config.groups = GROUPS;
+            config.storage.snapshot_log_bytes = Some(64 << 10);
+            config
+        };
+        let mut trio = Trio::of((1..=3).map(config));
+        trio.until("all groups serve", |trio| ids().all(|group| all_serve(trio, group)));
+        let quiet = write(&mut trio, 1, GroupId(1), "/kept");
+        close(&mut trio, &quiet);
+        trio.until("it is quiet", |trio| trio.members[&1].is_quiet(GroupId(1)));
+        let wire = write(&mut trio, 1, GroupId::ROOT, "/busy");
+        let segments = |trio: &Trio| {
+            let names = trio.disks[&1].list(Path::new("/data/log")).expect("the directory");
+            names.iter().filter(|name| name.ends_with(".seg")).count()
+        };
+        let mut most = 0;
+        for n in 0..400 {
+            let body = create(&format!("/{n}-{}", "x".repeat(4_000)), 0);
+            let (header, _) = trio.call(&wire, 10 + n, Opcode::Create, &body);
+            assert_eq!(header.err, 0);
+            most = most.max(segments(&trio));
+        }
+        // 1.6 MB of entries are 25 segments.
+        assert!(most < 16, "{engine}: {most} segments");
+        trio.crash(1);
+        trio.start(1);
+        trio.until("it has both", |trio| trio.members[&1].machine(GroupId(1)).stored_data("/kept").is_some());
     }
 }
