@@ -12,7 +12,7 @@ use wire::record::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};
 
 /// The identity of a session. A session outlives its connection until it expires.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Session {
+pub struct SessionIdentity {
     /// The session id.
     pub id: i64,
     /// Proves to a server that the session belongs to this client.
@@ -22,10 +22,10 @@ pub struct Session {
     pub timeout_ms: i32,
 }
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for SessionIdentity {
     /// Omits the password, with which anyone could take over the session.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
+        f.debug_struct("SessionIdentity")
             .field("id", &self.id)
             .field("timeout_ms", &self.timeout_ms)
             .finish_non_exhaustive()
@@ -39,10 +39,12 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Time limit for a reply; `None` to wait forever.
     pub reply_timeout: Option<Duration>,
+    /// Time limit for the socket to take more of a request; `None` to wait forever.
+    pub write_timeout: Option<Duration>,
     /// Requested session timeout in milliseconds; the server clamps it.
     pub session_timeout_ms: i32,
     /// A session to resume instead of creating one.
-    pub resume: Option<Session>,
+    pub resume: Option<SessionIdentity>,
     /// The newest zxid seen so far. A server behind it closes the connection.
     pub last_zxid_seen: i64,
     /// Whether to accept a read-only server.
@@ -56,6 +58,7 @@ impl Default for Options {
         Self {
             connect_timeout: Duration::from_secs(10),
             reply_timeout: Some(Duration::from_secs(30)),
+            write_timeout: None,
             session_timeout_ms: 30_000,
             resume: None,
             last_zxid_seen: 0,
@@ -76,6 +79,7 @@ impl Connection {
         let mut stream = open(server, options.connect_timeout)?;
         let limit = |timeout| stream.set_read_timeout(timeout).map_err(ConnectError::Handshake);
         limit(Some(options.connect_timeout))?;
+        stream.set_write_timeout(options.write_timeout).map_err(ConnectError::Handshake)?;
         stream.set_nodelay(true).map_err(ConnectError::Handshake)?;
         let mut request = Vec::new();
         let mark = frame::begin(&mut request);
@@ -106,7 +110,7 @@ impl Connection {
         }
         let password =
             response.passwd.try_into().map_err(|_| wire::Malformed::Excess(response.passwd.len()))?;
-        let session = Session { id: response.session_id, password, timeout_ms: response.timeout_ms };
+        let session = SessionIdentity { id: response.session_id, password, timeout_ms: response.timeout_ms };
         let read_only = response.read_only == Some(true);
         stream.set_read_timeout(options.reply_timeout).map_err(ConnectError::Handshake)?;
         Ok(Self::new(stream, frames, session, read_only, options))

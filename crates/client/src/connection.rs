@@ -1,6 +1,6 @@
 //! Requests and replies of a session.
 
-use crate::connect::{Options, Session};
+use crate::connect::{Options, SessionIdentity};
 use crate::error::RequestError;
 use crate::frames::Frames;
 use crate::split::{Receiver, Sender};
@@ -15,7 +15,7 @@ use wire::{Opcode, frame, xid};
 
 /// A watch event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct WatchEvent {
     /// The zxid of the change, or -1 if the server does not send it.
     pub zxid: i64,
     /// What happened.
@@ -26,7 +26,7 @@ pub struct Event {
     pub path: String,
 }
 
-impl Event {
+impl WatchEvent {
     pub(crate) fn decode(header: ReplyHeader, body: &[u8]) -> Result<Self, wire::Malformed> {
         let event = WatcherEvent::decode(&mut Reader::new(body))?;
         Ok(Self {
@@ -56,7 +56,7 @@ pub struct Answer<'a> {
 pub struct Connection {
     stream: TcpStream,
     frames: Frames,
-    session: Session,
+    session: SessionIdentity,
     read_only: bool,
     reply_timeout: Option<Duration>,
     /// Requests not yet written.
@@ -66,14 +66,14 @@ pub struct Connection {
     /// Requests without a reply so far, oldest first: the server answers in this order.
     pending: VecDeque<(i32, Opcode)>,
     /// Watch events received while waiting for replies.
-    events: VecDeque<Event>,
+    events: VecDeque<WatchEvent>,
 }
 
 impl Connection {
     pub(crate) fn new(
         stream: TcpStream,
         frames: Frames,
-        session: Session,
+        session: SessionIdentity,
         read_only: bool,
         options: &Options,
     ) -> Self {
@@ -92,7 +92,7 @@ impl Connection {
     }
 
     /// The session, which can be resumed later on another connection.
-    pub fn session(&self) -> &Session {
+    pub fn session(&self) -> &SessionIdentity {
         &self.session
     }
 
@@ -156,7 +156,7 @@ impl Connection {
             let header = ReplyHeader::decode(&mut input)?;
             self.last_zxid = self.last_zxid.max(header.zxid);
             match header.xid {
-                xid::NOTIFICATION => self.events.push_back(Event::decode(header, input.rest())?),
+                xid::NOTIFICATION => self.events.push_back(WatchEvent::decode(header, input.rest())?),
                 actual if actual == expected => break (header, range.end - input.rest().len()..range.end),
                 actual => return Err(RequestError::OutOfTurn { expected, actual }),
             }
@@ -188,7 +188,7 @@ impl Connection {
     ///
     /// # Panics
     /// If there are unanswered requests: a reply could arrive instead.
-    pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, RequestError> {
+    pub fn next_event(&mut self, timeout: Duration) -> Result<Option<WatchEvent>, RequestError> {
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
         }
@@ -207,7 +207,7 @@ impl Connection {
             return Err(RequestError::OutOfTurn { expected: xid::NOTIFICATION, actual: header.xid });
         }
         self.last_zxid = self.last_zxid.max(header.zxid);
-        Ok(Some(Event::decode(header, input.rest())?))
+        Ok(Some(WatchEvent::decode(header, input.rest())?))
     }
 
     /// Splits the connection into a sending and a receiving half, for two threads.

@@ -4,6 +4,121 @@ use std::io;
 use std::net::SocketAddr;
 use wire::{ErrorCode, Malformed};
 
+/// Why a call on a [`Session`](crate::Session) has no result.
+///
+/// After the errors that [`Self::may_have_been_executed`] names, a write may or may not have
+/// happened; after all others it has not.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server refused the request, or the client did so in its name. The session continues.
+    #[error("{}{}", name_of(*code), behind(path.as_deref()))]
+    Refused {
+        /// The number of the error; [`Error::code`] translates it.
+        code: i32,
+        /// The path of the call, if it is about one znode.
+        path: Option<String>,
+    },
+    /// One operation of a multi was refused, so none was executed. The session continues.
+    #[error("operation {index} of the multi: {}: {path}", name_of(*code))]
+    MultiRefused {
+        /// The position of the operation, counted from 0.
+        index: usize,
+        /// The number of the error; [`Error::code`] translates it.
+        code: i32,
+        /// The path of the operation.
+        path: String,
+    },
+    /// The connection was lost before the answer came: whether the request was executed is unknown.
+    /// The session reconnects by itself.
+    #[error("the connection was lost before the answer to {operation} came")]
+    ConnectionLoss {
+        /// ZooKeeper's name of the operation.
+        operation: &'static str,
+    },
+    /// No server was connected for as long as a call waits for one, so the request was not sent.
+    /// The session keeps looking for a server.
+    #[error("no server could be reached for {waited_ms} ms")]
+    Unreachable {
+        /// How long the call has waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// No server accepted the connection when the session was opened.
+    #[error("{}", reasons(.0))]
+    NoServer(
+        /// Each server with the reason why not.
+        Vec<(String, ConnectError)>,
+    ),
+    /// The session has expired: its ephemeral znodes and watches are gone. It cannot be used again.
+    #[error("the session has expired")]
+    SessionExpired,
+    /// A server refused credentials that an earlier one had accepted, so the session was given up.
+    /// It cannot be used again, and expires. Credentials that are refused when they are first
+    /// given are [`Self::Refused`].
+    #[error("the server refused the credentials of the session")]
+    AuthFailed,
+    /// The session was closed by this client.
+    #[error("the session was closed")]
+    Closed,
+    /// The reply does not follow the protocol.
+    #[error("the reply to {operation} is malformed: {error}")]
+    Malformed {
+        /// ZooKeeper's name of the operation.
+        operation: &'static str,
+        /// What is wrong.
+        error: Malformed,
+    },
+    /// The system has no thread for the session.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+impl Error {
+    /// The error as ZooKeeper's code, if there is one. Both errors after which there is no
+    /// connection, and [`Self::NoServer`], are [`ErrorCode::ConnectionLoss`].
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused { code, .. } | Self::MultiRefused { code, .. } => ErrorCode::from_i32(*code),
+            Self::ConnectionLoss { .. } | Self::Unreachable { .. } | Self::NoServer(_) => {
+                Some(ErrorCode::ConnectionLoss)
+            }
+            Self::SessionExpired => Some(ErrorCode::SessionExpired),
+            Self::AuthFailed => Some(ErrorCode::AuthFailed),
+            Self::Closed | Self::Malformed { .. } | Self::Thread(_) => None,
+        }
+    }
+
+    /// Whether the server may have executed the request all the same.
+    pub fn may_have_been_executed(&self) -> bool {
+        matches!(self, Self::ConnectionLoss { .. } | Self::Malformed { .. })
+    }
+}
+
+/// ZooKeeper's name of a code; of an unknown one its number.
+fn name_of(code: i32) -> String {
+    ErrorCode::from_i32(code).map_or_else(|| format!("Error{code}"), |code| code.name().to_owned())
+}
+
+fn behind(path: Option<&str>) -> String {
+    path.map_or_else(String::new, |path| format!(": {path}"))
+}
+
+fn reasons(servers: &[(String, ConnectError)]) -> String {
+    let each = servers.iter().map(|(server, error)| format!("{server}: {}", chain(error)));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// Why no session was opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -96,5 +211,32 @@ impl From<io::Error> for RequestError {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Timeout,
             _ => Self::Lost(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_where_and_whether_it_may_have_happened() {
+        let refused = Error::Refused { code: ErrorCode::NoNode as i32, path: Some("/a".to_owned()) };
+        assert_eq!((refused.to_string().as_str(), refused.code()), ("NoNode: /a", Some(ErrorCode::NoNode)));
+        let unknown = Error::Refused { code: -999, path: None };
+        assert_eq!((unknown.to_string().as_str(), unknown.code()), ("Error-999", None));
+        let lost = Error::ConnectionLoss { operation: "create" };
+        let unsent = Error::Unreachable { waited_ms: 5 };
+        assert_eq!((lost.code(), lost.code()), (Some(ErrorCode::ConnectionLoss), unsent.code()));
+        assert!(lost.may_have_been_executed() && !unsent.may_have_been_executed());
+        let source = io::Error::other("no route");
+        let servers = vec![
+            ("a:1".to_owned(), ConnectError::Refused),
+            ("b:1".to_owned(), ConnectError::Resolve(source)),
+        ];
+        assert_eq!(
+            Error::NoServer(servers).to_string(),
+            "a:1: the server closed the connection during the handshake; \
+             b:1: cannot resolve the address of the server: no route"
+        );
     }
 }

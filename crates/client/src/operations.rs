@@ -44,7 +44,7 @@ impl CreateMode {
         }
     }
 
-    fn ttl(self) -> Option<i64> {
+    pub(crate) fn ttl(self) -> Option<i64> {
         match self {
             Self::PersistentWithTtl(ttl) | Self::PersistentSequentialWithTtl(ttl) => Some(ttl),
             _ => None,

@@ -4,7 +4,7 @@ use crate::connection::encode;
 use crate::error::RequestError;
 use crate::frames::Frames;
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use wire::jute::Reader;
 use wire::record::{ReplyHeader, Request};
 
@@ -40,6 +40,12 @@ impl Sender {
         self.stream.write_all(&self.out)?;
         self.out.clear();
         Ok(())
+    }
+
+    /// Ends the connection, which the receiving half notices.
+    pub fn shut_down(&self) {
+        // An error says that there is no connection any more.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use client::Session;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -14,7 +15,6 @@ use rustyline::{Context, Result};
 
 use super::commands;
 use super::output::Style;
-use super::session::Session;
 use super::words;
 
 /// How long the children of a znode are believed to stay the same. Long enough for a few presses of
@@ -46,7 +46,7 @@ impl Helper {
         }
         let session = self.session.borrow().clone();
         // While the shell looks for a server, Tab must not make the user wait.
-        let session = session.filter(Session::is_connected);
+        let session = session.filter(|session| session.state().is_connected());
         let names = session.and_then(|session| session.get_children(parent, false).ok());
         let names = Rc::new(names.map(|(names, _)| names).unwrap_or_default());
         listings.insert(parent.to_owned(), (Instant::now(), Rc::clone(&names)));

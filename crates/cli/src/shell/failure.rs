@@ -1,5 +1,6 @@
 //! Why a command has no result, and how a script learns of it.
 
+use client::Error;
 use serde_json::{Value, json};
 use wire::ErrorCode;
 
@@ -86,6 +87,18 @@ impl std::fmt::Display for Failure {
             }
             Self::Usage(message) => f.write_str(message),
             Self::Connection(message) => write!(f, "{}: {message}", ErrorCode::ConnectionLoss),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { code, path } => Self::Refused { code, path, message: None },
+            Error::MultiRefused { code, path, .. } => Self::Refused { code, path: Some(path), message: None },
+            // What can be done about either is the same.
+            Error::SessionExpired | Error::AuthFailed => Self::refused(ErrorCode::SessionExpired, None),
+            error => Self::Connection(error.to_string()),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
+use client::{Session, SessionEvent, SessionState};
 use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -16,16 +17,15 @@ use super::completion::Helper;
 use super::failure::Failure;
 use super::input::{self, Input, Line, Piped};
 use super::notices::{self, Stream};
-use super::session::{Notice, Phase};
 use super::{Shell, ShellArgs, output::Style};
 
 /// Lines kept in the history file.
 const HISTORY_MAX: usize = 1_000;
 
 /// Reads and executes commands until the user leaves; returns the exit code.
-pub(super) fn run(args: &ShellArgs, notices: Sender<Notice>, received: Receiver<Notice>) -> u8 {
+pub(super) fn run(args: &ShellArgs, sender: Sender<SessionEvent>, events: Receiver<SessionEvent>) -> u8 {
     // Its input is replaced as soon as there is a terminal; until then it is not read.
-    let mut shell = Shell::new(args, notices, Box::new(Piped { has_command: false }));
+    let mut shell = Shell::new(args, sender, Box::new(Piped { has_command: false }));
     let editor = editor(&shell).and_then(|mut editor| {
         let printer = editor.create_external_printer()?;
         Ok((editor, printer))
@@ -39,7 +39,7 @@ pub(super) fn run(args: &ShellArgs, notices: Sender<Notice>, received: Receiver<
     };
     let history = history_file();
     shell.input = Box::new(Terminal::new(editor, history));
-    print_notices(printer, received, Arc::clone(&shell.print_watches), shell.json, shell.style);
+    print_events(printer, events, Arc::clone(&shell.print_watches), shell.json, shell.style);
     greet(&mut shell);
     while !shell.quitting {
         let prompt = prompt(&shell);
@@ -87,23 +87,32 @@ fn greet(shell: &mut Shell) {
 
 /// Server and state, as zkCli shows them, and the number the command will have in the history.
 fn prompt(shell: &Shell) -> String {
-    let standing = shell.session.borrow().as_ref().map(super::Session::standing);
-    let (server, phase) = standing.unwrap_or_else(|| (shell.target.hosts[0].clone(), Phase::Closed));
-    let chroot = Some(shell.target.chroot()).filter(|chroot| *chroot != "/").unwrap_or_default();
-    format!("[{server}{chroot}({}) {}] ", phase.name(), shell.history.len())
+    let session = shell.session.borrow();
+    let server = session.as_ref().map_or_else(|| shell.servers.servers()[0].clone(), Session::server);
+    let state = session.as_ref().map_or(SessionState::Closed, Session::state);
+    let chroot = Some(shell.servers.chroot()).filter(|chroot| *chroot != "/").unwrap_or_default();
+    format!("[{server}{chroot}({}) {}] ", state_name(state), shell.history.len())
+}
+
+/// ZooKeeper's word for a state. A session that was given up is as good as expired.
+fn state_name(state: SessionState) -> &'static str {
+    match state {
+        SessionState::AuthFailed => SessionState::Expired.name(),
+        state => state.name(),
+    }
 }
 
 /// Prints events and changes of the connection as they come, above the line that is being typed.
-fn print_notices(
+fn print_events(
     mut printer: impl ExternalPrinter + Send + 'static,
-    received: Receiver<Notice>,
+    events: Receiver<SessionEvent>,
     print_watches: Arc<AtomicBool>,
     json: bool,
     style: Style,
 ) {
     let print = move || {
-        for notice in received {
-            let (stream, line) = notices::line(&notice, json, style);
+        for event in events {
+            let Some((stream, line)) = notices::line(&event, json, style) else { continue };
             if stream == Stream::Err || print_watches.load(Ordering::Relaxed) {
                 // Without a terminal there is no one to tell.
                 let _ = printer.print(format!("{line}\n"));

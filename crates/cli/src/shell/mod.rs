@@ -1,7 +1,7 @@
 //! `ostler shell`: access to the znodes for users and scripts.
 //!
 //! A line is split into words ([`words`]), the words are sorted into options and operands
-//! ([`options`]), a command of the table in [`commands`] asks the [`session`] and answers with an
+//! ([`options`]), a command of the table in [`commands`] asks the [`Session`] and answers with an
 //! [`output::Output`], which has a form for people and one for scripts. [`interactive`] and
 //! [`script`] are the two loops around this.
 
@@ -16,8 +16,6 @@ mod notices;
 mod options;
 mod output;
 mod script;
-mod session;
-pub(crate) mod target;
 mod words;
 
 use std::cell::RefCell;
@@ -29,13 +27,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use clap::Args;
+use client::{ConnectString, Session, SessionEvent, SessionOptions};
 
 use commands::Outcome;
 use failure::Failure;
 use input::{Input, Line};
 use output::Style;
-use session::{Notice, Session, Settings};
-use target::Target;
 
 /// Works with the znodes of a server: one command, commands from standard input, or interactively.
 ///
@@ -46,7 +43,7 @@ use target::Target;
 pub(crate) struct ShellArgs {
     /// Servers, and the znode that becomes the root.
     #[arg(short, long, value_name = "HOST:PORT[,…][/CHROOT]", default_value = "127.0.0.1:2181")]
-    server: Target,
+    server: ConnectString,
     /// Session timeout to ask for, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(i32).range(1..))]
     timeout: i32,
@@ -85,13 +82,13 @@ pub(crate) struct Shell {
     pub(crate) style: Style,
     error_style: Style,
     json: bool,
-    target: Target,
-    settings: Settings,
+    servers: ConnectString,
+    /// Of which the events are a channel that is shared by all sessions of this shell.
+    options: SessionOptions,
     /// The session; shared with the completion of paths. It is opened when it is first needed.
     session: Rc<RefCell<Option<Session>>>,
     /// Whether the user closed the session, so that only `connect` opens another.
     closed: bool,
-    notices: mpsc::Sender<Notice>,
     print_watches: Arc<AtomicBool>,
     input: Box<dyn Input>,
     history: Vec<String>,
@@ -99,7 +96,7 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    fn new(args: &ShellArgs, notices: mpsc::Sender<Notice>, input: Box<dyn Input>) -> Self {
+    fn new(args: &ShellArgs, events: mpsc::Sender<SessionEvent>, input: Box<dyn Input>) -> Self {
         let colours = |terminal: bool| Style {
             colours: terminal
                 && !args.json
@@ -109,11 +106,14 @@ impl Shell {
             style: colours(std::io::stdout().is_terminal()),
             error_style: colours(std::io::stderr().is_terminal()),
             json: args.json,
-            target: args.server.clone(),
-            settings: Settings { timeout_ms: args.timeout, read_only: args.read_only },
+            servers: args.server.clone(),
+            options: SessionOptions {
+                timeout_ms: args.timeout,
+                read_only: args.read_only,
+                events: Some(events),
+            },
             session: Rc::default(),
             closed: false,
-            notices,
             print_watches: Arc::new(AtomicBool::new(true)),
             input,
             history: Vec::new(),
@@ -133,20 +133,20 @@ impl Shell {
         if let Some(session) = &*self.session.borrow() {
             return Ok(session.clone());
         }
-        let session = Session::open(&self.target, self.settings, self.notices.clone())?;
+        let session = Session::open(&self.servers, self.options.clone())?;
         *self.session.borrow_mut() = Some(session.clone());
         Ok(session)
     }
 
-    fn set_target(&mut self, target: Target) {
-        self.target = target;
+    fn set_servers(&mut self, servers: ConnectString) {
+        self.servers = servers;
     }
 
     /// Ends the session; until [`Self::reopen`] there is no other.
     fn close_session(&mut self) -> Result<(), Failure> {
         self.closed = true;
         let session = self.session.borrow_mut().take();
-        session.map_or(Ok(()), |session| session.close())
+        Ok(session.map_or(Ok(()), |session| session.close())?)
     }
 
     fn reopen(&mut self) {

@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use client::ConnectString;
 
 use self::verdict::verdict;
-use crate::shell::target::Target;
 
 /// Time between two rounds of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 pub(crate) struct StatusArgs {
     /// Servers to ask: best all of them.
     #[arg(short, long, value_name = "HOST:PORT[,…]", default_value = "127.0.0.1:2181")]
-    server: Target,
+    server: ConnectString,
     /// Ask again every second until Ctrl-C.
     #[arg(short, long)]
     watch: bool,
@@ -45,7 +45,7 @@ pub(crate) struct StatusArgs {
 /// Asks, prints, and returns the state as the exit code.
 pub(crate) fn run(args: &StatusArgs) -> ExitCode {
     loop {
-        let servers = ask::all(&args.server.hosts, PATIENCE);
+        let servers = ask::all(args.server.servers(), PATIENCE);
         let verdict = verdict(&servers);
         let text = if args.json {
             format!("{}\n", view::json(&servers, &verdict))

@@ -1,6 +1,7 @@
 //! Many znodes: list, count, delete with all below.
 
-use wire::record::{Delete, Request};
+use client::session::Operation;
+use client::{Error, Session};
 use wire::{ErrorCode, Stat};
 
 use super::{Outcome, Spec, join, path_operand};
@@ -8,7 +9,6 @@ use crate::shell::Shell;
 use crate::shell::failure::Failure;
 use crate::shell::options::{Opt, Parsed};
 use crate::shell::output::{Output, list};
-use crate::shell::session::Session;
 
 /// As in zkCli.
 const BATCH_DEFAULT: usize = 1_000;
@@ -109,8 +109,8 @@ fn descend(session: &Session, top: &str, names: &[String], paths: &mut Vec<Strin
         match session.get_children(&path, false) {
             Ok((names, _)) => to_visit.extend(names.iter().rev().map(|name| join(&path, name))),
             // Another client deleted it meanwhile.
-            Err(failure) if failure.code() == Some(ErrorCode::NoNode) => continue,
-            Err(failure) => return Err(failure),
+            Err(error) if error.code() == Some(ErrorCode::NoNode) => continue,
+            Err(error) => return Err(error.into()),
         }
         paths.push(path);
     }
@@ -129,7 +129,7 @@ fn delete_all(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     let path = path_operand(parsed, 0)?;
     let batch = parsed.number("b")?.unwrap_or(BATCH_DEFAULT).max(1);
     let session = shell.session()?;
-    if session.target().full(path) == "/" {
+    if session.connect_string().server_path(path) == "/" {
         // The server would refuse it too, but only after everything below had gone.
         let message = "the root cannot be deleted; name the children that should go";
         return Err(Failure::refused_because(ErrorCode::BadArguments, path, message));
@@ -156,22 +156,18 @@ fn delete_all(shell: &mut Shell, parsed: &Parsed) -> Outcome {
 /// Deletes znodes in one multi, or one by one if that was refused because some are gone or one must
 /// stay.
 fn delete_together(session: &Session, paths: &[String]) -> Result<usize, Failure> {
-    let full: Vec<_> = paths.iter().map(|path| session.target().full(path)).collect();
-    let operations: Vec<Request<'_>> =
-        full.iter().map(|path| Request::Delete(Delete { path, version: -1 })).collect();
-    let answer = session.multi(&operations, false)?;
-    let wire::record::Reply::Multi(reply) = answer.reply()? else {
-        unreachable!("a multi is answered by a multi");
-    };
-    if reply.iter().all(|result| result.error().is_none()) {
-        return Ok(paths.len());
+    let operations: Vec<_> = paths.iter().map(|path| Operation::Delete { path, version: -1 }).collect();
+    match session.multi(&operations) {
+        Ok(_) => return Ok(paths.len()),
+        Err(Error::MultiRefused { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     let mut deleted = 0;
     for path in paths {
         match session.delete(path, -1) {
             Ok(()) => deleted += 1,
-            Err(failure) if failure.code() == Some(ErrorCode::NoNode) => {}
-            Err(failure) => return Err(failure),
+            Err(error) if error.code() == Some(ErrorCode::NoNode) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(deleted)

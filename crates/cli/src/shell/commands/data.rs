@@ -1,7 +1,7 @@
 //! One znode: create, read, write, delete.
 
-use client::CreateMode;
-use wire::{Acl, acl, path};
+use client::{CreateMode, Error, Session};
+use wire::{Acl, ErrorCode, Stat, acl, path};
 
 use super::{Outcome, Spec, path_operand};
 use crate::shell::Shell;
@@ -148,9 +148,25 @@ pub(super) fn version(parsed: &Parsed, index: usize) -> Result<i32, Failure> {
 fn create(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     let creation = creation(shell, parsed)?;
     let session = shell.session()?;
-    let path = session.create(&creation.path, creation.data.as_deref(), &creation.acl, creation.mode)?;
+    let created = session.create(&creation.path, creation.data.as_deref(), &creation.acl, creation.mode);
+    let path = created.map_err(|error| without_parent(error, &creation.path))?;
     let line = format!("Created {}", shell.style.path(&path));
     Ok(Output::default().field("path", path).line(line))
+}
+
+/// The failure of a create, which says what is missing.
+pub(super) fn without_parent(error: Error, path: &str) -> Failure {
+    match error.code() {
+        Some(ErrorCode::NoNode) => {
+            Failure::refused_because(ErrorCode::NoNode, path, format!("there is no parent for {path}"))
+        }
+        _ => error.into(),
+    }
+}
+
+/// The `Stat` of a znode, which must exist.
+pub(super) fn existing(session: &Session, path: &str, watch: bool) -> Result<Stat, Failure> {
+    session.exists(path, watch)?.ok_or_else(|| Failure::refused(ErrorCode::NoNode, path.to_owned()))
 }
 
 fn get(shell: &mut Shell, parsed: &Parsed) -> Outcome {
@@ -181,7 +197,7 @@ fn set(shell: &mut Shell, parsed: &Parsed) -> Outcome {
 fn stat(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     let path = path_operand(parsed, 0)?;
     let watch = parsed.has("w") || parsed.operand(1).is_some();
-    let stat = shell.session()?.exists(path, watch)?;
+    let stat = existing(&shell.session()?, path, watch)?;
     Ok(Output::default().field("path", path).stat(&stat, shell.style))
 }
 

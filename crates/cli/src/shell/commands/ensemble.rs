@@ -121,10 +121,10 @@ fn reconfig(shell: &mut Shell, parsed: &Parsed) -> Outcome {
 /// Makes the change, and reports the leader's progress meanwhile.
 fn reconfig_aloud(shell: &mut Shell, change: &Reconfig<'_>) -> Result<(Option<Vec<u8>>, Stat), Failure> {
     let (json, style) = (shell.json, shell.error_style);
-    let mut servers = shell.target.hosts.clone();
+    let mut servers = shell.servers.servers().to_vec();
     let session = shell.session()?;
     if json {
-        return session.reconfig(change);
+        return Ok(session.reconfig(change)?);
     }
     // A user that may not read the members may still change them.
     let members = session.get_config(false).ok().and_then(|(data, _)| data).unwrap_or_default();
@@ -136,7 +136,7 @@ fn reconfig_aloud(shell: &mut Shell, change: &Reconfig<'_>) -> Result<(Option<Ve
     progress::say_while(
         || progress::steps(&servers),
         |step| eprintln!("{}", style.event(step)),
-        || session.reconfig(change),
+        || Ok(session.reconfig(change)?),
     )
 }
 

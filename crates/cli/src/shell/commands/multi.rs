@@ -1,8 +1,8 @@
 //! Many operations in one request, line by line.
 
+use client::Error;
+use client::session::{Operation, OperationResult, ReadOperation, ReadResult};
 use serde_json::{Value, json};
-use wire::record::{Check, Delete, GetChildren, GetData, MultiResult, Reply, Request, SetData};
-use wire::{AclList, ErrorCode};
 
 use super::data::{CREATE_OPTIONS, Creation, SET_OPTIONS, VERSION_OPTION, creation, data_operand, version};
 use super::{Outcome, Spec, path_operand};
@@ -12,8 +12,6 @@ use crate::shell::failure::{self, Failure};
 use crate::shell::input::Line;
 use crate::shell::options::{Opt, Parsed};
 use crate::shell::output::{Output, list};
-use crate::shell::session::{Answer, Session, create_request};
-use crate::shell::target::Target;
 use crate::shell::words;
 
 pub(super) const SPECS: &[Spec] = &[Spec {
@@ -28,7 +26,7 @@ pub(super) const SPECS: &[Spec] = &[Spec {
 }];
 
 /// One operation, as typed.
-enum Operation {
+enum Step {
     Create(Creation),
     Set { path: String, data: Vec<u8>, version: i32 },
     Delete { path: String, version: i32 },
@@ -37,7 +35,7 @@ enum Operation {
     List { path: String },
 }
 
-impl Operation {
+impl Step {
     fn parse(shell: &mut Shell, words: &[String]) -> Result<Self, Failure> {
         let (name, rest) = words.split_first().expect("the caller skips empty lines");
         let (options, operands): (&[Opt], _) = match name.as_str() {
@@ -67,10 +65,6 @@ impl Operation {
         })
     }
 
-    fn is_read(&self) -> bool {
-        matches!(self, Self::Get { .. } | Self::List { .. })
-    }
-
     fn name(&self) -> &'static str {
         match self {
             Self::Create(_) => "create",
@@ -93,48 +87,60 @@ impl Operation {
         }
     }
 
-    /// The request, of the path as the server knows it. `acl` is that of a create, encoded.
-    fn request<'a>(&'a self, path: &'a str, acl: AclList<'a>) -> Request<'a> {
+    /// It as a write; `None` if it is a read.
+    fn write(&self) -> Option<Operation<'_>> {
         match self {
-            Self::Create(creation) => create_request(path, creation.data.as_deref(), acl, creation.mode),
-            Self::Set { data, version, .. } => {
-                Request::SetData(SetData { path, data: Some(data), version: *version })
+            Self::Create(Creation { path, data, acl, mode }) => {
+                Some(Operation::Create { path, data: data.as_deref(), acl, mode: *mode })
             }
-            Self::Delete { version, .. } => Request::Delete(Delete { path, version: *version }),
-            Self::Check { version, .. } => Request::Check(Check { path, version: *version }),
-            Self::Get { .. } => Request::GetData(GetData { path, watch: false }),
-            Self::List { .. } => Request::GetChildren(GetChildren { path, watch: false }),
+            Self::Set { path, data, version } => {
+                Some(Operation::SetData { path, data: Some(data), version: *version })
+            }
+            Self::Delete { path, version } => Some(Operation::Delete { path, version: *version }),
+            Self::Check { path, version } => Some(Operation::Check { path, version: *version }),
+            Self::Get { .. } | Self::List { .. } => None,
+        }
+    }
+
+    /// It as a read; `None` if it is a write.
+    fn read(&self) -> Option<ReadOperation<'_>> {
+        match self {
+            Self::Get { path } => Some(ReadOperation::GetData(path)),
+            Self::List { path } => Some(ReadOperation::GetChildren(path)),
+            _ => None,
         }
     }
 }
 
 fn multi(shell: &mut Shell, _: &Parsed) -> Outcome {
-    let Some(operations) = read(shell)? else { return Ok(Output::default().line("aborted")) };
-    let reads = operations.iter().filter(|operation| operation.is_read()).count();
-    if reads != 0 && reads != operations.len() {
+    let Some(steps) = read(shell)? else { return Ok(Output::default().line("aborted")) };
+    let reads: Vec<_> = steps.iter().filter_map(Step::read).collect();
+    let writes: Vec<_> = steps.iter().filter_map(Step::write).collect();
+    if !reads.is_empty() && !writes.is_empty() {
         return Err(Failure::Usage("a multi has either reads or writes, not both".to_owned()));
     }
     let session = shell.session()?;
-    let answer = send(&session, &operations, reads != 0)?;
-    let Reply::Multi(reply) = answer.reply()? else { unreachable!("a multi is answered by a multi") };
-    if reads == 0 {
-        refusal(&operations, reply.iter())?;
-    }
+    let shown: Vec<(String, Value)> = if reads.is_empty() {
+        let results = session.multi(&writes).map_err(|error| refusal(&steps, error))?;
+        steps.iter().zip(&results).map(|(step, result)| show_write(shell, step, result)).collect()
+    } else {
+        let results = session.multi_read(&reads)?;
+        steps.iter().zip(&results).map(|(step, result)| show_read(shell, step, result)).collect()
+    };
     let mut output = Output::default();
-    let mut results = Vec::new();
-    for (operation, result) in operations.iter().zip(reply.iter()) {
-        let (line, object) = show(shell, session.target(), operation, &result);
+    let mut objects = Vec::new();
+    for (line, object) in shown {
         output = output.line(line);
-        results.push(object);
+        objects.push(object);
     }
-    Ok(output.field("results", results))
+    Ok(output.field("results", objects))
 }
 
 /// The operations up to `commit`, or nothing after `abort`. A line that cannot be understood makes
 /// the whole multi fail, but only after its last line was read: what follows it must not be taken
 /// for commands.
-fn read(shell: &mut Shell) -> Result<Option<Vec<Operation>>, Failure> {
-    let mut operations = Ok(Vec::new());
+fn read(shell: &mut Shell) -> Result<Option<Vec<Step>>, Failure> {
+    let mut steps = Ok(Vec::new());
     loop {
         let line = match shell.read_line("multi> ")? {
             Line::Text(line) => line,
@@ -144,105 +150,67 @@ fn read(shell: &mut Shell) -> Result<Option<Vec<Operation>>, Failure> {
         let words = words::split(&line).map_err(Failure::Usage);
         match words.as_deref() {
             Ok([]) => {}
-            Ok([only]) if only == "commit" => return operations.map(Some),
+            Ok([only]) if only == "commit" => return steps.map(Some),
             Ok([only]) if only == "abort" => return Ok(None),
             Ok(words) => {
-                if let Ok(list) = &mut operations {
-                    match Operation::parse(shell, words) {
-                        Ok(operation) => list.push(operation),
-                        Err(failure) => operations = Err(failure),
+                if let Ok(list) = &mut steps {
+                    match Step::parse(shell, words) {
+                        Ok(step) => list.push(step),
+                        Err(failure) => steps = Err(failure),
                     }
                 }
             }
-            Err(_) => operations = operations.and_then(|_| Err(words.expect_err("it was matched"))),
+            Err(_) => steps = steps.and_then(|_| Err(words.expect_err("it was matched"))),
         }
     }
 }
 
-fn send(session: &Session, operations: &[Operation], only_reads: bool) -> Result<Answer, Failure> {
-    let mut acls = Vec::new();
-    for operation in operations {
-        let mut buffer = Vec::new();
-        if let Operation::Create(creation) = operation {
-            AclList::encode_into(&creation.acl, &mut buffer);
-        }
-        acls.push(buffer);
-    }
-    let paths: Vec<_> = operations.iter().map(|operation| session.target().full(operation.path())).collect();
-    let acl = |raw| AclList::from_raw(raw).unwrap_or(AclList::OPEN);
-    let requests: Vec<Request<'_>> = operations
-        .iter()
-        .zip(paths.iter().zip(&acls))
-        .map(|(operation, (path, raw))| operation.request(path, acl(raw)))
-        .collect();
-    session.multi(&requests, only_reads)
+/// The failure of a multi, which names the operation that was refused.
+fn refusal(steps: &[Step], error: Error) -> Failure {
+    let Error::MultiRefused { index, code, path } = error else { return error.into() };
+    let plain = Failure::Refused { code, path: None, message: None };
+    let why = plain.json()["message"].as_str().unwrap_or_default().to_owned();
+    let name = steps[index].name();
+    let message = format!("operation {}, {name} {path}: {why}; none was executed", index + 1);
+    Failure::Refused { code, path: Some(path), message: Some(message) }
 }
 
-/// The refusal of the one operation that made the whole multi fail.
-fn refusal<'r>(
-    operations: &[Operation],
-    results: impl Iterator<Item = MultiResult<'r>>,
-) -> Result<(), Failure> {
-    let unimportant = [ErrorCode::Ok as i32, ErrorCode::RuntimeInconsistency as i32];
-    for (index, (operation, result)) in operations.iter().zip(results).enumerate() {
-        if let Some(code) = result.error()
-            && !unimportant.contains(&code)
-        {
-            let plain = Failure::Refused { code, path: None, message: None };
-            let why = plain.json()["message"].as_str().unwrap_or_default().to_owned();
-            let message = format!(
-                "operation {}, {} {}: {why}; none was executed",
-                index + 1,
-                operation.name(),
-                operation.path()
-            );
-            return Err(Failure::Refused {
-                code,
-                path: Some(operation.path().to_owned()),
-                message: Some(message),
-            });
+/// The result of a write for people and for scripts.
+fn show_write(shell: &Shell, step: &Step, result: &OperationResult) -> (String, Value) {
+    let (style, name) = (shell.style, step.name());
+    match result {
+        OperationResult::Created(path) => {
+            (format!("Created {}", style.path(path)), json!({ "op": name, "path": path }))
+        }
+        _ => {
+            let path = step.path();
+            (format!("{name} {}: ok", style.path(path)), json!({ "op": name, "path": path }))
         }
     }
-    Ok(())
 }
 
-/// One result for people and for scripts.
-fn show(shell: &Shell, target: &Target, operation: &Operation, result: &MultiResult<'_>) -> (String, Value) {
+/// The result of a read for people and for scripts.
+fn show_read(shell: &Shell, step: &Step, result: &Result<ReadResult, Error>) -> (String, Value) {
     let style = shell.style;
-    let (name, path) = (operation.name(), operation.path());
+    let (name, path) = (step.name(), step.path());
     let mut object = json!({ "op": name, "path": path });
-    let line = match result {
-        MultiResult::Error(code) | MultiResult::Failed { err: code, .. } => {
+    let what = match result {
+        Ok(ReadResult::Data(data, _)) => {
+            let fields = Output::default().data_field(data.as_deref(), false).json;
+            object.as_object_mut().expect("it was created as one").extend(fields);
+            data.as_deref().map_or("null".into(), |data| bytes::readable(data, style.colours).into_owned())
+        }
+        Ok(ReadResult::Children(names)) => {
+            object["children"] = json!(names);
+            list(names, style)
+        }
+        Err(Error::Refused { code, .. }) => {
             let error = failure::name(*code);
-            let line = format!("{name} {}: {}", style.path(path), style.error(&error));
             object["error"] = json!(error);
             object["code"] = json!(code);
-            line
+            style.error(&error)
         }
-        MultiResult::Create(_) | MultiResult::Create2(_) => {
-            let created = match result {
-                MultiResult::Create(reply) => reply.path,
-                MultiResult::Create2(reply) => reply.path,
-                _ => unreachable!("only creates are matched"),
-            };
-            let created = target.shown(created);
-            object["path"] = json!(created);
-            format!("Created {}", style.path(created))
-        }
-        MultiResult::GetData(reply) => {
-            let fields = Output::default().data_field(reply.data, false).json;
-            object.as_object_mut().expect("it was made as one").extend(fields);
-            let data = reply.data.map_or("null".into(), |data| bytes::readable(data, style.colours));
-            format!("{name} {}: {data}", style.path(path))
-        }
-        MultiResult::GetChildren(reply) => {
-            let mut names: Vec<String> = reply.children.iter().map(str::to_owned).collect();
-            names.sort_unstable();
-            let line = format!("{name} {}: {}", style.path(path), list(&names, style));
-            object["children"] = json!(names);
-            line
-        }
-        _ => format!("{name} {}: ok", style.path(path)),
+        Err(error) => style.error(&error.to_string()),
     };
-    (line, object)
+    (format!("{name} {}: {what}", style.path(path)), object)
 }

@@ -5,17 +5,17 @@
 
 use std::fmt;
 
-use client::CreateMode;
+use client::{CreateMode, Session};
 use serde_json::{Value, json};
 use wire::{ErrorCode, acl, path};
 
 use super::children::subtree;
+use super::data::{existing, without_parent};
 use super::{Outcome, Spec, join, path_operand};
 use crate::shell::Shell;
 use crate::shell::failure::Failure;
 use crate::shell::options::{Opt, Parsed};
 use crate::shell::output::Output;
-use crate::shell::session::Session;
 
 const ROOT: &str = "/zookeeper/quota";
 const LIMITS: &str = "zookeeper_limits";
@@ -136,7 +136,7 @@ fn quota_path(path: &str) -> String {
 fn place_of(shell: &mut Shell, parsed: &Parsed) -> Result<(Session, String), Failure> {
     let path = path_operand(parsed, 0)?;
     let session = shell.session()?;
-    let full = session.target().full(path).into_owned();
+    let full = session.connect_string().server_path(path).into_owned();
     Ok((session.without_chroot(), full))
 }
 
@@ -149,8 +149,8 @@ fn list_quota(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     let place = quota_path(path);
     let limits_path = join(&place, LIMITS);
     let read = |at: &str| match session.get_data(at, false) {
-        Err(failure) if failure.code() == Some(ErrorCode::NoNode) => Err(missing(path)),
-        result => result.map(|(data, _)| Track::parse(data.as_deref())),
+        Err(error) if error.code() == Some(ErrorCode::NoNode) => Err(missing(path)),
+        result => Ok(Track::parse(result?.0.as_deref())),
     };
     let limits = read(&limits_path)?;
     let usage = read(&join(&place, STATS))?;
@@ -169,7 +169,7 @@ fn set_quota(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     if path == ROOT || path.starts_with("/zookeeper/quota/") {
         return Err(Failure::Usage(format!("cannot set a quota under the path: {ROOT}")));
     }
-    session.exists(path, false)?;
+    existing(session, path, false)?;
     refuse_nesting(session, path)?;
     let place = quota_path(path);
     let limits_path = join(&place, LIMITS);
@@ -182,7 +182,7 @@ fn set_quota(shell: &mut Shell, parsed: &Parsed) -> Outcome {
             session.set_data(&limits_path, Some(limits.to_string().as_bytes()), -1)?;
             limits
         }
-        Err(failure) if failure.code() == Some(ErrorCode::NoNode) => {
+        Err(error) if error.code() == Some(ErrorCode::NoNode) => {
             let mut limits = Track::NONE;
             for &(option, value) in &wanted {
                 *limits.option(option) = value;
@@ -190,7 +190,7 @@ fn set_quota(shell: &mut Shell, parsed: &Parsed) -> Outcome {
             create_quota(session, &place, limits)?;
             limits
         }
-        Err(failure) => return Err(failure),
+        Err(error) => return Err(error.into()),
     };
     let (data, _) = session.get_data(&join(&place, STATS), false)?;
     let output = Output::default().field("path", path.as_str()).field("limits", limits.json());
@@ -224,16 +224,14 @@ fn refuse_nesting(session: &Session, path: &str) -> Result<(), Failure> {
     // A quota on the root is no obstacle: it is how an ensemble gets a limit of its own.
     let mut above = path::parent(path);
     while above != "/" {
-        match session.exists(&join(&quota_path(above), LIMITS), false) {
-            Ok(_) => return refuse("parent", above),
-            Err(failure) if failure.code() == Some(ErrorCode::NoNode) => {}
-            Err(failure) => return Err(failure),
+        if session.exists(&join(&quota_path(above), LIMITS), false)?.is_some() {
+            return refuse("parent", above);
         }
         above = path::parent(above);
     }
     let place = quota_path(path);
     let below = match subtree(session, &place) {
-        Err(failure) if failure.code() == Some(ErrorCode::NoNode) => return Ok(()),
+        Err(error) if error.code() == Some(ErrorCode::NoNode) => return Ok(()),
         result => result?,
     };
     for found in below {
@@ -249,13 +247,12 @@ fn create_quota(session: &Session, place: &str, limits: Track) -> Result<(), Fai
     let ensure = |at: &str, data: Option<&[u8]>| {
         // Checked first, because a create without permission is refused even if there is nothing to
         // create.
-        if session.exists(at, false).is_ok() {
+        if matches!(session.exists(at, false), Ok(Some(_))) {
             return Ok(());
         }
-        let created = session.create(at, data, &acl::open_acl(), CreateMode::Persistent);
-        match created {
-            Err(failure) if failure.code() == Some(ErrorCode::NodeExists) => Ok(()),
-            result => result.map(drop),
+        match session.create(at, data, &acl::open_acl(), CreateMode::Persistent) {
+            Err(error) if error.code() == Some(ErrorCode::NodeExists) => Ok(()),
+            result => result.map(drop).map_err(|error| without_parent(error, at)),
         }
     };
     for (slash, _) in place.match_indices('/').skip(1) {
@@ -289,7 +286,7 @@ fn del_quota(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     let place = quota_path(path);
     let limits_path = join(&place, LIMITS);
     let mut limits = match session.get_data(&limits_path, false) {
-        Err(failure) if failure.code() == Some(ErrorCode::NoNode) => return Err(missing(path)),
+        Err(error) if error.code() == Some(ErrorCode::NoNode) => return Err(missing(path)),
         result => Track::parse(result?.0.as_deref()),
     };
     let options: Vec<&str> = ["n", "b", "N", "B"].into_iter().filter(|option| parsed.has(option)).collect();
@@ -312,8 +309,8 @@ fn trim(session: &Session, place: &str) -> Result<(), Failure> {
     while place != ROOT {
         match session.delete(place, -1) {
             Ok(()) => place = path::parent(place),
-            Err(failure) if failure.code() == Some(ErrorCode::NotEmpty) => return Ok(()),
-            Err(failure) => return Err(failure),
+            Err(error) if error.code() == Some(ErrorCode::NotEmpty) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

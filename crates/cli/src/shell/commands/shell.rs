@@ -1,5 +1,6 @@
 //! The shell itself.
 
+use client::ConnectStringError;
 use serde_json::Value;
 
 use super::{Outcome, Spec, all, find, spec_json, usage_line};
@@ -76,14 +77,17 @@ pub(super) const SPECS: &[Spec] = &[
 
 fn connect(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     if let Some(text) = parsed.operand(0) {
-        shell.set_target(text.parse().map_err(Failure::Usage)?);
+        shell.set_servers(
+            text.parse().map_err(|error: ConnectStringError| Failure::Usage(error.to_string()))?,
+        );
     }
     // The old session may be impossible to close; a new one is opened all the same.
     let _ = shell.close_session();
     shell.reopen();
-    let (server, phase) = shell.session()?.standing();
+    let session = shell.session()?;
+    let (server, state) = (session.server(), session.state());
     let line = format!("Connected to {server}");
-    Ok(Output::default().field("server", server).field("state", phase.name()).line(line))
+    Ok(Output::default().field("server", server).field("state", state.name()).line(line))
 }
 
 fn close(shell: &mut Shell, _: &Parsed) -> Outcome {

@@ -73,13 +73,10 @@ fn remove_watches(shell: &mut Shell, parsed: &Parsed) -> Outcome {
     ];
     let kind = kinds.iter().find(|(flag, _)| parsed.has(flag)).map_or(WatcherType::Any, |(_, kind)| *kind);
     let session = shell.session()?;
-    if parsed.has("l") && !session.is_connected() {
-        if !session.forget_watches(path, kind) {
-            return Err(Failure::refused(ErrorCode::NoWatcher, path.to_owned()));
-        }
-    } else {
+    if !parsed.has("l") || session.state().is_connected() {
         session.remove_watches(path, kind)?;
-        session.forget_watches(path, kind);
+    } else if !session.forget_watches(path, kind) {
+        return Err(Failure::refused(ErrorCode::NoWatcher, path.to_owned()));
     }
     Ok(Output::default().field("path", path))
 }

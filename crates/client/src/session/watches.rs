@@ -1,7 +1,7 @@
-//! Which watches the session has, as far as this client knows.
+//! The watches that a session has, as far as this client knows.
 //!
-//! The server forgets them with the connection, so they are kept here to be set again on the next
-//! one.
+//! The server forgets them with the connection, so the client keeps them and sets them again on the
+//! next one.
 
 use std::collections::BTreeSet;
 use wire::event::{EventType, WatcherType};
@@ -14,7 +14,7 @@ const REQUEST_BYTES_MAX: usize = 128 << 10;
 
 /// A kind of watch, as re-registration tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(super) enum WatchKind {
     /// On data of a znode.
     Data,
     /// On a place without a znode.
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     PersistentRecursive,
 }
 
-impl Kind {
+impl WatchKind {
     fn is_meant_by(self, watcher_type: WatcherType) -> bool {
         match watcher_type {
             WatcherType::Any => true,
@@ -39,7 +39,7 @@ impl Kind {
     }
 
     /// The event that ZooKeeper's client makes when such a watch is removed.
-    pub(crate) fn removal(self) -> EventType {
+    pub(super) fn removal(self) -> EventType {
         match self {
             Self::Data | Self::Exist => EventType::DataWatchRemoved,
             Self::Child => EventType::ChildWatchRemoved,
@@ -50,25 +50,25 @@ impl Kind {
 
 /// The watches, with paths as the server knows them.
 #[derive(Debug, Default)]
-pub(crate) struct Watches(BTreeSet<(Kind, String)>);
+pub(super) struct Watches(BTreeSet<(WatchKind, String)>);
 
 impl Watches {
     /// Notes a watch that the server has accepted.
-    pub(crate) fn add(&mut self, kind: Kind, path: String) {
+    pub(super) fn add(&mut self, kind: WatchKind, path: String) {
         self.0.insert((kind, path));
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there is no watch.
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Forgets what an event has used up. Persistent watches stay.
-    pub(crate) fn fired(&mut self, event: EventType, path: &str) {
-        let used: &[Kind] = match event {
-            EventType::NodeCreated | EventType::NodeDataChanged => &[Kind::Data, Kind::Exist],
-            EventType::NodeDeleted => &[Kind::Data, Kind::Exist, Kind::Child],
-            EventType::NodeChildrenChanged => &[Kind::Child],
+    pub(super) fn fired(&mut self, event: EventType, path: &str) {
+        let used: &[WatchKind] = match event {
+            EventType::NodeCreated | EventType::NodeDataChanged => &[WatchKind::Data, WatchKind::Exist],
+            EventType::NodeDeleted => &[WatchKind::Data, WatchKind::Exist, WatchKind::Child],
+            EventType::NodeChildrenChanged => &[WatchKind::Child],
             _ => &[],
         };
         for &kind in used {
@@ -76,9 +76,9 @@ impl Watches {
         }
     }
 
-    /// Forgets the watches on a path that `watcher_type` means, and tells which kinds there were.
-    pub(crate) fn remove(&mut self, path: &str, watcher_type: WatcherType) -> Vec<Kind> {
-        let meant = |kind: Kind, watched: &str| watched == path && kind.is_meant_by(watcher_type);
+    /// Forgets the watches on a path that `watcher_type` means, and returns their kinds.
+    pub(super) fn remove(&mut self, path: &str, watcher_type: WatcherType) -> Vec<WatchKind> {
+        let meant = |kind: WatchKind, watched: &str| watched == path && kind.is_meant_by(watcher_type);
         let kinds = self.0.iter().filter(|(kind, watched)| meant(*kind, watched)).map(|(kind, _)| *kind);
         let kinds = kinds.collect();
         self.0.retain(|(kind, watched)| !meant(*kind, watched));
@@ -86,7 +86,7 @@ impl Watches {
     }
 
     /// Calls `send` with the requests that set all watches again, none if there are none.
-    pub(crate) fn restore(&self, relative_zxid: i64, mut send: impl FnMut(i32, &SetWatches<'_>)) {
+    pub(super) fn restore(&self, relative_zxid: i64, mut send: impl FnMut(i32, &SetWatches<'_>)) {
         let mut rest = self.0.iter().peekable();
         while rest.peek().is_some() {
             let mut lists: [Vec<&str>; 5] = Default::default();
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn an_event_uses_up_what_it_must_and_no_more() {
         let mut watches = Watches::default();
-        for kind in [Kind::Data, Kind::Exist, Kind::Child, Kind::Persistent] {
+        for kind in [WatchKind::Data, WatchKind::Exist, WatchKind::Child, WatchKind::Persistent] {
             watches.add(kind, "/a".into());
         }
         watches.fired(EventType::NodeChildrenChanged, "/a");
@@ -136,17 +136,17 @@ mod tests {
         watches.fired(EventType::NodeDeleted, "/b");
         assert_eq!(restored(&watches), [(Opcode::SetWatches2, 3)]);
         watches.fired(EventType::NodeDataChanged, "/a");
-        assert_eq!(watches.remove("/a", WatcherType::Any), [Kind::Persistent]);
+        assert_eq!(watches.remove("/a", WatcherType::Any), [WatchKind::Persistent]);
         assert!(watches.is_empty() && restored(&watches).is_empty());
     }
 
     #[test]
     fn removal_means_only_its_kind() {
         let mut watches = Watches::default();
-        watches.add(Kind::Exist, "/a".into());
-        watches.add(Kind::Child, "/a".into());
+        watches.add(WatchKind::Exist, "/a".into());
+        watches.add(WatchKind::Child, "/a".into());
         assert_eq!(watches.remove("/a", WatcherType::Persistent), []);
-        assert_eq!(watches.remove("/a", WatcherType::Data), [Kind::Exist]);
+        assert_eq!(watches.remove("/a", WatcherType::Data), [WatchKind::Exist]);
         assert_eq!(restored(&watches), [(Opcode::SetWatches, 1)]);
     }
 
@@ -154,7 +154,7 @@ mod tests {
     fn many_watches_take_several_requests() {
         let mut watches = Watches::default();
         for number in 0..2_000 {
-            watches.add(Kind::Data, format!("/{number:0200}"));
+            watches.add(WatchKind::Data, format!("/{number:0200}"));
         }
         let requests = restored(&watches);
         assert!(requests.len() > 2, "{requests:?}");

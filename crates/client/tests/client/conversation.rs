@@ -1,76 +1,20 @@
 //! A connection to a scripted server.
 
-use client::{ConnectError, Connection, CreateMode, Options, RequestError, Session};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread::JoinHandle;
+use crate::scripted::serve;
+use client::{ConnectError, Connection, CreateMode, Options, RequestError, SessionIdentity};
 use std::time::Duration;
 use wire::event::{EventType, KeeperState, WatcherEvent};
 use wire::jute::Reader;
-use wire::record::{ConnectRequest, ConnectResponse, CreateReply, ReplyHeader, Request, RequestHeader};
-use wire::{AclList, ErrorCode, Opcode, frame};
-
-/// The server's end: the test scripts its answers frame by frame.
-struct Server(TcpStream);
-
-impl Server {
-    fn read(&mut self) -> Vec<u8> {
-        let mut length = [0; 4];
-        self.0.read_exact(&mut length).unwrap();
-        let mut payload = vec![0; i32::from_be_bytes(length) as usize];
-        self.0.read_exact(&mut payload).unwrap();
-        payload
-    }
-
-    fn write(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
-        let mut out = Vec::new();
-        let mark = frame::begin(&mut out);
-        encode(&mut out);
-        frame::finish(&mut out, mark);
-        self.0.write_all(&out).unwrap();
-    }
-
-    fn welcome(&mut self, timeout_ms: i32) -> Vec<u8> {
-        let request = self.read();
-        let passwd: &[u8] = &[7; 16];
-        let response = ConnectResponse {
-            protocol_version: 0,
-            timeout_ms,
-            session_id: 99,
-            passwd,
-            read_only: Some(false),
-        };
-        self.write(|out| response.encode(out));
-        request
-    }
-
-    fn reply(&mut self, xid: i32, zxid: i64, err: i32, body: impl FnOnce(&mut Vec<u8>)) {
-        self.write(|out| {
-            ReplyHeader { xid, zxid, err }.encode(out);
-            body(out);
-        });
-    }
-}
-
-fn serve<T: Send + 'static>(
-    script: impl FnOnce(Server) -> T + Send + 'static,
-) -> (SocketAddr, JoinHandle<T>) {
-    // Below the system's range for outgoing connections, one of which might otherwise take the
-    // port.
-    let listener = (20_000 + std::process::id() as u16 % 5_000..32_768)
-        .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
-        .expect("a free port");
-    let address = listener.local_addr().unwrap();
-    (address, std::thread::spawn(move || script(Server(listener.accept().unwrap().0))))
-}
+use wire::record::{ConnectRequest, CreateReply, Request, RequestHeader};
+use wire::{AclList, ErrorCode, Opcode};
 
 #[test]
 fn resumes_with_id_password_and_last_zxid() {
     let (address, server) = serve(|mut server| server.welcome(4_000));
-    let resume = Session { id: 5, password: [3; 16], timeout_ms: 1_000 };
+    let resume = SessionIdentity { id: 5, password: [3; 16], timeout_ms: 1_000 };
     let options = Options { resume: Some(resume), last_zxid_seen: 77, ..Options::default() };
     let connection = Connection::connect(address, &options).unwrap();
-    assert_eq!(connection.session(), &Session { id: 99, password: [7; 16], timeout_ms: 4_000 });
+    assert_eq!(connection.session(), &SessionIdentity { id: 99, password: [7; 16], timeout_ms: 4_000 });
     assert_eq!(connection.last_zxid(), 77);
     let bytes = server.join().unwrap();
     let sent = ConnectRequest::decode(&mut Reader::new(&bytes)).unwrap();
