@@ -25,6 +25,8 @@
 //! is sent when. It does nothing on its own: it starts no thread, sends no pings and does not
 //! reconnect. A caller idle for longer than the session timeout must call [`Connection::ping`]; a
 //! session is resumed with [`Options::resume`].
+//!
+//! [`status`] asks the servers of an ensemble how they are and judges their answers.
 
 mod connect;
 mod connect_string;
@@ -34,6 +36,7 @@ mod frames;
 mod operations;
 pub mod session;
 mod split;
+pub mod status;
 
 pub use connect::{Options, SessionIdentity, four_letter_word};
 pub use connect_string::{ConnectString, ConnectStringError};

@@ -3,11 +3,11 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use client::status::{self, Health, ServerStatus, verdict};
+
 use super::children::{Children, Ended};
 use super::layout::Layout;
 use super::{ClusterError, Stops};
-use crate::status::ask::{self, Asked};
-use crate::status::verdict::{Health, verdict};
 
 /// How often the servers are asked.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -50,7 +50,7 @@ pub(super) fn run(
         if children.all_ended() && restart_at.is_none() {
             return Err(ClusterError::AllEnded);
         }
-        screen.show(layout, children, &ask::all(&layout.addresses(), PATIENCE));
+        screen.show(layout, children, &status::ask(&layout.addresses(), PATIENCE));
         std::thread::sleep(PERIOD);
     }
     screen.say("stopping");
@@ -70,11 +70,11 @@ fn wait_until_served(
     layout: &Layout,
     children: &mut Children,
     stops: &Stops,
-) -> Result<Option<Vec<Asked>>, ClusterError> {
+) -> Result<Option<Vec<ServerStatus>>, ClusterError> {
     let begun = Instant::now();
     while stops.count() == 0 {
         let ended = take_ended(children)?;
-        let servers = ask::all(&layout.addresses(), PATIENCE);
+        let servers = status::ask(&layout.addresses(), PATIENCE);
         let verdict = verdict(&servers);
         let all_serve = servers.iter().all(|asked| asked.server().is_some());
         if all_serve && verdict.health == Health::Healthy {
@@ -100,7 +100,7 @@ fn describe(ended: &Ended) -> String {
 }
 
 /// What to try next.
-fn welcome(layout: &Layout, children: &Children, servers: &[Asked]) -> String {
+fn welcome(layout: &Layout, children: &Children, servers: &[ServerStatus]) -> String {
     let clients = layout.connect_string();
     let mut text =
         format!("Ostler {} serves as an ensemble ({}).\n", env!("CARGO_PKG_VERSION"), layout.consensus);
@@ -112,7 +112,7 @@ fn welcome(layout: &Layout, children: &Children, servers: &[Asked]) -> String {
     text.push_str(&format!("  data:      {}/server.N, with zoo.cfg and server.log\n", layout.dir.display()));
     text.push_str(&format!("  try:       ostler shell -s {clients} ls /\n"));
     text.push_str(&format!("             ostler status --watch -s {clients}\n"));
-    let leader = servers.iter().position(Asked::leads).and_then(|at| children.pids().nth(at));
+    let leader = servers.iter().position(ServerStatus::leads).and_then(|at| children.pids().nth(at));
     if let Some((_, Some(pid))) = leader {
         text.push_str(&format!("             kill -9 {pid}    # the leader: another takes over\n"));
     }
@@ -125,7 +125,7 @@ fn processes(children: &Children) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn role(asked: &Asked) -> &str {
+fn role(asked: &ServerStatus) -> &str {
     asked.server().map_or("not serving", |server| &server.mode)
 }
 
@@ -151,7 +151,7 @@ impl Screen {
         ));
     }
 
-    fn show(&mut self, layout: &Layout, children: &Children, servers: &[Asked]) {
+    fn show(&mut self, layout: &Layout, children: &Children, servers: &[ServerStatus]) {
         let each = layout.places.iter().zip(servers).zip(children.pids());
         let roles: Vec<String> = each
             .map(|((place, asked), (_, pid))| {

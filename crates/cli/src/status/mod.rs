@@ -1,10 +1,7 @@
 //! `ostler status`: all servers of an ensemble in one table, and whether it can lose another one.
 //!
-//! [`ask`] asks the servers and reads their answers, [`verdict`] judges what they say together,
-//! [`view`] prints it.
+//! [`client::status`] asks the servers and judges what they say together, [`view`] prints it.
 
-pub(crate) mod ask;
-pub(crate) mod verdict;
 mod view;
 
 use std::io::{IsTerminal, Write};
@@ -13,8 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use client::ConnectString;
-
-use self::verdict::verdict;
+use client::status::{self, Health, ServerStatus, Verdict};
 
 /// Time between two rounds of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -45,8 +41,8 @@ pub(crate) struct StatusArgs {
 /// Asks, prints, and returns the state as the exit code.
 pub(crate) fn run(args: &StatusArgs) -> ExitCode {
     loop {
-        let servers = ask::all(args.server.servers(), PATIENCE);
-        let verdict = verdict(&servers);
+        let servers = status::ask(args.server.servers(), PATIENCE);
+        let verdict = judge(&servers);
         let text = if args.json {
             format!("{}\n", view::json(&servers, &verdict))
         } else {
@@ -57,9 +53,27 @@ pub(crate) fn run(args: &StatusArgs) -> ExitCode {
         // The reader of our output is gone, so nothing can be reported.
         let told = out.write_all(format!("{clear}{text}").as_bytes()).and_then(|()| out.flush());
         if !args.watch || told.is_err() {
-            return ExitCode::from(verdict.health.exit_code());
+            return ExitCode::from(exit_code(verdict.health));
         }
         drop(out);
         std::thread::sleep(PERIOD);
+    }
+}
+
+/// The verdict, with what the user can do about a leader that was not asked.
+fn judge(servers: &[ServerStatus]) -> Verdict {
+    let mut verdict = status::verdict(servers);
+    if verdict.unasked_leader.is_some() {
+        verdict.sentence.push_str(" Name it with -s.");
+    }
+    verdict
+}
+
+/// What the process ends with.
+fn exit_code(health: Health) -> u8 {
+    match health {
+        Health::Healthy => 0,
+        Health::Degraded => 1,
+        Health::NoQuorum => 2,
     }
 }

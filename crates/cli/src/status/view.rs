@@ -1,11 +1,8 @@
 //! The table for people and the object for programs.
 
+use client::status::{Answer, MemberReport, PeerReport, ServerId, ServerStatus, Verdict};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
-
-use super::ask::{Answer, Asked, Member, Other};
-use super::verdict::Verdict;
-use server::config::ServerId;
 
 /// What is not known, or has no meaning.
 const NOTHING: &str = "-";
@@ -24,8 +21,9 @@ struct Row {
 }
 
 /// The table of all servers.
-pub(super) fn table(servers: &[Asked]) -> String {
-    let engine = servers.iter().filter_map(Asked::member).map(|member| member.consensus.as_str()).next();
+pub(super) fn table(servers: &[ServerStatus]) -> String {
+    let engine =
+        servers.iter().filter_map(ServerStatus::member).map(|member| member.consensus.as_str()).next();
     let paxos = engine == Some("paxos");
     let term = if paxos { "ballot" } else { "term" };
     let mut table = Table::new();
@@ -66,8 +64,8 @@ pub(super) fn table(servers: &[Asked]) -> String {
 }
 
 /// Servers and verdict as one object.
-pub(super) fn json(servers: &[Asked], verdict: &Verdict) -> Value {
-    let consensus = servers.iter().filter_map(Asked::member).map(|member| &member.consensus).next();
+pub(super) fn json(servers: &[ServerStatus], verdict: &Verdict) -> Value {
+    let consensus = servers.iter().filter_map(ServerStatus::member).map(|member| &member.consensus).next();
     let rows: Vec<Value> = rows(servers)
         .into_iter()
         .map(|row| {
@@ -94,12 +92,13 @@ pub(super) fn json(servers: &[Asked], verdict: &Verdict) -> Value {
 }
 
 /// A line for each server that was asked, then one for each that only the leader spoke of.
-fn rows(servers: &[Asked]) -> Vec<Row> {
+fn rows(servers: &[ServerStatus]) -> Vec<Row> {
     let leader =
-        servers.iter().filter(|asked| asked.leads()).filter_map(Asked::member).max_by_key(|m| m.term);
+        servers.iter().filter(|asked| asked.leads()).filter_map(ServerStatus::member).max_by_key(|m| m.term);
     let others = leader.map(|leader| leader.others.as_slice()).unwrap_or_default();
     let mut rows: Vec<Row> = servers.iter().map(|asked| row(asked, others)).collect();
-    let known: Vec<ServerId> = servers.iter().filter_map(Asked::member).map(|member| member.server).collect();
+    let known: Vec<ServerId> =
+        servers.iter().filter_map(ServerStatus::member).map(|member| member.server).collect();
     let mut unnamed = others.iter().filter(|other| !known.contains(&other.server));
     let without_answer = servers.iter().filter(|asked| asked.server().is_none()).count();
     // Addresses cannot be matched to servers if several did not answer.
@@ -117,7 +116,7 @@ fn rows(servers: &[Asked]) -> Vec<Row> {
     rows
 }
 
-fn row(asked: &Asked, others: &[Other]) -> Row {
+fn row(asked: &ServerStatus, others: &[PeerReport]) -> Row {
     let member = asked.member();
     let seen = member.and_then(|member| others.iter().find(|other| other.server == member.server));
     let server = asked.server();
@@ -135,7 +134,7 @@ fn row(asked: &Asked, others: &[Other]) -> Row {
 }
 
 /// A member that was not named on the command line.
-fn not_asked(other: &Other) -> Row {
+fn not_asked(other: &PeerReport) -> Row {
     Row {
         server: Some(other.server),
         address: None,
@@ -149,15 +148,15 @@ fn not_asked(other: &Other) -> Row {
     }
 }
 
-fn health(asked: &Asked, member: Option<&Member>, seen: Option<&Other>) -> String {
+fn health(asked: &ServerStatus, member: Option<&MemberReport>, seen: Option<&PeerReport>) -> String {
     match (&asked.answer, member, seen) {
         (Answer::Waits, ..) => "not serving".to_owned(),
         (Answer::Silent(why), ..) => format!("no answer: {why}"),
-        (_, Some(Member { fetched_bytes: Some(bytes), .. }), _) => {
+        (_, Some(MemberReport { fetched_bytes: Some(bytes), .. }), _) => {
             format!("fetches a snapshot, {bytes} bytes so far")
         }
-        (_, Some(Member { joining: true, .. }), _) => "joining".to_owned(),
-        (_, Some(Member { led_by: None, .. }), _) => "hears of no leader".to_owned(),
+        (_, Some(MemberReport { joining: true, .. }), _) => "joining".to_owned(),
+        (_, Some(MemberReport { led_by: None, .. }), _) => "hears of no leader".to_owned(),
         (.., Some(seen)) if !seen.is_in_step() => seen.state.clone(),
         _ => "ok".to_owned(),
     }
@@ -179,46 +178,50 @@ fn short(version: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ask::Server;
-    use super::super::verdict::verdict;
     use super::*;
+    use client::status::{ServerReport, verdict};
 
-    fn serving(address: &str, mode: &str, member: Member) -> Asked {
-        let server = Server {
+    fn serving(address: &str, mode: &str, member: MemberReport) -> ServerStatus {
+        let server = ServerReport {
             version: "3.9.5-ostler-0.1.0, built on 2026-11-23 08:00 UTC".to_owned(),
             mode: mode.to_owned(),
             zxid: 0x5_0000_0007,
             connections: 2,
             member: Some(member),
         };
-        Asked { address: address.to_owned(), answer: Answer::Serves(Box::new(server)) }
+        ServerStatus { address: address.to_owned(), answer: Answer::Serves(Box::new(server)) }
     }
 
-    fn other(server: ServerId, behind: u64, state: &str) -> Other {
-        Other { server, behind_entries: behind, behind_bytes: behind * 100, state: state.to_owned() }
+    fn other(server: ServerId, behind: u64, state: &str) -> PeerReport {
+        PeerReport { server, behind_entries: behind, behind_bytes: behind * 100, state: state.to_owned() }
     }
 
-    fn leader() -> Asked {
-        let member = Member {
+    fn leader() -> ServerStatus {
+        let member = MemberReport {
             server: 1,
             consensus: "raft".to_owned(),
             term: 5,
             led_by: Some(1),
             voters: vec![1, 2, 3],
             others: vec![other(2, 3, "in step"), other(3, 9_000, "silent")],
-            ..Member::default()
+            ..MemberReport::default()
         };
         serving("a:2181", "leader", member)
     }
 
-    fn follower() -> Asked {
-        let member =
-            Member { server: 2, term: 5, led_by: Some(1), voters: vec![1, 2, 3], ..Member::default() };
+    fn follower() -> ServerStatus {
+        let member = MemberReport {
+            server: 2,
+            term: 5,
+            led_by: Some(1),
+            voters: vec![1, 2, 3],
+            ..MemberReport::default()
+        };
         serving("b:2181", "follower", member)
     }
 
-    fn silent() -> Asked {
-        Asked { address: "c:2181".to_owned(), answer: Answer::Silent("connection refused".to_owned()) }
+    fn silent() -> ServerStatus {
+        ServerStatus { address: "c:2181".to_owned(), answer: Answer::Silent("connection refused".to_owned()) }
     }
 
     fn words(line: &str) -> Vec<&str> {
@@ -268,7 +271,7 @@ mod tests {
         let Answer::Serves(mut server) = leader().answer else { panic!("it serves") };
         let member = server.member.as_mut().unwrap();
         (member.consensus, member.term) = ("paxos".to_owned(), 7 << 32 | 258);
-        let text = table(&[Asked { address: "a:2181".to_owned(), answer: Answer::Serves(server) }]);
+        let text = table(&[ServerStatus { address: "a:2181".to_owned(), answer: Answer::Serves(server) }]);
         assert!(text.contains("ballot") && text.contains(" 7.258 "), "{text}");
     }
 

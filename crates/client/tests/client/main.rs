@@ -5,3 +5,4 @@ mod scripted;
 mod server;
 mod session;
 mod session_ends;
+mod status;

@@ -1,127 +1,131 @@
-//! What servers report: the parsed answer to `srvr`. ZooKeeper's is understood as well as ours.
+//! What servers report: the parsed answer to `srvr`, of Ostler or of ZooKeeper.
 
-use server::config::ServerId;
+use super::ServerId;
 use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// A server that was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// As it was given.
-    pub(crate) address: String,
+pub struct ServerStatus {
+    /// Its address, as it was given.
+    pub address: String,
     /// Its answer.
-    pub(crate) answer: Answer,
+    pub answer: Answer,
 }
 
 /// The answer of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// It serves, and reports this.
-    Serves(Box<Server>),
+pub enum Answer {
+    /// It serves clients, and reports this.
+    Serves(Box<ServerReport>),
     /// It runs and does not serve: it has no leader, or is not yet as far as the others.
     Waits,
-    /// It cannot be asked; why.
+    /// It did not answer the question, for this reason.
     Silent(String),
 }
 
 /// What a server that serves says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Server {
+pub struct ServerReport {
     /// Its version in full.
-    pub(crate) version: String,
+    pub version: String,
     /// Its role in ZooKeeper's words.
-    pub(crate) mode: String,
+    pub mode: String,
     /// The last zxid it has applied.
-    pub(crate) zxid: u64,
+    pub zxid: u64,
     /// Open connections of clients.
-    pub(crate) connections: u64,
+    pub connections: u64,
     /// What only an Ostler server of an ensemble reports.
-    pub(crate) member: Option<Member>,
+    pub member: Option<MemberReport>,
 }
 
 /// What an Ostler server knows of its ensemble.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Member {
+pub struct MemberReport {
     /// Its number.
-    pub(crate) server: ServerId,
+    pub server: ServerId,
     /// `raft` or `paxos`.
-    pub(crate) consensus: String,
+    pub consensus: String,
     /// Term or ballot.
-    pub(crate) term: u64,
+    pub term: u64,
     /// The server that leads, as far as it knows.
-    pub(crate) led_by: Option<ServerId>,
+    pub led_by: Option<ServerId>,
     /// Bytes that have come of a snapshot, while one is fetched.
-    pub(crate) fetched_bytes: Option<u64>,
+    pub fetched_bytes: Option<u64>,
     /// Whether it is joining to get a vote.
-    pub(crate) joining: bool,
+    pub joining: bool,
     /// Servers that vote.
-    pub(crate) voters: Vec<ServerId>,
+    pub voters: Vec<ServerId>,
     /// Members without a vote.
-    pub(crate) non_voters: Vec<ServerId>,
+    pub non_voters: Vec<ServerId>,
     /// What a leader is doing about a change of the members: `server.4 catching up`.
-    pub(crate) changes: Vec<String>,
+    pub changes: Vec<String>,
     /// Where configuration files and committed members differ, in the server's words.
-    pub(crate) file_differences: Vec<String>,
+    pub file_differences: Vec<String>,
     /// What a leader reports about the others.
-    pub(crate) others: Vec<Other>,
+    pub others: Vec<PeerReport>,
 }
 
 /// A member as its leader sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Other {
+pub struct PeerReport {
     /// Its number.
-    pub(crate) server: ServerId,
+    pub server: ServerId,
     /// Log entries it lacks.
-    pub(crate) behind_entries: u64,
+    pub behind_entries: u64,
     /// Bytes of these.
-    pub(crate) behind_bytes: u64,
+    pub behind_bytes: u64,
     /// Its state, in the leader's words.
-    pub(crate) state: String,
+    pub state: String,
 }
 
-impl Other {
+impl PeerReport {
     /// The leader's words for a member that has all but the newest entries.
     const IN_STEP: &'static str = "in step";
 
     /// Whether it keeps up.
-    pub(crate) fn is_in_step(&self) -> bool {
+    pub fn is_in_step(&self) -> bool {
         self.state == Self::IN_STEP
     }
 }
 
-impl Asked {
+impl ServerStatus {
     /// Its report, if it serves.
-    pub(crate) fn server(&self) -> Option<&Server> {
+    pub fn server(&self) -> Option<&ServerReport> {
         if let Answer::Serves(server) = &self.answer { Some(server) } else { None }
     }
 
     /// Its report on the ensemble.
-    pub(crate) fn member(&self) -> Option<&Member> {
+    pub fn member(&self) -> Option<&MemberReport> {
         self.server()?.member.as_ref()
     }
 
     /// Whether it says that it leads others.
-    pub(crate) fn leads(&self) -> bool {
+    pub fn leads(&self) -> bool {
         self.server().is_some_and(|server| server.mode == "leader")
     }
 }
 
-/// Asks all of them at the same time; in their order.
-pub(crate) fn all(addresses: &[String], patience: Duration) -> Vec<Asked> {
+/// Asks servers by the four-letter word `srvr`, all at the same time, each on a thread of its own.
+/// The answers have the order of the addresses, which are `host:port`.
+///
+/// A server that is silent for `patience`, while it is connected or while it answers, is
+/// [`Answer::Silent`]; so is one where `srvr` is not in `4lw.commands.whitelist`.
+pub fn ask(addresses: &[String], patience: Duration) -> Vec<ServerStatus> {
     std::thread::scope(|scope| {
         let asking: Vec<_> =
             addresses.iter().map(|address| (address, scope.spawn(move || one(address, patience)))).collect();
         let asked = asking.into_iter().map(|(address, thread)| {
             let answer = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Asked { address: address.clone(), answer }
+            ServerStatus { address: address.clone(), answer }
         });
         asked.collect()
     })
 }
 
 fn one(address: &str, patience: Duration) -> Answer {
-    match client::four_letter_word(address, "srvr", patience) {
+    match crate::four_letter_word(address, "srvr", patience) {
         Ok(text) => read(&text),
         Err(error) => Answer::Silent(why(&error, patience)),
     }
@@ -156,8 +160,8 @@ fn read(text: &str) -> Answer {
     }
 }
 
-fn server(text: &str) -> Option<Server> {
-    Some(Server {
+fn server(text: &str) -> Option<ServerReport> {
+    Some(ServerReport {
         version: field(text, "Zookeeper version")?.to_owned(),
         mode: field(text, "Mode")?.to_owned(),
         zxid: u64::from_str_radix(field(text, "Zxid")?.trim_start_matches("0x"), 16).ok()?,
@@ -166,8 +170,8 @@ fn server(text: &str) -> Option<Server> {
     })
 }
 
-fn member(text: &str) -> Option<Member> {
-    Some(Member {
+fn member(text: &str) -> Option<MemberReport> {
+    Some(MemberReport {
         server: number(text, "Server id")?,
         consensus: field(text, "Consensus")?.to_owned(),
         term: number(text, "Term")?,
@@ -188,11 +192,11 @@ fn list(text: &str, name: &str) -> Vec<String> {
 }
 
 /// `Member 2 behind entries/bytes: 7000/700000, needs a snapshot`.
-fn other(line: &str) -> Option<Other> {
+fn other(line: &str) -> Option<PeerReport> {
     let (server, rest) = line.strip_prefix("Member ")?.split_once(" behind entries/bytes: ")?;
     let (counts, state) = rest.split_once(", ")?;
     let (entries, bytes) = counts.split_once('/')?;
-    Some(Other {
+    Some(PeerReport {
         server: server.parse().ok()?,
         behind_entries: entries.parse().ok()?,
         behind_bytes: bytes.parse().ok()?,
@@ -239,7 +243,7 @@ mod tests {
         assert_eq!((member.voters, member.non_voters), (vec![1, 2, 3], vec![]));
         assert_eq!(member.changes, ["server.2 catching up", "server.4 joining"]);
         let state = "needs a snapshot".to_owned();
-        let behind = Other { server: 2, behind_entries: 7_000, behind_bytes: 700_000, state };
+        let behind = PeerReport { server: 2, behind_entries: 7_000, behind_bytes: 700_000, state };
         assert_eq!(member.others[1], behind);
         assert!(member.others[0].is_in_step() && !behind.is_in_step());
     }
@@ -268,14 +272,14 @@ mod tests {
     fn a_server_that_hangs_is_not_waited_for() {
         let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = hangs.local_addr().unwrap().to_string();
-        let asked = all(&[address], Duration::from_secs(1));
+        let asked = ask(&[address], Duration::from_secs(1));
         assert_eq!(asked[0].answer, Answer::Silent("nothing within 1 s".to_owned()));
     }
 
     #[test]
     fn a_server_that_is_not_there_is_silent() {
         // No process listens on port 1.
-        let asked = all(&["127.0.0.1:1".to_owned()], Duration::from_secs(5));
+        let asked = ask(&["127.0.0.1:1".to_owned()], Duration::from_secs(5));
         assert_eq!(asked[0].answer, Answer::Silent("connection refused".to_owned()));
     }
 }

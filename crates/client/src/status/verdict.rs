@@ -1,27 +1,22 @@
 //! Whether an ensemble can lose another server, in one sentence.
 
-use super::ask::{Answer, Asked, Member};
-use server::config::ServerId;
+use super::ServerId;
+use super::ask::{Answer, MemberReport, ServerStatus};
 
 /// The state of the ensemble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Health {
-    /// All servers are in their place…
+pub enum Health {
+    /// All servers are in their place.
     Healthy,
-    /// …or it works, and the operator should look at it…
+    /// It works, and the operator should look at it.
     Degraded,
-    /// …or it does not work.
+    /// It does not work.
     NoQuorum,
 }
 
 impl Health {
-    /// What the process ends with.
-    pub(crate) fn exit_code(self) -> u8 {
-        self as u8
-    }
-
-    /// For programs.
-    pub(crate) fn name(self) -> &'static str {
+    /// The state as a word for programs.
+    pub fn name(self) -> &'static str {
         match self {
             Health::Healthy => "healthy",
             Health::Degraded => "degraded",
@@ -32,18 +27,25 @@ impl Health {
 
 /// The judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub(crate) health: Health,
-    pub(crate) sentence: String,
+pub struct Verdict {
+    /// The state.
+    pub health: Health,
+    /// It in English sentences: whether the ensemble can lose a server, which are missing, what
+    /// else is wrong.
+    pub sentence: String,
+    /// The leader, if the others name it and it was not among the servers that answered: which
+    /// voters keep up is not known without it.
+    pub unasked_leader: Option<ServerId>,
 }
 
 fn say(health: Health, sentence: impl Into<String>) -> Verdict {
-    Verdict { health, sentence: sentence.into() }
+    Verdict { health, sentence: sentence.into(), unasked_leader: None }
 }
 
-/// Judges what the servers say together.
-pub(crate) fn verdict(servers: &[Asked]) -> Verdict {
-    let serving = servers.iter().filter_map(Asked::server);
+/// Judges what the servers of one ensemble say together: best all of them. ZooKeeper's servers do
+/// not report who votes; every one that is not an observer counts as a voter.
+pub fn verdict(servers: &[ServerStatus]) -> Verdict {
+    let serving = servers.iter().filter_map(ServerStatus::server);
     if serving.clone().next().is_none() {
         return none_serves(servers);
     }
@@ -59,7 +61,7 @@ pub(crate) fn verdict(servers: &[Asked]) -> Verdict {
     }
 }
 
-fn none_serves(servers: &[Asked]) -> Verdict {
+fn none_serves(servers: &[ServerStatus]) -> Verdict {
     let waiting = servers.iter().filter(|server| server.answer == Answer::Waits).count();
     let sentence = match (servers.len(), waiting) {
         (1, 0) => "The server cannot be reached.".to_owned(),
@@ -75,7 +77,7 @@ fn none_serves(servers: &[Asked]) -> Verdict {
     say(Health::NoQuorum, sentence)
 }
 
-fn standalone(servers: &[Asked], alone: usize) -> Verdict {
+fn standalone(servers: &[ServerStatus], alone: usize) -> Verdict {
     if servers.len() == 1 {
         return say(
             Health::Healthy,
@@ -86,14 +88,15 @@ fn standalone(servers: &[Asked], alone: usize) -> Verdict {
     say(Health::Degraded, format!("{alone} of these {all} servers stand alone: they are not one ensemble."))
 }
 
-fn none_leads(servers: &[Asked]) -> Verdict {
-    match servers.iter().filter_map(Asked::member).find_map(|member| member.led_by) {
-        Some(leader) => say(
-            Health::Degraded,
-            format!(
-                "Server {leader} leads and has not answered: which voters keep up is not known. Name it with -s."
-            ),
-        ),
+fn none_leads(servers: &[ServerStatus]) -> Verdict {
+    match servers.iter().filter_map(ServerStatus::member).find_map(|member| member.led_by) {
+        Some(leader) => Verdict {
+            unasked_leader: Some(leader),
+            ..say(
+                Health::Degraded,
+                format!("Server {leader} leads and has not answered: which voters keep up is not known."),
+            )
+        },
         None => say(
             Health::NoQuorum,
             "None of these servers leads: the ensemble has lost its quorum, or elects a leader at this moment.",
@@ -107,7 +110,7 @@ struct Votes {
     missing: Vec<String>,
 }
 
-fn led(servers: &[Asked], leader: &Asked) -> Verdict {
+fn led(servers: &[ServerStatus], leader: &ServerStatus) -> Verdict {
     let votes = match leader.member() {
         Some(member) => votes_of_leader(member),
         None => votes_of_zookeeper(servers),
@@ -155,7 +158,7 @@ fn servers_of(count: usize) -> String {
     if count == 1 { "1 server".to_owned() } else { format!("{count} servers") }
 }
 
-fn votes_of_leader(member: &Member) -> Votes {
+fn votes_of_leader(member: &MemberReport) -> Votes {
     let keeps_up = |voter: &ServerId| {
         *voter == member.server
             || member.others.iter().any(|other| other.server == *voter && other.is_in_step())
@@ -165,14 +168,14 @@ fn votes_of_leader(member: &Member) -> Votes {
 }
 
 /// ZooKeeper does not report the voters: every named server that is no observer counts as one.
-fn votes_of_zookeeper(servers: &[Asked]) -> Votes {
+fn votes_of_zookeeper(servers: &[ServerStatus]) -> Votes {
     let voters = servers.iter().filter(|asked| asked.server().is_none_or(|server| server.mode != "observer"));
     let missing = voters.clone().filter(|asked| asked.server().is_none());
     Votes { all: voters.count(), missing: missing.map(|asked| asked.address.clone()).collect() }
 }
 
 /// Problems that do not affect the quorum.
-fn with_oddities(verdict: Verdict, servers: &[Asked], leader: &Asked) -> Verdict {
+fn with_oddities(verdict: Verdict, servers: &[ServerStatus], leader: &ServerStatus) -> Verdict {
     let mut oddities: Vec<String> = Vec::new();
     for asked in servers {
         match &asked.answer {
@@ -188,7 +191,9 @@ fn with_oddities(verdict: Verdict, servers: &[Asked], leader: &Asked) -> Verdict
             lagging.map(|other| format!("Server {}, without a vote: {}.", other.server, other.state)),
         );
     }
-    for difference in servers.iter().filter_map(Asked::member).flat_map(|member| &member.file_differences) {
+    for difference in
+        servers.iter().filter_map(ServerStatus::member).flat_map(|member| &member.file_differences)
+    {
         let sentence = format!("By its configuration: {difference}.");
         if !oddities.contains(&sentence) {
             oddities.push(sentence);
@@ -203,43 +208,47 @@ fn with_oddities(verdict: Verdict, servers: &[Asked], leader: &Asked) -> Verdict
 
 #[cfg(test)]
 mod tests {
-    use super::super::ask::{Other, Server};
+    use super::super::ask::{PeerReport, ServerReport};
     use super::*;
 
-    fn asked(answer: Answer) -> Asked {
-        Asked { address: "h:1".to_owned(), answer }
+    fn asked(answer: Answer) -> ServerStatus {
+        ServerStatus { address: "h:1".to_owned(), answer }
     }
 
-    fn serving(mode: &str, member: Option<Member>) -> Asked {
-        asked(Answer::Serves(Box::new(Server { mode: mode.to_owned(), member, ..Server::default() })))
+    fn serving(mode: &str, member: Option<MemberReport>) -> ServerStatus {
+        asked(Answer::Serves(Box::new(ServerReport {
+            mode: mode.to_owned(),
+            member,
+            ..ServerReport::default()
+        })))
     }
 
-    fn unreachable() -> Asked {
+    fn unreachable() -> ServerStatus {
         asked(Answer::Silent("connection refused".to_owned()))
     }
 
-    fn follower(server: ServerId) -> Asked {
-        serving("follower", Some(Member { server, led_by: Some(1), ..Member::default() }))
+    fn follower(server: ServerId) -> ServerStatus {
+        serving("follower", Some(MemberReport { server, led_by: Some(1), ..MemberReport::default() }))
     }
 
     /// Server 1 leads `voters`, of which those named are not in step.
-    fn leader(voters: ServerId, missing: &[ServerId]) -> Asked {
-        let others = (2..=voters).map(|server| Other {
+    fn leader(voters: ServerId, missing: &[ServerId]) -> ServerStatus {
+        let others = (2..=voters).map(|server| PeerReport {
             server,
             behind_entries: 0,
             behind_bytes: 0,
             state: if missing.contains(&server) { "silent" } else { "in step" }.to_owned(),
         });
-        let member = Member {
+        let member = MemberReport {
             server: 1,
             voters: (1..=voters).collect(),
             others: others.collect(),
-            ..Member::default()
+            ..MemberReport::default()
         };
         serving("leader", Some(member))
     }
 
-    fn assert_says(servers: &[Asked], health: Health, part: &str) {
+    fn assert_says(servers: &[ServerStatus], health: Health, part: &str) {
         let verdict = verdict(servers);
         assert_eq!(verdict.health, health, "{}", verdict.sentence);
         assert!(verdict.sentence.contains(part), "{} lacks {part}", verdict.sentence);
@@ -275,7 +284,7 @@ mod tests {
         assert_says(&[unreachable(), unreachable()], Health::NoQuorum, "None of the 2 servers");
         assert_says(&[unreachable()], Health::NoQuorum, "cannot be reached");
         assert_says(&[waits()], Health::NoQuorum, "hears of no leader");
-        let leaderless = Member { server: 2, ..Member::default() };
+        let leaderless = MemberReport { server: 2, ..MemberReport::default() };
         assert_says(
             &[serving("follower", Some(leaderless))],
             Health::NoQuorum,
@@ -303,14 +312,14 @@ mod tests {
         let member = server.member.as_mut().unwrap();
         member.non_voters.push(4);
         let state = "needs a snapshot".to_owned();
-        member.others.push(Other { server: 4, behind_entries: 9, behind_bytes: 9, state });
+        member.others.push(PeerReport { server: 4, behind_entries: 9, behind_bytes: 9, state });
         let servers = [asked(Answer::Serves(server))];
         assert_says(&servers, Health::Degraded, "Server 4, without a vote: needs a snapshot.");
     }
 
     #[test]
     fn a_deposed_leader_is_not_believed() {
-        let newer = Member { server: 2, term: 7, voters: vec![1, 2, 3], ..Member::default() };
+        let newer = MemberReport { server: 2, term: 7, voters: vec![1, 2, 3], ..MemberReport::default() };
         let servers = [leader(3, &[]), serving("leader", Some(newer))];
         assert_says(&servers, Health::NoQuorum, "1 of 3");
     }
