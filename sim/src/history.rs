@@ -107,6 +107,12 @@ pub enum Received {
     Closed,
 }
 
+impl fmt::Display for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
 /// All evidence of a run.
 #[derive(Debug, Default)]
 pub struct History {

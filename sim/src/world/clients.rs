@@ -1,5 +1,7 @@
 //! The traffic between clients and members.
 
+use std::fmt;
+
 use super::{Connection, Event, World};
 use crate::checkers::Violation;
 use crate::client::{Action, Client};
@@ -208,9 +210,9 @@ impl World {
         let actions = client_state.receive(now_us, bytes, history)?;
         let history = &self.groups[self.clients[client].group().index()].history;
         for (client, connection, received) in &history.received[before..] {
-            let about = match received {
-                Received::Reply { call } => format!("{}", history.calls[*call]),
-                other => format!("{other:?}"),
+            let about: &dyn fmt::Display = match received {
+                Received::Reply { call } => &history.calls[*call],
+                other => other,
             };
             self.trace.log(self.now_us, format_args!("client {client} on {connection}: {about}"));
         }
