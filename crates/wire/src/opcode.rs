@@ -8,14 +8,14 @@ enum Log {
     Unlogged,
 }
 
-/// Whether a multi or multiRead admits an operation as a part.
+/// Whether a server admits an operation: as a request, or as a part of a multi or multiRead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// ZooKeeper admits it.
     Always,
     /// Only ClickHouse Keeper admits it.
     Extension,
-    /// The format does not allow it.
+    /// The format does not allow it, or only servers use it.
     Never,
 }
 
@@ -32,7 +32,7 @@ impl Admission {
 
 macro_rules! opcodes {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal,
-        $log:ident, $in_multi:ident, $in_multi_read:ident;)*) => {
+        $alone:ident, $log:ident, $in_multi:ident, $in_multi_read:ident;)*) => {
         /// An operation of the protocol. Numbers below 500 are ZooKeeper's; those from 500 are
         /// ClickHouse Keeper's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +61,13 @@ macro_rules! opcodes {
                 }
             }
 
+            /// Whether a client may send the operation as a request of its own.
+            pub const fn alone(self) -> Admission {
+                match self {
+                    $(Self::$variant => Admission::$alone,)*
+                }
+            }
+
             const fn log(self) -> Log {
                 match self {
                     $(Self::$variant => Log::$log,)*
@@ -85,91 +92,91 @@ macro_rules! opcodes {
     };
 }
 
-// Columns: number, ZooKeeper's name, whether the operation goes through the log, admission to a
-// `multi`, admission to a `multiRead`.
+// Columns: number, ZooKeeper's name, admission as a client's request, whether the operation goes
+// through the log, admission to a `multi`, admission to a `multiRead`.
 opcodes! {
     /// A watch event, from server to client only.
-    Notification = 0, "notification", Unlogged, Never, Never;
+    Notification = 0, "notification", Never, Unlogged, Never, Never;
     /// Creates a znode; the reply has its path.
-    Create = 1, "create", Logged, Always, Never;
+    Create = 1, "create", Always, Logged, Always, Never;
     /// Deletes a znode without children.
-    Delete = 2, "delete", Logged, Always, Never;
+    Delete = 2, "delete", Always, Logged, Always, Never;
     /// The `Stat` of a znode; can set a watch where no znode exists.
-    Exists = 3, "exists", Unlogged, Never, Extension;
+    Exists = 3, "exists", Always, Unlogged, Never, Extension;
     /// Data and `Stat`.
-    GetData = 4, "getData", Unlogged, Never, Always;
+    GetData = 4, "getData", Always, Unlogged, Never, Always;
     /// Replaces the data.
-    SetData = 5, "setData", Logged, Always, Never;
+    SetData = 5, "setData", Always, Logged, Always, Never;
     /// ACL and `Stat`.
-    GetAcl = 6, "getACL", Unlogged, Never, Never;
+    GetAcl = 6, "getACL", Always, Unlogged, Never, Never;
     /// Replaces the ACL.
-    SetAcl = 7, "setACL", Logged, Never, Never;
+    SetAcl = 7, "setACL", Always, Logged, Never, Never;
     /// Names of the children.
-    GetChildren = 8, "getChildren", Unlogged, Never, Always;
+    GetChildren = 8, "getChildren", Always, Unlogged, Never, Always;
     /// Waits until this server has applied everything committed before the request.
-    Sync = 9, "sync", Unlogged, Never, Never;
+    Sync = 9, "sync", Always, Unlogged, Never, Never;
     /// Keeps the session alive.
-    Ping = 11, "ping", Unlogged, Never, Never;
+    Ping = 11, "ping", Always, Unlogged, Never, Never;
     /// Names of the children and the `Stat` of the parent.
-    GetChildren2 = 12, "getChildren2", Unlogged, Never, Extension;
+    GetChildren2 = 12, "getChildren2", Always, Unlogged, Never, Extension;
     /// Compares a version; only inside a multi.
-    Check = 13, "check", Logged, Always, Extension;
+    Check = 13, "check", Never, Logged, Always, Extension;
     /// Writes that succeed or fail together.
-    Multi = 14, "multi", Logged, Never, Never;
+    Multi = 14, "multi", Always, Logged, Never, Never;
     /// Creates a znode; the reply also has its `Stat`.
-    Create2 = 15, "create2", Logged, Always, Never;
+    Create2 = 15, "create2", Always, Logged, Always, Never;
     /// Changes the members of the ensemble.
-    Reconfig = 16, "reconfig", Logged, Never, Never;
+    Reconfig = 16, "reconfig", Always, Logged, Never, Never;
     /// Whether this session has a given watch.
-    CheckWatches = 17, "checkWatches", Unlogged, Never, Never;
+    CheckWatches = 17, "checkWatches", Always, Unlogged, Never, Never;
     /// Removes watches of this session.
-    RemoveWatches = 18, "removeWatches", Unlogged, Never, Never;
+    RemoveWatches = 18, "removeWatches", Always, Unlogged, Never, Never;
     /// Creates a znode that is deleted after its last child.
-    CreateContainer = 19, "createContainer", Logged, Always, Never;
+    CreateContainer = 19, "createContainer", Always, Logged, Always, Never;
     /// Deletes an empty container or TTL node; never accepted from a client.
-    DeleteContainer = 20, "deleteContainer", Logged, Never, Never;
+    DeleteContainer = 20, "deleteContainer", Never, Logged, Never, Never;
     /// Creates a znode that is deleted when it has been childless and unchanged for its TTL.
-    CreateTtl = 21, "createTTL", Logged, Always, Never;
+    CreateTtl = 21, "createTTL", Always, Logged, Always, Never;
     /// Reads answered in one reply.
-    MultiRead = 22, "multiRead", Unlogged, Never, Never;
+    MultiRead = 22, "multiRead", Always, Unlogged, Never, Never;
     /// Adds an identity to the session.
-    Auth = 100, "auth", Unlogged, Never, Never;
+    Auth = 100, "auth", Always, Unlogged, Never, Never;
     /// Registers the watches of a client that has reconnected.
-    SetWatches = 101, "setWatches", Unlogged, Never, Never;
+    SetWatches = 101, "setWatches", Always, Unlogged, Never, Never;
     /// One step of a SASL exchange.
-    Sasl = 102, "sasl", Unlogged, Never, Never;
+    Sasl = 102, "sasl", Always, Unlogged, Never, Never;
     /// Paths of the ephemeral znodes of this session.
-    GetEphemerals = 103, "getEphemerals", Unlogged, Never, Never;
+    GetEphemerals = 103, "getEphemerals", Always, Unlogged, Never, Never;
     /// Number of descendants of a znode.
-    GetAllChildrenNumber = 104, "getAllChildrenNumber", Unlogged, Never, Never;
+    GetAllChildrenNumber = 104, "getAllChildrenNumber", Always, Unlogged, Never, Never;
     /// `SetWatches` with the persistent kinds.
-    SetWatches2 = 105, "setWatches2", Unlogged, Never, Never;
+    SetWatches2 = 105, "setWatches2", Always, Unlogged, Never, Never;
     /// Adds a persistent watch.
-    AddWatch = 106, "addWatch", Unlogged, Never, Never;
+    AddWatch = 106, "addWatch", Always, Unlogged, Never, Never;
     /// Identities of the session.
-    WhoAmI = 107, "whoAmI", Unlogged, Never, Never;
+    WhoAmI = 107, "whoAmI", Always, Unlogged, Never, Never;
     /// Internal: starts a session. Clients use the handshake.
-    CreateSession = -10, "createSession", Logged, Never, Never;
+    CreateSession = -10, "createSession", Never, Logged, Never, Never;
     /// Ends the session.
-    CloseSession = -11, "closeSession", Logged, Never, Never;
+    CloseSession = -11, "closeSession", Always, Logged, Never, Never;
     /// In the reply to a multi: an operation that failed, or the end.
-    Error = -1, "error", Unlogged, Never, Never;
+    Error = -1, "error", Never, Unlogged, Never, Never;
     /// Names of the children of one kind and the `Stat` of the parent.
-    FilteredList = 500, "filteredList", Unlogged, Never, Extension;
+    FilteredList = 500, "filteredList", Extension, Unlogged, Never, Extension;
     /// Requires that no znode exists at the path; meant for a multi.
-    CheckNotExists = 501, "checkNotExists", Logged, Extension, Extension;
+    CheckNotExists = 501, "checkNotExists", Extension, Logged, Extension, Extension;
     /// Creates a znode, or leaves the existing one as it is.
-    CreateIfNotExists = 502, "createIfNotExists", Logged, Extension, Never;
+    CreateIfNotExists = 502, "createIfNotExists", Extension, Logged, Extension, Never;
     /// Deletes a znode with its descendants, if they do not exceed a limit.
-    RemoveRecursive = 503, "removeRecursive", Logged, Extension, Never;
+    RemoveRecursive = 503, "removeRecursive", Extension, Logged, Extension, Never;
     /// Compares fields of the `Stat`; meant for a multi.
-    CheckStat = 504, "checkStat", Logged, Extension, Extension;
+    CheckStat = 504, "checkStat", Extension, Logged, Extension, Extension;
     /// Deletes a znode, or does nothing where `Delete` would fail.
-    TryRemove = 505, "tryRemove", Logged, Extension, Never;
+    TryRemove = 505, "tryRemove", Extension, Logged, Extension, Never;
     /// `FilteredList` with the `Stat` and data of every child.
-    FilteredListWithStatsAndData = 506, "filteredListWithStatsAndData", Unlogged, Never, Extension;
+    FilteredListWithStatsAndData = 506, "filteredListWithStatsAndData", Extension, Unlogged, Never, Extension;
     /// Paths of the descendants, up to a limit.
-    ListRecursive = 507, "listRecursive", Unlogged, Never, Never;
+    ListRecursive = 507, "listRecursive", Extension, Unlogged, Never, Never;
 }
 
 impl Opcode {

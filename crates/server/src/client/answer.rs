@@ -59,15 +59,7 @@ pub(crate) struct Answered {
 /// Whether a client may send this request at all. Others are answered `Unimplemented`, and the
 /// connection is closed, as in ZooKeeper.
 pub(crate) fn is_offered(op: Opcode, features: Features) -> bool {
-    match op {
-        // `check` exists inside a multi only; the others are internal to the log and the wire.
-        Opcode::Check
-        | Opcode::CreateSession
-        | Opcode::DeleteContainer
-        | Opcode::Notification
-        | Opcode::Error => false,
-        op => (op as i32) < Opcode::FilteredList as i32 || features.has(Features::KEEPER_EXTENSIONS),
-    }
+    op.alone().is_admitted(features.has(Features::KEEPER_EXTENSIONS))
 }
 
 /// Appends the reply to `out`.
