@@ -39,8 +39,6 @@ pub(crate) struct Newcomer {
     /// The newcomers heard from, by server number.
     heard: BTreeMap<ServerId, Heard>,
     said: bool,
-    /// When a leader's message to this member last arrived, in ms of the server's clock.
-    pub(crate) spoken_to_ms: i64,
 }
 
 #[derive(Debug)]
@@ -71,9 +69,8 @@ impl Group {
     /// Whether no leader contacts it: another leader may have given its number another id, and the
     /// welcome may be lost.
     pub(crate) fn is_forgotten(&mut self) -> bool {
-        let now_ms = self.now.ms;
         let leads = self.replica.role().leader == Some(self.replica.member());
-        !leads && now_ms - self.bootstrap.spoken_to_ms > FORGOTTEN_MS
+        !leads && self.peers.is_ignored(self.now.ms, FORGOTTEN_MS)
     }
 
     /// Announces this server to all others; called repeatedly.
@@ -250,7 +247,7 @@ impl Group {
 
     /// From now on this server is that member, as its disk records; returns the previous replica.
     pub fn begun(&mut self, identity: MemberIdentity, replica: Replica) -> Replica {
-        self.bootstrap.spoken_to_ms = self.now.ms;
+        self.peers.addressed(self.now.ms);
         let was_newcomer = self.is_newcomer();
         self.identity = identity;
         if self.is_root() && was_newcomer && !self.identity.founders.is_empty() {

@@ -22,6 +22,7 @@ use crate::leader_tasks::{Here, LeaderTasks};
 use crate::loss::Suspicion;
 use crate::member_status::MemberStatus;
 use crate::milestones::Milestones;
+use crate::peers::Peers;
 use crate::publishing::StatusPublisher;
 use crate::quiet::Quiet;
 use crate::reconfig::Reconfig;
@@ -151,6 +152,7 @@ pub struct Group {
     pub(crate) status: StatusPublisher,
     pub(crate) bootstrap: Newcomer,
     pub(crate) join_requests: JoinRequests,
+    pub(crate) peers: Peers,
     pub(crate) flush_latency: FlushLatency,
     pub(crate) commit_wait: CommitWait,
     pub(crate) reconfig: Reconfig,
@@ -189,6 +191,7 @@ impl Group {
             status: StatusPublisher::default(),
             bootstrap: Newcomer::default(),
             join_requests: JoinRequests::default(),
+            peers: Peers::default(),
             flush_latency: FlushLatency::default(),
             commit_wait: CommitWait::default(),
             reconfig: Reconfig::default(),

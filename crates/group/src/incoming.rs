@@ -80,13 +80,19 @@ impl Group {
         }
     }
 
+    /// A member was heard from.
+    pub(crate) fn hear(&mut self, member: MemberId) {
+        self.peers.heard(member, self.now.ms);
+        self.join_requests.arrived(member);
+    }
+
     /// Whether the engine receives a message that this server sends as that member.
     pub(crate) fn speaks_as(&mut self, from: ServerId, member: MemberId) -> bool {
         if crate::server_of(member) != from {
             tracing::warn!("server.{from} speaks as member {}", member.0);
             return false;
         }
-        self.join_requests.heard(member, self.now.ms);
+        self.hear(member);
         true
     }
 
@@ -95,7 +101,7 @@ impl Group {
         match self.replica.step(member, bytes) {
             Ok(()) => {
                 if self.replica.role().leader == Some(member) {
-                    self.bootstrap.spoken_to_ms = self.now.ms;
+                    self.peers.addressed(self.now.ms);
                 }
             }
             Err(StepError::LostLog { index, term }) => {
@@ -112,8 +118,8 @@ impl Group {
 
     /// A server's disk stalls, but the server is alive.
     pub(crate) fn on_alive(&mut self, from: ServerId) {
-        if let Some(member) = self.join_requests.last_heard(from) {
-            self.join_requests.heard(member, self.now.ms);
+        if let Some(member) = self.peers.last_of(from) {
+            self.hear(member);
             self.replica.heard_from(member);
         }
     }

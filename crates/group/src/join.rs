@@ -21,11 +21,6 @@ const ALIVE_MS: i64 = 2_000;
 #[derive(Debug, Default)]
 pub(crate) struct JoinRequests {
     newcomers: BTreeMap<ServerId, Request>,
-    /// When each member was last heard from, in ms of the server's clock. A replaced member may
-    /// continue to send under its old id.
-    heard_ms: BTreeMap<MemberId, i64>,
-    /// When the connection of each server was last lost, by the same clock.
-    lost_ms: BTreeMap<ServerId, i64>,
 }
 
 #[derive(Debug)]
@@ -77,41 +72,14 @@ impl JoinRequests {
         lately.map(|(server, _)| *server).collect()
     }
 
-    /// Members heard from within that time and whose connections have not ended since.
-    pub(crate) fn heard_within(&self, now_ms: i64, within_ms: i64) -> BTreeSet<MemberId> {
-        let is_up = |member: MemberId, heard_ms: i64| {
-            let lost_ms = self.lost_ms.get(&crate::server_of(member));
-            now_ms - heard_ms <= within_ms && lost_ms.is_none_or(|lost_ms| heard_ms > *lost_ms)
-        };
-        self.heard_ms.iter().filter(|(member, ms)| is_up(**member, **ms)).map(|(member, _)| *member).collect()
-    }
-
-    /// The connection of a server has ended.
-    pub(crate) fn lose(&mut self, server: ServerId, now_ms: i64) {
-        self.lost_ms.insert(server, now_ms);
-    }
-
-    /// A member was heard from.
-    pub(crate) fn heard(&mut self, member: MemberId, now_ms: i64) {
-        self.heard_ms.insert(member, now_ms);
-        // Its welcome has arrived. A remaining request could cost a member its place once it is
-        // silent.
+    /// A member was heard from: its welcome has arrived. A remaining request could cost it its place
+    /// once it is silent.
+    pub(crate) fn arrived(&mut self, member: MemberId) {
         if let Entry::Occupied(request) = self.newcomers.entry(crate::server_of(member))
             && request.get().member == Some(member)
         {
             request.remove();
         }
-    }
-
-    /// When a member was last heard from, in ms of the server's clock.
-    pub(crate) fn heard_ms(&self, member: MemberId) -> Option<i64> {
-        self.heard_ms.get(&member).copied()
-    }
-
-    /// The member that this server was when last heard from.
-    pub(crate) fn last_heard(&self, server: ServerId) -> Option<MemberId> {
-        let of_server = self.heard_ms.iter().filter(|(member, _)| crate::server_of(**member) == server);
-        of_server.max_by_key(|(_, ms)| **ms).map(|(member, _)| *member)
     }
 
     /// Leadership is lost: servers that still wait ask again.
@@ -175,7 +143,7 @@ impl Group {
             }
             (_, Some(old)) => {
                 let now_ms = self.now.ms;
-                if self.join_requests.heard_ms.get(&old).is_some_and(|ms| now_ms - ms <= ALIVE_MS) {
+                if self.peers.is_heard_within(old, now_ms, ALIVE_MS) {
                     tracing::warn!(
                         "server.{server} is here already and there is another one with its number and {}: \
                          it is not taken in while the first one lives",
@@ -228,19 +196,6 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn whoever_is_silent_or_has_lost_its_connection_is_not_there() {
-        let mut requests = JoinRequests::default();
-        requests.heard(MemberId(2), 100);
-        requests.heard(MemberId(3), 300);
-        assert_eq!(requests.heard_within(400, 300), [MemberId(2), MemberId(3)].into());
-        assert_eq!(requests.heard_within(401, 300), [MemberId(3)].into(), "the other one is silent");
-        requests.lose(3, 350);
-        assert_eq!(requests.heard_within(400, 300), [MemberId(2)].into(), "its connection has ended");
-        requests.heard(MemberId(3), 360);
-        assert_eq!(requests.heard_within(400, 300), [MemberId(2), MemberId(3)].into(), "it is back");
-    }
 
     #[test]
     fn another_disk_of_a_server_asks_anew() {

@@ -35,6 +35,7 @@ pub mod member_status;
 pub mod message;
 mod milestones;
 mod parked;
+mod peers;
 mod plan;
 mod publishing;
 mod quiet;

@@ -1,13 +1,12 @@
 //! The status that the replication thread publishes for other threads, renewed ten times a second.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use consensus::engine::{Leadership, Progress, Role, Status};
 
 use crate::group::{Action, Group};
 use crate::member_status::{FollowerFacts, FollowerState, LeadingFacts, MemberLog, MemberRole, MemberStatus};
 use crate::plan::BEHIND_MAX;
-use state::members::ServerId;
 
 /// How long a published status is valid, in ms, unless the role changes: copying an engine's status
 /// costs work, and no reader is faster.
@@ -27,8 +26,6 @@ pub(crate) struct StatusPublisher {
     role: Leadership,
     /// Since when this member leads, in ms of the server's clock.
     led_from_ms: i64,
-    /// When the connection of a server ended, in ms of the server's clock.
-    lost_ms: BTreeMap<ServerId, i64>,
     ledger: EntryBytes,
 }
 
@@ -36,11 +33,6 @@ impl StatusPublisher {
     /// An entry was written.
     pub(crate) fn count(&mut self, index: u64, bytes: usize) {
         self.ledger.count(index, bytes as u64);
-    }
-
-    /// A server has closed its connection.
-    pub(crate) fn lose(&mut self, server: ServerId, now_ms: i64) {
-        self.lost_ms.insert(server, now_ms);
     }
 }
 
@@ -107,9 +99,7 @@ impl Group {
             .filter(|follower| crate::server_of(follower.member) != self.me)
             .map(|follower| {
                 let server = crate::server_of(follower.member);
-                let heard_ms = self.join_requests.heard_ms(follower.member);
-                let lost_ms = self.status.lost_ms.get(&server).copied();
-                let silent = heard_ms.is_none_or(|ms| now_ms - ms > silence_ms) || heard_ms < lost_ms;
+                let silent = !self.peers.is_up(follower.member, now_ms, silence_ms);
                 FollowerFacts {
                     server,
                     votes: status.membership.voters.contains(&follower.member),

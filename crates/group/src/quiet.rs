@@ -74,7 +74,7 @@ impl Group {
         let membership = self.replica.status().membership;
         for member in membership.voters.into_iter().chain(membership.learners) {
             if self.quiet.live.contains(&crate::server_of(member)) {
-                self.join_requests.heard(member, self.now.ms);
+                self.hear(member);
                 self.replica.heard_from(member);
             }
         }
@@ -157,7 +157,7 @@ impl Group {
             return self.send_group(from, GroupMessage::Wake);
         }
         let leader = follows.expect("it is the same leadership");
-        self.join_requests.heard(leader, self.now.ms);
+        self.hear(leader);
         if self.quiet.is_quiet {
             return;
         }

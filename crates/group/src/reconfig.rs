@@ -315,7 +315,7 @@ impl Group {
         // A member silent for longer may be gone, and no other member may lose its vote in its
         // favour.
         let silence_ms = 2 * i64::from(self.settings.election_ticks) * TICK_MS;
-        (self.join_requests.heard_within(now_ms, silence_ms), self.join_requests.waiting(now_ms))
+        (self.peers.up(now_ms, silence_ms), self.join_requests.waiting(now_ms))
     }
 
     /// No change is requested: absent servers join, and a leader without a place in the

@@ -10,8 +10,6 @@ use crate::group::{Action, Group};
 /// What decides whether clients are served.
 #[derive(Default)]
 pub(crate) struct Serving {
-    /// When there last was a leader, in ms of the server's clock.
-    led_ms: i64,
     /// Clients are served once this read ticket is reached; issued when a leader is first heard
     /// from.
     serve_from: Option<u64>,
@@ -27,16 +25,11 @@ impl Group {
     /// a leader, and until it has had none for too long: the others may then be electing one that
     /// it cannot hear.
     pub(crate) fn watch_leader(&mut self) {
-        let now_ms = self.now.ms;
         let leader = self.replica.role().leader;
         // A member without a vote never stands for election, so its engine keeps the last leader
         // forever.
-        let heard_ms = leader.and_then(|leader| match leader == self.replica.member() {
-            true => Some(now_ms),
-            false => self.join_requests.heard_ms(leader),
-        });
-        self.serving.led_ms = self.serving.led_ms.max(heard_ms.unwrap_or(0));
-        let is_led = now_ms - self.serving.led_ms <= self.settings.leaderless_ms_max();
+        let leaderless_ms = self.peers.leaderless_ms(leader, self.replica.member(), self.now.ms);
+        let is_led = leaderless_ms <= self.settings.leaderless_ms_max();
         self.watch_milestones(is_led && leader.is_some());
         if self.log_is_full {
             // What is committed meanwhile does not arrive here.

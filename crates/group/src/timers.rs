@@ -168,8 +168,7 @@ impl Group {
     /// Members that still hear the leader refuse to elect another.
     pub(crate) fn link_down(&mut self, server: ServerId) {
         let now_ms = self.now.ms;
-        self.status.lose(server, now_ms);
-        self.join_requests.lose(server, now_ms);
+        self.peers.lose(server, now_ms);
         self.files.lose(server);
         self.reported.lose(server);
         if self.leader() == Some(server) {
