@@ -72,8 +72,8 @@ impl JoinRequests {
         lately.map(|(server, _)| *server).collect()
     }
 
-    /// A member was heard from: its welcome has arrived. A remaining request could cost it its place
-    /// once it is silent.
+    /// A member was heard from: its welcome has arrived. A remaining request could cost it its
+    /// place once it is silent.
     pub(crate) fn arrived(&mut self, member: MemberId) {
         if let Entry::Occupied(request) = self.newcomers.entry(crate::server_of(member))
             && request.get().member == Some(member)
