@@ -2,7 +2,7 @@
 //!
 //! [`engine::Engine`] is the contract between a replica and its consensus algorithm.
 //! [`raft::RaftEngine`] implements it with Raft, [`paxos::PaxosEngine`] with Multi-Paxos. Every
-//! engine must pass the test suite in [`conformance`].
+//! engine must pass the test suite in `conformance` (feature `testing`).
 //!
 //! Nothing here reads a clock, draws a random number, opens a socket or touches a disk. Time is
 //! [`Engine::tick`](engine::Engine::tick), the network is bytes in and bytes out, and the disk is a
@@ -11,6 +11,7 @@
 
 mod barriers;
 mod codec;
+#[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod engine;
 pub mod entry;

@@ -15,6 +15,8 @@ pub mod log;
 pub mod snapshot;
 
 pub use data_dir::{DataDir, DataDirError};
-pub use disk::{Disk, DiskFile, RealDisk, SimDisk};
+#[cfg(any(test, feature = "testing"))]
+pub use disk::SimDisk;
+pub use disk::{Disk, DiskFile, RealDisk};
 pub use log::{AppendError, CompactError, FlushError, Log, LogOptions, OpenError, PrepareError, Record};
 pub use snapshot::{SnapshotError, SnapshotName, SnapshotReader, SnapshotWriter};

@@ -3,11 +3,14 @@
 //! It has few operations, so that a crash is simple to simulate: synced data stay, and everything
 //! else may be kept, lost, torn or reordered. This crate accesses files in no other way.
 
+#[cfg(any(test, feature = "testing"))]
 mod medium;
 mod real;
+#[cfg(any(test, feature = "testing"))]
 mod sim;
 
 pub use real::RealDisk;
+#[cfg(any(test, feature = "testing"))]
 pub use sim::{Fault, SimDisk};
 
 use rustix::io::Errno;
