@@ -11,6 +11,7 @@
 //! share it either.
 
 use crate::disk::{Disk, DiskLock, Mode, read_exact_at};
+use crate::io_failure::IoFailure;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -71,15 +72,8 @@ pub enum DataDirError {
         path: PathBuf,
     },
     /// The file system refused an operation.
-    #[error("{}: cannot {action}", path.display())]
-    Io {
-        /// File or directory.
-        path: PathBuf,
-        /// What was attempted.
-        action: &'static str,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoFailure),
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -112,7 +106,7 @@ impl DataDir {
     /// [`DataDirError::Io`].
     pub fn create(&self, disk: &dyn Disk) -> Result<(), DataDirError> {
         for dir in [&self.log, &self.snapshot] {
-            disk.create_dir(dir).map_err(|source| failed(dir, "create the directory", source))?;
+            disk.create_dir(dir).map_err(IoFailure::of(dir, "create the directory"))?;
         }
         Ok(())
     }
@@ -144,9 +138,9 @@ impl DataDir {
 
 /// Locks one directory and checks or creates its marker.
 fn hold(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, DataDirError> {
-    disk.create_dir(dir).map_err(|source| failed(dir, "create the directory", source))?;
+    disk.create_dir(dir).map_err(IoFailure::of(dir, "create the directory"))?;
     let path = dir.join(LOCK_NAME);
-    let lock = disk.lock(&path).map_err(|source| failed(&path, "lock", source))?;
+    let lock = disk.lock(&path).map_err(IoFailure::of(&path, "lock"))?;
     let Some(lock) = lock else {
         let pid = read_small(disk, &path).ok().and_then(|text| text.trim().parse().ok());
         return Err(DataDirError::InUse { path: dir.to_owned(), pid });
@@ -155,7 +149,7 @@ fn hold(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, DataDirError> 
     // Padded, so that a shorter id overwrites a longer one.
     let pid = format!("{:<10}\n", std::process::id());
     let written = disk.open(&path, Mode::Write).and_then(|file| file.write_at(pid.as_bytes(), 0));
-    written.map_err(|source| failed(&path, "write", source))?;
+    written.map_err(IoFailure::of(&path, "write"))?;
     Ok(lock)
 }
 
@@ -165,9 +159,9 @@ fn check_format(disk: &dyn Disk, dir: &Path) -> Result<(), DataDirError> {
         Ok(found) if found == FORMAT => return Ok(()),
         Ok(found) => return Err(DataDirError::Format { path, found }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(failed(&path, "read", source)),
+        Err(source) => return Err(IoFailure::new(&path, "read", source).into()),
     }
-    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    let names = disk.list(dir).map_err(IoFailure::of(dir, "list"))?;
     if names.iter().any(|name| name == ZOOKEEPER_NAME) {
         return Err(DataDirError::ZooKeeper { path: dir.to_owned() });
     }
@@ -179,7 +173,7 @@ fn check_format(disk: &dyn Disk, dir: &Path) -> Result<(), DataDirError> {
         disk.rename(&temporary, &path)?;
         disk.sync_dir(dir)
     };
-    make().map_err(|source| failed(&path, "write", source))
+    Ok(make().map_err(IoFailure::of(&path, "write"))?)
 }
 
 fn read_small(disk: &dyn Disk, path: &Path) -> io::Result<String> {
@@ -187,8 +181,4 @@ fn read_small(disk: &dyn Disk, path: &Path) -> io::Result<String> {
     let mut bytes = vec![0; file.len()?.min(SMALL_FILE_BYTES_MAX) as usize];
     read_exact_at(file.as_ref(), &mut bytes, 0)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn failed(path: &Path, action: &'static str, source: io::Error) -> DataDirError {
-    DataDirError::Io { path: path.to_owned(), action, source }
 }

@@ -1,6 +1,7 @@
 //! Inspecting a data directory without changing it, for people and scripts.
 
 use crate::disk::{Disk, Mode};
+use crate::io_failure::IoFailure;
 use crate::log::{
     HEAD_BYTES, HeaderError, OpenError, Position, RECORDS_START, Record, Scanner, Segment, Tag,
 };
@@ -47,7 +48,7 @@ pub struct SegmentEnd {
 /// # Errors
 /// The directory cannot be listed.
 pub fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentReport>, OpenError> {
-    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    let names = disk.list(dir).map_err(IoFailure::of(dir, "list"))?;
     let sequences = names.iter().filter_map(|name| parse_file_name(name));
     let mut reports: Vec<SegmentReport> = sequences
         .map(|sequence| SegmentReport {
@@ -75,7 +76,7 @@ pub fn records(
         .map_err(|source| OpenError::Header { path: path.clone(), source })?;
     let mut scanner = Scanner::new(&segment);
     let mut offset = RECORDS_START;
-    while let Some((head, body)) = scanner.record(offset).map_err(|source| failed(&path, "read", source))? {
+    while let Some((head, body)) = scanner.record(offset).map_err(IoFailure::of(&path, "read"))? {
         let tag = Tag::from_u8(head.tag);
         let len = HEAD_BYTES + body.len();
         let record = tag.and_then(|tag| Record::decode(tag, body));
@@ -92,8 +93,4 @@ pub fn records(
         }
     }
     Ok(SegmentEnd { offset, sealed: false })
-}
-
-fn failed(path: &Path, action: &'static str, source: std::io::Error) -> OpenError {
-    OpenError::Io { path: path.to_owned(), action, source }
 }

@@ -11,6 +11,7 @@
 pub mod data_dir;
 pub mod disk;
 pub mod inspect;
+mod io_failure;
 pub mod log;
 pub mod snapshot;
 
@@ -18,5 +19,6 @@ pub use data_dir::{DataDir, DataDirError};
 #[cfg(any(test, feature = "testing"))]
 pub use disk::SimDisk;
 pub use disk::{Disk, DiskFile, RealDisk};
+pub use io_failure::IoFailure;
 pub use log::{AppendError, CompactError, FlushError, Log, LogOptions, OpenError, PrepareError, Record};
 pub use snapshot::{SnapshotError, SnapshotName, SnapshotReader, SnapshotWriter};

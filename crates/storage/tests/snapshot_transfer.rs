@@ -5,6 +5,7 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use storage::IoFailure;
 use storage::disk::{Disk, Fault, RealDisk, SimDisk};
 use storage::snapshot::{self, Incoming, IncomingError, IncomingOptions, SnapshotFile};
 use storage::{SnapshotError, SnapshotName, SnapshotReader, SnapshotWriter};
@@ -153,7 +154,10 @@ fn a_failed_sync_is_final() {
         || Incoming::with_options(Arc::new(disk.clone()), Path::new(DIR), name(1), len, options).unwrap();
     let mut incoming = create();
     disk.fault_at(disk.operations() + 1, Fault::Io);
-    assert!(matches!(incoming.write_chunk(0, &bytes), Err(IncomingError::Io { action: "sync", .. })));
+    assert!(matches!(
+        incoming.write_chunk(0, &bytes),
+        Err(IncomingError::Io(IoFailure { action: "sync", .. }))
+    ));
     let again = incoming.write_chunk(incoming.written(), &[]);
     assert!(matches!(again, Err(IncomingError::Failed { .. })), "{again:?}");
     let finished = incoming.finish();
@@ -295,7 +299,7 @@ fn a_file_is_readable_at_any_offset_and_after_its_purge() {
     }
     assert_eq!(file.read_chunk(0, &mut []).unwrap(), 0);
     let missing = SnapshotFile::open(&disk, dir, name(1)).map(|_| ());
-    assert!(matches!(missing, Err(SnapshotError::Io { action: "open", .. })), "{missing:?}");
+    assert!(matches!(missing, Err(SnapshotError::Io(IoFailure { action: "open", .. }))), "{missing:?}");
     disk.put(&name(3).path(dir), &bytes);
     let renamed = SnapshotFile::open(&disk, dir, name(3)).map(|_| ());
     assert!(matches!(renamed, Err(SnapshotError::Damaged { offset: 0, .. })), "{renamed:?}");

@@ -29,6 +29,7 @@ use consensus::entry::MemberId;
 use group::group::{MemberIdentity, cluster_of};
 use group::message::{Founder, PeerKey};
 use sha2::{Digest as _, Sha256};
+use storage::IoFailure;
 use storage::disk::{Disk, Mode};
 
 use super::log_owner;
@@ -68,15 +69,8 @@ pub(crate) struct Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The file system refused an operation.
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The operation that failed.
-        action: &'static str,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error("{failure}: {cause}", failure = .0, cause = .0.source)]
+    Io(#[from] IoFailure),
     /// This version does not write such a file.
     #[error("{}: not a line this version can read: {line:?}. Start the version that wrote it, or restore the file from a backup", path.display())]
     Malformed {
@@ -299,11 +293,11 @@ fn parse_founder(text: &str) -> Option<Founder> {
 
 /// Reads the line in a small file; `None` if the file does not exist.
 pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, IdentityError> {
-    let failed = |action| move |source| IdentityError::Io { path: path.to_owned(), action, source };
+    let failed = |action| IoFailure::of(path, action);
     let file = match disk.open(path, Mode::Read) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed("open")(e)),
+        Err(e) => return Err(failed("open")(e).into()),
     };
     let length = file.len().map_err(failed("read"))?.min(BYTES_MAX);
     let mut bytes = vec![0; length as usize];
@@ -315,15 +309,12 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<String>, Ident
 /// Replaces the contents of a small file by a line, durably and atomically.
 pub(super) fn write(disk: &dyn Disk, dir: &Path, name: &str, line: &str) -> Result<(), IdentityError> {
     let path = dir.join(format!("{name}.new"));
-    let failed = |action| {
-        let path = path.clone();
-        move |source| IdentityError::Io { path, action, source }
-    };
+    let failed = |action| IoFailure::of(&path, action);
     let file = disk.open(&path, Mode::CreatePrivate).map_err(failed("create"))?;
     file.write_at(line.as_bytes(), 0).map_err(failed("write"))?;
     file.sync_data().map_err(failed("sync"))?;
     disk.rename(&path, &dir.join(name)).map_err(failed("rename"))?;
-    disk.sync_dir(dir).map_err(failed("sync the directory of"))
+    Ok(disk.sync_dir(dir).map_err(failed("sync the directory of"))?)
 }
 
 #[cfg(test)]

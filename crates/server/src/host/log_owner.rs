@@ -229,7 +229,7 @@ pub(super) fn check(disk: &dyn Disk, storage: &Storage) -> Result<(), RecoveryEr
 pub(super) fn has_snapshots(disk: &dyn Disk, data_dir: &Path) -> Result<bool, RecoveryError> {
     match snapshot::list(disk, &DataDir::snapshot_in(data_dir), GroupId::ROOT.0) {
         Ok(names) => Ok(!names.is_empty()),
-        Err(SnapshotError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(SnapshotError::Io(failure)) if failure.source.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e.into()),
     }
 }

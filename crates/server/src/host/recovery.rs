@@ -332,7 +332,7 @@ fn newest_snapshot(
             Ok((meta, machine)) => return Ok(Newest { meta, machine, unread }),
             Err(e) => {
                 tracing::error!("{e}; trying the next older snapshot");
-                let is_of_the_disk = matches!(e, RecoveryError::Snapshot(SnapshotError::Io { .. }));
+                let is_of_the_disk = matches!(e, RecoveryError::Snapshot(SnapshotError::Io(_)));
                 let first = if is_of_the_disk { &mut unread } else { &mut damaged };
                 first.get_or_insert(e);
             }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use state::snapshot::LoadError;
+use storage::IoFailure;
 use storage::data_dir::DataDirError;
 use storage::log::{AppendError, FlushError, OpenError};
 use storage::snapshot::SnapshotError;
@@ -140,15 +141,8 @@ pub enum RecoveryError {
         source: Box<RecoveryError>,
     },
     /// Damaged files cannot be set aside.
-    #[error("{}: cannot {action} it to set damaged data aside: {source}", path.display())]
-    SetAside {
-        /// The file or directory.
-        path: PathBuf,
-        /// The operation that failed.
-        action: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error("{failure} it to set damaged data aside: {cause}", failure = .0, cause = .0.source)]
+    SetAside(#[source] IoFailure),
     /// The log lacks entries that only a damaged snapshot had: a power loss took them under
     /// `forceSync=no`.
     #[error(

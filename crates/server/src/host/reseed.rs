@@ -18,6 +18,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use storage::IoFailure;
 use storage::data_dir::DataDir;
 use storage::disk::Disk;
 use storage::log::{HeaderError, OpenError};
@@ -99,6 +100,6 @@ fn rename_all(disk: &dyn Disk, dir: &Path) -> Result<(), RecoveryError> {
 }
 
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> RecoveryError {
-    let path = path.to_owned();
-    move |source| RecoveryError::SetAside { path, action, source }
+    let failed = IoFailure::of(path, action);
+    move |source| RecoveryError::SetAside(failed(source))
 }

@@ -1,9 +1,8 @@
 //! Errors of the log, one type per operation.
 
 use super::segment::HeaderError;
-use std::io;
+use crate::io_failure::IoFailure;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The log cannot be opened. Nothing on disk was changed unless the variant says so.
 #[derive(Debug, thiserror::Error)]
@@ -19,15 +18,8 @@ pub enum OpenError {
         max: u64,
     },
     /// The file system refused an operation.
-    #[error("{}: cannot {action}; the log stays closed, and opening it again is safe", path.display())]
-    Io {
-        /// File or directory.
-        path: PathBuf,
-        /// What was attempted.
-        action: &'static str,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    #[error("{0}; the log stays closed, and opening it again is safe")]
+    Io(#[from] IoFailure),
     /// A segment's header is damaged or does not belong there.
     #[error(
         "{}: not a usable log segment; the log stays closed and nothing was changed. Restore the data directory from a \
@@ -100,15 +92,8 @@ pub enum PrepareError {
         bytes: u64,
     },
     /// The file system refused an operation.
-    #[error("{}: cannot {action} while preparing the next log segment", path.display())]
-    Io {
-        /// File or directory.
-        path: PathBuf,
-        /// What was attempted.
-        action: &'static str,
-        /// The operating system's error.
-        source: Arc<io::Error>,
-    },
+    #[error("{0} while preparing the next log segment")]
+    Io(#[from] IoFailure),
     /// All 2^32 sequence numbers are used.
     #[error("all segment numbers of the log are used")]
     Exhausted,
@@ -141,30 +126,17 @@ pub enum AppendError {
 /// may be acknowledged, and the process must stop. Reopening the log finds what survived.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "{}: cannot {action} the log from byte {offset} on; nothing written since may be acknowledged, and this member must stop",
-    path.display()
+    "{failure} the log from byte {offset} on; nothing written since may be acknowledged, and this member must stop"
 )]
 pub struct FlushError {
-    /// File of the failed operation.
-    pub path: PathBuf,
-    /// What was attempted.
-    pub action: &'static str,
+    /// The failed operation.
+    #[source]
+    pub failure: IoFailure,
     /// Where in that file the uncertain bytes start.
     pub offset: u32,
-    /// The operating system's error.
-    #[source]
-    pub source: Arc<io::Error>,
 }
 
 /// Some old segments were not freed; the next call retries them. No record is lost.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}: cannot {action} an old log segment; it keeps its space until a later attempt succeeds", path.display())]
-pub struct CompactError {
-    /// File or directory.
-    pub path: PathBuf,
-    /// What was attempted.
-    pub action: &'static str,
-    /// The operating system's error.
-    #[source]
-    pub source: Arc<io::Error>,
-}
+#[error("{0} an old log segment; it keeps its space until a later attempt succeeds")]
+pub struct CompactError(#[from] pub IoFailure);

@@ -23,9 +23,9 @@ pub(crate) use record::HEAD_BYTES;
 pub(crate) use segment::{RECORDS_START, Scanner, Segment, file_name, parse_file_name};
 
 use crate::disk::{Disk, DiskFile};
+use crate::io_failure::IoFailure;
 use needed::Needed;
 use record::encode_empty;
-use recover::failed;
 use segment_pool::{SegmentPool, SharedReserve};
 use std::collections::BTreeMap;
 use std::io;
@@ -123,7 +123,7 @@ pub fn is_in(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
     match disk.list(dir) {
         Ok(names) => Ok(names.iter().any(|name| parse_file_name(name).is_some())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(failed(dir, "list", source)),
+        Err(source) => Err(IoFailure::new(dir, "list", source).into()),
     }
 }
 
@@ -151,7 +151,7 @@ impl Log {
                 max: SEGMENT_BYTES_MAX,
             });
         }
-        let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+        let names = disk.list(dir).map_err(IoFailure::of(dir, "list"))?;
         let sequences = recover::sequences(dir, &names)?;
         let mut reserve = SegmentPool::open(Arc::clone(&disk), dir, segment_bytes, recycle_max, &names)?;
         let mut hard_states = BTreeMap::new();
@@ -184,7 +184,7 @@ impl Log {
             reserve: SharedReserve::new(reserve),
         };
         if background {
-            log.reserve.start().map_err(|source| failed(dir, "start a thread for", source))?;
+            log.reserve.start().map_err(IoFailure::of(dir, "start a thread for"))?;
         }
         Ok(log)
     }
@@ -366,12 +366,10 @@ impl Log {
         let next = match self.reserve.with(|reserve| reserve.take(len as u64)) {
             Ok(next) => next,
             Err(PrepareError::NoSpace { path, bytes }) => return Err(AppendError::NoSpace { path, bytes }),
-            Err(PrepareError::Io { path, action, source }) => {
-                return Err(self.fail(path, action, source).into());
-            }
+            Err(PrepareError::Io(failure)) => return Err(self.fail(failure).into()),
             Err(PrepareError::Exhausted) => {
-                let source = Arc::new(io::Error::other("all segment numbers are used"));
-                return Err(self.fail(self.current.path.clone(), "extend", source).into());
+                let source = io::Error::other("all segment numbers are used");
+                return Err(self.fail(IoFailure::new(&self.current.path, "extend", source)).into());
             }
         };
         self.put_empty(Tag::Seal);
@@ -386,18 +384,16 @@ impl Log {
         Ok(())
     }
 
-    fn fail(&mut self, path: PathBuf, action: &'static str, source: Arc<io::Error>) -> FlushError {
-        let failure = FlushError { path, action, offset: 0, source };
+    fn fail(&mut self, failure: IoFailure) -> FlushError {
+        let failure = FlushError { failure, offset: 0 };
         self.failure = Some(failure.clone());
         failure
     }
 
     fn write_and_sync(&self) -> Result<(), FlushError> {
         let failure = |path: &Path, action, offset, source| FlushError {
-            path: path.to_owned(),
-            action,
+            failure: IoFailure::new(path, action, source),
             offset,
-            source: Arc::new(source),
         };
         let start = self.offset - self.buffer.len() as u32;
         for full in &self.full {

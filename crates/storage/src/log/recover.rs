@@ -21,7 +21,7 @@ use super::record::{HEAD_BYTES, Position, Record, Tag};
 use super::segment::{RECORDS_START, Scanner, Segment, Stray, file_name, parse_file_name};
 use super::segment_pool::SegmentPool;
 use crate::disk::{Disk, Mode};
-use std::io;
+use crate::io_failure::IoFailure;
 use std::path::{Path, PathBuf};
 
 /// What opening the log found.
@@ -101,7 +101,7 @@ pub(crate) fn recover(
         // Records that no later one vouches for may never have been synced.
         for unsure in before.iter().filter(|segment| segment.sequence >= synced_to.segment).chain([&segment])
         {
-            unsure.file.sync_data().map_err(|source| failed(&unsure.path, "sync", source))?;
+            unsure.file.sync_data().map_err(IoFailure::of(&unsure.path, "sync"))?;
         }
         return Ok(Found { needed, current: Some((segment, end)), recovered });
     }
@@ -127,7 +127,7 @@ fn read_segment(
     let mut scanner = Scanner::new(segment);
     let mut offset = RECORDS_START;
     loop {
-        let record = scanner.record(offset).map_err(|source| failed(&segment.path, "read", source))?;
+        let record = scanner.record(offset).map_err(IoFailure::of(&segment.path, "read"))?;
         // `synced_to` never decreases; a record with a lower one is from an earlier use of the
         // file.
         let Some((head, body)) = record.filter(|(head, _)| head.synced_to >= *synced_to) else {
@@ -171,19 +171,12 @@ fn cut_tail(
         if later_strays == 0 && other.sequence == next_sequence {
             ready = Some(other);
         } else {
-            reserve.discard(other.sequence, other.len).map_err(|error| OpenError::Io {
-                path: error.path,
-                action: error.action,
-                source: io::Error::new(error.source.kind(), error.source),
-            })?;
+            reserve.discard(other.sequence, other.len).map_err(|error| error.0)?;
         }
     }
     if let Some(zero_to) = here.end {
         let zeros = vec![0; (zero_to - end) as usize];
-        segment
-            .file
-            .write_at(&zeros, u64::from(end))
-            .map_err(|source| failed(&segment.path, "repair", source))?;
+        segment.file.write_at(&zeros, u64::from(end)).map_err(IoFailure::of(&segment.path, "repair"))?;
     }
     reserve.resume(next_sequence, ready);
     Ok((dropped > 0).then(|| Repaired { path: segment.path.clone(), offset: end, dropped }))
@@ -208,7 +201,7 @@ fn strays(segment: &Segment, start: u32, end: Position, path: &Path) -> Result<S
             proof = Some(offset);
         }
     });
-    search.map_err(|source| failed(&segment.path, "read", source))?;
+    search.map_err(IoFailure::of(&segment.path, "read"))?;
     match proof {
         None => Ok(strays),
         Some(proof_offset) => Err(OpenError::Damaged {
@@ -218,8 +211,4 @@ fn strays(segment: &Segment, start: u32, end: Position, path: &Path) -> Result<S
             proof_offset,
         }),
     }
-}
-
-pub(crate) fn failed(path: &Path, action: &'static str, source: io::Error) -> OpenError {
-    OpenError::Io { path: path.to_owned(), action, source }
 }

@@ -7,8 +7,9 @@
 
 use super::error::{CompactError, PrepareError};
 use super::record::Seed;
-use super::segment::{RECORDS_START, Segment, encode_header, file_name};
+use super::segment::{Segment, encode_header, file_name};
 use crate::disk::{Disk, DiskFile, Mode, is_full};
+use crate::io_failure::IoFailure;
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,16 +69,16 @@ impl SegmentPool {
         for name in names.iter().filter(|name| *name == NEW_NAME || name.ends_with(SPARE_SUFFIX)) {
             let path = dir.join(name);
             let len = disk.open(&path, Mode::Read).and_then(|file| file.len());
-            let len = len.map_err(|source| failed(&path, "open", source))?;
+            let len = len.map_err(|source| refused(&path, segment_bytes, "open", source))?;
             if name != NEW_NAME && len == segment_bytes && spares.len() < spares_max {
                 spares.push(name.clone());
             } else {
-                disk.remove(&path).map_err(|source| failed(&path, "remove", source))?;
+                disk.remove(&path).map_err(|source| refused(&path, segment_bytes, "remove", source))?;
                 removed = true;
             }
         }
         if removed {
-            disk.sync_dir(dir).map_err(|source| failed(dir, "sync", source))?;
+            disk.sync_dir(dir).map_err(|source| refused(dir, segment_bytes, "sync", source))?;
         }
         let dir = dir.to_owned();
         let freed = VecDeque::new();
@@ -155,16 +156,14 @@ impl SegmentPool {
     pub(crate) fn discard(&mut self, sequence: u32, len: u64) -> Result<(), CompactError> {
         let path = self.dir.join(file_name(sequence));
         let spare = format!("{sequence:016x}{SPARE_SUFFIX}");
-        let failed =
-            |action, source: io::Error| CompactError { path: path.clone(), action, source: Arc::new(source) };
         if len == self.segment_bytes && (self.spares.len() < self.spares_max || self.spares.contains(&spare))
         {
             match self.disk.rename(&path, &self.dir.join(&spare)) {
                 // An earlier attempt completed the rename and failed in the sync.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other.map_err(|source| failed("rename", source))?,
+                other => other.map_err(IoFailure::of(&path, "rename"))?,
             }
-            self.disk.sync_dir(&self.dir).map_err(|source| failed("remove", source))?;
+            self.disk.sync_dir(&self.dir).map_err(IoFailure::of(&path, "remove"))?;
             if !self.spares.contains(&spare) {
                 self.spares.push(spare);
             }
@@ -172,9 +171,9 @@ impl SegmentPool {
         }
         match self.disk.remove(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other.map_err(|source| failed("remove", source))?,
+            other => other.map_err(IoFailure::of(&path, "remove"))?,
         }
-        self.disk.sync_dir(&self.dir).map_err(|source| failed("remove", source))
+        Ok(self.disk.sync_dir(&self.dir).map_err(IoFailure::of(&path, "remove"))?)
     }
 
     fn free_oldest(&mut self) -> Result<(), CompactError> {
@@ -196,11 +195,7 @@ impl SegmentPool {
     /// Discards the ready segment: a longer one is needed under its number.
     fn retire_ready(&mut self) -> Result<(), PrepareError> {
         let Some(ready) = self.ready.take() else { return Ok(()) };
-        self.discard(ready.sequence, ready.len).map_err(|error| PrepareError::Io {
-            path: error.path,
-            action: error.action,
-            source: error.source,
-        })
+        Ok(self.discard(ready.sequence, ready.len).map_err(|error| error.0)?)
     }
 
     fn advance(&mut self, len: u64, budget_bytes: usize) -> Result<(), PrepareError> {
@@ -222,7 +217,8 @@ impl SegmentPool {
             && let Some(name) = self.spares.pop()
         {
             let path = self.dir.join(name);
-            let file = self.disk.open(&path, Mode::Write).map_err(|source| failed(&path, "open", source))?;
+            let file =
+                self.disk.open(&path, Mode::Write).map_err(|source| refused(&path, len, "open", source))?;
             return Ok(Job { path, file, len, zeroed: len, usable: true });
         }
         let path = self.dir.join(NEW_NAME);
@@ -250,12 +246,16 @@ impl SegmentPool {
         // The operation has already failed; the next start removes or reuses a file that cannot be
         // removed now.
         let _ = self.disk.remove(path);
-        if is_full(&source) {
-            PrepareError::NoSpace { path: path.to_owned(), bytes }
-        } else {
-            failed(path, action, source)
-        }
+        refused(path, bytes, action, source)
     }
+}
+
+/// A segment of `bytes` bytes cannot be prepared.
+fn refused(path: &Path, bytes: u64, action: &'static str, source: io::Error) -> PrepareError {
+    if is_full(&source) {
+        return PrepareError::NoSpace { path: path.to_owned(), bytes };
+    }
+    IoFailure::new(path, action, source).into()
 }
 
 fn zero_slice(job: &mut Job, budget_bytes: usize) -> Result<(), (&'static str, io::Error)> {
@@ -268,13 +268,6 @@ fn zero_slice(job: &mut Job, budget_bytes: usize) -> Result<(), (&'static str, i
         job.zeroed += len as u64;
     }
     job.file.sync_data().map_err(|source| ("sync", source))
-}
-
-fn failed(path: &Path, action: &'static str, source: io::Error) -> PrepareError {
-    if is_full(&source) {
-        return PrepareError::NoSpace { path: path.to_owned(), bytes: u64::from(RECORDS_START) };
-    }
-    PrepareError::Io { path: path.to_owned(), action, source: Arc::new(source) }
 }
 
 /// A step of the pool's work failed.

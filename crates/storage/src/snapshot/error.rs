@@ -1,7 +1,7 @@
 //! Errors of snapshots.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use crate::io_failure::IoFailure;
+use std::path::PathBuf;
 
 /// A snapshot cannot be written, read or removed. A failed writer leaves no snapshot; the bytes
 /// read by a failed reader must all be discarded. An older snapshot can be used instead if the log
@@ -10,15 +10,8 @@ use std::path::{Path, PathBuf};
 pub enum SnapshotError {
     /// The file system refused an operation. A full disk gives `StorageFull`; existing files are
     /// unaffected.
-    #[error("{}: cannot {action} the snapshot", path.display())]
-    Io {
-        /// File or directory.
-        path: PathBuf,
-        /// What was attempted.
-        action: &'static str,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    #[error("{0} the snapshot")]
+    Io(#[from] IoFailure),
     /// The file is damaged.
     #[error(
         "{}: the snapshot is damaged at byte {offset}: {what}. It cannot be used; an older one can if the log still \
@@ -52,15 +45,8 @@ pub enum SnapshotError {
 #[derive(Debug, thiserror::Error)]
 pub enum IncomingError {
     /// The file system refused an operation. A full disk gives `StorageFull`.
-    #[error("{}: cannot {action} the snapshot that another member sends; the part received is removed", path.display())]
-    Io {
-        /// File or directory.
-        path: PathBuf,
-        /// What was attempted.
-        action: &'static str,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    #[error("{0} the snapshot that another member sends; the part received is removed")]
+    Io(#[from] IoFailure),
     /// It exceeds the length this member accepts. Nothing was written.
     #[error("{}: another member announces a snapshot of {len} bytes; at most {max} are accepted", path.display())]
     TooLong {
@@ -141,13 +127,9 @@ pub enum IncomingError {
 impl From<SnapshotError> for IncomingError {
     fn from(error: SnapshotError) -> Self {
         match error {
-            SnapshotError::Io { path, action, source } => Self::Io { path, action, source },
+            SnapshotError::Io(failure) => Self::Io(failure),
             SnapshotError::Damaged { path, offset, what } => Self::Damaged { path, offset, what },
             SnapshotError::Version { path, version } => Self::Version { path, version },
         }
     }
-}
-
-pub(super) fn failed(path: &Path, action: &'static str, source: io::Error) -> SnapshotError {
-    SnapshotError::Io { path: path.to_owned(), action, source }
 }

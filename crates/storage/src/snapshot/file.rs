@@ -1,9 +1,9 @@
 //! The file of a finished snapshot as raw bytes, to send to another member.
 
-use super::error::failed;
 use super::reader::open_checked;
 use super::{SnapshotError, SnapshotName};
 use crate::disk::{Disk, DiskFile, read_exact_at};
+use crate::io_failure::IoFailure;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ impl SnapshotFile {
                 offset,
                 what: "it was truncated while it was read",
             }),
-            Err(source) => Err(failed(&self.path, "read", source)),
+            Err(source) => Err(IoFailure::new(&self.path, "read", source).into()),
         }
     }
 }

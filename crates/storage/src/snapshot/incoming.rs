@@ -1,9 +1,10 @@
 //! A snapshot received from another member, accepted only when it is complete and its checksums
 //! match.
 
-use super::error::{IncomingError, failed};
+use super::error::IncomingError;
 use super::{INCOMING_SUFFIX, SYNC_EVERY_BYTES, SnapshotName, SnapshotReader};
 use crate::disk::{Disk, DiskFile, Mode};
+use crate::io_failure::IoFailure;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,8 +78,7 @@ impl Incoming {
         if len > options.len_max {
             return Err(IncomingError::TooLong { path: temporary, len, max: options.len_max });
         }
-        let file =
-            disk.open(&temporary, Mode::Create).map_err(|source| failed(&temporary, "create", source))?;
+        let file = disk.open(&temporary, Mode::Create).map_err(IoFailure::of(&temporary, "create"))?;
         Ok(Self {
             disk,
             dir: dir.to_owned(),
@@ -116,10 +116,10 @@ impl Incoming {
             return Err(IncomingError::Beyond { path: path.clone(), offset, bytes, len: self.len });
         }
         self.failed = true;
-        self.file.write_at(bytes, offset).map_err(|source| failed(path, "write", source))?;
+        self.file.write_at(bytes, offset).map_err(IoFailure::of(path, "write"))?;
         self.written += bytes.len() as u64;
         if self.written - self.synced >= self.options.sync_every_bytes {
-            self.file.sync_data().map_err(|source| failed(path, "sync", source))?;
+            self.file.sync_data().map_err(IoFailure::of(path, "sync"))?;
             self.synced = self.written;
         }
         self.failed = false;
@@ -140,13 +140,11 @@ impl Incoming {
             return Err(IncomingError::Incomplete { path, written: self.written, len: self.len });
         }
         SnapshotReader::open_path(self.disk.as_ref(), self.temporary.clone(), self.name)?.verify()?;
-        self.file.sync_data().map_err(|source| failed(&self.temporary, "sync", source))?;
+        self.file.sync_data().map_err(IoFailure::of(&self.temporary, "sync"))?;
         let path = self.name.path(&self.dir);
-        self.disk
-            .rename(&self.temporary, &path)
-            .map_err(|source| failed(&self.temporary, "rename", source))?;
+        self.disk.rename(&self.temporary, &path).map_err(IoFailure::of(&self.temporary, "rename"))?;
         self.renamed = true;
-        self.disk.sync_dir(&self.dir).map_err(|source| failed(&self.dir, "sync the directory of", source))?;
+        self.disk.sync_dir(&self.dir).map_err(IoFailure::of(&self.dir, "sync the directory of"))?;
         Ok(())
     }
 

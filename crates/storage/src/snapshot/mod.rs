@@ -20,7 +20,7 @@ pub use reader::SnapshotReader;
 pub use writer::{Finished, SnapshotWriter, SnapshotWriterOptions};
 
 use crate::disk::Disk;
-use error::failed;
+use crate::io_failure::IoFailure;
 use std::path::{Path, PathBuf};
 
 /// Suffix of a snapshot that is being written, or was when the process ended.
@@ -73,7 +73,7 @@ impl SnapshotName {
 /// # Errors
 /// The directory cannot be listed.
 pub fn list(disk: &dyn Disk, dir: &Path, group: u64) -> Result<Vec<SnapshotName>, SnapshotError> {
-    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    let names = disk.list(dir).map_err(IoFailure::of(dir, "list"))?;
     let mut snapshots: Vec<SnapshotName> = names
         .iter()
         .filter_map(|name| SnapshotName::parse(name))
@@ -100,10 +100,10 @@ pub fn purge(
     old.reverse();
     for name in &old {
         let path = name.path(dir);
-        disk.remove(&path).map_err(|source| failed(&path, "remove", source))?;
+        disk.remove(&path).map_err(IoFailure::of(&path, "remove"))?;
     }
     if !old.is_empty() {
-        disk.sync_dir(dir).map_err(|source| failed(dir, "sync", source))?;
+        disk.sync_dir(dir).map_err(IoFailure::of(dir, "sync"))?;
     }
     Ok(old)
 }
@@ -114,14 +114,14 @@ pub fn purge(
 /// # Errors
 /// Some files still exist; they only use space.
 pub fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<usize, SnapshotError> {
-    let names = disk.list(dir).map_err(|source| failed(dir, "list", source))?;
+    let names = disk.list(dir).map_err(IoFailure::of(dir, "list"))?;
     let mut removed = 0;
     for name in names {
         let mut stems =
             [TEMPORARY_SUFFIX, INCOMING_SUFFIX].iter().filter_map(|suffix| name.strip_suffix(suffix));
         if stems.any(|stem| SnapshotName::parse(stem).is_some()) {
             let path = dir.join(name);
-            disk.remove(&path).map_err(|source| failed(&path, "remove", source))?;
+            disk.remove(&path).map_err(IoFailure::of(&path, "remove"))?;
             removed += 1;
         }
     }

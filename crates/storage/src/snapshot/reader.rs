@@ -1,12 +1,12 @@
 //! Reading a snapshot, trusting only what a checksum confirms.
 
-use super::error::failed;
 use super::format::{
     BLOCK_BYTES_MAX, BLOCK_HEAD_BYTES, BadHeader, HEADER_BYTES, TRAILER_BYTES, Totals, block_crc,
     decode_header, u32_at,
 };
 use super::{SnapshotError, SnapshotName};
 use crate::disk::{Disk, DiskFile, Mode, read_exact_at};
+use crate::io_failure::IoFailure;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,8 +42,7 @@ impl SnapshotReader {
         name: SnapshotName,
     ) -> Result<Self, SnapshotError> {
         let (file, file_len) = open_checked(disk, &path, name)?;
-        let decompressor =
-            zstd::bulk::Decompressor::new().map_err(|source| failed(&path, "decompress", source))?;
+        let decompressor = zstd::bulk::Decompressor::new().map_err(IoFailure::of(&path, "decompress"))?;
         Ok(Self {
             path,
             file,
@@ -139,7 +138,7 @@ impl SnapshotReader {
     fn read(&self, buf: &mut [u8], at: u64, cut: &'static str) -> Result<(), SnapshotError> {
         match read_exact_at(self.file.as_ref(), buf, at) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.damaged(cut)),
-            other => other.map_err(|source| failed(&self.path, "read", source)),
+            other => Ok(other.map_err(IoFailure::of(&self.path, "read"))?),
         }
     }
 
@@ -156,13 +155,13 @@ pub(super) fn open_checked(
     name: SnapshotName,
 ) -> Result<(Box<dyn DiskFile>, u64), SnapshotError> {
     let damaged = |what| SnapshotError::Damaged { path: path.to_owned(), offset: 0, what };
-    let file = disk.open(path, Mode::Read).map_err(|source| failed(path, "open", source))?;
-    let len = file.len().map_err(|source| failed(path, "open", source))?;
+    let file = disk.open(path, Mode::Read).map_err(IoFailure::of(path, "open"))?;
+    let len = file.len().map_err(IoFailure::of(path, "open"))?;
     if len < (HEADER_BYTES + TRAILER_BYTES) as u64 {
         return Err(damaged("it is too short"));
     }
     let mut header = [0; HEADER_BYTES];
-    read_exact_at(file.as_ref(), &mut header, 0).map_err(|source| failed(path, "read", source))?;
+    read_exact_at(file.as_ref(), &mut header, 0).map_err(IoFailure::of(path, "read"))?;
     match decode_header(&header) {
         Ok(found) if found == name => Ok((file, len)),
         Ok(_) => Err(damaged("its header does not match the file's name")),

@@ -1,9 +1,9 @@
 //! Writing a snapshot in the background, without delaying the log.
 
-use super::error::failed;
 use super::format::{BLOCK_BYTES, Totals, encode_block_head, encode_header};
 use super::{SYNC_EVERY_BYTES, SnapshotError, SnapshotName, TEMPORARY_SUFFIX};
 use crate::disk::{Disk, DiskFile, Mode};
+use crate::io_failure::IoFailure;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl SnapshotWriter {
         let (compressor, file) = start().map_err(|source| {
             // As when dropping a writer.
             let _ = disk.remove(&temporary);
-            failed(&temporary, "create", source)
+            IoFailure::new(&temporary, "create", source)
         })?;
         Ok(Self {
             dir: dir.to_owned(),
@@ -128,37 +128,35 @@ impl SnapshotWriter {
             self.write_block()?;
         }
         self.put(&self.totals.encode())?;
-        self.file.sync_data().map_err(|source| failed(&self.temporary, "sync", source))?;
+        self.file.sync_data().map_err(IoFailure::of(&self.temporary, "sync"))?;
         let path = self.name.path(&self.dir);
-        self.disk
-            .rename(&self.temporary, &path)
-            .map_err(|source| failed(&self.temporary, "rename", source))?;
+        self.disk.rename(&self.temporary, &path).map_err(IoFailure::of(&self.temporary, "rename"))?;
         self.finished = true;
-        self.disk.sync_dir(&self.dir).map_err(|source| failed(&self.dir, "sync the directory of", source))?;
+        self.disk.sync_dir(&self.dir).map_err(IoFailure::of(&self.dir, "sync the directory of"))?;
         Ok(Finished { name: self.name, raw_bytes: self.totals.raw_bytes, file_bytes: self.written })
     }
 
     fn write_block(&mut self) -> Result<(), SnapshotError> {
         let compressed = self.compressor.compress_to_buffer(&self.block, self.stored.as_mut_slice());
-        let len =
-            compressed.map_err(|source| failed(&self.temporary, "compress", io::Error::other(source)))?;
+        let len = compressed
+            .map_err(|source| IoFailure::new(&self.temporary, "compress", io::Error::other(source)))?;
         let head = encode_block_head(self.totals.blocks, self.block.len(), &self.stored[..len]);
         self.put(&head)?;
         self.file
             .write_at(&self.stored[..len], self.written)
-            .map_err(|source| failed(&self.temporary, "write", source))?;
+            .map_err(IoFailure::of(&self.temporary, "write"))?;
         self.written += len as u64;
         self.totals.add(&self.block);
         self.block.clear();
         if self.written - self.synced >= self.options.sync_every_bytes {
-            self.file.sync_data().map_err(|source| failed(&self.temporary, "sync", source))?;
+            self.file.sync_data().map_err(IoFailure::of(&self.temporary, "sync"))?;
             self.synced = self.written;
         }
         Ok(())
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
-        self.file.write_at(bytes, self.written).map_err(|source| failed(&self.temporary, "write", source))?;
+        self.file.write_at(bytes, self.written).map_err(IoFailure::of(&self.temporary, "write"))?;
         self.written += bytes.len() as u64;
         Ok(())
     }
