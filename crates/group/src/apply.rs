@@ -7,15 +7,17 @@ use state::machine::{Applied, Machine};
 use wire::ErrorCode;
 use wire::opcode::Opcode;
 
+use crate::in_flight::{SessionInFlight, Waiting};
 use crate::replica::Replica;
-use crate::reply_sink::{ReplySink, Token};
-use crate::session_queue::{SessionQueue, Waiting};
+use crate::reply_sink::{ReplySink, RequestId};
+use crate::resubmission::Refused;
 
 impl Replica {
     /// Whether [`apply`](Self::apply) has anything to do.
     pub fn has_work(&self) -> bool {
         !self.committed.is_empty()
             || !self.answerable.is_empty()
+            || !self.refused.is_empty()
             || !self.lost.is_empty()
             || self.lost_requests > 0
     }
@@ -41,7 +43,8 @@ impl Replica {
         commands_max: usize,
     ) -> bool {
         self.tell_lost(outlet);
-        self.answer_lines(machine, outlet);
+        self.tell_refused(machine, outlet);
+        self.answer_ready(machine, outlet);
         let mut room = commands_max;
         while let Some(entry) = self.committed.pop_front() {
             let done = match entry.kind {
@@ -75,7 +78,7 @@ impl Replica {
         }
         self.engine.applied(self.applied_index);
         self.release_reached();
-        self.answer_lines(machine, outlet);
+        self.answer_ready(machine, outlet);
         true
     }
 
@@ -85,6 +88,14 @@ impl Replica {
         }
         if self.lost_requests > 0 {
             outlet.abandoned(std::mem::take(&mut self.lost_requests));
+        }
+    }
+
+    fn tell_refused(&mut self, machine: &Machine, outlet: &mut impl ReplySink) {
+        for Refused { id, session, xid, opcode } in std::mem::take(&mut self.refused) {
+            outlet.refused(machine, id, xid, opcode);
+            // The session itself may be what was refused.
+            self.forget_ended(session, machine);
         }
     }
 
@@ -119,7 +130,7 @@ impl Replica {
         true
     }
 
-    /// Answers the request that waits for this command, then those queued behind it.
+    /// Answers the request that waits for this command, then the reads behind it.
     fn complete(
         &mut self,
         command: &Command<'_>,
@@ -132,24 +143,24 @@ impl Replica {
             _ if command.opcode == MOVE_SESSION => self.session_moved(command, applied, machine, outlet),
             Some(Opcode::CreateSession) => self.session_created(command, applied, machine, outlet),
             Some(Opcode::CloseSession) => {
-                let closing = self.take_command(command).map(|token| (token, command.cxid));
+                let closing = self.take_command(command).map(|id| (id, command.cxid));
                 return self.session_closed(session, closing, applied, outlet);
             }
             _ => {
-                if let Some(token) = self.take_command(command) {
-                    outlet.reply(token, command.cxid, applied, &self.reply);
+                if let Some(id) = self.take_command(command) {
+                    outlet.reply(id, command.cxid, applied, &self.reply);
                 }
             }
         }
-        self.answer_line(session, machine, outlet);
+        self.answer_session(session, machine, outlet);
     }
 
-    /// The connection that waits for this command.
-    fn take_command(&mut self, command: &Command<'_>) -> Option<Token> {
-        let line = self.lines.get_mut(&command.session)?;
-        let waiting = line.take_command(command.cxid, command.opcode)?;
+    /// The request that waits for this command.
+    fn take_command(&mut self, command: &Command<'_>) -> Option<RequestId> {
+        let in_flight = self.in_flight.get_mut(&command.session)?;
+        let waiting = in_flight.take_command(command.cxid, command.opcode)?;
         self.kept_bytes -= waiting.bytes.len();
-        Some(waiting.token)
+        Some(waiting.id)
     }
 
     /// Whether a command that gives its session a home comes from this server.
@@ -167,12 +178,13 @@ impl Replica {
         let session = command.session;
         self.homes.settled(session);
         // Two servers may have issued the same id at the same time.
-        let token = if self.is_own(command) { self.take_command(command) } else { None };
+        let id = if self.is_own(command) { self.take_command(command) } else { None };
+        let token = id.map(|id| id.token);
         if applied.code == ErrorCode::Ok {
-            if let Some(line) = self.lines.get_mut(&session)
+            if let Some(in_flight) = self.in_flight.get_mut(&session)
                 && token.is_some()
             {
-                line.set_owner(token);
+                in_flight.set_owner(token);
             }
             outlet.session_opened(machine, session, token);
         } else if let Some(token) = token {
@@ -191,8 +203,8 @@ impl Replica {
         let session = command.session;
         self.homes.settled(session);
         let is_own = self.is_own(command);
-        let line = self.lines.get_mut(&session);
-        let moved = line.filter(|_| is_own).and_then(|line| line.take_move(command.cxid));
+        let in_flight = self.in_flight.get_mut(&session);
+        let moved = in_flight.filter(|_| is_own).and_then(|in_flight| in_flight.take_move(command.cxid));
         let token = moved.map(|(token, gone)| {
             self.drop_requests(&gone);
             token
@@ -213,21 +225,22 @@ impl Replica {
         outlet.session_moved(machine, session, owner);
     }
 
-    /// Forgets the queue of a session that does not exist, unless something still waits in it.
+    /// Forgets a session that does not exist, unless it still has something in flight.
     pub(crate) fn forget_ended(&mut self, session: i64, machine: &Machine) {
-        if machine.session(session).is_none() && self.lines.get(&session).is_some_and(SessionQueue::is_empty)
+        if machine.session(session).is_none()
+            && self.in_flight.get(&session).is_some_and(SessionInFlight::is_empty)
         {
-            self.lines.remove(&session);
+            self.in_flight.remove(&session);
         }
     }
 
     /// The client of a session has gone to another server, unless it is already on its way back.
     fn leave(&mut self, session: i64) {
-        let Some(line) = self.lines.get_mut(&session) else { return };
-        let gone = line.cut_before_move();
-        if line.is_empty() {
-            self.lost.extend(line.set_owner(None));
-            self.lines.remove(&session);
+        let Some(in_flight) = self.in_flight.get_mut(&session) else { return };
+        let gone = in_flight.cut_before_move();
+        if in_flight.is_empty() {
+            self.lost.extend(in_flight.set_owner(None));
+            self.in_flight.remove(&session);
         }
         self.drop_requests(&gone);
     }
@@ -235,7 +248,7 @@ impl Replica {
     fn session_closed(
         &mut self,
         session: i64,
-        closing: Option<(Token, i32)>,
+        closing: Option<(RequestId, i32)>,
         applied: &Applied,
         outlet: &mut impl ReplySink,
     ) {
@@ -243,8 +256,8 @@ impl Replica {
         // What still waits was sent behind the close, or by a connection that goes with the
         // session: no client will hear an answer. Only the connections that wanted to resume it
         // must be told.
-        if let Some(line) = self.lines.remove(&session) {
-            let (resumes, gone) = line.end();
+        if let Some(in_flight) = self.in_flight.remove(&session) {
+            let (resumes, gone) = in_flight.end();
             self.kept_bytes -= gone.bytes;
             for token in resumes {
                 outlet.session_refused(token, ErrorCode::SessionExpired);
@@ -253,17 +266,17 @@ impl Replica {
         }
     }
 
-    fn answer_lines(&mut self, machine: &Machine, outlet: &mut impl ReplySink) {
+    fn answer_ready(&mut self, machine: &Machine, outlet: &mut impl ReplySink) {
         while let Some(session) = self.answerable.pop() {
-            self.answer_line(session, machine, outlet);
+            self.answer_session(session, machine, outlet);
         }
     }
 
-    fn answer_line(&mut self, session: i64, machine: &Machine, outlet: &mut impl ReplySink) {
+    fn answer_session(&mut self, session: i64, machine: &Machine, outlet: &mut impl ReplySink) {
         let reached = self.barriers.reached();
-        while let Some(line) = self.lines.get_mut(&session)
+        while let Some(in_flight) = self.in_flight.get_mut(&session)
             && !self.deferred.contains(&session)
-            && let Some(waiting) = line.take_ready(reached)
+            && let Some(waiting) = in_flight.take_ready(reached)
         {
             self.answer(waiting, session, machine, outlet);
         }
@@ -272,8 +285,8 @@ impl Replica {
     /// Answers what this command's session asked before it. A leader without other members may have
     /// committed a command before it has applied what an earlier read waits for.
     fn answer_before(&mut self, command: &Command<'_>, machine: &Machine, outlet: &mut impl ReplySink) {
-        while let Some(line) = self.lines.get_mut(&command.session)
-            && let Some(waiting) = line.take_before(command.cxid, command.opcode)
+        while let Some(in_flight) = self.in_flight.get_mut(&command.session)
+            && let Some(waiting) = in_flight.take_before(command.cxid, command.opcode)
         {
             self.answer(waiting, command.session, machine, outlet);
         }
@@ -281,9 +294,8 @@ impl Replica {
 
     fn answer(&mut self, waiting: Waiting, session: i64, machine: &Machine, outlet: &mut impl ReplySink) {
         match waiting {
-            Waiting::Local { token, request, .. } => outlet.local(machine, token, session, &request),
+            Waiting::Local { id, request, .. } => outlet.local(machine, id, session, &request),
             Waiting::Resume { token } => self.go_on_with(machine, session, token, outlet),
-            Waiting::Refused { token, xid, opcode } => outlet.refused(machine, token, xid, opcode),
             Waiting::Command(_) => unreachable!("a command is never taken without its result"),
         }
     }

@@ -7,9 +7,9 @@ use consensus::entry::MemberId;
 use state::machine::Machine;
 
 use crate::forward::{ForwardStream, ForwardedStreams};
+use crate::in_flight::LeaderSlot;
 use crate::message::{GroupMessage, RefusedCommand};
 use crate::replica::{Duty, Replica};
-use crate::session_queue::LeaderSlot;
 use state::members::ServerId;
 
 /// Forwarded messages kept until a leadership is ready for them. The rest is resent by its senders.
@@ -138,7 +138,7 @@ impl Replica {
         self.begun_term = self.begun_term.max(self.engine.status().snapshot.term);
         self.drop_overtaken();
         // A session may have moved away and back meanwhile, or have ended.
-        self.lines.retain(|_, line| !line.is_empty());
+        self.in_flight.retain(|_, in_flight| !in_flight.is_empty());
         self.read_membership();
         self.release_reached();
     }

@@ -3,9 +3,9 @@
 //! ```text
 //!   host                   Group                                               host
 //!   Event ─────────► handle: joining, reconfig, sessions, timers ─────────► Action
-//!   Submission ────► Replica: session queues, batches ──► engine ─────────► Ready: flush, send
+//!   Submission ────► Replica: what is in flight, batches ─► engine ───────► Ready: flush, send
 //!   flushed, messages of other members ─────────────────► engine
-//!                    committed entries ──► machine ──► session queues ────► ReplySink
+//!                    committed entries ──► machine ──► answers ───────────► ReplySink
 //! ```
 //!
 //! The crate has no clock, thread, socket or file, so a simulated run is deterministic. The host
@@ -24,6 +24,7 @@ mod flush_latency;
 mod forward;
 pub mod group;
 pub mod id;
+mod in_flight;
 mod incoming;
 mod join;
 mod leader_tasks;
@@ -49,7 +50,6 @@ mod root_members;
 mod serving;
 mod session_homes;
 mod session_owner;
-mod session_queue;
 pub mod session_reports;
 pub mod sessions;
 pub mod settings;
@@ -59,7 +59,7 @@ pub mod submission;
 mod tests;
 pub mod timers;
 
-pub use reply_sink::{LocalRequest, ReplySink, Token};
+pub use reply_sink::{LocalRequest, ReplySink, RequestId, Token};
 /// A Paxos ballot has room for every member id.
 const _: () = assert!(state::members::MEMBER_ID_LIMIT <= consensus::paxos::MEMBER_ID_LIMIT);
 

@@ -13,12 +13,13 @@ use state::machine::Machine;
 use wire::opcode::Opcode;
 
 use crate::forward::{ForwardStream, ForwardedStreams};
+use crate::in_flight::{LeaderSlot, SessionInFlight, Waiting};
 use crate::message::{GroupMessage, RefusedCommand};
 use crate::parked::Parked;
 use crate::read_barrier::ReadBarriers;
 use crate::reply_sink::Token;
+use crate::resubmission::Refused;
 use crate::session_homes::SessionHomes;
-use crate::session_queue::{LeaderSlot, SessionQueue, Waiting};
 use crate::submission::{Item, Submission};
 use state::members::{ServerId, disk_of_id, first_member_id, next_member_id, server_of_id};
 
@@ -120,15 +121,15 @@ pub struct Replica {
     pub(crate) gathered: VecDeque<OpenBatch>,
     /// Commands taken since the start.
     pub(crate) commands_taken: u64,
-    /// Commands that wait to be passed to a leader, by number, with their sessions. Some may have
-    /// left their session queues since.
+    /// Commands that wait to be passed to a leader, by number, with their sessions. Some may no
+    /// longer be in flight.
     pub(crate) held: BTreeMap<u64, i64>,
     /// Commands were passed to an earlier leadership and their outcome is unknown. Later ones are
     /// held back behind them.
     pub(crate) has_undecided: bool,
     /// Term of the newest leadership whose beginning is applied.
     pub(crate) begun_term: u64,
-    /// Bytes of the commands in all session queues.
+    /// Bytes of the commands that all sessions have in flight.
     pub(crate) kept_bytes: usize,
     /// Messages of members that arrived before this leadership was ready for them.
     pub(crate) early: Vec<(ServerId, GroupMessage)>,
@@ -137,12 +138,15 @@ pub struct Replica {
     pub(crate) inlets: ForwardedStreams,
     pub(crate) homes: SessionHomes,
     pub(crate) outgoing: Vec<(ServerId, GroupMessage)>,
-    pub(crate) lines: HashMap<i64, SessionQueue>,
-    /// Sessions whose queue may have an answerable request at its head.
+    /// What each session has in flight at this server.
+    pub(crate) in_flight: HashMap<i64, SessionInFlight>,
+    /// Sessions whose oldest request in flight may be answerable.
     pub(crate) answerable: Vec<i64>,
+    /// Commands to be answered with a refusal.
+    pub(crate) refused: Vec<Refused>,
     pub(crate) barriers: ReadBarriers,
-    /// Sessions whose queue begins with a client that resumes if this leader has not ended its
-    /// session after all.
+    /// Sessions whose oldest request in flight is that of a client that resumes if this leader has
+    /// not ended its session after all.
     pub(crate) deferred: Vec<i64>,
     /// Number of the latest move of a session to this server.
     pub(crate) moves: i32,
@@ -186,8 +190,9 @@ impl Replica {
             inlets: ForwardedStreams::default(),
             homes: SessionHomes::default(),
             outgoing: Vec::new(),
-            lines: HashMap::new(),
+            in_flight: HashMap::new(),
             answerable: Vec::new(),
+            refused: Vec::new(),
             barriers: ReadBarriers::default(),
             deferred: Vec::new(),
             moves: settings.first_move(),
@@ -235,7 +240,7 @@ impl Replica {
             && self.outgoing.is_empty()
             && self.stream.as_ref().is_none_or(ForwardStream::is_idle)
             && self.inlets.are_idle()
-            && self.lines.values().all(SessionQueue::is_empty)
+            && self.in_flight.values().all(SessionInFlight::is_empty)
             && !self.barriers.is_anybody_waiting()
             && !self.has_work()
     }
@@ -284,24 +289,24 @@ impl Replica {
                 continue;
             }
             match item {
-                Item::Resume { token, session, timeout_ms } => {
-                    self.resume(now_ms, machine, token, session, timeout_ms);
+                Item::Resume { id, session, timeout_ms } => {
+                    self.resume(now_ms, machine, id, session, timeout_ms);
                 }
-                Item::Command { token, session, xid, opcode, len } => {
+                Item::Command { id, session, xid, opcode, len } => {
                     let bytes = &submission.bytes[at..at + len];
                     at += len;
                     let name = Name { session, cxid: xid, opcode };
-                    self.submit_command(now_ms, machine, token, name, bytes);
+                    self.submit_command(now_ms, machine, id, name, bytes);
                 }
-                Item::Local { token, session, request } => {
+                Item::Local { id, session, request } => {
                     let waits = !self.alone
                         && (self.settings.linearizable_reads || request.opcode == Opcode::Sync as i32);
                     let ticket = if waits { self.barriers.now(session) } else { 0 };
-                    let line = self.lines.entry(session).or_default();
-                    if line.is_empty() {
+                    let in_flight = self.in_flight.entry(session).or_default();
+                    if in_flight.is_empty() {
                         self.answerable.push(session);
                     }
-                    line.push(Waiting::Local { token, request, ticket });
+                    in_flight.push(Waiting::Local { id, request, ticket });
                 }
             }
         }
@@ -316,8 +321,8 @@ impl Replica {
         match item {
             Item::Resume { .. } => true,
             Item::Command { opcode, .. } if *opcode == Opcode::CreateSession as i32 => true,
-            Item::Command { token, session, .. } | Item::Local { token, session, .. } => {
-                self.is_on(*session, *token)
+            Item::Command { id, session, .. } | Item::Local { id, session, .. } => {
+                self.is_on(*session, id.token)
             }
         }
     }

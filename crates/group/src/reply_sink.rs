@@ -12,6 +12,20 @@ use wire::ErrorCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
+/// One request of one connection. A group answers the requests of a connection in any order; the
+/// connection releases the replies in the order of its requests.
+///
+/// A request that may set a watch, which only a [`LocalRequest`] does, is never answered ahead of
+/// an earlier one: an event goes to its client at once, and the client must have the reply that
+/// confirms the watch by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    /// The connection.
+    pub token: Token,
+    /// The request's number, counted by the connection.
+    pub number: u64,
+}
+
 /// A request that is answered here, but only after earlier writes of its own session: ZooKeeper
 /// answers a session's requests in order.
 #[derive(Clone, Debug)]
@@ -34,14 +48,14 @@ pub struct LocalRequest {
 pub trait ReplySink: ChangeSink {
     /// A replicated command of a local connection was applied. `body` is the reply's body, empty
     /// unless `applied.code` is `Ok`.
-    fn reply(&mut self, token: Token, xid: i32, applied: &Applied, body: &[u8]);
+    fn reply(&mut self, id: RequestId, xid: i32, applied: &Applied, body: &[u8]);
 
     /// A request that waited for its session's writes can be answered now.
-    fn local(&mut self, machine: &Machine, token: Token, session: i64, request: &LocalRequest);
+    fn local(&mut self, machine: &Machine, id: RequestId, session: i64, request: &LocalRequest);
 
-    /// A write was refused before it reached the log (disk full, no leader): nothing was
-    /// replicated.
-    fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32);
+    /// A write was refused before it reached the log (disk full): nothing was replicated. Earlier
+    /// requests of its session may still be in flight.
+    fn refused(&mut self, machine: &Machine, id: RequestId, xid: i32, opcode: i32);
 
     /// A session exists from now on. `token` is the local connection that asked for it, if one of
     /// this server's did.
@@ -62,9 +76,9 @@ pub trait ReplySink: ChangeSink {
     /// another one.
     fn lost(&mut self, token: Token);
 
-    /// A session is gone, and its connection must close. `closing` is the connection and xid whose
-    /// own request closed it.
-    fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied);
+    /// A session is gone, and its connection must close. `closing` is the request and xid that
+    /// closed it, if one of this server's did.
+    fn session_closed(&mut self, session: i64, closing: Option<(RequestId, i32)>, applied: &Applied);
 
     /// This many requests of a session that ended will never be answered.
     fn abandoned(&mut self, requests: usize);

@@ -12,16 +12,26 @@
 //! ([`receive`](Replica::receive)), and proposes what it took in that term only
 //! ([`propose`](Replica::propose)). The first entry of a leadership follows all entries of earlier
 //! terms that will ever be committed, whatever the engine. So once this member has applied it, what
-//! was passed on before and is still in a session queue was not done, and can no longer be done by
+//! was passed on before and is still in flight here was not done, and can no longer be done by
 //! the way it went. It is passed on once more, in order of arrival, and before anything that
 //! arrived later.
 
 use bytes::Bytes;
 use state::machine::Machine;
 
+use crate::in_flight::{Gone, LeaderSlot, SessionInFlight, Waiting, WaitingCommand};
 use crate::replica::{Duty, Name, Origin, Replica};
-use crate::reply_sink::Token;
-use crate::session_queue::{Gone, LeaderSlot, SessionQueue, Waiting, WaitingCommand};
+use crate::reply_sink::RequestId;
+
+/// A command that got no place in the log, and whose client is to be told so.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) id: RequestId,
+    pub(crate) session: i64,
+    pub(crate) xid: i32,
+    /// Raw opcode.
+    pub(crate) opcode: i32,
+}
 
 impl Replica {
     /// Takes a command of a client.
@@ -29,7 +39,7 @@ impl Replica {
         &mut self,
         now_ms: i64,
         machine: &Machine,
-        token: Token,
+        id: RequestId,
         name: Name,
         bytes: &[u8],
     ) {
@@ -52,8 +62,8 @@ impl Replica {
             false => Bytes::new(),
         };
         self.kept_bytes += bytes.len();
-        let waiting = WaitingCommand { token, xid, opcode, number, bytes, passed };
-        self.lines.entry(session).or_default().push(Waiting::Command(waiting));
+        let waiting = WaitingCommand { id, xid, opcode, number, bytes, passed };
+        self.in_flight.entry(session).or_default().push(Waiting::Command(waiting));
     }
 
     /// Whether there is a leader to pass commands to, and no earlier outcome that must be known
@@ -68,17 +78,19 @@ impl Replica {
             return;
         }
         for (number, session) in std::mem::take(&mut self.held) {
-            let waiting = self.lines.get_mut(&session).and_then(|line| line.unpassed(number));
+            let waiting = self.in_flight.get_mut(&session).and_then(|in_flight| in_flight.unpassed(number));
             let Some(WaitingCommand { xid, opcode, bytes, .. }) = waiting else { continue };
             let name = Name { session, cxid: *xid, opcode: *opcode };
             let bytes = bytes.clone();
             if self.may_not_pass(machine, &name, &bytes) {
-                let gone = self.lines.get_mut(&session).map(|line| line.remove(number));
+                let gone = self.in_flight.get_mut(&session).map(|in_flight| in_flight.remove(number));
                 self.give_up(session, gone.unwrap_or_default());
                 continue;
             }
             let passage = self.pass_on(now_ms, number, name, &bytes);
-            if let Some(waiting) = self.lines.get_mut(&session).and_then(|line| line.unpassed(number)) {
+            if let Some(waiting) =
+                self.in_flight.get_mut(&session).and_then(|in_flight| in_flight.unpassed(number))
+            {
                 waiting.passed = Some(passage);
             }
         }
@@ -121,29 +133,36 @@ impl Replica {
             return;
         }
         let mut is_open = false;
-        for (session, line) in &mut self.lines {
-            self.held.extend(line.take_back(self.begun_term).map(|number| (number, *session)));
-            is_open |= line.has_passed();
+        for (session, in_flight) in &mut self.in_flight {
+            self.held.extend(in_flight.take_back(self.begun_term).map(|number| (number, *session)));
+            is_open |= in_flight.has_passed();
         }
         self.has_undecided = is_open;
     }
 
-    /// A command that was passed on got no place in the log.
+    /// A command that was passed on got no place in the log: it is answered at once. Nothing waits
+    /// for it any more.
     pub(crate) fn was_refused(&mut self, session: i64, passage: LeaderSlot) {
-        let line = self.lines.get_mut(&session);
-        if let Some(bytes) = line.and_then(|line| line.refuse(passage)) {
-            self.kept_bytes -= bytes;
+        let in_flight = self.in_flight.get_mut(&session);
+        if let Some(command) = in_flight.and_then(|in_flight| in_flight.take_refused(passage)) {
+            self.kept_bytes -= command.bytes.len();
+            let WaitingCommand { id, xid, opcode, .. } = command;
+            self.refused.push(Refused { id, session, xid, opcode });
             self.answerable.push(session);
         }
     }
 
     /// Gives up what was passed on: it may have been done, and this server will not learn whether.
     pub(crate) fn drop_overtaken(&mut self) {
-        let mut sessions: Vec<i64> =
-            self.lines.iter().filter(|(_, line)| line.has_passed()).map(|(session, _)| *session).collect();
+        let mut sessions: Vec<i64> = self
+            .in_flight
+            .iter()
+            .filter(|(_, in_flight)| in_flight.has_passed())
+            .map(|(session, _)| *session)
+            .collect();
         sessions.sort_unstable();
         for session in sessions {
-            let gone = self.lines.get_mut(&session).map(SessionQueue::give_up);
+            let gone = self.in_flight.get_mut(&session).map(SessionInFlight::give_up);
             self.give_up(session, gone.unwrap_or_default());
         }
         self.has_undecided = false;
@@ -152,10 +171,10 @@ impl Replica {
     /// These requests of the session will never be answered, and their connections must close.
     fn give_up(&mut self, session: i64, gone: Gone) {
         self.drop_requests(&gone);
-        if let Some(line) = self.lines.get_mut(&session)
-            && line.owner().is_some_and(|owner| gone.tokens.contains(&owner))
+        if let Some(in_flight) = self.in_flight.get_mut(&session)
+            && in_flight.owner().is_some_and(|owner| gone.tokens.contains(&owner))
         {
-            line.set_owner(None);
+            in_flight.set_owner(None);
         }
         self.lost.extend(gone.tokens);
     }

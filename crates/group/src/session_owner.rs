@@ -17,14 +17,14 @@
 use state::command::{Command, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 
+use crate::in_flight::{SessionInFlight, Waiting};
 use crate::replica::{Name, Replica};
-use crate::reply_sink::{ReplySink, Token};
-use crate::session_queue::{SessionQueue, Waiting};
+use crate::reply_sink::{ReplySink, RequestId, Token};
 
 impl Replica {
     /// Whether requests of this connection are taken for the session.
     pub(crate) fn is_on(&self, session: i64, token: Token) -> bool {
-        self.lines.get(&session).is_some_and(|line| line.owner() == Some(token))
+        self.in_flight.get(&session).is_some_and(|in_flight| in_flight.owner() == Some(token))
     }
 
     /// A client resumes its session on this connection.
@@ -32,24 +32,31 @@ impl Replica {
         &mut self,
         now_ms: i64,
         machine: &Machine,
-        token: Token,
+        id: RequestId,
         session: i64,
         timeout_ms: i32,
     ) {
         let leads_alone = self.alone && self.leads();
         let terms = SessionTerms { timeout_ms, home: self.server() };
         let stays = machine.session(session).is_none_or(|known| known.terms() == terms);
-        let line = self.lines.entry(session).or_default();
-        self.lost.extend(line.set_owner(Some(token)));
-        if leads_alone && stays && line.is_empty() {
-            line.push(Waiting::Resume { token });
+        let in_flight = self.in_flight.entry(session).or_default();
+        self.lost.extend(in_flight.set_owner(Some(id.token)));
+        if leads_alone && stays && in_flight.is_empty() {
+            in_flight.push(Waiting::Resume { token: id.token });
             self.answerable.push(session);
         } else {
-            self.move_here(now_ms, machine, token, session, terms);
+            self.move_here(now_ms, machine, id, session, terms);
         }
     }
 
-    fn move_here(&mut self, now_ms: i64, machine: &Machine, token: Token, session: i64, terms: SessionTerms) {
+    fn move_here(
+        &mut self,
+        now_ms: i64,
+        machine: &Machine,
+        id: RequestId,
+        session: i64,
+        terms: SessionTerms,
+    ) {
         // Each move has its own number: several moves of one session to this server may be in
         // flight.
         self.moves = self.moves.wrapping_add(1);
@@ -59,7 +66,7 @@ impl Replica {
             Command { session, cxid: self.moves, opcode: MOVE_SESSION, identities: &[], body: &body };
         command.put(&mut bytes);
         let name = Name { session, cxid: self.moves, opcode: MOVE_SESSION };
-        self.submit_command(now_ms, machine, token, name, &bytes);
+        self.submit_command(now_ms, machine, id, name, &bytes);
     }
 
     /// Tells a client that nothing of its session is in flight, so that it resumes.
@@ -78,37 +85,40 @@ impl Replica {
             outlet.session_refused(token, wire::ErrorCode::SessionExpired);
         } else if !outlet.session_resumed(machine, session, token) {
             // This leader is about to end the session. The log will show whether it does.
-            self.lines.entry(session).or_default().push(Waiting::Resume { token });
+            self.in_flight.entry(session).or_default().push(Waiting::Resume { token });
             self.deferred.push(session);
         }
     }
 
     /// Whether the session is about to resume here or elsewhere.
     pub fn is_moving(&self, session: i64) -> bool {
-        self.homes.of(session).is_some() || self.lines.get(&session).is_some_and(SessionQueue::is_resuming)
+        self.homes.of(session).is_some()
+            || self.in_flight.get(&session).is_some_and(SessionInFlight::is_resuming)
     }
 
     /// Takes nothing more from the connection of this session, which must close: the outcome of
     /// something it waits for is unknowable.
     pub(crate) fn lose(&mut self, session: i64) {
-        let line = self.lines.get_mut(&session);
-        self.lost.extend(line.and_then(|line| line.set_owner(None)));
+        let in_flight = self.in_flight.get_mut(&session);
+        self.lost.extend(in_flight.and_then(|in_flight| in_flight.set_owner(None)));
     }
 
     /// Takes nothing more from any existing connection: the host is about to close them all.
     pub fn lose_all(&mut self) {
-        self.lines.values_mut().for_each(|line| _ = line.set_owner(None));
+        self.in_flight.values_mut().for_each(|in_flight| _ = in_flight.set_owner(None));
     }
 
     /// The session has no connection here any more.
     pub fn disconnected(&mut self, session: i64) {
-        if let Some(line) = self.lines.get_mut(&session) {
-            line.shrink();
+        if let Some(in_flight) = self.in_flight.get_mut(&session) {
+            in_flight.shrink();
         }
     }
 
     /// Number of requests taken and neither answered nor given up.
     pub fn unanswered(&self) -> usize {
-        self.lost_requests + self.lines.values().map(SessionQueue::len).sum::<usize>()
+        self.lost_requests
+            + self.refused.len()
+            + self.in_flight.values().map(SessionInFlight::len).sum::<usize>()
     }
 }

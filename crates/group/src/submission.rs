@@ -4,7 +4,7 @@
 
 use state::command::Command;
 
-use crate::reply_sink::{LocalRequest, Token};
+use crate::reply_sink::{LocalRequest, RequestId};
 
 /// The cxid of commands for which no client waits. Clients count from 0 or 1.
 pub(crate) const OWN_CXID: i32 = i32::MIN;
@@ -13,11 +13,11 @@ pub(crate) const OWN_CXID: i32 = i32::MIN;
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A command: the next `len` bytes of the submission.
-    Command { token: Token, session: i64, xid: i32, opcode: i32, len: usize },
+    Command { id: RequestId, session: i64, xid: i32, opcode: i32, len: usize },
     /// A request to be answered here, in the session's order.
-    Local { token: Token, session: i64, request: LocalRequest },
+    Local { id: RequestId, session: i64, request: LocalRequest },
     /// A client resumes its session on this connection.
-    Resume { token: Token, session: i64, timeout_ms: i32 },
+    Resume { id: RequestId, session: i64, timeout_ms: i32 },
 }
 
 impl Item {
@@ -38,12 +38,12 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// Adds a command to be replicated. `token` receives the result.
-    pub fn command(&mut self, token: Token, command: &Command<'_>) {
+    /// Adds a command to be replicated; its result is the answer to `id`.
+    pub fn command(&mut self, id: RequestId, command: &Command<'_>) {
         let start = self.bytes.len();
         command.put(&mut self.bytes);
         self.items.push(Item::Command {
-            token,
+            id,
             session: command.session,
             xid: command.cxid,
             opcode: command.opcode,
@@ -52,15 +52,15 @@ impl Submission {
     }
 
     /// Adds a request to be answered here, after the session's commands added before it.
-    pub fn local(&mut self, token: Token, session: i64, request: LocalRequest) {
-        self.items.push(Item::Local { token, session, request });
+    pub fn local(&mut self, id: RequestId, session: i64, request: LocalRequest) {
+        self.items.push(Item::Local { id, session, request });
     }
 
     /// Adds the request to resume a session on this connection. What other connections of the
-    /// session hand over later is dropped, and `token` is told when everything that they handed
+    /// session hand over later is dropped, and this one is told when everything that they handed
     /// over earlier is done, or can never be done any more.
-    pub fn resume(&mut self, token: Token, session: i64, timeout_ms: i32) {
-        self.items.push(Item::Resume { token, session, timeout_ms });
+    pub fn resume(&mut self, id: RequestId, session: i64, timeout_ms: i32) {
+        self.items.push(Item::Resume { id, session, timeout_ms });
     }
 
     /// Appends everything in `other`, keeping `other`'s memory for its next use.

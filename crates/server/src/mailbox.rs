@@ -1,10 +1,10 @@
-//! From the replication thread to one connection thread: replies, events and session changes, in
+//! From the replication thread to one connection thread: answers, events and session changes, in
 //! the order in which they take effect.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use group::{GroupId, Token};
+use group::{GroupId, RequestId, Token};
 use mio::Waker;
 use parking_lot::Mutex;
 use state::read::Piece;
@@ -16,8 +16,10 @@ use crate::client::answer::Answered;
 /// of the notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// A finished reply; the connection has one request fewer in flight.
+    /// The answer to a request.
     Reply {
+        /// The request's number on this connection.
+        number: u64,
         /// Bytes of its frame and of the events before it, without the long parts of the reply.
         len: usize,
         /// Bytes of those events.
@@ -63,7 +65,12 @@ pub struct Delivery {
 
 impl Delivery {
     /// Adds a frame that `write` appends.
-    pub fn frame(&mut self, token: Token, note: fn(usize) -> Note, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn frame(
+        &mut self,
+        token: Token,
+        note: impl FnOnce(usize) -> Note,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let start = self.bytes.len();
         write(&mut self.bytes);
         self.notes.push((token, note(self.bytes.len() - start)));
@@ -71,12 +78,13 @@ impl Delivery {
 
     /// Adds a reply that `write` appends, with the events before it and the end of the connection
     /// after it, if any.
-    pub(crate) fn reply(&mut self, token: Token, write: impl FnOnce(&mut Vec<u8>) -> Answered) {
+    pub(crate) fn reply(&mut self, id: RequestId, write: impl FnOnce(&mut Vec<u8>) -> Answered) {
+        let RequestId { token, number } = id;
         let start = self.bytes.len();
         let mut answered = write(&mut self.bytes);
         self.pieces.append(&mut answered.pieces);
         let (len, events) = (self.bytes.len() - start, answered.reply_at - start);
-        self.notes.push((token, Note::Reply { len, events }));
+        self.notes.push((token, Note::Reply { number, len, events }));
         if answered.closes {
             self.notes.push((token, Note::Finish));
         }

@@ -1,6 +1,7 @@
 //! Groups of replicas with real engines, in which nothing happens but what a test lets happen.
 
 mod leader_change;
+mod refusals;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,7 +23,7 @@ use wire::opcode::Opcode;
 use crate::id::GroupId;
 use crate::message::{GroupMessage, PeerMessage};
 use crate::replica::{Replica, Settings};
-use crate::reply_sink::{LocalRequest, ReplySink, Token};
+use crate::reply_sink::{LocalRequest, ReplySink, RequestId, Token};
 use crate::submission::Submission;
 
 const GROUP: GroupId = GroupId(0);
@@ -58,16 +59,16 @@ impl ChangeSink for Seen {
 }
 
 impl ReplySink for Seen {
-    fn reply(&mut self, token: Token, xid: i32, applied: &Applied, _: &[u8]) {
-        self.replies.push((token.0, xid, applied.code as i32));
+    fn reply(&mut self, id: RequestId, xid: i32, applied: &Applied, _: &[u8]) {
+        self.replies.push((id.token.0, xid, applied.code as i32));
     }
 
-    fn local(&mut self, _: &Machine, token: Token, _: i64, request: &LocalRequest) {
-        self.replies.push((token.0, request.xid, 0));
+    fn local(&mut self, _: &Machine, id: RequestId, _: i64, request: &LocalRequest) {
+        self.replies.push((id.token.0, request.xid, 0));
     }
 
-    fn refused(&mut self, _: &Machine, token: Token, xid: i32, _: i32) {
-        self.replies.push((token.0, xid, -1));
+    fn refused(&mut self, _: &Machine, id: RequestId, xid: i32, _: i32) {
+        self.replies.push((id.token.0, xid, -1));
     }
 
     fn session_opened(&mut self, _: &Machine, _: i64, token: Option<Token>) {
@@ -91,7 +92,7 @@ impl ReplySink for Seen {
         self.lost.push(token.0);
     }
 
-    fn session_closed(&mut self, _: i64, _: Option<(Token, i32)>, _: &Applied) {}
+    fn session_closed(&mut self, _: i64, _: Option<(RequestId, i32)>, _: &Applied) {}
 
     fn abandoned(&mut self, requests: usize) {
         self.abandoned += requests;
@@ -171,7 +172,7 @@ impl Group {
         }
         let command = Command { session, cxid: xid, opcode: opcode as i32, identities: &[], body: &body };
         let mut submission = Submission::default();
-        submission.command(Token(connection), &command);
+        submission.command(request_of(connection), &command);
         self.take_in(id, &mut submission);
     }
 
@@ -184,7 +185,7 @@ impl Group {
     /// The session goes on at that server.
     fn resume(&mut self, id: ServerId, connection: u64, session: i64) {
         let mut submission = Submission::default();
-        submission.resume(Token(connection), session, 10_000);
+        submission.resume(request_of(connection), session, 10_000);
         self.take_in(id, &mut submission);
     }
 
@@ -312,6 +313,11 @@ impl Group {
         assert_eq!(node.seen.replies.len(), connections.len(), "all sessions are there");
         node.seen.replies.clear();
     }
+}
+
+/// A request of that connection.
+fn request_of(connection: u64) -> RequestId {
+    RequestId { token: Token(connection), number: 0 }
 }
 
 /// Two that follow this leader.

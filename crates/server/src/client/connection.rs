@@ -1,6 +1,5 @@
 //! One client connection: its input, its output and its state.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -11,6 +10,7 @@ use state::read::{Dialect, Piece};
 
 use super::count::Queued;
 use super::output::{Flushed, Output};
+use super::session_queue::SessionQueue;
 use super::socket::Socket;
 use crate::client::connections::Traffic;
 use crate::client::progress::Progress;
@@ -37,20 +37,6 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// A request not yet answered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct InFlight {
-    pub(super) opcode: i32,
-    /// When it was read, in µs of the server's clock.
-    pub(super) since_us: u64,
-    /// Its length if it counts as large (`largeRequestThreshold`), else 0.
-    pub(super) large_bytes: u64,
-    /// Its xid if it was not submitted and only waits for its turn to be answered ThrottledOp.
-    pub(super) turned_away: Option<i32>,
-    /// The server's own request, whose reply does not go to the client.
-    pub(super) is_own: bool,
-}
-
 /// One client.
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Socket>,
@@ -74,13 +60,9 @@ pub(super) struct Connection {
     pub(super) identities: Arc<Identities>,
     /// Which dialect of the protocol the client speaks, judged by its requests so far.
     pub(super) dialect: Dialect,
-    /// The requests not yet answered, oldest first. Invariant: the first one was submitted, not
-    /// throttled.
-    pub(super) in_flight: VecDeque<InFlight>,
-    /// Places of the reads submitted since nothing was last in flight: all of them are answered at
-    /// once when the write before them is applied.
-    pub(super) reads_waiting: usize,
-    /// Its next request waits until nothing is in flight.
+    /// The requests not yet answered.
+    pub(super) requests: SessionQueue,
+    /// Its next request waits until nothing is unanswered.
     pub(super) waits_for_idle: bool,
     /// Its next request has its read ticket.
     pub(super) is_caught_up: bool,
@@ -137,8 +119,7 @@ impl Connection {
             seen_ms: Arc::new(AtomicI64::new(0)),
             identities: Arc::new(identities),
             dialect: Dialect::default(),
-            in_flight: VecDeque::new(),
-            reads_waiting: 0,
+            requests: SessionQueue::default(),
             waits_for_idle: false,
             is_caught_up: false,
             input: Vec::new(),
@@ -186,11 +167,17 @@ impl Connection {
         self.output.backlog()
     }
 
-    /// Whether the client has left more unread than it may. One reply does not count, however long:
-    /// the client asked for that length, and one that reads as fast as it can must be able to get
-    /// it.
+    /// Bytes of memory of all replies that the socket has not taken.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.output.held_bytes() + self.requests.held_bytes()
+    }
+
+    /// Whether the client has left more unread than it may, with the replies that wait for their
+    /// turn. One reply does not count, however long: the client asked for that length, and one that
+    /// reads as fast as it can must be able to get it.
     pub(super) fn is_over(&self, held_bytes_max: u64) -> bool {
-        self.output.held_bytes_beside_one_reply() as u64 > held_bytes_max
+        let held_bytes = self.output.held_bytes_beside_one_reply() + self.requests.held_bytes();
+        held_bytes as u64 > held_bytes_max
     }
 
     /// Whether the client has to read before more of its requests are served.

@@ -51,7 +51,7 @@ impl IoThread {
                 traffic.answered(reply.opcode, header, self.now_ms);
             }
             traffic.latency.add(latency_us / 1000, 1);
-            traffic.outstanding.store(connection.in_flight.len() as u64, Relaxed);
+            traffic.outstanding.store(connection.requests.len() as u64, Relaxed);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use group::RequestId;
 use state::command::{Command, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 use state::session::{PASSWORD_BYTES, PasswordDerivation};
@@ -12,7 +13,8 @@ use wire::opcode::Opcode;
 use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
 
 use super::IoThread;
-use super::connection::{Connection, InFlight, Phase};
+use super::connection::{Connection, Phase};
+use super::session_queue::{Kind, Unanswered};
 use super::watcher;
 use crate::client::connections::Traffic;
 use crate::config::SessionPasswords;
@@ -110,15 +112,15 @@ impl IoThread {
     /// A new session goes through the log, so that it survives a crash.
     fn ask_for_session(&mut self, slot: usize) {
         let opcode = Opcode::CreateSession as i32;
-        let Some(connection) = self.await_session(slot, opcode) else { return };
+        let Some((connection, id)) = self.await_session(slot, opcode) else { return };
         let group = connection.group;
         connection.ids_tried += 1;
-        let (token, timeout_ms) = (connection.token, connection.timeout_ms);
+        let timeout_ms = connection.timeout_ms;
         let mut body = Vec::with_capacity(8);
         SessionTerms { timeout_ms, home: self.shared.me }.put(&mut body);
         let session = self.shared.namespace(group).sessions.next_id();
         let command = Command { session, cxid: 0, opcode, identities: &[], body: &body };
-        self.submissions.of(group).command(token, &command);
+        self.submissions.of(group).command(id, &command);
     }
 
     /// A client resumes its session.
@@ -130,25 +132,20 @@ impl IoThread {
             // that has arrived here since.
             None => return self.break_off(slot, "the secret of the cluster is not yet known here"),
         }
-        let Some(connection) = self.await_session(slot, MOVE_SESSION) else { return };
-        let (group, token, timeout_ms) = (connection.group, connection.token, connection.timeout_ms);
+        let Some((connection, id)) = self.await_session(slot, MOVE_SESSION) else { return };
+        let (group, timeout_ms) = (connection.group, connection.timeout_ms);
         self.shared.namespace(group).sessions.touch(session, self.now_ms);
-        self.submissions.of(group).resume(token, session, timeout_ms);
+        self.submissions.of(group).resume(id, session, timeout_ms);
     }
 
     /// Prepares a request to the replication thread for a session.
-    fn await_session(&mut self, slot: usize, opcode: i32) -> Option<&mut Connection> {
+    fn await_session(&mut self, slot: usize, opcode: i32) -> Option<(&mut Connection, RequestId)> {
         let connection = self.connections.get_mut(slot)?;
         connection.phase = Phase::Opening;
-        connection.in_flight.push_back(InFlight {
-            opcode,
-            since_us: self.now_us,
-            large_bytes: 0,
-            turned_away: None,
-            is_own: false,
-        });
+        let request = Unanswered { opcode, kind: Kind::Client, since_us: self.now_us, large_bytes: 0 };
+        let id = RequestId { token: connection.token, number: connection.requests.push(request) };
         self.submitted += 1;
-        Some(connection)
+        Some((connection, id))
     }
 
     /// The replication thread has attached the session to this connection.
@@ -159,8 +156,8 @@ impl IoThread {
             // It was told to close before it got the session.
             return self.leave(group, session, token);
         }
-        let opcode = connection.in_flight.front().map_or(0, |asked| asked.opcode);
-        connection.in_flight.clear();
+        let opcode = connection.requests.oldest().map_or(0, |asked| asked.opcode);
+        connection.requests.clear();
         if opcode == MOVE_SESSION && connection.hung_up {
             // The client may have moved to another connection meanwhile: the requests it sent here
             // are dropped.
@@ -191,7 +188,8 @@ impl IoThread {
         if connection.phase != Phase::Opening {
             return;
         }
-        let is_new = connection.in_flight.drain(..).all(|asked| asked.opcode != MOVE_SESSION);
+        let is_new = connection.requests.oldest().is_none_or(|asked| asked.opcode != MOVE_SESSION);
+        connection.requests.clear();
         match code {
             ErrorCode::SessionExpired if !is_new => self.refuse(slot),
             ErrorCode::NodeExists if is_new && connection.ids_tried < IDS_TRIED_MAX => {

@@ -81,21 +81,21 @@ impl IoThread {
         });
     }
 
-    /// Whether a read waits for what is in flight, or for this server to catch up with the leader.
+    /// Whether a read waits for what is unanswered, or for this server to catch up with the leader.
     pub(super) fn has_to_wait(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
         // A read-only client accepts old data. Any other client keeps its guarantee on a server
         // that has just lost its leader. A ping has no data that could be old.
         let is_exempt = connection.read_only || connection.is_caught_up || opcode == Opcode::Ping as i32;
         let catch_up = !is_exempt && self.shared.has_to_catch_up(opcode);
-        catch_up || !connection.in_flight.is_empty()
+        catch_up || !connection.requests.is_empty()
     }
 
     /// Whether a ping is answered before earlier requests of its session: its client has waited for
     /// so long that it may conclude that the server is dead.
     pub(super) fn overtakes(&self, slot: usize, opcode: i32) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
-        let Some(oldest) = connection.in_flight.front() else { return false };
+        let Some(oldest) = connection.requests.oldest() else { return false };
         let waited_ms = (self.now_us.saturating_sub(oldest.since_us) / 1000).cast_signed();
         opcode == Opcode::Ping as i32
             && waited_ms >= OVERTAKEN_MS.min(i64::from(connection.timeout_ms) / OVERTAKEN_PART)

@@ -16,6 +16,7 @@ pub mod auth;
 mod connection;
 pub mod connections;
 mod count;
+mod delivery;
 mod handshake;
 mod housekeeping;
 mod liveness;
@@ -26,6 +27,7 @@ pub mod progress;
 mod read_only;
 mod relay;
 mod request;
+mod session_queue;
 mod socket;
 mod sole_client;
 #[cfg(test)]
@@ -49,7 +51,6 @@ use group::{GroupId, Token};
 use mio::Poll;
 use mio::event::Event;
 use slab::Slab;
-use state::read::Piece;
 
 use self::connection::{Connection, Phase};
 use self::output::Flushed;
@@ -58,8 +59,8 @@ use self::sole_client::SoleClient;
 use crate::client::connections::Traffic;
 use crate::host::ReplicationLoop;
 use crate::inbox::{ControlRequest, Submissions};
-use crate::mailbox::{Delivery, Note};
-use crate::shared::{Shared, slot_of};
+use crate::mailbox::Delivery;
+use crate::shared::Shared;
 use crate::stall_detector::StallDetector;
 
 /// Poll token of the mailbox's waker.
@@ -311,101 +312,6 @@ impl IoThread {
         at
     }
 
-    /// Takes the delivery and distributes it to the connections.
-    fn collect(&mut self) {
-        if !self.shared.mailboxes[self.number].is_full() {
-            return;
-        }
-        let mut delivery = std::mem::take(&mut self.delivery);
-        let mut accepted = std::mem::take(&mut self.accepted);
-        self.shared.mailboxes[self.number].collect(&mut delivery, &mut accepted);
-        for (stream, group) in accepted.drain(..) {
-            self.admit(stream, group);
-        }
-        let mut at = 0;
-        let mut pieces = delivery.pieces.drain(..).peekable();
-        for (token, note) in delivery.notes.drain(..) {
-            let len = match note {
-                Note::Reply { len, .. } | Note::Event { len } => len,
-                _ => 0,
-            };
-            let frame = &delivery.bytes[at..at + len];
-            // A piece belongs inside or right behind its frame, never before the frame's length.
-            let own = std::iter::from_fn(|| pieces.next_if(|(position, _)| *position <= at + len));
-            let own = own.map(|(position, piece)| (position - at, piece)).collect();
-            at += len;
-            self.deliver(token, note, frame, own);
-        }
-        drop(pieces);
-        delivery.bytes.clear();
-        delivery.bytes.shrink_to(4 * READ_BYTES);
-        self.delivery = delivery;
-        self.accepted = accepted;
-    }
-
-    fn deliver(&mut self, token: Token, note: Note, frame: &[u8], pieces: Vec<(usize, Piece)>) {
-        if let Note::Reply { .. } | Note::SessionOpened { .. } | Note::SessionRefused { .. } = note {
-            self.shared.inbox.answered(1);
-        }
-        let slot = slot_of(token);
-        let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else {
-            if let Note::SessionOpened { group, session } = note {
-                self.leave(group, session, token);
-            }
-            return;
-        };
-        match note {
-            Note::Reply { events, .. } => {
-                let answered = connection.in_flight.pop_front();
-                let (opcode, since_us) =
-                    answered.map_or((0, self.now_us), |request| (request.opcode, request.since_us));
-                if let Some(large_bytes) =
-                    answered.map(|request| request.large_bytes).filter(|bytes| *bytes > 0)
-                {
-                    self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
-                }
-                if connection.in_flight.is_empty() {
-                    connection.reads_waiting = 0;
-                }
-                if answered.is_some_and(|request| request.is_own) {
-                    connection.is_caught_up = true;
-                    return self.may_resume(slot);
-                }
-                let start = connection.output().len();
-                connection.output().extend_from_slice(frame);
-                let pieces = pieces.into_iter().map(|(at, piece)| (start + at, piece)).collect();
-                let reply = connection.queue(opcode, start, start + events, pieces);
-                let latency_us = self.now_us.saturating_sub(since_us);
-                self.shared.threads[self.number].update_latency.record(latency_us);
-                self.count_reply(slot, &reply, latency_us);
-                self.tell_turned_away(slot, reply.zxid());
-                self.may_resume(slot);
-            }
-            // Its session has ended, and the client has been told.
-            Note::Event { .. } if connection.session == 0 => {}
-            Note::Event { .. } if connection.read_only && connection.phase == Phase::Closing => {}
-            Note::Event { .. } => {
-                connection.output().extend_from_slice(frame);
-                let counts = &self.shared.namespace(connection.group).counts;
-                counts.quorum.watch_bytes.fetch_add(frame.len() as u64, Relaxed);
-                self.count_sent(slot);
-            }
-            Note::SessionOpened { session, .. } => self.opened(slot, session),
-            Note::SessionRefused { code } => self.turned_down(slot, code),
-            Note::SessionClosed => {
-                connection.phase = Phase::Closing;
-                connection.session = 0;
-                // Requests behind the end of the session get no reply, so the connection must not
-                // wait for one.
-                let unanswered = connection.in_flight.drain(..).map(|request| request.large_bytes).sum();
-                self.shared.counts.large_request_bytes.fetch_sub(unanswered, Relaxed);
-            }
-            Note::Finish => connection.phase = Phase::Closing,
-            Note::Drop => connection.phase = Phase::Closed,
-        }
-        self.list(slot);
-    }
-
     /// Lists a connection that has something to write or is to be closed.
     fn list(&mut self, slot: usize) {
         if let Some(connection) = self.connections.get_mut(slot)
@@ -449,13 +355,13 @@ impl IoThread {
 
     /// Whether this connection's next request has to wait: for the client to read, or for earlier
     /// requests to be answered. The server's throttle pauses only connections that have something
-    /// in flight, for only those are sure to be resumed.
+    /// unanswered, for only those are sure to be resumed.
     fn must_pause(&self, slot: usize) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
         connection.is_behind()
             || self.has_to_read_first(connection.backlog())
-            || (connection.waits_for_idle && !connection.in_flight.is_empty())
-            || (!connection.in_flight.is_empty() && self.shared.is_throttled())
+            || (connection.waits_for_idle && !connection.requests.is_empty())
+            || (!connection.requests.is_empty() && self.shared.is_throttled())
     }
 
     /// Submits all commands of this wake-up to the replication thread.
@@ -481,7 +387,7 @@ impl IoThread {
             }
             Traffic::count(&self.shared.threads[self.number].bytes_sent, taken as u64);
             let drained = connection.backlog() == 0;
-            let done = connection.phase == Phase::Closing && drained && connection.in_flight.is_empty();
+            let done = connection.phase == Phase::Closing && drained && connection.requests.is_empty();
             let slow = connection.is_over(self.shared.config.connection.output_bytes_max);
             let failed = flushed.is_err();
             if failed || done || slow || connection.phase == Phase::Closed {
@@ -499,7 +405,7 @@ impl IoThread {
                 // Served at the next wake-up, after all others.
                 self.resumed.push(slot);
             }
-            let held_bytes = connection.output.held_bytes();
+            let held_bytes = connection.held_bytes();
             self.count_output(slot, held_bytes);
             if let Ok(Flushed::More) = flushed {
                 unfinished.push(slot);
@@ -513,8 +419,7 @@ impl IoThread {
     fn close(&mut self, slot: usize) {
         let Some(mut connection) = self.connections.try_remove(slot) else { return };
         connection.stream.close(self.poll.registry());
-        let large_bytes = connection.in_flight.iter().map(|request| request.large_bytes).sum();
-        self.shared.counts.large_request_bytes.fetch_sub(large_bytes, Relaxed);
+        self.shared.counts.large_request_bytes.fetch_sub(connection.requests.clear(), Relaxed);
         memory::recount(&self.shared, connection.counted_output_bytes, 0);
         let namespace = self.shared.namespace(connection.group);
         namespace.watches.lock().drop_watcher(request::watcher(connection.token));

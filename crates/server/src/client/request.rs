@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use group::{LocalRequest, Token};
+use group::{LocalRequest, RequestId, Token};
 use parking_lot::RwLockReadGuard;
 use state::command::{Command, Features};
 use state::machine::Machine;
@@ -17,7 +17,8 @@ use wire::opcode::Opcode;
 use wire::record::{Auth, ReplyHeader, Request, RequestHeader};
 
 use super::IoThread;
-use super::connection::{InFlight, Phase};
+use super::connection::Phase;
+use super::session_queue::{Kind, Unanswered};
 use super::waiting_reads;
 use crate::client::answer::{self, Asker};
 use crate::client::auth::{self, Authenticated};
@@ -176,16 +177,17 @@ impl IoThread {
     }
 
     /// The record of a request that is about to be submitted to the replication thread.
-    pub(super) fn begin_request(&self, opcode: i32, body: &[u8]) -> InFlight {
+    pub(super) fn begin_request(&self, opcode: i32, body: &[u8]) -> Unanswered {
         let large_bytes = self.large_bytes(RequestHeader::ENCODED_LEN + body.len());
         self.shared.counts.large_request_bytes.fetch_add(large_bytes, Relaxed);
-        InFlight { opcode, since_us: self.now_us, large_bytes, turned_away: None, is_own: false }
+        Unanswered { opcode, kind: Kind::Client, since_us: self.now_us, large_bytes }
     }
 
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
-        let in_flight = self.begin_request(header.opcode_raw, body);
+        let request = self.begin_request(header.opcode_raw, body);
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let group = connection.group;
+        let id = RequestId { token: connection.token, number: connection.requests.push(request) };
         let command = Command {
             session: connection.session,
             cxid: header.xid,
@@ -193,9 +195,8 @@ impl IoThread {
             identities: connection.identities.encoded(),
             body,
         };
-        self.submissions.of(group).command(connection.token, &command);
+        self.submissions.of(group).command(id, &command);
         self.submitted += 1;
-        connection.in_flight.push_back(in_flight);
     }
 
     fn local<'s>(
@@ -215,9 +216,10 @@ impl IoThread {
         }
         let machine = held.as_deref().expect("it was just taken");
         if self.has_to_wait(slot, header.opcode_raw) {
-            let in_flight = self.begin_request(header.opcode_raw, body);
+            let read = self.begin_request(header.opcode_raw, body);
             let Some(connection) = self.connections.get_mut(slot) else { return };
-            let (token, session) = (connection.token, connection.session);
+            let places = waiting_reads::places(header.opcode_raw, body).unwrap_or(waiting_reads::PLACES);
+            let number = connection.requests.push_read(read, places);
             let request = LocalRequest {
                 xid: header.xid,
                 opcode: header.opcode_raw,
@@ -225,11 +227,9 @@ impl IoThread {
                 identities: Arc::clone(&connection.identities),
                 dialect: connection.dialect,
             };
-            self.submissions.of(namespace.group).local(token, session, request);
+            let id = RequestId { token: connection.token, number };
+            self.submissions.of(namespace.group).local(id, connection.session, request);
             self.submitted += 1;
-            connection.in_flight.push_back(in_flight);
-            connection.reads_waiting +=
-                waiting_reads::places(header.opcode_raw, body).unwrap_or(waiting_reads::PLACES);
             return;
         }
         let Some(connection) = self.connections.get_mut(slot) else { return };

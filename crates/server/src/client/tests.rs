@@ -1,6 +1,5 @@
 //! Interaction of connection threads and the replication thread.
 
-use group::GroupId;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -10,15 +9,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use group::{GroupId, Token};
 use mio::{Poll, Registry};
 use storage::disk::SimDisk;
+use wire::frame;
+use wire::record::{ReplyHeader, RequestHeader};
 
-use super::connection::{InFlight, Phase};
+use super::connection::Phase;
+use super::session_queue::{Kind, Unanswered};
 use super::{IoThread, Readiness, Socket};
 use crate::clock::{Clock, ManualTime};
 use crate::config::{self, CommandLine};
 use crate::host::recovery::{Files, recover};
-use crate::mailbox::Mailbox;
+use crate::inbox::Submissions;
+use crate::mailbox::{Delivery, Mailbox, Note};
 use crate::serve::{ServerParams, features};
 use crate::shared::Shared;
 
@@ -189,11 +193,19 @@ impl One {
         self.thread.turn(&[(self.slot, Readiness { readable: true, writable: false, read_closed: false })]);
     }
 
-    /// Leaves a request of the client unanswered.
-    fn in_flight(&mut self) {
+    /// Leaves a read of the client unanswered, behind which `places` are taken; returns its number.
+    fn unanswered(&mut self, places: usize) -> u64 {
         let since_us = self.shared.clock.elapsed_us();
-        let request = InFlight { opcode: 5, since_us, large_bytes: 0, turned_away: None, is_own: false };
-        self.thread.connections[self.slot].in_flight.push_back(request);
+        let request = Unanswered { opcode: 5, kind: Kind::Client, since_us, large_bytes: 0 };
+        self.thread.connections[self.slot].requests.push_read(request, places)
+    }
+
+    /// The replication thread delivers this.
+    fn deliver(&mut self, mut delivery: Delivery) {
+        let answers = delivery.notes.iter().filter(|(_, note)| matches!(note, Note::Reply { .. })).count();
+        self.shared.inbox.put(&mut Submissions::new(1), answers);
+        self.shared.mailboxes[0].post(&mut delivery);
+        self.thread.turn(&[]);
     }
 
     fn seen_ms(&self) -> i64 {
@@ -233,8 +245,7 @@ fn a_client_that_has_to_read_first_is_not_silent() {
 #[test]
 fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
     let mut one = One::new();
-    one.in_flight();
-    one.thread.connections[one.slot].reads_waiting = 1_000;
+    one.unanswered(1_000);
     (0..10_000).for_each(|_| one.sender.send(5));
     one.turn_after(10);
     one.time.advance_us(20_000_000);
@@ -258,7 +269,7 @@ fn a_client_that_is_not_read_for_reasons_of_the_server_is_not_silent() {
 #[test]
 fn pings_overtake_requests_that_have_waited_for_long() {
     let mut one = One::new();
-    one.in_flight();
+    one.unanswered(0);
     let before = one.backlog();
     one.sender.send(PING);
     one.turn_after(249);
@@ -270,11 +281,87 @@ fn pings_overtake_requests_that_have_waited_for_long() {
     let output = one.thread.connections[one.slot].output();
     assert_eq!(output[output.len() - 12..], [0; 12], "its client may be setting its watches again");
 
-    one.thread.connections[one.slot].reads_waiting = 1_000;
+    one.unanswered(1_000);
     [4, PING, 4, PING].into_iter().for_each(|opcode| one.sender.send(opcode));
     one.turn_after(10);
     assert_eq!(one.backlog(), before + 3 * 20);
     assert_eq!(one.thread.connections[one.slot].input.len(), 2 * 12, "the reads wait");
+}
+
+/// A delivery of watch events and of answers. Each frame is 20 bytes and has this xid and zxid.
+struct Post(Token, Delivery);
+
+impl Post {
+    fn event(mut self, xid: i32, zxid: i64) -> Post {
+        self.1.frame(self.0, |len| Note::Event { len }, |out| put_header(out, xid, zxid));
+        self
+    }
+
+    /// The answer to a request, behind `events` events.
+    fn answer(mut self, number: u64, xid: i32, zxid: i64, events: i32) -> Post {
+        let note = |len| Note::Reply { number, len, events: len - 20 };
+        self.1.frame(self.0, note, |out| {
+            (0..events).for_each(|event| put_header(out, -event, zxid));
+            put_header(out, xid, zxid);
+        });
+        self
+    }
+}
+
+fn put_header(out: &mut Vec<u8>, xid: i32, zxid: i64) {
+    let mark = frame::begin(out);
+    ReplyHeader { xid, zxid, err: 0 }.encode(out);
+    frame::finish(out, mark);
+}
+
+/// The xid and zxid of each frame that a client has been sent behind `from`.
+fn sent(one: &mut One, from: usize) -> Vec<(i32, i64)> {
+    let frames = one.thread.connections[one.slot].output()[from..].chunks_exact(20);
+    let header = |frame: &[u8]| ReplyHeader::decode(&mut wire::jute::Reader::new(&frame[4..]));
+    frames.map(|frame| header(frame).expect("a header")).map(|header| (header.xid, header.zxid)).collect()
+}
+
+/// A refusal comes as soon as it is decided, while what the client sent before it is in flight.
+#[test]
+fn an_answer_that_comes_early_waits_for_its_turn_and_an_event_does_not() {
+    let mut one = One::new();
+    let from = one.backlog();
+    let token = one.thread.connections[one.slot].token;
+    let post = || Post(token, Delivery::default());
+    let [first, second, third] = std::array::from_fn(|_| one.unanswered(0));
+    one.deliver(post().answer(third, 3, 40, 2).1);
+    one.deliver(post().answer(second, 2, 41, 0).event(-9, 42).1);
+    assert_eq!(sent(&mut one, from), [(0, 40), (-1, 40), (-9, 42)], "events wait for no reply");
+    let connection = &one.thread.connections[one.slot];
+    assert_eq!((connection.backlog() - from, connection.held_bytes() - from), (60, 100));
+    assert_eq!(one.shared.counts.output_bytes.load(Relaxed), connection.held_bytes() as u64);
+    assert!(connection.is_over(99) && !connection.is_over(200), "what is held counts as unread");
+    one.deliver(post().event(-8, 43).answer(first, 1, 43, 0).1);
+    assert_eq!(sent(&mut one, from + 60), [(-8, 43), (1, 43), (2, 43), (3, 43)]);
+    let connection = &one.thread.connections[one.slot];
+    assert!(connection.requests.is_empty());
+    assert_eq!(connection.held_bytes(), connection.backlog());
+    one.deliver(post().answer(first, 1, 43, 0).1);
+    assert_eq!(one.backlog(), from + 140, "nothing is answered twice");
+}
+
+#[test]
+fn a_throttled_request_is_answered_in_its_turn() {
+    let mut one = One::new();
+    let from = one.backlog();
+    let token = one.thread.connections[one.slot].token;
+    let shared = Arc::clone(&one.shared);
+    let turn_away = |one: &mut One, xid| {
+        let header = RequestHeader { xid, opcode_raw: 4 };
+        one.thread.turn_away(one.slot, &header, &shared, &mut None);
+    };
+    turn_away(&mut one, 1);
+    let first = one.unanswered(0);
+    turn_away(&mut one, 3);
+    let last = one.unanswered(0);
+    assert_eq!(sent(&mut one, from), [(1, 0)], "nothing is before it");
+    one.deliver(Post(token, Delivery::default()).answer(first, 2, 9, 0).answer(last, 4, 10, 0).1);
+    assert_eq!(sent(&mut one, from), [(1, 0), (2, 9), (3, 0), (4, 10)]);
 }
 
 /// A read-only server ends no session, and a client that has moved to another server may say
@@ -324,15 +411,13 @@ fn what_a_client_sent_before_it_closed_is_served() {
 
     let mut one = One::new();
     one.thread.connections[one.slot].stream = Box::new(Ending(one.sender.clone()));
-    one.in_flight();
-    one.thread.connections[one.slot].reads_waiting = 1_000;
+    one.unanswered(1_000);
     one.sender.send(5);
     one.turn_after(1);
     one.turn_after(1);
     let connection = &mut one.thread.connections[one.slot];
     assert_eq!((connection.phase, connection.input.len()), (Phase::Open, 12), "its request waits");
-    connection.in_flight.clear();
-    connection.reads_waiting = 0;
+    connection.requests.clear();
     one.thread.resumed.push(one.slot);
     one.thread.turn(&[]);
     assert!(one.thread.connections.is_empty(), "it was served, and then it closed");

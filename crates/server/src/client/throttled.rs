@@ -16,7 +16,7 @@ use wire::opcode::Opcode;
 use wire::record::{ReplyHeader, RequestHeader};
 
 use super::IoThread;
-use super::connection::InFlight;
+use super::session_queue::{Kind, Unanswered};
 use crate::client::answer;
 use crate::shared::Shared;
 
@@ -65,37 +65,13 @@ impl IoThread {
         }
         let zxid = held.as_deref().expect("it was just taken").last_zxid();
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let request = InFlight {
-            opcode: header.opcode_raw,
-            since_us: self.now_us,
-            large_bytes: 0,
-            turned_away: Some(header.xid),
-            is_own: false,
-        };
-        connection.in_flight.push_back(request);
-        if connection.in_flight.len() == 1 {
-            self.tell_turned_away(slot, zxid);
-        }
-    }
-
-    /// Answers the throttled requests whose turn has come, with the zxid of the reply before them.
-    pub(super) fn tell_turned_away(&mut self, slot: usize, zxid: i64) {
-        while let Some(connection) = self.connections.get_mut(slot)
-            && let Some(request) = connection.in_flight.front().copied()
-            && let Some(xid) = request.turned_away
-        {
-            connection.in_flight.pop_front();
-            if connection.in_flight.is_empty() {
-                connection.reads_waiting = 0;
-            }
-            let out = connection.output();
-            let mark = frame::begin(out);
-            ReplyHeader { xid, zxid, err: ErrorCode::ThrottledOp as i32 }.encode(out);
-            frame::finish(out, mark);
-            // Not processed, so `cons` shows no operation, as in ZooKeeper.
-            let reply = connection.queue(0, mark, mark, Vec::new());
-            self.count_reply(slot, &reply, self.now_us.saturating_sub(request.since_us));
-            self.list(slot);
-        }
+        // Not processed, so `cons` shows no operation, as in ZooKeeper.
+        let request = Unanswered { opcode: 0, kind: Kind::TurnedAway, since_us: self.now_us, large_bytes: 0 };
+        let number = connection.requests.push(request);
+        let mut reply = Vec::with_capacity(frame::LENGTH_BYTES + ReplyHeader::ENCODED_LEN);
+        let mark = frame::begin(&mut reply);
+        ReplyHeader { xid: header.xid, zxid, err: ErrorCode::ThrottledOp as i32 }.encode(&mut reply);
+        frame::finish(&mut reply, mark);
+        self.answered(slot, number, &reply, 0, Vec::new());
     }
 }

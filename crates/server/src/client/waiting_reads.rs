@@ -10,12 +10,12 @@
 
 use std::sync::Arc;
 
-use group::LocalRequest;
+use group::{LocalRequest, RequestId};
 use wire::opcode::Opcode;
 use wire::record::{ListKind, Request, RequestHeader};
 
 use super::IoThread;
-use super::connection::InFlight;
+use super::session_queue::{Kind, Unanswered};
 
 /// Budget of reads that may wait behind the writes of a connection, in places.
 pub(super) const PLACES: usize = 64;
@@ -55,7 +55,7 @@ fn places_of(request: &Request<'_>) -> Option<usize> {
 }
 
 impl IoThread {
-    /// Whether the next request of a connection has to wait until it has nothing in flight. It then
+    /// Whether the next request of a connection has to wait until nothing is unanswered. It then
     /// stays in the input.
     pub(super) fn waits_for_idle(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) -> bool {
         let Some(connection) = self.connections.get_mut(slot) else { return false };
@@ -63,11 +63,11 @@ impl IoThread {
         let catches_up =
             !connection.read_only && !is_caught_up && self.shared.has_to_catch_up(header.opcode_raw);
         connection.waits_for_idle = false;
-        let is_first = connection.in_flight.is_empty();
+        let is_first = connection.requests.is_empty();
         if is_first && !catches_up {
             return false;
         }
-        let has_places = |places| is_first || connection.reads_waiting + places <= PLACES;
+        let has_places = |places| is_first || connection.requests.read_places() + places <= PLACES;
         if places(header.opcode_raw, body).is_some_and(has_places) {
             return false;
         }
@@ -82,9 +82,9 @@ impl IoThread {
     /// Obtains a read ticket for a read that only this thread answers: by a sync whose reply does
     /// not go to the client.
     fn catch_up(&mut self, slot: usize) {
-        let in_flight = InFlight { is_own: true, ..self.begin_request(Opcode::Sync as i32, &[]) };
+        let own = Unanswered { kind: Kind::Own, ..self.begin_request(Opcode::Sync as i32, &[]) };
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let (group, token, session) = (connection.group, connection.token, connection.session);
+        let id = RequestId { token: connection.token, number: connection.requests.push(own) };
         let request = LocalRequest {
             xid: 0,
             opcode: Opcode::Sync as i32,
@@ -92,9 +92,8 @@ impl IoThread {
             identities: Arc::clone(&connection.identities),
             dialect: connection.dialect,
         };
-        self.submissions.of(group).local(token, session, request);
+        self.submissions.of(connection.group).local(id, connection.session, request);
         self.submitted += 1;
-        connection.in_flight.push_back(in_flight);
     }
 
     /// Records whether the next request of a connection already has its read ticket.

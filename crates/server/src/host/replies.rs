@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use group::{LocalRequest, ReplySink, Token};
+use group::{LocalRequest, ReplySink, RequestId, Token};
 use state::change::{Change, ChangeSink};
 use state::command::MOVE_SESSION;
 use state::machine::{Applied, Machine};
@@ -68,10 +68,11 @@ impl<'s> Replies<'s> {
         }
     }
 
-    fn answer(&mut self, token: Token, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
+    fn answer(&mut self, id: RequestId, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
+        let RequestId { token, number } = id;
         self.delivery(token).frame(
             token,
-            |len| Note::Reply { len, events: 0 },
+            |len| Note::Reply { number, len, events: 0 },
             |out| {
                 let mark = frame::begin(out);
                 ReplyHeader { xid, zxid, err: code as i32 }.encode(out);
@@ -106,27 +107,28 @@ impl ChangeSink for Replies<'_> {
 }
 
 impl ReplySink for Replies<'_> {
-    fn reply(&mut self, token: Token, xid: i32, applied: &Applied, body: &[u8]) {
-        self.answer(token, xid, applied.zxid, applied.code, body);
+    fn reply(&mut self, id: RequestId, xid: i32, applied: &Applied, body: &[u8]) {
+        self.answer(id, xid, applied.zxid, applied.code, body);
     }
 
-    fn local(&mut self, machine: &Machine, token: Token, session: i64, request: &LocalRequest) {
+    fn local(&mut self, machine: &Machine, id: RequestId, session: i64, request: &LocalRequest) {
         let LocalRequest { identities, dialect, .. } = request;
-        let asker = Asker { namespace: self.namespace, token, session, identities, dialect: *dialect };
+        let asker =
+            Asker { namespace: self.namespace, token: id.token, session, identities, dialect: *dialect };
         let shared = self.shared;
-        self.delivery(token).reply(token, |out| {
+        self.delivery(id.token).reply(id, |out| {
             answer::answer(shared, machine, &asker, request.xid, request.opcode, &request.body, out)
         });
     }
 
-    fn refused(&mut self, machine: &Machine, token: Token, xid: i32, opcode: i32) {
+    fn refused(&mut self, machine: &Machine, id: RequestId, xid: i32, opcode: i32) {
         if opcode == Opcode::CreateSession as i32 || opcode == MOVE_SESSION {
             // The client is still in the handshake, where it could not understand a reply. Close
             // its connection: it tries again, here or on another server.
             self.shared.inbox.answered(1);
-            self.delivery(token).note(token, Note::Drop);
+            self.delivery(id.token).note(id.token, Note::Drop);
         } else {
-            self.answer(token, xid, machine.last_zxid(), ErrorCode::SystemError, &[]);
+            self.answer(id, xid, machine.last_zxid(), ErrorCode::SystemError, &[]);
         }
     }
 
@@ -162,13 +164,13 @@ impl ReplySink for Replies<'_> {
         self.delivery(token).note(token, Note::Drop);
     }
 
-    fn session_closed(&mut self, session: i64, closing: Option<(Token, i32)>, applied: &Applied) {
+    fn session_closed(&mut self, session: i64, closing: Option<(RequestId, i32)>, applied: &Applied) {
         let owner = self.namespace.sessions.closed(session);
-        if let Some((token, xid)) = closing {
-            self.answer(token, xid, applied.zxid, applied.code, &[]);
-            self.delivery(token).note(token, Note::SessionClosed);
+        if let Some((id, xid)) = closing {
+            self.answer(id, xid, applied.zxid, applied.code, &[]);
+            self.delivery(id.token).note(id.token, Note::SessionClosed);
         }
-        if let Some(owner) = owner.filter(|owner| closing.is_none_or(|(token, _)| token != *owner)) {
+        if let Some(owner) = owner.filter(|owner| closing.is_none_or(|(id, _)| id.token != *owner)) {
             self.delivery(owner).note(owner, Note::SessionClosed);
         }
     }

@@ -540,8 +540,8 @@ fn a_member_cut_off_serves_those_who_only_read() {
 }
 
 /// A read waits for messages of the followers, which are lost, while the write after it is
-/// committed. A past bug: the write's result met the read at the head of its session queue and was
-/// dropped, and the session never got an answer again. (Seeds 12064 and 12069 of the simulator.)
+/// committed. A past bug: the write's result met the read in front of it and was dropped, and the
+/// session never got an answer again. (Seeds 12064 and 12069 of the simulator.)
 #[test]
 fn a_write_that_is_agreed_before_an_earlier_sync_is_answered() {
     for engine in ENGINES {

@@ -29,7 +29,7 @@ mod workload;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use group::{GroupId, Token};
+use group::{GroupId, RequestId, Token};
 use state::command::Command;
 use state::session::PasswordDerivation;
 use storage::disk::{Fault, SimDisk};
@@ -215,7 +215,7 @@ impl World {
         let mut expected = Vec::new();
         for session in life.shared.root().machine.read().sessions() {
             if life.shared.root().sessions.seen_by(session.id, Token(0)).is_none() {
-                submissions.of(GroupId::ROOT).resume(Token(0), session.id, session.timeout_ms);
+                submissions.of(GroupId::ROOT).resume(REQUEST, session.id, session.timeout_ms);
                 expected.push(session.id);
             }
         }
@@ -280,12 +280,15 @@ fn was_refused(told: &Told) -> bool {
         || matches!(told, Told::Reply { code, .. } if *code == wire::ErrorCode::SystemError as i32)
 }
 
+/// The mailbox is read here, so that the numbers do not matter.
+const REQUEST: RequestId = RequestId { token: Token(0), number: 0 };
+
 fn submit(shared: &Shared, batch: &[Op]) {
     let mut submissions = Submissions::new(1);
     for op in batch {
         let Op { session, cxid, opcode, body } = op;
         let command = Command { session: *session, cxid: *cxid, opcode: *opcode, identities: &[], body };
-        submissions.of(GroupId::ROOT).command(Token(0), &command);
+        submissions.of(GroupId::ROOT).command(REQUEST, &command);
     }
     shared.inbox.submit(&mut submissions, batch.len());
 }

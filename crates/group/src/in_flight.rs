@@ -1,4 +1,11 @@
-//! The order in which one session's requests are answered.
+//! What one session has in flight at this server, as far as its group must know it: the commands in
+//! the order in which they were submitted, and the reads among them.
+//!
+//! The log names a command by session, cxid and opcode. The order pairs that with the request that
+//! waits for it, although clients may use an xid twice; it is the order of resubmission under a
+//! later leader; and a read behind a command is executed right after that command, so that it sees
+//! the session's earlier writes and none of the later ones. The order of replies is not decided
+//! here: each answer carries its [`RequestId`], and the connection puts answers in order.
 
 use std::collections::VecDeque;
 
@@ -6,7 +13,7 @@ use bytes::Bytes;
 use state::command::MOVE_SESSION;
 
 use crate::read_barrier::ReadTicket;
-use crate::reply_sink::{LocalRequest, Token};
+use crate::reply_sink::{LocalRequest, RequestId, Token};
 
 /// Identifies a command among those that one server has passed on in one leadership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +24,15 @@ pub(crate) struct LeaderSlot {
     pub(crate) place: u64,
 }
 
-/// One unanswered request.
+/// One request in flight.
 #[derive(Debug)]
 pub(crate) enum Waiting {
     /// A command that goes through the log.
     Command(WaitingCommand),
-    /// A request answered here, once everything before it is answered.
+    /// A request executed here, once nothing is in flight before it.
     Local {
-        /// The connection that sent it.
-        token: Token,
+        /// Whose answer it is.
+        id: RequestId,
         /// The request.
         request: LocalRequest,
         /// The read ticket that must be reached before the answer.
@@ -36,22 +43,13 @@ pub(crate) enum Waiting {
         /// Its new connection.
         token: Token,
     },
-    /// A command that never reached the log; it waits for its turn to be refused.
-    Refused {
-        /// The connection that sent it.
-        token: Token,
-        /// The client's xid.
-        xid: i32,
-        /// Raw opcode as received.
-        opcode: i32,
-    },
 }
 
 /// A command whose outcome is unknown.
 #[derive(Debug)]
 pub(crate) struct WaitingCommand {
-    /// The connection that sent it.
-    pub(crate) token: Token,
+    /// Whose answer its result is.
+    pub(crate) id: RequestId,
     /// The client's xid (or the server's own number for session commands); the log carries it as
     /// cxid.
     pub(crate) xid: i32,
@@ -65,7 +63,7 @@ pub(crate) struct WaitingCommand {
     pub(crate) passed: Option<LeaderSlot>,
 }
 
-/// What left a session queue without an answer.
+/// What is in flight no longer and gets no answer.
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
     /// The connections of the requests, without consecutive duplicates.
@@ -92,10 +90,8 @@ impl FromIterator<Waiting> for Gone {
 impl Waiting {
     fn token(&self) -> Token {
         match self {
-            Self::Command(WaitingCommand { token, .. })
-            | Self::Local { token, .. }
-            | Self::Resume { token }
-            | Self::Refused { token, .. } => *token,
+            Self::Command(WaitingCommand { id, .. }) | Self::Local { id, .. } => id.token,
+            Self::Resume { token } => *token,
         }
     }
 
@@ -120,24 +116,25 @@ impl Waiting {
     }
 }
 
-/// All unanswered requests of one session that came through this server, oldest first.
+/// Everything that one session has in flight through this server, oldest first, and the connection
+/// that the session is on.
 ///
 /// A session that moved to another connection keeps its old entries: they are still in the log in
-/// this order, and skipping them would pair later commands with the wrong requests. Their replies
+/// this order, and skipping them would pair later commands with the wrong requests. Their answers
 /// go to a token that no connection has.
 ///
 /// Commands are passed on in this order, so those passed on precede those that are not, and the log
-/// has them in this order. A command that is passed on and gets no place in the log leaves the
-/// queue before a later one of its session comes out of the log: either its leader reports the
-/// refusal, or the session's move that made the leader drop it removes it.
+/// has them in this order. A command that is passed on and gets no place in the log leaves before a
+/// later one of its session comes out of the log: either its leader reports the refusal, or the
+/// session's move that made the leader drop it removes it.
 #[derive(Debug, Default)]
-pub(crate) struct SessionQueue {
+pub(crate) struct SessionInFlight {
     queue: VecDeque<Waiting>,
     /// The session's connection. Requests of any other are not taken.
     owner: Option<Token>,
 }
 
-impl SessionQueue {
+impl SessionInFlight {
     /// The connection whose requests are taken.
     pub(crate) fn owner(&self) -> Option<Token> {
         self.owner
@@ -181,7 +178,7 @@ impl SessionQueue {
     pub(crate) fn take_ready(&mut self, reached: ReadTicket) -> Option<Waiting> {
         self.queue.pop_front_if(|head| match head {
             Waiting::Local { ticket, .. } => *ticket <= reached,
-            Waiting::Refused { .. } | Waiting::Resume { .. } => true,
+            Waiting::Resume { .. } => true,
             Waiting::Command(_) => false,
         })
     }
@@ -266,18 +263,16 @@ impl SessionQueue {
         (resumes, gone)
     }
 
-    /// Turns a command into a refusal, in its place; returns how many bytes it had.
-    pub(crate) fn refuse(&mut self, passage: LeaderSlot) -> Option<usize> {
-        for waiting in &mut self.queue {
-            if let Waiting::Command(WaitingCommand { token, xid, opcode, bytes, passed, .. }) = waiting
-                && *passed == Some(passage)
-            {
-                let length = bytes.len();
-                *waiting = Waiting::Refused { token: *token, xid: *xid, opcode: *opcode };
-                return Some(length);
-            }
+    /// Takes the command that was passed on in this way: it gets no place in the log. What is
+    /// behind it no longer waits for it.
+    pub(crate) fn take_refused(&mut self, passage: LeaderSlot) -> Option<WaitingCommand> {
+        let is_it =
+            |waiting: &Waiting| waiting.command().is_some_and(|command| command.passed == Some(passage));
+        let at = self.queue.iter().position(is_it)?;
+        match self.queue.remove(at)? {
+            Waiting::Command(command) => Some(command),
+            _ => None,
         }
-        None
     }
 
     /// Number of waiting requests.
@@ -305,30 +300,14 @@ mod tests {
         let place = xid.unsigned_abs().into();
         let passed = Some(LeaderSlot { term: TERM, place });
         let bytes = Bytes::from_static(b"command");
-        Waiting::Command(WaitingCommand { token: Token(1), xid, opcode, number: place, bytes, passed })
+        Waiting::Command(WaitingCommand { id: id(place), xid, opcode, number: place, bytes, passed })
     }
 
-    fn taken(line: &mut SessionQueue, cxid: i32, opcode: i32) -> Option<Token> {
-        line.take_command(cxid, opcode).map(|command| command.token)
+    fn id(number: u64) -> RequestId {
+        RequestId { token: Token(1), number }
     }
 
-    #[test]
-    fn a_refusal_keeps_its_place_behind_a_command_in_flight() {
-        let mut line = SessionQueue::default();
-        line.push(command(1, 5));
-        line.push(command(2, 5));
-        let passage = |place| LeaderSlot { term: TERM, place };
-        assert_eq!(line.refuse(passage(2)), Some(7));
-        assert_eq!(line.refuse(passage(3)), None);
-        assert!(line.take_ready(0).is_none());
-        assert_eq!(taken(&mut line, 1, 5), Some(Token(1)));
-        assert!(matches!(line.take_ready(0), Some(Waiting::Refused { xid: 2, .. })));
-        assert!(line.is_empty());
-    }
-
-    #[test]
-    fn what_waits_for_a_moment_is_answered_before_the_next_command() {
-        let mut line = SessionQueue::default();
+    fn local(number: u64, ticket: ReadTicket) -> Waiting {
         let request = LocalRequest {
             xid: 1,
             opcode: 9,
@@ -336,68 +315,96 @@ mod tests {
             identities: Identities::from_ip("::1").into(),
             dialect: Dialect::ZooKeeper,
         };
-        line.push(Waiting::Local { token: Token(1), request, ticket: 5 });
-        line.push(command(2, 5));
-        assert!(line.take_before(3, 5).is_none(), "another server's command says nothing");
-        assert!(matches!(line.take_before(2, 5), Some(Waiting::Local { .. })));
-        assert!(line.take_before(2, 5).is_none(), "the command stays");
-        assert_eq!(taken(&mut line, 2, 5), Some(Token(1)));
+        Waiting::Local { id: id(number), request, ticket }
+    }
+
+    fn taken(in_flight: &mut SessionInFlight, cxid: i32, opcode: i32) -> Option<RequestId> {
+        in_flight.take_command(cxid, opcode).map(|command| command.id)
+    }
+
+    #[test]
+    fn a_read_behind_a_refused_command_waits_for_the_command_before_it() {
+        let mut in_flight = SessionInFlight::default();
+        in_flight.push(command(1, 5));
+        in_flight.push(command(2, 5));
+        in_flight.push(local(3, 0));
+        in_flight.push(command(4, 5));
+        let passage = |place| LeaderSlot { term: TERM, place };
+        assert_eq!(in_flight.take_refused(passage(2)).map(|command| command.id), Some(id(2)));
+        assert!(in_flight.take_refused(passage(2)).is_none(), "it is refused once");
+        assert!(in_flight.take_ready(0).is_none());
+        assert_eq!(taken(&mut in_flight, 1, 5), Some(id(1)));
+        assert!(matches!(in_flight.take_ready(0), Some(Waiting::Local { .. })));
+        assert!(in_flight.take_ready(0).is_none());
+        assert_eq!(taken(&mut in_flight, 4, 5), Some(id(4)));
+        assert!(in_flight.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_a_ticket_is_answered_before_the_next_command() {
+        let mut in_flight = SessionInFlight::default();
+        in_flight.push(local(1, 5));
+        in_flight.push(command(2, 5));
+        assert!(in_flight.take_before(3, 5).is_none(), "another server's command says nothing");
+        assert!(matches!(in_flight.take_before(2, 5), Some(Waiting::Local { .. })));
+        assert!(in_flight.take_before(2, 5).is_none(), "the command stays");
+        assert_eq!(taken(&mut in_flight, 2, 5), Some(id(2)));
     }
 
     #[test]
     fn a_command_of_another_server_takes_nobody_elses_place() {
-        let mut line = SessionQueue::default();
-        line.push(command(5, 1));
-        assert_eq!(taken(&mut line, 4, 1), None);
-        assert_eq!(taken(&mut line, 5, -11), None, "the server's own close of the session");
-        assert_eq!(taken(&mut line, 5, 1), Some(Token(1)));
+        let mut in_flight = SessionInFlight::default();
+        in_flight.push(command(5, 1));
+        assert_eq!(taken(&mut in_flight, 4, 1), None);
+        assert_eq!(taken(&mut in_flight, 5, -11), None, "the server's own close of the session");
+        assert_eq!(taken(&mut in_flight, 5, 1), Some(id(5)));
     }
 
     #[test]
     fn a_session_that_goes_leaves_only_its_way_back() {
-        let mut line = SessionQueue::default();
-        line.push(command(1, 5));
-        line.push(command(0, MOVE_SESSION));
-        line.push(command(2, 5));
-        assert_eq!(line.cut_before_move().requests, 1);
-        assert_eq!((line.cut_before_move().requests, line.len()), (0, 2));
-        assert!(line.is_resuming());
-        let (resumes, gone) = line.end();
+        let mut in_flight = SessionInFlight::default();
+        in_flight.push(command(1, 5));
+        in_flight.push(command(0, MOVE_SESSION));
+        in_flight.push(command(2, 5));
+        assert_eq!(in_flight.cut_before_move().requests, 1);
+        assert_eq!((in_flight.cut_before_move().requests, in_flight.len()), (0, 2));
+        assert!(in_flight.is_resuming());
+        let (resumes, gone) = in_flight.end();
         assert_eq!((resumes, gone.requests, gone.bytes), (vec![Token(1)], 1, 14));
     }
 
     #[test]
     fn a_move_that_is_done_ends_what_was_sent_before_it() {
-        let mut line = SessionQueue::default();
-        line.push(command(1, 5));
-        line.push(command(7, MOVE_SESSION));
-        line.push(command(2, 5));
-        assert!(line.take_move(8).is_none(), "that of another connection");
-        let (token, gone) = line.take_move(7).expect("it waits");
+        let mut in_flight = SessionInFlight::default();
+        in_flight.push(command(1, 5));
+        in_flight.push(command(7, MOVE_SESSION));
+        in_flight.push(command(2, 5));
+        assert!(in_flight.take_move(8).is_none(), "that of another connection");
+        let (token, gone) = in_flight.take_move(7).expect("it waits");
         assert_eq!((token, gone.requests, gone.bytes), (Token(1), 1, 14));
-        assert_eq!(line.len(), 1);
+        assert_eq!(in_flight.len(), 1);
     }
 
     #[test]
     fn a_later_leadership_takes_back_what_an_earlier_one_was_given_and_nothing_else() {
-        let mut line = SessionQueue::default();
-        line.push(command(1, 5));
-        line.push(command(2, 5));
-        assert_eq!(line.take_back(TERM).count(), 0, "the leadership itself may still do it");
-        assert_eq!(line.take_back(TERM + 1).collect::<Vec<_>>(), [1, 2]);
-        assert!(!line.has_passed());
-        assert!(line.unpassed(2).is_some_and(|command| command.xid == 2));
-        assert_eq!(line.take_back(TERM + 1).count(), 0);
+        let mut in_flight = SessionInFlight::default();
+        in_flight.push(command(1, 5));
+        in_flight.push(command(2, 5));
+        assert_eq!(in_flight.take_back(TERM).count(), 0, "the leadership itself may still do it");
+        assert_eq!(in_flight.take_back(TERM + 1).collect::<Vec<_>>(), [1, 2]);
+        assert!(!in_flight.has_passed());
+        assert!(in_flight.unpassed(2).is_some_and(|command| command.xid == 2));
+        assert_eq!(in_flight.take_back(TERM + 1).count(), 0);
     }
 
     #[test]
     fn what_is_given_up_leaves_the_session_without_a_connection() {
-        let mut line = SessionQueue::default();
-        line.push(command(1, 5));
-        line.push(command(2, 5));
-        line.set_owner(Some(Token(3)));
-        let gone = line.give_up();
+        let mut in_flight = SessionInFlight::default();
+        in_flight.push(command(1, 5));
+        in_flight.push(command(2, 5));
+        in_flight.set_owner(Some(Token(3)));
+        let gone = in_flight.give_up();
         assert_eq!((gone.tokens, gone.requests), (vec![Token(1), Token(3)], 2));
-        assert!(line.is_empty() && line.owner().is_none());
+        assert!(in_flight.is_empty() && in_flight.owner().is_none());
     }
 }
