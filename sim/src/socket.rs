@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use server::simulation::{Readiness, Registry, Socket};
+use server::simulation::{PollToken, Readiness, Registry, Stream};
 
 /// The buffers between a client and the connection thread of its member.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Wire {
     }
 
     /// The server's end.
-    pub fn server_end(&self) -> Box<dyn Socket> {
+    pub fn server_end(&self) -> Box<dyn Stream> {
         Box::new(ServerEnd(self.clone()))
     }
 
@@ -132,12 +132,16 @@ impl Write for ServerEnd {
     }
 }
 
-impl Socket for ServerEnd {
-    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+impl Stream for ServerEnd {
+    fn register(&mut self, _: &Registry, _: PollToken) -> io::Result<()> {
         Ok(())
     }
 
     fn close(&mut self, _: &Registry) {
         self.0.pipe().closed = true;
+    }
+
+    fn may_hold_more(&self, read: usize, room: usize) -> bool {
+        read == room
     }
 }

@@ -22,3 +22,4 @@ pub mod serve;
 pub mod shared;
 pub mod simulation;
 mod stall_detector;
+mod stream;

@@ -9,13 +9,12 @@ use bytes::Bytes;
 use consensus::engine::{Leadership, Status};
 use consensus::entry::Entry;
 use mio::Poll;
-pub use mio::Registry;
+pub use mio::{Registry, Token as PollToken};
 use parking_lot::RwLockReadGuard;
 use state::machine::Machine;
 use storage::disk::Disk;
 
 use crate::client::IoThread;
-pub use crate::client::{Readiness, Socket};
 use crate::clock::{Clock, ManualTime};
 use crate::config::{Config, ServerId, Servers};
 use crate::host::keepalive::KeepaliveTimer;
@@ -29,6 +28,7 @@ use crate::peers::{Sender, Transport};
 use crate::serve::ServerParams;
 pub use crate::serve::features;
 use crate::shared::Shared;
+pub use crate::stream::{PeerIdentity, Readiness, Stream};
 pub use group::GroupId;
 pub use state::command::Features;
 
@@ -155,8 +155,8 @@ impl Member {
 
     /// A client of that group connects. Returns the number of its connection, unless a limit is
     /// reached.
-    pub fn accept(&mut self, group: GroupId, socket: Box<dyn Socket>) -> Option<usize> {
-        self.io.take_on(socket, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), group)
+    pub fn accept(&mut self, group: GroupId, stream: Box<dyn Stream>) -> Option<usize> {
+        self.io.take_on(stream, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), group)
     }
 
     /// Frames for other members since the last call.

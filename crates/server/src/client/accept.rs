@@ -10,12 +10,12 @@ use mio::net::{TcpListener, TcpStream};
 use state::auth::Identities;
 
 use super::connection::Connection;
-use super::socket::Socket;
 use super::{HOUSEKEEPING, IoThread};
 use crate::client::connections::Traffic;
 use crate::descriptors::{self, Use};
 use crate::mailbox::{Delivery, Note};
 use crate::shared::token;
+use crate::stream::Stream;
 
 /// A socket that accepts client connections.
 pub(crate) struct Listener {
@@ -144,7 +144,7 @@ impl IoThread {
     /// Adds a connection of a group's client to this thread; its slot, unless a limit is reached.
     pub(crate) fn take_on(
         &mut self,
-        mut stream: Box<dyn Socket>,
+        mut stream: Box<dyn Stream>,
         peer: SocketAddr,
         group: GroupId,
     ) -> Option<usize> {
@@ -163,7 +163,7 @@ impl IoThread {
                 return None;
             }
         }
-        if let Err(e) = stream.watch(self.poll.registry(), slot) {
+        if let Err(e) = stream.register(self.poll.registry(), mio::Token(slot)) {
             tracing::warn!(%peer, "cannot watch a new connection: {e}");
             self.shared.connections.left(token);
             return None;

@@ -11,9 +11,9 @@ use state::read::{Dialect, Piece};
 use super::count::Queued;
 use super::output::{Flushed, Output};
 use super::session_queue::SessionQueue;
-use super::socket::Socket;
 use crate::client::connections::Traffic;
 use crate::client::progress::Progress;
+use crate::stream::Stream;
 
 /// Bytes read ahead from a connection whose requests have to wait, to see that its client lives.
 const READ_AHEAD_BYTES: usize = 16 << 10;
@@ -39,7 +39,7 @@ pub(super) enum Phase {
 
 /// One client.
 pub(super) struct Connection {
-    pub(super) stream: Box<dyn Socket>,
+    pub(super) stream: Box<dyn Stream>,
     pub(super) token: Token,
     /// The group that its requests go to.
     pub(super) group: GroupId,
@@ -98,7 +98,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        stream: Box<dyn Socket>,
+        stream: Box<dyn Stream>,
         token: Token,
         group: GroupId,
         traffic: Arc<Traffic>,
@@ -196,18 +196,6 @@ impl Connection {
             Phase::Greeting | Phase::Open if !self.paused => usize::MAX,
             Phase::Open => READ_AHEAD_BYTES.saturating_sub(self.input.len()),
             _ => 0,
-        }
-    }
-
-    /// Reads once. `Ok(None)`: nothing available now. `Ok(Some(0))`: the client closed.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        loop {
-            return match self.stream.read(buffer) {
-                Ok(n) => Ok(Some(n)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => Err(e),
-            };
         }
     }
 

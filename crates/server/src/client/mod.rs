@@ -28,7 +28,6 @@ mod read_only;
 mod relay;
 mod request;
 mod session_queue;
-mod socket;
 mod sole_client;
 #[cfg(test)]
 mod tests;
@@ -40,7 +39,6 @@ mod word;
 pub(crate) use self::accept::Listener;
 pub(crate) use self::relay::Relay;
 pub(crate) use self::request::watcher;
-pub use self::socket::{Readiness, Socket};
 
 use std::net::TcpStream as StdStream;
 use std::sync::Arc;
@@ -62,6 +60,7 @@ use crate::inbox::{ControlRequest, Submissions};
 use crate::mailbox::Delivery;
 use crate::shared::Shared;
 use crate::stall_detector::StallDetector;
+use crate::stream::Readiness;
 
 /// Poll token of the mailbox's waker.
 pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX);
@@ -198,7 +197,7 @@ impl IoThread {
 
     fn handle_ready(&mut self, slot: usize, ready: Readiness) {
         self.sole_client.active(slot, self.now_ms);
-        if ready.writable && self.connections.get(slot).is_some_and(|c| c.blocked) {
+        if ready.writable && self.connections.get(slot).is_some_and(|c| c.blocked || c.stream.wants_write()) {
             self.list(slot);
         }
         if let Some(connection) = self.connections.get_mut(slot) {
@@ -222,7 +221,7 @@ impl IoThread {
                 break;
             }
             connection.unread = false;
-            match connection.read(&mut buffer[..room]) {
+            match connection.stream.try_read(&mut buffer[..room]) {
                 Ok(None) => break,
                 Ok(Some(0)) | Err(_) if connection.paused => {
                     // The end of the stream is handled after the waiting requests.
@@ -237,9 +236,9 @@ impl IoThread {
                     self.heard(slot);
                     Traffic::count(&self.shared.threads[self.number].bytes_received, n as u64);
                     self.take_bytes(slot, &buffer[..n]);
-                    // A short read emptied the socket, unless the end of the stream is pending.
-                    let hung_up = self.connections.get(slot).is_some_and(|c| c.hung_up);
-                    if n < room && !hung_up {
+                    // No event announces the end of the stream again.
+                    let reads_on = |c: &Connection| c.hung_up || c.stream.may_hold_more(n, room);
+                    if !self.connections.get(slot).is_some_and(reads_on) {
                         break;
                     }
                     reads += 1;
@@ -332,8 +331,9 @@ impl IoThread {
     fn resume(&mut self) {
         let mut resumed = std::mem::take(&mut self.resumed);
         for slot in resumed.drain(..) {
-            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            let Some(connection) = self.connections.get(slot) else { continue };
             if !connection.paused || self.must_pause(slot) {
+                self.read_buffered(slot);
                 continue;
             }
             let Some(connection) = self.connections.get_mut(slot) else { continue };
@@ -345,11 +345,21 @@ impl IoThread {
         }
     }
 
+    /// Writing has moved bytes from the socket into the stream: they are read as if the poll had
+    /// announced them.
+    fn read_buffered(&mut self, slot: usize) {
+        if self.connections.get(slot).is_some_and(|c| !c.unread && c.stream.has_buffered()) {
+            self.readable(slot);
+        }
+    }
+
     /// Serves the bytes read before and then what the socket holds.
     fn go_on(&mut self, slot: usize) {
         self.serve_input(slot);
         if self.connections.get(slot).is_some_and(|c| c.unread && c.accepts_input()) {
             self.readable(slot);
+        } else {
+            self.read_buffered(slot);
         }
     }
 
@@ -386,7 +396,7 @@ impl IoThread {
                 leaving.add(taken as u64);
             }
             Traffic::count(&self.shared.threads[self.number].bytes_sent, taken as u64);
-            let drained = connection.backlog() == 0;
+            let drained = connection.backlog() == 0 && !connection.stream.wants_write();
             let done = connection.phase == Phase::Closing && drained && connection.requests.is_empty();
             let slow = connection.is_over(self.shared.config.connection.output_bytes_max);
             let failed = flushed.is_err();
@@ -403,6 +413,9 @@ impl IoThread {
             }
             if drained && connection.paused {
                 // Served at the next wake-up, after all others.
+                self.resumed.push(slot);
+            }
+            if connection.stream.has_buffered() && !connection.unread {
                 self.resumed.push(slot);
             }
             let held_bytes = connection.held_bytes();

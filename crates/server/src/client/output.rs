@@ -5,7 +5,7 @@ use std::io;
 
 use state::read::Piece;
 
-use super::socket::Socket;
+use crate::stream::Stream;
 
 /// Bytes written for one connection before others are served.
 const FLUSH_BYTES_MAX: usize = 1 << 20;
@@ -21,7 +21,8 @@ const IDLE_BYTES: usize = 16 << 10;
 pub(super) enum Flushed {
     /// Everything was taken.
     All,
-    /// The socket takes no more now; an event will announce when it does.
+    /// The socket takes no more now, and bytes are left here or in the stream; an event will
+    /// announce when it does.
     Blocked,
     /// There is more, and the socket may take it.
     More,
@@ -106,8 +107,8 @@ impl Output {
         self.held_bytes().saturating_sub(self.longest_held_bytes)
     }
 
-    /// Offers what is queued to the socket.
-    pub(super) fn flush(&mut self, socket: &mut dyn Socket) -> io::Result<Flushed> {
+    /// Offers what is queued to the stream.
+    pub(super) fn flush(&mut self, stream: &mut dyn Stream) -> io::Result<Flushed> {
         let mut budget = FLUSH_BYTES_MAX;
         loop {
             while self.written < self.front.len() {
@@ -115,7 +116,7 @@ impl Output {
                     return Ok(Flushed::More);
                 }
                 let end = self.front.len().min(self.written + budget);
-                match socket.write(&self.front[self.written..end]) {
+                match stream.write(&self.front[self.written..end]) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(n) => {
                         self.written += n;
@@ -134,7 +135,7 @@ impl Output {
             if !self.refill() {
                 self.longest_held_bytes = 0;
                 self.front.shrink_to(IDLE_BYTES);
-                return Ok(Flushed::All);
+                return finish(stream);
             }
         }
     }
@@ -170,6 +171,19 @@ impl Output {
         }
         !self.front.is_empty()
     }
+}
+
+/// Everything has been written: what the stream still holds goes to the socket.
+fn finish(stream: &mut dyn Stream) -> io::Result<Flushed> {
+    while stream.wants_write() {
+        match stream.flush() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Err(e),
+            _ if stream.wants_write() => return Ok(Flushed::Blocked),
+            _ => {}
+        }
+    }
+    Ok(Flushed::All)
 }
 
 impl Part {
@@ -211,7 +225,7 @@ impl Part {
 mod tests {
     use std::io::{Read, Write};
 
-    use mio::Registry;
+    use mio::{Registry, Token};
     use state::auth::Identities;
     use state::command::{BatchHeader, Command, Features, SessionTerms};
     use state::machine::Machine;
@@ -252,8 +266,8 @@ mod tests {
         }
     }
 
-    impl Socket for Taker {
-        fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+    impl Stream for Taker {
+        fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
             Ok(())
         }
 

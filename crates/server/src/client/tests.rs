@@ -15,9 +15,9 @@ use storage::disk::SimDisk;
 use wire::frame;
 use wire::record::{ReplyHeader, RequestHeader};
 
+use super::IoThread;
 use super::connection::Phase;
 use super::session_queue::{Kind, Unanswered};
-use super::{IoThread, Readiness, Socket};
 use crate::clock::{Clock, ManualTime};
 use crate::config::{self, CommandLine};
 use crate::host::recovery::{Files, recover};
@@ -25,6 +25,7 @@ use crate::inbox::Submissions;
 use crate::mailbox::{Delivery, Mailbox, Note};
 use crate::serve::{ServerParams, features};
 use crate::shared::Shared;
+use crate::stream::{Readiness, Stream};
 
 /// A client that sends nothing.
 struct Silent;
@@ -45,8 +46,8 @@ impl Write for Silent {
     }
 }
 
-impl Socket for Silent {
-    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+impl Stream for Silent {
+    fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
         Ok(())
     }
 
@@ -149,8 +150,8 @@ impl Write for Sender {
     }
 }
 
-impl Socket for Sender {
-    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+impl Stream for Sender {
+    fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
         Ok(())
     }
 
@@ -401,8 +402,8 @@ fn what_a_client_sent_before_it_closed_is_served() {
         }
     }
 
-    impl Socket for Ending {
-        fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+    impl Stream for Ending {
+        fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
             Ok(())
         }
 
@@ -450,8 +451,8 @@ impl Write for Reader {
     }
 }
 
-impl Socket for Reader {
-    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+impl Stream for Reader {
+    fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The connections on which other servers send to this one.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use mio::net::{TcpListener, TcpStream};
@@ -18,6 +18,7 @@ use super::local::{LinkNews, Local, Sender};
 use super::socket;
 use crate::config::ServerId;
 use crate::descriptors::{self, Use};
+use crate::stream::Stream;
 
 /// Called with each received frame and its sender.
 pub(super) type Receive<'a> = &'a mut dyn FnMut(Sender, Bytes);
@@ -28,7 +29,7 @@ const REPORTED_MAX: usize = 64;
 /// One incoming connection.
 #[derive(Debug)]
 struct Incoming {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     address: SocketAddr,
     phase: Phase,
 }
@@ -76,6 +77,8 @@ pub(super) struct Arrivals {
     reported: Vec<(ServerId, Reason)>,
     /// Senders of malformed frames, and until when they are not admitted again.
     shunned: Vec<(Sender, i64)>,
+    /// Slots of connections whose streams hold bytes that no event will announce.
+    buffered: Vec<usize>,
     buffer: Vec<u8>,
 }
 
@@ -103,6 +106,7 @@ impl Arrivals {
             stuck: false,
             reported: Vec::new(),
             shunned: Vec::new(),
+            buffered: Vec::new(),
             buffer: vec![0; READ_BYTES],
         })
     }
@@ -140,14 +144,16 @@ impl Arrivals {
         }
     }
 
-    fn admit(&mut self, local: &mut Local, mut stream: TcpStream, address: SocketAddr) {
+    fn admit(&mut self, local: &mut Local, socket: TcpStream, address: SocketAddr) {
         self.make_room(local);
         let entry = self.connections.vacant_entry();
         let token = Token(self.first_connection + entry.key());
-        let watched = socket::tune(&stream)
-            .and_then(|()| local.registry.register(&mut stream, token, Interest::READABLE));
-        match watched {
-            Ok(()) => {
+        let stream = socket::tune(&socket).and_then(|()| {
+            let mut stream = local.streams.accepted(socket);
+            stream.register(&local.registry, token).map(|()| stream)
+        });
+        match stream {
+            Ok(stream) => {
                 let phase = Phase::Stranger { admission: Admission::default(), since_ms: local.now_ms };
                 entry.insert(Incoming { stream, address, phase });
             }
@@ -211,6 +217,13 @@ impl Arrivals {
         }
     }
 
+    /// Reads on where a stream holds more than was read at once.
+    pub(super) fn read_buffered(&mut self, local: &mut Local, receive: Receive) {
+        for slot in std::mem::take(&mut self.buffered) {
+            self.ready(local, slot, false, receive);
+        }
+    }
+
     fn read(
         &mut self,
         local: &mut Local,
@@ -221,7 +234,7 @@ impl Arrivals {
     ) -> Result<(), End> {
         for _ in 0..READS_MAX {
             let Some(incoming) = self.connections.get_mut(slot) else { return Ok(()) };
-            let n = match socket::read(&mut incoming.stream, buffer) {
+            let n = match incoming.stream.try_read(buffer) {
                 Ok(None) => return Ok(()),
                 Ok(Some(0)) => return Err(End::Gone("it closed the connection".to_owned())),
                 Ok(Some(n)) => n,
@@ -238,18 +251,22 @@ impl Arrivals {
                     local.counts.frames_received += take_frames(open, receive)?;
                 }
             }
-            // A short read has emptied the socket.
-            if n < buffer.len() && !has_end {
+            let may_hold_more = |c: &Incoming| c.stream.may_hold_more(n, buffer.len());
+            if !has_end && !self.connections.get(slot).is_some_and(may_hold_more) {
                 return Ok(());
             }
         }
-        // The socket may hold more, and the poll has reported its only event about it.
+        self.read_later(local, slot).map_err(|e| End::Gone(e.to_string()))
+    }
+
+    /// The socket or the stream may hold more, and the poll has reported its only event about it.
+    fn read_later(&mut self, local: &Local, slot: usize) -> io::Result<()> {
         let Some(incoming) = self.connections.get_mut(slot) else { return Ok(()) };
-        let token = Token(self.first_connection + slot);
-        local
-            .registry
-            .reregister(&mut incoming.stream, token, Interest::READABLE)
-            .map_err(|e| End::Gone(e.to_string()))
+        if incoming.stream.has_buffered() {
+            self.buffered.push(slot);
+            local.waker.wake()?;
+        }
+        incoming.stream.reregister(&local.registry, Token(self.first_connection + slot))
     }
 
     /// Carries out a step of a stranger's admission.
@@ -390,8 +407,7 @@ impl Arrivals {
     /// Closes a connection and reports it if necessary.
     fn end(&mut self, local: &mut Local, slot: usize, end: End) {
         let Some(mut incoming) = self.connections.try_remove(slot) else { return };
-        let _ = local.registry.deregister(&mut incoming.stream);
-        let _ = incoming.stream.shutdown(Shutdown::Write);
+        incoming.stream.close(&local.registry);
         if let End::Malformed(_) = end {
             local.counts.malformed += 1;
         }

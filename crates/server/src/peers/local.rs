@@ -1,13 +1,15 @@
 //! State that all links of this server share.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use mio::Registry;
+use mio::{Registry, Waker};
 
 use super::greeting::{Greeting, Hello, Reason};
 use super::proof::Keys;
 use super::resolve::Resolver;
 use crate::config::ServerId;
+use crate::stream::StreamKind;
 
 /// The sender of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,10 @@ pub struct LinkCounts {
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) registry: Registry,
+    /// Wakes the poll.
+    pub(super) waker: Arc<Waker>,
+    /// What all links are made of.
+    pub(super) streams: StreamKind,
     pub(super) resolver: Resolver,
     pub(super) me: ServerId,
     pub(super) hello: Hello,

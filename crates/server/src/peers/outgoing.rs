@@ -1,10 +1,10 @@
 //! The connection on which this server sends to one peer.
 
-use std::io::Write;
+use std::io::Write as _;
 use std::net::SocketAddr;
 
+use mio::Token;
 use mio::net::TcpStream;
-use mio::{Interest, Token};
 
 use super::frame::{self, FrameReader};
 use super::greeting::{self, Greeting, Heard, Hello, Reason};
@@ -14,6 +14,7 @@ use super::output::Output;
 use super::proof::{Exchange, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
 use super::{resolve, socket};
 use crate::config::ServerId;
+use crate::stream::Stream;
 
 /// The phases of an outgoing connection.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub(super) struct Outgoing {
     token: Token,
     phase: Phase,
     /// `Some` exactly when the phase is `Connecting`, `Greeting`, `Proving` or `Up`.
-    stream: Option<TcpStream>,
+    stream: Option<Box<dyn Stream>>,
     /// The addresses of `hosts` as of the last lookup, and the index of the next one to dial. After
     /// the last one they are looked up again: servers may come back under new addresses, with only
     /// the name unchanged.
@@ -206,8 +207,10 @@ impl Outgoing {
     }
 
     fn connect(&mut self, local: &mut Local, address: SocketAddr) {
-        let dialled = TcpStream::connect(address).and_then(|mut stream| {
-            local.registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
+        let dialled = TcpStream::connect(address).and_then(|socket| {
+            socket::tune(&socket)?;
+            let mut stream = local.streams.dialled(socket);
+            stream.register(&local.registry, self.token)?;
             Ok(stream)
         });
         match dialled {
@@ -232,13 +235,12 @@ impl Outgoing {
     /// The socket is connected, or failed to.
     fn connected(&mut self, local: &mut Local, until_ms: i64) {
         let Some(stream) = &mut self.stream else { return };
-        let outcome = match stream.take_error() {
-            Ok(Some(e)) | Err(e) => Err(e),
+        let outcome = match stream.check_connected() {
             // An event of the previous socket with this token.
-            Ok(None) if stream.peer_addr().is_err() => return,
-            // An empty socket takes a whole greeting.
-            Ok(None) => socket::tune(stream)
-                .and_then(|()| stream.write_all(&local.greeting(self.peer, None).encode())),
+            Ok(false) => return,
+            // An empty stream takes a whole greeting.
+            Ok(true) => stream.write_all(&local.greeting(self.peer, None).encode()),
+            Err(e) => Err(e),
         };
         match outcome {
             Ok(()) => {
@@ -259,7 +261,7 @@ impl Outgoing {
         let mut buffer = [0; 1024];
         while matches!(self.phase, Phase::Greeting { .. } | Phase::Proving { .. }) {
             let Some(stream) = &mut self.stream else { return };
-            let n = match socket::read(stream, &mut buffer) {
+            let n = match stream.try_read(&mut buffer) {
                 Ok(None) => return,
                 Ok(Some(0)) => {
                     return self.fail(local, Trouble::Silent, "it closed the connection without a greeting");
@@ -369,7 +371,7 @@ impl Outgoing {
         self.check_stream(local);
     }
 
-    /// Writes a record. An empty socket takes all of it.
+    /// Writes a record. An empty stream takes all of it.
     fn write_record(&mut self, local: &mut Local, record: &[u8]) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let written = stream.write_all(&frame::framed(record));
@@ -394,7 +396,7 @@ impl Outgoing {
     /// While frames go out, the peer sends nothing but the end of the stream.
     fn check_stream(&mut self, local: &mut Local) {
         let Some(stream) = &mut self.stream else { return };
-        match socket::read(stream, &mut [0; 1]) {
+        match stream.try_read(&mut [0; 1]) {
             Ok(None) => self.flush(local),
             Ok(Some(0)) => self.fail(local, Trouble::Lost, "it closed the connection"),
             Ok(Some(_)) => {
@@ -416,7 +418,12 @@ impl Outgoing {
             return;
         }
         match self.output.write_to(stream) {
-            Ok(taken) => local.counts.bytes_sent += taken as u64,
+            Ok(taken) => {
+                local.counts.bytes_sent += taken as u64;
+                if stream.has_buffered() {
+                    self.check_stream(local);
+                }
+            }
             Err(e) => self.fail(local, Trouble::Lost, &e.to_string()),
         }
     }
@@ -452,7 +459,7 @@ impl Outgoing {
     pub(super) fn close(&mut self, local: &mut Local) {
         self.output.clear();
         if let Some(mut stream) = self.stream.take() {
-            let _ = local.registry.deregister(&mut stream);
+            stream.close(&local.registry);
         }
     }
 

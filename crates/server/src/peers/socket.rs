@@ -1,6 +1,6 @@
-//! Socket options and reads of the links.
+//! Socket options of the links.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
 use mio::net::{TcpListener, TcpStream};
@@ -30,16 +30,4 @@ pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepintvl(stream, std::time::Duration::from_secs(KEEPALIVE_S.into()))?;
     sockopt::set_tcp_user_timeout(stream, UNCONFIRMED_MS_MAX)?;
     Ok(())
-}
-
-/// Reads once. `Ok(None)`: nothing available now. `Ok(Some(0))`: the peer closed.
-pub(super) fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    loop {
-        return match stream.read(buffer) {
-            Ok(n) => Ok(Some(n)),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => Err(e),
-        };
-    }
 }

@@ -18,7 +18,7 @@ use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
 use crate::clock::ManualTime;
 use crate::config::{self, CommandLine, Config, EngineKind, Ensemble, ServerId};
 use crate::observe::stats::{FollowerState, MemberStatus, ServerState};
-use crate::simulation::{Member, Readiness, Socket};
+use crate::simulation::{Member, PollToken, Readiness, Stream};
 
 pub(super) const STEP_US: u64 = 2_000;
 
@@ -57,8 +57,8 @@ impl Write for Wire {
     }
 }
 
-impl Socket for Wire {
-    fn watch(&mut self, _: &Registry, _: usize) -> io::Result<()> {
+impl Stream for Wire {
+    fn register(&mut self, _: &Registry, _: PollToken) -> io::Result<()> {
         Ok(())
     }
 

@@ -60,14 +60,16 @@ impl Node {
     pub(super) fn turn(&mut self) {
         let mut events = Events::with_capacity(64);
         self.poll.poll(&mut events, Some(Duration::from_millis(1))).unwrap();
+        let mut receive = |sender: Sender, frame| {
+            let frames = if sender.is_proven { &mut self.frames } else { &mut self.unproven };
+            frames.push((sender.server, frame));
+        };
         for event in &events {
             if self.links.owns(event.token()) {
-                self.links.ready(event, &mut |sender, frame| {
-                    let frames = if sender.is_proven { &mut self.frames } else { &mut self.unproven };
-                    frames.push((sender.server, frame));
-                });
+                self.links.ready(event, &mut receive);
             }
         }
+        self.links.read_buffered(&mut receive);
         if let Some(started) = self.started {
             self.clock_ms = started.elapsed().as_millis() as i64;
         }
