@@ -1,7 +1,6 @@
 //! From the replication thread to one connection thread: answers, events and session changes, in
 //! the order in which they take effect.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use group::{GroupId, RequestId, Token};
@@ -11,6 +10,7 @@ use state::read::Piece;
 use wire::ErrorCode;
 
 use crate::client::answer::Answered;
+use crate::client::listener::Accepted;
 
 /// One item for one connection. The `len` bytes of a frame are in [`Delivery::bytes`], in the order
 /// of the notes.
@@ -116,7 +116,7 @@ impl Delivery {
 /// The mailbox of one connection thread.
 pub struct Mailbox {
     delivery: Mutex<Delivery>,
-    accepted: Mutex<Vec<(TcpStream, GroupId)>>,
+    accepted: Mutex<Vec<Accepted>>,
     /// Set after something was posted, cleared before it is taken.
     full: AtomicBool,
     /// Another thread has asked this one to poll its sockets.
@@ -148,9 +148,9 @@ impl Mailbox {
         self.full.store(true, Ordering::SeqCst);
     }
 
-    /// Hands over a new connection of a group's client.
-    pub fn hand_over(&self, stream: TcpStream, group: GroupId) {
-        self.accepted.lock().push((stream, group));
+    /// Hands over a new connection.
+    pub fn hand_over(&self, accepted: Accepted) {
+        self.accepted.lock().push(accepted);
         self.full.store(true, Ordering::SeqCst);
         self.wake();
     }
@@ -197,7 +197,7 @@ impl Mailbox {
     }
 
     /// Takes everything; both arguments must be empty.
-    pub fn collect(&self, delivery: &mut Delivery, accepted: &mut Vec<(TcpStream, GroupId)>) {
+    pub fn collect(&self, delivery: &mut Delivery, accepted: &mut Vec<Accepted>) {
         self.full.store(false, Ordering::SeqCst);
         std::mem::swap(&mut *self.delivery.lock(), delivery);
         std::mem::swap(&mut *self.accepted.lock(), accepted);

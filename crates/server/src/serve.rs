@@ -15,8 +15,9 @@ use state::watch::{WatchLimits, WatchTable};
 use storage::disk::{Disk as _, RealDisk};
 
 use crate::client::connections::ConnectionTable;
+use crate::client::listener::{Listener, ListenerKind};
 use crate::client::throttle::TokenBucket;
-use crate::client::{IoThread, Listener, Relay, WAKER};
+use crate::client::{IoThread, Relay, WAKER};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests, ServerId};
 use crate::descriptors;
@@ -29,6 +30,7 @@ use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
 use crate::shared::{Shared, ThreadCounts};
+use crate::stream::StreamKind;
 use group::GroupId;
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
@@ -71,9 +73,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port and the data, and serves. The port is opened first and served last, so that a
-    /// second server on the same port fails before it touches any data, and early clients wait in
-    /// the backlog instead of being refused.
+    /// Opens the ports and the data, and serves. The ports are opened first and served last, so
+    /// that a second server on the same port fails before it touches any data, and early clients
+    /// wait in the backlog instead of being refused.
     pub fn start(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
@@ -358,8 +360,8 @@ fn listen_for_groups(listen: &Listen, groups: u16) -> Result<(Vec<Listener>, Soc
         let (socket, address) =
             open_port(&listen).map_err(|source| StartError::Listen { address: wanted(&listen), source })?;
         first.get_or_insert(address);
-        let socket = mio::net::TcpListener::from_std(socket);
-        listeners.push(Listener { socket, group: GroupId(number.into()) });
+        let kind = ListenerKind { group: GroupId(number.into()), streams: StreamKind::Plain };
+        listeners.push(Listener::new(socket, kind));
     }
     Ok((listeners, first.unwrap_or_else(|| wanted(listen))))
 }

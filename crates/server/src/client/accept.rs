@@ -1,15 +1,15 @@
 //! New connections: which are admitted, and by which thread.
 
-use std::net::{SocketAddr, TcpStream as StdStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use group::{GroupId, Token};
-use mio::Interest;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use state::auth::Identities;
 
 use super::connection::Connection;
+use super::listener::Accepted;
 use super::{HOUSEKEEPING, IoThread};
 use crate::client::connections::Traffic;
 use crate::descriptors::{self, Use};
@@ -17,66 +17,32 @@ use crate::mailbox::{Delivery, Note};
 use crate::shared::token;
 use crate::stream::Stream;
 
-/// A socket that accepts client connections.
-pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
-    /// The group that its clients use.
-    pub(crate) group: GroupId,
-}
-
-/// Listeners have the poll tokens below that of the mailbox's waker.
-fn listener_token(number: usize) -> mio::Token {
-    mio::Token(super::WAKER.0 - 1 - number)
-}
-
-/// The number of the listener with this poll token, out of `count`.
-pub(super) fn listener_of(token: mio::Token, count: usize) -> Option<usize> {
-    Some(super::WAKER.0 - token.0).filter(|below| (1..=count).contains(below)).map(|below| below - 1)
-}
-
 /// Connections accepted at one wake-up before other sockets are served.
 const ACCEPTS_MAX: usize = 256;
 
 impl IoThread {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// The system refuses to watch a socket.
-    pub(super) fn watch_listeners(&mut self) -> std::io::Result<()> {
-        for (number, listener) in self.listeners.iter_mut().enumerate() {
-            self.poll.registry().register(
-                &mut listener.socket,
-                listener_token(number),
-                Interest::READABLE,
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Accepts waiting connections and distributes them to the threads in turn.
+    /// Accepts connections waiting at a listener and distributes them to the threads in turn.
     pub(super) fn accept(&mut self, listener: usize) {
         if self.accepts_later {
             return;
         }
         for _ in 0..ACCEPTS_MAX {
-            let Some(Listener { socket, group }) = self.listeners.get(listener) else { return };
-            let group = *group;
-            match socket.accept() {
-                Ok((stream, peer)) if !self.has_descriptors_for(&stream) => {
+            let Some(accepted) = self.listeners.accept(listener) else { return };
+            match accepted {
+                Ok((accepted, peer)) if !self.has_descriptors_for(&accepted.socket) => {
                     self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
                     tracing::warn!(
                         %peer,
                         "connection refused: file descriptors are running out (ulimit -n); the rest is for files and other servers"
                     );
                 }
-                Ok((stream, _)) => {
+                Ok((accepted, _)) => {
                     let thread = self.dealt % self.shared.mailboxes.len();
                     self.dealt += 1;
-                    let stream = StdStream::from(stream);
                     if thread == self.number {
-                        self.admit(stream, group);
+                        self.admit(accepted);
                     } else {
-                        self.shared.mailboxes[thread].hand_over(stream, group);
+                        self.shared.mailboxes[thread].hand_over(accepted);
                     }
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -119,26 +85,21 @@ impl IoThread {
     /// Tries again after the system refused to accept a connection.
     pub(super) fn accept_after_a_pause(&mut self) {
         if std::mem::take(&mut self.accepts_later) {
-            (0..self.listeners.len()).for_each(|listener| self.listen_again(listener));
+            self.listeners.numbers().for_each(|listener| self.listen_again(listener));
         }
     }
 
-    /// Makes the edge-triggered poll report connections that still wait.
     fn listen_again(&mut self, listener: usize) {
-        let token = listener_token(listener);
-        if let Some(Listener { socket, .. }) = self.listeners.get_mut(listener)
-            && let Err(e) = self.poll.registry().reregister(socket, token, Interest::READABLE)
-        {
-            tracing::error!("cannot listen any longer: {e}");
-        }
+        self.listeners.listen_again(self.poll.registry(), listener);
     }
 
     /// Admits a connection to this thread, or closes it at one of the limits, without a reply, as
     /// ZooKeeper does.
-    pub(super) fn admit(&mut self, stream: StdStream, group: GroupId) {
-        let Ok(peer) = stream.peer_addr() else { return };
-        let _ = stream.set_nodelay(true);
-        self.take_on(Box::new(TcpStream::from_std(stream)), peer, group);
+    pub(super) fn admit(&mut self, accepted: Accepted) {
+        let Accepted { socket, kind } = accepted;
+        let Ok(peer) = socket.peer_addr() else { return };
+        let _ = socket.set_nodelay(true);
+        self.take_on(kind.streams.accepted(socket), peer, kind.group);
     }
 
     /// Adds a connection of a group's client to this thread; its slot, unless a limit is reached.

@@ -20,9 +20,7 @@ impl IoThread {
         let mut delivery = std::mem::take(&mut self.delivery);
         let mut accepted = std::mem::take(&mut self.accepted);
         self.shared.mailboxes[self.number].collect(&mut delivery, &mut accepted);
-        for (stream, group) in accepted.drain(..) {
-            self.admit(stream, group);
-        }
+        accepted.drain(..).for_each(|accepted| self.admit(accepted));
         let mut at = 0;
         let mut pieces = delivery.pieces.drain(..).peekable();
         for (token, note) in delivery.notes.drain(..) {

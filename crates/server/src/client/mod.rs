@@ -19,6 +19,7 @@ mod count;
 mod delivery;
 mod handshake;
 mod housekeeping;
+pub mod listener;
 mod liveness;
 mod memory;
 mod output;
@@ -36,11 +37,9 @@ mod throttled;
 mod waiting_reads;
 mod word;
 
-pub(crate) use self::accept::Listener;
 pub(crate) use self::relay::Relay;
 pub(crate) use self::request::watcher;
 
-use std::net::TcpStream as StdStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -51,6 +50,7 @@ use mio::event::Event;
 use slab::Slab;
 
 use self::connection::{Connection, Phase};
+use self::listener::{Accepted, Listener, Listeners};
 use self::output::Flushed;
 use self::poll_round::Round;
 use self::sole_client::SoleClient;
@@ -82,7 +82,7 @@ pub(crate) struct IoThread {
     replication_loop: Option<Arc<ReplicationLoop>>,
     poll: Poll,
     /// Thread 0 listens and distributes the connections.
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     dealt: usize,
     /// The system refused to accept a connection; retried after a pause.
     accepts_later: bool,
@@ -101,7 +101,7 @@ pub(crate) struct IoThread {
     /// The time up to which this thread last reported to have read.
     reported_ms: i64,
     delivery: Delivery,
-    accepted: Vec<(StdStream, GroupId)>,
+    accepted: Vec<Accepted>,
     buffer: Vec<u8>,
     /// The server's clock in ms, as of this wake-up.
     now_ms: i64,
@@ -120,7 +120,8 @@ impl IoThread {
         listeners: Vec<Listener>,
     ) -> std::io::Result<IoThread> {
         let submissions = Submissions::new(shared.namespaces.len());
-        let mut thread = IoThread {
+        let listeners = Listeners::new(listeners, poll.registry())?;
+        Ok(IoThread {
             number,
             shared,
             replication_loop,
@@ -145,9 +146,7 @@ impl IoThread {
             now_us: 0,
             housekept_ms: 0,
             stall_detector: StallDetector::default(),
-        };
-        thread.watch_listeners()?;
-        Ok(thread)
+        })
     }
 
     /// One turn, driven by a simulation: these connections are ready.
@@ -184,9 +183,7 @@ impl IoThread {
     fn serve(&mut self, event: &Event) {
         match event.token() {
             WAKER => {}
-            token if let Some(listener) = accept::listener_of(token, self.listeners.len()) => {
-                self.accept(listener);
-            }
+            token if let Some(listener) = self.listeners.number_of(token) => self.accept(listener),
             mio::Token(slot) => {
                 let read_closed = event.is_read_closed();
                 let readable = event.is_readable() || read_closed || event.is_error();
