@@ -97,6 +97,12 @@ impl Links {
         Ok(links)
     }
 
+    /// Makes all connections of this kind from now on.
+    #[cfg(test)]
+    pub(super) fn use_streams(&mut self, kind: StreamKind) {
+        self.local.streams = kind;
+    }
+
     /// Sets the list of members: links to new ones are opened, those to others closed, and those to
     /// members at new addresses reopened.
     pub fn set_peers(&mut self, peers: &Servers) {

@@ -1,6 +1,13 @@
 //! The byte streams of connections: of clients and of other servers, over TCP or over whatever
 //! encrypts TCP.
 
+#[cfg(test)]
+pub(crate) mod pipe;
+#[cfg(test)]
+pub(crate) mod records;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -57,7 +64,7 @@ pub trait Stream: Read + Write + Send {
         true
     }
 
-    /// Whether it holds received bytes, which no event will announce.
+    /// Whether it holds received bytes or the end of the stream, which no event will announce.
     fn has_buffered(&self) -> bool {
         false
     }
@@ -98,6 +105,9 @@ pub struct Readiness {
 pub(crate) enum StreamKind {
     /// TCP itself.
     Plain,
+    /// As an encrypting transport behaves.
+    #[cfg(test)]
+    Records,
 }
 
 impl StreamKind {
@@ -105,6 +115,8 @@ impl StreamKind {
     pub(crate) fn accepted(self, socket: TcpStream) -> Box<dyn Stream> {
         match self {
             StreamKind::Plain => Box::new(socket),
+            #[cfg(test)]
+            StreamKind::Records => Box::new(records::Records::accepted(socket)),
         }
     }
 
@@ -112,11 +124,13 @@ impl StreamKind {
     pub(crate) fn dialled(self, socket: TcpStream) -> Box<dyn Stream> {
         match self {
             StreamKind::Plain => Box::new(socket),
+            #[cfg(test)]
+            StreamKind::Records => Box::new(records::Records::dialled(socket)),
         }
     }
 }
 
-impl dyn Stream {
+impl dyn Stream + '_ {
     /// Reads once. `Ok(None)`: nothing can be read now. `Ok(Some(0))`: the other side closed.
     pub(crate) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
