@@ -50,11 +50,6 @@ impl End {
         let readable = is_new && (!incoming.bytes.is_empty() || incoming.closed);
         Readiness { readable, writable, read_closed: incoming.closed }
     }
-
-    /// Whether the other side has closed.
-    pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.incoming).closed
-    }
 }
 
 impl Read for End {

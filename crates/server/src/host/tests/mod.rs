@@ -19,6 +19,7 @@ mod mad;
 mod model;
 mod order;
 mod reconfig;
+mod records;
 mod removal;
 mod reseed;
 mod returns;

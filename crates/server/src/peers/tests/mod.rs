@@ -2,6 +2,7 @@
 
 mod decoders;
 mod node;
+mod records;
 mod rough;
 mod stranger;
 mod wrong;
