@@ -112,7 +112,6 @@ impl Host<Option<SharedLinks>> {
                 links.ready(event, &mut |sender, frame| frames.push((sender, frame)));
             }
         }
-        links.read_buffered(&mut |sender, frame| frames.push((sender, frame)));
         links.tick(self.shared.clock.elapsed_ms());
         let news: Vec<_> = links.news().collect();
         drop(links);

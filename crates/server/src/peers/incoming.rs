@@ -77,8 +77,6 @@ pub(super) struct Arrivals {
     reported: Vec<(ServerId, Reason)>,
     /// Senders of malformed frames, and until when they are not admitted again.
     shunned: Vec<(Sender, i64)>,
-    /// Slots of connections whose streams hold bytes that no event will announce.
-    buffered: Vec<usize>,
     buffer: Vec<u8>,
 }
 
@@ -106,7 +104,6 @@ impl Arrivals {
             stuck: false,
             reported: Vec::new(),
             shunned: Vec::new(),
-            buffered: Vec::new(),
             buffer: vec![0; READ_BYTES],
         })
     }
@@ -217,13 +214,6 @@ impl Arrivals {
         }
     }
 
-    /// Reads on where a stream holds more than was read at once.
-    pub(super) fn read_buffered(&mut self, local: &mut Local, receive: Receive) {
-        for slot in std::mem::take(&mut self.buffered) {
-            self.ready(local, slot, false, receive);
-        }
-    }
-
     fn read(
         &mut self,
         local: &mut Local,
@@ -260,12 +250,10 @@ impl Arrivals {
     }
 
     /// The socket or the stream may hold more, and the poll has reported its only event about it.
+    /// It reports the socket again at once if that is writable, although only the stream may hold
+    /// more, and otherwise once it is.
     fn read_later(&mut self, local: &Local, slot: usize) -> io::Result<()> {
         let Some(incoming) = self.connections.get_mut(slot) else { return Ok(()) };
-        if incoming.stream.has_buffered() {
-            self.buffered.push(slot);
-            local.waker.wake()?;
-        }
         incoming.stream.reregister(&local.registry, Token(self.first_connection + slot))
     }
 

@@ -60,7 +60,7 @@ impl Links {
     ///
     /// `peers` may contain `me`, which is ignored. The [`TOKENS`](Self::TOKENS) tokens of the poll
     /// from `first_token` on belong to the links. `waker` wakes the poll when a host name has been
-    /// looked up, then call `tick`, and when a link has to be read on.
+    /// looked up; then call `tick`.
     ///
     /// # Errors
     /// A port cannot be opened, or the poll cannot watch it.
@@ -78,8 +78,7 @@ impl Links {
         let local = Local {
             registry,
             streams: StreamKind::Plain,
-            resolver: Resolver::new(Arc::clone(&waker)),
-            waker,
+            resolver: Resolver::new(waker),
             me: me.server,
             hello: me.hello,
             keys: me.keys,
@@ -140,8 +139,7 @@ impl Links {
     }
 
     /// Handles an event of a socket. Whole frames are passed to `receive` with their sender, in the
-    /// order in which it sent them. If only part was read, the poll reports the socket again, or
-    /// the waker is used and [`read_buffered`](Self::read_buffered) reads the rest.
+    /// order in which it sent them. If only part was read, the poll reports the socket again.
     pub fn ready(&mut self, event: &Event, receive: &mut dyn FnMut(Sender, Bytes)) {
         let Some(number) = event.token().0.checked_sub(self.first_token) else { return };
         if number < LISTENERS_MAX {
@@ -156,12 +154,6 @@ impl Links {
             let has_end = event.is_read_closed() || event.is_error();
             self.arrivals.ready(&mut self.local, number - LISTENERS_MAX - OUTGOING, has_end, receive);
         }
-    }
-
-    /// Reads on where a link's stream holds bytes that the poll cannot report. Call it at each
-    /// wake-up.
-    pub fn read_buffered(&mut self, receive: &mut dyn FnMut(Sender, Bytes)) {
-        self.arrivals.read_buffered(&mut self.local, receive);
     }
 
     /// Time has passed: dials the peers that are due, and gives up attempts that took too long.

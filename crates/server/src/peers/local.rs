@@ -1,9 +1,8 @@
 //! State that all links of this server share.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use mio::{Registry, Waker};
+use mio::Registry;
 
 use super::greeting::{Greeting, Hello, Reason};
 use super::proof::Keys;
@@ -78,8 +77,6 @@ pub struct LinkCounts {
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) registry: Registry,
-    /// Wakes the poll.
-    pub(super) waker: Arc<Waker>,
     /// What all links are made of.
     pub(super) streams: StreamKind,
     pub(super) resolver: Resolver,

@@ -24,8 +24,6 @@ const RECORD_BYTES: usize = 1000;
 const HELD_BYTES: usize = 64 << 10;
 /// Bytes accepted before the handshake is complete.
 const EARLY_BYTES: usize = 4 << 10;
-/// Records of data after which it demands an answer.
-const UPDATE_EVERY: usize = 3;
 /// What the payload is combined with, so that nobody takes it for the plaintext.
 const MASK: u8 = 0x5a;
 const HEADER_BYTES: usize = 3;
@@ -66,6 +64,8 @@ pub(crate) struct Records<S> {
     /// Records that the socket has not taken.
     sending: Vec<u8>,
     data_records: usize,
+    /// Records of data after which it demands an answer.
+    pub(crate) update_every: usize,
     /// Answers demanded and not received.
     pub(crate) unanswered: usize,
 }
@@ -86,6 +86,7 @@ impl<S: Stream> Records<S> {
             early: Vec::new(),
             sending: Vec::new(),
             data_records: 0,
+            update_every: 3,
             unanswered: 0,
         }
     }
@@ -148,7 +149,7 @@ impl<S: Stream> Records<S> {
                 self.data_bytes += payload.len();
                 self.data.push_back(payload);
                 self.data_records += 1;
-                if self.data_records.is_multiple_of(UPDATE_EVERY) {
+                if self.data_records.is_multiple_of(self.update_every) {
                     self.unanswered += 1;
                     self.say(UPDATE, &[]);
                 }

@@ -32,12 +32,19 @@ struct Pair {
 impl Pair {
     /// A client with a session, over a socket with this room.
     fn new(room: usize) -> Pair {
+        Pair::updating(room, 3)
+    }
+
+    /// The same, where each side demands an answer after this number of records.
+    fn updating(room: usize, update_every: usize) -> Pair {
         let mut trio = Trio::of([Config { ensemble: None, ..config_of(1, EngineKind::Raft) }]);
         trio.until("it serves", Trio::all_serve);
         let (near, socket) = pipe::pair(room);
-        let stream = Box::new(Records::accepted(socket.clone()));
+        let mut stream = Box::new(Records::accepted(socket.clone()));
+        stream.update_every = update_every;
         let slot = trio.members.get_mut(&1).unwrap().accept(GroupId::ROOT, stream).unwrap();
-        let client = Records::dialled(near);
+        let mut client = Records::dialled(near);
+        client.update_every = update_every;
         let (unsent, received) = (Vec::new(), Vec::new());
         let mut pair = Pair { trio, slot, socket, client, unsent, received, ended: false };
         pair.send(|out| {
@@ -172,10 +179,18 @@ fn requests_and_replies_of_many_records_are_whole() {
     }
 }
 
+/// The server has to write part of its handshake later, although it has nothing to say.
+#[test]
+fn a_handshake_goes_on_when_the_socket_has_room_again() {
+    let mut pair = Pair::new(20);
+    pair.create(1, "/a", b"data");
+    pair.reply(1);
+}
+
 /// What a server receives while it writes is announced by no event.
 #[test]
 fn a_request_that_arrives_while_a_reply_is_written_is_served() {
-    let mut pair = Pair::new(2_000);
+    let mut pair = Pair::updating(2_000, usize::MAX);
     pair.create(1, "/long", &[b'x'; 30_000]);
     pair.reply(1);
     pair.ask(2, Opcode::GetData, &read("/long"));

@@ -69,7 +69,6 @@ impl Node {
                 self.links.ready(event, &mut receive);
             }
         }
-        self.links.read_buffered(&mut receive);
         if let Some(started) = self.started {
             self.clock_ms = started.elapsed().as_millis() as i64;
         }
