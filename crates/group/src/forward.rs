@@ -7,10 +7,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use hashbrown::HashMap;
 
 use crate::message::{GroupMessage, RefusedCommand};
+use crate::submission::Encoded;
 use state::members::ServerId;
 
 /// Ticks after which what the leader has not taken is resent.
@@ -32,14 +35,15 @@ pub(crate) struct ForwardStream {
     life: u64,
     /// Number of the next message.
     next: u64,
-    /// Commands for the next message.
-    gathered: Vec<u8>,
+    /// Commands for the next message: parts of the buffers in which they were submitted.
+    gathered: Vec<Gathered>,
+    gathered_bytes: usize,
     /// Commands added since the stream began.
     commands: u64,
     /// Number of the leader's refusals that are known here.
     refusals: u64,
     /// Messages sent and not yet taken, oldest first.
-    untaken: VecDeque<(u64, Bytes)>,
+    untaken: VecDeque<(u64, Vec<Bytes>)>,
     /// Ticks since the oldest of them was last sent.
     waited_ticks: u32,
 }
@@ -47,14 +51,30 @@ pub(crate) struct ForwardStream {
 impl ForwardStream {
     /// The stream of this life of the sender to the leader of `term`.
     pub(crate) fn new(term: u64, life: u64) -> ForwardStream {
-        let (gathered, untaken) = (Vec::new(), VecDeque::new());
-        ForwardStream { term, life, next: 0, gathered, commands: 0, refusals: 0, untaken, waited_ticks: 0 }
+        ForwardStream {
+            term,
+            life,
+            next: 0,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            commands: 0,
+            refusals: 0,
+            untaken: VecDeque::new(),
+            waited_ticks: 0,
+        }
     }
 
     /// Appends an encoded command; returns its place in the stream.
-    pub(crate) fn add(&mut self, command: &[u8], out: &mut Vec<GroupMessage>) -> u64 {
-        self.gathered.extend_from_slice(command);
-        if self.gathered.len() >= MESSAGE_BYTES {
+    pub(crate) fn add(&mut self, command: &Encoded<'_>, out: &mut Vec<GroupMessage>) -> u64 {
+        self.gathered_bytes += command.range.len();
+        match self.gathered.last_mut().filter(|last| last.is_before(command)) {
+            Some(last) => last.range.end = command.range.end,
+            None => {
+                let (buffer, range) = (command.buffer.clone(), command.range.clone());
+                self.gathered.push(Gathered { buffer, range });
+            }
+        }
+        if self.gathered_bytes >= MESSAGE_BYTES {
             self.send(out);
         }
         self.commands += 1;
@@ -66,7 +86,9 @@ impl ForwardStream {
         if self.gathered.is_empty() {
             return;
         }
-        let commands = Bytes::from(std::mem::take(&mut self.gathered));
+        let commands: Vec<Bytes> =
+            self.gathered.drain(..).map(|Gathered { buffer, range }| buffer.slice(range)).collect();
+        self.gathered_bytes = 0;
         if self.untaken.is_empty() {
             self.waited_ticks = 0;
         }
@@ -123,8 +145,22 @@ impl ForwardStream {
         Some(GroupMessage::RefusalsKnown { term, life, next: self.refusals })
     }
 
-    fn message(&self, number: u64, commands: Bytes) -> GroupMessage {
+    fn message(&self, number: u64, commands: Vec<Bytes>) -> GroupMessage {
         GroupMessage::Forward { term: self.term, life: self.life, number, commands }
+    }
+}
+
+/// Commands that stand one after the other in a buffer.
+#[derive(Debug)]
+struct Gathered {
+    buffer: Bytes,
+    range: Range<usize>,
+}
+
+impl Gathered {
+    /// Whether the command comes right behind in the same buffer.
+    fn is_before(&self, command: &Encoded<'_>) -> bool {
+        self.buffer.as_ptr() == command.buffer.as_ptr() && self.range.end == command.range.start
     }
 }
 
@@ -247,7 +283,7 @@ mod tests {
         let mut stream = ForwardStream::new(5, 1);
         let mut sent = Vec::new();
         for command in [b"a", b"b", b"c"] {
-            stream.add(command, &mut sent);
+            stream.add(&Encoded::whole(&Bytes::copy_from_slice(command)), &mut sent);
             stream.send(&mut sent);
         }
         let mut inlets = ForwardedStreams::default();
@@ -279,7 +315,7 @@ mod tests {
     fn nobody_believes_what_was_taken_of_another_stream() {
         let mut stream = ForwardStream::new(5, 1);
         let mut sent = Vec::new();
-        stream.add(b"a", &mut sent);
+        stream.add(&Encoded::whole(&Bytes::from_static(b"a")), &mut sent);
         stream.send(&mut sent);
         stream.taken(4, 1, 1);
         stream.taken(5, 2, 1);
@@ -294,7 +330,13 @@ mod tests {
     fn a_refusal_is_told_until_it_is_known() {
         let mut stream = ForwardStream::new(5, 1);
         let mut sent = Vec::new();
-        assert_eq!((stream.add(b"a", &mut sent), stream.add(b"b", &mut sent)), (0, 1));
+        assert_eq!(
+            (
+                stream.add(&Encoded::whole(&Bytes::from_static(b"a")), &mut sent),
+                stream.add(&Encoded::whole(&Bytes::from_static(b"b")), &mut sent)
+            ),
+            (0, 1)
+        );
         stream.send(&mut sent);
         let mut inlets = ForwardedStreams::default();
         assert!(inlets.take(2, 1, number(&sent[0])));

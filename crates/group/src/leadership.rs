@@ -77,9 +77,9 @@ impl Replica {
                 }
                 match self.duty {
                     Duty::Lead { ready: true } if self.inlets.take(from, life, number) => {
-                        self.take_in(now_ms, machine, from, &commands);
+                        commands.iter().for_each(|part| self.take_in(now_ms, machine, from, part));
                     }
-                    Duty::Lead { ready: false } if self.has_room_for_early(commands.len()) => {
+                    Duty::Lead { ready: false } if self.has_room_for_early(bytes_of(&commands)) => {
                         self.early.push((from, GroupMessage::Forward { term, life, number, commands }));
                     }
                     _ => {}
@@ -107,11 +107,11 @@ impl Replica {
     }
 
     fn has_room_for_early(&self, bytes: usize) -> bool {
-        let bytes_of = |message: &GroupMessage| match message {
-            GroupMessage::Forward { commands, .. } => commands.len(),
+        let bytes_in = |message: &GroupMessage| match message {
+            GroupMessage::Forward { commands, .. } => bytes_of(commands),
             _ => 0,
         };
-        let kept: usize = self.early.iter().map(|(_, message)| bytes_of(message)).sum();
+        let kept: usize = self.early.iter().map(|(_, message)| bytes_in(message)).sum();
         self.early.len() < EARLY_MAX && kept + bytes <= EARLY_BYTES_MAX
     }
 
@@ -166,4 +166,8 @@ impl Replica {
             && membership.learners.is_empty()
             && membership.voters[0] == self.settings.member;
     }
+}
+
+fn bytes_of(commands: &[Bytes]) -> usize {
+    commands.iter().map(Bytes::len).sum()
 }

@@ -20,7 +20,7 @@ use crate::read_barrier::ReadBarriers;
 use crate::reply_sink::Token;
 use crate::resubmission::Refused;
 use crate::session_homes::SessionHomes;
-use crate::submission::{Item, Submission};
+use crate::submission::{Encoded, Item, Submission};
 use state::members::{ServerId, disk_of_id, first_member_id, next_member_id, server_of_id};
 
 /// What a replica is told about itself at creation.
@@ -281,6 +281,18 @@ impl Replica {
         // Held commands came first.
         self.go_on(now_ms, machine);
         self.answerable.append(&mut self.deferred);
+        let later = std::mem::take(&mut submission.later);
+        self.take_over(now_ms, machine, submission);
+        for mut submission in later {
+            self.take_over(now_ms, machine, &mut submission);
+        }
+        self.barriers.ask(self.engine.as_mut());
+        self.send_forwarded();
+    }
+
+    fn take_over(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
+        // Commands that are kept or forwarded share this buffer.
+        let buffer = Bytes::from(std::mem::take(&mut submission.bytes));
         let mut at = 0;
         for item in submission.items.drain(..) {
             if !self.is_taken(&item) {
@@ -293,10 +305,10 @@ impl Replica {
                     self.resume(now_ms, machine, id, session, timeout_ms);
                 }
                 Item::Command { id, session, xid, opcode, len } => {
-                    let bytes = &submission.bytes[at..at + len];
+                    let encoded = Encoded { buffer: &buffer, range: at..at + len };
                     at += len;
                     let name = Name { session, cxid: xid, opcode };
-                    self.submit_command(now_ms, machine, id, name, bytes);
+                    self.submit_command(now_ms, machine, id, name, encoded);
                 }
                 Item::Local { id, session, request } => {
                     let waits = !self.alone
@@ -310,10 +322,11 @@ impl Replica {
                 }
             }
         }
-        assert_eq!(at, submission.bytes.len(), "every byte handed over belongs to a command");
-        submission.bytes.clear();
-        self.barriers.ask(self.engine.as_mut());
-        self.send_forwarded();
+        assert_eq!(at, buffer.len(), "every byte handed over belongs to a command");
+        if let Ok(unshared) = buffer.try_into_mut() {
+            submission.bytes = unshared.into();
+            submission.bytes.clear();
+        }
     }
 
     /// Whether it arrived on its session's connection, or asks to bring a session to its own.

@@ -22,6 +22,7 @@ use state::machine::Machine;
 use crate::in_flight::{Gone, LeaderSlot, SessionInFlight, Waiting, WaitingCommand};
 use crate::replica::{Duty, Name, Origin, Replica};
 use crate::reply_sink::RequestId;
+use crate::submission::Encoded;
 
 /// A command that got no place in the log, and whose client is to be told so.
 #[derive(Debug)]
@@ -41,24 +42,24 @@ impl Replica {
         machine: &Machine,
         id: RequestId,
         name: Name,
-        bytes: &[u8],
+        encoded: Encoded<'_>,
     ) {
         let Name { session, cxid: xid, opcode } = name;
         let number = self.commands_taken;
         self.commands_taken += 1;
         let passed = if self.may_pass_on() {
-            if self.may_not_pass(machine, &name, bytes) {
+            if self.may_not_pass(machine, &name, encoded.bytes()) {
                 self.lose(session);
                 self.lost_requests += 1;
                 return;
             }
-            Some(self.pass_on(now_ms, number, name, bytes))
+            Some(self.pass_on(now_ms, number, name, &encoded))
         } else {
             self.held.insert(number, session);
             None
         };
         let bytes = match self.settings.may_lose_lead {
-            true => Bytes::copy_from_slice(bytes),
+            true => encoded.share(),
             false => Bytes::new(),
         };
         self.kept_bytes += bytes.len();
@@ -87,7 +88,7 @@ impl Replica {
                 self.give_up(session, gone.unwrap_or_default());
                 continue;
             }
-            let passage = self.pass_on(now_ms, number, name, &bytes);
+            let passage = self.pass_on(now_ms, number, name, &Encoded::whole(&bytes));
             if let Some(waiting) =
                 self.in_flight.get_mut(&session).and_then(|in_flight| in_flight.unpassed(number))
             {
@@ -103,13 +104,13 @@ impl Replica {
         matches!(self.duty, Duty::Lead { .. }) && !self.may_write(machine, self.server(), name, bytes)
     }
 
-    fn pass_on(&mut self, now_ms: i64, number: u64, name: Name, bytes: &[u8]) -> LeaderSlot {
+    fn pass_on(&mut self, now_ms: i64, number: u64, name: Name, encoded: &Encoded<'_>) -> LeaderSlot {
         let term = self.role.term;
         match &mut self.stream {
-            Some(stream) => LeaderSlot { term, place: stream.add(bytes, &mut self.forwarding) },
+            Some(stream) => LeaderSlot { term, place: stream.add(encoded, &mut self.forwarding) },
             None => {
                 let origin = Origin { server: self.server(), place: number };
-                self.put_in_order(now_ms, origin, name, bytes);
+                self.put_in_order(now_ms, origin, name, encoded.bytes());
                 LeaderSlot { term, place: number }
             }
         }

@@ -20,6 +20,7 @@ use state::machine::Machine;
 use crate::in_flight::{SessionInFlight, Waiting};
 use crate::replica::{Name, Replica};
 use crate::reply_sink::{ReplySink, RequestId, Token};
+use crate::submission::Encoded;
 
 impl Replica {
     /// Whether requests of this connection are taken for the session.
@@ -66,7 +67,7 @@ impl Replica {
             Command { session, cxid: self.moves, opcode: MOVE_SESSION, identities: &[], body: &body };
         command.put(&mut bytes);
         let name = Name { session, cxid: self.moves, opcode: MOVE_SESSION };
-        self.submit_command(now_ms, machine, id, name, &bytes);
+        self.submit_command(now_ms, machine, id, name, Encoded::whole(&bytes.into()));
     }
 
     /// Tells a client that nothing of its session is in flight, so that it resumes.

@@ -2,6 +2,9 @@
 //! log's encoding, local requests that must wait behind them, and clients that resume their
 //! sessions.
 
+use std::ops::Range;
+
+use bytes::Bytes;
 use state::command::Command;
 
 use crate::reply_sink::{LocalRequest, RequestId};
@@ -30,11 +33,37 @@ impl Item {
     }
 }
 
+/// A command in the log's encoding: a part of a buffer that it shares with others.
+#[derive(Clone)]
+pub(crate) struct Encoded<'b> {
+    pub(crate) buffer: &'b Bytes,
+    pub(crate) range: Range<usize>,
+}
+
+impl<'b> Encoded<'b> {
+    /// A command that has a buffer of its own.
+    pub(crate) fn whole(buffer: &'b Bytes) -> Encoded<'b> {
+        Encoded { buffer, range: 0..buffer.len() }
+    }
+
+    /// The command.
+    pub(crate) fn bytes(&self) -> &'b [u8] {
+        &self.buffer[self.range.clone()]
+    }
+
+    /// The command, sharing the buffer.
+    pub(crate) fn share(&self) -> Bytes {
+        self.buffer.slice(self.range.clone())
+    }
+}
+
 /// A bundle of requests; reused, so that steady traffic allocates nothing for it.
 #[derive(Debug, Default)]
 pub struct Submission {
     pub(crate) bytes: Vec<u8>,
     pub(crate) items: Vec<Item>,
+    /// Submissions appended to this one, in order.
+    pub(crate) later: Vec<Submission>,
 }
 
 impl Submission {
@@ -63,11 +92,13 @@ impl Submission {
         self.items.push(Item::Resume { id, session, timeout_ms });
     }
 
-    /// Appends everything in `other`, keeping `other`'s memory for its next use.
+    /// Appends everything in `other` without copying its commands.
     pub fn append(&mut self, other: &mut Submission) {
-        self.bytes.extend_from_slice(&other.bytes);
-        self.items.append(&mut other.items);
-        other.bytes.clear();
+        if self.is_empty() {
+            std::mem::swap(self, other);
+        } else {
+            self.later.push(std::mem::take(other));
+        }
     }
 
     /// Whether there is nothing to hand over.
@@ -77,6 +108,6 @@ impl Submission {
 
     /// Bytes of the commands in it.
     pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.later.iter().map(Submission::len_bytes).sum::<usize>()
     }
 }

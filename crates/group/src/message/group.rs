@@ -50,8 +50,8 @@ pub enum GroupMessage {
         life: u64,
         /// Counts the messages of one life of a sender to one leadership, from 0.
         number: u64,
-        /// Encoded commands, concatenated.
-        commands: Bytes,
+        /// Encoded commands, in parts that hold whole commands.
+        commands: Vec<Bytes>,
     },
     /// All forwarded messages below `next` have a place in the leader's order.
     Taken {
@@ -173,8 +173,9 @@ const WAKE: u8 = 77;
 pub const CHUNK_OVERHEAD: usize = 9 + 24 + 16;
 
 impl GroupMessage {
-    /// Appends the message.
-    pub(super) fn put(&self, group: GroupId, out: &mut Vec<u8>) {
+    /// Appends the message without the bytes at its end that it shares with others, and returns
+    /// these.
+    pub(super) fn put_head(&self, group: GroupId, out: &mut Vec<u8>) -> &[Bytes] {
         let head = |kind: u8, out: &mut Vec<u8>| {
             out.put_u8(kind);
             out.put_u64(group.0);
@@ -183,12 +184,12 @@ impl GroupMessage {
             Self::Engine { from, bytes } => {
                 head(ENGINE, out);
                 out.put_u64(from.0);
-                out.extend_from_slice(bytes);
+                return std::slice::from_ref(bytes);
             }
             Self::Forward { term, life, number, commands } => {
                 head(FORWARD, out);
                 [term, life, number].into_iter().for_each(|n| out.put_u64(*n));
-                out.extend_from_slice(commands);
+                return commands;
             }
             Self::Taken { term, life, next } => {
                 head(TAKEN, out);
@@ -230,7 +231,7 @@ impl GroupMessage {
                 snapshot.put(out);
                 out.put_u64(*length);
                 out.put_u64(*offset);
-                out.extend_from_slice(bytes);
+                return std::slice::from_ref(bytes);
             }
             Self::Claim => head(CLAIM, out),
             Self::Wake => head(WAKE, out),
@@ -247,6 +248,7 @@ impl GroupMessage {
                 claimed.put(out);
             }
         }
+        &[]
     }
 
     /// Reads a message of that kind, which must take all of `bytes`.
@@ -257,7 +259,7 @@ impl GroupMessage {
                 let (term, life, number) =
                     (read_position(&mut bytes)?, bytes.try_get_u64()?, read_count(&mut bytes)?);
                 check((1..=FORWARD_BYTES_MAX).contains(&bytes.len()), "length of commands")?;
-                return Ok(Self::Forward { term, life, number, commands: bytes });
+                return Ok(Self::Forward { term, life, number, commands: vec![bytes] });
             }
             TAKEN => {
                 let (term, life, next) =

@@ -52,9 +52,19 @@ impl PeerMessage {
 
     /// Appends the message.
     pub fn put(&self, out: &mut Vec<u8>) {
+        let end = self.put_head(out);
+        end.iter().for_each(|part| out.extend_from_slice(part));
+    }
+
+    /// Appends the message without the bytes at its end that it shares with others, and returns
+    /// these, so that they need not be copied here.
+    pub fn put_head(&self, out: &mut Vec<u8>) -> &[Bytes] {
         match self {
-            Self::Server(message) => message.put(out),
-            Self::Group(group, message) => message.put(*group, out),
+            Self::Server(message) => {
+                message.put(out);
+                &[]
+            }
+            Self::Group(group, message) => message.put_head(*group, out),
         }
     }
 

@@ -10,7 +10,12 @@ fn all() -> Vec<PeerMessage> {
     let snapshot = SnapshotId { index: 1 << 40, term: 3, zxid: -5 };
     let of_group = [
         GroupMessage::Engine { from: MemberId(258), bytes: Bytes::from_static(b"engine") },
-        GroupMessage::Forward { term: 1, life: 2, number: 3, commands: Bytes::from_static(b"commands") },
+        GroupMessage::Forward {
+            term: 1,
+            life: 2,
+            number: 3,
+            commands: vec![Bytes::from_static(b"commands")],
+        },
         GroupMessage::Taken { term: 1, life: 2, next: 3 },
         GroupMessage::NotTaken {
             term: 4,
@@ -88,8 +93,12 @@ fn what_no_correct_member_sends_is_refused() {
     };
     let claimed = |leader, term, index| Claimed { leader: MemberId(leader), term, index };
     let commands = |length| Bytes::from(vec![0; length]);
-    let forward =
-        |term, number, length| GroupMessage::Forward { term, life: 1, number, commands: commands(length) };
+    let forward = |term, number, length| GroupMessage::Forward {
+        term,
+        life: 1,
+        number,
+        commands: vec![commands(length)],
+    };
     let far = POSITION_LIMIT;
     let founders = |member, count| ServerMessage::Founders {
         key: KEY,
@@ -141,6 +150,6 @@ fn what_no_correct_member_sends_is_refused() {
 fn a_chunk_is_as_long_as_said() {
     let mut out = Vec::new();
     let snapshot = SnapshotId::default();
-    GroupMessage::Chunk { snapshot, length: 0, offset: 0, bytes: Bytes::new() }.put(GROUP, &mut out);
+    GroupMessage::Chunk { snapshot, length: 0, offset: 0, bytes: Bytes::new() }.put_head(GROUP, &mut out);
     assert_eq!(out.len(), CHUNK_OVERHEAD);
 }

@@ -1,5 +1,6 @@
 //! Groups of replicas with real engines, in which nothing happens but what a test lets happen.
 
+mod forwarding;
 mod leader_change;
 mod refusals;
 

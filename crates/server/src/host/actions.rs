@@ -70,11 +70,15 @@ impl<T: Transport> Host<T> {
 
     pub(super) fn send(&mut self, to: ServerId, message: &PeerMessage) {
         self.frame.clear();
-        message.put(&mut self.frame);
+        let end = message.put_head(&mut self.frame);
         if message.is_of_joining() {
             self.transport.send_unproven(to, &self.frame);
-        } else {
+        } else if end.is_empty() {
             self.transport.send(to, &self.frame);
+        } else {
+            let parts: Vec<&[u8]> =
+                std::iter::once(self.frame.as_slice()).chain(end.iter().map(|part| &part[..])).collect();
+            self.transport.send_parts(to, &parts);
         }
     }
 

@@ -401,7 +401,7 @@ fn what_a_removed_server_forwards_late_is_not_done() {
             2,
             PeerMessage::Group(
                 GroupId::ROOT,
-                GroupMessage::Forward { term, life: 1, number: 0, commands: commands.into() },
+                GroupMessage::Forward { term, life: 1, number: 0, commands: vec![commands.into()] },
             ),
         );
         for _ in 0..20 {
