@@ -10,16 +10,12 @@ use wire::opcode::Opcode;
 use crate::in_flight::{SessionInFlight, Waiting};
 use crate::replica::Replica;
 use crate::reply_sink::{ReplySink, RequestId};
-use crate::resubmission::Refused;
+use crate::untold::Refused;
 
 impl Replica {
     /// Whether [`apply`](Self::apply) has anything to do.
     pub fn has_work(&self) -> bool {
-        !self.committed.is_empty()
-            || !self.answerable.is_empty()
-            || !self.refused.is_empty()
-            || !self.lost.is_empty()
-            || self.lost_requests > 0
+        !self.committed.is_empty() || !self.answerable.is_empty() || !self.untold.is_empty()
     }
 
     /// Committed entries that are not applied in full.
@@ -29,7 +25,7 @@ impl Replica {
 
     /// Whether a membership change is among them.
     pub fn is_to_change_members(&self) -> bool {
-        self.committed.iter().any(|entry| entry.kind == EntryKind::Membership)
+        self.committed.has_membership_change()
     }
 
     /// Applies about `commands_max` committed commands at most and answers the requests that waited
@@ -46,7 +42,7 @@ impl Replica {
         self.tell_refused(machine, outlet);
         self.answer_ready(machine, outlet);
         let mut room = commands_max;
-        while let Some(entry) = self.committed.pop_front() {
+        while let Some((entry, applied_bytes)) = self.committed.next() {
             let done = match entry.kind {
                 EntryKind::Leadership => {
                     machine.begin_leadership();
@@ -60,14 +56,13 @@ impl Replica {
                     machine.member_changed(change.member().0);
                     true
                 }
-                EntryKind::Command => self.apply_batch(&entry, machine, outlet, &mut room),
+                EntryKind::Command => self.apply_batch(&entry, applied_bytes, machine, outlet, &mut room),
             };
             if !done {
-                self.committed.push_front(entry);
+                self.committed.put_back(entry);
                 return false;
             }
-            self.applied_bytes = 0;
-            self.applied_index = entry.index;
+            self.committed.applied_entry(entry.index);
             if entry.kind != EntryKind::Command {
                 self.engine.applied(entry.index);
                 self.read_membership();
@@ -76,23 +71,24 @@ impl Replica {
                 self.leadership_began(now_ms, machine, entry.term);
             }
         }
-        self.engine.applied(self.applied_index);
+        self.engine.applied(self.committed.applied_index());
         self.release_reached();
         self.answer_ready(machine, outlet);
         true
     }
 
     fn tell_lost(&mut self, outlet: &mut impl ReplySink) {
-        for token in self.lost.drain(..) {
+        let (lost, abandoned) = self.untold.take_lost();
+        for token in lost {
             outlet.lost(token);
         }
-        if self.lost_requests > 0 {
-            outlet.abandoned(std::mem::take(&mut self.lost_requests));
+        if abandoned > 0 {
+            outlet.abandoned(abandoned);
         }
     }
 
     fn tell_refused(&mut self, machine: &Machine, outlet: &mut impl ReplySink) {
-        for Refused { id, session, xid, opcode } in std::mem::take(&mut self.refused) {
+        for Refused { id, session, xid, opcode } in self.untold.take_refused() {
             outlet.refused(machine, id, xid, opcode);
             // The session itself may be what was refused.
             self.forget_ended(session, machine);
@@ -102,6 +98,7 @@ impl Replica {
     fn apply_batch(
         &mut self,
         entry: &Entry,
+        applied_bytes: usize,
         machine: &mut Machine,
         outlet: &mut impl ReplySink,
         room: &mut usize,
@@ -109,8 +106,7 @@ impl Replica {
         let (header, rest) = BatchHeader::read(&entry.data).unwrap_or_else(|e| {
             panic!("entry {} is committed and durable but is no batch: {e}", entry.index)
         });
-        let at = self.applied_bytes;
-        for command in commands(&rest[at..]) {
+        for command in commands(&rest[applied_bytes..]) {
             let command = command.unwrap_or_else(|e| {
                 panic!("entry {} is committed and durable but holds no command: {e}", entry.index)
             });
@@ -120,11 +116,11 @@ impl Replica {
             self.reply.clear();
             let applied = machine.apply(&header, &command, &mut self.reply, outlet);
             self.complete(&command, &applied, machine, outlet);
-            self.applied_commands += 1;
-            self.applied_bytes += Command::OVERHEAD + command.identities.len() + command.body.len();
+            let length = Command::OVERHEAD + command.identities.len() + command.body.len();
+            let applied_bytes = self.committed.applied_command(length);
             *room = room.saturating_sub(1);
             if *room == 0 {
-                return self.applied_bytes == rest.len();
+                return applied_bytes == rest.len();
             }
         }
         true
@@ -221,7 +217,7 @@ impl Replica {
         }
         // Another connection may have taken its place since the request.
         let owner = token.filter(|token| self.is_on(session, *token));
-        self.lost_requests += usize::from(token != owner);
+        self.untold.abandon(usize::from(token != owner));
         outlet.session_moved(machine, session, owner);
     }
 
@@ -239,7 +235,7 @@ impl Replica {
         let Some(in_flight) = self.in_flight.get_mut(&session) else { return };
         let gone = in_flight.cut_before_move();
         if in_flight.is_empty() {
-            self.lost.extend(in_flight.set_owner(None));
+            self.untold.lose(in_flight.set_owner(None));
             self.in_flight.remove(&session);
         }
         self.drop_requests(&gone);

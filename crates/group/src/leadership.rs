@@ -6,7 +6,7 @@ use consensus::engine::{Leadership, StepError};
 use consensus::entry::MemberId;
 use state::machine::Machine;
 
-use crate::forward::{ForwardStream, ForwardedStreams};
+use crate::forwarding::bytes_of;
 use crate::in_flight::LeaderSlot;
 use crate::message::{GroupMessage, RefusedCommand};
 use crate::replica::{Duty, Replica};
@@ -32,21 +32,19 @@ impl Replica {
             return;
         };
         let leads = role.role == consensus::engine::Role::Leader;
-        if self.followed == (Some(leader), role.term) {
+        if self.forwarding.is_to(leader, role.term) {
             self.duty = if leads { self.duty } else { Duty::Follow };
             return;
         }
-        self.followed = (Some(leader), role.term);
         // What this member took as leader and did not propose is kept and passed on again by its
         // server, which may be this one.
         self.gathered.clear();
         self.parked.clear();
         self.homes.clear();
-        self.inlets = ForwardedStreams::default();
         self.early.clear();
         self.duty = if leads { Duty::Lead { ready: false } } else { Duty::Follow };
-        self.stream = (!leads).then(|| ForwardStream::new(role.term, self.settings.life()));
-        self.has_undecided = true;
+        self.forwarding.begin(leader, role.term, (!leads).then(|| self.settings.life()));
+        self.resubmission.leadership_changed();
         self.take_back_undone();
     }
 
@@ -76,7 +74,7 @@ impl Replica {
                     return;
                 }
                 match self.duty {
-                    Duty::Lead { ready: true } if self.inlets.take(from, life, number) => {
+                    Duty::Lead { ready: true } if self.forwarding.takes(from, life, number) => {
                         commands.iter().for_each(|part| self.take_in(now_ms, machine, from, part));
                     }
                     Duty::Lead { ready: false } if self.has_room_for_early(bytes_of(&commands)) => {
@@ -86,21 +84,16 @@ impl Replica {
                 }
             }
             GroupMessage::Taken { term, life, next } => {
-                if let Some(stream) = &mut self.stream {
-                    stream.taken(term, life, next);
-                }
+                self.forwarding.taken(term, life, next);
             }
-            GroupMessage::NotTaken { term, life, first, mut refused } => {
-                let Some(stream) = &mut self.stream else { return };
-                if let Some(known) = stream.refused((term, life), first, &mut refused) {
-                    self.outgoing.push((from, known));
-                }
+            GroupMessage::NotTaken { term, life, first, refused } => {
+                let refused = self.forwarding.refused(from, (term, life), first, refused);
                 for RefusedCommand { session, place } in refused {
                     self.was_refused(session, LeaderSlot { term, place });
                 }
             }
             GroupMessage::RefusalsKnown { term, life, next } if term == self.role.term => {
-                self.inlets.refusals_known(from, life, next);
+                self.forwarding.refusals_known(from, life, next);
             }
             _ => {}
         }
@@ -119,23 +112,19 @@ impl Replica {
     pub fn tick(&mut self) {
         self.engine.tick();
         self.barriers.ask(self.engine.as_mut());
-        self.repeat_forwarded(true);
-        self.inlets.tick();
+        self.forwarding.tick();
     }
 
     /// The connection to that server is open again; what was sent before may be lost.
     pub fn reconnected(&mut self, server: ServerId) {
-        if self.followed.0.is_some_and(|leader| crate::replica::server_of(leader) == server) {
-            self.repeat_forwarded(false);
-        }
+        self.forwarding.reconnected(server);
     }
 
     /// The machine was replaced by a snapshot that ends at `index`. The snapshot does not tell
     /// which commands in flight it contains.
     pub fn installed(&mut self, index: u64) {
-        self.applied_index = index;
-        self.applied_bytes = 0;
-        self.begun_term = self.begun_term.max(self.engine.status().snapshot.term);
+        self.committed.installed(index);
+        self.resubmission.began(self.engine.status().snapshot.term);
         self.drop_overtaken();
         // A session may have moved away and back meanwhile, or have ended.
         self.in_flight.retain(|_, in_flight| !in_flight.is_empty());
@@ -157,7 +146,7 @@ impl Replica {
     }
 
     pub(crate) fn release_reached(&mut self) {
-        self.barriers.applied(self.applied_index, &mut self.answerable);
+        self.barriers.applied(self.committed.applied_index(), &mut self.answerable);
     }
 
     pub(crate) fn read_membership(&mut self) {
@@ -166,8 +155,4 @@ impl Replica {
             && membership.learners.is_empty()
             && membership.voters[0] == self.settings.member;
     }
-}
-
-fn bytes_of(commands: &[Bytes]) -> usize {
-    commands.iter().map(Bytes::len).sum()
 }

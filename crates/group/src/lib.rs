@@ -17,11 +17,13 @@
 mod apply;
 mod bootstrap;
 mod commit_wait;
+mod committed;
 mod configured_members;
 mod engine;
 pub mod event;
 mod flush_latency;
 mod forward;
+mod forwarding;
 pub mod group;
 pub mod id;
 mod in_flight;
@@ -58,6 +60,7 @@ pub mod submission;
 #[cfg(test)]
 mod tests;
 pub mod timers;
+mod untold;
 
 pub use reply_sink::{LocalRequest, ReplySink, RequestId, Token};
 /// A Paxos ballot has room for every member id.

@@ -1,7 +1,7 @@
 //! The state of one member: what waits, what is committed, what is applied. This file takes
 //! commands in and gives them their place in the log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use consensus::engine::{Engine, Leadership, Ready};
@@ -12,15 +12,16 @@ use state::command::{BatchHeader, Command, Features, MOVE_SESSION, SessionTerms}
 use state::machine::Machine;
 use wire::opcode::Opcode;
 
-use crate::forward::{ForwardStream, ForwardedStreams};
+use crate::committed::Committed;
+use crate::forwarding::Forwarding;
 use crate::in_flight::{LeaderSlot, SessionInFlight, Waiting};
 use crate::message::{GroupMessage, RefusedCommand};
 use crate::parked::Parked;
 use crate::read_barrier::ReadBarriers;
-use crate::reply_sink::Token;
-use crate::resubmission::Refused;
+use crate::resubmission::Resubmission;
 use crate::session_homes::SessionHomes;
 use crate::submission::{Encoded, Item, Submission};
+use crate::untold::Untold;
 use state::members::{ServerId, disk_of_id, first_member_id, next_member_id, server_of_id};
 
 /// What a replica is told about itself at creation.
@@ -108,64 +109,44 @@ pub(crate) enum Duty {
 }
 
 /// One member of one group.
+///
+/// A command passes through most of these parts in one call, from its submission to its place in
+/// the log and from there to its reply, so they stand side by side here. Parts with rules of their
+/// own are types with private fields. Of the rest, `leadership.rs` writes `role`, `duty`, `alone`
+/// and `early`, `parked.rs` writes `parked`, and this file `gathered`. What sessions have in flight
+/// is written where a request enters (this file, `resubmission.rs`, `session_owner.rs`) and where
+/// it leaves (`apply.rs`).
 pub struct Replica {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) settings: Settings,
     pub(crate) role: Leadership,
     pub(crate) duty: Duty,
-    /// The leader and term that commands in flight were passed to.
-    pub(crate) followed: (Option<MemberId>, u64),
     /// Whether it is the only member: what it has applied is then everything committed.
     pub(crate) alone: bool,
     /// Entries to be proposed, oldest first; only the last may still grow.
     pub(crate) gathered: VecDeque<OpenBatch>,
-    /// Commands taken since the start.
-    pub(crate) commands_taken: u64,
-    /// Commands that wait to be passed to a leader, by number, with their sessions. Some may no
-    /// longer be in flight.
-    pub(crate) held: BTreeMap<u64, i64>,
-    /// Commands were passed to an earlier leadership and their outcome is unknown. Later ones are
-    /// held back behind them.
-    pub(crate) has_undecided: bool,
-    /// Term of the newest leadership whose beginning is applied.
-    pub(crate) begun_term: u64,
+    pub(crate) resubmission: Resubmission,
     /// Bytes of the commands that all sessions have in flight.
     pub(crate) kept_bytes: usize,
     /// Messages of members that arrived before this leadership was ready for them.
     pub(crate) early: Vec<(ServerId, GroupMessage)>,
     pub(crate) parked: Vec<Parked>,
-    pub(crate) stream: Option<ForwardStream>,
-    pub(crate) inlets: ForwardedStreams,
+    pub(crate) forwarding: Forwarding,
     pub(crate) homes: SessionHomes,
-    pub(crate) outgoing: Vec<(ServerId, GroupMessage)>,
     /// What each session has in flight at this server.
     pub(crate) in_flight: HashMap<i64, SessionInFlight>,
     /// Sessions whose oldest request in flight may be answerable.
     pub(crate) answerable: Vec<i64>,
-    /// Commands to be answered with a refusal.
-    pub(crate) refused: Vec<Refused>,
     pub(crate) barriers: ReadBarriers,
     /// Sessions whose oldest request in flight is that of a client that resumes if this leader has
     /// not ended its session after all.
     pub(crate) deferred: Vec<i64>,
     /// Number of the latest move of a session to this server.
     pub(crate) moves: i32,
-    /// Connections that must close: they wait for something whose outcome is unknowable, or their
-    /// session is on another connection.
-    pub(crate) lost: Vec<Token>,
-    /// Requests of these connections that will never be answered.
-    pub(crate) lost_requests: usize,
-    /// Committed entries not yet applied; the first is applied up to byte `applied_bytes`.
-    pub(crate) committed: VecDeque<Entry>,
-    pub(crate) applied_bytes: usize,
-    /// Committed entries kept for [`take_recorded`](Self::take_recorded), after
-    /// [`record_committed`](Self::record_committed).
-    recorded: Option<Vec<Entry>>,
-    pub(crate) applied_index: u64,
-    /// Commands applied since the start.
-    pub(crate) applied_commands: u64,
+    pub(crate) untold: Untold,
+    pub(crate) committed: Committed,
+    /// Buffer for the reply being made.
     pub(crate) reply: Vec<u8>,
-    pub(crate) forwarding: Vec<GroupMessage>,
 }
 
 impl Replica {
@@ -176,35 +157,22 @@ impl Replica {
             settings,
             role: Leadership::default(),
             duty: Duty::Wait,
-            followed: (None, 0),
             alone: false,
             gathered: VecDeque::new(),
-            commands_taken: 0,
-            held: BTreeMap::new(),
-            has_undecided: false,
-            begun_term: 0,
+            resubmission: Resubmission::default(),
             kept_bytes: 0,
             early: Vec::new(),
             parked: Vec::new(),
-            stream: None,
-            inlets: ForwardedStreams::default(),
+            forwarding: Forwarding::default(),
             homes: SessionHomes::default(),
-            outgoing: Vec::new(),
             in_flight: HashMap::new(),
             answerable: Vec::new(),
-            refused: Vec::new(),
             barriers: ReadBarriers::default(),
             deferred: Vec::new(),
             moves: settings.first_move(),
-            lost: Vec::new(),
-            lost_requests: 0,
-            committed: VecDeque::new(),
-            applied_bytes: 0,
-            recorded: None,
-            applied_index,
-            applied_commands: 0,
+            untold: Untold::default(),
+            committed: Committed::new(applied_index),
             reply: Vec::new(),
-            forwarding: Vec::new(),
         };
         replica.read_membership();
         replica
@@ -212,12 +180,12 @@ impl Replica {
 
     /// From now on also keeps committed entries for [`take_recorded`](Self::take_recorded).
     pub fn record_committed(&mut self) {
-        self.recorded.get_or_insert_default();
+        self.committed.record();
     }
 
     /// Entries committed since the last call, for a checker of what members take for committed.
     pub fn take_recorded(&mut self) -> Vec<Entry> {
-        self.recorded.as_mut().map(std::mem::take).unwrap_or_default()
+        self.committed.take_recorded()
     }
 
     /// This member.
@@ -233,13 +201,10 @@ impl Replica {
     /// Whether nothing is under way: no request, no message that must be resent, no entry to apply.
     pub(crate) fn is_idle(&self) -> bool {
         self.gathered.is_empty()
-            && self.held.is_empty()
-            && !self.has_undecided
+            && self.resubmission.is_idle()
             && self.early.is_empty()
             && self.parked.is_empty()
-            && self.outgoing.is_empty()
-            && self.stream.as_ref().is_none_or(ForwardStream::is_idle)
-            && self.inlets.are_idle()
+            && self.forwarding.is_idle()
             && self.in_flight.values().all(SessionInFlight::is_empty)
             && !self.barriers.is_anybody_waiting()
             && !self.has_work()
@@ -247,12 +212,12 @@ impl Replica {
 
     /// Index of the last entry applied in full.
     pub fn applied_index(&self) -> u64 {
-        self.applied_index
+        self.committed.applied_index()
     }
 
     /// Commands applied since this member started.
     pub fn applied_commands(&self) -> u64 {
-        self.applied_commands
+        self.committed.applied_commands()
     }
 
     /// Bytes of submitted commands whose outcome is unknown.
@@ -287,7 +252,7 @@ impl Replica {
             self.take_over(now_ms, machine, &mut submission);
         }
         self.barriers.ask(self.engine.as_mut());
-        self.send_forwarded();
+        self.forwarding.send();
     }
 
     fn take_over(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
@@ -296,7 +261,7 @@ impl Replica {
         let mut at = 0;
         for item in submission.items.drain(..) {
             if !self.is_taken(&item) {
-                self.lost_requests += 1;
+                self.untold.abandon(1);
                 at += item.len();
                 continue;
             }
@@ -346,7 +311,7 @@ impl Replica {
         let mut rest = bytes;
         while let Some((command, encoded)) = next_command(&mut rest) {
             let name = Name { session: command.session, cxid: command.cxid, opcode: command.opcode };
-            let place = self.inlets.count_command(server);
+            let place = self.forwarding.count_command(server);
             if may_forward(&command, server) && self.may_write(machine, server, &name, encoded) {
                 self.put_in_order(now_ms, Origin { server, place }, name, encoded);
             }
@@ -441,7 +406,7 @@ impl Replica {
                 self.was_refused(name.session, LeaderSlot { term, place: origin.place });
             } else {
                 let refused = RefusedCommand { session: name.session, place: origin.place };
-                self.inlets.refuse(origin.server, refused);
+                self.forwarding.refuse(origin.server, refused);
             }
         }
     }
@@ -453,13 +418,9 @@ impl Replica {
             return false;
         }
         if ready.install_snapshot.is_some() {
-            self.committed.clear();
-            self.applied_bytes = 0;
+            self.committed.drop_entries();
         }
-        if let Some(recorded) = &mut self.recorded {
-            recorded.extend(ready.committed.iter().cloned());
-        }
-        self.committed.extend(ready.committed.drain(..));
+        self.committed.add(ready.committed.drain(..));
         for barrier in ready.barriers.drain(..) {
             self.barriers.confirm(barrier);
             self.release_reached();
@@ -472,28 +433,7 @@ impl Replica {
 
     /// Messages for other members, with their server ids.
     pub fn take_outgoing(&mut self) -> impl Iterator<Item = (ServerId, GroupMessage)> + '_ {
-        self.inlets.answers(self.role.term, &mut self.outgoing);
-        self.outgoing.drain(..)
-    }
-
-    pub(crate) fn send_forwarded(&mut self) {
-        let Some(stream) = &mut self.stream else { return };
-        stream.send(&mut self.forwarding);
-        if let (Some(leader), _) = self.followed {
-            let leader = server_of(leader);
-            self.outgoing.extend(self.forwarding.drain(..).map(|message| (leader, message)));
-        }
-    }
-
-    /// Resends what the leader may not have received.
-    pub(crate) fn repeat_forwarded(&mut self, overdue_only: bool) {
-        let Some(stream) = &mut self.stream else { return };
-        if overdue_only {
-            stream.tick(&mut self.forwarding);
-        } else {
-            stream.repeat(&mut self.forwarding);
-        }
-        self.send_forwarded();
+        self.forwarding.take_outgoing(self.role.term)
     }
 }
 

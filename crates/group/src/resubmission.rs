@@ -16,6 +16,8 @@
 //! the way it went. It is passed on once more, in order of arrival, and before anything that
 //! arrived later.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use state::machine::Machine;
 
@@ -23,15 +25,38 @@ use crate::in_flight::{Gone, LeaderSlot, SessionInFlight, Waiting, WaitingComman
 use crate::replica::{Duty, Name, Origin, Replica};
 use crate::reply_sink::RequestId;
 use crate::submission::Encoded;
+use crate::untold::Refused;
 
-/// A command that got no place in the log, and whose client is to be told so.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) id: RequestId,
-    pub(crate) session: i64,
-    pub(crate) xid: i32,
-    /// Raw opcode.
-    pub(crate) opcode: i32,
+/// Which commands of this server's clients were passed on, and which wait for that.
+#[derive(Debug, Default)]
+pub(crate) struct Resubmission {
+    /// Commands taken since the start.
+    taken: u64,
+    /// Commands that wait to be passed to a leader, by number, with their sessions. Some may no
+    /// longer be in flight.
+    held: BTreeMap<u64, i64>,
+    /// Commands were passed to an earlier leadership and their outcome is unknown. Later ones are
+    /// held back behind them.
+    has_undecided: bool,
+    /// Term of the newest leadership whose beginning is applied.
+    begun_term: u64,
+}
+
+impl Resubmission {
+    /// Another leadership is followed: what was passed to the one before is undecided.
+    pub(crate) fn leadership_changed(&mut self) {
+        self.has_undecided = true;
+    }
+
+    /// The machine has applied the beginning of the leadership of `term`.
+    pub(crate) fn began(&mut self, term: u64) {
+        self.begun_term = self.begun_term.max(term);
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.held.is_empty() && !self.has_undecided
+    }
 }
 
 impl Replica {
@@ -45,17 +70,17 @@ impl Replica {
         encoded: Encoded<'_>,
     ) {
         let Name { session, cxid: xid, opcode } = name;
-        let number = self.commands_taken;
-        self.commands_taken += 1;
+        let number = self.resubmission.taken;
+        self.resubmission.taken += 1;
         let passed = if self.may_pass_on() {
             if self.may_not_pass(machine, &name, encoded.bytes()) {
                 self.lose(session);
-                self.lost_requests += 1;
+                self.untold.abandon(1);
                 return;
             }
             Some(self.pass_on(now_ms, number, name, &encoded))
         } else {
-            self.held.insert(number, session);
+            self.resubmission.held.insert(number, session);
             None
         };
         let bytes = match self.settings.may_lose_lead {
@@ -70,15 +95,15 @@ impl Replica {
     /// Whether there is a leader to pass commands to, and no earlier outcome that must be known
     /// first.
     fn may_pass_on(&self) -> bool {
-        !self.has_undecided && matches!(self.duty, Duty::Follow | Duty::Lead { ready: true })
+        !self.resubmission.has_undecided && matches!(self.duty, Duty::Follow | Duty::Lead { ready: true })
     }
 
     /// Passes on the held commands in order of arrival. The host calls it once per cycle.
     pub fn go_on(&mut self, now_ms: i64, machine: &Machine) {
-        if self.held.is_empty() || !self.may_pass_on() {
+        if self.resubmission.held.is_empty() || !self.may_pass_on() {
             return;
         }
-        for (number, session) in std::mem::take(&mut self.held) {
+        for (number, session) in std::mem::take(&mut self.resubmission.held) {
             let waiting = self.in_flight.get_mut(&session).and_then(|in_flight| in_flight.unpassed(number));
             let Some(WaitingCommand { xid, opcode, bytes, .. }) = waiting else { continue };
             let name = Name { session, cxid: *xid, opcode: *opcode };
@@ -95,7 +120,7 @@ impl Replica {
                 waiting.passed = Some(passage);
             }
         }
-        self.send_forwarded();
+        self.forwarding.send();
     }
 
     /// Whether a leader finds that its own client's session is at another server, or on its way
@@ -106,8 +131,8 @@ impl Replica {
 
     fn pass_on(&mut self, now_ms: i64, number: u64, name: Name, encoded: &Encoded<'_>) -> LeaderSlot {
         let term = self.role.term;
-        match &mut self.stream {
-            Some(stream) => LeaderSlot { term, place: stream.add(encoded, &mut self.forwarding) },
+        match self.forwarding.add(encoded) {
+            Some(place) => LeaderSlot { term, place },
             None => {
                 let origin = Origin { server: self.server(), place: number };
                 self.put_in_order(now_ms, origin, name, encoded.bytes());
@@ -118,7 +143,7 @@ impl Replica {
 
     /// The beginning of the leadership of `term` was applied.
     pub(crate) fn leadership_began(&mut self, now_ms: i64, machine: &Machine, term: u64) {
-        self.begun_term = self.begun_term.max(term);
+        self.resubmission.began(term);
         self.take_back_undone();
         if self.duty == (Duty::Lead { ready: false }) && term == self.role.term {
             self.begin_leading(now_ms, machine);
@@ -130,15 +155,16 @@ impl Replica {
     /// Takes back what was passed to leaderships before the newest one whose beginning is applied:
     /// it was not done.
     pub(crate) fn take_back_undone(&mut self) {
-        if !self.has_undecided {
+        if !self.resubmission.has_undecided {
             return;
         }
+        let begun_term = self.resubmission.begun_term;
         let mut is_open = false;
         for (session, in_flight) in &mut self.in_flight {
-            self.held.extend(in_flight.take_back(self.begun_term).map(|number| (number, *session)));
+            self.resubmission.held.extend(in_flight.take_back(begun_term).map(|number| (number, *session)));
             is_open |= in_flight.has_passed();
         }
-        self.has_undecided = is_open;
+        self.resubmission.has_undecided = is_open;
     }
 
     /// A command that was passed on got no place in the log: it is answered at once. Nothing waits
@@ -148,7 +174,7 @@ impl Replica {
         if let Some(command) = in_flight.and_then(|in_flight| in_flight.take_refused(passage)) {
             self.kept_bytes -= command.bytes.len();
             let WaitingCommand { id, xid, opcode, .. } = command;
-            self.refused.push(Refused { id, session, xid, opcode });
+            self.untold.refuse(Refused { id, session, xid, opcode });
             self.answerable.push(session);
         }
     }
@@ -166,7 +192,7 @@ impl Replica {
             let gone = self.in_flight.get_mut(&session).map(SessionInFlight::give_up);
             self.give_up(session, gone.unwrap_or_default());
         }
-        self.has_undecided = false;
+        self.resubmission.has_undecided = false;
     }
 
     /// These requests of the session will never be answered, and their connections must close.
@@ -177,12 +203,12 @@ impl Replica {
         {
             in_flight.set_owner(None);
         }
-        self.lost.extend(gone.tokens);
+        self.untold.lose(gone.tokens);
     }
 
     /// These requests will never be answered; no client waits for them.
     pub(crate) fn drop_requests(&mut self, gone: &Gone) {
         self.kept_bytes -= gone.bytes;
-        self.lost_requests += gone.requests;
+        self.untold.abandon(gone.requests);
     }
 }

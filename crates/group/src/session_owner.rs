@@ -41,7 +41,7 @@ impl Replica {
         let terms = SessionTerms { timeout_ms, home: self.server() };
         let stays = machine.session(session).is_none_or(|known| known.terms() == terms);
         let in_flight = self.in_flight.entry(session).or_default();
-        self.lost.extend(in_flight.set_owner(Some(id.token)));
+        self.untold.lose(in_flight.set_owner(Some(id.token)));
         if leads_alone && stays && in_flight.is_empty() {
             in_flight.push(Waiting::Resume { token: id.token });
             self.answerable.push(session);
@@ -80,7 +80,7 @@ impl Replica {
     ) {
         if !self.is_on(session, token) {
             // Another connection has taken its place.
-            self.lost_requests += 1;
+            self.untold.abandon(1);
         } else if machine.session(session).is_none() {
             self.forget_ended(session, machine);
             outlet.session_refused(token, wire::ErrorCode::SessionExpired);
@@ -101,7 +101,7 @@ impl Replica {
     /// something it waits for is unknowable.
     pub(crate) fn lose(&mut self, session: i64) {
         let in_flight = self.in_flight.get_mut(&session);
-        self.lost.extend(in_flight.and_then(|in_flight| in_flight.set_owner(None)));
+        self.untold.lose(in_flight.and_then(|in_flight| in_flight.set_owner(None)));
     }
 
     /// Takes nothing more from any existing connection: the host is about to close them all.
@@ -118,8 +118,6 @@ impl Replica {
 
     /// Number of requests taken and neither answered nor given up.
     pub fn unanswered(&self) -> usize {
-        self.lost_requests
-            + self.refused.len()
-            + self.in_flight.values().map(SessionInFlight::len).sum::<usize>()
+        self.untold.requests() + self.in_flight.values().map(SessionInFlight::len).sum::<usize>()
     }
 }
