@@ -1,6 +1,8 @@
 //! What operators see: counters, metrics, four-letter words and the AdminServer.
 
 pub mod admin;
+#[cfg(test)]
+mod exposition_tests;
 pub mod four_letter;
 pub mod metrics;
 mod metrics_member;
