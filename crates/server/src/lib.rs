@@ -10,14 +10,18 @@ pub mod config;
 
 pub mod client;
 pub mod clock;
+pub mod connections;
+pub mod counters;
 mod descriptors;
 pub mod force_new_cluster;
+pub mod handshake_throttle;
 mod host;
 pub mod inbox;
 pub mod mailbox;
 pub mod namespace;
 pub mod observe;
 pub mod peers;
+mod reader_progress;
 pub mod serve;
 pub mod shared;
 pub mod simulation;

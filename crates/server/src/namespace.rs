@@ -2,10 +2,11 @@
 //! server knows of the group's clients.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use group::GroupId;
 use group::leader_time::LeaderTime;
+use group::member_status::MemberStatus;
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
 use group::shared::{Counted, GroupShared, Observer, Recorded, ServingFlags};
@@ -13,10 +14,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use state::machine::Machine;
 use state::watch::WatchTable;
 
-use crate::client::connections::Latency;
-use crate::observe::metrics::Recorder;
-use crate::observe::metrics_quorum::QuorumCounts;
-use crate::observe::stats::MemberStatus;
+use crate::counters::GroupCounts;
 
 /// One consensus group as the server's threads see it.
 ///
@@ -43,42 +41,13 @@ pub struct Namespace {
     pub counts: Arc<GroupCounts>,
 }
 
-/// Counts of one group.
-#[derive(Debug, Default)]
-pub struct GroupCounts {
-    /// Sessions that expired.
-    pub sessions_expired: AtomicU64,
-    /// Elections, commits and startup.
-    pub quorum: QuorumCounts,
-    /// Bytes of entries proposed while this member was leader; kept like a latency.
-    pub proposal_bytes: Latency,
-    /// Writes refused because the disk is full.
-    pub writes_refused: AtomicU64,
-    /// Leadership transfers that this member began because of its disk.
-    pub handovers: AtomicU64,
-    /// Writing snapshots, in µs.
-    pub snapshot_time: Recorder,
-    /// zxid up to which the last snapshot reaches.
-    pub snapshot_zxid: AtomicI64,
-    /// Index of the last log entry it contains.
-    pub snapshot_index: AtomicU64,
-    /// Wall clock ms when the last snapshot was finished; 0 if there is none.
-    pub snapshot_finished_ms: AtomicI64,
-    /// Index of the newest log entry; the whole log is committed.
-    pub last_index: AtomicU64,
-    /// Term of that entry.
-    pub last_term: AtomicU64,
-    /// Index of the oldest log entry that no snapshot covers.
-    pub first_index: AtomicU64,
-}
-
 impl Observer for GroupCounts {
     fn count(&self, event: Counted, times: u64) {
         let counter = match event {
-            Counted::LookingForLeader => &self.quorum.looking,
-            Counted::Proposals => &self.quorum.proposals,
-            Counted::Commits => &self.quorum.commits,
-            Counted::FollowerConnected => &self.quorum.diffs,
+            Counted::LookingForLeader => &self.looking,
+            Counted::Proposals => &self.proposals,
+            Counted::Commits => &self.commits,
+            Counted::FollowerConnected => &self.diffs,
             Counted::SessionsExpired => &self.sessions_expired,
             Counted::WritesRefused => &self.writes_refused,
             Counted::LeadershipTransfers => &self.handovers,
@@ -88,12 +57,12 @@ impl Observer for GroupCounts {
 
     fn record(&self, event: Recorded, value: u64) {
         let recorder = match event {
-            Recorded::ElectionTime => &self.quorum.election_time,
-            Recorded::UnavailableTime => &self.quorum.unavailable_time,
-            Recorded::LeaderUnavailableTime => &self.quorum.leader_unavailable_time,
-            Recorded::CommitLatency => &self.quorum.ack_latency,
-            Recorded::PropagationLatency => &self.quorum.propagation_latency,
-            Recorded::ProposalBytes => return self.proposal_bytes.add(value, 1),
+            Recorded::ElectionTime => &self.election_time,
+            Recorded::UnavailableTime => &self.unavailable_time,
+            Recorded::LeaderUnavailableTime => &self.leader_unavailable_time,
+            Recorded::CommitLatency => &self.ack_latency,
+            Recorded::PropagationLatency => &self.propagation_latency,
+            Recorded::ProposalBytes => return self.proposal_bytes.record(value),
         };
         recorder.record(value);
     }

@@ -14,13 +14,14 @@ use state::watch::{WatchLimits, WatchTable};
 
 use storage::disk::{Disk as _, RealDisk};
 
-use crate::client::connections::ConnectionTable;
 use crate::client::listener::{Listener, ListenerKind};
-use crate::client::throttle::TokenBucket;
 use crate::client::{IoThread, Relay, WAKER};
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Requests, ServerId};
+use crate::connections::ConnectionTable;
+use crate::counters::ThreadCounts;
 use crate::descriptors;
+use crate::handshake_throttle::TokenBucket;
 use crate::host::recovery::{self, Files, RecoveryError};
 use crate::host::{Fatal, Host, ReplicationLoop, keepalive};
 use crate::inbox::{ControlRequest, Inbox};
@@ -29,7 +30,7 @@ use crate::namespace::Namespace;
 use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
-use crate::shared::{Shared, ThreadCounts};
+use crate::shared::Shared;
 use crate::stream::StreamKind;
 use group::GroupId;
 use group::read_progress::ReadProgress;

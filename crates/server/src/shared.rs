@@ -6,73 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use group::{GroupId, Token};
 use state::command::Features;
 
-use crate::client::connections::{ConnectionTable, Latency};
-use crate::client::throttle::TokenBucket;
 use crate::clock::Clock;
 use crate::config::{Config, ServerId};
+use crate::connections::ConnectionTable;
+use crate::counters::{Counts, ThreadCounts};
+use crate::handshake_throttle::TokenBucket;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
-use crate::observe::metrics::Recorder;
 use group::read_progress::ReadProgress;
-
-/// What one connection thread counted. Only that thread writes; any thread may read.
-#[derive(Debug, Default)]
-pub struct ThreadCounts {
-    /// Requests read.
-    pub received: AtomicU64,
-    /// Replies and events queued.
-    pub sent: AtomicU64,
-    /// Bytes read from clients.
-    pub bytes_received: AtomicU64,
-    /// Bytes written to clients.
-    pub bytes_sent: AtomicU64,
-    /// From reading a request to queueing its reply, in ms.
-    pub latency: Latency,
-    /// Bytes of replies; kept like a latency.
-    pub response_bytes: Latency,
-    /// From reading a read request to queueing its reply, in µs.
-    pub read_latency: Recorder,
-    /// From reading a write request to queueing its reply, in µs.
-    pub update_latency: Recorder,
-}
-
-/// Counts of the whole server, beyond those of the connection threads.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Connections refused or dropped at the limits.
-    pub connections_rejected: AtomicU64,
-    /// Failed authentications.
-    pub auth_failed: AtomicU64,
-    /// Flushes of the log, in µs.
-    pub flush_time: Recorder,
-    /// Flushes over `fsync.warningthresholdms`.
-    pub flushes_slow: AtomicU64,
-    /// Commands made durable by one flush.
-    pub batch_size: Recorder,
-    /// Reading and applying snapshot and log at startup, in µs.
-    pub load_time: Recorder,
-    /// Handshakes, successful or not.
-    pub connection_requests: AtomicU64,
-    /// Connections closed because the token bucket was empty (`connection_throttle_tokens`).
-    pub connections_dropped: AtomicU64,
-    /// Bytes of the large requests in flight.
-    pub large_request_bytes: AtomicU64,
-    /// Bytes of memory that replies and events not yet read by clients take.
-    pub output_bytes: AtomicU64,
-    /// Connections with such bytes.
-    pub output_holders: AtomicU64,
-    /// Requests refused at `largeRequestMaxBytes`.
-    pub large_requests_rejected: AtomicU64,
-    /// Times a connection was paused at a bound on outstanding requests.
-    pub throttle_waits: AtomicU64,
-    /// Requests answered ThrottledOp.
-    pub throttled_requests: AtomicU64,
-    /// Connections closed because they got no session in time.
-    pub handshakes_timed_out: AtomicU64,
-    /// Messages of other members ignored because the disk is full.
-    pub messages_refused: AtomicU64,
-}
 
 /// The server as its threads see it.
 ///

@@ -11,7 +11,7 @@ use state::auth::Identities;
 use super::connection::Connection;
 use super::listener::Accepted;
 use super::{HOUSEKEEPING, IoThread};
-use crate::client::connections::Traffic;
+use crate::connections::Traffic;
 use crate::descriptors::{self, Use};
 use crate::mailbox::{Delivery, Note};
 use crate::shared::token;

@@ -11,8 +11,8 @@ use state::read::{Dialect, Piece};
 use super::count::Queued;
 use super::output::{Flushed, Output};
 use super::session_queue::SessionQueue;
-use crate::client::connections::Traffic;
-use crate::client::progress::Progress;
+use crate::connections::Traffic;
+use crate::reader_progress::Progress;
 use crate::stream::Stream;
 
 /// Bytes read ahead from a connection whose requests have to wait, to see that its client lives.

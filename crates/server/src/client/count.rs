@@ -7,7 +7,7 @@ use wire::jute::Reader;
 use wire::record::ReplyHeader;
 
 use super::IoThread;
-use crate::client::connections::Traffic;
+use crate::connections::Traffic;
 
 /// A reply appended to a connection's output.
 pub(super) struct Queued {
@@ -43,8 +43,7 @@ impl IoThread {
     pub(super) fn count_reply(&mut self, slot: usize, reply: &Queued, latency_us: u64) {
         self.count_sent(slot);
         let counts = &self.shared.threads[self.number];
-        counts.latency.add(latency_us / 1000, 1);
-        counts.response_bytes.add(reply.bytes as u64, 1);
+        counts.response_bytes.record(reply.bytes as u64);
         if let Some(connection) = self.connections.get_mut(slot) {
             let traffic = &connection.traffic;
             if let Some(header) = &reply.header {

@@ -61,7 +61,7 @@ impl IoThread {
             Note::Event { .. } => {
                 connection.output().extend_from_slice(frame);
                 let counts = &self.shared.namespace(connection.group).counts;
-                counts.quorum.watch_bytes.fetch_add(frame.len() as u64, Relaxed);
+                counts.watch_bytes.fetch_add(frame.len() as u64, Relaxed);
                 self.count_sent(slot);
             }
             Note::SessionOpened { session, .. } => self.opened(slot, session),

@@ -16,8 +16,8 @@ use super::IoThread;
 use super::connection::{Connection, Phase};
 use super::session_queue::{Kind, Unanswered};
 use super::watcher;
-use crate::client::connections::Traffic;
 use crate::config::SessionPasswords;
+use crate::connections::Traffic;
 use crate::observe::four_letter::Word;
 use crate::shared::Shared;
 
@@ -99,7 +99,7 @@ impl IoThread {
         if read_only {
             self.connect_read_only(slot, request.session_id, request.passwd);
         } else if request.session_id != 0 {
-            self.shared.namespace(group).counts.quorum.resumed_here.fetch_add(1, Relaxed);
+            self.shared.namespace(group).counts.resumed_here.fetch_add(1, Relaxed);
             self.resume_session(slot, request.session_id, request.passwd);
         } else if self.shared.namespace(group).sessions.len() as u64 >= count_max {
             self.shared.counts.connections_rejected.fetch_add(1, Relaxed);

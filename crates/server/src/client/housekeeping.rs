@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::{Connection, Phase};
 use super::{HOUSEKEEPING, IoThread};
-use crate::client::progress::Progress;
+use crate::reader_progress::Progress;
 use crate::stall_detector::StallDetector;
 
 /// Whether there has been no cycle for `patience_ms`. A replication thread that stalls with its

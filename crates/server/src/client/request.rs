@@ -22,7 +22,7 @@ use super::session_queue::{Kind, Unanswered};
 use super::waiting_reads;
 use crate::client::answer::{self, Asker};
 use crate::client::auth::{self, Authenticated};
-use crate::client::connections::Traffic;
+use crate::connections::Traffic;
 use crate::shared::Shared;
 
 /// A connection's id in the watch table.

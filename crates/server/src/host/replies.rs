@@ -139,7 +139,7 @@ impl ReplySink for Replies<'_> {
     }
 
     fn session_moved(&mut self, machine: &Machine, session: i64, owner: Option<Token>) {
-        self.namespace.counts.quorum.moved.fetch_add(1, Relaxed);
+        self.namespace.counts.moved.fetch_add(1, Relaxed);
         // Wherever the session goes on, its client was heard from just now, and the leader must
         // know before the other server reports it.
         if let Some(known) = machine.session(session) {

@@ -97,7 +97,7 @@ impl Slot {
 
     /// Records what loading the files took.
     pub(super) fn record_loading(&self, loading: &Loading) {
-        let counts = &self.namespace().counts.quorum;
+        let counts = &self.namespace().counts;
         counts.snapshot_load_time.record(loading.snapshot_us);
         counts.log_load_time.record(loading.log_us);
         counts.log_loaded.record(loading.entries);

@@ -124,7 +124,7 @@ impl Slot {
         bytes.truncate(read);
         let bytes = Bytes::from(bytes);
         if offset == 0 {
-            self.namespace().counts.quorum.snapshots_given.fetch_add(1, Relaxed);
+            self.namespace().counts.snapshots_given.fetch_add(1, Relaxed);
         }
         self.snapshots.extend_lease(to, name, self.shared.clock.elapsed_ms());
         Ok(Some(GroupMessage::Chunk { snapshot: id(&name), length: file.len(), offset, bytes }))

@@ -7,10 +7,11 @@ use std::fs;
 use std::path::Path;
 
 use super::four_letter::{Answer, Word};
-use super::metrics::{Summary, prometheus};
+use super::prometheus::prometheus;
+use super::stats::MemberRole;
 use super::stats::fake::Fake;
 use super::stats::member::fake::{leader, other};
-use super::stats::{MemberRole, SizeBytes};
+use crate::counters::{SizeBytes, Summary};
 
 /// Fills in different numbers, so that none can be mistaken for another.
 fn with_distinct_numbers(mut fake: Fake) -> Fake {
@@ -24,51 +25,51 @@ fn with_distinct_numbers(mut fake: Fake) -> Fake {
     });
     let facts = &mut fake.facts;
     let fields = [
-        &mut facts.packets_received,
-        &mut facts.packets_sent,
-        &mut facts.bytes_received,
-        &mut facts.bytes_sent,
-        &mut facts.auth_failed,
-        &mut facts.connection_requests,
-        &mut facts.connections_rejected,
-        &mut facts.connections_dropped,
-        &mut facts.handshakes_timed_out,
-        &mut facts.sessions_expired,
-        &mut facts.large_requests_rejected,
-        &mut facts.throttle_waits,
-        &mut facts.throttled_requests,
-        &mut facts.writes_refused,
-        &mut facts.messages_refused,
-        &mut facts.handovers,
-        &mut facts.flushes_slow,
-        &mut facts.quorum.looking,
-        &mut facts.quorum.proposals,
-        &mut facts.quorum.commits,
-        &mut facts.quorum.diffs,
-        &mut facts.quorum.snapshots_given,
-        &mut facts.quorum.resumed_here,
-        &mut facts.quorum.moved,
-        &mut facts.quorum.watch_bytes,
+        &mut facts.threads.received,
+        &mut facts.threads.sent,
+        &mut facts.threads.bytes_received,
+        &mut facts.threads.bytes_sent,
+        &mut facts.counts.auth_failed,
+        &mut facts.counts.connection_requests,
+        &mut facts.counts.connections_rejected,
+        &mut facts.counts.connections_dropped,
+        &mut facts.counts.handshakes_timed_out,
+        &mut facts.root.counts.sessions_expired,
+        &mut facts.counts.large_requests_rejected,
+        &mut facts.counts.throttle_waits,
+        &mut facts.counts.throttled_requests,
+        &mut facts.root.counts.writes_refused,
+        &mut facts.counts.messages_refused,
+        &mut facts.root.counts.handovers,
+        &mut facts.counts.flushes_slow,
+        &mut facts.root.counts.looking,
+        &mut facts.root.counts.proposals,
+        &mut facts.root.counts.commits,
+        &mut facts.root.counts.diffs,
+        &mut facts.root.counts.snapshots_given,
+        &mut facts.root.counts.resumed_here,
+        &mut facts.root.counts.moved,
+        &mut facts.root.counts.watch_bytes,
     ];
     fields.into_iter().zip(counters).for_each(|(field, value)| *field = value);
     let fields = [
-        &mut facts.read_latency,
-        &mut facts.update_latency,
-        &mut facts.flush_time,
-        &mut facts.batch_size,
-        &mut facts.snapshot_time,
-        &mut facts.load_time,
-        &mut facts.quorum.election_time,
-        &mut facts.quorum.unavailable_time,
-        &mut facts.quorum.leader_unavailable_time,
-        &mut facts.quorum.ack_latency,
-        &mut facts.quorum.propagation_latency,
-        &mut facts.quorum.snapshot_load_time,
-        &mut facts.quorum.log_load_time,
-        &mut facts.quorum.log_loaded,
+        &mut facts.threads.read_latency,
+        &mut facts.threads.update_latency,
+        &mut facts.counts.flush_time,
+        &mut facts.counts.batch_size,
+        &mut facts.root.counts.snapshot_time,
+        &mut facts.counts.load_time,
+        &mut facts.root.counts.election_time,
+        &mut facts.root.counts.unavailable_time,
+        &mut facts.root.counts.leader_unavailable_time,
+        &mut facts.root.counts.ack_latency,
+        &mut facts.root.counts.propagation_latency,
+        &mut facts.root.counts.snapshot_load_time,
+        &mut facts.root.counts.log_load_time,
+        &mut facts.root.counts.log_loaded,
     ];
     fields.into_iter().zip(summaries).for_each(|(field, value)| *field = value);
-    facts.response_bytes = Some(SizeBytes { last: 26, min: 16, max: 109 });
+    facts.threads.response_bytes = Some(SizeBytes { last: 26, min: 16, max: 109 });
     fake
 }
 

@@ -3,34 +3,32 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::observe::metrics::{Metric, Value};
-
-/// Open file descriptors, and their limit; 0 if the system does not tell.
-pub(crate) fn file_descriptors() -> (u64, u64) {
+/// Open file descriptors; 0 if the system does not tell.
+pub(crate) fn open_files() -> u64 {
     // Reading the directory opens one itself.
-    let open = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1)) as u64;
+    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1)) as u64
+}
+
+/// The limit of file descriptors; 0 if the system does not tell.
+pub(crate) fn open_files_max() -> u64 {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let max = line.and_then(|line| line.split_whitespace().next()).and_then(|soft| soft.parse().ok());
-    (open, max.unwrap_or(0))
+    max.unwrap_or(0)
 }
 
-/// The metrics that Prometheus' own libraries export for every process, as ZooKeeper's provider
-/// does.
-pub(crate) fn all() -> Vec<Metric> {
-    let (open, max) = file_descriptors();
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let gauge = |name, help, value: u64| Metric { name, help, value: Value::Gauge(value as i64) };
-    vec![
-        gauge("process_open_fds", "Number of open file descriptors.", open),
-        gauge("process_max_fds", "Maximum number of open file descriptors.", max),
-        gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.", kib(&status, "VmSize:") << 10),
-        gauge(
-            "process_resident_memory_bytes",
-            "Resident memory size in bytes.",
-            kib(&status, "VmRSS:") << 10,
-        ),
-    ]
+/// Bytes of virtual memory.
+pub(crate) fn virtual_bytes() -> u64 {
+    kib(&status(), "VmSize:") << 10
+}
+
+/// Bytes of memory in use.
+pub(crate) fn resident_bytes() -> u64 {
+    kib(&status(), "VmRSS:") << 10
+}
+
+fn status() -> String {
+    fs::read_to_string("/proc/self/status").unwrap_or_default()
 }
 
 /// The number after a name in the files of /proc that list `Name: 123 kB`; 0 if it is missing.
@@ -40,7 +38,7 @@ fn kib(text: &str, name: &str) -> u64 {
 }
 
 /// The version that this server reports: that of the ZooKeeper it behaves like, then its own.
-pub fn version() -> String {
+pub(crate) fn version() -> String {
     // Parsers expect a build date; the modification time of the executable comes closest.
     let built =
         std::env::current_exe().and_then(fs::metadata).and_then(|file| file.modified()).unwrap_or(UNIX_EPOCH);
@@ -61,7 +59,7 @@ pub(crate) fn environment() -> Vec<(&'static str, String)> {
     let or_unknown =
         |value: Option<String>| value.filter(|text| !text.is_empty()).unwrap_or_else(|| UNKNOWN.to_owned());
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = status();
     let mib = |kib: u64| format!("{}MB", kib >> 10);
     let directory = std::env::current_dir().ok().map(|dir| dir.display().to_string());
     vec![
@@ -100,11 +98,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_process_has_files_and_memory() {
-        let (open, max) = file_descriptors();
+        let (open, max) = (open_files(), open_files_max());
         assert!(open >= 3 && max >= open, "{open} of {max}");
-        for metric in all() {
-            assert!(matches!(metric.value, Value::Gauge(value) if value > 0), "{metric:?}");
-        }
+        assert!(resident_bytes() > 0 && virtual_bytes() >= resident_bytes());
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod member;
 
 use std::net::SocketAddr;
 
+use group::GroupId;
 use state::watch::WatchSummary;
 
 pub use self::member::{
@@ -15,8 +16,7 @@ pub use self::member::{
     MemberStatus,
 };
 use crate::config::{Config, Servers};
-use crate::observe::metrics::Summary;
-use crate::observe::metrics_quorum::QuorumFacts;
+use crate::counters::{GroupTotals, SizeBytes, Summary, ThreadTotals, Totals};
 
 /// The source of the answers. Every method may be called from any thread at any time and describes
 /// one point in time; two calls may describe different ones.
@@ -42,7 +42,8 @@ pub trait Source: Send + Sync {
     fn directory_bytes(&self) -> DirectoryBytes;
     /// Digests of the tree at recent zxids, oldest first: (zxid, digest). Empty if none are kept.
     fn digests(&self) -> Vec<(i64, u64)>;
-    /// Sets latencies, packet counts and the other statistics of [`Facts`] to zero (`srst`).
+    /// Sets latencies, packet counts and the other statistics to zero (`srst`), as the table of
+    /// `counters` says.
     fn reset_statistics(&self);
     /// Sets the statistics of every connection to zero (`crst`).
     fn reset_connection_statistics(&self);
@@ -55,9 +56,10 @@ pub trait Source: Send + Sync {
 }
 
 /// The role of this server, in ZooKeeper's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ServerState {
     /// Standalone.
+    #[default]
     Standalone,
     /// The leader of an ensemble.
     Leader,
@@ -82,37 +84,52 @@ impl ServerState {
     }
 }
 
-/// Counts of the whole server. "Since the reset" means since the start or the last `srst`.
-#[derive(Debug, Clone, PartialEq)]
+/// Facts about the whole server, and about its root group.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
-    /// The role.
-    pub state: ServerState,
     /// Whether all clients are served, not only read-only ones.
     pub serving: bool,
-    /// The ensemble; `None` for a server that its configuration makes standalone.
-    pub member: Option<MemberStatus>,
-    /// Bytes of entries proposed to the log since the start; `None` if there was none.
-    pub proposal_bytes: Option<SizeBytes>,
     /// Time since the start, in ms.
     pub uptime_ms: u64,
-    /// The last zxid that was applied.
-    pub last_zxid: i64,
     /// The client port; the one the system chose if 0 was configured.
     pub client_port: u16,
     /// Open client connections.
     pub connections: u64,
     /// Requests received and not yet answered.
     pub outstanding_requests: u64,
-    /// Packets received since the reset.
-    pub packets_received: u64,
-    /// Packets sent since the reset, events included.
-    pub packets_sent: u64,
-    /// Sizes in bytes of replies sent since the reset; `None` if there was none.
-    pub response_bytes: Option<SizeBytes>,
-    /// Bytes received from clients since the reset.
-    pub bytes_received: u64,
-    /// Bytes sent to clients since the reset.
-    pub bytes_sent: u64,
+    /// The value of `/keeper/api_version`; 0 without the extensions.
+    pub keeper_api_version: u32,
+    /// What all connection threads counted.
+    pub threads: ThreadTotals,
+    /// What the other threads counted.
+    pub counts: Totals,
+    /// The root group.
+    pub root: GroupFacts,
+}
+
+impl Facts {
+    /// µs from reading a request to queueing its reply.
+    pub fn latency(&self) -> Summary {
+        self.threads.read_latency.joined(&self.threads.update_latency)
+    }
+
+    /// Last, smallest and largest reply in bytes, -1 if there was none.
+    pub(crate) fn response_sizes(&self) -> [i64; 3] {
+        last_min_max(self.threads.response_bytes)
+    }
+}
+
+/// Facts about a consensus group, as this server sees it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupFacts {
+    /// Its number.
+    pub group: GroupId,
+    /// This server's role.
+    pub state: ServerState,
+    /// The ensemble; `None` for a server that its configuration makes standalone.
+    pub member: Option<MemberStatus>,
+    /// The last zxid that was applied.
+    pub last_zxid: i64,
     /// Znodes, `/` included.
     pub znodes: u64,
     /// Ephemeral znodes.
@@ -123,63 +140,28 @@ pub struct Facts {
     pub watches: u64,
     /// Sessions.
     pub sessions: u64,
-    /// Failed authentications.
-    pub auth_failed: u64,
-    /// Handshakes, successful or not.
-    pub connection_requests: u64,
-    /// Connections closed at `maxCnxns` or `maxClientCnxns`.
-    pub connections_rejected: u64,
-    /// Connections closed because the token bucket was empty (`connection_throttle_tokens`).
-    pub connections_dropped: u64,
-    /// Connections closed because they got no session in time.
-    pub handshakes_timed_out: u64,
-    /// Sessions that expired.
-    pub sessions_expired: u64,
-    /// Requests refused at `largeRequestMaxBytes`.
-    pub large_requests_rejected: u64,
-    /// Times that reading from clients was paused at a bound on outstanding requests.
-    pub throttle_waits: u64,
-    /// Requests answered ThrottledOp.
-    pub throttled_requests: u64,
-    /// Writes refused because the disk was full.
-    pub writes_refused: u64,
-    /// Messages of other members ignored because the disk was full.
-    pub messages_refused: u64,
-    /// Leadership transfers because of this server's disk.
-    pub handovers: u64,
-    /// Flushes that took longer than `fsync.warningthresholdms`.
-    pub flushes_slow: u64,
-    /// µs from reading a read request to queueing its reply.
-    pub read_latency: Summary,
-    /// µs from reading a write request to queueing its reply.
-    pub update_latency: Summary,
-    /// µs of a flush of the log.
-    pub flush_time: Summary,
-    /// Commands that one flush made durable.
-    pub batch_size: Summary,
-    /// µs of writing a snapshot.
-    pub snapshot_time: Summary,
-    /// µs to read and apply snapshot and log at startup.
-    pub load_time: Summary,
-    /// Elections, commits and startup.
-    pub quorum: QuorumFacts,
     /// The last snapshot; `None` before the first.
     pub snapshot: Option<SnapshotFacts>,
     /// The log.
     pub log: LogFacts,
-    /// The value of `/keeper/api_version`; 0 without the extensions.
-    pub keeper_api_version: u32,
+    /// What was counted.
+    pub counts: GroupTotals,
 }
 
-/// Sizes of replies or of proposals, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SizeBytes {
-    /// Of the last one.
-    pub last: u64,
-    /// Of the smallest.
-    pub min: u64,
-    /// Of the largest.
-    pub max: u64,
+impl GroupFacts {
+    /// Last, smallest and largest proposal in bytes, -1 if there was none.
+    pub(crate) fn proposal_sizes(&self) -> [i64; 3] {
+        last_min_max(self.counts.proposal_bytes)
+    }
+
+    /// The other members, if this server leads.
+    pub(crate) fn followers(&self) -> impl Iterator<Item = &FollowerFacts> {
+        self.member.iter().flat_map(|member| &member.leading).flat_map(|leading| &leading.followers)
+    }
+}
+
+fn last_min_max(sizes: Option<SizeBytes>) -> [i64; 3] {
+    sizes.map_or([-1; 3], |sizes| [sizes.last, sizes.min, sizes.max].map(|size| size as i64))
 }
 
 /// A finished snapshot.
@@ -345,82 +327,63 @@ pub(crate) mod fake {
                 secret: None,
                 is_secret_required: true,
             });
-            fake.facts.state = ServerState::from(&member);
-            fake.facts.proposal_bytes = Some(SizeBytes { last: 48, min: 32, max: 110 });
-            fake.facts.member = Some(member);
+            let root = &mut fake.facts.root;
+            root.state = ServerState::from(&member);
+            root.counts.proposal_bytes = Some(SizeBytes { last: 48, min: 32, max: 110 });
+            root.member = Some(member);
             fake
         }
     }
 
     fn facts() -> Facts {
         Facts {
-            state: ServerState::Standalone,
             serving: true,
-            member: None,
-            proposal_bytes: None,
             uptime_ms: 55_046,
-            last_zxid: 8,
             client_port: 2181,
             connections: 2,
             outstanding_requests: 3,
-            packets_received: 24,
-            packets_sent: 25,
-            response_bytes: Some(SizeBytes { last: 26, min: 16, max: 109 }),
+            keeper_api_version: 2,
+            threads: thread_totals(),
+            counts: Totals {
+                connection_requests: 4,
+                flush_time: summary(5, 24_000, 3_000, 8_000, [5_000, 8_000, 8_000, 8_000]),
+                batch_size: summary(5, 8, 1, 3, [1, 3, 3, 3]),
+                ..Totals::default()
+            },
+            root: GroupFacts {
+                last_zxid: 8,
+                znodes: 12,
+                ephemerals: 2,
+                data_bytes: 246,
+                watches: 3,
+                sessions: 1,
+                snapshot: Some(SnapshotFacts { zxid: 7, log_index: 9, finished_ms: 1_795_408_467_123 }),
+                log: LogFacts {
+                    first_index: 1,
+                    first_term: 1,
+                    last_index: 12,
+                    last_term: 2,
+                    committed_index: 11,
+                },
+                ..GroupFacts::default()
+            },
+        }
+    }
+
+    fn thread_totals() -> ThreadTotals {
+        ThreadTotals {
+            received: 24,
+            sent: 25,
             bytes_received: 614,
             bytes_sent: 444,
-            znodes: 12,
-            ephemerals: 2,
-            data_bytes: 246,
-            watches: 3,
-            sessions: 1,
-            auth_failed: 0,
-            connection_requests: 4,
-            connections_rejected: 0,
-            connections_dropped: 0,
-            handshakes_timed_out: 0,
-            sessions_expired: 0,
-            large_requests_rejected: 0,
-            throttle_waits: 0,
-            throttled_requests: 0,
-            writes_refused: 0,
-            messages_refused: 0,
-            handovers: 0,
-            flushes_slow: 0,
-            read_latency: Summary {
-                count: 12,
-                sum: 14_000,
-                min: 900,
-                max: 2_100,
-                quantiles: [1_000, 2_000, 2_000, 2_100],
-            },
-            update_latency: Summary {
-                count: 9,
-                sum: 90_000,
-                min: 3_000,
-                max: 61_900,
-                quantiles: [8_000, 20_000, 60_000, 61_900],
-            },
-            flush_time: Summary {
-                count: 5,
-                sum: 24_000,
-                min: 3_000,
-                max: 8_000,
-                quantiles: [5_000, 8_000, 8_000, 8_000],
-            },
-            batch_size: Summary { count: 5, sum: 8, min: 1, max: 3, quantiles: [1, 3, 3, 3] },
-            snapshot_time: Summary::default(),
-            load_time: Summary::default(),
-            quorum: QuorumFacts::default(),
-            snapshot: Some(SnapshotFacts { zxid: 7, log_index: 9, finished_ms: 1_795_408_467_123 }),
-            log: LogFacts {
-                first_index: 1,
-                first_term: 1,
-                last_index: 12,
-                last_term: 2,
-                committed_index: 11,
-            },
-            keeper_api_version: 2,
+            response_bytes: Some(SizeBytes { last: 26, min: 16, max: 109 }),
+            read_latency: summary(12, 14_000, 900, 2_100, [1_000, 2_000, 2_000, 2_100]),
+            update_latency: summary(9, 90_000, 3_000, 61_900, [8_000, 20_000, 60_000, 61_900]),
         }
+    }
+
+    fn summary(count: u64, sum: u64, min: u64, max: u64, quantiles: [u64; 4]) -> Summary {
+        Summary { count, sum, min, max, quantiles }
     }
 
     impl Source for Fake {
@@ -506,7 +469,7 @@ pub(crate) mod fake {
         fn request_leadership(&self, _leads: bool) {}
 
         fn request_snapshot(&self) -> Option<u64> {
-            Some(self.facts.log.committed_index)
+            Some(self.facts.root.log.committed_index)
         }
     }
 }

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::client::connections::{Latency, Traffic};
 use crate::config::limits::LISTED_BYTES_MAX;
 use crate::config::{Config, Servers};
+use crate::connections::Traffic;
+use crate::counters::{Counts, GroupCounts, ThreadCounts};
 use crate::inbox::ControlRequest;
-use crate::observe::metrics::{Recorder, Summary};
+use crate::namespace::Namespace;
 use crate::observe::stats::{
-    ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, LogFacts, ServerState, SessionFacts,
-    SessionList, SizeBytes, SnapshotFacts, Source, WatchFacts,
+    ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, GroupFacts, LogFacts, ServerState,
+    SessionFacts, SessionList, SnapshotFacts, Source, WatchFacts,
 };
-use crate::shared::{Shared, ThreadCounts};
+use crate::shared::Shared;
 use group::{GroupId, Token};
 use state::command::Features;
 use state::watch::WatchSummary;
@@ -36,31 +36,42 @@ impl Report {
         Report { shared: Arc::clone(shared) }
     }
 
-    fn sum(&self, of: fn(&ThreadCounts) -> &AtomicU64) -> u64 {
-        self.shared.threads.iter().map(|t| of(t).load(Relaxed)).sum()
-    }
-
-    fn summary(&self, of: fn(&ThreadCounts) -> &Recorder) -> Summary {
-        Recorder::summary_of(self.shared.threads.iter().map(|t| of(t)))
-    }
-
-    fn response_bytes(&self) -> Option<SizeBytes> {
-        let used =
-            || self.shared.threads.iter().map(|t| &t.response_bytes).filter(|b| b.count.load(Relaxed) > 0);
-        Some(SizeBytes {
-            last: used().map(|b| b.last_ms.load(Relaxed)).next()?,
-            min: used().map(Latency::min_ms).min()?,
-            max: used().map(|b| b.max_ms.load(Relaxed)).max()?,
-        })
-    }
-
-    fn proposal_bytes(&self) -> Option<SizeBytes> {
-        let sizes = &self.shared.root().counts.proposal_bytes;
-        (sizes.count.load(Relaxed) > 0).then(|| SizeBytes {
-            last: sizes.last_ms.load(Relaxed),
-            min: sizes.min_ms(),
-            max: sizes.max_ms.load(Relaxed),
-        })
+    fn group(&self, namespace: &Namespace) -> GroupFacts {
+        let (last_zxid, znodes, ephemerals, data_bytes, sessions) = {
+            let machine = namespace.machine.read();
+            let sizes = (machine.znode_count(), machine.ephemerals_count());
+            (machine.last_zxid(), sizes.0, sizes.1, machine.data_bytes(), machine.sessions_count())
+        };
+        let counts = GroupCounts::totals(std::iter::once(&*namespace.counts));
+        let member = namespace.member_status.lock().clone();
+        GroupFacts {
+            group: namespace.group,
+            state: if self.shared.is_read_only(namespace.group) {
+                ServerState::ReadOnly
+            } else {
+                member.as_ref().map_or(ServerState::Standalone, ServerState::from)
+            },
+            last_zxid,
+            znodes: znodes as u64,
+            ephemerals: ephemerals as u64,
+            data_bytes,
+            watches: namespace.watches.lock().summary().watches as u64,
+            sessions: sessions as u64,
+            snapshot: (counts.snapshot_finished_ms != 0).then_some(SnapshotFacts {
+                zxid: counts.snapshot_zxid,
+                log_index: counts.snapshot_index,
+                finished_ms: counts.snapshot_finished_ms,
+            }),
+            log: LogFacts {
+                first_index: counts.first_index,
+                first_term: counts.last_term.min(1),
+                last_index: counts.last_index,
+                last_term: counts.last_term,
+                committed_index: member.as_ref().map_or(counts.last_index, |member| member.log.committed),
+            },
+            member,
+            counts,
+        }
     }
 
     /// Paths of a session's ephemeral znodes, sorted, up to `room` bytes in all.
@@ -129,74 +140,17 @@ impl Source for Report {
 
     fn facts(&self) -> Facts {
         let shared = &self.shared;
-        let (root, counts) = (shared.root(), &shared.counts);
-        let of_group = &root.counts;
-        let (last_zxid, znodes, ephemerals, data_bytes, sessions) = {
-            let machine = root.machine.read();
-            let sizes = (machine.znode_count(), machine.ephemerals_count());
-            (machine.last_zxid(), sizes.0, sizes.1, machine.data_bytes(), machine.sessions_count())
-        };
-        let finished_ms = of_group.snapshot_finished_ms.load(Relaxed);
         let extensions = shared.features.has(Features::KEEPER_EXTENSIONS);
-        let member = root.member_status.lock().clone();
-        let (last_index, last_term) = (of_group.last_index.load(Relaxed), of_group.last_term.load(Relaxed));
         Facts {
-            state: if shared.is_read_only(GroupId::ROOT) {
-                ServerState::ReadOnly
-            } else {
-                member.as_ref().map_or(ServerState::Standalone, ServerState::from)
-            },
             serving: shared.is_serving(GroupId::ROOT),
-            proposal_bytes: self.proposal_bytes(),
             uptime_ms: shared.clock.elapsed_ms().max(0) as u64,
-            last_zxid,
             client_port: shared.client_port,
             connections: shared.connections.len() as u64,
             outstanding_requests: shared.inbox.outstanding() as u64,
-            packets_received: self.sum(|t| &t.received),
-            packets_sent: self.sum(|t| &t.sent),
-            response_bytes: self.response_bytes(),
-            bytes_received: self.sum(|t| &t.bytes_received),
-            bytes_sent: self.sum(|t| &t.bytes_sent),
-            znodes: znodes as u64,
-            ephemerals: ephemerals as u64,
-            data_bytes,
-            watches: root.watches.lock().summary().watches as u64,
-            sessions: sessions as u64,
-            auth_failed: counts.auth_failed.load(Relaxed),
-            connection_requests: counts.connection_requests.load(Relaxed),
-            connections_rejected: counts.connections_rejected.load(Relaxed),
-            connections_dropped: counts.connections_dropped.load(Relaxed),
-            handshakes_timed_out: counts.handshakes_timed_out.load(Relaxed),
-            sessions_expired: of_group.sessions_expired.load(Relaxed),
-            large_requests_rejected: counts.large_requests_rejected.load(Relaxed),
-            throttle_waits: counts.throttle_waits.load(Relaxed),
-            throttled_requests: counts.throttled_requests.load(Relaxed),
-            writes_refused: of_group.writes_refused.load(Relaxed),
-            messages_refused: counts.messages_refused.load(Relaxed),
-            handovers: of_group.handovers.load(Relaxed),
-            flushes_slow: counts.flushes_slow.load(Relaxed),
-            read_latency: self.summary(|t| &t.read_latency),
-            update_latency: self.summary(|t| &t.update_latency),
-            flush_time: counts.flush_time.summary(),
-            batch_size: counts.batch_size.summary(),
-            snapshot_time: of_group.snapshot_time.summary(),
-            load_time: counts.load_time.summary(),
-            quorum: of_group.quorum.facts(),
-            snapshot: (finished_ms != 0).then(|| SnapshotFacts {
-                zxid: of_group.snapshot_zxid.load(Relaxed),
-                log_index: of_group.snapshot_index.load(Relaxed),
-                finished_ms,
-            }),
-            log: LogFacts {
-                first_index: of_group.first_index.load(Relaxed),
-                first_term: last_term.min(1),
-                last_index,
-                last_term,
-                committed_index: member.as_ref().map_or(last_index, |member| member.log.committed),
-            },
-            member,
             keeper_api_version: if extensions { KEEPER_API_VERSION } else { 0 },
+            threads: ThreadCounts::totals(shared.threads.iter().map(|thread| &**thread)),
+            counts: Counts::totals(std::iter::once(&*shared.counts)),
+            root: self.group(shared.root()),
         }
     }
 
@@ -253,23 +207,9 @@ impl Source for Report {
     }
 
     fn reset_statistics(&self) {
-        for thread in &self.shared.threads {
-            for count in [&thread.received, &thread.sent, &thread.bytes_received, &thread.bytes_sent] {
-                count.store(0, Relaxed);
-            }
-            thread.latency.reset();
-            thread.response_bytes.reset();
-            thread.read_latency.reset();
-            thread.update_latency.reset();
-        }
-        let (counts, of_group) = (&self.shared.counts, &self.shared.root().counts);
-        of_group.quorum.reset();
-        for recorder in [&counts.flush_time, &counts.batch_size, &of_group.snapshot_time] {
-            recorder.reset();
-        }
-        for count in [&counts.flushes_slow, &counts.throttle_waits, &counts.connection_requests] {
-            count.store(0, Relaxed);
-        }
+        self.shared.threads.iter().for_each(|thread| thread.reset());
+        self.shared.counts.reset();
+        self.shared.root().counts.reset();
     }
 
     fn reset_connection_statistics(&self) {

@@ -69,7 +69,7 @@ impl Trio {
     }
 
     fn handovers(&self, server: ServerId) -> u64 {
-        self.members[&server].facts().handovers
+        self.members[&server].facts().root.counts.handovers
     }
 }
 
@@ -198,7 +198,7 @@ fn a_follower_with_a_full_disk_serves_nobody_until_it_has_caught_up() {
             trio.write(&mut client, xid..xid + 1);
         }
         trio.until("its clients are sent away", |_| at_full.is_closed());
-        assert!(trio.members[&full].facts().messages_refused > 0, "{engine}");
+        assert!(trio.members[&full].facts().counts.messages_refused > 0, "{engine}");
         trio.write(&mut client, xid + 1..xid + 20);
         trio.pass(3_000_000);
         assert!(!trio.members[&full].is_serving(GroupId::ROOT), "{engine}: it does not show an old state");

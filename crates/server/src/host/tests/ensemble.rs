@@ -452,7 +452,7 @@ fn a_new_ensemble_waits_for_all_of_its_voters() {
 
 /// The status that the server reports.
 pub(super) fn facts(ensemble: &Trio, server: ServerId) -> MemberStatus {
-    ensemble.members[&server].facts().member.expect("it is one of several")
+    ensemble.members[&server].facts().root.member.expect("it is one of several")
 }
 
 fn state_of(ensemble: &Trio, leader: ServerId, other: ServerId) -> FollowerState {
@@ -474,7 +474,7 @@ fn a_leader_says_who_keeps_up_and_who_is_gone() {
             let told = facts(&ensemble, server);
             assert_eq!((told.server, told.leader, told.starts), (server, Some(leader), 1), "{engine}");
             assert_eq!((told.voters, told.learners), (vec![1, 2, 3], vec![]), "{engine}");
-            let state = ensemble.members[&server].facts().state;
+            let state = ensemble.members[&server].facts().root.state;
             let expected = if server == leader { ServerState::Leader } else { ServerState::Follower };
             assert_eq!(state, expected, "{engine}: server {server}");
         }

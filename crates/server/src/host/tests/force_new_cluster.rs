@@ -62,7 +62,7 @@ fn what_one_server_has_becomes_a_new_ensemble() {
             trio.disks.insert(other, SimDisk::new(90 + u64::from(other)));
             trio.start(other);
         }
-        let voters = |t: &Trio| t.members[&left].facts().member.map_or(0, |member| member.voters.len());
+        let voters = |t: &Trio| t.members[&left].facts().root.member.map_or(0, |member| member.voters.len());
         trio.until("all vote again", |t| voters(t) == 3 && t.all_serve());
         trio.crash(left);
         trio.until("the others go on", |t| t.leader().is_some() && t.all_serve());

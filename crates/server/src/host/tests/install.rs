@@ -8,7 +8,7 @@ use group::Token;
 use storage::snapshot;
 
 use super::{World, told};
-use crate::client::connections::Traffic;
+use crate::connections::Traffic;
 use group::GroupId;
 
 /// A past bug: a member that installed a snapshot answered reads from the new state before it

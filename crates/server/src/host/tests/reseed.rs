@@ -62,7 +62,7 @@ fn a_member_with_a_damaged_log_is_filled_again_under_another_id() {
         assert!(!set_aside(&trio.disks[&victim]).is_empty(), "{engine}: nothing is thrown away");
         trio.until("it is a voter again, and another one", |trio| {
             facts(trio, leader).voters.contains(&victim)
-                && trio.members[&victim].facts().member.is_some_and(|member| member.member > Some(256))
+                && trio.members[&victim].facts().root.member.is_some_and(|member| member.member > Some(256))
         });
         trio.until("it serves", Trio::all_serve);
         assert_eq!(voters(&mut trio, leader).len(), 3, "{engine}");

@@ -27,7 +27,7 @@ fn a_member_whose_place_was_given_away_gets_a_new_one_and_keeps_its_state() {
         let first_disk = trio.disks.insert(replaced, SimDisk::new(77)).expect("it had one");
         trio.start(replaced);
         let has_id_above = move |e: &Trio, id: u64| {
-            e.members[&replaced].facts().member.is_some_and(|member| member.member > Some(id))
+            e.members[&replaced].facts().root.member.is_some_and(|member| member.member > Some(id))
         };
         trio.until("another disk has its place", |e| has_id_above(e, 256));
         trio.until("it serves", Trio::all_serve);
@@ -236,7 +236,7 @@ fn a_voter_that_missed_the_founding_founds_nothing_with_an_empty_disk() {
         let (wire, ..) = trio.connect(1, None);
         assert_eq!(trio.call(&wire, 1, Opcode::Create, &create("/kept", 0)).0.err, 0, "{engine}");
         assert!(
-            trio.members[&2].facts().member.is_some_and(|member| member.member.is_none()),
+            trio.members[&2].facts().root.member.is_some_and(|member| member.member.is_none()),
             "it hears too well"
         );
 

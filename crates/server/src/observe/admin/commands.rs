@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::member;
 use crate::observe::four_letter::member::peer_state;
 use crate::observe::four_letter::{NOT_SERVING, TRACE_MASK, format};
-use crate::observe::metrics::{self, Number, Summary, four_digits};
+use crate::observe::metrics::{self, Number, four_digits};
 use crate::observe::metrics_process;
 use crate::observe::stats::{ConnectionFacts, Facts, ServerState, SessionList, Source, WatchFacts};
 
@@ -244,11 +244,11 @@ fn initial_configuration(asked: &Asked<'_>) -> Fields {
 }
 
 fn is_read_only(asked: &Asked<'_>) -> Fields {
-    fields(json!({ "read_only": asked.source.facts().state == ServerState::ReadOnly }))
+    fields(json!({ "read_only": asked.source.facts().root.state == ServerState::ReadOnly }))
 }
 
 fn last_snapshot(asked: &Asked<'_>) -> Fields {
-    match asked.source.facts().snapshot {
+    match asked.source.facts().root.snapshot {
         Some(snapshot) => fields(
             json!({ "zxid": format!("{:x}", snapshot.zxid), "timestamp": snapshot.finished_ms / 1_000 }),
         ),
@@ -259,19 +259,15 @@ fn last_snapshot(asked: &Asked<'_>) -> Fields {
 fn monitor(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let mut all =
-        fields(json!({ "version": metrics_process::version(), "server_state": facts.state.name() }));
-    for (key, number) in metrics::all(&facts)
-        .iter()
-        .flat_map(metrics::Metric::monitored)
-        .chain(metrics::monitored_others(&facts))
-    {
+        fields(json!({ "version": metrics_process::version(), "server_state": facts.root.state.name() }));
+    for (key, number) in metrics::monitored(&facts) {
         let value = match number {
             Number::Whole(value) => json!(value),
             Number::Fraction(value) => json!(value),
         };
         all.insert(key, value);
     }
-    if let Some(state) = peer_state(facts.state) {
+    if let Some(state) = peer_state(facts.root.state) {
         all.insert("peer_state".to_owned(), json!(state));
     }
     all
@@ -279,49 +275,45 @@ fn monitor(asked: &Asked<'_>) -> Fields {
 
 fn server_stats(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
-    let responses = responses(&facts);
+    let responses = sizes(facts.response_sizes());
     let mut all = fields(json!({
         "version": metrics_process::version(),
-        "read_only": facts.state == ServerState::ReadOnly,
+        "read_only": facts.root.state == ServerState::ReadOnly,
         "server_stats": statistics(asked.source, &facts, &responses),
         "client_response": responses,
-        "node_count": facts.znodes,
+        "node_count": facts.root.znodes,
     }));
-    if facts.state == ServerState::Leader {
-        all.insert("proposal_stats".to_owned(), member::proposal_stats(&facts));
+    if facts.root.state == ServerState::Leader {
+        all.insert("proposal_stats".to_owned(), sizes(facts.root.proposal_sizes()));
     }
     all
 }
 
-fn responses(facts: &Facts) -> Value {
-    match &facts.response_bytes {
-        Some(bytes) => {
-            json!({ "last_buffer_size": bytes.last, "min_buffer_size": bytes.min, "max_buffer_size": bytes.max })
-        }
-        None => json!({ "last_buffer_size": -1, "min_buffer_size": -1, "max_buffer_size": -1 }),
-    }
+/// Last, smallest and largest reply or proposal.
+fn sizes([last, min, max]: [i64; 3]) -> Value {
+    json!({ "last_buffer_size": last, "min_buffer_size": min, "max_buffer_size": max })
 }
 
 fn statistics(source: &dyn Source, facts: &Facts, responses: &Value) -> Value {
     let bytes = source.directory_bytes();
-    let latency: Summary = facts.read_latency.joined(&facts.update_latency);
+    let latency = facts.latency();
     json!({
-        "packets_sent": facts.packets_sent,
-        "packets_received": facts.packets_received,
-        "fsync_threshold_exceed_count": facts.flushes_slow,
+        "packets_sent": facts.threads.sent,
+        "packets_received": facts.threads.received,
+        "fsync_threshold_exceed_count": facts.counts.flushes_slow,
         "client_response_stats": responses,
         "uptime": facts.uptime_ms,
         "data_dir_size": bytes.data,
         "log_dir_size": bytes.log,
         "provider_null": false,
-        "last_processed_zxid": facts.last_zxid,
+        "last_processed_zxid": facts.root.last_zxid,
         "outstanding_requests": facts.outstanding_requests,
-        "server_state": facts.state.name(),
+        "server_state": facts.root.state.name(),
         "avg_latency": four_digits(latency.mean() / 1_000.0),
         "max_latency": latency.max / 1_000,
         "min_latency": latency.min / 1_000,
         "num_alive_client_connections": facts.connections,
-        "auth_failed_count": facts.auth_failed,
+        "auth_failed_count": facts.counts.auth_failed,
         "non_mtlsremote_conn_count": 0,
         "non_mtlslocal_conn_count": 0,
     })

@@ -23,8 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 
 use super::places::{Place, Places};
-use crate::client::progress::{Progress, WINDOW_MS};
 use crate::descriptors::{self, Use};
+use crate::reader_progress::{Progress, WINDOW_MS};
 
 /// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]

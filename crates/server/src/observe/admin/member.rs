@@ -7,14 +7,14 @@ use super::commands::{Asked, Fields, fields};
 use state::members::bracketed;
 
 use crate::config::Member;
-use crate::observe::four_letter::member::{is_joining, proposal_sizes};
+use crate::observe::four_letter::member::is_joining;
 use crate::observe::stats::{FollowerFacts, MemberRole, MemberStatus, ServerState};
 
 /// Everything this server knows of its ensemble; a standalone server has only `serving` and `role`.
 pub(super) fn member(asked: &Asked<'_>) -> Fields {
     let serving = asked.source.is_serving();
     let facts = asked.source.facts();
-    let Some(member) = facts.member else {
+    let Some(member) = facts.root.member else {
         return fields(json!({ "serving": serving, "role": "standalone" }));
     };
     let followers: Option<Vec<Value>> =
@@ -33,7 +33,7 @@ pub(super) fn member(asked: &Asked<'_>) -> Fields {
         "term": term,
         "leader_id": leader,
         "starts": starts,
-        "last_processed_zxid": facts.last_zxid,
+        "last_processed_zxid": facts.root.last_zxid,
         "applied_index": log.applied,
         "agreed_index": log.committed,
         "last_index": log.last,
@@ -59,14 +59,14 @@ fn follower(follower: &FollowerFacts) -> Value {
 /// The leader; for a standalone server, ZooKeeper's error.
 pub(super) fn leader(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
-    let leader = facts.member.as_ref().and_then(|member| member.leader);
+    let leader = facts.root.member.as_ref().and_then(|member| member.leader);
     let Some(leader) = leader else {
         return fields(json!({ "error": "server is not initialized" }));
     };
     let (members, _) = asked.source.members();
     let host = members.get(&leader).and_then(|member| member.addresses.first());
     fields(json!({
-        "is_leader": facts.state == ServerState::Leader,
+        "is_leader": facts.root.state == ServerState::Leader,
         "leader_id": leader,
         "leader_ip": host.map(|(host, _)| host),
     }))
@@ -76,19 +76,20 @@ pub(super) fn leader(asked: &Asked<'_>) -> Fields {
 /// here.
 pub(super) fn observers(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
-    let followers = facts.member.iter().flat_map(|member| &member.leading).flat_map(|l| &l.followers);
-    let observers: Vec<Value> = followers
+    let observers: Vec<Value> = facts
+        .root
+        .followers()
         .filter(|follower| !follower.votes)
         .map(|observer| json!({ "sid": observer.server, "queued_packets_size": observer.behind_bytes }))
         .collect();
-    let synced = facts.member.as_ref().map_or(0, |member| member.synced(false));
+    let synced = facts.root.member.as_ref().map_or(0, |member| member.synced(false));
     fields(json!({ "synced_observers": synced, "observers": observers }))
 }
 
 pub(super) fn voting_view(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
     let mut view = Map::new();
-    if let Some(facts) = &facts.member {
+    if let Some(facts) = &facts.root.member {
         let (members, _) = asked.source.members();
         for voter in &facts.voters {
             let member = members.get(voter);
@@ -120,7 +121,7 @@ fn server(member: &Member, role: &str) -> Value {
 /// The phase in ZooKeeper's words.
 pub(super) fn zabstate(asked: &Asked<'_>) -> Fields {
     let facts = asked.source.facts();
-    let Some(member) = &facts.member else { return fields(json!({ "voting": false, "zabstate": "" })) };
+    let Some(member) = &facts.root.member else { return fields(json!({ "voting": false, "zabstate": "" })) };
     let state = match (asked.source.is_serving(), member.leader) {
         (true, _) => "broadcast",
         (false, Some(_)) => "synchronization",
@@ -132,15 +133,9 @@ pub(super) fn zabstate(asked: &Asked<'_>) -> Fields {
         "myid": member.server,
         "is_leader": member.role == MemberRole::Leader,
         "voting": voting,
-        "last_zxid": format!("0x{:x}", facts.last_zxid),
-        "zab_epoch": facts.last_zxid >> 32,
-        "zab_counter": facts.last_zxid & 0xffff_ffff,
+        "last_zxid": format!("0x{:x}", facts.root.last_zxid),
+        "zab_epoch": facts.root.last_zxid >> 32,
+        "zab_counter": facts.root.last_zxid & 0xffff_ffff,
         "zabstate": state,
     }))
-}
-
-/// The additional fields of `srvr` on a leader.
-pub(super) fn proposal_stats(facts: &crate::observe::stats::Facts) -> Value {
-    let [last, min, max] = proposal_sizes(facts);
-    json!({ "last_buffer_size": last, "min_buffer_size": min, "max_buffer_size": max })
 }

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::observe::metrics;
+use crate::observe::prometheus;
 use crate::observe::stats::Source;
 use guard::Hosts;
 use listener::BOUNDS;
@@ -176,7 +176,8 @@ fn metrics_routes(source: Arc<dyn Source>) -> Router {
 }
 
 async fn scrape(State(source): State<Arc<dyn Source>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::PROMETHEUS_CONTENT_TYPE)], metrics::prometheus(&source.facts()))
+    let text = prometheus::prometheus(&source.facts());
+    ([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], text)
 }
 
 async fn run(

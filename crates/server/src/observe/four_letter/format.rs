@@ -234,7 +234,7 @@ pub(super) fn environment() -> String {
 }
 
 pub(super) fn read_only(source: &dyn Source) -> String {
-    let state = source.facts().state;
+    let state = source.facts().root.state;
     if state == ServerState::ReadOnly { "ro" } else { "rw" }.to_owned()
 }
 
@@ -242,14 +242,11 @@ pub(super) fn metrics(source: &dyn Source) -> String {
     let facts = source.facts();
     let mut out = String::new();
     line!(out, "zk_version\t{}", metrics_process::version());
-    line!(out, "zk_server_state\t{}", facts.state.name());
-    if let Some(state) = member::peer_state(facts.state) {
+    line!(out, "zk_server_state\t{}", facts.root.state.name());
+    if let Some(state) = member::peer_state(facts.root.state) {
         line!(out, "zk_peer_state\t{state}");
     }
-    for (key, value) in metrics::all(&facts).iter().flat_map(metrics::Metric::monitored) {
-        line!(out, "zk_{key}\t{value}");
-    }
-    for (key, value) in metrics::monitored_others(&facts) {
+    for (key, value) in metrics::monitored(&facts) {
         line!(out, "zk_{key}\t{value}");
     }
     out
@@ -259,7 +256,7 @@ pub(super) fn server(source: &dyn Source, with_clients: bool) -> String {
     let facts = source.facts();
     let mut out = String::new();
     line!(out, "Zookeeper version: {}", metrics_process::version());
-    if facts.state == ServerState::ReadOnly {
+    if facts.root.state == ServerState::ReadOnly {
         line!(out, "READ-ONLY mode; serving only read-only clients");
     }
     if with_clients {
@@ -270,16 +267,16 @@ pub(super) fn server(source: &dyn Source, with_clients: bool) -> String {
         }
         line!(out);
     }
-    let latency = facts.read_latency.joined(&facts.update_latency);
+    let latency = facts.latency();
     let average = four_digits(latency.mean() / 1_000.0);
     line!(out, "Latency min/avg/max: {}/{average:?}/{}", latency.min / 1_000, latency.max / 1_000);
-    line!(out, "Received: {}", facts.packets_received);
-    line!(out, "Sent: {}", facts.packets_sent);
+    line!(out, "Received: {}", facts.threads.received);
+    line!(out, "Sent: {}", facts.threads.sent);
     line!(out, "Connections: {}", facts.connections);
     line!(out, "Outstanding: {}", facts.outstanding_requests);
-    line!(out, "Zxid: 0x{:x}", facts.last_zxid);
-    line!(out, "Mode: {}", facts.state.name());
-    line!(out, "Node count: {}", facts.znodes);
+    line!(out, "Zxid: 0x{:x}", facts.root.last_zxid);
+    line!(out, "Mode: {}", facts.root.state.name());
+    line!(out, "Node count: {}", facts.root.znodes);
     member::write_server(&mut out, &facts);
     out
 }
@@ -340,7 +337,7 @@ pub(crate) fn by_path(pairs: Vec<(String, i64)>) -> BTreeMap<String, Vec<i64>> {
 /// The log's positions, as ClickHouse Keeper prints them.
 pub(super) fn log(source: &dyn Source) -> String {
     let facts = source.facts();
-    let log = facts.log;
+    let log = facts.root.log;
     let mut out = String::new();
     for (key, value) in [
         ("first_log_idx", log.first_index),
@@ -350,7 +347,7 @@ pub(super) fn log(source: &dyn Source) -> String {
         ("last_committed_log_idx", log.committed_index),
         ("leader_committed_log_idx", log.committed_index),
         ("target_committed_log_idx", log.committed_index),
-        ("last_snapshot_idx", facts.snapshot.map_or(0, |snapshot| snapshot.log_index)),
+        ("last_snapshot_idx", facts.root.snapshot.map_or(0, |snapshot| snapshot.log_index)),
     ] {
         line!(out, "{key}\t{value}");
     }

@@ -33,19 +33,14 @@ pub(super) fn configuration(config: &Config, members: &Servers, version: i64) ->
 
 /// Adds the lines of `srvr` and `stat`: ZooKeeper's for a leader, then Ostler's own.
 pub(super) fn write_server(out: &mut String, facts: &Facts) {
-    if facts.state == ServerState::Leader {
-        let [last, min, max] = proposal_sizes(facts);
+    if facts.root.state == ServerState::Leader {
+        let [last, min, max] = facts.root.proposal_sizes();
         let _ = writeln!(out, "Proposal sizes last/min/max: {last}/{min}/{max}");
     }
-    if let Some(member) = &facts.member {
+    if let Some(member) = &facts.root.member {
         let written = write_member(out, member);
         debug_assert!(written.is_ok(), "writing to a string does not fail");
     }
-}
-
-/// Last, smallest and largest proposal in bytes, -1 if there was none.
-pub(crate) fn proposal_sizes(facts: &Facts) -> [i64; 3] {
-    facts.proposal_bytes.map_or([-1; 3], |sizes| [sizes.last, sizes.min, sizes.max].map(|size| size as i64))
 }
 
 fn write_member(out: &mut String, member: &MemberStatus) -> std::fmt::Result {

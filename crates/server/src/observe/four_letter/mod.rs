@@ -154,9 +154,9 @@ impl Word {
 /// yield, and a server that is not leader has nothing to yield.
 fn leadership(source: &dyn Source, wanted: bool) -> String {
     let facts = source.facts();
-    let leads = matches!(facts.state, ServerState::Leader | ServerState::Standalone);
-    let others = facts.member.as_ref().map_or(0, |member| member.voters.len().saturating_sub(1));
-    let possible = match (&facts.member, wanted) {
+    let leads = matches!(facts.root.state, ServerState::Leader | ServerState::Standalone);
+    let others = facts.root.member.as_ref().map_or(0, |member| member.voters.len().saturating_sub(1));
+    let possible = match (&facts.root.member, wanted) {
         (None, _) => true,
         (Some(member), true) => leads || (member.leader.is_some() && member.voters.contains(&member.server)),
         (Some(_), false) => leads && others > 0,

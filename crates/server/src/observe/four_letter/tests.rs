@@ -108,7 +108,7 @@ fn read_only_mode_shows_in_srvr() {
     let mut source = Fake::new();
     assert!(ask("srvr", &source).starts_with("Zookeeper version: 3.9.5-"));
     assert!(!ask("stat", &source).contains("READ-ONLY"));
-    source.facts.state = ServerState::ReadOnly;
+    source.facts.root.state = ServerState::ReadOnly;
     assert!(ask("srvr", &source).contains("UTC\nREAD-ONLY mode; serving only read-only clients\n"));
     assert!(ask("srvr", &source).contains("Mode: read-only\n"));
     assert_eq!(ask("isro", &source), "ro");

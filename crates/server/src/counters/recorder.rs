@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::observe::metrics::Summary;
+use super::Summary;
 
 /// Buckets per doubling: a quantile is at most 1/16 too large. Below 16 every value has a bucket of
 /// its own.
