@@ -43,6 +43,7 @@ fn the_named_tests_exist() {
     let sources = [
         include_str!("tests.rs"),
         include_str!("tests/ensemble.rs"),
+        include_str!("../counters/mod.rs"),
         include_str!("../observe/four_letter/tests.rs"),
         include_str!("../observe/four_letter/ensemble_tests.rs"),
         include_str!("../observe/admin/tests.rs"),

@@ -90,6 +90,43 @@ mod tests {
 
     use super::*;
 
+    /// As `ServerStats.reset` of ZooKeeper and its `resetAllValues`: every counter and summary. A
+    /// past bug: some were forgotten.
+    #[test]
+    fn srst_clears_counters_and_summaries_and_keeps_the_present() {
+        let counts = Counts::default();
+        for counter in [
+            &counts.connections_dropped,
+            &counts.connections_rejected,
+            &counts.connection_requests,
+            &counts.handshakes_timed_out,
+            &counts.large_requests_rejected,
+            &counts.messages_refused,
+            &counts.throttle_waits,
+            &counts.throttled_requests,
+        ] {
+            counter.store(1, Relaxed);
+        }
+        counts.load_time.record(1);
+        counts.auth_failed.store(2, Relaxed);
+        counts.output_bytes.store(3, Relaxed);
+        counts.reset();
+        let kept = Totals { auth_failed: 2, output_bytes: 3, ..Totals::default() };
+        assert_eq!(Counts::totals([&counts].into_iter()), kept);
+
+        let group = GroupCounts::default();
+        for counter in [&group.handovers, &group.sessions_expired, &group.writes_refused, &group.proposals] {
+            counter.store(1, Relaxed);
+        }
+        group.proposal_bytes.record(1);
+        group.snapshot_time.record(1);
+        group.last_index.store(4, Relaxed);
+        group.snapshot_zxid.store(5, Relaxed);
+        group.reset();
+        let kept = GroupTotals { last_index: 4, snapshot_zxid: 5, ..GroupTotals::default() };
+        assert_eq!(GroupCounts::totals([&group].into_iter()), kept);
+    }
+
     #[test]
     fn totals_are_those_of_all_threads() {
         let threads = [ThreadCounts::default(), ThreadCounts::default()];

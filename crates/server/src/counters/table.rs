@@ -31,6 +31,10 @@
 //!
 //! The name is that of Prometheus and of `monitor`; `mntr` writes `zk_` before it, and for a
 //! summary both write `avg_`, `min_`, `max_`, `cnt_` or `sum_`.
+//!
+//! As in ZooKeeper, `srst` clears every counter and every summary, the numbers of packets and the
+//! sizes of replies and proposals. It keeps what describes the present, and the failed
+//! authentications, which ZooKeeper shows as a gauge.
 
 /// Expands to `$generate! { $with… rows… }`.
 macro_rules! metrics_table {
@@ -70,32 +74,32 @@ macro_rules! metrics_table {
         (thread bytes_received: AtomicU64,
             counter "bytes_received_count", cleared, "bytes received from clients")
         (server connections_dropped: AtomicU64,
-            counter "connection_drop_count", kept, "connections closed by the connection throttle")
+            counter "connection_drop_count", cleared, "connections closed by the connection throttle")
         (server connections_rejected: AtomicU64,
-            counter "connection_rejected", kept, "connections closed at a limit on their number")
+            counter "connection_rejected", cleared, "connections closed at a limit on their number")
         (server connection_requests: AtomicU64,
             counter "connection_request_count", cleared, "handshakes")
         (server flushes_slow: AtomicU64,
             counter "fsync_threshold_exceed_count", cleared,
             "flushes slower than fsync.warningthresholdms")
         (server large_requests_rejected: AtomicU64,
-            counter "large_requests_rejected", kept, "requests refused at largeRequestMaxBytes")
+            counter "large_requests_rejected", cleared, "requests refused at largeRequestMaxBytes")
         (group writes_refused: AtomicU64,
-            counter "ostler_writes_refused", kept, "writes refused because the disk was full")
+            counter "ostler_writes_refused", cleared, "writes refused because the disk was full")
         (server throttle_waits: AtomicU64,
             counter "request_throttle_wait_count", cleared, "times that reading from clients was paused")
         (thread bytes_sent: AtomicU64, counter "response_bytes", cleared, "bytes sent to clients")
         (server handshakes_timed_out: AtomicU64,
-            counter "sessionless_connections_expired", kept, "connections without a session in time")
+            counter "sessionless_connections_expired", cleared, "connections without a session in time")
         (group sessions_expired: AtomicU64,
-            counter "stale_sessions_expired", kept, "sessions that expired")
+            counter "stale_sessions_expired", cleared, "sessions that expired")
         (server throttled_requests: AtomicU64,
-            counter "throttled_ops", kept, "requests answered ThrottledOp")
+            counter "throttled_ops", cleared, "requests answered ThrottledOp")
 
         (server flush_time: Recorder, time "fsynctime", cleared, "ms of a flush of the log")
         (group snapshot_time: Recorder, time "snapshottime", cleared, "ms of writing a snapshot")
         (server load_time: Recorder,
-            time "dbinittime", kept, "ms of reading snapshot and log at startup")
+            time "dbinittime", cleared, "ms of reading snapshot and log at startup")
         (server batch_size: Recorder,
             count "sync_processor_batch_size", cleared, "commands made durable by one flush")
         (thread read_latency: Recorder, latency "readlatency", cleared, "ms of a read request")
@@ -176,9 +180,9 @@ macro_rules! metrics_table {
         (member |m| m.starts, gauge "ostler_starts", "starts on this data directory")
         (member |m| m.file_differences.len(), gauge "ostler_file_differences",
             "differences between the configuration files and the committed membership")
-        (group handovers: AtomicU64, in_ensemble counter "ostler_handovers", kept,
+        (group handovers: AtomicU64, in_ensemble counter "ostler_handovers", cleared,
             "leadership transfers because this server's disk was slow or full")
-        (server messages_refused: AtomicU64, in_ensemble counter "ostler_messages_refused", kept,
+        (server messages_refused: AtomicU64, in_ensemble counter "ostler_messages_refused", cleared,
             "messages of other servers ignored because the disk was full")
 
         (process metrics_process::open_files(),
@@ -198,7 +202,7 @@ macro_rules! metrics_table {
             gauge "behind_bytes", "bytes of the log a member lacks, as its leader sees it")
 
         (thread response_bytes: Sizes, hidden, cleared, "bytes of replies")
-        (group proposal_bytes: Sizes, hidden, kept, "bytes of entries proposed as leader")
+        (group proposal_bytes: Sizes, hidden, cleared, "bytes of entries proposed as leader")
         (server large_request_bytes: AtomicU64, hidden, kept, "bytes of large requests in flight")
         (server output_bytes: AtomicU64, hidden, kept,
             "bytes of memory that replies and events not yet read by clients take")

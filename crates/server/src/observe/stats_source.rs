@@ -209,7 +209,7 @@ impl Source for Report {
     fn reset_statistics(&self) {
         self.shared.threads.iter().for_each(|thread| thread.reset());
         self.shared.counts.reset();
-        self.shared.root().counts.reset();
+        self.shared.namespaces.iter().for_each(|namespace| namespace.counts.reset());
     }
 
     fn reset_connection_statistics(&self) {
