@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `thread` | counted by each connection thread, shown as the total |
 //! | `server` | of the whole server |
-//! | `group` | of a consensus group: the root group is shown |
+//! | `group` | of a consensus group: with several groups, Prometheus has one line for each |
 //! | `member` | of a group of an ensemble, computed from the member's status |
 //! | `leader` | the same, and only on the group's leader |
 //! | `process` | of the process, as Prometheus' own libraries export it; for Prometheus only |

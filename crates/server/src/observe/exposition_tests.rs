@@ -112,6 +112,6 @@ fn every_text_is_as_recorded() {
     ] {
         let fake = with_distinct_numbers(fake);
         assert_as_recorded(&format!("{name}.mntr.txt"), &mntr(&fake));
-        assert_as_recorded(&format!("{name}.prometheus.txt"), &prometheus(&fake.facts));
+        assert_as_recorded(&format!("{name}.prometheus.txt"), &prometheus(&fake.facts, &[]));
     }
 }

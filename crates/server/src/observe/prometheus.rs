@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::counters::Summary;
 use crate::observe::metrics::{self, Metric, Of, US_PER_MS, Value};
-use crate::observe::stats::Facts;
+use crate::observe::stats::{Facts, GroupFacts};
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,11 +18,12 @@ struct Sample {
     value: Value,
 }
 
-/// The text.
-pub fn prometheus(facts: &Facts) -> String {
+/// The text. `others` are the groups beside the root group; if there are any, every group's
+/// metrics have the label `group`, and those of the root group too.
+pub fn prometheus(facts: &Facts, others: &[GroupFacts]) -> String {
     let mut out = String::new();
     for metric in metrics::all() {
-        let samples = samples(metric, facts);
+        let samples = samples(metric, facts, others);
         let Some(first) = samples.first() else { continue };
         let name = match metric.of {
             Of::Follower(_) => format!("ostler_member_{}", metric.name),
@@ -38,15 +39,25 @@ pub fn prometheus(facts: &Facts) -> String {
     out
 }
 
-fn samples(metric: &Metric, facts: &Facts) -> Vec<Sample> {
-    let unlabelled = |value| Sample { labels: String::new(), value };
+fn samples(metric: &Metric, facts: &Facts, others: &[GroupFacts]) -> Vec<Sample> {
+    let groups = || std::iter::once(&facts.root).chain(others);
+    let label = |group: &GroupFacts| match others {
+        [] => String::new(),
+        _ => format!("group=\"{}\"", group.group),
+    };
     match metric.of {
-        Of::Server(value) => value(facts).into_iter().map(unlabelled).collect(),
-        Of::Process(value) => vec![unlabelled(value())],
-        Of::Group(value) => value(&facts.root).into_iter().map(unlabelled).collect(),
+        Of::Server(value) => {
+            value(facts).into_iter().map(|value| Sample { labels: String::new(), value }).collect()
+        }
+        Of::Process(value) => vec![Sample { labels: String::new(), value: value() }],
+        Of::Group(value) => {
+            groups().filter_map(|group| Some(Sample { labels: label(group), value: value(group)? })).collect()
+        }
         Of::Follower(value) => {
-            let sample = facts.root.followers().map(|follower| Sample {
-                labels: format!("server=\"{}\"", follower.server),
+            let followers =
+                groups().flat_map(|group| group.followers().map(move |follower| (group, follower)));
+            let sample = followers.map(|(group, follower)| Sample {
+                labels: joined(&label(group), &format!("server=\"{}\"", follower.server)),
                 value: value(follower),
             });
             sample.collect()
@@ -103,13 +114,15 @@ fn write_summary(
 
 #[cfg(test)]
 mod tests {
+    use group::GroupId;
+
     use super::*;
     use crate::observe::stats::MemberRole;
     use crate::observe::stats::fake::Fake;
     use crate::observe::stats::member::fake::{leader, other};
 
     fn text_of(fake: &Fake) -> String {
-        prometheus(&fake.facts)
+        prometheus(&fake.facts, &fake.others)
     }
 
     fn value(text: &str, line: &str) -> Option<i64> {
@@ -162,5 +175,34 @@ mod tests {
     fn a_standalone_server_has_no_metrics_of_members() {
         let text = text_of(&Fake::new());
         assert!(!text.contains("ostler_term") && !text.contains("quorum_size"), "{text}");
+    }
+
+    /// Group 1, which another server leads, beside a root group that this server leads.
+    fn two_groups() -> Fake {
+        let mut fake = Fake::of_ensemble(leader());
+        let mut other = Fake::of_ensemble(other(3, MemberRole::Follower)).facts.root;
+        other.group = GroupId(1);
+        (other.znodes, other.counts.sessions_expired) = (40, 5);
+        fake.others = vec![other];
+        fake
+    }
+
+    #[test]
+    fn each_group_of_several_has_its_label() {
+        let text = text_of(&two_groups());
+        for expected in [
+            "# TYPE znode_count gauge\nznode_count{group=\"0\"} 12\nznode_count{group=\"1\"} 40\n",
+            "stale_sessions_expired{group=\"0\"} 0\nstale_sessions_expired{group=\"1\"} 5\n",
+            "election_time{group=\"1\",quantile=\"0.5\"} NaN\n",
+            "election_time_count{group=\"1\"} 0\nelection_time_sum{group=\"1\"} 0\n",
+            "ostler_term{group=\"0\"} 5\nostler_term{group=\"1\"} 5\n",
+            "# TYPE learners gauge\nlearners{group=\"0\"} 3\n# HELP",
+            "ostler_member_behind_entries{group=\"0\",server=\"2\"} 7000\n",
+            "# TYPE packets_sent gauge\npackets_sent 25\n",
+        ] {
+            assert!(text.contains(expected), "{expected}\nis not in\n{text}");
+        }
+        assert!(!text.contains("\nznode_count "), "no line is without its group: {text}");
+        assert_eq!(text.matches("# TYPE ostler_term ").count(), 1, "one line for the type");
     }
 }

@@ -30,6 +30,8 @@ pub trait Source: Send + Sync {
     fn is_serving(&self) -> bool;
     /// The counts; cheap enough for one call a second.
     fn facts(&self) -> Facts;
+    /// The counts of the groups beside the root group.
+    fn other_groups(&self) -> Vec<GroupFacts>;
     /// Every open client connection, in no particular order.
     fn connections(&self) -> Vec<ConnectionFacts>;
     /// Every session, connected or not, in no particular order.
@@ -284,6 +286,7 @@ pub(crate) mod fake {
     pub(crate) struct Fake {
         pub(crate) config: Config,
         pub(crate) facts: Facts,
+        pub(crate) others: Vec<GroupFacts>,
         pub(crate) serving: AtomicBool,
         pub(crate) resets: AtomicU32,
         pub(crate) connection_resets: AtomicU32,
@@ -303,7 +306,15 @@ pub(crate) mod fake {
             let config = config::load(&command_line).unwrap().config;
             let (serving, resets, connection_resets) =
                 (AtomicBool::new(true), AtomicU32::new(0), AtomicU32::new(0));
-            Fake { config, facts: facts(), serving, resets, connection_resets, is_cut_short: false }
+            Fake {
+                config,
+                facts: facts(),
+                others: Vec::new(),
+                serving,
+                resets,
+                connection_resets,
+                is_cut_short: false,
+            }
         }
     }
 
@@ -401,6 +412,10 @@ pub(crate) mod fake {
 
         fn facts(&self) -> Facts {
             self.facts.clone()
+        }
+
+        fn other_groups(&self) -> Vec<GroupFacts> {
+            self.others.clone()
         }
 
         fn connections(&self) -> Vec<ConnectionFacts> {

@@ -154,6 +154,10 @@ impl Source for Report {
         }
     }
 
+    fn other_groups(&self) -> Vec<GroupFacts> {
+        self.shared.namespaces.iter().skip(1).map(|namespace| self.group(namespace)).collect()
+    }
+
     fn connections(&self) -> Vec<ConnectionFacts> {
         self.shared.connections.all().iter().map(|(_, traffic)| Report::connection(traffic)).collect()
     }

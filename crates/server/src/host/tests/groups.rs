@@ -14,6 +14,8 @@ use wire::record::{ConnectResponse, ReplyHeader};
 
 use super::ensemble::{ENGINES, Trio, config_of, create, read};
 use crate::config::{EngineKind, ServerId};
+use crate::observe::prometheus::prometheus;
+use crate::observe::stats::Source;
 use crate::simulation::Member;
 use wire::jute::Reader;
 
@@ -82,6 +84,40 @@ fn each_group_has_a_namespace_of_its_own() {
                 trio.members.values().all(has)
             });
         }
+    }
+}
+
+/// Operators see the numbers of every group under its label, and `srst` clears those of every
+/// group.
+#[test]
+fn each_group_is_shown_with_its_label_and_reset() {
+    let number = |member: &Member, name: &str, group: GroupId| {
+        let report = member.report();
+        let text = prometheus(&report.facts(), &report.other_groups());
+        let sample = format!("{name}{{group=\"{group}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&*sample));
+        line.unwrap_or_else(|| panic!("{sample} in {text}")).parse::<i64>().expect("a number")
+    };
+    for engine in ENGINES {
+        let mut trio = trio(engine);
+        let (used, idle) = (GroupId(2), GroupId(1));
+        write(&mut trio, 1, used, "/a");
+        trio.until("each member says who leads each group", |trio| {
+            let says = |member: &Member, group| {
+                leader(trio, group)
+                    .is_some_and(|server| number(member, "ostler_led_by", group) == i64::from(server))
+            };
+            trio.members.values().all(|member| ids().all(|group| says(member, group)))
+        });
+        let member = &trio.members[&leader(&trio, used).expect("it has a leader")];
+        let both = |name| (number(member, name, used), number(member, name, idle));
+        let (znodes, others) = both("znode_count");
+        assert_eq!((znodes, both("global_sessions")), (others + 1, (1, 0)), "{engine}");
+        assert!(number(member, "proposal_count", used) > 0, "{engine}");
+        assert!(number(member, "ostler_term", idle) > 0 && both("ostler_applied_index").0 > 0, "{engine}");
+        member.report().reset_statistics();
+        assert!(ids().all(|group| number(member, "proposal_count", group) == 0), "{engine}: cleared");
+        assert_eq!(number(member, "znode_count", used), znodes, "{engine}: kept");
     }
 }
 

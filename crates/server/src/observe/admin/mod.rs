@@ -176,7 +176,7 @@ fn metrics_routes(source: Arc<dyn Source>) -> Router {
 }
 
 async fn scrape(State(source): State<Arc<dyn Source>>) -> impl IntoResponse {
-    let text = prometheus::prometheus(&source.facts());
+    let text = prometheus::prometheus(&source.facts(), &source.other_groups());
     ([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], text)
 }
 
