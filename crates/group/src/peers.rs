@@ -40,8 +40,8 @@ impl Peers {
         now_ms - self.addressed_ms > within_ms
     }
 
-    /// The leader as the engine knows it, or `None`; `me` is this member. Returns for how long there
-    /// has been none, in ms.
+    /// The leader as the engine knows it, or `None`; `me` is this member. Returns for how long
+    /// there has been none, in ms.
     pub(crate) fn leaderless_ms(&mut self, leader: Option<MemberId>, me: MemberId, now_ms: i64) -> i64 {
         let heard_ms = leader.and_then(|leader| match leader == me {
             true => Some(now_ms),
