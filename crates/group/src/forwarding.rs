@@ -97,7 +97,8 @@ impl Forwarding {
         }
     }
 
-    /// The leader names commands that it refused; returns those that are news, and acknowledges all.
+    /// The leader names commands that it refused; returns those that are news, and acknowledges
+    /// all.
     pub(crate) fn refused(
         &mut self,
         from: ServerId,
