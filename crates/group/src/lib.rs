@@ -56,6 +56,7 @@ pub mod session_reports;
 pub mod sessions;
 pub mod settings;
 pub mod shared;
+pub mod snapshot_schedule;
 pub mod submission;
 #[cfg(test)]
 mod tests;

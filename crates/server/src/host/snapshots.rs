@@ -1,13 +1,14 @@
-//! When a snapshot is taken, and how it is written without stopping the group.
+//! How a group's snapshots are written without stopping it. When one is due is decided by
+//! [`SnapshotSchedule`].
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use consensus::membership::SnapshotMeta;
+use group::snapshot_schedule::{RETAINED_BYTES_MAX, SnapshotFacts, SnapshotSchedule, SnapshotTerms};
 use group::{GroupId, Replica};
 use state::snapshot::SnapshotCursor;
 use storage::disk::Disk;
@@ -28,55 +29,18 @@ const SLICE_NODES: usize = 500;
 /// cores, and every client would notice.
 const REST: u32 = 1;
 
-/// Most log, in bytes, that a start may have to read and hold in memory, even if ZooKeeper's keys
-/// name a larger limit: entries take the same memory until they are applied.
-const LOG_BYTES_MAX: u64 = 256 << 20;
-
-/// Bytes of applied entries kept in memory for followers that were away.
-const RETAINED_BYTES_MAX: u64 = 64 << 20;
-
-/// Bytes of log between two trims of the engine's memory. A group of one keeps no more than this.
-const RETAINED_STEP_BYTES: u64 = 1 << 20;
-
-/// Time from the beginning of one snapshot to the beginning of the next, unless there is much log.
-const PAUSE: Duration = Duration::from_secs(5);
-
-/// Bytes of log that cause a snapshot even within [`PAUSE`].
-const LOG_BYTES_IN_PAUSE_MAX: u64 = 128 << 20;
-
-/// Wait before the next attempt after a snapshot failed.
-const RETRY: Duration = Duration::from_secs(30);
-
 /// Decides when snapshots are taken, and owns the one being written.
 pub(super) struct Snapshots {
     /// Whose snapshots they are.
     group: GroupId,
     files: Files,
     dir: PathBuf,
-    commands_max: u64,
-    bytes_max: u64,
-    /// Bytes of the log of all groups when the last snapshot began.
-    begun_at_bytes: u64,
-    /// The group has entries since the last snapshot began.
-    has_entries: bool,
-    /// Bytes of log since the engine's memory was last trimmed.
-    retained_bytes: u64,
-    /// The replica's count of commands when the last snapshot began.
-    begun_at: u64,
-    begun_when: Instant,
-    /// Commands after which the next snapshot is due: random between half of `snapCount` and all of
-    /// it, so that members do not all take theirs at once.
-    due_after: u64,
-    /// In ms of the server's clock.
-    retry_at_ms: Option<i64>,
-    asked: bool,
+    schedule: SnapshotSchedule,
     running: Option<Running>,
     /// Snapshots begun since the start.
     begun: u64,
-    /// Trim points, oldest first: the last index at each, and the bytes of log before it (see
-    /// [`trim`](Self::trim)).
-    retained: VecDeque<(u64, u64)>,
-    purged_at: Instant,
+    /// When old snapshots were last purged, in ms of the server's clock.
+    purged_ms: i64,
     leases: SnapshotLeases,
     /// Tells the writer to abandon its snapshot.
     given_up: Arc<AtomicBool>,
@@ -93,41 +57,28 @@ struct Running {
 impl Snapshots {
     pub(super) fn new(shared: &Shared, group: GroupId, files: Files, dir: PathBuf) -> Snapshots {
         let storage = &shared.config.storage;
-        let mut snapshots = Snapshots {
+        let terms = SnapshotTerms {
+            commands_max: storage.snapshot_commands,
+            pause_commands_min: limits::SNAPSHOT_COMMANDS,
+            log_bytes_max: storage.snapshot_log_bytes,
+        };
+        let now_ms = shared.clock.elapsed_ms();
+        Snapshots {
             group,
+            schedule: SnapshotSchedule::new(terms, now_ms, files.disk.entropy()),
             files,
             dir,
-            commands_max: storage.snapshot_commands.max(2),
-            bytes_max: storage.snapshot_log_bytes.unwrap_or(LOG_BYTES_MAX).min(LOG_BYTES_MAX),
-            begun_at_bytes: 0,
-            has_entries: false,
-            retained_bytes: 0,
-            begun_at: 0,
-            begun_when: Instant::now(),
-            due_after: 0,
-            retry_at_ms: None,
-            asked: false,
             running: None,
             begun: 0,
-            retained: VecDeque::new(),
-            purged_at: Instant::now(),
+            purged_ms: now_ms,
             leases: SnapshotLeases::default(),
             given_up: Arc::default(),
-        };
-        snapshots.draw();
-        snapshots
-    }
-
-    fn draw(&mut self) {
-        let half = self.commands_max / 2;
-        let entropy = self.files.disk.entropy();
-        self.due_after = half + entropy % (self.commands_max - half) + 1;
+        }
     }
 
     /// Counts the bytes of a log entry of the group.
     pub(super) fn count_bytes(&mut self, bytes: usize) {
-        self.has_entries = true;
-        self.retained_bytes += bytes as u64;
+        self.schedule.count(bytes);
     }
 
     /// Records that another member fetches a snapshot.
@@ -145,18 +96,20 @@ impl Snapshots {
 
     /// Requests a snapshot; it begins as soon as none is being written.
     pub(super) fn ask(&mut self) {
-        self.asked = true;
+        self.schedule.ask();
     }
 
     /// Requests a snapshot unless one is being written.
     pub(super) fn replace(&mut self) {
-        self.asked |= self.running.is_none();
+        if self.running.is_none() {
+            self.schedule.ask();
+        }
     }
 
     /// Whether the log has become so long that the group, which has entries in it, must allow its
     /// beginning to be dropped. `log_bytes` counts the entries of all groups.
     pub(super) fn is_log_too_long(&self, log_bytes: u64) -> bool {
-        self.has_entries && log_bytes - self.begun_at_bytes >= self.bytes_max
+        self.schedule.is_log_too_long(log_bytes)
     }
 
     /// Trims the engine's memory and begins a snapshot if one is due. `log_bytes` counts the
@@ -165,53 +118,34 @@ impl Snapshots {
         self.leases.expire(shared.clock.elapsed_ms());
         self.trim(replica);
         self.purge_hourly(shared);
-        let commands = replica.applied_commands() - self.begun_at;
-        // A hundred thousand writes are a fraction of a second. Snapshots without a pause would
-        // keep the disk busy under every flush, so within the pause only `LOG_BYTES_IN_PAUSE_MAX`
-        // causes one: a start reads that much quickly. An operator who sets a lower count wants
-        // snapshots often.
-        let rested = self.commands_max < limits::SNAPSHOT_COMMANDS
-            || self.begun_when.elapsed() >= PAUSE
-            || log_bytes - self.begun_at_bytes >= LOG_BYTES_IN_PAUSE_MAX;
-        let due = self.asked || (commands >= self.due_after && rested) || self.is_log_too_long(log_bytes);
-        let held_back = self.retry_at_ms.is_some_and(|at_ms| shared.clock.elapsed_ms() < at_ms);
-        if due && self.running.is_none() && !held_back && !replica.has_work() {
-            self.begin(shared, replica, log_bytes);
+        let facts = SnapshotFacts {
+            now_ms: shared.clock.elapsed_ms(),
+            commands: replica.applied_commands(),
+            log_bytes,
+        };
+        if self.schedule.is_due(facts) && self.running.is_none() && !replica.has_work() {
+            self.begin(shared, replica, facts);
         }
     }
 
-    /// Drops applied entries from the engine's memory. Only followers request them: some are kept
-    /// for those that were away for a while, and a follower that needs older ones is offered a
-    /// snapshot at least this new, which this member can take at any time.
+    /// Drops applied entries from the engine's memory, if a snapshot at least this new can replace
+    /// them, which this member can take at any time.
     fn trim(&mut self, replica: &mut Replica) {
-        if self.retained_bytes < RETAINED_STEP_BYTES {
-            return;
-        }
         let index = replica.applied_index();
-        self.retained.push_back((index, std::mem::take(&mut self.retained_bytes)));
-        let retained_bytes_max = if replica.is_alone() { 0 } else { RETAINED_BYTES_MAX };
-        let mut retained_bytes: u64 = self.retained.iter().map(|(_, bytes)| bytes).sum();
-        let mut dropped = None;
-        while retained_bytes > retained_bytes_max
-            && let Some((index, bytes)) = self.retained.pop_front()
-        {
-            retained_bytes -= bytes;
-            dropped = Some(index);
-        }
-        if let Some(dropped) = dropped
+        if let Some(first_kept) = self.schedule.trim(index, replica.is_alone())
             && let Some(meta) = replica.snapshot_meta(index)
         {
-            let first_index_kept = self.first_kept(dropped + 1, replica);
+            let first_index_kept = self.first_kept(first_kept, replica);
             replica.compact(&meta, first_index_kept);
         }
     }
 
-    fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica, log_bytes: u64) {
+    fn begin(&mut self, shared: &Arc<Shared>, replica: &mut Replica, facts: SnapshotFacts) {
         let index = replica.applied_index();
         if index == 0 {
             // A server that belongs to no ensemble yet has nothing to keep, and a snapshot without
             // members could not be read again.
-            self.asked = false;
+            self.schedule.drop_request();
             return;
         }
         let Some(meta) = replica.snapshot_meta(index) else { return };
@@ -219,13 +153,8 @@ impl Snapshots {
             let mut machine = shared.namespace(self.group).machine.write();
             (machine.begin_snapshot(), machine.last_zxid())
         };
-        self.asked = false;
-        self.begun_at_bytes = log_bytes;
-        self.has_entries = false;
+        self.schedule.begin(facts, self.files.disk.entropy());
         self.begun += 1;
-        self.begun_at = replica.applied_commands();
-        self.begun_when = Instant::now();
-        self.draw();
         let name =
             SnapshotName { group: self.group.0, index: meta.position.index, term: meta.position.term, zxid };
         let job = Job {
@@ -252,7 +181,7 @@ impl Snapshots {
             Err(e) => {
                 tracing::error!("no snapshot: cannot start a thread: {e}");
                 shared.namespace(self.group).machine.write().end_snapshot();
-                self.retry_at_ms = Some(shared.clock.elapsed_ms() + RETRY.as_millis() as i64);
+                self.schedule.failed(shared.clock.elapsed_ms());
             }
         }
     }
@@ -273,15 +202,14 @@ impl Snapshots {
         };
         let _ = thread.map(JoinHandle::join);
         if let Err(why) = result {
+            let wait_ms = self.schedule.failed(shared.clock.elapsed_ms());
             tracing::error!(
                 "no snapshot: {why}. The log keeps everything; the next attempt is in {} s",
-                RETRY.as_secs()
+                wait_ms / 1_000
             );
-            self.retry_at_ms = Some(shared.clock.elapsed_ms() + RETRY.as_millis() as i64);
-            self.asked = true;
             return;
         }
-        self.retry_at_ms = None;
+        self.schedule.succeeded();
         let first_index_kept =
             if replica.is_alone() { meta.position.index + 1 } else { replica.status().first_index };
         replica.compact(&meta, first_index_kept);
@@ -295,8 +223,9 @@ impl Snapshots {
     /// purged after each new one.
     fn purge_hourly(&mut self, shared: &Shared) {
         let Some(hours) = shared.config.storage.purge_interval_hours else { return };
-        if self.purged_at.elapsed() >= Duration::from_secs(u64::from(hours) * 3600) {
-            self.purged_at = Instant::now();
+        let now_ms = shared.clock.elapsed_ms();
+        if now_ms - self.purged_ms >= i64::from(hours) * 3_600_000 {
+            self.purged_ms = now_ms;
             self.purge(shared);
         }
     }
@@ -345,8 +274,7 @@ impl Snapshots {
     /// Resets the counts for a new replica, which counts its commands and bytes from 0.
     pub(super) fn begin_anew(&mut self) {
         self.give_up();
-        (self.begun_at, self.retained_bytes) = (0, 0);
-        self.retained.clear();
+        self.schedule.restart();
     }
 
     /// Removes an unusable snapshot that came from another member.
