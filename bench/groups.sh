@@ -45,7 +45,8 @@ start() {
     {
       echo "dataDir=$dir/$name-$server"
       echo "clientPort=$((port + 100 * server))"
-      printf '%s\n' clientPortAddress=127.0.0.1 maxClientCnxns=0 admin.enableServer=false \
+      printf '%s\n' clientPortAddress=127.0.0.1 tickTime=2000 initLimit=10 syncLimit=5 maxClientCnxns=0 \
+        admin.enableServer=false \
         "ostler.testGroups=$groups"
       if [ "$members" -gt 1 ]; then
         for other in $(seq 1 "$members"); do
