@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use server::simulation::{PollToken, Readiness, Registry, Stream};
+use server::simulation::{Readiness, Stream};
 
 /// The buffers between a client and the connection thread of its member.
 #[derive(Debug, Default)]
@@ -133,11 +133,7 @@ impl Write for ServerEnd {
 }
 
 impl Stream for ServerEnd {
-    fn register(&mut self, _: &Registry, _: PollToken) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&mut self, _: &Registry) {
+    fn close(&mut self) {
         self.0.pipe().closed = true;
     }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use group::{GroupId, Submission};
-use mio::Waker;
 use parking_lot::Mutex;
+
+use crate::wake::Wake;
 
 /// What waits for the replication thread. The throttle of the connections
 /// (`globalOutstandingLimit`, `ostler.outstandingBytesMax`) bounds its size, not the inbox itself.
@@ -17,7 +18,7 @@ pub struct Inbox {
     /// sleeps.
     asleep: AtomicBool,
     /// Wakes it; `None` in a simulation, which has no replication thread.
-    waker: Option<Arc<Waker>>,
+    waker: Option<Arc<dyn Wake>>,
     /// Requests submitted and not yet answered, over all connections.
     outstanding: AtomicUsize,
     /// Bytes of commands submitted and not yet taken by a finished cycle.
@@ -109,7 +110,7 @@ pub enum ControlRequest {
 
 impl Inbox {
     /// An empty inbox of a server with `groups` groups, whose thread is woken through `waker`.
-    pub fn new(groups: usize, waker: Option<Arc<Waker>>) -> Inbox {
+    pub fn new(groups: usize, waker: Option<Arc<dyn Wake>>) -> Inbox {
         let contents = Contents { submissions: Submissions::new(groups), control_requests: Vec::new() };
         Inbox {
             waiting: Mutex::new(contents),
@@ -145,8 +146,7 @@ impl Inbox {
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(waker) = &self.waker
         {
-            // Fails only if the poll is gone, and the thread with it.
-            let _ = waker.wake();
+            waker.wake();
         }
     }
 

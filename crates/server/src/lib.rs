@@ -12,6 +12,7 @@ pub mod client;
 pub mod clock;
 pub mod connections;
 pub mod counters;
+#[cfg(feature = "net")]
 mod descriptors;
 pub mod force_new_cluster;
 pub mod handshake_throttle;
@@ -22,8 +23,11 @@ pub mod namespace;
 pub mod observe;
 pub mod peers;
 mod reader_progress;
+#[cfg(feature = "net")]
 pub mod serve;
 pub mod shared;
+#[cfg(any(test, feature = "testing"))]
 pub mod simulation;
 mod stall_detector;
-mod stream;
+pub mod stream;
+mod wake;

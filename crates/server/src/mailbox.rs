@@ -4,13 +4,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use group::{GroupId, RequestId, Token};
-use mio::Waker;
 use parking_lot::Mutex;
 use state::read::Piece;
 use wire::ErrorCode;
 
 use crate::client::answer::Answered;
-use crate::client::listener::Accepted;
+use crate::wake::Wake;
 
 /// One item for one connection. The `len` bytes of a frame are in [`Delivery::bytes`], in the order
 /// of the notes.
@@ -116,7 +115,6 @@ impl Delivery {
 /// The mailbox of one connection thread.
 pub struct Mailbox {
     delivery: Mutex<Delivery>,
-    accepted: Mutex<Vec<Accepted>>,
     /// Set after something was posted, cleared before it is taken.
     full: AtomicBool,
     /// Another thread has asked this one to poll its sockets.
@@ -125,15 +123,14 @@ pub struct Mailbox {
     /// sides, so that either the thread sees the post or the poster sees that the thread sleeps.
     asleep: AtomicBool,
     /// `None` in a simulation, which has no connection threads.
-    waker: Option<Waker>,
+    waker: Option<Box<dyn Wake>>,
 }
 
 impl Mailbox {
     /// A mailbox whose thread is woken through `waker`.
-    pub fn new(waker: Option<Waker>) -> Mailbox {
+    pub fn new(waker: Option<Box<dyn Wake>>) -> Mailbox {
         Mailbox {
             delivery: Mutex::default(),
-            accepted: Mutex::default(),
             full: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
@@ -146,13 +143,6 @@ impl Mailbox {
     pub fn post(&self, delivery: &mut Delivery) {
         self.delivery.lock().append(delivery);
         self.full.store(true, Ordering::SeqCst);
-    }
-
-    /// Hands over a new connection.
-    pub fn hand_over(&self, accepted: Accepted) {
-        self.accepted.lock().push(accepted);
-        self.full.store(true, Ordering::SeqCst);
-        self.wake();
     }
 
     /// Wakes the thread if it sleeps.
@@ -186,8 +176,7 @@ impl Mailbox {
 
     fn ring(&self) {
         if let Some(waker) = &self.waker {
-            // Fails only if the poll is gone, and the thread with it.
-            let _ = waker.wake();
+            waker.wake();
         }
     }
 
@@ -196,11 +185,10 @@ impl Mailbox {
         self.full.load(Ordering::SeqCst)
     }
 
-    /// Takes everything; both arguments must be empty.
-    pub fn collect(&self, delivery: &mut Delivery, accepted: &mut Vec<Accepted>) {
+    /// Takes everything; `delivery` must be empty.
+    pub fn collect(&self, delivery: &mut Delivery) {
         self.full.store(false, Ordering::SeqCst);
         std::mem::swap(&mut *self.delivery.lock(), delivery);
-        std::mem::swap(&mut *self.accepted.lock(), accepted);
     }
 
     /// The thread is about to wait; `false` if it must not, because the mailbox is not empty or the

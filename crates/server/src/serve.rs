@@ -3,38 +3,28 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
-use state::command::Features;
-use state::machine::Machine;
-use state::watch::{WatchLimits, WatchTable};
-
 use storage::disk::{Disk as _, RealDisk};
 
 use crate::client::listener::{Listener, ListenerKind};
-use crate::client::{IoThread, Relay, WAKER};
+use crate::client::{AcceptQueues, IoThread, PollingThread, Relay, WAKER};
 use crate::clock::Clock;
-use crate::config::{Config, Listen, Requests, ServerId};
-use crate::connections::ConnectionTable;
-use crate::counters::ThreadCounts;
+use crate::config::{Config, Listen};
 use crate::descriptors;
-use crate::handshake_throttle::TokenBucket;
 use crate::host::recovery::{self, Files, RecoveryError};
 use crate::host::{Fatal, Host, ReplicationLoop, keepalive};
-use crate::inbox::{ControlRequest, Inbox};
+use crate::inbox::ControlRequest;
 use crate::mailbox::Mailbox;
-use crate::namespace::Namespace;
 use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
-use crate::shared::Shared;
+use crate::shared::{ServerParams, Shared, features};
 use crate::stream::StreamKind;
 use group::GroupId;
-use group::read_progress::ReadProgress;
-use group::sessions::SessionTable;
 
 /// Why a server did not start. Nothing is left running or half-done.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +81,7 @@ impl Server {
             let poll = Poll::new().map_err(system("create a poll"))?;
             let waker = Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?;
             polls.push(poll);
-            mailboxes.push(Mailbox::new(Some(waker)));
+            mailboxes.push(Mailbox::new(Some(Box::new(waker))));
         }
         let recovery::Recovered { machines, parts } = recovered;
         let poll = Poll::new().map_err(system("create a poll"))?;
@@ -121,13 +111,14 @@ impl Server {
         let keepalive = keepalive.map_err(system("start a thread"))?;
         let mut io = Vec::new();
         let relay = Arc::new(Relay::new(&shared));
+        let accept_queues = Arc::new(AcceptQueues::new(polls.len()));
         for (number, poll) in polls.into_iter().enumerate() {
-            let thread = IoThread::new(
-                number,
-                Arc::clone(&shared),
-                Some(Arc::clone(&replication_loop)),
+            let thread = PollingThread::new(
+                IoThread::new(number, Arc::clone(&shared)),
                 poll,
                 std::mem::take(&mut listeners),
+                Arc::clone(&accept_queues),
+                Arc::clone(&replication_loop),
             )
             .map_err(system("listen"))?;
             let relay = Arc::clone(&relay);
@@ -199,42 +190,6 @@ impl Stopper {
 }
 
 impl Shared {
-    /// Shared state of a server whose groups have these machines; one connection thread per
-    /// mailbox.
-    pub(crate) fn new(
-        config: Config,
-        clock: Clock,
-        machines: Vec<Machine>,
-        mailboxes: Vec<Mailbox>,
-        params: ServerParams,
-    ) -> Shared {
-        let tick_ms = i64::from(config.tick_time_ms);
-        let namespace = |(group, machine)| {
-            let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
-            let watches = WatchTable::new(watch_limits(&config), params.hash_seed);
-            Namespace::new(group, machine, sessions, watches)
-        };
-        let namespaces: Vec<Namespace> = (0..).map(GroupId).zip(machines).map(namespace).collect();
-        Shared {
-            read_progress: Arc::new(ReadProgress::new(mailboxes.len())),
-            threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
-            mailboxes,
-            connections: ConnectionTable::default(),
-            handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
-            inbox: Inbox::new(namespaces.len(), params.waker),
-            namespaces,
-            me: params.me,
-            client_port: params.client_port,
-            features: features(&config.requests),
-            config,
-            clock,
-            counts: Arc::default(),
-            cycles: AtomicU64::new(0),
-            stalled: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-        }
-    }
-
     /// Ends the connection threads.
     fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -242,18 +197,6 @@ impl Shared {
             mailbox.alarm();
         }
     }
-}
-
-/// Where this process runs and how it is reached.
-pub(crate) struct ServerParams {
-    /// The server's id in its group.
-    pub(crate) me: ServerId,
-    /// The port clients connect to.
-    pub(crate) client_port: u16,
-    /// Secret seed of hash tables; has no visible effect.
-    pub(crate) hash_seed: u64,
-    /// Wakes the replication thread.
-    pub(crate) waker: Option<Arc<Waker>>,
 }
 
 /// The links to the other servers of the ensemble; `None` without an ensemble.
@@ -325,26 +268,6 @@ fn thread_count(config: &Config) -> usize {
         0 => std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)).min(64),
         n => usize::from(n),
     }
-}
-
-/// The features that a configuration turns on.
-pub fn features(requests: &Requests) -> Features {
-    let switches = [
-        (requests.extended_types, Features::EXTENDED_TYPES),
-        (requests.enforce_quota, Features::ENFORCE_QUOTA),
-        (requests.skip_acl, Features::SKIP_ACL),
-        (requests.keeper_extensions, Features::KEEPER_EXTENSIONS),
-        (requests.reconfig, Features::RECONFIG),
-        (!requests.standalone, Features::LONE_VOTER),
-        (!requests.schemes.digest, Features::NO_DIGEST),
-        (requests.schemes.key, Features::KEY_SCHEME),
-    ];
-    switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
-}
-
-fn watch_limits(config: &Config) -> WatchLimits {
-    let paths_max = usize::try_from(config.requests.watches_max).unwrap_or(usize::MAX);
-    WatchLimits { paths_max, ..WatchLimits::NONE }
 }
 
 fn wanted(listen: &Listen) -> SocketAddr {

@@ -5,16 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use group::{GroupId, Token};
 use state::command::Features;
+use state::machine::Machine;
+use state::watch::{WatchLimits, WatchTable};
 
 use crate::clock::Clock;
-use crate::config::{Config, ServerId};
+use crate::config::{Config, Requests, ServerId};
 use crate::connections::ConnectionTable;
 use crate::counters::{Counts, ThreadCounts};
 use crate::handshake_throttle::TokenBucket;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
+use crate::wake::Wake;
 use group::read_progress::ReadProgress;
+use group::sessions::SessionTable;
 
 /// The server as its threads see it.
 ///
@@ -56,6 +60,42 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Shared state of a server whose groups have these machines; one connection thread per
+    /// mailbox.
+    pub(crate) fn new(
+        config: Config,
+        clock: Clock,
+        machines: Vec<Machine>,
+        mailboxes: Vec<Mailbox>,
+        params: ServerParams,
+    ) -> Shared {
+        let tick_ms = i64::from(config.tick_time_ms);
+        let namespace = |(group, machine)| {
+            let sessions = SessionTable::new(config.server_id, clock.wall_ms(), tick_ms);
+            let watches = WatchTable::new(watch_limits(&config), params.hash_seed);
+            Namespace::new(group, machine, sessions, watches)
+        };
+        let namespaces: Vec<Namespace> = (0..).map(GroupId).zip(machines).map(namespace).collect();
+        Shared {
+            read_progress: Arc::new(ReadProgress::new(mailboxes.len())),
+            threads: mailboxes.iter().map(|_| Arc::new(ThreadCounts::default())).collect(),
+            mailboxes,
+            connections: ConnectionTable::default(),
+            handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
+            inbox: Inbox::new(namespaces.len(), params.waker),
+            namespaces,
+            me: params.me,
+            client_port: params.client_port,
+            features: features(&config.requests),
+            config,
+            clock,
+            counts: Arc::default(),
+            cycles: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
     /// The mailbox of the thread that owns this connection.
     pub fn mailbox(&self, token: Token) -> Option<&Mailbox> {
         self.mailboxes.get(thread_of(token))
@@ -112,6 +152,38 @@ impl Shared {
         self.inbox.outstanding() >= requests_max as usize
             || self.inbox.outstanding_bytes() as u64 >= limits.outstanding_bytes_max
     }
+}
+
+/// Where this process runs and how it is reached.
+pub(crate) struct ServerParams {
+    /// The server's id in its group.
+    pub(crate) me: ServerId,
+    /// The port clients connect to.
+    pub(crate) client_port: u16,
+    /// Secret seed of hash tables; has no visible effect.
+    pub(crate) hash_seed: u64,
+    /// Wakes the replication thread.
+    pub(crate) waker: Option<Arc<dyn Wake>>,
+}
+
+/// The features that a configuration turns on.
+pub fn features(requests: &Requests) -> Features {
+    let switches = [
+        (requests.extended_types, Features::EXTENDED_TYPES),
+        (requests.enforce_quota, Features::ENFORCE_QUOTA),
+        (requests.skip_acl, Features::SKIP_ACL),
+        (requests.keeper_extensions, Features::KEEPER_EXTENSIONS),
+        (requests.reconfig, Features::RECONFIG),
+        (!requests.standalone, Features::LONE_VOTER),
+        (!requests.schemes.digest, Features::NO_DIGEST),
+        (requests.schemes.key, Features::KEY_SCHEME),
+    ];
+    switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
+}
+
+fn watch_limits(config: &Config) -> WatchLimits {
+    let paths_max = usize::try_from(config.requests.watches_max).unwrap_or(usize::MAX);
+    WatchLimits { paths_max, ..WatchLimits::NONE }
 }
 
 const THREAD_SHIFT: u32 = 56;

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consensus::engine::{Leadership, Status};
 use consensus::entry::Entry;
-use mio::Poll;
-pub use mio::{Registry, Token as PollToken};
 use parking_lot::RwLockReadGuard;
 use state::machine::Machine;
 use storage::disk::Disk;
@@ -25,9 +23,8 @@ use crate::mailbox::Mailbox;
 use crate::observe::stats::{Facts, Source as _};
 use crate::observe::stats_source::Report;
 use crate::peers::{Sender, Transport};
-use crate::serve::ServerParams;
-pub use crate::serve::features;
-use crate::shared::Shared;
+pub use crate::shared::features;
+use crate::shared::{ServerParams, Shared};
 pub use crate::stream::{PeerIdentity, Readiness, Stream};
 pub use group::GroupId;
 pub use state::command::Features;
@@ -74,8 +71,7 @@ pub enum Ended {
 }
 
 impl Member {
-    /// Starts a server on what is on `disk`, as [`Server::start`](crate::serve::Server::start)
-    /// does.
+    /// Starts a server on what is on `disk`, as `Server::start` does.
     ///
     /// # Errors
     /// Why it does not start.
@@ -92,8 +88,7 @@ impl Member {
         let mut host = Host::new(Arc::clone(&shared), recovered.parts, Outbox::default());
         record_committed(&mut host, &shared);
         host.start()?;
-        let poll = Poll::new().expect("a simulator has few polls");
-        let io = IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new()).expect("there is no listener");
+        let io = IoThread::new(0, Arc::clone(&shared));
         Ok(Member { shared, host, io, keepalive: KeepaliveTimer::default() })
     }
 

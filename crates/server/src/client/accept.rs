@@ -1,48 +1,69 @@
-//! New connections: which are admitted, and by which thread.
+//! New connections of the ports, and which thread serves each.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use group::{GroupId, Token};
+use mio::Token;
 use mio::net::TcpStream;
-use state::auth::Identities;
+use parking_lot::Mutex;
 
-use super::connection::Connection;
+use super::HOUSEKEEPING;
 use super::listener::Accepted;
-use super::{HOUSEKEEPING, IoThread};
-use crate::connections::Traffic;
+use super::polling::PollingThread;
 use crate::descriptors::{self, Use};
-use crate::mailbox::{Delivery, Note};
-use crate::shared::token;
-use crate::stream::Stream;
 
 /// Connections accepted at one wake-up before other sockets are served.
 const ACCEPTS_MAX: usize = 256;
 
-impl IoThread {
+/// Connections on their way from the thread that accepted them to those that serve them.
+#[derive(Debug)]
+pub(crate) struct AcceptQueues(Vec<Mutex<Vec<Accepted>>>);
+
+impl AcceptQueues {
+    /// Empty ones of that many threads.
+    pub(crate) fn new(threads: usize) -> AcceptQueues {
+        AcceptQueues((0..threads).map(|_| Mutex::default()).collect())
+    }
+
+    /// Adds a connection for that thread, which must be woken.
+    fn push(&self, thread: usize, accepted: Accepted) {
+        self.0[thread].lock().push(accepted);
+    }
+
+    /// Takes all connections for that thread.
+    fn take(&self, thread: usize) -> Vec<Accepted> {
+        std::mem::take(&mut *self.0[thread].lock())
+    }
+
+    /// Whether there are none for that thread.
+    pub(super) fn is_empty(&self, thread: usize) -> bool {
+        self.0[thread].lock().is_empty()
+    }
+}
+
+impl PollingThread {
     /// Accepts connections waiting at a listener and distributes them to the threads in turn.
     pub(super) fn accept(&mut self, listener: usize) {
-        if self.accepts_later {
+        if self.accepts_again_ms.is_some() {
             return;
         }
         for _ in 0..ACCEPTS_MAX {
             let Some(accepted) = self.listeners.accept(listener) else { return };
             match accepted {
                 Ok((accepted, peer)) if !self.has_descriptors_for(&accepted.socket) => {
-                    self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
+                    self.io.shared.counts.connections_rejected.fetch_add(1, Relaxed);
                     tracing::warn!(
                         %peer,
                         "connection refused: file descriptors are running out (ulimit -n); the rest is for files and other servers"
                     );
                 }
                 Ok((accepted, _)) => {
-                    let thread = self.dealt % self.shared.mailboxes.len();
+                    let thread = self.dealt % self.io.shared.mailboxes.len();
                     self.dealt += 1;
-                    if thread == self.number {
+                    if thread == self.io.number {
                         self.admit(accepted);
                     } else {
-                        self.shared.mailboxes[thread].hand_over(accepted);
+                        self.accept_queues.push(thread, accepted);
+                        self.io.shared.mailboxes[thread].wake();
                     }
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -51,7 +72,7 @@ impl IoThread {
                     tracing::warn!(
                         "cannot accept connections for now: {e}; trying again every {HOUSEKEEPING:?}"
                     );
-                    self.accepts_later = true;
+                    self.accepts_again_ms = Some(self.io.now_ms + HOUSEKEEPING.as_millis() as i64);
                     return;
                 }
             }
@@ -67,24 +88,15 @@ impl IoThread {
         if descriptors::leaves_room(stream, Use::Client) {
             return true;
         }
-        let displaced = self.shared.connections.displace(self.shared.clock.wall_ms());
-        displaced.into_iter().for_each(|token| self.displace(token));
+        let displaced = self.io.shared.connections.displace(self.io.shared.clock.wall_ms());
+        displaced.into_iter().for_each(|token| self.io.displace(token));
         false
-    }
-
-    /// Closes a connection that was displaced.
-    fn displace(&self, token: Token) {
-        self.shared.counts.handshakes_timed_out.fetch_add(1, Relaxed);
-        let Some(mailbox) = self.shared.mailbox(token) else { return };
-        let mut delivery = Delivery::default();
-        delivery.note(token, Note::Drop);
-        mailbox.post(&mut delivery);
-        mailbox.wake();
     }
 
     /// Tries again after the system refused to accept a connection.
     pub(super) fn accept_after_a_pause(&mut self) {
-        if std::mem::take(&mut self.accepts_later) {
+        if self.accepts_again_ms.is_some_and(|at_ms| self.io.now_ms >= at_ms) {
+            self.accepts_again_ms = None;
             self.listeners.numbers().for_each(|listener| self.listen_again(listener));
         }
     }
@@ -93,48 +105,23 @@ impl IoThread {
         self.listeners.listen_again(self.poll.registry(), listener);
     }
 
+    /// Admits the connections that another thread has accepted for this one.
+    pub(super) fn admit_accepted(&mut self) {
+        let accepted = self.accept_queues.take(self.io.number);
+        accepted.into_iter().for_each(|accepted| self.admit(accepted));
+    }
+
     /// Admits a connection to this thread, or closes it at one of the limits, without a reply, as
     /// ZooKeeper does.
-    pub(super) fn admit(&mut self, accepted: Accepted) {
+    fn admit(&mut self, accepted: Accepted) {
         let Accepted { socket, kind } = accepted;
         let Ok(peer) = socket.peer_addr() else { return };
         let _ = socket.set_nodelay(true);
-        self.take_on(kind.streams.accepted(socket), peer, kind.group);
-    }
-
-    /// Adds a connection of a group's client to this thread; its slot, unless a limit is reached.
-    pub(crate) fn take_on(
-        &mut self,
-        mut stream: Box<dyn Stream>,
-        peer: SocketAddr,
-        group: GroupId,
-    ) -> Option<usize> {
-        self.generation = self.generation.wrapping_add(1);
-        let slot = self.connections.vacant_key();
-        let token = token(self.number, slot, self.generation);
-        let traffic = Arc::new(Traffic::new(peer, group, self.shared.clock.wall_ms()));
-        let limits = &self.shared.config.connection;
-        let (per_address, total) = (limits.per_address_max as usize, limits.count_max as usize);
-        match self.shared.connections.admit(token, &traffic, per_address, total) {
-            Ok(None) => {}
-            Ok(Some(displaced)) => self.displace(displaced),
-            Err(refusal) => {
-                self.shared.counts.connections_rejected.fetch_add(1, Relaxed);
-                tracing::warn!(%peer, ?refusal, "connection refused");
-                return None;
-            }
-        }
-        if let Err(e) = stream.register(self.poll.registry(), mio::Token(slot)) {
+        let Some(slot) = self.io.take_on(kind.streams.accepted(socket), peer, kind.group) else { return };
+        let stream = &mut self.io.connections[slot].stream;
+        if let Err(e) = stream.register(self.poll.registry(), Token(slot)) {
             tracing::warn!(%peer, "cannot watch a new connection: {e}");
-            self.shared.connections.left(token);
-            return None;
+            self.io.close(slot);
         }
-        // An IPv4 client of a dual-stack socket is identified by its IPv4 address.
-        let identities = Identities::from_ip(&peer.ip().to_canonical().to_string());
-        let pause_bytes = limits.output_pause_bytes;
-        let mut connection = Connection::new(stream, token, group, traffic, identities, pause_bytes);
-        connection.since_ms = self.shared.clock.elapsed_ms();
-        self.connections.insert(connection);
-        Some(slot)
     }
 }

@@ -18,9 +18,7 @@ impl IoThread {
             return;
         }
         let mut delivery = std::mem::take(&mut self.delivery);
-        let mut accepted = std::mem::take(&mut self.accepted);
-        self.shared.mailboxes[self.number].collect(&mut delivery, &mut accepted);
-        accepted.drain(..).for_each(|accepted| self.admit(accepted));
+        self.shared.mailboxes[self.number].collect(&mut delivery);
         let mut at = 0;
         let mut pieces = delivery.pieces.drain(..).peekable();
         for (token, note) in delivery.notes.drain(..) {
@@ -39,7 +37,6 @@ impl IoThread {
         delivery.bytes.clear();
         delivery.bytes.shrink_to(4 * READ_BYTES);
         self.delivery = delivery;
-        self.accepted = accepted;
     }
 
     fn deliver(&mut self, token: Token, note: Note, frame: &[u8], pieces: Vec<(usize, Piece)>) {

@@ -22,7 +22,6 @@ impl IoThread {
             return;
         }
         self.housekept_ms = self.now_ms;
-        self.accept_after_a_pause();
         self.close_overdue();
         self.close_silent_readers();
         if let Some(ensemble) = &self.shared.config.ensemble

@@ -17,7 +17,7 @@ const FIRST: usize = WAKER.0 - 1;
 
 /// What the connections of a port have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct ListenerKind {
+pub(crate) struct ListenerKind {
     /// The group that its clients use.
     pub(crate) group: GroupId,
     /// What they are made of.
@@ -33,7 +33,7 @@ pub(crate) struct Listener {
 
 /// A connection that was accepted, on its way to the thread that serves it.
 #[derive(Debug)]
-pub struct Accepted {
+pub(super) struct Accepted {
     pub(super) socket: TcpStream,
     pub(super) kind: ListenerKind,
 }

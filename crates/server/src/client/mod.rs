@@ -10,7 +10,9 @@
 //! one read, and takes its deliveries after it has acquired it: the events for every change that it
 //! can then see are already queued.
 
+#[cfg(feature = "net")]
 mod accept;
+mod admission;
 pub mod answer;
 pub mod auth;
 mod connection;
@@ -18,15 +20,20 @@ mod count;
 mod delivery;
 mod handshake;
 mod housekeeping;
-pub mod listener;
+#[cfg(feature = "net")]
+pub(crate) mod listener;
 mod liveness;
 mod memory;
 mod output;
 mod poll_round;
+#[cfg(feature = "net")]
+mod polling;
 mod read_only;
+#[cfg(feature = "net")]
 mod relay;
 mod request;
 mod session_queue;
+#[cfg(feature = "net")]
 mod sole_client;
 #[cfg(test)]
 mod tests;
@@ -34,6 +41,11 @@ mod throttled;
 mod waiting_reads;
 mod word;
 
+#[cfg(feature = "net")]
+pub(crate) use self::accept::AcceptQueues;
+#[cfg(feature = "net")]
+pub(crate) use self::polling::{PollingThread, WAKER};
+#[cfg(feature = "net")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::request::watcher;
 
@@ -42,52 +54,34 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use group::{GroupId, Token};
-use mio::Poll;
-use mio::event::Event;
 use slab::Slab;
 
 use self::connection::{Connection, Phase};
-use self::listener::{Accepted, Listener, Listeners};
 use self::output::Flushed;
 use self::poll_round::Round;
-use self::sole_client::SoleClient;
 use crate::connections::Traffic;
-use crate::host::ReplicationLoop;
 use crate::inbox::{ControlRequest, Submissions};
 use crate::mailbox::Delivery;
 use crate::shared::Shared;
 use crate::stall_detector::StallDetector;
 use crate::stream::Readiness;
 
-/// Poll token of the mailbox's waker.
-pub(crate) const WAKER: mio::Token = mio::Token(usize::MAX);
 /// Bytes read from a socket at a time. Also bounds how long the machine is held for one connection.
 const READ_BYTES: usize = 64 << 10;
-/// Most sockets that one poll returns.
-const EVENTS_MAX: usize = 1024;
 /// Full reads of one connection in a row before other connections are served.
 const READS_MAX: usize = 4;
 /// How often a thread checks connections without a session, the replication thread's progress, and
 /// the flag to stop.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
-/// One connection thread.
+/// One connection thread without its poll, which is a [`PollingThread`]'s or a simulation's.
 pub(crate) struct IoThread {
     number: usize,
     shared: Arc<Shared>,
-    /// Runs the cycle; `None` in a simulation, where this thread cannot run it.
-    replication_loop: Option<Arc<ReplicationLoop>>,
-    poll: Poll,
-    /// Thread 0 listens and distributes the connections.
-    listeners: Listeners,
-    dealt: usize,
-    /// The system refused to accept a connection; retried after a pause.
-    accepts_later: bool,
     connections: Slab<Connection>,
     generation: u32,
     submissions: Submissions,
     submitted: usize,
-    sole_client: SoleClient,
     /// Slots of connections with something to write.
     listed: Vec<usize>,
     /// Slots of connections whose pause may have ended.
@@ -98,7 +92,6 @@ pub(crate) struct IoThread {
     /// The time up to which this thread last reported to have read.
     reported_ms: i64,
     delivery: Delivery,
-    accepted: Vec<Accepted>,
     buffer: Vec<u8>,
     /// The server's clock in ms, as of this wake-up.
     now_ms: i64,
@@ -109,44 +102,31 @@ pub(crate) struct IoThread {
 }
 
 impl IoThread {
-    pub(crate) fn new(
-        number: usize,
-        shared: Arc<Shared>,
-        replication_loop: Option<Arc<ReplicationLoop>>,
-        poll: Poll,
-        listeners: Vec<Listener>,
-    ) -> std::io::Result<IoThread> {
+    pub(crate) fn new(number: usize, shared: Arc<Shared>) -> IoThread {
         let submissions = Submissions::new(shared.namespaces.len());
-        let listeners = Listeners::new(listeners, poll.registry())?;
-        Ok(IoThread {
+        IoThread {
             number,
             shared,
-            replication_loop,
-            poll,
-            listeners,
-            dealt: 0,
-            accepts_later: false,
             connections: Slab::new(),
             generation: 0,
             submissions,
             submitted: 0,
-            sole_client: SoleClient::default(),
             listed: Vec::new(),
             resumed: Vec::new(),
             reading_stopped: Vec::new(),
             round: Round::default(),
             reported_ms: 0,
             delivery: Delivery::default(),
-            accepted: Vec::new(),
             buffer: vec![0; READ_BYTES],
             now_ms: 0,
             now_us: 0,
             housekept_ms: 0,
             stall_detector: StallDetector::default(),
-        })
+        }
     }
 
     /// One turn, driven by a simulation: these connections are ready.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn turn(&mut self, ready: &[(usize, Readiness)]) {
         let (asked, polled_ms) = self.begin_poll();
         self.read_clock();
@@ -161,6 +141,7 @@ impl IoThread {
     }
 
     /// Whether a turn would do something although nothing is new.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_busy(&self) -> bool {
         let mailbox = &self.shared.mailboxes[self.number];
         let has_work = !self.resumed.is_empty() || !self.listed.is_empty();
@@ -177,20 +158,7 @@ impl IoThread {
         self.now_ms = (self.now_us / 1000) as i64;
     }
 
-    fn serve(&mut self, event: &Event) {
-        match event.token() {
-            WAKER => {}
-            token if let Some(listener) = self.listeners.number_of(token) => self.accept(listener),
-            mio::Token(slot) => {
-                let read_closed = event.is_read_closed();
-                let readable = event.is_readable() || read_closed || event.is_error();
-                self.handle_ready(slot, Readiness { readable, writable: event.is_writable(), read_closed });
-            }
-        }
-    }
-
     fn handle_ready(&mut self, slot: usize, ready: Readiness) {
-        self.sole_client.active(slot, self.now_ms);
         if ready.writable && self.connections.get(slot).is_some_and(|c| c.blocked || c.stream.wants_write()) {
             self.list(slot);
         }
@@ -425,7 +393,7 @@ impl IoThread {
     /// Closes a connection. Its session lives on, unless it was closed.
     fn close(&mut self, slot: usize) {
         let Some(mut connection) = self.connections.try_remove(slot) else { return };
-        connection.stream.close(self.poll.registry());
+        connection.stream.close();
         self.shared.counts.large_request_bytes.fetch_sub(connection.requests.clear(), Relaxed);
         memory::recount(&self.shared, connection.counted_output_bytes, 0);
         let namespace = self.shared.namespace(connection.group);
@@ -440,16 +408,6 @@ impl IoThread {
     fn leave(&self, group: GroupId, session: i64, token: Token) {
         if self.shared.namespace(group).sessions.left(session, token) {
             self.shared.inbox.ask(ControlRequest::Disconnected(group, session));
-        }
-    }
-
-    /// The server stops: writes what the sockets take, and closes the connections.
-    fn close_all(&mut self) {
-        self.read_clock();
-        self.collect();
-        for (_, connection) in &mut self.connections {
-            while let Ok(Flushed::More) = connection.flush() {}
-            connection.stream.close(self.poll.registry());
         }
     }
 }

@@ -225,7 +225,6 @@ impl Part {
 mod tests {
     use std::io::{Read, Write};
 
-    use mio::{Registry, Token};
     use state::auth::Identities;
     use state::command::{BatchHeader, Command, Features, SessionTerms};
     use state::machine::Machine;
@@ -267,11 +266,7 @@ mod tests {
     }
 
     impl Stream for Taker {
-        fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn close(&mut self, _: &Registry) {}
+        fn close(&mut self) {}
     }
 
     /// The reply to a read of one long node: its short bytes, and its long part.

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mio::Events;
 use parking_lot::{Condvar, Mutex};
 
-use super::{EVENTS_MAX, HOUSEKEEPING, IoThread};
+use super::HOUSEKEEPING;
+use super::polling::PollingThread;
 use crate::shared::Shared;
 
 /// How long lent sockets may stay unserved.
@@ -37,7 +37,7 @@ pub(crate) struct Relay {
 }
 
 struct Lent {
-    io: Box<IoThread>,
+    io: Box<PollingThread>,
     since_us: u64,
 }
 
@@ -56,7 +56,7 @@ impl Relay {
     ///
     /// # Errors
     /// The system does not let the thread wait for sockets.
-    pub(crate) fn run(&self, io: Option<Box<IoThread>>) -> io::Result<()> {
+    pub(crate) fn run(&self, io: Option<Box<PollingThread>>) -> io::Result<()> {
         let mut next = io;
         while let Some(io) = next.or_else(|| self.stand_by()) {
             io.run(self)?;
@@ -66,8 +66,8 @@ impl Relay {
     }
 
     /// Lends the sockets until [`take_back`](Self::take_back).
-    pub(super) fn lend(&self, io: Box<IoThread>) {
-        let number = io.number;
+    pub(super) fn lend(&self, io: Box<PollingThread>) {
+        let number = io.number();
         let lent = Lent { since_us: self.shared.clock.elapsed_us(), io };
         *self.lent[number].lock() = Some(lent);
         if self.sleeps.swap(false, Ordering::SeqCst) {
@@ -77,12 +77,12 @@ impl Relay {
     }
 
     /// What this thread has lent, unless the spare thread has taken it over.
-    pub(super) fn take_back(&self, number: usize) -> Option<Box<IoThread>> {
+    pub(super) fn take_back(&self, number: usize) -> Option<Box<PollingThread>> {
         self.lent[number].lock().take().map(|lent| lent.io)
     }
 
     /// Waits until lent sockets have been unserved for too long; `None` when the server stops.
-    fn stand_by(&self) -> Option<Box<IoThread>> {
+    fn stand_by(&self) -> Option<Box<PollingThread>> {
         let mut attentive_until_us = 0;
         while !self.shared.is_stopping() {
             let now_us = self.shared.clock.elapsed_us();
@@ -125,71 +125,9 @@ impl Relay {
     }
 }
 
-impl IoThread {
-    /// Serves until the server stops or another thread has taken over the connections.
-    fn run(self: Box<Self>, relay: &Relay) -> io::Result<()> {
-        let mut io = self;
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        while !io.shared.is_stopping() {
-            let (asked, polled_ms) = io.begin_poll();
-            io.wait(&mut events, asked)?;
-            io.read_clock();
-            io.collect();
-            for event in &events {
-                io.serve(event);
-            }
-            io.resume();
-            let Some(mine) = io.submit_or_run_cycle(relay) else { return Ok(()) };
-            io = mine;
-            io.finish_turn();
-            io.has_read(polled_ms, events.iter().count(), EVENTS_MAX, asked);
-        }
-        io.close_all();
-        Ok(())
-    }
-
-    /// Waits for ready sockets or for a wake-up from another thread.
-    fn wait(&mut self, events: &mut Events, asked: bool) -> io::Result<()> {
-        let mailbox = &self.shared.mailboxes[self.number];
-        let is_idle = !asked && self.resumed.is_empty() && self.listed.is_empty();
-        let may_sleep = is_idle && mailbox.fall_asleep();
-        let patience = if may_sleep { HOUSEKEEPING } else { Duration::ZERO };
-        let polled = self.poll.poll(events, Some(patience));
-        mailbox.awake();
-        match polled {
-            Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(e),
-            _ => Ok(()),
-        }
-    }
-
-    /// Submits all commands of this wake-up, or runs the cycle on this thread if no other client is
-    /// busy. `None` if another thread has taken over the connections because that took long.
-    fn submit_or_run_cycle(self: Box<Self>, relay: &Relay) -> Option<Box<Self>> {
-        let may_flush = !self.submissions.is_empty() && self.sole_client.is_so(self.now_ms);
-        let replication_loop = self.replication_loop.clone().filter(|_| may_flush);
-        let number = self.number;
-        let mut mine = Some(self);
-        let mut lend = || {
-            let Some(mut io) = mine.take() else { return };
-            let submitted = std::mem::take(&mut io.submitted);
-            io.shared.clone().inbox.put(&mut io.submissions, submitted);
-            relay.lend(io);
-        };
-        if replication_loop.is_some_and(|replication_loop| replication_loop.try_run_inline(&mut lend)) {
-            let mut io = relay.take_back(number)?;
-            io.read_clock();
-            io.collect();
-            return Some(io);
-        }
-        let mut io = mine?;
-        io.submit_commands();
-        Some(io)
-    }
-}
-
 /// What a check of the lent sockets finds.
 enum Found {
     Nothing,
     Some,
-    Overdue(Box<IoThread>),
+    Overdue(Box<PollingThread>),
 }

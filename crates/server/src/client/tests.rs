@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use group::{GroupId, Token};
-use mio::{Poll, Registry};
 use storage::disk::SimDisk;
 use wire::frame;
 use wire::record::{ReplyHeader, RequestHeader};
@@ -23,8 +22,7 @@ use crate::config::{self, CommandLine};
 use crate::host::recovery::{Files, recover};
 use crate::inbox::Submissions;
 use crate::mailbox::{Delivery, Mailbox, Note};
-use crate::serve::{ServerParams, features};
-use crate::shared::Shared;
+use crate::shared::{ServerParams, Shared, features};
 use crate::stream::{Readiness, Stream};
 
 /// A client that sends nothing.
@@ -47,11 +45,7 @@ impl Write for Silent {
 }
 
 impl Stream for Silent {
-    fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&mut self, _: &Registry) {}
+    fn close(&mut self) {}
 }
 
 fn server(clock: Clock) -> Arc<Shared> {
@@ -69,9 +63,7 @@ fn server(clock: Clock) -> Arc<Shared> {
 fn a_connection_that_was_told_to_close_gets_no_session() {
     let shared = server(Clock::start());
     shared.root().sessions.opened(7, 10_000, 0);
-    let poll = Poll::new().expect("a poll");
-    let mut thread =
-        IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new()).expect("there is no listener");
+    let mut thread = IoThread::new(0, Arc::clone(&shared));
     for told in [Phase::Closing, Phase::Closed] {
         let slot = thread
             .take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1)), GroupId::ROOT)
@@ -93,9 +85,7 @@ fn a_connection_that_was_told_to_close_gets_no_session() {
 fn a_session_is_opened_while_its_thread_holds_the_machine_and_a_writer_waits_for_it() {
     let shared = server(Clock::start());
     shared.root().sessions.opened(7, 10_000, 0);
-    let poll = Poll::new().expect("a poll");
-    let mut thread =
-        IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new()).expect("there is no listener");
+    let mut thread = IoThread::new(0, Arc::clone(&shared));
     let slot = thread
         .take_on(Box::new(Silent), SocketAddr::from(([127, 0, 0, 1], 1)), GroupId::ROOT)
         .expect("a slot");
@@ -151,11 +141,7 @@ impl Write for Sender {
 }
 
 impl Stream for Sender {
-    fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&mut self, _: &Registry) {}
+    fn close(&mut self) {}
 }
 
 const PING: i32 = 11;
@@ -174,9 +160,7 @@ impl One {
         let time = ManualTime::new(0);
         let shared = server(Clock::manual(Arc::clone(&time)));
         shared.root().sessions.opened(7, 10_000, 0);
-        let poll = Poll::new().expect("a poll");
-        let thread = IoThread::new(0, Arc::clone(&shared), None, poll, Vec::new());
-        let mut thread = thread.expect("there is no listener");
+        let mut thread = IoThread::new(0, Arc::clone(&shared));
         let sender = Sender::default();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let slot = thread.take_on(Box::new(sender.clone()), address, GroupId::ROOT).expect("a slot");
@@ -403,11 +387,7 @@ fn what_a_client_sent_before_it_closed_is_served() {
     }
 
     impl Stream for Ending {
-        fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn close(&mut self, _: &Registry) {}
+        fn close(&mut self) {}
     }
 
     let mut one = One::new();
@@ -452,11 +432,7 @@ impl Write for Reader {
 }
 
 impl Stream for Reader {
-    fn register(&mut self, _: &Registry, _: mio::Token) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&mut self, _: &Registry) {}
+    fn close(&mut self) {}
 }
 
 /// A long reply over a slow link was cut off ten seconds after the connection had begun. A reader
@@ -467,8 +443,7 @@ fn a_closing_connection_lasts_as_long_as_its_client_reads() {
     for (bytes_per_second, gets_all) in [(1_000, true), (100, false), (0, false)] {
         let time = ManualTime::new(0);
         let shared = server(Clock::manual(Arc::clone(&time)));
-        let poll = Poll::new().expect("a poll");
-        let mut thread = IoThread::new(0, shared, None, poll, Vec::new()).expect("there is no listener");
+        let mut thread = IoThread::new(0, shared);
         let reader = Reader::default();
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let slot = thread.take_on(Box::new(reader.clone()), peer, GroupId::ROOT).expect("a slot");

@@ -6,9 +6,9 @@ use std::path::Path;
 use state::members::parse_server_id;
 
 use super::fields::Loader;
+use super::secret::QuorumSecret;
 use super::settings::Setting;
 use super::{EngineKind, Member, SERVER_ID_MAX, ServerId, Servers, limits};
-use crate::peers::QuorumSecret;
 
 /// Election timeouts for which clients are served without a leader before they are disconnected.
 const LEADERLESS_TIMEOUTS: i64 = 5;

@@ -16,6 +16,7 @@ mod loader;
 mod memory;
 mod problem;
 mod properties;
+mod secret;
 mod settings;
 
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,7 @@ pub use ensemble::Ensemble;
 pub use group::settings::EngineKind;
 pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
 pub use problem::{ConfigError, Problem, Warning};
+pub use secret::QuorumSecret;
 pub use state::members::{Member, SERVER_ID_MAX, ServerId, Servers};
 
 /// All settings. Zero means "no limit" only where a field says so.

@@ -13,12 +13,13 @@
 //! recovered by then counts as lost, and another member must lead.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
+#[cfg(feature = "net")]
 use std::time::Duration;
 
 use group::message::{PeerMessage, ServerMessage};
 
 use crate::config::Ensemble;
+#[cfg(feature = "net")]
 use crate::peers::SharedLinks;
 use crate::shared::Shared;
 use crate::stall_detector::StallDetector;
@@ -80,6 +81,7 @@ fn counts_as_alive(stalled_ms: i64, ensemble: &Ensemble) -> bool {
 
 /// Sends keepalives when they are due, until the server stops. The thread that stops the server
 /// should unpark this one.
+#[cfg(feature = "net")]
 pub(crate) fn watch(shared: &Shared, ensemble: &Ensemble, links: &SharedLinks) {
     let mut signs = KeepaliveTimer::default();
     while !shared.is_stopping() {
@@ -87,7 +89,7 @@ pub(crate) fn watch(shared: &Shared, ensemble: &Ensemble, links: &SharedLinks) {
         if !frames.is_empty() {
             links.lock().send_to_idle(&frames);
         }
-        thread::park_timeout(Duration::from_millis(ensemble.heartbeat_ms.into()));
+        std::thread::park_timeout(Duration::from_millis(ensemble.heartbeat_ms.into()));
     }
 }
 

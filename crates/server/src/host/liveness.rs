@@ -27,6 +27,7 @@ impl<T: Transport> Host<T> {
     }
 
     /// Milliseconds until the other servers must hear from this one; `None` if they need not.
+    #[cfg(feature = "net")]
     pub(super) fn liveness_patience_ms(&self, now_ms: i64) -> Option<i64> {
         self.has_liveness().then(|| (self.liveness.due_ms - now_ms).max(0))
     }

@@ -29,6 +29,7 @@ mod log_room;
 mod log_tail;
 pub(crate) mod recovery;
 mod recovery_error;
+#[cfg(feature = "net")]
 mod replication_loop;
 mod replies;
 mod reseed;
@@ -44,11 +45,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use group::GroupId;
 use group::event::Event;
 use group::group::{Group, Now};
 use group::message::{GroupMessage, PeerMessage, ServerMessage};
 use group::settings::{ContainerSettings, EnsembleSettings, GroupSettings};
-use group::{GroupId, Replica};
 use state::command::Features;
 use storage::data_dir::DataDir;
 use storage::log::{AppendError, FlushError, Log};
@@ -56,6 +57,7 @@ use storage::log::{AppendError, FlushError, Log};
 use self::identity::Identity;
 use self::liveness::Liveness;
 use self::log_room::LogRoom;
+#[cfg(feature = "net")]
 pub(crate) use self::replication_loop::ReplicationLoop;
 use self::slot::Slot;
 use crate::config::ServerId;
@@ -84,8 +86,6 @@ pub(crate) struct Host<T: Transport> {
     liveness: Liveness,
     submissions: Submissions,
     control_requests: Vec<ControlRequest>,
-    /// Frames received from other members and not yet handled.
-    frames: Vec<(Sender, Bytes)>,
     /// Buffer for the message being passed to the transport.
     frame: Vec<u8>,
     /// Lengths in bytes of the entries proposed and not yet flushed, for which the log has room.
@@ -151,7 +151,6 @@ impl<T: Transport> Host<T> {
             data_dir: parts.data_dir,
             liveness: Liveness::default(),
             control_requests: Vec::new(),
-            frames: Vec::new(),
             frame: Vec::new(),
             proposed: Vec::new(),
             log_bytes: 0,
@@ -183,23 +182,8 @@ impl<T: Transport> Host<T> {
         self.pass_time()
     }
 
-    /// The transport that carries this server's frames.
-    pub(crate) fn transport_mut(&mut self) -> &mut T {
-        &mut self.transport
-    }
-
     fn root(&self) -> &Group {
         &self.slots[0].group
-    }
-
-    /// The group of that number.
-    pub(crate) fn group(&self, id: GroupId) -> &Group {
-        &self.slots[id.index()].group
-    }
-
-    /// This member's replica of that group, mutable so that a caller can change what it records.
-    pub(crate) fn replica_mut(&mut self, id: GroupId) -> &mut Replica {
-        &mut self.slots[id.index()].group.replica
     }
 
     /// Whether the process may end: every group was told to stop and has nothing left to do.
@@ -210,11 +194,6 @@ impl<T: Transport> Host<T> {
     /// Whether a group waits for something that may come without an event.
     pub(crate) fn is_holding(&self) -> bool {
         self.awake.iter().any(|at| self.slots[*at].group.is_holding())
-    }
-
-    /// Whether a group checks its containers so often that the loop must not sleep as usual.
-    fn looks_often(&self) -> bool {
-        self.awake.iter().any(|at| self.slots[*at].group.looks_often())
     }
 
     /// Makes a group take part in the present cycle.
@@ -266,13 +245,6 @@ impl<T: Transport> Host<T> {
     /// Passes an event to all groups.
     fn tell_all<'e>(&mut self, event: impl Fn() -> Event<'e>) {
         (0..self.slots.len()).for_each(|at| self.tell(at, event()));
-    }
-
-    /// Milliseconds until the next cycle must run; `None` if nothing is due.
-    pub(crate) fn patience_ms(&mut self) -> Option<i64> {
-        let now = now(&self.shared);
-        let of_groups = self.awake.iter().filter_map(|at| self.slots[*at].group.patience_ms(now));
-        of_groups.chain(self.liveness_patience_ms(now.ms)).min()
     }
 
     /// Handles a frame from `sender`.
@@ -375,6 +347,24 @@ impl<T: Transport> Host<T> {
         self.log.close()?;
         drop(self.data_dir);
         Ok(())
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl<T: Transport> Host<T> {
+    /// The transport that carries this server's frames.
+    pub(crate) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// The group of that number.
+    pub(crate) fn group(&self, id: GroupId) -> &Group {
+        &self.slots[id.index()].group
+    }
+
+    /// This member's replica of that group, mutable so that a caller can change what it records.
+    pub(crate) fn replica_mut(&mut self, id: GroupId) -> &mut group::Replica {
+        &mut self.slots[id.index()].group.replica
     }
 }
 

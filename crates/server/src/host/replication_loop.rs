@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use mio::{Events, Poll};
 use parking_lot::Mutex;
 
 use super::{Fatal, Host};
-use crate::peers::{LinkNews, SharedLinks};
+use crate::peers::{LinkNews, Sender, SharedLinks};
 use crate::shared::Shared;
 
 /// The longest wait for work before sessions and containers are checked.
@@ -46,6 +47,7 @@ impl ReplicationLoop {
     /// A cycle failed, on whichever thread, or polling did.
     pub(crate) fn run(&self, mut poll: Poll) -> Result<(), Fatal> {
         let mut events = Events::with_capacity(256);
+        let mut frames = Vec::new();
         let mut patience = Duration::ZERO;
         loop {
             let polled_ms = self.shared.clock.elapsed_ms();
@@ -59,7 +61,7 @@ impl ReplicationLoop {
             }
             let mut state = self.state.lock();
             if let LoopState::Running(host) = &mut *state {
-                match host.hear(&events, polled_ms).and_then(|()| host.cycle()) {
+                match host.hear(&events, polled_ms, &mut frames).and_then(|()| host.cycle()) {
                     Ok(()) if !host.may_end() => {
                         let left_ms = host.patience_ms().map(|ms| Duration::from_millis(ms as u64));
                         patience = left_ms.map_or(PATIENCE, |left| left.min(PATIENCE));
@@ -100,13 +102,29 @@ impl ReplicationLoop {
 }
 
 impl Host<Option<SharedLinks>> {
+    /// Whether a group checks its containers so often that the loop must not sleep as usual.
+    fn looks_often(&self) -> bool {
+        self.awake.iter().any(|at| self.slots[*at].group.looks_often())
+    }
+
+    /// Milliseconds until the next cycle must run; `None` if nothing is due.
+    fn patience_ms(&mut self) -> Option<i64> {
+        let now = super::now(&self.shared);
+        let of_groups = self.awake.iter().filter_map(|at| self.slots[*at].group.patience_ms(now));
+        of_groups.chain(self.liveness_patience_ms(now.ms)).min()
+    }
+
     /// Reads the sockets of other members that are ready, according to a poll that began at
-    /// `polled_ms`, and handles their frames.
-    fn hear(&mut self, events: &Events, polled_ms: i64) -> Result<(), Fatal> {
+    /// `polled_ms`, and handles their frames. `frames` is empty, and a buffer for these.
+    fn hear(
+        &mut self,
+        events: &Events,
+        polled_ms: i64,
+        frames: &mut Vec<(Sender, Bytes)>,
+    ) -> Result<(), Fatal> {
         self.peers_polled(polled_ms);
         let Some(links) = &self.transport else { return Ok(()) };
         let mut links = links.lock();
-        let mut frames = std::mem::take(&mut self.frames);
         for event in events {
             if links.owns(event.token()) {
                 links.ready(event, &mut |sender, frame| frames.push((sender, frame)));
@@ -118,7 +136,6 @@ impl Host<Option<SharedLinks>> {
         for (sender, frame) in frames.drain(..) {
             self.receive(sender, frame)?;
         }
-        self.frames = frames;
         for news in news {
             match news {
                 LinkNews::Up { peer, .. } => self.link_up(peer),

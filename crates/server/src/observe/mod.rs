@@ -1,5 +1,6 @@
 //! What operators see: counters, metrics, four-letter words and the AdminServer.
 
+#[cfg(feature = "net")]
 pub mod admin;
 #[cfg(test)]
 mod exposition_tests;

@@ -14,8 +14,8 @@ use super::greeting::{self, Greeting, Hello, Reason};
 use super::limits::{
     ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, READ_BYTES, READS_MAX, SHUN_MS, UNPROVEN_MAX,
 };
-use super::local::{LinkNews, Local, Sender};
-use super::socket;
+use super::local::{LinkNews, Local};
+use super::{Sender, socket};
 use crate::config::ServerId;
 use crate::descriptors::{self, Use};
 use crate::stream::Stream;
@@ -395,7 +395,7 @@ impl Arrivals {
     /// Closes a connection and reports it if necessary.
     fn end(&mut self, local: &mut Local, slot: usize, end: End) {
         let Some(mut incoming) = self.connections.try_remove(slot) else { return };
-        incoming.stream.close(&local.registry);
+        incoming.stream.close();
         if let End::Malformed(_) = end {
             local.counts.malformed += 1;
         }

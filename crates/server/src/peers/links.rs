@@ -10,14 +10,14 @@ use group::message::PeerKey;
 use mio::event::Event;
 use mio::{Registry, Token, Waker};
 
-use super::Transport;
 use super::greeting::Hello;
 use super::incoming::Arrivals;
 use super::limits::{HALF_OPEN_MAX, UNPROVEN_MAX};
-use super::local::{LinkCounts, LinkNews, Local, Sender};
+use super::local::{LinkCounts, LinkNews, Local};
 use super::outgoing::Outgoing;
 use super::proof::Keys;
 use super::resolve::Resolver;
+use super::{Sender, Transport};
 use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 use crate::stream::StreamKind;
 
@@ -113,7 +113,7 @@ impl Links {
                 self.arrivals.forget(local, *peer);
             }
             if !stays || peers.get(peer).is_none_or(|member| member.addresses != link.hosts) {
-                link.close(local);
+                link.close();
             }
         }
         self.outgoing
@@ -215,7 +215,7 @@ impl Transport for Links {
         self.local.keys.cluster = Some(*key);
         for link in self.outgoing.values_mut() {
             link.check_cluster(&mut self.local);
-            link.ask_for_proof(&mut self.local);
+            link.ask_for_proof();
         }
         self.arrivals.check_cluster(&mut self.local);
         self.arrivals.ask_for_proofs(&mut self.local);

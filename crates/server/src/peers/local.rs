@@ -10,16 +10,6 @@ use super::resolve::Resolver;
 use crate::config::ServerId;
 use crate::stream::StreamKind;
 
-/// The sender of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sender {
-    /// Its number; to be trusted only if `is_proven`.
-    pub server: ServerId,
-    /// Whether it has proven that it is a member of this server's cluster. If not, it may be any
-    /// host.
-    pub is_proven: bool,
-}
-
 /// A change of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkNews {

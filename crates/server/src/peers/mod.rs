@@ -25,29 +25,57 @@
 //! which can block. Nothing that a peer or a stranger sends may panic, make memory grow before
 //! bytes have arrived, or occupy that thread for long: see [`limits`].
 
+#[cfg(feature = "net")]
 mod admission;
+#[cfg(feature = "net")]
 mod frame;
+#[cfg(feature = "net")]
 mod greeting;
+#[cfg(feature = "net")]
 mod incoming;
 pub mod limits;
+#[cfg(feature = "net")]
 mod links;
+#[cfg(feature = "net")]
 mod local;
+#[cfg(feature = "net")]
 mod outgoing;
+#[cfg(feature = "net")]
 mod output;
+#[cfg(feature = "net")]
 mod proof;
+#[cfg(feature = "net")]
 mod resolve;
+#[cfg(feature = "net")]
 mod shared;
+#[cfg(feature = "net")]
 mod socket;
 
+#[cfg(feature = "net")]
 pub use frame::{BadFrame, FrameReader};
+#[cfg(feature = "net")]
 pub use greeting::{BadGreeting, Greeting, Heard, Hello, Reason, VERSION};
 pub use group::message::PeerKey;
+#[cfg(feature = "net")]
 pub use links::{Links, Me};
-pub use local::{LinkCounts, LinkNews, Sender};
-pub use proof::{Keys, QuorumSecret};
+#[cfg(feature = "net")]
+pub use local::{LinkCounts, LinkNews};
+#[cfg(feature = "net")]
+pub use proof::Keys;
+#[cfg(feature = "net")]
 pub use shared::SharedLinks;
 
 use crate::config::{ServerId, Servers};
+
+/// The sender of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    /// Its number; to be trusted only if `is_proven`.
+    pub server: ServerId,
+    /// Whether it has proven that it is a member of this server's cluster. If not, it may be any
+    /// host.
+    pub is_proven: bool,
+}
 
 /// Carries frames to the other members: sockets in a server, a simulated network in the simulator.
 pub trait Transport: Send {

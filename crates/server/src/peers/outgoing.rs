@@ -116,14 +116,14 @@ impl Outgoing {
     }
 
     /// This server has become a member: a peer that is one as well is dialled again, to prove it.
-    pub(super) fn ask_for_proof(&mut self, local: &mut Local) {
+    pub(super) fn ask_for_proof(&mut self) {
         let is_to_go = match &self.phase {
             Phase::Proving { .. } => true,
             Phase::Up { proof: Proof::Disk(exchange, _), .. } => exchange.answer.is_of_member(),
             _ => false,
         };
         if is_to_go {
-            self.close(local);
+            self.close();
             self.phase = Phase::Waiting { until_ms: i64::MIN };
         }
     }
@@ -441,7 +441,7 @@ impl Outgoing {
 
     /// Closes the connection and waits before the next attempt.
     fn fail(&mut self, local: &mut Local, trouble: Trouble, why: &str) {
-        self.close(local);
+        self.close();
         self.phase = Phase::Waiting { until_ms: local.now_ms + self.backoff_ms };
         self.backoff_ms = (2 * self.backoff_ms).min(BACKOFF_MS_MAX);
         if self.logged == Some(trouble) {
@@ -456,10 +456,10 @@ impl Outgoing {
     }
 
     /// Closes the connection, if there is one, and drops what was queued for it.
-    pub(super) fn close(&mut self, local: &mut Local) {
+    pub(super) fn close(&mut self) {
         self.output.clear();
         if let Some(mut stream) = self.stream.take() {
-            stream.close(&local.registry);
+            stream.close();
         }
     }
 

@@ -30,13 +30,12 @@
 //! This keeps out attackers that can reach a port. It does not keep out attackers that can read or
 //! alter the bytes of a connection: there is no encryption.
 
-use std::fmt;
-
 use group::message::PeerKey;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use super::greeting::Reason;
+use crate::config::QuorumSecret;
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -48,30 +47,6 @@ pub(super) const RECORD_BYTES_MAX: usize = 1 + 3 * PROOF_BYTES;
 const SECRET: u8 = 1;
 const CLUSTER: u8 = 2;
 const REFUSED: u8 = 255;
-
-/// The contents of `ostler.quorumSecretFile`. They appear in no message.
-#[derive(Clone, PartialEq, Eq)]
-pub struct QuorumSecret(Vec<u8>);
-
-impl QuorumSecret {
-    /// Fewer bytes can be found by brute force.
-    pub const BYTES_MIN: usize = 16;
-    /// More is not a secret but a wrong file.
-    pub const BYTES_MAX: usize = 4096;
-
-    /// A secret of these bytes without white space around them; `None` if it is too short or too
-    /// long.
-    pub fn new(bytes: &[u8]) -> Option<QuorumSecret> {
-        let bytes = bytes.trim_ascii();
-        (Self::BYTES_MIN..=Self::BYTES_MAX).contains(&bytes.len()).then(|| QuorumSecret(bytes.to_vec()))
-    }
-}
-
-impl fmt::Debug for QuorumSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("QuorumSecret(…)")
-    }
-}
 
 /// What a server can prove its identity with.
 #[derive(Clone, Debug, Default)]
@@ -140,7 +115,7 @@ impl Keys {
         if secret.is_none() && cluster.is_none() {
             return None;
         }
-        let secret = secret.map_or(&[][..], |secret| &secret.0);
+        let secret = secret.map_or(&[][..], QuorumSecret::bytes);
         let cluster = cluster.map_or(&[][..], |key| key.bytes());
         Some(mac(secret, b"ostler quorum key", &[cluster]).finalize().into_bytes().into())
     }

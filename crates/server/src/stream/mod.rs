@@ -5,15 +5,16 @@
 pub(crate) mod pipe;
 #[cfg(test)]
 pub(crate) mod records;
+#[cfg(feature = "net")]
+mod tcp;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+#[cfg(feature = "net")]
+pub(crate) use self::tcp::StreamKind;
 
 /// One end of a connection. It never blocks: what cannot be done now fails with `WouldBlock`.
 ///
@@ -31,23 +32,15 @@ use mio::{Interest, Registry, Token};
 /// - A handshake of the transport takes place within these calls. Until it is complete, `read`
 ///   fails with `WouldBlock`, and `write` accepts 4 KiB at least, to send them later.
 pub trait Stream: Read + Write + Send {
-    /// Registers it with the poll, to be told when the socket is readable and when it is writable.
-    ///
-    /// # Errors
-    /// The poll is full.
-    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()>;
-
-    /// Makes the poll announce again what it has announced before.
-    ///
-    /// # Errors
-    /// The system's.
-    fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.register(registry, token)
+    /// The socket, for the poll to watch; `None` for a stream in memory.
+    #[cfg(feature = "net")]
+    fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
+        None
     }
 
     /// Closes the connection, and tells the other side that nothing is missing at the end. Bytes
     /// already written still arrive, unless the stream [`wants_write`](Stream::wants_write).
-    fn close(&mut self, registry: &Registry);
+    fn close(&mut self);
 
     /// Whether a connection that was begun has been established. `false`: it has not yet.
     ///
@@ -100,36 +93,6 @@ pub struct Readiness {
     pub read_closed: bool,
 }
 
-/// How the connections of a port are made of its sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StreamKind {
-    /// TCP itself.
-    Plain,
-    /// As an encrypting transport behaves.
-    #[cfg(test)]
-    Records,
-}
-
-impl StreamKind {
-    /// The stream of a connection that was accepted.
-    pub(crate) fn accepted(self, socket: TcpStream) -> Box<dyn Stream> {
-        match self {
-            StreamKind::Plain => Box::new(socket),
-            #[cfg(test)]
-            StreamKind::Records => Box::new(records::Records::accepted(socket)),
-        }
-    }
-
-    /// The stream of a connection that was dialled and need not be established.
-    pub(crate) fn dialled(self, socket: TcpStream) -> Box<dyn Stream> {
-        match self {
-            StreamKind::Plain => Box::new(socket),
-            #[cfg(test)]
-            StreamKind::Records => Box::new(records::Records::dialled(socket)),
-        }
-    }
-}
-
 impl dyn Stream + '_ {
     /// Reads once. `Ok(None)`: nothing can be read now. `Ok(Some(0))`: the other side closed.
     pub(crate) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
@@ -147,32 +110,5 @@ impl dyn Stream + '_ {
 impl fmt::Debug for dyn Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Stream")
-    }
-}
-
-impl Stream for TcpStream {
-    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(self, token, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.reregister(self, token, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    fn close(&mut self, registry: &Registry) {
-        let _ = registry.deregister(self);
-        let _ = self.shutdown(Shutdown::Both);
-    }
-
-    fn check_connected(&mut self) -> io::Result<bool> {
-        match self.take_error()? {
-            Some(e) => Err(e),
-            None => Ok(self.peer_addr().is_ok()),
-        }
-    }
-
-    /// A short read has emptied the socket: no second system call is needed to learn that.
-    fn may_hold_more(&self, read: usize, room: usize) -> bool {
-        read == room
     }
 }

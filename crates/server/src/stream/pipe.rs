@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mio::{Registry, Token};
-
 use super::{Readiness, Stream};
 
 /// The bytes on their way in one direction.
@@ -84,11 +82,7 @@ impl Write for End {
 }
 
 impl Stream for End {
-    fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&mut self, _: &Registry) {
+    fn close(&mut self) {
         let mut outgoing = lock(&self.outgoing);
         (outgoing.closed, outgoing.arrived) = (true, true);
     }

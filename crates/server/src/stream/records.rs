@@ -14,8 +14,6 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
-use mio::{Registry, Token};
-
 use super::{PeerIdentity, Stream};
 
 /// Bytes of data in a record.
@@ -243,18 +241,15 @@ impl<S: Stream> Write for Records<S> {
 }
 
 impl<S: Stream> Stream for Records<S> {
-    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.socket.register(registry, token)
+    #[cfg(feature = "net")]
+    fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
+        self.socket.source()
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.socket.reregister(registry, token)
-    }
-
-    fn close(&mut self, registry: &Registry) {
+    fn close(&mut self) {
         self.say(CLOSE, &[]);
         let _ = self.send();
-        self.socket.close(registry);
+        self.socket.close();
     }
 
     fn check_connected(&mut self) -> io::Result<bool> {

@@ -3,8 +3,6 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 
-use mio::Poll;
-
 use super::pipe::{self, End};
 use super::records::Records;
 use super::*;
@@ -88,10 +86,9 @@ fn a_full_socket_leaves_bytes_in_the_stream_and_a_write_receives_some() {
 
 #[test]
 fn an_end_is_whole_only_if_the_other_side_says_so() {
-    let poll = Poll::new().unwrap();
     let (mut near, mut far) = connected(1 << 20);
     near.write_all(b"bye").unwrap();
-    near.close(poll.registry());
+    near.close();
     let mut buffer = [0; 10];
     assert_eq!(far.read(&mut buffer).unwrap(), 3);
     assert!(far.has_buffered());
@@ -99,6 +96,6 @@ fn an_end_is_whole_only_if_the_other_side_says_so() {
 
     let (near, far) = pipe::pair(1 << 20);
     let mut far = Records::accepted(far);
-    near.clone().close(poll.registry());
+    near.clone().close();
     assert_eq!(far.read(&mut buffer).unwrap_err().kind(), ErrorKind::UnexpectedEof);
 }

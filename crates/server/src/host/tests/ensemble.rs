@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use consensus::engine::Role;
-use mio::Registry;
 use storage::disk::SimDisk;
 use wire::frame;
 use wire::jute::Reader;
@@ -18,7 +17,7 @@ use wire::record::{ConnectRequest, ConnectResponse, ReplyHeader};
 use crate::clock::ManualTime;
 use crate::config::{self, CommandLine, Config, EngineKind, Ensemble, ServerId};
 use crate::observe::stats::{FollowerState, MemberStatus, ServerState};
-use crate::simulation::{Member, PollToken, Readiness, Stream};
+use crate::simulation::{Member, Readiness, Stream};
 
 pub(super) const STEP_US: u64 = 2_000;
 
@@ -58,11 +57,7 @@ impl Write for Wire {
 }
 
 impl Stream for Wire {
-    fn register(&mut self, _: &Registry, _: PollToken) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&mut self, _: &Registry) {
+    fn close(&mut self) {
         self.0.lock().unwrap().closed = true;
     }
 }

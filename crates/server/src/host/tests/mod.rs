@@ -46,8 +46,7 @@ use crate::config::{self, CommandLine, Config, ServerId};
 use crate::inbox::Submissions;
 use crate::mailbox::{Delivery, Mailbox, Note};
 use crate::peers::Links;
-use crate::serve::{ServerParams, features};
-use crate::shared::Shared;
+use crate::shared::{ServerParams, Shared, features};
 
 const DATA_DIR: &str = "/data";
 
@@ -297,7 +296,7 @@ fn submit(shared: &Shared, batch: &[Op]) {
 /// Empties the mailbox and returns what it held.
 fn told(shared: &Shared) -> Vec<Told> {
     let mut delivery = Delivery::default();
-    shared.mailboxes[0].collect(&mut delivery, &mut Vec::new());
+    shared.mailboxes[0].collect(&mut delivery);
     let mut told = Vec::new();
     let mut at = 0;
     for (_, note) in delivery.notes {

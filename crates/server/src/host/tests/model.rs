@@ -15,8 +15,7 @@ use wire::record::GetChildrenReply;
 
 use super::Told;
 use crate::client::answer::{self, Asker};
-use crate::serve::features;
-use crate::shared::Shared;
+use crate::shared::{Shared, features};
 
 /// One request as a client knows it.
 #[derive(Clone, Debug)]

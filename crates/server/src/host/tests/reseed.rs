@@ -11,7 +11,7 @@ use super::ensemble::{ENGINES, Trio, create, facts, read};
 use crate::config::{EngineKind, ServerId};
 use crate::host::identity::Identity;
 use crate::host::recovery::{Files, recover};
-use crate::serve::features;
+use crate::shared::features;
 
 const LOG: &str = "/data/log";
 

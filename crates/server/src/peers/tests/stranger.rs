@@ -8,6 +8,7 @@ use super::super::greeting::GREETING_BYTES;
 use super::super::proof::{Exchange, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
 use super::rough::answer;
 use super::*;
+use crate::config::QuorumSecret;
 
 /// A connection to `node`, server 1, that has greeted as server 2 and was not refused; and both
 /// greetings.
