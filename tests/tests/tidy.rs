@@ -57,6 +57,29 @@ fn actual() -> BTreeMap<String, BTreeSet<String>> {
     actual
 }
 
+/// The names of all crates that a crate of the workspace links.
+fn linked(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", package])
+        .current_dir(root())
+        .output()
+        .expect("cargo tree runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).expect("names of crates");
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_simulator_links_no_sockets() {
+    let process = ["mio", "tokio", "axum", "hyper"];
+    let of_cli = linked("ostler-cli");
+    assert!(process.iter().all(|name| of_cli.contains(*name)), "they are called otherwise: {of_cli:?}");
+    let of_sim = linked("ostler-sim");
+    assert!(of_sim.contains("ostler-server"), "{of_sim:?}");
+    let found: Vec<_> = process.iter().filter(|name| of_sim.contains(**name)).collect();
+    assert!(found.is_empty(), "the simulator links {found:?}");
+}
+
 #[test]
 fn layers_import_only_downward() {
     let (allowed, actual) = (allowed(), actual());
