@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use crate::message::{GroupMessage, RefusedCommand};
-use crate::submission::Encoded;
+use crate::submission::{Buffer, Encoded};
 use state::members::ServerId;
 
 /// Ticks after which what the leader has not taken is resent.
@@ -70,7 +70,7 @@ impl ForwardStream {
         match self.gathered.last_mut().filter(|last| last.is_before(command)) {
             Some(last) => last.range.end = command.range.end,
             None => {
-                let (buffer, range) = (command.buffer.clone(), command.range.clone());
+                let (buffer, range) = command.parts();
                 self.gathered.push(Gathered { buffer, range });
             }
         }
@@ -160,7 +160,8 @@ struct Gathered {
 impl Gathered {
     /// Whether the command comes right behind in the same buffer.
     fn is_before(&self, command: &Encoded<'_>) -> bool {
-        self.buffer.as_ptr() == command.buffer.as_ptr() && self.range.end == command.range.start
+        let Buffer::Shared(buffer) = command.buffer else { return false };
+        self.buffer.as_ptr() == buffer.as_ptr() && self.range.end == command.range.start
     }
 }
 

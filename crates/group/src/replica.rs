@@ -20,7 +20,7 @@ use crate::parked::Parked;
 use crate::read_barrier::ReadBarriers;
 use crate::resubmission::Resubmission;
 use crate::session_homes::SessionHomes;
-use crate::submission::{Encoded, Item, Submission};
+use crate::submission::{Buffer, Encoded, Item, Submission};
 use crate::untold::Untold;
 use state::members::{ServerId, disk_of_id, first_member_id, next_member_id, server_of_id};
 
@@ -248,16 +248,35 @@ impl Replica {
         self.answerable.append(&mut self.deferred);
         let later = std::mem::take(&mut submission.later);
         self.take_over(now_ms, machine, submission);
-        for mut submission in later {
-            self.take_over(now_ms, machine, &mut submission);
+        for mut next in later {
+            self.take_over(now_ms, machine, &mut next);
+            submission.keep_spare(next);
         }
         self.barriers.ask(self.engine.as_mut());
         self.forwarding.send();
     }
 
     fn take_over(&mut self, now_ms: i64, machine: &Machine, submission: &mut Submission) {
-        // Commands that are kept or forwarded share this buffer.
-        let buffer = Bytes::from(std::mem::take(&mut submission.bytes));
+        let bytes = std::mem::take(&mut submission.bytes);
+        if self.settings.may_lose_lead {
+            // What is kept or forwarded shares the buffer.
+            let shared = Bytes::from(bytes);
+            self.take_items(now_ms, machine, submission, Buffer::Shared(&shared), shared.len());
+        } else {
+            self.take_items(now_ms, machine, submission, Buffer::Borrowed(&bytes), bytes.len());
+            submission.bytes = bytes;
+            submission.bytes.clear();
+        }
+    }
+
+    fn take_items(
+        &mut self,
+        now_ms: i64,
+        machine: &Machine,
+        submission: &mut Submission,
+        buffer: Buffer<'_>,
+        length: usize,
+    ) {
         let mut at = 0;
         for item in submission.items.drain(..) {
             if !self.is_taken(&item) {
@@ -270,7 +289,7 @@ impl Replica {
                     self.resume(now_ms, machine, id, session, timeout_ms);
                 }
                 Item::Command { id, session, xid, opcode, len } => {
-                    let encoded = Encoded { buffer: &buffer, range: at..at + len };
+                    let encoded = Encoded { buffer, range: at..at + len };
                     at += len;
                     let name = Name { session, cxid: xid, opcode };
                     self.submit_command(now_ms, machine, id, name, encoded);
@@ -287,11 +306,7 @@ impl Replica {
                 }
             }
         }
-        assert_eq!(at, buffer.len(), "every byte handed over belongs to a command");
-        if let Ok(unshared) = buffer.try_into_mut() {
-            submission.bytes = unshared.into();
-            submission.bytes.clear();
-        }
+        assert_eq!(at, length, "every byte handed over belongs to a command");
     }
 
     /// Whether it arrived on its session's connection, or asks to bring a session to its own.

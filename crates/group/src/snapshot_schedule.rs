@@ -13,6 +13,14 @@ const PAUSE_MS: i64 = 5_000;
 /// Bytes of log that cause a snapshot even within [`PAUSE_MS`].
 const LOG_BYTES_IN_PAUSE_MAX: u64 = 128 << 20;
 
+/// A group with fewer commands than this since its last snapshot is idle: it must not keep the log
+/// that other groups are done with.
+const FEW_COMMANDS: u64 = 1_000;
+
+/// So much log, in bytes, may such a group keep: two groups with little traffic must not make each
+/// other take snapshots all the time.
+const KEPT_BYTES_MIN: u64 = 16 << 20;
+
 /// Wait before the next attempt after a snapshot failed, in ms.
 const RETRY_MS: i64 = 30_000;
 
@@ -92,6 +100,14 @@ impl SnapshotSchedule {
     pub fn count(&mut self, bytes: usize) {
         self.has_entries = true;
         self.retained_bytes += bytes as u64;
+    }
+
+    /// Whether the group has entries in the log since its last snapshot began, but few, and the log
+    /// has grown. `commands` and `log_bytes` count since the start, as in [`SnapshotFacts`].
+    pub fn keeps_log_for_little(&self, commands: u64, log_bytes: u64) -> bool {
+        self.has_entries
+            && commands - self.begun.commands < FEW_COMMANDS
+            && log_bytes - self.begun.log_bytes >= KEPT_BYTES_MIN
     }
 
     /// Requests a snapshot.
@@ -218,7 +234,11 @@ mod tests {
         assert!(!quiet.is_due(facts(9_000, 0, 1 << 40)), "the log is that of other groups");
         quiet.count(1);
         assert!(quiet.is_due(facts(9_000, 1, 1 << 40)));
+        assert!(quiet.keeps_log_for_little(1, KEPT_BYTES_MIN));
+        assert!(!quiet.keeps_log_for_little(1, KEPT_BYTES_MIN - 1), "it keeps little");
+        assert!(!quiet.keeps_log_for_little(FEW_COMMANDS, KEPT_BYTES_MIN), "it is not idle");
         quiet.begin(facts(9_000, 1, 1 << 40), 0);
+        assert!(!quiet.keeps_log_for_little(1, 1 << 41), "it has no entries");
         assert!(!quiet.is_due(facts(99_000, 1, 1 << 41)));
     }
 

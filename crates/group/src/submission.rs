@@ -34,26 +34,46 @@ impl Item {
 }
 
 /// A command in the log's encoding: a part of a buffer that it shares with others.
-#[derive(Clone)]
 pub(crate) struct Encoded<'b> {
-    pub(crate) buffer: &'b Bytes,
+    pub(crate) buffer: Buffer<'b>,
     pub(crate) range: Range<usize>,
+}
+
+/// Encoded commands, one after the other.
+#[derive(Clone, Copy)]
+pub(crate) enum Buffer<'b> {
+    /// They can be kept without copying them.
+    Shared(&'b Bytes),
+    /// They are read only.
+    Borrowed(&'b [u8]),
 }
 
 impl<'b> Encoded<'b> {
     /// A command that has a buffer of its own.
     pub(crate) fn whole(buffer: &'b Bytes) -> Encoded<'b> {
-        Encoded { buffer, range: 0..buffer.len() }
+        Encoded { buffer: Buffer::Shared(buffer), range: 0..buffer.len() }
     }
 
     /// The command.
     pub(crate) fn bytes(&self) -> &'b [u8] {
-        &self.buffer[self.range.clone()]
+        match self.buffer {
+            Buffer::Shared(buffer) => &buffer[self.range.clone()],
+            Buffer::Borrowed(buffer) => &buffer[self.range.clone()],
+        }
     }
 
-    /// The command, sharing the buffer.
+    /// The command, to be kept.
     pub(crate) fn share(&self) -> Bytes {
-        self.buffer.slice(self.range.clone())
+        let (buffer, range) = self.parts();
+        buffer.slice(range)
+    }
+
+    /// A buffer to be kept, and where in it the command is.
+    pub(crate) fn parts(&self) -> (Bytes, Range<usize>) {
+        match self.buffer {
+            Buffer::Shared(buffer) => (buffer.clone(), self.range.clone()),
+            Buffer::Borrowed(_) => (Bytes::copy_from_slice(self.bytes()), 0..self.range.len()),
+        }
     }
 }
 
@@ -64,7 +84,13 @@ pub struct Submission {
     pub(crate) items: Vec<Item>,
     /// Submissions appended to this one, in order.
     pub(crate) later: Vec<Submission>,
+    /// Empty ones whose memory is used again.
+    spare: Vec<Submission>,
 }
+
+/// Most empty submissions kept for their memory, and most bytes of each.
+const SPARE_MAX: usize = 4;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 impl Submission {
     /// Adds a command to be replicated; its result is the answer to `id`.
@@ -95,9 +121,19 @@ impl Submission {
     /// Appends everything in `other` without copying its commands.
     pub fn append(&mut self, other: &mut Submission) {
         if self.is_empty() {
-            std::mem::swap(self, other);
+            std::mem::swap(&mut self.bytes, &mut other.bytes);
+            std::mem::swap(&mut self.items, &mut other.items);
+            self.later.append(&mut other.later);
         } else {
-            self.later.push(std::mem::take(other));
+            let empty = self.spare.pop().unwrap_or_default();
+            self.later.push(std::mem::replace(other, empty));
+        }
+    }
+
+    /// Keeps an empty submission for its memory.
+    pub(crate) fn keep_spare(&mut self, empty: Submission) {
+        if self.spare.len() < SPARE_MAX && empty.bytes.capacity() <= SPARE_BYTES_MAX {
+            self.spare.push(empty);
         }
     }
 

@@ -4,9 +4,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use group::GroupId;
 use group::event::{Asked, Event};
 use storage::log::{AppendError, Record};
 
+use super::slot::Slot;
 use super::transfer::Fetching;
 use super::{Fatal, Host, now};
 use crate::inbox::{ControlRequest, Submissions};
@@ -277,6 +279,18 @@ impl<T: Transport> Host<T> {
         self.act()
     }
 
+    /// A group has allowed the beginning of the log to be dropped: other groups must not keep it
+    /// for a few entries.
+    fn snapshot_idle_groups(&mut self, done: GroupId) {
+        for at in (0..self.slots.len()).filter(|at| *at != done.index()) {
+            let Slot { snapshots, group, .. } = &mut self.slots[at];
+            if snapshots.keeps_log_for_little(&group.replica, self.log_bytes) {
+                snapshots.ask();
+                self.wake(at);
+            }
+        }
+    }
+
     /// Wakes quiet groups that keep the beginning of a long log.
     fn wake_for_snapshots(&mut self) {
         if self.awake.len() < self.slots.len() && self.log_bytes - self.log_checked_bytes >= LOG_STEP_BYTES {
@@ -315,6 +329,7 @@ impl<T: Transport> Host<T> {
                     let slot = &mut self.slots[group.index()];
                     let replica = &mut slot.group.replica;
                     slot.snapshots.done(&self.shared, number, result, replica, &mut self.log);
+                    self.snapshot_idle_groups(group);
                 }
                 ControlRequest::TakeSnapshot(group) => {
                     self.slots[group.index()].snapshots.ask();

@@ -106,6 +106,12 @@ impl Snapshots {
         }
     }
 
+    /// Whether the group keeps the beginning of a log that has grown, though it has had few
+    /// commands since its last snapshot.
+    pub(super) fn keeps_log_for_little(&self, replica: &Replica, log_bytes: u64) -> bool {
+        self.schedule.keeps_log_for_little(replica.applied_commands(), log_bytes)
+    }
+
     /// Whether the log has become so long that the group, which has entries in it, must allow its
     /// beginning to be dropped. `log_bytes` counts the entries of all groups.
     pub(super) fn is_log_too_long(&self, log_bytes: u64) -> bool {
