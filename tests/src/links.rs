@@ -38,12 +38,11 @@ pub enum Link {
     Lossy,
 }
 
-/// Of so many reads one waits for a retransmission, at the least for the time that Linux gives it
-/// at the least…
+/// One of this many reads waits for a retransmission: [`RETRANSMISSION`] is Linux's shortest wait.
 const LOSS_ONE_IN: u64 = 25;
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
-/// …and of so many one meets the end of its connection.
+/// One of this many reads finds its connection closed.
 const BREAK_ONE_IN: u64 = 1_000;
 
 /// What becomes of the bytes at hand.

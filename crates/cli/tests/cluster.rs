@@ -149,7 +149,7 @@ fn read(server: &str, path: &str) -> Vec<u8> {
     }
 }
 
-/// Writes as soon as a leader takes it: between two leaders there is none.
+/// Retries the write until a leader accepts it: during an election no server leads.
 fn write(server: &str, path: &str, data: &[u8]) {
     let begun = Instant::now();
     loop {

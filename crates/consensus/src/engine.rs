@@ -382,8 +382,8 @@ pub trait Engine: Send {
     /// proves nothing else: no read is answered and nothing is committed by it.
     fn heard_of(&mut self, from: MemberId);
 
-    /// Fills `out` with all pending work, or returns false if there is none. The host SHOULD call
-    /// it once per batch of other calls, and again until it returns false: the bytes of one call
+    /// Fills `out` with all pending work, or returns false if nothing is pending. The host SHOULD
+    /// call it once per batch of other calls, and again until it returns false: the bytes of one call
     /// are limited.
     fn ready(&mut self, out: &mut Ready) -> bool;
 

@@ -35,7 +35,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// The kind with that number; `None` if there is none.
+    /// The kind with that number; `None` if the number is unknown.
     #[must_use]
     pub fn from_u8(number: u8) -> Option<Self> {
         match number {

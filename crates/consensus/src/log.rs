@@ -40,7 +40,8 @@ impl Log {
         (log, hard_state)
     }
 
-    /// Index of the last membership change that is followed by another one; 0 if there is none.
+    /// Index of the last membership change that is followed by another one; 0 before the second
+    /// change.
     ///
     /// A leader proposes a change only once the one before is committed. So a log that holds both
     /// proves the first committed, even if the crash came between writing the entries and the

@@ -1,4 +1,4 @@
-//! Both ends of the streams of forwarded commands, and what is to be sent on them.
+//! Both ends of the streams of forwarded commands, and the messages that wait to be sent on them.
 
 use bytes::Bytes;
 use consensus::entry::MemberId;
@@ -119,7 +119,7 @@ impl Forwarding {
         self.outgoing.drain(..)
     }
 
-    /// Whether nothing is to be sent or resent.
+    /// Whether no message waits to be sent or resent.
     pub(crate) fn is_idle(&self) -> bool {
         self.outgoing.is_empty()
             && self.stream.as_ref().is_none_or(ForwardStream::is_idle)

@@ -80,7 +80,7 @@ pub(crate) struct Reconfig {
 /// What determines the directory.
 #[derive(PartialEq, Eq)]
 struct Origin {
-    /// The version of the committed configuration; 0 if there is none.
+    /// The version of the committed configuration; 0 before the first one commits.
     version: i64,
     proposed: Option<ProposedConfig>,
     /// The engine's members: a removed one stays until it is stopped.

@@ -2,7 +2,7 @@
 
 use crate::reply_sink::{RequestId, Token};
 
-/// A command that got no place in the log, and whose client is to be told so.
+/// A command that was refused before it entered the log; its client gets an error.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) id: RequestId,

@@ -14,7 +14,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// The spread of `values`, or `None` if there are none. The median of an even number is the
+    /// The spread of `values`, or `None` without values. The median of an even number is the
     /// mean of the middle two.
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();

@@ -134,7 +134,7 @@ struct Terminal {
 impl Terminal {
     fn new(mut editor: Editor<Helper, FileHistory>, history: Option<PathBuf>) -> Self {
         if let Some(file) = &history {
-            // There is none at the first start; one that cannot be read is ignored.
+            // The first start finds no history; a history that cannot be read is ignored.
             let _ = editor.load_history(file);
         }
         Self { editor, history }
@@ -165,8 +165,8 @@ impl Input for Terminal {
     }
 }
 
-/// Where the history is kept: `ostler/shell_history` in the user's state folder, which is made if
-/// there is none.
+/// Where the history is kept: `ostler/shell_history` in the user's state folder, which is created if
+/// it does not exist.
 fn history_file() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;

@@ -13,7 +13,7 @@ use super::{Fatal, Host, now};
 use crate::config::ServerId;
 use crate::peers::Transport;
 
-/// When other servers were heard from, and when this one is to be heard next.
+/// When each other server was last heard from, and when this server sends its next sign of life.
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     /// In ms of the server's clock.
