@@ -195,13 +195,13 @@ pub(crate) fn is_majority(count: usize, of: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use consensus::membership::Membership;
 
     use super::*;
 
     /// A status with these voters, and learners as `id:matched`; 5000 entries are committed.
-    fn status(voters: &[u64], learners: &[(u64, u64)]) -> Status {
+    pub(crate) fn status(voters: &[u64], learners: &[(u64, u64)]) -> Status {
         let member = |id: &u64| MemberId(*id);
         let follower = |(id, match_index): (u64, u64)| Progress {
             member: MemberId(id),

@@ -80,9 +80,8 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use consensus::engine::Progress;
-
     use super::*;
+    use crate::plan::tests::status;
 
     fn members(voters: &[u64], learners: &[u64]) -> Membership {
         let ids = |ids: &[u64]| ids.iter().map(|id| MemberId(*id)).collect();
@@ -103,20 +102,10 @@ mod tests {
             ("a member goes", members(&[1, 2], &[]), members(&[1, 2], &[3]), true, Some(Remove(id(3)))),
             ("the leader goes last", members(&[2, 3], &[]), members(&[1, 2, 3], &[]), true, None),
         ] {
-            let all = own.voters.iter().chain(&own.learners);
+            let ids = |members: &[MemberId]| members.iter().map(|member| member.0).collect::<Vec<_>>();
             let match_index = if caught_up { 5_000 } else { 0 };
-            let follower = |member| Progress { member, match_index, awaits_snapshot: false };
-            let status = Status {
-                role: Default::default(),
-                commit: 5_000,
-                persisted: 5_000,
-                first_index: 1,
-                last_index: 5_000,
-                retained_bytes: 0,
-                snapshot: Default::default(),
-                followers: all.copied().map(follower).collect(),
-                membership: own,
-            };
+            let learners: Vec<_> = own.learners.iter().map(|learner| (learner.0, match_index)).collect();
+            let status = status(&ids(&own.voters), &learners);
             assert_eq!(next_change(&root, &status, id(1)), expected, "{what}");
         }
     }

@@ -33,7 +33,7 @@ pub(super) enum Phase {
     Open,
     /// A request has ended it: queued output is still written, nothing more is read.
     Closing,
-    /// Done, or closed for misbehaving: the host closes the socket at once.
+    /// Done, or closed for misbehaving: its thread closes the socket at once.
     Closed,
 }
 
