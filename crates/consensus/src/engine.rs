@@ -383,8 +383,8 @@ pub trait Engine: Send {
     fn heard_of(&mut self, from: MemberId);
 
     /// Fills `out` with all pending work, or returns false if nothing is pending. The host SHOULD
-    /// call it once per batch of other calls, and again until it returns false: the bytes of one call
-    /// are limited.
+    /// call it once per batch of other calls, and again until it returns false: the bytes of one
+    /// call are limited.
     fn ready(&mut self, out: &mut Ready) -> bool;
 
     /// Everything in `Ready`s up to `number` is flushed.

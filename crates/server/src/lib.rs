@@ -21,6 +21,7 @@ pub mod inbox;
 pub mod mailbox;
 pub mod namespace;
 pub mod observe;
+#[cfg(feature = "net")]
 pub mod peers;
 mod reader_progress;
 #[cfg(feature = "net")]
@@ -30,4 +31,5 @@ pub mod shared;
 pub mod simulation;
 mod stall_detector;
 pub mod stream;
+pub mod transport;
 mod wake;

@@ -22,10 +22,10 @@ use crate::inbox::ControlRequest;
 use crate::mailbox::Mailbox;
 use crate::observe::stats::{Facts, Source as _};
 use crate::observe::stats_source::Report;
-use crate::peers::{Sender, Transport};
 pub use crate::shared::features;
 use crate::shared::{ServerParams, Shared};
 pub use crate::stream::{PeerIdentity, Readiness, Stream};
+use crate::transport::{Sender, Transport};
 pub use group::GroupId;
 pub use state::command::Features;
 

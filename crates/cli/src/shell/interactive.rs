@@ -165,8 +165,8 @@ impl Input for Terminal {
     }
 }
 
-/// Where the history is kept: `ostler/shell_history` in the user's state folder, which is created if
-/// it does not exist.
+/// Where the history is kept: `ostler/shell_history` in the user's state folder, which is
+/// created if it does not exist.
 fn history_file() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;

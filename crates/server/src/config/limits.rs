@@ -107,6 +107,11 @@ pub const ADMIN_COMMAND_URL: &str = "/commands";
 /// of its own.
 pub const LOG_SEGMENT_BYTES_MIN: u64 = 4 << 20;
 
+/// Bytes of the payload of one frame between servers. A frame carries a batch of commands or a
+/// chunk of a snapshot, with its envelope. The longest holds a request that a server accepted while
+/// standalone, before its first other member joined.
+pub const FRAME_BYTES_MAX: usize = (256 << 20) + (4 << 20);
+
 const _: () = assert!(SESSION_TIMEOUT_TICKS_MIN <= SESSION_TIMEOUT_TICKS_MAX);
 const _: () = assert!(TICK_TIME_MS as u64 * SESSION_TIMEOUT_TICKS_MAX as u64 <= i32::MAX as u64);
 const _: () = assert!(REQUEST_BYTES_MAX as u64 <= OUTSTANDING_BYTES_MAX, "one request must fit");
@@ -126,6 +131,6 @@ const _: () = assert!(LOG_SEGMENT_BYTES < SNAPSHOT_LOG_BYTES);
 const _: () = assert!(3 * HEARTBEAT_MS < ELECTION_TIMEOUT_MS && HEARTBEAT_MS_MIN <= HEARTBEAT_MS);
 const _: () = assert!(REQUEST_BYTES_MAX <= ENSEMBLE_REQUEST_BYTES_MAX);
 const _: () = assert!(
-    LONGEST_REQUEST_BYTES as usize + 2 * ENTRY_BYTES_MAX <= crate::peers::limits::FRAME_BYTES_MAX,
+    LONGEST_REQUEST_BYTES as usize + 2 * ENTRY_BYTES_MAX <= FRAME_BYTES_MAX,
     "an entry fits into a frame"
 );

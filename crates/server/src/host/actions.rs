@@ -9,7 +9,7 @@ use group::message::PeerMessage;
 
 use super::{Fatal, Host, identity, recovery};
 use crate::config::ServerId;
-use crate::peers::{Sender, Transport};
+use crate::transport::{Sender, Transport};
 
 impl<T: Transport> Host<T> {
     /// Carries out the group's actions until there are no more.

@@ -3,8 +3,8 @@
 use super::Host;
 use super::slot::Slot;
 use crate::mailbox::{Delivery, Mailbox, Note};
-use crate::peers::Transport;
 use crate::shared::thread_of;
+use crate::transport::Transport;
 
 impl<T: Transport> Host<T> {
     /// Closes all connections of a group's clients; the clients connect to another server, or again

@@ -12,7 +12,7 @@ use super::slot::Slot;
 use super::transfer::Fetching;
 use super::{Fatal, Host, now};
 use crate::inbox::{ControlRequest, Submissions};
-use crate::peers::Transport;
+use crate::transport::Transport;
 
 /// Bytes of log after which quiet groups are checked for keeping its beginning.
 const LOG_STEP_BYTES: u64 = 64 << 10;

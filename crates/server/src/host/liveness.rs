@@ -11,7 +11,7 @@ use group::message::{QuietGroup, ServerMessage};
 
 use super::{Fatal, Host, now};
 use crate::config::ServerId;
-use crate::peers::Transport;
+use crate::transport::Transport;
 
 /// When each other server was last heard from, and when this server sends its next sign of life.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use storage::log::AppendError;
 
 use super::{Fatal, Host};
-use crate::peers::Transport;
+use crate::transport::Transport;
 use group::event::Event;
 
 /// The size in bytes of the largest message refused, until there is room for it.

@@ -62,8 +62,8 @@ pub(crate) use self::replication_loop::ReplicationLoop;
 use self::slot::Slot;
 use crate::config::ServerId;
 use crate::inbox::{ControlRequest, Submissions};
-use crate::peers::{Sender, Transport};
 use crate::shared::Shared;
+use crate::transport::{Sender, Transport};
 
 /// Room reserved in the log for an engine message besides the entries in it.
 const MESSAGE_SLACK_BYTES: usize = 4 << 10;

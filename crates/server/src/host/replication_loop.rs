@@ -9,8 +9,9 @@ use mio::{Events, Poll};
 use parking_lot::Mutex;
 
 use super::{Fatal, Host};
-use crate::peers::{LinkNews, Sender, SharedLinks};
+use crate::peers::{LinkNews, SharedLinks};
 use crate::shared::Shared;
+use crate::transport::Sender;
 
 /// The longest wait for work before sessions and containers are checked.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ use storage::snapshot::{self, Incoming, IncomingError, SnapshotError, SnapshotFi
 use super::slot::Slot;
 use super::{Fatal, Host, recovery};
 use crate::config::ServerId;
-use crate::peers::Transport;
+use crate::transport::Transport;
 
 /// A snapshot whose index is this much higher than the one offered is rejected.
 const ENTRIES_AHEAD_MAX: u64 = 1 << 40;

@@ -15,10 +15,11 @@ use super::limits::{
     ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, READ_BYTES, READS_MAX, SHUN_MS, UNPROVEN_MAX,
 };
 use super::local::{LinkNews, Local};
-use super::{Sender, socket};
+use super::socket;
 use crate::config::ServerId;
 use crate::descriptors::{self, Use};
 use crate::stream::Stream;
+use crate::transport::Sender;
 
 /// Called with each received frame and its sender.
 pub(super) type Receive<'a> = &'a mut dyn FnMut(Sender, Bytes);

@@ -1,9 +1,7 @@
 //! All limits of the traffic between servers.
 
-/// Bytes of one frame's payload. A frame carries a batch of commands or a chunk of a snapshot, with
-/// its envelope. The longest holds a request that a server accepted while standalone, before its
-/// first other member joined.
-pub const FRAME_BYTES_MAX: usize = (256 << 20) + (4 << 20);
+pub use crate::config::limits::FRAME_BYTES_MAX;
+
 /// Bytes queued for one peer; a frame that would exceed this is dropped and counted.
 pub const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// Bytes of output gathered in one chunk, unless a single frame is longer.

@@ -17,9 +17,9 @@ use super::local::{LinkCounts, LinkNews, Local};
 use super::outgoing::Outgoing;
 use super::proof::Keys;
 use super::resolve::Resolver;
-use super::{Sender, Transport};
 use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 use crate::stream::StreamKind;
+use crate::transport::{Sender, Transport};
 
 /// Most addresses to listen on: tokens are reserved for them.
 const LISTENERS_MAX: usize = 64;

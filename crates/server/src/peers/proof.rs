@@ -22,7 +22,7 @@
 //! Both greetings and both random parts are in each proof, so no proof can be used on another
 //! connection, in the other direction or for another server. If both have the key of the cluster
 //! and prove it, they are members of one ensemble. Otherwise one of them may be a server about to
-//! join, and the two exchange only what joining takes ([`Sender`](super::Sender)). The nonce of a
+//! join, and the two exchange only what joining takes ([`Sender`](crate::transport::Sender)). The nonce of a
 //! disk is known only to the servers that its own server has told it to, at their known addresses;
 //! `disk` shows that messages received on another connection under that nonce come from the server
 //! at its own address.

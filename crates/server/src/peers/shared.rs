@@ -5,8 +5,9 @@ use std::sync::Arc;
 use group::message::PeerKey;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Links, Sender, Transport};
+use super::Links;
 use crate::config::{ServerId, Servers};
+use crate::transport::{Sender, Transport};
 
 /// All links of this server, for any thread that sends frames. Each frame is queued whole, so
 /// frames of several threads do not mix.

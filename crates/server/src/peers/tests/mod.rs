@@ -7,8 +7,11 @@ mod rough;
 mod stranger;
 mod wrong;
 
+use group::message::PeerKey;
+
 use super::*;
-use crate::config::{EngineKind, Member};
+use crate::config::{EngineKind, Member, ServerId, Servers};
+use crate::transport::{Sender, Transport};
 use node::{Node, free_port, hello, key_of, keys_of, members, until};
 
 #[test]

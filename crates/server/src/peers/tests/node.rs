@@ -10,7 +10,6 @@ use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
 
 use super::*;
-use crate::config::ServerId;
 
 const FIRST_TOKEN: usize = 100;
 /// Far longer than anything takes on a slow machine; only a failing test waits this long.

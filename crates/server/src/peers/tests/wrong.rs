@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::config::ServerId;
 
 /// Runs two servers with these member lists until both know that they do not belong together, and
 /// returns what they report.
