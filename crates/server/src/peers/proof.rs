@@ -22,13 +22,15 @@
 //! Both greetings and both random parts are in each proof, so no proof can be used on another
 //! connection, in the other direction or for another server. If both have the key of the cluster
 //! and prove it, they are members of one ensemble. Otherwise one of them may be a server about to
-//! join, and the two exchange only what joining takes ([`Sender`](crate::transport::Sender)). The nonce of a
-//! disk is known only to the servers that its own server has told it to, at their known addresses;
-//! `disk` shows that messages received on another connection under that nonce come from the server
-//! at its own address.
+//! join, and the two exchange only what joining takes ([`Sender`]). The nonce of a disk is known
+//! only to the servers that its own server has told it to, at their known addresses; `disk` shows
+//! that messages received on another connection under that nonce come from the server at its own
+//! address.
 //!
 //! This keeps out attackers that can reach a port. It does not keep out attackers that can read or
 //! alter the bytes of a connection: there is no encryption.
+//!
+//! [`Sender`]: crate::transport::Sender
 
 use group::message::PeerKey;
 use hmac::{Hmac, Mac as _};
