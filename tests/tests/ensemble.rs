@@ -101,9 +101,9 @@ fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
     }
 }
 
-/// A shared disk stalls for a second now and then. The thread that flushes also sends heartbeats, so
-/// a server with nothing to flush stopped hearing from the stalled ones: a follower from its leader,
-/// and a leader from its followers.
+/// A shared disk stalls for a second now and then. The thread that flushes also sends heartbeats,
+/// so a server with nothing to flush stopped hearing from the stalled ones: a follower from its
+/// leader, and a leader from its followers.
 #[test]
 fn disks_that_stand_still_for_a_while_cost_no_election() {
     for (engine, of_leader) in

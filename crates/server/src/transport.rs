@@ -19,7 +19,7 @@ pub trait Transport: Send {
     /// Sends `frame` to server `to`, after the frames sent to it before. It may be lost, and is if
     /// there is no such server, or if that has not proven that it is a member.
     ///
-    /// `frame` has 1 to [`FRAME_BYTES_MAX`](crate::config::limits::FRAME_BYTES_MAX) bytes; the first tells its kind to the
+    /// `frame` has 1 to `config::limits::FRAME_BYTES_MAX` bytes; the first tells its kind to the
     /// receiver's caller.
     fn send(&mut self, to: ServerId, frame: &[u8]);
 
