@@ -10,6 +10,8 @@
 #   ENGINES="raft paxos"              the engines, one after the other
 #   MEMBERS="1 3"                     servers: a standalone one, and an ensemble
 #   ROUNDS=5 SECONDS_EACH=3           rounds of each, and their length
+#   WARM_SECONDS=10                   load on each side before the rounds, so that both have log
+#                                     segments to reuse
 #   WORKLOAD="set --depth 16"         what clients do (`ostler bench --help`)
 #
 # Wants a release build (cargo build --release -p ostler-cli). Have nothing else run. Data are in
@@ -24,6 +26,7 @@ engines=${ENGINES:-raft paxos}
 sizes=${MEMBERS:-1 3}
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-3}
+warm=${WARM_SECONDS:-10}
 workload=${WORKLOAD:-set --depth 16}
 rows=${*:-idle busy}
 
@@ -101,6 +104,10 @@ row() {
   one=$(namespaces $((base + 1000)) 0 0 "$members")
   await "$many;$one"
   echo "== $name: $engine, $members member(s), $groups groups, $((last - first + 1)) of them working"
+  # shellcheck disable=SC2086
+  if [ "$warm" -gt 0 ]; then
+    "$ostler" bench $workload --server "$one" --against "$many" --rounds 1 --seconds "$warm" >/dev/null
+  fi
   # shellcheck disable=SC2086
   "$ostler" bench $workload --server "$one" --server-pid "$one_pids" --against "$many" \
     --against-pid "$many_pids" --rounds "$rounds" --seconds "$seconds"

@@ -102,12 +102,12 @@ impl Links {
         self.set_outgoing(member, link);
     }
 
-    /// Changes the ways to a member: it hears of nobody.
+    /// Changes the ways to a member: it receives nothing.
     pub fn set_incoming(&self, member: u8, link: Link) {
         self.set_where(link, |_, to| to == member);
     }
 
-    /// Changes the ways from a member: nobody hears of it.
+    /// Changes the ways from a member: it is not heard.
     pub fn set_outgoing(&self, member: u8, link: Link) {
         self.set_where(link, |from, _| from == member);
     }

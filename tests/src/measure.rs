@@ -23,7 +23,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of no figures there is none.
+    /// `None` without figures.
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Spread> {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);

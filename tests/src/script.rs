@@ -230,7 +230,7 @@ fn refusals(s: &mut Script) {
     }
     s.delete("A", "/", -1);
     s.delete("A", "/zookeeper/config", -1);
-    s.say("Flags that are none, or not those of the opcode");
+    s.say("Invalid flags, and flags of another opcode");
     s.create("A", "%/f", 7);
     s.create("A", "%/f", -1);
     s.create("A", "%/f", 5);
@@ -333,7 +333,7 @@ fn persistent_watches(s: &mut Script) {
     s.watch("B", op::REMOVE_WATCHES, "%", 3);
     s.watch("B", op::REMOVE_WATCHES, "%", 3);
     s.set("A", "%", None, -1);
-    s.say("A mode that is none, a path that is none");
+    s.say("An invalid mode, an invalid path");
     s.watch("B", op::ADD_WATCH, "%", 2);
     s.watch("B", op::ADD_WATCH, "nowhere", 0);
 }
@@ -473,7 +473,7 @@ fn acl(s: &mut Script) {
 fn malformed(s: &mut Script) {
     s.connect("A");
     s.create("A", "%", 0);
-    s.say("An opcode that is none: refused, and the connection ends");
+    s.say("An unknown opcode: refused, and the connection ends");
     s.bare("A", 999);
     s.say("Opcodes of the log and of the server's own messages");
     s.connect("B");
@@ -515,7 +515,7 @@ fn malformed(s: &mut Script) {
     s.send("M", "00100000".into(), Expect::Reply(0));
     s.connect("N");
     s.send("N", "ffffffff".into(), Expect::Reply(0));
-    s.say("A handshake that is none");
+    s.say("An invalid handshake");
     s.send("O", "00000004 00000000".into(), Expect::Handshake);
     s.send("P", "7fffffff".into(), Expect::Handshake);
 }

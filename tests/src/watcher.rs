@@ -1,4 +1,4 @@
-//! A client that waits for changes, goes from member to member, and must hear of each.
+//! A client that waits for changes, goes from member to member, and must be told of each.
 //!
 //! It sets watches by reading. From then on it may see a newer state only after the event that
 //! tells of it, whichever member it is at; one watch brings one event, and none if nothing has

@@ -86,7 +86,7 @@ fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
         of_leader.send(&create("/hangs", b"", 0));
         assert!(of_leader.is_closed_within(PATIENCE), "{engine:?}: its client is told");
         assert!(second.is_closed_within(PATIENCE), "{engine:?}: and one that waits for nothing");
-        assert_eq!(ensemble.mode(leader), None, "{engine:?}: and whoever asks");
+        assert_eq!(ensemble.mode(leader), None, "{engine:?}: and four-letter words get no answer");
         assert!(
             Session::open(ensemble.address(leader), 40_000).is_none(),
             "{engine:?}: it takes no new ones"
@@ -105,7 +105,7 @@ fn clients_of_a_member_whose_disk_hangs_are_sent_to_others() {
 /// so a server with nothing to flush stopped hearing from the stalled ones: a follower from its
 /// leader, and a leader from its followers.
 #[test]
-fn disks_that_stand_still_for_a_while_cost_no_election() {
+fn disks_that_stall_for_a_while_cause_no_election() {
     for (engine, of_leader) in
         [Engine::Raft, Engine::Paxos].into_iter().flat_map(|engine| [(engine, true), (engine, false)])
     {

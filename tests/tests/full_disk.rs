@@ -155,7 +155,7 @@ fn beside_a_full_disk(engine: Engine, folder: &Path) {
     });
     assert!(of_full.is_closed_within(PATIENCE), "{engine:?}: its clients are told");
     let before = written.len();
-    ensemble.await_that("the others go on, whoever led", |_| {
+    ensemble.await_that("the others go on, whichever member led", |_| {
         write_some(&mut client, &mut numbers, &mut written);
         (written.len() > before + 100).then_some(())
     });
@@ -202,7 +202,7 @@ impl Writer {
         Writer { session, znodes: BTreeMap::new() }
     }
 
-    /// Creates the next one with so many bytes; answers the error code.
+    /// Creates the next one with `bytes` bytes; returns the error code.
     fn create(&mut self, bytes: usize) -> i32 {
         let number = self.znodes.len() as u32;
         let err = self.session.call(&create(&path(number), &vec![number as u8; bytes], 0)).err;

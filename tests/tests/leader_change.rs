@@ -31,8 +31,8 @@ const IN_FLIGHT: usize = 6;
 /// Writes that every client gets done before and after each fault.
 const WRITES: usize = 40;
 
-/// Servers that hear of no leader for five times as long send their clients away, which a busy
-/// machine must not bring about.
+/// Servers that hear from no leader for five times as long close their clients' connections, which
+/// a busy machine must not bring about.
 const PATIENT: &str = "ostler.electionTimeoutMs=2000";
 
 /// Digits that a sequential name ends with.
@@ -240,8 +240,8 @@ fn number_of(name: &str) -> u32 {
     name[name.len() - DIGITS..].parse().expect("a sequential name")
 }
 
-/// Every acknowledged write is there once, in its session's order, and whoever watched was told of
-/// everything in its order.
+/// Every acknowledged write is there once, in its session's order, and every watcher got all
+/// events in order.
 fn check(ensemble: &Ensemble, stories: &[Story]) {
     let mut names = children(ensemble);
     names.sort_unstable_by_key(|name| number_of(name));

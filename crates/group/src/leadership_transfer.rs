@@ -54,7 +54,7 @@ impl Group {
             && self.hand_over(successor, now_ms)
         {
             tracing::warn!(
-                "flushing the log takes {} ms here and at most {} ms on a majority of the others: this disk holds everybody up, so server.{} is asked to lead",
+                "flushing the log takes {} ms here and at most {} ms on a majority of the others: this disk delays every write, so server.{} is asked to lead",
                 slow_leader.own_us / 1_000,
                 slow_leader.others_us.div_ceil(1_000),
                 crate::server_of(successor)

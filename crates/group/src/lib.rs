@@ -24,6 +24,7 @@ pub mod event;
 mod flush_latency;
 mod forward;
 mod forwarding;
+mod gathered;
 pub mod group;
 pub mod id;
 mod in_flight;

@@ -1,19 +1,18 @@
 //! The state of one member: what waits, what is committed, what is applied. This file takes
 //! commands in and gives them their place in the log.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use consensus::engine::{Engine, Leadership, Ready};
 use consensus::entry::{Entry, MemberId};
 use hashbrown::HashMap;
 use state::auth::IDENTITIES_BYTES_MAX;
-use state::command::{BatchHeader, Command, Features, MOVE_SESSION, SessionTerms};
+use state::command::{Command, Features, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 use wire::opcode::Opcode;
 
 use crate::committed::Committed;
 use crate::forwarding::Forwarding;
+use crate::gathered::{BatchedCommand, Gathered};
 use crate::in_flight::{LeaderSlot, SessionInFlight, Waiting};
 use crate::message::{GroupMessage, RefusedCommand};
 use crate::parked::Parked;
@@ -82,20 +81,6 @@ impl Name {
     }
 }
 
-/// A command that is not yet proposed and can still be refused.
-#[derive(Debug)]
-pub(crate) struct BatchedCommand {
-    origin: Origin,
-    name: Name,
-}
-
-/// An entry being gathered: a batch header and commands, or nothing yet.
-#[derive(Debug, Default)]
-pub(crate) struct OpenBatch {
-    bytes: Vec<u8>,
-    waiting: Vec<BatchedCommand>,
-}
-
 /// What this member does with commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Duty {
@@ -113,9 +98,9 @@ pub(crate) enum Duty {
 /// A command passes through most of these parts in one call, from its submission to its place in
 /// the log and from there to its reply, so they stand side by side here. Parts with rules of their
 /// own are types with private fields. Of the rest, `leadership.rs` writes `role`, `duty`, `alone`
-/// and `early`, `parked.rs` writes `parked`, and this file `gathered`. What sessions have in flight
-/// is written where a request enters (this file, `resubmission.rs`, `session_owner.rs`) and where
-/// it leaves (`apply.rs`).
+/// and `early`, and `parked.rs` writes `parked`. What sessions have in flight is written where a
+/// request enters (this file, `resubmission.rs`, `session_owner.rs`) and where it leaves
+/// (`apply.rs`).
 pub struct Replica {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) settings: Settings,
@@ -123,8 +108,8 @@ pub struct Replica {
     pub(crate) duty: Duty,
     /// Whether it is the only member: what it has applied is then everything committed.
     pub(crate) alone: bool,
-    /// Entries to be proposed, oldest first; only the last may still grow.
-    pub(crate) gathered: VecDeque<OpenBatch>,
+    /// Commands to be proposed.
+    pub(crate) gathered: Gathered,
     pub(crate) resubmission: Resubmission,
     /// Bytes of the commands that all sessions have in flight.
     pub(crate) kept_bytes: usize,
@@ -158,7 +143,7 @@ impl Replica {
             role: Leadership::default(),
             duty: Duty::Wait,
             alone: false,
-            gathered: VecDeque::new(),
+            gathered: Gathered::new(settings.entry_bytes_max, settings.features),
             resubmission: Resubmission::default(),
             kept_bytes: 0,
             early: Vec::new(),
@@ -246,6 +231,7 @@ impl Replica {
         // Held commands came first.
         self.go_on(now_ms, machine);
         self.answerable.append(&mut self.deferred);
+        self.gathered.expect(submission.len_bytes());
         let later = std::mem::take(&mut submission.later);
         self.take_over(now_ms, machine, submission);
         for mut next in later {
@@ -323,6 +309,7 @@ impl Replica {
     /// Puts commands of another server into the leader's order. Late commands from a server that
     /// the session has left are dropped: the client is gone and knows no outcome.
     pub(crate) fn take_in(&mut self, now_ms: i64, machine: &Machine, server: ServerId, bytes: &[u8]) {
+        self.gathered.expect(bytes.len());
         let mut rest = bytes;
         while let Some((command, encoded)) = next_command(&mut rest) {
             let name = Name { session: command.session, cxid: command.cxid, opcode: command.opcode };
@@ -368,28 +355,21 @@ impl Replica {
         self.gather(now_ms, &bytes, None);
     }
 
+    /// Adds a command to those to be proposed. `waiting` names the client that waits for it.
     pub(crate) fn gather(&mut self, now_ms: i64, command: &[u8], waiting: Option<(Origin, Name)>) {
-        let entry_bytes_max = self.settings.entry_bytes_max;
-        if self.gathered.back().is_none_or(|last| last.bytes.len() + command.len() > entry_bytes_max) {
-            let mut bytes = Vec::new();
-            let header = BatchHeader { time_ms: now_ms, zxid_floor: 0, features: self.settings.features };
-            header.put(&mut bytes);
-            self.gathered.push_back(OpenBatch { bytes, waiting: Vec::new() });
-        }
-        let gathering = self.gathered.back_mut().expect("one was just made sure of");
-        gathering.bytes.extend_from_slice(command);
-        gathering.waiting.extend(waiting.map(|(origin, name)| BatchedCommand { origin, name }));
+        let waiting = waiting.map(|(origin, name)| BatchedCommand { origin, name });
+        self.gathered.add(now_ms, command, waiting);
     }
 
     /// Sizes in bytes of the entries that [`propose`](Self::propose) would add to the log, which
     /// must have room for them.
     pub fn gathered_bytes(&self) -> impl Iterator<Item = usize> + '_ {
-        self.gathered.iter().map(|g| g.bytes.len())
+        self.gathered.entry_bytes()
     }
 
     /// Number of gathered commands.
     pub fn gathered_commands(&self) -> usize {
-        self.gathered.iter().map(|gathering| gathering.waiting.len()).sum()
+        self.gathered.commands()
     }
 
     /// Proposes everything gathered. What the engine has no room for, or refuses during a
@@ -397,23 +377,15 @@ impl Replica {
     pub fn propose(&mut self) {
         // Commands taken in one leadership are proposed in it or never: their server passes them on
         // again under the next.
-        if self.engine.role().term != self.role.term {
-            return;
-        }
-        while let Some(mut gathering) = self.gathered.pop_front() {
-            if let Err(refused) = self.engine.propose(Bytes::from(std::mem::take(&mut gathering.bytes))) {
-                gathering.bytes = refused.data.into();
-                self.gathered.push_front(gathering);
-                return;
-            }
+        if self.engine.role().term == self.role.term {
+            self.gathered.propose(self.engine.as_mut());
         }
     }
 
     /// Refuses everything gathered and not proposed: the log has no room.
     pub fn refuse_gathered(&mut self) {
         let term = self.role.term;
-        let gathered = std::mem::take(&mut self.gathered);
-        for BatchedCommand { origin, name } in gathered.into_iter().flat_map(|gathering| gathering.waiting) {
+        for BatchedCommand { origin, name } in self.gathered.drain() {
             if name.gives_home() {
                 self.homes.settled(name.session);
             }

@@ -94,7 +94,7 @@ impl Parsed {
     /// The value of an option as a number.
     ///
     /// # Errors
-    /// [`Failure::Usage`] if it is none, or out of range.
+    /// [`Failure::Usage`] if it is not a number, or out of range.
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
         let parse = |text: &str| {
             let number = text.parse();

@@ -156,7 +156,7 @@ fn health(asked: &ServerStatus, member: Option<&MemberReport>, seen: Option<&Pee
             format!("fetches a snapshot, {bytes} bytes so far")
         }
         (_, Some(MemberReport { joining: true, .. }), _) => "joining".to_owned(),
-        (_, Some(MemberReport { led_by: None, .. }), _) => "hears of no leader".to_owned(),
+        (_, Some(MemberReport { led_by: None, .. }), _) => "hears from no leader".to_owned(),
         (.., Some(seen)) if !seen.is_in_step() => seen.state.clone(),
         _ => "ok".to_owned(),
     }

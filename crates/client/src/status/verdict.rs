@@ -67,7 +67,7 @@ fn none_serves(servers: &[ServerStatus]) -> Verdict {
         (1, 0) => "The server cannot be reached.".to_owned(),
         (all, 0) => format!("None of the {all} servers can be reached."),
         (1, _) => {
-            "The server runs and does not serve: it hears of no leader, or is not yet as far as the others."
+            "The server runs and does not serve: it hears from no leader, or is not yet as far as the others."
                 .to_owned()
         }
         (all, _) => format!(
@@ -283,7 +283,7 @@ mod tests {
         assert_says(&[waits(), unreachable(), unreachable()], Health::NoQuorum, "1 of 3 run");
         assert_says(&[unreachable(), unreachable()], Health::NoQuorum, "None of the 2 servers");
         assert_says(&[unreachable()], Health::NoQuorum, "cannot be reached");
-        assert_says(&[waits()], Health::NoQuorum, "hears of no leader");
+        assert_says(&[waits()], Health::NoQuorum, "hears from no leader");
         let leaderless = MemberReport { server: 2, ..MemberReport::default() };
         assert_says(
             &[serving("follower", Some(leaderless))],

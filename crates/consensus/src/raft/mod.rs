@@ -7,7 +7,7 @@
 //! - membership changes that take effect only when their commit is flushed (see `persisted`);
 //! - a group of one that elects itself at once;
 //! - election timeouts from the seed: the crate draws them from the thread's random numbers;
-//! - snapshots fetched before the crate hears of them, since the crate then forgets its log at
+//! - snapshots fetched before the crate is told of them, since the crate then forgets its log at
 //!   once;
 //! - reads retried until they are answered ([`Barriers`]).
 

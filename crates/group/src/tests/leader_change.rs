@@ -40,8 +40,8 @@ fn what_died_with_the_leader_is_passed_on_again() {
     }
 }
 
-/// The leader died when the others had the entry in their logs, and nobody knew that it was agreed.
-/// Passed on again it would be done twice, by whoever leads next.
+/// The leader dies when the others have the entry in their logs but do not know that it is
+/// committed. Forwarded again, the command would be done twice by the next leader.
 #[test]
 fn what_is_in_the_new_leaders_log_is_not_passed_on_again() {
     for ((engine, new), home_leads) in

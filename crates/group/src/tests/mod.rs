@@ -274,7 +274,7 @@ impl Group {
         panic!("nobody came to lead");
     }
 
-    /// Has this member win the next election: nobody hears of a leader for long, then it stands
+    /// Has this member win the next election: no member hears from a leader for long, then it stands
     /// first.
     fn elect_this(&mut self, id: ServerId) {
         let ways = std::mem::take(&mut self.closed);
