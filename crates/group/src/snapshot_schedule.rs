@@ -24,7 +24,8 @@ const KEPT_BYTES_MIN: u64 = 16 << 20;
 /// Wait before the next attempt after a snapshot failed, in ms.
 const RETRY_MS: i64 = 30_000;
 
-/// Bytes of applied entries kept in memory for followers that were away.
+/// Bytes of applied entries that all groups of a server together keep in memory for followers that
+/// were away: the entries among the last so many bytes of the log.
 pub const RETAINED_BYTES_MAX: u64 = 64 << 20;
 
 /// Bytes of log between two trims of the engine's memory. A group of one keeps no more than this.
@@ -33,8 +34,9 @@ const RETAINED_STEP_BYTES: u64 = 1 << 20;
 /// How often an operator wants snapshots.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotTerms {
-    /// Commands between two snapshots, at least 2. Below `pause_commands_min` there is no pause
-    /// between two snapshots: an operator who sets a low count wants snapshots often.
+    /// Commands between two snapshots, whichever groups they belong to, at least 2. Below
+    /// `pause_commands_min` there is no pause between two snapshots: an operator who sets a low
+    /// count wants snapshots often.
     pub commands_max: u64,
     /// See `commands_max`.
     pub pause_commands_min: u64,
@@ -49,6 +51,8 @@ pub struct SnapshotFacts {
     pub now_ms: i64,
     /// Commands applied by the group since the start.
     pub commands: u64,
+    /// Commands applied by all groups since the start.
+    pub all_commands: u64,
     /// Bytes of the entries of all groups appended since the start.
     pub log_bytes: u64,
 }
@@ -68,7 +72,7 @@ pub struct SnapshotSchedule {
     asked: bool,
     /// Bytes of log since the engine's memory was last trimmed.
     retained_bytes: u64,
-    /// Trim points, oldest first: the last index at each, and the bytes of log before it.
+    /// Trim points, oldest first: the last index at each, and the bytes of all groups' log then.
     retained: VecDeque<(u64, u64)>,
 }
 
@@ -79,7 +83,7 @@ impl SnapshotSchedule {
         let terms = SnapshotTerms { commands_max: terms.commands_max.max(2), log_bytes_max, ..terms };
         let mut schedule = SnapshotSchedule {
             terms,
-            begun: SnapshotFacts { now_ms, commands: 0, log_bytes: 0 },
+            begun: SnapshotFacts { now_ms, commands: 0, all_commands: 0, log_bytes: 0 },
             has_entries: false,
             due_after: 0,
             retry_at_ms: None,
@@ -127,7 +131,8 @@ impl SnapshotSchedule {
         self.has_entries && log_bytes - self.begun.log_bytes >= most
     }
 
-    /// Whether a snapshot is to be taken now.
+    /// Whether a snapshot is to be taken now. Commands of other groups count, for the log is also
+    /// theirs, unless the group has few of its own.
     ///
     /// A hundred thousand writes are a fraction of a second. Snapshots without a pause would keep
     /// the disk busy under every flush, so within the pause only much log causes one: a start reads
@@ -139,7 +144,10 @@ impl SnapshotSchedule {
         let rested = self.terms.commands_max < self.terms.pause_commands_min
             || facts.now_ms - self.begun.now_ms >= PAUSE_MS
             || facts.log_bytes - self.begun.log_bytes >= LOG_BYTES_IN_PAUSE_MAX;
-        let has_commands = facts.commands - self.begun.commands >= self.due_after;
+        // The groups share one log, and it can be dropped only up to the oldest of their snapshots.
+        let commands = facts.commands - self.begun.commands;
+        let has_commands = commands >= self.due_after.min(FEW_COMMANDS)
+            && facts.all_commands - self.begun.all_commands >= self.due_after;
         self.asked || (has_commands && rested) || self.is_log_too_long(facts.log_bytes)
     }
 
@@ -170,21 +178,19 @@ impl SnapshotSchedule {
     }
 
     /// The first entry that the engine has to keep in memory, if older ones may go now; `applied`
-    /// is the last one applied. Only followers ask for applied entries: some are kept for those
-    /// that were away for a while, and none in a group of one (`is_alone`). A follower that needs
-    /// older ones is offered a snapshot.
-    pub fn trim(&mut self, applied: u64, is_alone: bool) -> Option<u64> {
+    /// is the last one applied, and `log_bytes` counts the entries of all groups since the start.
+    /// Only followers ask for applied entries: some are kept for those that were away for a while,
+    /// and none in a group of one (`is_alone`). A follower that needs older ones is offered a
+    /// snapshot.
+    pub fn trim(&mut self, applied: u64, log_bytes: u64, is_alone: bool) -> Option<u64> {
         if self.retained_bytes < RETAINED_STEP_BYTES {
             return None;
         }
-        self.retained.push_back((applied, std::mem::take(&mut self.retained_bytes)));
+        self.retained_bytes = 0;
+        self.retained.push_back((applied, log_bytes));
         let most = if is_alone { 0 } else { RETAINED_BYTES_MAX };
-        let mut retained: u64 = self.retained.iter().map(|(_, bytes)| bytes).sum();
         let mut dropped = None;
-        while retained > most
-            && let Some((index, bytes)) = self.retained.pop_front()
-        {
-            retained -= bytes;
+        while let Some((index, _)) = self.retained.pop_front_if(|(_, then)| log_bytes - *then >= most) {
             dropped = Some(index);
         }
         dropped.map(|index| index + 1)
@@ -198,8 +204,9 @@ mod tests {
     const TERMS: SnapshotTerms =
         SnapshotTerms { commands_max: 100_000, pause_commands_min: 100_000, log_bytes_max: None };
 
+    /// Of a server with one group.
     fn facts(now_ms: i64, commands: u64, log_bytes: u64) -> SnapshotFacts {
-        SnapshotFacts { now_ms, commands, log_bytes }
+        SnapshotFacts { now_ms, commands, all_commands: commands, log_bytes }
     }
 
     fn schedule(terms: SnapshotTerms) -> SnapshotSchedule {
@@ -243,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn commands_of_other_groups_count_unless_the_group_has_few() {
+        let among_others = |commands| SnapshotFacts { all_commands: 50_001, ..facts(9_000, commands, 1) };
+        assert!(schedule(TERMS).is_due(among_others(FEW_COMMANDS)));
+        assert!(!schedule(TERMS).is_due(among_others(FEW_COMMANDS - 1)));
+    }
+
+    #[test]
     fn a_failed_snapshot_is_tried_again_after_a_while() {
         let mut schedule = schedule(TERMS);
         let wait_ms = schedule.failed(1_000);
@@ -253,14 +267,27 @@ mod tests {
     #[test]
     fn the_engine_forgets_what_no_follower_will_ask_for() {
         let mut schedule = SnapshotSchedule::new(TERMS, 0, 0);
-        assert_eq!(schedule.trim(7, false), None, "too little");
+        assert_eq!(schedule.trim(7, RETAINED_BYTES_MAX, false), None, "too little");
         for step in 1..=64 {
             schedule.count(RETAINED_STEP_BYTES as usize);
-            assert_eq!(schedule.trim(step * 10, false), None, "a follower may have been away");
+            let kept = schedule.trim(step * 10, step * RETAINED_STEP_BYTES, false);
+            assert_eq!(kept, None, "a follower may have been away");
         }
         schedule.count(RETAINED_STEP_BYTES as usize);
-        assert_eq!(schedule.trim(650, false), Some(11));
+        assert_eq!(schedule.trim(650, 65 * RETAINED_STEP_BYTES, false), Some(11));
         schedule.count(RETAINED_STEP_BYTES as usize);
-        assert_eq!(schedule.trim(660, true), Some(661), "nobody can ask");
+        assert_eq!(schedule.trim(660, 66 * RETAINED_STEP_BYTES, true), Some(661), "nobody can ask");
+    }
+
+    #[test]
+    fn all_groups_together_keep_what_one_would() {
+        let mut schedule = SnapshotSchedule::new(TERMS, 0, 0);
+        let of_sixteen = 16 * RETAINED_STEP_BYTES;
+        for step in 1..=4 {
+            schedule.count(RETAINED_STEP_BYTES as usize);
+            assert_eq!(schedule.trim(step * 10, step * of_sixteen, false), None);
+        }
+        schedule.count(RETAINED_STEP_BYTES as usize);
+        assert_eq!(schedule.trim(50, 5 * of_sixteen, false), Some(11), "a sixteenth of 64 MiB is kept");
     }
 }

@@ -274,8 +274,8 @@ impl Group {
         panic!("nobody came to lead");
     }
 
-    /// Has this member win the next election: no member hears from a leader for long, then it stands
-    /// first.
+    /// Has this member win the next election: no member hears from a leader for long, then
+    /// it stands first.
     fn elect_this(&mut self, id: ServerId) {
         let ways = std::mem::take(&mut self.closed);
         self.closed = [1, 2, 3].into_iter().flat_map(|from| [1, 2, 3].map(|to| (from, to))).collect();

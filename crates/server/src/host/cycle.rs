@@ -267,6 +267,7 @@ impl<T: Transport> Host<T> {
         let commands = self.slots[at].apply();
         if commands > 0 {
             self.shared.counts.batch_size.record(commands);
+            self.applied_commands += commands;
             self.tell_too(at, Event::Applied { commands });
         }
     }
@@ -311,7 +312,12 @@ impl<T: Transport> Host<T> {
             let kept_bytes = slot.group.replica.kept_bytes();
             self.kept_bytes = self.kept_bytes + kept_bytes - slot.kept_bytes;
             slot.kept_bytes = kept_bytes;
-            slot.snapshots.consider(&self.shared, &mut slot.group.replica, self.log_bytes);
+            slot.snapshots.consider(
+                &self.shared,
+                &mut slot.group.replica,
+                self.applied_commands,
+                self.log_bytes,
+            );
             let fetched_bytes = slot.fetching.as_ref().map(Fetching::fetched_bytes);
             self.tell_too(at, Event::Fetched(fetched_bytes));
             self.tell(at, Event::CycleEnds);

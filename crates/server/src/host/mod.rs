@@ -90,6 +90,8 @@ pub(crate) struct Host<T: Transport> {
     frame: Vec<u8>,
     /// Lengths in bytes of the entries proposed and not yet flushed, for which the log has room.
     proposed: Vec<usize>,
+    /// Commands that all groups have applied since the start.
+    applied_commands: u64,
     /// Bytes of the entries of all groups appended since the start.
     log_bytes: u64,
     /// The same when quiet groups were last checked for keeping the beginning of the log.
@@ -153,6 +155,7 @@ impl<T: Transport> Host<T> {
             control_requests: Vec::new(),
             frame: Vec::new(),
             proposed: Vec::new(),
+            applied_commands: 0,
             log_bytes: 0,
             log_checked_bytes: 0,
             kept_bytes: 0,

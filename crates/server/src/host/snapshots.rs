@@ -118,17 +118,20 @@ impl Snapshots {
         self.schedule.is_log_too_long(log_bytes)
     }
 
-    /// Trims the engine's memory and begins a snapshot if one is due. `log_bytes` counts the
-    /// entries of all groups.
-    pub(super) fn consider(&mut self, shared: &Arc<Shared>, replica: &mut Replica, log_bytes: u64) {
+    /// Trims the engine's memory and begins a snapshot if one is due. `all_commands` and
+    /// `log_bytes` count those of all groups.
+    pub(super) fn consider(
+        &mut self,
+        shared: &Arc<Shared>,
+        replica: &mut Replica,
+        all_commands: u64,
+        log_bytes: u64,
+    ) {
         self.leases.expire(shared.clock.elapsed_ms());
-        self.trim(replica);
+        self.trim(replica, log_bytes);
         self.purge_hourly(shared);
-        let facts = SnapshotFacts {
-            now_ms: shared.clock.elapsed_ms(),
-            commands: replica.applied_commands(),
-            log_bytes,
-        };
+        let (now_ms, commands) = (shared.clock.elapsed_ms(), replica.applied_commands());
+        let facts = SnapshotFacts { now_ms, commands, all_commands, log_bytes };
         if self.schedule.is_due(facts) && self.running.is_none() && !replica.has_work() {
             self.begin(shared, replica, facts);
         }
@@ -136,9 +139,9 @@ impl Snapshots {
 
     /// Drops applied entries from the engine's memory, if a snapshot at least this new can replace
     /// them, which this member can take at any time.
-    fn trim(&mut self, replica: &mut Replica) {
+    fn trim(&mut self, replica: &mut Replica, log_bytes: u64) {
         let index = replica.applied_index();
-        if let Some(first_kept) = self.schedule.trim(index, replica.is_alone())
+        if let Some(first_kept) = self.schedule.trim(index, log_bytes, replica.is_alone())
             && let Some(meta) = replica.snapshot_meta(index)
         {
             let first_index_kept = self.first_kept(first_kept, replica);

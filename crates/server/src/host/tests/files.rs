@@ -56,7 +56,11 @@ fn lines_taken_out_of_every_file_take_votes() {
         ensemble.until("two of three go on", |e| e.leader().is_some_and(|new| new != leader));
         ensemble.write_through(rest[0], "/of-two");
         (0..300).for_each(|_| ensemble.step());
-        assert_eq!(ensemble.differences(rest[0]), [], "{engine}: the committed members are those in the files");
+        assert_eq!(
+            ensemble.differences(rest[0]),
+            [],
+            "{engine}: the committed members are those in the files"
+        );
     }
 }
 

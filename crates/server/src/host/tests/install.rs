@@ -47,6 +47,9 @@ fn clients_are_told_to_go_before_anybody_can_read_an_installed_snapshot() {
             }
         });
         life.host.install(0, &meta).expect("a sound disk");
-        assert!(reader.join().expect("it reads"), "a connection that reads the new state finds itself closed");
+        assert!(
+            reader.join().expect("it reads"),
+            "a connection that reads the new state finds itself closed"
+        );
     }
 }
