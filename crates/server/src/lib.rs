@@ -18,6 +18,8 @@ pub mod force_new_cluster;
 pub mod handshake_throttle;
 mod host;
 pub mod inbox;
+#[cfg(feature = "net")]
+mod inline_cycle;
 pub mod mailbox;
 pub mod namespace;
 pub mod observe;

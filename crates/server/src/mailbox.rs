@@ -8,8 +8,17 @@ use parking_lot::Mutex;
 use state::read::Piece;
 use wire::ErrorCode;
 
-use crate::client::answer::Answered;
 use crate::wake::Wake;
+
+/// An answer to a client, besides the bytes of its reply.
+pub(crate) struct Answered {
+    /// Where the frame of the reply begins; events precede it.
+    pub(crate) reply_at: usize,
+    /// Long parts of the reply, each with the position before which it belongs.
+    pub(crate) pieces: Vec<(usize, Piece)>,
+    /// Whether the connection is closed after the reply.
+    pub(crate) closes: bool,
+}
 
 /// One item for one connection. The `len` bytes of a frame are in [`Delivery::bytes`], in the order
 /// of the notes.

@@ -118,7 +118,7 @@ impl Server {
                 poll,
                 std::mem::take(&mut listeners),
                 Arc::clone(&accept_queues),
-                Arc::clone(&replication_loop),
+                replication_loop.clone(),
             )
             .map_err(system("listen"))?;
             let relay = Arc::clone(&relay);

@@ -21,6 +21,7 @@ use wire::opcode::Opcode;
 use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, SetWatches, SyncReply};
 
 use crate::client::watcher;
+use crate::mailbox::Answered;
 use crate::namespace::Namespace;
 use crate::shared::Shared;
 
@@ -44,16 +45,6 @@ impl Asker<'_> {
             request_bytes_max: shared.config.connection.request_bytes_max,
         }
     }
-}
-
-/// What [`answer`] returns besides the bytes it appended.
-pub(crate) struct Answered {
-    /// Where the frame of the reply begins; events precede it.
-    pub(crate) reply_at: usize,
-    /// Long parts of the reply, each with the position before which it belongs.
-    pub(crate) pieces: Vec<(usize, Piece)>,
-    /// Whether the connection is closed after the reply.
-    pub(crate) closes: bool,
 }
 
 /// Whether a client may send this request at all. Others are answered `Unimplemented`, and the

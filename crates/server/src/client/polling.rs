@@ -14,7 +14,7 @@ use super::output::Flushed;
 use super::relay::Relay;
 use super::sole_client::SoleClient;
 use super::{HOUSEKEEPING, IoThread};
-use crate::host::ReplicationLoop;
+use crate::inline_cycle::InlineCycle;
 use crate::stream::Readiness;
 
 /// Poll token of the mailbox's waker.
@@ -32,7 +32,7 @@ pub(crate) struct PollingThread {
     pub(super) dealt: usize,
     /// When to accept connections again after the system refused to.
     pub(super) accepts_again_ms: Option<i64>,
-    replication_loop: Arc<ReplicationLoop>,
+    replication_loop: Arc<dyn InlineCycle>,
     sole_client: SoleClient,
 }
 
@@ -46,7 +46,7 @@ impl PollingThread {
         poll: Poll,
         listeners: Vec<Listener>,
         accept_queues: Arc<AcceptQueues>,
-        replication_loop: Arc<ReplicationLoop>,
+        replication_loop: Arc<dyn InlineCycle>,
     ) -> io::Result<PollingThread> {
         Ok(PollingThread {
             io,

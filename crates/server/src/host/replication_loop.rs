@@ -9,6 +9,7 @@ use mio::{Events, Poll};
 use parking_lot::Mutex;
 
 use super::{Fatal, Host};
+use crate::inline_cycle::InlineCycle;
 use crate::peers::{LinkNews, SharedLinks};
 use crate::shared::Shared;
 use crate::transport::Sender;
@@ -79,10 +80,11 @@ impl ReplicationLoop {
             };
         }
     }
+}
 
-    /// Runs `hand_over` and then one cycle on the caller's thread, if no other thread holds the
-    /// lock and the latest flush took at most [`FLUSH_MAX`]. Returns whether it did.
-    pub(crate) fn try_run_inline(&self, hand_over: &mut dyn FnMut()) -> bool {
+impl InlineCycle for ReplicationLoop {
+    /// The latest flush may have taken [`FLUSH_MAX`].
+    fn try_run_inline(&self, hand_over: &mut dyn FnMut()) -> bool {
         let Some(mut state) = self.state.try_lock() else { return false };
         let LoopState::Running(host) = &mut *state else { return false };
         if host.flush_took > FLUSH_MAX {
