@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use state::auth::{Identities, add_digest};
+use state::password_hash::PasswordHash;
 use state::read::Dialect;
 use wire::frame::{self, Split};
 use wire::jute::Reader;
@@ -511,7 +512,12 @@ impl Client {
         self.request(now_us, xid::AUTH, Opcode::Auth as i32, body, history, out);
         if let Some(connection) = &mut self.connection {
             let mut identities = (*connection.identities).clone();
-            let is_accepted = add_digest(&mut identities, secret.as_bytes(), Some(workload::SUPER_DIGEST));
+            let is_accepted = add_digest(
+                &mut identities,
+                secret.as_bytes(),
+                PasswordHash::Sha1,
+                Some(workload::SUPER_DIGEST),
+            );
             assert!(is_accepted, "valid credentials");
             connection.identities = Arc::new(identities);
         }

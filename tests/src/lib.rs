@@ -9,6 +9,7 @@ pub mod change;
 pub mod client;
 pub mod compare;
 pub mod connection;
+pub mod digest_md5;
 pub mod ensemble;
 pub mod faults;
 pub mod field;

@@ -14,6 +14,7 @@ pub mod connections;
 pub mod counters;
 #[cfg(feature = "net")]
 mod descriptors;
+pub mod failed_logins;
 pub mod force_new_cluster;
 pub mod handshake_throttle;
 mod host;

@@ -26,6 +26,12 @@ use crate::shared::{ServerParams, Shared, features};
 use crate::stream::StreamKind;
 use group::GroupId;
 
+fn random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
 /// Why a server did not start. Nothing is left running or half-done.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -91,6 +97,7 @@ impl Server {
             me: parts.identity.server,
             client_port: address.port(),
             hash_seed: RealDisk.entropy(),
+            nonce_secret: random().map_err(system("get random bytes"))?,
             waker: Some(waker),
         };
         let shared = Arc::new(Shared::new(config, clock, machines, mailboxes, params));

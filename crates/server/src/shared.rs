@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Requests, ServerId};
 use crate::connections::ConnectionTable;
 use crate::counters::{Counts, ThreadCounts};
+use crate::failed_logins::FailedLogins;
 use crate::handshake_throttle::TokenBucket;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
@@ -45,6 +46,10 @@ pub struct Shared {
     pub features: Features,
     /// Limits the rate of handshakes; `None` = no limit.
     pub handshakes: Option<TokenBucket>,
+    /// Limits the rate of failed logins.
+    pub failed_logins: FailedLogins,
+    /// From which the nonces of SASL are made.
+    pub nonce_secret: [u8; 32],
     /// The server's clocks.
     pub clock: Clock,
     /// Counts of each connection thread.
@@ -82,6 +87,8 @@ impl Shared {
             mailboxes,
             connections: ConnectionTable::default(),
             handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
+            failed_logins: FailedLogins::new(config.requests.failed_logins_max),
+            nonce_secret: params.nonce_secret,
             inbox: Inbox::new(namespaces.len(), params.waker),
             namespaces,
             me: params.me,
@@ -162,6 +169,8 @@ pub(crate) struct ServerParams {
     pub(crate) client_port: u16,
     /// Secret seed of hash tables; has no visible effect.
     pub(crate) hash_seed: u64,
+    /// Secret from which the nonces of SASL are made.
+    pub(crate) nonce_secret: [u8; 32],
     /// Wakes the replication thread.
     pub(crate) waker: Option<Arc<dyn Wake>>,
 }
@@ -177,6 +186,7 @@ pub fn features(requests: &Requests) -> Features {
         (!requests.standalone, Features::LONE_VOTER),
         (!requests.schemes.digest, Features::NO_DIGEST),
         (requests.schemes.key, Features::KEY_SCHEME),
+        (requests.schemes.sasl, Features::SASL_SCHEME),
     ];
     switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
 }

@@ -80,8 +80,11 @@ impl Member {
         let files = Files { disk, background: false };
         let features = features(&config.requests);
         let recovered = recovery::recover(files, &config, features)?;
-        let params =
-            ServerParams { me: recovered.parts.identity.server, client_port: 0, hash_seed, waker: None };
+        // The nonces of a simulated server follow from its seed, as all else does.
+        let mut nonce_secret = [0; 32];
+        nonce_secret[..8].copy_from_slice(&hash_seed.to_be_bytes());
+        let me = recovered.parts.identity.server;
+        let params = ServerParams { me, client_port: 0, hash_seed, nonce_secret, waker: None };
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
         let shared = Arc::new(Shared::new(config, clock, recovered.machines, mailboxes, params));

@@ -123,8 +123,9 @@ mod tests {
 
     use super::*;
     use crate::auth::Identities;
+    use crate::password_hash::PasswordHash;
 
-    const ALL: Schemes = Schemes { digest: true, key: true };
+    const ALL: Schemes = Schemes { digest: true, key: true, sasl: false };
 
     fn raw(entries: &[(i32, &str, &str)]) -> Vec<u8> {
         let list: Vec<Acl> = entries.iter().map(|&(perms, scheme, id)| Acl::new(perms, scheme, id)).collect();
@@ -140,7 +141,7 @@ mod tests {
 
     fn digest(user: &str) -> Identities {
         let mut identities = Identities::from_ip("10.0.0.1");
-        assert!(auth::add_digest(&mut identities, user.as_bytes(), None));
+        assert!(auth::add_digest(&mut identities, user.as_bytes(), PasswordHash::Sha1, None));
         identities
     }
 
@@ -153,8 +154,8 @@ mod tests {
     #[test]
     fn rule_37_auth_expands_to_authenticated_identities() {
         let mut who = digest("u:p");
-        assert!(auth::add_digest(&mut who, b"v:q", None));
-        let (u, v) = (auth::digest_id("u:p"), auth::digest_id("v:q"));
+        assert!(auth::add_digest(&mut who, b"v:q", PasswordHash::Sha1, None));
+        let (u, v) = (PasswordHash::Sha1.digest_id("u:p"), PasswordHash::Sha1.digest_id("v:q"));
         let expanded = raw(&[(perms::READ, "digest", &u), (perms::READ, "digest", &v)]);
         assert_eq!(fixed(&[(perms::READ, "auth", "")], &who), Ok(expanded));
         assert_eq!(
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn disabled_schemes_are_refused_and_do_not_replace_auth() {
-        let off = Schemes { digest: false, key: false };
+        let off = Schemes { digest: false, key: false, ..ALL };
         for (scheme, id) in [("digest", "u:h"), ("digest", ""), ("key", "7"), ("auth", "")] {
             let bytes = raw(&[(31, scheme, id)]);
             let fixed = fix_up(AclList::from_raw(&bytes).unwrap(), digest("u:p").encoded(), off);

@@ -8,14 +8,13 @@
 //! identities = (scheme ustring | id ustring)*
 //! ```
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use sha1::{Digest as _, Sha1};
+use subtle::ConstantTimeEq as _;
 use wire::code::ErrorCode;
 use wire::jute::{Put, Reader};
 use wire::lenient;
 
 use crate::command::Features;
+use crate::password_hash::PasswordHash;
 
 /// Scheme of the identity that passes every check.
 pub const SUPER: &str = "super";
@@ -31,6 +30,8 @@ pub const ANYONE: &str = "anyone";
 pub const AUTH: &str = "auth";
 /// Scheme of ZooKeeper's `KeyAuthenticationProvider`.
 pub const KEY: &str = "key";
+/// Scheme of names proven by SASL.
+pub const SASL: &str = "sasl";
 
 /// The enabled schemes, besides those that always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +40,18 @@ pub struct Schemes {
     pub digest: bool,
     /// `key` (`authProvider.N`).
     pub key: bool,
+    /// `sasl` (`authProvider.N`).
+    pub sasl: bool,
 }
 
 impl Schemes {
     /// The schemes under the leader's settings.
     pub fn of(features: Features) -> Schemes {
-        Schemes { digest: !features.has(Features::NO_DIGEST), key: features.has(Features::KEY_SCHEME) }
+        Schemes {
+            digest: !features.has(Features::NO_DIGEST),
+            key: features.has(Features::KEY_SCHEME),
+            sasl: features.has(Features::SASL_SCHEME),
+        }
     }
 }
 
@@ -113,22 +120,27 @@ pub fn decode(encoded: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     std::iter::from_fn(move || Some((input.str().ok()?, input.str().ok()?)))
 }
 
-/// The digest identity of `user:password`: the user and the base64 of SHA-1 over the whole
-/// (`DigestAuthenticationProvider.generateDigest`).
-pub fn digest_id(user_password: &str) -> String {
-    let user = user_password.split(':').next().unwrap_or_default();
-    format!("{user}:{}", BASE64.encode(Sha1::digest(user_password.as_bytes())))
-}
-
 /// Accepts an auth packet of scheme `digest`: any name with any password is an identity.
 /// `super_digest` is the digest identity of the super user, if configured; a client that proves it
 /// passes every check from then on. Bytes that are not UTF-8 count as Java's text of them. Returns
 /// false if there are too many identities; the reply is then `AuthFailed`.
 #[must_use]
-pub fn add_digest(identities: &mut Identities, auth: &[u8], super_digest: Option<&str>) -> bool {
-    let id = digest_id(&lenient::text(auth));
-    let is_super = super_digest == Some(id.as_str());
+pub fn add_digest(
+    identities: &mut Identities,
+    auth: &[u8],
+    hash: PasswordHash,
+    super_digest: Option<&str>,
+) -> bool {
+    let id = hash.digest_id(&lenient::text(auth));
+    let is_super = super_digest.is_some_and(|digest| digest.as_bytes().ct_eq(id.as_bytes()).into());
     (!is_super || identities.try_add(SUPER, "")) && identities.try_add(DIGEST, &id)
+}
+
+/// Whether this is the name of a Kerberos principal, or a plain name without `@`
+/// (`SASLAuthenticationProvider.isValid`).
+fn is_principal(name: &str) -> bool {
+    name.split_once('@')
+        .is_none_or(|(components, realm)| components.matches('/').count() <= 1 && !realm.contains(['/', '@']))
 }
 
 /// The part of an identity that `whoAmI` shows: never the hash of a password, and nothing for
@@ -151,6 +163,7 @@ impl Schemes {
             // while "a:b:" has two.
             DIGEST if self.digest => |id| id.trim_end_matches(':').split(':').count() == 2,
             IP => |id| AddressRange::parse(id).is_some(),
+            SASL if self.sasl => is_principal,
             KEY if self.key => return Ok(()),
             _ => return Err(ErrorCode::InvalidAcl),
         };
@@ -162,7 +175,12 @@ impl Schemes {
     pub fn is_authenticated(self, scheme: &str) -> bool {
         // An address does not authenticate its user, and `super` has no provider that could verify
         // it again.
-        (scheme == DIGEST && self.digest) || (scheme == KEY && self.key)
+        match scheme {
+            DIGEST => self.digest,
+            SASL => self.sasl,
+            KEY => self.key,
+            _ => false,
+        }
     }
 }
 
@@ -171,6 +189,8 @@ impl Schemes {
 pub fn matches(scheme: &str, id: &str, expression: &str) -> bool {
     match scheme {
         DIGEST | KEY => id == expression,
+        // A client that has proven to be `super` passes every entry of the scheme.
+        SASL => id == expression || id == "super",
         IP => AddressRange::parse(expression).is_some_and(|range| range.contains(id)),
         _ => false,
     }
@@ -272,18 +292,18 @@ fn parse_v6(text: &str) -> Option<u128> {
 mod tests {
     use super::*;
 
-    const ALL: Schemes = Schemes { digest: true, key: true };
+    const ALL: Schemes = Schemes { digest: true, key: true, sasl: true };
+    const HASH: PasswordHash = PasswordHash::Sha1;
 
     #[test]
     fn rule_38_digest_ids_and_the_super_user() {
         let super_digest = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
-        assert_eq!(digest_id("super:test"), super_digest);
         let mut identities = Identities::from_ip("127.0.0.1");
-        assert!(add_digest(&mut identities, b"super:test", Some(super_digest)));
+        assert!(add_digest(&mut identities, b"super:test", HASH, Some(super_digest)));
         let all = [(IP, "127.0.0.1"), (SUPER, ""), (DIGEST, super_digest)];
         assert_eq!(identities.iter().collect::<Vec<_>>(), all);
         let mut identities = Identities::new();
-        assert!(add_digest(&mut identities, b"super:guess", Some(super_digest)));
+        assert!(add_digest(&mut identities, b"super:guess", HASH, Some(super_digest)));
         assert!(identities.iter().all(|(scheme, _)| scheme == DIGEST));
     }
 
@@ -292,8 +312,8 @@ mod tests {
     #[test]
     fn rule_38_passwords_need_not_be_utf_8() {
         let mut identities = Identities::new();
-        assert!(add_digest(&mut identities, b"joe:p\xe4ss", None));
-        let id = digest_id("joe:p\u{fffd}ss");
+        assert!(add_digest(&mut identities, b"joe:p\xe4ss", HASH, None));
+        let id = HASH.digest_id("joe:p\u{fffd}ss");
         assert_eq!(identities.iter().collect::<Vec<_>>(), [(DIGEST, id.as_str())]);
     }
 
@@ -301,7 +321,7 @@ mod tests {
     fn rule_40_identities_accumulate_without_duplicates() {
         let mut identities = Identities::from_ip("::1");
         for user in ["a:1", "b:2", "a:1"] {
-            assert!(add_digest(&mut identities, user.as_bytes(), None));
+            assert!(add_digest(&mut identities, user.as_bytes(), HASH, None));
         }
         assert_eq!(identities.iter().count(), 3);
         assert_eq!(decode(identities.encoded()).count(), 3);
@@ -312,11 +332,11 @@ mod tests {
     #[test]
     fn identities_are_bounded() {
         let mut identities = Identities::new();
-        let added =
-            (0..10_000).take_while(|user| add_digest(&mut identities, format!("{user}:x").as_bytes(), None));
+        let added = (0..10_000)
+            .take_while(|user| add_digest(&mut identities, format!("{user}:x").as_bytes(), HASH, None));
         assert!((400..2000).contains(&added.count()));
         assert!(identities.encoded().len() <= IDENTITIES_BYTES_MAX);
-        assert!(add_digest(&mut identities, b"0:x", None), "it is already present");
+        assert!(add_digest(&mut identities, b"0:x", HASH, None), "it is already present");
     }
 
     #[test]
@@ -365,6 +385,23 @@ mod tests {
         ] {
             assert!(ALL.check_id(scheme, Some(id)).is_err(), "{scheme}:{id}");
         }
+    }
+
+    #[test]
+    fn rule_41_names_of_sasl_in_acls() {
+        for name in ["bob", "", "a/b/c", "bob@R", "zk/host@R", "@"] {
+            assert!(ALL.check_id(SASL, Some(name)).is_ok(), "{name}");
+        }
+        for name in ["a@b@c", "a/b/c@R", "a@R/x", "a@@"] {
+            assert!(ALL.check_id(SASL, Some(name)).is_err(), "{name}");
+        }
+        let off = Schemes { sasl: false, ..ALL };
+        assert_eq!(off.check_id(SASL, Some("bob")), Err(ErrorCode::InvalidAcl));
+        assert_eq!(ALL.check_id(SASL, None), Err(ErrorCode::MarshallingError));
+        assert!(ALL.is_authenticated(SASL) && !off.is_authenticated(SASL));
+        assert!(matches(SASL, "bob", "bob") && matches(SASL, "super", "bob"));
+        assert!(!matches(SASL, "bob", "alice") && !matches(SASL, "bob", "super"));
+        assert_eq!(user_name(SASL, "zk/host@R"), "zk/host@R");
     }
 
     #[test]

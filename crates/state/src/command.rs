@@ -69,6 +69,8 @@ impl Features {
     pub const NO_DIGEST: Self = Self(1 << 6);
     /// The scheme `key` is enabled (`zookeeper.authProvider.N`).
     pub const KEY_SCHEME: Self = Self(1 << 7);
+    /// The scheme `sasl` is enabled (`zookeeper.authProvider.N`).
+    pub const SASL_SCHEME: Self = Self(1 << 8);
 
     /// The features with these bits. Unknown bits are kept, so that an older member passes them on.
     pub const fn from_bits(bits: u32) -> Self {

@@ -26,6 +26,7 @@ mod ensemble;
 pub mod expiry;
 pub mod machine;
 pub mod members;
+pub mod password_hash;
 mod path_lengths;
 pub mod quota;
 pub mod read;

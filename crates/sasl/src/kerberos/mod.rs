@@ -36,7 +36,7 @@ impl<'a> Principal<'a> {
 }
 
 /// How a client's identity in the scheme `sasl` follows from the name that it proved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Naming {
     /// `security.auth_to_local`: replaces the first component.
     pub rules: Rules,

@@ -25,11 +25,21 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 const NAME_BYTES_MAX: usize = 64 << 10;
 
 /// Rules that turn names into short names. The first one that applies decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
+    /// As they were written: rules are equal if their texts are.
+    text: String,
     rules: Vec<Rule>,
     default_realm: String,
 }
+
+impl PartialEq for Rules {
+    fn eq(&self, other: &Rules) -> bool {
+        (&self.text, &self.default_realm) == (&other.text, &other.default_realm)
+    }
+}
+
+impl Eq for Rules {}
 
 #[derive(Clone, Debug)]
 enum Rule {
@@ -100,7 +110,7 @@ impl Rules {
             rules.push(rule);
             rest = behind.trim_start();
         }
-        Ok(Rules { rules, default_realm: default_realm.to_owned() })
+        Ok(Rules { text: text.to_owned(), rules, default_realm: default_realm.to_owned() })
     }
 
     /// The short name; `None` if no rule applies, or if the one that does leaves a `/` or `@`. A

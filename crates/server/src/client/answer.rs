@@ -18,7 +18,7 @@ use wire::frame;
 use wire::jute::Put;
 use wire::lenient;
 use wire::opcode::Opcode;
-use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SaslReply, SetWatches, SyncReply};
+use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SetWatches, SyncReply};
 
 use crate::client::watcher;
 use crate::mailbox::Answered;
@@ -122,8 +122,6 @@ impl Quirks {
     fn of(request: &Result<Request<'_>, ErrorCode>) -> Quirks {
         let none = Quirks::default();
         match request {
-            // Answered out of order in ZooKeeper, where there is no zxid to send.
-            Ok(Request::Sasl(_)) => Quirks { zxid: Some(0), ..none },
             // An unknown operation has none either (`UnimplementedRequestProcessor`).
             Err(ErrorCode::Unimplemented) => Quirks { zxid: Some(-1), ..none },
             // ZooKeeper decodes a multiRead that has writes only, and finds that they cannot be
@@ -152,8 +150,6 @@ fn decided(
         Request::Sync(sync) => SyncReply { path: sync.path }.encode(out),
         // Only a multi that has no place in the log gets here: see `logged_body`.
         Request::Multi(_) => return Err(ErrorCode::MarshallingError),
-        // As a ZooKeeper without SASL: the token is null.
-        Request::Sasl(_) => SaslReply { token: None }.encode(out),
         Request::AddWatch(_) | Request::CheckWatches(_) | Request::RemoveWatches(_) => {
             watching(asker, request, out)?
         }

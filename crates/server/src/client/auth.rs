@@ -42,9 +42,12 @@ pub fn authenticate(
     let mut identities = client.before.clone();
     let schemes = &requests.schemes;
     let accepted = match (packet.scheme, packet.auth) {
-        (DIGEST, Some(auth)) if schemes.digest => {
-            state::auth::add_digest(&mut identities, auth, requests.super_digest.as_deref())
-        }
+        (DIGEST, Some(auth)) if schemes.digest => state::auth::add_digest(
+            &mut identities,
+            auth,
+            schemes.digest_hash,
+            requests.super_digest.as_deref(),
+        ),
         (IP, _) => {
             identities.add(IP, &client.address.to_canonical().to_string());
             true

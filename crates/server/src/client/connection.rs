@@ -10,6 +10,7 @@ use state::read::{Dialect, Piece};
 
 use super::count::Queued;
 use super::output::{Flushed, Output};
+use super::sasl::SaslState;
 use super::session_queue::SessionQueue;
 use crate::connections::Traffic;
 use crate::reader_progress::Progress;
@@ -58,6 +59,8 @@ pub(super) struct Connection {
     /// Where to record when the client was heard from.
     pub(super) seen_ms: Arc<AtomicI64>,
     pub(super) identities: Arc<Identities>,
+    /// The client has sent requests of SASL.
+    pub(super) sasl: Option<Box<SaslState>>,
     /// Which dialect of the protocol the client speaks, judged by its requests so far.
     pub(super) dialect: Dialect,
     /// The requests not yet answered.
@@ -118,6 +121,7 @@ impl Connection {
             ids_tried: 0,
             seen_ms: Arc::new(AtomicI64::new(0)),
             identities: Arc::new(identities),
+            sasl: None,
             dialect: Dialect::default(),
             requests: SessionQueue::default(),
             waits_for_idle: false,

@@ -32,6 +32,7 @@ mod read_only;
 #[cfg(feature = "net")]
 mod relay;
 mod request;
+mod sasl;
 mod session_queue;
 #[cfg(feature = "net")]
 mod sole_client;

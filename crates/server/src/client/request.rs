@@ -38,6 +38,8 @@ enum Way<'b> {
     Local,
     /// Answered at once, whatever is in flight, as in ZooKeeper.
     Auth,
+    /// The same.
+    Sasl,
 }
 
 /// The body of a write as it goes through the log; `None` if it cannot be decoded. One exception: a
@@ -117,6 +119,11 @@ impl IoThread {
             return 0;
         }
         self.note_request(slot, header.opcode_raw, body);
+        let way = self.way(header.opcode_raw, body);
+        if !matches!(way, Way::Auth | Way::Sasl) && self.must_authenticate(slot) {
+            self.refuse_unauthenticated(slot, &header);
+            return end;
+        }
         let read_only = self.connections.get(slot).is_some_and(|c| c.read_only);
         if read_only && self.refuse_read_only(slot, &header) {
             return end;
@@ -130,10 +137,11 @@ impl IoThread {
             self.answer_ping_ahead(slot, &header);
             return end;
         }
-        match self.way(header.opcode_raw, body) {
+        match way {
             Way::Replicated(body) => self.replicate(slot, &header, &body),
             Way::Local => self.local(slot, &header, body, shared, held),
             Way::Auth => self.authenticate(slot, &header, body, shared, held),
+            Way::Sasl => self.sasl(slot, &header, body),
         }
         self.caught_up(slot, false);
         end
@@ -143,6 +151,7 @@ impl IoThread {
         let Some(op) = Opcode::from_i32(opcode) else { return Way::Local };
         match op {
             Opcode::Auth => Way::Auth,
+            Opcode::Sasl => Way::Sasl,
             Opcode::CloseSession => Way::Replicated(Cow::Borrowed(body)),
             // Never from a client: `answer` refuses them.
             Opcode::CreateSession | Opcode::DeleteContainer | Opcode::Check => Way::Local,
@@ -266,30 +275,36 @@ impl IoThread {
         let Ok(packet) = Auth::decode(&mut Reader::new(body)) else {
             return self.break_off(slot, "an auth packet that cannot be read");
         };
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let namespace = shared.namespace(connection.group);
-        let client = auth::Client { before: &connection.identities, address: connection.traffic.peer.ip() };
+        let Some(connection) = self.connections.get(slot) else { return };
+        let (namespace, peer) = (shared.namespace(connection.group), connection.traffic.peer);
+        let client = auth::Client { before: &connection.identities, address: peer.ip() };
         let key = || {
             let machine = held.get_or_insert_with(|| namespace.machine.read());
             machine.stored_data(auth::KEY_PATH).map(<[u8]>::to_vec)
         };
-        let code = match auth::authenticate(&client, &packet, &shared.config.requests, key) {
+        let authenticated = match shared.failed_logins.is_over(peer.ip(), self.now_ms) {
+            true => Authenticated::Refused,
+            false => auth::authenticate(&client, &packet, &shared.config.requests, key),
+        };
+        let code = match authenticated {
             Authenticated::WrongEnsemble => {
                 return self.break_off(slot, "the client expects another ensemble");
             }
             Authenticated::As(identities) => {
-                connection.identities = Arc::new(identities);
-                let asker = watcher(connection.token);
-                namespace.watches.lock().register(asker, &connection.identities);
+                self.set_identities(slot, identities);
                 ErrorCode::Ok
             }
             Authenticated::Refused => {
-                tracing::warn!(peer = %connection.traffic.peer, scheme = packet.scheme, "authentication failed");
-                self.shared.counts.auth_failed.fetch_add(1, Relaxed);
-                connection.phase = Phase::Closing;
+                tracing::warn!(%peer, scheme = packet.scheme, "authentication failed");
+                shared.counts.auth_failed.fetch_add(1, Relaxed);
+                shared.failed_logins.record(peer.ip(), self.now_ms);
                 ErrorCode::AuthFailed
             }
         };
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if code != ErrorCode::Ok {
+            connection.phase = Phase::Closing;
+        }
         let out = connection.output();
         let mark = frame::begin(out);
         ReplyHeader { xid: header.xid, zxid: 0, err: code as i32 }.encode(out);

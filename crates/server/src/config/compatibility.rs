@@ -42,6 +42,7 @@ fn every_word_has_its_row() {
 fn the_named_tests_exist() {
     let sources = [
         include_str!("tests.rs"),
+        include_str!("tests/authentication.rs"),
         include_str!("tests/ensemble.rs"),
         include_str!("../counters/mod.rs"),
         include_str!("../observe/four_letter/tests.rs"),
@@ -57,6 +58,7 @@ fn the_named_tests_exist() {
         include_str!("../host/tests/reconfig.rs"),
         include_str!("../../../../tests/tests/crash.rs"),
         include_str!("../../../../tests/tests/limits.rs"),
+        include_str!("../../../../tests/tests/sasl.rs"),
         include_str!("../../../../tests/tests/settings.rs"),
         include_str!("../../../../tests/tests/words.rs"),
     ];

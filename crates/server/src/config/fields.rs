@@ -8,10 +8,10 @@ use state::members::parse_server_id;
 
 use super::ensemble::Membership;
 use super::loader::{CommandLine, Outside};
-use super::settings::{Setting, Settings};
+use super::settings::Settings;
 use super::{
     Admin, Config, ConfigError, Connection, ConnectionThrottle, Containers, Listen, Requests, SERVER_ID_MAX,
-    Schemes, ServerId, Session, SessionPasswords, Storage, WordList, java, limits, memory, properties,
+    ServerId, Session, SessionPasswords, Storage, WordList, java, limits, memory, properties,
 };
 
 /// Reads all settings, one part of [`Config`] after another.
@@ -330,19 +330,13 @@ impl Loader<'_> {
 
     fn requests(&mut self) -> Requests {
         let schemes = self.schemes();
+        let super_digest = self.super_digest(schemes.digest_hash);
+        let enforced_schemes = self.enforced_schemes(&schemes);
+        let sasl = self.sasl();
         let s = &mut *self.settings;
         let skip_acl = s.says("skipACL", "yes");
         if skip_acl {
             s.note("skipACL", "every client may do everything");
-        }
-        let key = "DigestAuthenticationProvider.superDigest";
-        let super_digest = s.text(key).filter(|digest| !digest.is_empty());
-        let is_usable = super_digest.as_ref().is_none_or(|digest| is_digest(digest));
-        if !is_usable {
-            s.note(
-                key,
-                "is not super:<base64 of the SHA-1 of super:password>, so no password makes a client the super user",
-            );
         }
         Requests {
             skip_acl,
@@ -353,39 +347,14 @@ impl Loader<'_> {
             standalone: s.flag("standaloneEnabled", true),
             keeper_extensions: s.flag("ostler.keeperExtensions", true),
             schemes,
-            super_digest: super_digest.filter(|_| is_usable),
+            super_digest,
+            sasl,
+            enforced_schemes,
+            failed_logins_max: s
+                .number("ostler.failedLoginsPerMinute", 0..=1 << 20, "0 = no limit")
+                .unwrap_or(limits::FAILED_LOGINS_PER_MINUTE),
             watches_max: s.number("ostler.watchesMax", 1..=1 << 40, "watches").unwrap_or(limits::WATCHES_MAX),
         }
-    }
-
-    /// The classes are ZooKeeper's own providers; the start is refused for others, because someone
-    /// may rely on their protection.
-    fn schemes(&mut self) -> Schemes {
-        let mut schemes = Schemes {
-            digest: self.settings.flag_property("DigestAuthenticationProvider.enabled", true),
-            ..Schemes::default()
-        };
-        for (number, Setting { value, place }) in self.settings.with_prefix("authProvider.") {
-            match value.strip_prefix("org.apache.zookeeper.server.auth.").unwrap_or_default() {
-                // Naming it switches it on, in ZooKeeper too.
-                "DigestAuthenticationProvider" => schemes.digest = true,
-                "IPAuthenticationProvider" => {}
-                "EnsembleAuthenticationProvider" => schemes.ensemble = true,
-                "KeyAuthenticationProvider" => schemes.key = true,
-                _ if value.is_empty() => {
-                    self.settings.note("authProvider.*", format!("authProvider.{number} names no provider"));
-                }
-                _ => {
-                    let allowed = "must be ….DigestAuthenticationProvider, ….IPAuthenticationProvider, \
-                        ….EnsembleAuthenticationProvider or ….KeyAuthenticationProvider \
-                        of org.apache.zookeeper.server.auth; there are no others yet";
-                    self.settings.problem(&place, &format!("authProvider.{number}"), &value, allowed);
-                }
-            }
-        }
-        let names = self.settings.text("ensembleAuthName");
-        schemes.ensemble_names = names.map(|names| names.split(',').map(|name| name.trim().into()).collect());
-        schemes
     }
 
     fn containers(&mut self) -> Containers {
@@ -537,16 +506,6 @@ fn at_least_one(settings: &mut Settings, key: &'static str) -> Option<u32> {
 /// The number if it is above zero; `None` otherwise.
 fn positive(number: i32) -> Option<u32> {
     u32::try_from(number).ok().filter(|&number| number > 0)
-}
-
-/// `user:` and the base64 of 20 bytes.
-fn is_digest(text: &str) -> bool {
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
-    text.split_once(':').is_some_and(|(user, digest)| {
-        !user.is_empty()
-            && digest.len() == 28
-            && digest.strip_suffix('=').is_some_and(|digits| digits.chars().all(base64))
-    })
 }
 
 /// Reads every key from empty settings, so that a test sees which keys are asked for.

@@ -52,6 +52,9 @@ pub const LONGEST_REQUEST_BYTES: u32 = 256 << 20;
 /// ZooKeeper: bytes of all large requests in flight.
 pub const LARGE_REQUESTS_BYTES_MAX: u64 = 100 << 20;
 
+/// Failed logins of one address in a minute, above which further ones are refused unchecked.
+pub const FAILED_LOGINS_PER_MINUTE: u32 = 100;
+
 /// Sessions, connected or not.
 pub const SESSIONS_MAX: u64 = 1_000_000;
 /// Watches of all connections.

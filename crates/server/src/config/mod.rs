@@ -7,6 +7,7 @@
 //! nothing, creates nothing and prints nothing. It returns either a whole [`Config`] with warnings
 //! to log, or a [`ConfigError`] that lists all errors.
 
+mod authentication;
 mod ensemble;
 mod fields;
 mod java;
@@ -26,8 +27,11 @@ pub use ensemble::Ensemble;
 pub use group::settings::EngineKind;
 pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
 pub use problem::{ConfigError, Problem, Warning};
+pub use sasl::Secret;
+pub use sasl::kerberos::Naming;
 pub use secret::QuorumSecret;
 pub use state::members::{Member, SERVER_ID_MAX, ServerId, Servers};
+pub use state::password_hash::PasswordHash;
 
 /// All settings. Zero means "no limit" only where a field says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,6 +225,14 @@ pub struct Requests {
     /// `DigestAuthenticationProvider.superDigest`: `super:` and base64 of the digest; `None` =
     /// there is no super user.
     pub super_digest: Option<String>,
+    /// SASL for clients; `None` = the JAAS file has no section for it, or there is no file.
+    pub sasl: Option<Sasl>,
+    /// A client must have an identity of one of these schemes before it may do anything
+    /// (`sessionRequireClientSASLAuth`, `enforce.auth.schemes`); `None` = it need not.
+    pub enforced_schemes: Option<Vec<String>>,
+    /// `ostler.failedLoginsPerMinute`: failed logins of one address in a minute, above which
+    /// further ones are refused unchecked; 0 = no limit.
+    pub failed_logins_max: u32,
     /// `ostler.watchesMax`: watches of all connections.
     pub watches_max: u64,
 }
@@ -231,6 +243,10 @@ pub struct Requests {
 pub struct Schemes {
     /// `digest`, on unless `DigestAuthenticationProvider.enabled=false`.
     pub digest: bool,
+    /// `DigestAuthenticationProvider.digestAlg`: the hash in the ids of `digest`.
+    pub digest_hash: PasswordHash,
+    /// `sasl`: ACLs may name identities proven by SASL.
+    pub sasl: bool,
     /// `key`: a number that is a multiple of the one in the znode /key.
     pub key: bool,
     /// `ensemble`: a client that expects another ensemble is disconnected.
@@ -241,8 +257,42 @@ pub struct Schemes {
 
 impl Default for Schemes {
     fn default() -> Schemes {
-        Schemes { digest: true, key: false, ensemble: false, ensemble_names: None }
+        Schemes {
+            digest: true,
+            digest_hash: PasswordHash::default(),
+            sasl: false,
+            key: false,
+            ensemble: false,
+            ensemble_names: None,
+        }
     }
+}
+
+impl Schemes {
+    /// Whether the scheme has a provider.
+    pub fn has(&self, scheme: &str) -> bool {
+        match scheme {
+            "ip" => true,
+            "digest" => self.digest,
+            "sasl" => self.sasl,
+            "key" => self.key,
+            "ensemble" => self.ensemble,
+            _ => false,
+        }
+    }
+}
+
+/// Authentication of clients by SASL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sasl {
+    /// Users of DIGEST-MD5 and their passwords (`user_NAME` in the JAAS file).
+    pub users: Vec<(String, Secret)>,
+    /// How the names that clients prove become identities.
+    pub naming: Naming,
+    /// `superUser` and `superUser.*`: identities that pass every check.
+    pub super_users: Vec<String>,
+    /// `allowSaslFailedClients`: a client that fails keeps its connection, unauthenticated.
+    pub keep_failed: bool,
 }
 
 /// Removal of containers and TTL nodes.

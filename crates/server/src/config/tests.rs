@@ -1,5 +1,6 @@
 //! From text to configuration.
 
+mod authentication;
 mod ensemble;
 
 use std::collections::BTreeMap;
@@ -163,6 +164,13 @@ fn every_key_reaches_its_field() {
         ("authProvider.1=org.apache.zookeeper.server.auth.KeyAuthenticationProvider", |c| {
             c.requests.schemes.key && c.requests.schemes.digest && !c.requests.schemes.ensemble
         }),
+        ("authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", |c| {
+            c.requests.schemes.sasl
+        }),
+        ("DigestAuthenticationProvider.digestAlg=SHA-256", |c| {
+            c.requests.schemes.digest_hash == PasswordHash::Sha256
+        }),
+        ("ostler.failedLoginsPerMinute=7", |c| c.requests.failed_logins_max == 7),
         (
             "authProvider.ensemble=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider\n\
                 ensembleAuthName=blue, green",
@@ -239,9 +247,10 @@ fn every_key_reaches_its_field() {
         assert!(check(&config(lines)), "{lines}: {:?}", config(lines));
     }
     let covered = |key: &str| cases.iter().any(|(lines, _)| lines.lines().any(|line| line.starts_with(key)));
-    // They name files and have tests of their own.
+    // They name files, or work together, and have tests of their own.
     let files = ["dynamicConfigFile", "ostler.quorumSecretFile"];
-    for key in KEYS.iter().filter(|key| key.support == Support::Used && !files.contains(&key.name)) {
+    let is_elsewhere = |key: &str| files.contains(&key) || authentication::TESTED.contains(&key);
+    for key in KEYS.iter().filter(|key| key.support == Support::Used && !is_elsewhere(key.name)) {
         assert!(covered(key.name.trim_end_matches('*')), "{} has no case", key.name);
     }
 }
@@ -425,7 +434,6 @@ fn settings_that_cannot_be_ignored_safely_are_refused() {
         ),
         ("electionAlg=0", "only 3 is supported"),
         ("electionAlg=x", "only 3 is supported"),
-        ("DigestAuthenticationProvider.digestAlg=SHA-256", "only SHA1 is supported"),
         ("server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2", "every participant has one vote"),
         ("server.1=a:1:2\nserver.2=b:1:2\nweight.1=2", "every participant has one vote"),
         ("server.1=a:1:2\nserver.2=b:1:2\noraclePath=/o", "there is no oracle"),
@@ -433,9 +441,8 @@ fn settings_that_cannot_be_ignored_safely_are_refused() {
         ("server.1=a:1:2\nserver.2=b:1:2\nsslQuorum=true", "TLS between servers is not supported yet"),
         ("quorum.auth.enableSasl=true", "SASL between servers is not supported yet"),
         ("audit.enable=true", "there is no audit log yet"),
-        ("sessionRequireClientSASLAuth=true", "SASL is not supported yet"),
         (
-            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+            "authProvider.1=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
             "there are no others yet",
         ),
     ] {

@@ -25,6 +25,7 @@ use state::auth::{Identities, add_digest};
 use state::change::{Change, ChangeSink};
 use state::command::{self, BatchHeader, Command, Features};
 use state::machine::{Applied, Machine};
+use state::password_hash::PasswordHash;
 use state::read::{Dialect, Reader};
 use state::watch::{EventOut, WatchLimits, WatchMode, WatchTable, WatcherId};
 use std::collections::BTreeMap;
@@ -120,7 +121,7 @@ impl World {
             }
             "auth" => {
                 let identities = self.identities.get_mut(&who).expect("a session");
-                assert!(add_digest(identities, words[1].as_bytes(), Some(SUPER_DIGEST)));
+                assert!(add_digest(identities, words[1].as_bytes(), PasswordHash::Sha1, Some(SUPER_DIGEST)));
                 self.watches.register(watcher, identities);
                 "ok".to_owned()
             }
