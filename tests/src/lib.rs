@@ -16,6 +16,7 @@ pub mod field;
 pub mod generate;
 pub mod golden;
 pub mod history;
+pub mod jaas;
 pub mod jute;
 pub mod linear;
 pub mod links;

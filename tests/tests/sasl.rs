@@ -1,14 +1,13 @@
 //! Authentication by SASL, with the same steps against Ostler and Apache ZooKeeper.
 
-use std::fs;
 use std::time::Duration;
 
 use ostler_tests::digest_md5::Login;
+use ostler_tests::jaas::Jaas;
 use ostler_tests::jute::{Reader, Record};
 use ostler_tests::process::{Kind, Server};
 use ostler_tests::request::{AclEntry, Request, op};
 use ostler_tests::session::{Reply, Session, create, get_data, ping};
-use tempfile::TempDir;
 
 const TIMEOUT_MS: i32 = 30_000;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,25 +16,14 @@ const INVALID_ACL: i32 = -114;
 const AUTH_FAILED: i32 = -115;
 const REQUIRES_SASL: i32 = -124;
 
-const JAAS: &str = "Server {\n  org.apache.zookeeper.server.auth.DigestLoginModule required\n\
-    \x20 user_super=\"super secret\"\n  user_bob=\"bob's secret\"\n  user_ann=\"ann\";\n};\n\
-    Other { org.apache.zookeeper.server.auth.DigestLoginModule required user_cat=\"cat\"; };\n";
-const PROVIDER: (&str, &str) =
-    ("zookeeper.authProvider.1", "org.apache.zookeeper.server.auth.SASLAuthenticationProvider");
-
 const BOB: Login<'_> = Login { user: "bob", password: "bob's secret", authzid: None };
 const ANN: Login<'_> = Login { user: "ann", password: "ann", authzid: None };
 
 /// Runs the steps against both servers, each with a JAAS file.
 fn on_both(settings: &[(&str, &str)], steps: impl Fn(&Server, Kind)) {
+    let jaas = Jaas::write();
     for kind in [Kind::Ostler, Kind::ZooKeeper] {
-        let folder = TempDir::new().expect("a temporary folder");
-        let path = folder.path().join("jaas.conf");
-        fs::write(&path, JAAS).expect("write the JAAS file");
-        let path = path.to_str().expect("a printable path");
-        let mut all = vec![PROVIDER, ("java.security.auth.login.config", path)];
-        all.extend(settings);
-        if let Some(server) = Server::start_with(kind, &all) {
+        if let Some(server) = jaas.start(kind, settings) {
             steps(&server, kind);
         }
     }
@@ -246,12 +234,8 @@ fn rule_41_without_sasl_a_token_is_answered_with_nothing() {
 /// Ostler's own: too many failed logins from an address are refused unchecked.
 #[test]
 fn guesses_are_limited() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let path = folder.path().join("jaas.conf");
-    fs::write(&path, JAAS).expect("write the JAAS file");
-    let path = path.to_str().expect("a printable path");
-    let settings = [("java.security.auth.login.config", path), ("ostler.failedLoginsPerMinute", "3")];
-    let server = Server::start_with(Kind::Ostler, &settings).expect("the server");
+    let jaas = Jaas::write();
+    let server = jaas.start(Kind::Ostler, &[("ostler.failedLoginsPerMinute", "3")]).expect("the server");
     must_log_in(&mut open(&server), BOB);
     for _ in 0..3 {
         assert_eq!(log_in(&mut open(&server), Login { password: "guessed", ..BOB }).err, AUTH_FAILED);
