@@ -17,8 +17,8 @@ use super::connection::Phase;
 use super::request::watcher;
 use crate::config;
 
-/// Requests that a server without SASL answers with nothing. ZooKeeper goes on for ever, and so does
-/// a client that waits for something else (kazoo).
+/// Requests that a server without SASL answers with nothing. ZooKeeper goes on for ever, and so
+/// does a client that waits for something else (kazoo).
 const ANSWERS_WITHOUT_SASL_MAX: u32 = 16;
 
 /// What a connection has done about SASL so far.
