@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +54,29 @@ fn the_background_thread_prepares_the_next_segment() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(std::fs::metadata(&next).unwrap().len(), 8 << 20);
+    drop(log);
+}
+
+/// Log and snapshots hold what clients store: an ACL protects nothing from a user of the machine
+/// who can read the files.
+#[test]
+fn other_users_of_the_machine_cannot_read_the_files() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data/version");
+    RealDisk.create_dir(&dir).unwrap();
+    let log = Log::open(Arc::new(RealDisk), &dir, LogOptions::default(), &mut |_| ()).unwrap();
+    let mut pending = vec![parent.path().join("data")];
+    let mut checked = 0;
+    while let Some(path) = pending.pop() {
+        let metadata = std::fs::metadata(&path).unwrap();
+        let mode = metadata.permissions().mode() & 0o777;
+        assert_eq!(mode & 0o027, 0, "{}: {mode:o}", path.display());
+        checked += 1;
+        if metadata.is_dir() {
+            pending.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(checked > 2, "two directories and a segment");
     drop(log);
 }
 

@@ -24,7 +24,8 @@ pub enum Mode {
     Read,
     /// An existing file, to read and write.
     Write,
-    /// A new file, to read and write; an existing file with that name is truncated.
+    /// A new file, to read and write; an existing file with that name is truncated. Access for the
+    /// owner, and for the group as the umask says, but never for others.
     Create,
     /// Like `Create`, with access for the owner only.
     CreatePrivate,

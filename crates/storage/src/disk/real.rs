@@ -3,11 +3,16 @@
 use super::{Disk, DiskFile, DiskLock, Mode};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+/// Permissions of the files and directories that are created, less the process's umask. They hold
+/// what clients store, so only the owner and, for backups, the group may read them.
+const FILE_MODE: u32 = 0o640;
+const DIR_MODE: u32 = 0o750;
 
 /// Files of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,7 +28,7 @@ impl Disk for RealDisk {
                 options.write(true);
             }
             Mode::Create => {
-                options.write(true).create(true).truncate(true);
+                options.write(true).create(true).truncate(true).mode(FILE_MODE);
             }
             Mode::CreatePrivate => {
                 options.write(true).create(true).truncate(true).mode(0o600);
@@ -64,7 +69,7 @@ impl Disk for RealDisk {
         if let Some(parent) = parent {
             self.create_dir(parent)?;
         }
-        match fs::create_dir(dir) {
+        match DirBuilder::new().mode(DIR_MODE).create(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
             other => other?,
         }
@@ -78,7 +83,9 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let file = options.open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new(RealLock { _file: file }))),
             Err(Errno::WOULDBLOCK) => Ok(None),
