@@ -18,6 +18,7 @@ pub mod golden;
 pub mod history;
 pub mod jaas;
 pub mod jute;
+pub mod kdc;
 pub mod linear;
 pub mod links;
 pub mod load;

@@ -81,6 +81,17 @@ impl Server {
         Some(Server::start_in(kind, folder, data_dir, properties))
     }
 
+    /// As [`Server::start_with`], for Ostler with these variables in its environment.
+    pub fn start_in_environment(environment: Vec<(String, String)>, properties: &[(&str, &str)]) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = folder.path().join("data");
+        let mut server = Server::configured(Kind::Ostler, folder, data_dir, properties);
+        let values = environment.into_iter().map(|(name, value)| (name, PathBuf::from(value)));
+        server.environment = values.collect();
+        server.launch_on_a_free_port();
+        server
+    }
+
     /// As [`Server::start`], with further lines of zoo.cfg. Server 1, if they name servers.
     pub fn start_with_lines(kind: Kind, lines: &str) -> Option<Server> {
         if kind == Kind::ZooKeeper && oracle_jars().is_none() {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ostler_tests::client::{Subject, install, run};
 use ostler_tests::jaas::{self, Jaas};
-use ostler_tests::process::Kind;
+use ostler_tests::kdc::{Kdc, REALM};
+use ostler_tests::process::{Kind, Server};
 
 fn talk_to(subject: impl Fn() -> Option<Subject>) {
     let Some(folder) = install("java", &["java", "javac", "mvn"]) else { return };
@@ -32,6 +33,43 @@ fn java_clients_authenticate_by_sasl() {
     let file = format!("-D{}={}", jaas::FILE, jaas.path().display());
     // In this mode, on by default, the client knows no DIGEST-MD5.
     java(&folder, &["-Dzookeeper.fips-mode=false", &file], "Sasl", Subject::One(server));
+}
+
+/// The section of a JAAS file for a login by Kerberos.
+fn krb5_section(name: &str, principal: &str, keytab: &Path) -> String {
+    let keytab = keytab.display();
+    format!(
+        "{name} {{ com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true\n\
+         useTicketCache=false keyTab=\"{keytab}\" principal=\"{principal}@{REALM}\"; }};\n"
+    )
+}
+
+#[test]
+fn java_clients_authenticate_by_kerberos() {
+    let Some(folder) = install("java", &["java", "javac", "mvn"]) else { return };
+    let Some(kdc) = Kdc::start() else { return };
+    let (service, other, bob) =
+        (kdc.file("service.keytab"), kdc.file("other.keytab"), kdc.file("bob.keytab"));
+    kdc.add("zookeeper/localhost", &service);
+    kdc.add("zookeeper/other", &other);
+    kdc.add("bob", &bob);
+    let sections =
+        [("Server", "zookeeper/localhost", &service), ("Bob", "bob", &bob), ("Wrong", "bob", &bob)];
+    let jaas: String =
+        sections.iter().map(|(name, principal, keytab)| krb5_section(name, principal, keytab)).collect();
+    let file = kdc.file("jaas.conf");
+    std::fs::write(&file, jaas).expect("write the JAAS file");
+    let settings = [
+        jaas::PROVIDER,
+        (jaas::FILE, file.to_str().expect("a printable path")),
+        ("zookeeper.kerberos.removeRealmFromPrincipal", "true"),
+    ];
+    let server = Server::start_in_environment(kdc.environment(), &settings);
+    let service = format!("-Dzookeeper.server.principal=zookeeper/localhost@{REALM}");
+    let wrong = format!("-Dwrong.service=zookeeper/other@{REALM}");
+    let conf = format!("-Djava.security.krb5.conf={}", kdc.file("krb5.conf").display());
+    let file = format!("-D{}={}", jaas::FILE, file.display());
+    java(&folder, &[&conf, &file, &service, &wrong, "-Didentity=bob"], "Sasl", Subject::One(server));
 }
 
 fn java(folder: &Path, properties: &[&str], program: &str, subject: Subject) {

@@ -21,6 +21,7 @@ mod host;
 pub mod inbox;
 #[cfg(feature = "net")]
 mod inline_cycle;
+pub mod kerberos;
 pub mod mailbox;
 pub mod namespace;
 pub mod observe;

@@ -13,11 +13,12 @@ use storage::disk::{Disk as _, RealDisk};
 use crate::client::listener::{Listener, ListenerKind};
 use crate::client::{AcceptQueues, IoThread, PollingThread, Relay, WAKER};
 use crate::clock::Clock;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, Mechanism};
 use crate::descriptors;
 use crate::host::recovery::{self, Files, RecoveryError};
 use crate::host::{Fatal, Host, ReplicationLoop, keepalive};
 use crate::inbox::ControlRequest;
+use crate::kerberos::{Jobs, Logins};
 use crate::mailbox::Mailbox;
 use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The log failed while the recovered state was being adopted.
     #[error(transparent)]
     Lead(#[from] Fatal),
+    /// Clients are to authenticate by Kerberos, and its library or the server's key is missing.
+    #[error("cannot do what the JAAS file asks for: logins by Kerberos")]
+    Kerberos(#[from] gssapi::Error),
     /// The system refused a thread, a poll or a signal handler.
     #[error("cannot {action}: {source}")]
     System {
@@ -81,6 +85,7 @@ impl Server {
         let features = features(&config.requests);
         let recovered = recovery::recover(Files::real(), &config, features)?;
         let threads = thread_count(&config);
+        let (kerberos, jobs) = kerberos_logins(&config, threads)?.unzip();
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
         for _ in 0..threads {
@@ -98,6 +103,7 @@ impl Server {
             client_port: address.port(),
             hash_seed: RealDisk.entropy(),
             nonce_secret: random().map_err(system("get random bytes"))?,
+            kerberos,
             waker: Some(waker),
         };
         let shared = Arc::new(Shared::new(config, clock, machines, mailboxes, params));
@@ -114,6 +120,9 @@ impl Server {
             }
         })
         .map_err(system("start a thread"))?;
+        if let Some(jobs) = jobs {
+            start_kerberos(&shared, jobs).map_err(system("start a thread"))?;
+        }
         let keepalive = links.map(|links| start_keepalive(&shared, links)).transpose();
         let keepalive = keepalive.map_err(system("start a thread"))?;
         let mut io = Vec::new();
@@ -257,6 +266,24 @@ fn start_keepalive(shared: &Arc<Shared>, links: SharedLinks) -> io::Result<JoinH
     spawn("keepalive", move || {
         if let Some(ensemble) = &shared.config.ensemble {
             keepalive::watch(&shared, ensemble, &links);
+        }
+    })
+}
+
+/// Loads what logins by Kerberos need, if clients authenticate by that.
+fn kerberos_logins(config: &Config, threads: usize) -> Result<Option<(Logins, Jobs)>, StartError> {
+    match config.requests.sasl.as_ref().map(|sasl| &sasl.mechanism) {
+        Some(Mechanism::Kerberos(key)) => Ok(Some(Logins::new(key, threads)?)),
+        Some(Mechanism::DigestMd5(_)) | None => Ok(None),
+    }
+}
+
+/// Nobody waits for this thread: what it works on concerns connections that have ended by then.
+fn start_kerberos(shared: &Arc<Shared>, jobs: Jobs) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    spawn("kerberos", move || {
+        if let Some(logins) = &shared.kerberos {
+            logins.run(&jobs, &shared.mailboxes, || shared.is_stopping());
         }
     })
 }

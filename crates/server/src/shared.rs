@@ -15,6 +15,7 @@ use crate::counters::{Counts, ThreadCounts};
 use crate::failed_logins::FailedLogins;
 use crate::handshake_throttle::TokenBucket;
 use crate::inbox::Inbox;
+use crate::kerberos::Logins;
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
 use crate::wake::Wake;
@@ -50,6 +51,8 @@ pub struct Shared {
     pub failed_logins: FailedLogins,
     /// From which the nonces of SASL are made.
     pub nonce_secret: [u8; 32],
+    /// Logins by Kerberos, if clients authenticate by that.
+    pub kerberos: Option<Logins>,
     /// The server's clocks.
     pub clock: Clock,
     /// Counts of each connection thread.
@@ -89,6 +92,7 @@ impl Shared {
             handshakes: config.connection.throttle.map(|rule| TokenBucket::new(rule, clock.elapsed_ms())),
             failed_logins: FailedLogins::new(config.requests.failed_logins_max),
             nonce_secret: params.nonce_secret,
+            kerberos: params.kerberos,
             inbox: Inbox::new(namespaces.len(), params.waker),
             namespaces,
             me: params.me,
@@ -171,6 +175,8 @@ pub(crate) struct ServerParams {
     pub(crate) hash_seed: u64,
     /// Secret from which the nonces of SASL are made.
     pub(crate) nonce_secret: [u8; 32],
+    /// Logins by Kerberos.
+    pub(crate) kerberos: Option<Logins>,
     /// Wakes the replication thread.
     pub(crate) waker: Option<Arc<dyn Wake>>,
 }

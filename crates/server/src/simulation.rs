@@ -84,7 +84,8 @@ impl Member {
         let mut nonce_secret = [0; 32];
         nonce_secret[..8].copy_from_slice(&hash_seed.to_be_bytes());
         let me = recovered.parts.identity.server;
-        let params = ServerParams { me, client_port: 0, hash_seed, nonce_secret, waker: None };
+        let params =
+            ServerParams { me, client_port: 0, hash_seed, nonce_secret, kerberos: None, waker: None };
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
         let shared = Arc::new(Shared::new(config, clock, recovered.machines, mailboxes, params));

@@ -113,6 +113,11 @@ impl Rules {
         Ok(Rules { text: text.to_owned(), rules, default_realm: default_realm.to_owned() })
     }
 
+    /// Changes the realm to whose names `DEFAULT` applies.
+    pub fn set_default_realm(&mut self, realm: &str) {
+        realm.clone_into(&mut self.default_realm);
+    }
+
     /// The short name; `None` if no rule applies, or if the one that does leaves a `/` or `@`. A
     /// name without host and realm is short already.
     pub(super) fn short_name(&self, principal: &Principal<'_>) -> Option<String> {

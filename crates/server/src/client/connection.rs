@@ -189,6 +189,11 @@ impl Connection {
         self.backlog() > self.pause_bytes
     }
 
+    /// Whether a step of its login is under way on another thread.
+    pub(super) fn waits_for_login(&self) -> bool {
+        matches!(self.sasl.as_deref(), Some(SaslState::KerberosAway))
+    }
+
     /// Whether more of its bytes may be decoded.
     pub(super) fn accepts_input(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Open) && !self.paused

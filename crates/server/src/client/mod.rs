@@ -292,6 +292,7 @@ impl IoThread {
 
     /// Resumes paused connections that no longer have to wait.
     fn resume(&mut self) {
+        self.finish_logins();
         let mut resumed = std::mem::take(&mut self.resumed);
         for slot in resumed.drain(..) {
             let Some(connection) = self.connections.get(slot) else { continue };
@@ -332,6 +333,7 @@ impl IoThread {
     fn must_pause(&self, slot: usize) -> bool {
         let Some(connection) = self.connections.get(slot) else { return false };
         connection.is_behind()
+            || connection.waits_for_login()
             || self.has_to_read_first(connection.backlog())
             || (connection.waits_for_idle && !connection.requests.is_empty())
             || (!connection.requests.is_empty() && self.shared.is_throttled())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use group::Token;
+use gssapi::Exchange;
 use sasl::digest_md5::{Accepted, Nonce, Server, Service, Step};
 use sha2::{Digest as _, Sha256};
 use state::auth::{Identities, SASL, SUPER};
@@ -15,7 +16,9 @@ use wire::record::{ReplyHeader, RequestHeader, Sasl, SaslReply};
 use super::IoThread;
 use super::connection::Phase;
 use super::request::watcher;
-use crate::config;
+use crate::config::{self, Mechanism, Secret};
+use crate::kerberos::Answer;
+use crate::shared::slot_of;
 
 /// Requests that a server without SASL answers with nothing. ZooKeeper goes on for ever, and so
 /// does a client that waits for something else (kazoo).
@@ -28,6 +31,10 @@ pub(super) enum SaslState {
     Absent(u32),
     /// The exchange, which may have ended.
     DigestMd5(Server),
+    /// The same, by Kerberos.
+    Kerberos(Exchange),
+    /// The exchange is with the thread that does the steps of Kerberos.
+    KerberosAway,
 }
 
 /// What a token leads to.
@@ -35,9 +42,11 @@ enum Outcome {
     /// The reply has this token.
     Continues(Option<Vec<u8>>),
     /// The client now has these identities, and the reply has this token.
-    Accepted(Identities, Vec<u8>),
+    Accepted(Identities, Option<Vec<u8>>),
     /// The token is wrong, for this reason.
     Refused(String),
+    /// Another thread will answer.
+    Later,
 }
 
 impl IoThread {
@@ -47,47 +56,86 @@ impl IoThread {
         let Ok(Sasl { token: Some(token) }) = Sasl::decode(&mut Reader::new(body)) else {
             return self.break_off(slot, "a SASL request that cannot be read");
         };
-        match self.sasl_step(slot, token) {
-            Outcome::Continues(token) => self.reply_sasl(slot, header.xid, ErrorCode::Ok, token.as_deref()),
+        let outcome = self.sasl_step(slot, header.xid, token);
+        self.finish_step(slot, header.xid, outcome);
+    }
+
+    fn finish_step(&mut self, slot: usize, xid: i32, outcome: Outcome) {
+        match outcome {
+            Outcome::Continues(token) => self.reply_sasl(slot, xid, ErrorCode::Ok, token.as_deref()),
             Outcome::Accepted(identities, token) => {
                 self.set_identities(slot, identities);
-                self.reply_sasl(slot, header.xid, ErrorCode::Ok, Some(&token));
+                self.reply_sasl(slot, xid, ErrorCode::Ok, token.as_deref());
             }
-            Outcome::Refused(reason) => self.refuse_sasl(slot, header.xid, &reason),
+            Outcome::Refused(reason) => self.refuse_sasl(slot, xid, &reason),
+            Outcome::Later => {}
         }
     }
 
-    fn sasl_step(&mut self, slot: usize, token: &[u8]) -> Outcome {
+    fn sasl_step(&mut self, slot: usize, xid: i32, token: &[u8]) -> Outcome {
         let shared = Arc::clone(&self.shared);
-        let Some(connection) = self.connections.get_mut(slot) else { return Outcome::Continues(None) };
-        let Some(sasl) = &shared.config.requests.sasl else {
-            let state = connection.sasl.get_or_insert_with(|| Box::new(SaslState::Absent(0)));
-            let SaslState::Absent(answers) = &mut **state else { return Outcome::Continues(None) };
-            *answers += 1;
-            return match *answers > ANSWERS_WITHOUT_SASL_MAX {
-                true => Outcome::Refused("this server does not have SASL".to_owned()),
-                false => Outcome::Continues(None),
-            };
-        };
+        let Some(connection) = self.connections.get_mut(slot) else { return Outcome::Later };
+        let Some(sasl) = &shared.config.requests.sasl else { return step_without_sasl(&mut connection.sasl) };
         if shared.failed_logins.is_over(connection.traffic.peer.ip(), self.now_ms) {
             return Outcome::Refused("its address has failed too often".to_owned());
         }
-        let nonce = nonce(&shared.nonce_secret, connection.token);
-        let state = connection
-            .sasl
-            .get_or_insert_with(|| Box::new(SaslState::DigestMd5(Server::new(Service::CLIENTS, nonce))));
-        let SaslState::DigestMd5(server) = &mut **state else { return Outcome::Continues(None) };
-        let password =
-            |user: &str| sasl.users.iter().find(|(known, _)| known == user).map(|(_, password)| password);
-        match server.step(token, password) {
-            Ok(Step::Challenge(challenge)) => Outcome::Continues(Some(challenge)),
-            Ok(Step::Accepted(Accepted { token, user })) => {
-                match identities(sasl, &connection.identities, &user) {
-                    Some(identities) => Outcome::Accepted(identities, token),
-                    None => Outcome::Refused(format!("{user} has no identity")),
+        let state = match connection.sasl.take() {
+            Some(state) => *state,
+            None => match &shared.kerberos {
+                Some(logins) => SaslState::Kerberos(logins.begin()),
+                None => {
+                    let nonce = nonce(&shared.nonce_secret, connection.token);
+                    SaslState::DigestMd5(Server::new(Service::CLIENTS, nonce))
+                }
+            },
+        };
+        match state {
+            SaslState::DigestMd5(mut server) => {
+                let step = server.step(token, |user| password(sasl, user));
+                connection.sasl = Some(Box::new(SaslState::DigestMd5(server)));
+                match step {
+                    Ok(Step::Challenge(challenge)) => Outcome::Continues(Some(challenge)),
+                    Ok(Step::Accepted(Accepted { token, user })) => {
+                        accepted(sasl, &connection.identities, &user, Some(token))
+                    }
+                    Err(refused) => Outcome::Refused(refused.to_string()),
                 }
             }
-            Err(refused) => Outcome::Refused(refused.to_string()),
+            SaslState::Kerberos(exchange) => {
+                connection.sasl = Some(Box::new(SaslState::KerberosAway));
+                let is_taken = shared
+                    .kerberos
+                    .as_ref()
+                    .is_some_and(|logins| logins.submit(connection.token, self.number, xid, token, exchange));
+                if is_taken {
+                    return Outcome::Later;
+                }
+                connection.sasl = None;
+                Outcome::Refused("too many logins wait".to_owned())
+            }
+            SaslState::Absent(_) | SaslState::KerberosAway => Outcome::Refused("it cannot go on".to_owned()),
+        }
+    }
+
+    /// Answers clients whose steps of Kerberos are done.
+    pub(super) fn finish_logins(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let (Some(logins), Some(sasl)) = (&shared.kerberos, &shared.config.requests.sasl) else { return };
+        for Answer { connection: token, xid, exchange, step } in logins.take(self.number) {
+            let slot = slot_of(token);
+            let connection = self.connections.get_mut(slot).filter(|connection| connection.token == token);
+            let Some(connection) = connection else { continue };
+            connection.sasl = Some(Box::new(SaslState::Kerberos(exchange)));
+            if connection.phase != Phase::Open {
+                continue;
+            }
+            let outcome = match step {
+                Ok(gssapi::Step::Continue(token)) => Outcome::Continues(Some(token)),
+                Ok(gssapi::Step::Accepted(name)) => accepted(sasl, &connection.identities, &name, None),
+                Err(error) => Outcome::Refused(error.to_string()),
+            };
+            self.finish_step(slot, xid, outcome);
+            self.may_resume(slot);
         }
     }
 
@@ -150,6 +198,32 @@ impl IoThread {
         frame::finish(out, mark);
         self.count_sent(slot);
         self.list(slot);
+    }
+}
+
+/// A server without SASL answers with nothing, but not for ever.
+fn step_without_sasl(state: &mut Option<Box<SaslState>>) -> Outcome {
+    let answers = match state.as_deref() {
+        Some(SaslState::Absent(answers)) => answers + 1,
+        _ => 1,
+    };
+    *state = Some(Box::new(SaslState::Absent(answers)));
+    match answers > ANSWERS_WITHOUT_SASL_MAX {
+        true => Outcome::Refused("this server does not have SASL".to_owned()),
+        false => Outcome::Continues(None),
+    }
+}
+
+fn password<'s>(sasl: &'s config::Sasl, user: &str) -> Option<&'s Secret> {
+    let Mechanism::DigestMd5(users) = &sasl.mechanism else { return None };
+    users.iter().find(|(known, _)| known == user).map(|(_, password)| password)
+}
+
+/// The client has proven this name.
+fn accepted(sasl: &config::Sasl, before: &Identities, name: &str, token: Option<Vec<u8>>) -> Outcome {
+    match identities(sasl, before, name) {
+        Some(identities) => Outcome::Accepted(identities, token),
+        None => Outcome::Refused(format!("{name} cannot have an identity")),
     }
 }
 

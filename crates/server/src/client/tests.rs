@@ -53,7 +53,14 @@ fn server(clock: Clock) -> Arc<Shared> {
     let config = config::load(&command_line).expect("a valid configuration").config;
     let files = Files { disk: Arc::new(SimDisk::new(1)), background: false };
     let machines = recover(files, &config, features(&config.requests)).expect("an empty disk").machines;
-    let params = ServerParams { me: 1, client_port: 0, hash_seed: 0, nonce_secret: [0; 32], waker: None };
+    let params = ServerParams {
+        me: 1,
+        client_port: 0,
+        hash_seed: 0,
+        nonce_secret: [0; 32],
+        kerberos: None,
+        waker: None,
+    };
     Arc::new(Shared::new(config, clock, machines, vec![Mailbox::new(None)], params))
 }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use sasl::jaas::{JaasFile, Module};
-use sasl::kerberos::Rules;
+use sasl::kerberos::{Principal, Rules};
 
 use super::fields::Loader;
 use super::settings::Setting;
-use super::{Naming, PasswordHash, Sasl, Schemes, Secret};
+use super::{KerberosKey, Mechanism, Naming, PasswordHash, Sasl, Schemes, Secret};
 
 /// The file with the users and passwords of SASL. In Java it is a system property.
 const JAAS_FILE: &str = "java.security.auth.login.config";
@@ -17,7 +17,9 @@ const DIGEST_ALGORITHM: &str = "DigestAuthenticationProvider.digestAlg";
 
 /// Beginning of the names of options that are users of DIGEST-MD5.
 const USER_PREFIX: &str = "user_";
-/// The class of a section with such options.
+/// The class of a login module with a key of Kerberos.
+const KERBEROS_MODULE: &str = "com.sun.security.auth.module.Krb5LoginModule";
+/// The class of one with users of DIGEST-MD5.
 const DIGEST_MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
 
 impl Loader<'_> {
@@ -110,7 +112,7 @@ impl Loader<'_> {
 
     /// SASL for clients, if the JAAS file has a section for it.
     pub(super) fn sasl(&mut self) -> Option<Sasl> {
-        let naming = self.naming();
+        let mut naming = self.naming();
         let super_password = self.settings.text("SASLAuthenticationProvider.superPassword");
         let mut super_users: Vec<String> = self.settings.text("superUser").into_iter().collect();
         super_users.extend(self.settings.with_prefix("superUser.").into_iter().map(|(_, user)| user.value));
@@ -133,13 +135,12 @@ impl Loader<'_> {
             }
             return None;
         };
-        let mut users = self.users(modules)?;
-        if let Some(password) = super_password
-            && let Some((_, known)) = users.iter_mut().find(|(user, _)| user == "super")
-        {
-            *known = Secret::new(password);
+        let mechanism = self.mechanism(modules, super_password)?;
+        if let Mechanism::Kerberos(key) = &mechanism {
+            let realm = Principal::parse(&key.principal).and_then(|principal| principal.realm);
+            naming.rules.set_default_realm(realm.unwrap_or_default());
         }
-        Some(Sasl { users, naming, super_users, keep_failed })
+        Some(Sasl { mechanism, naming, super_users, keep_failed })
     }
 
     fn jaas_file(&mut self, path: &str) -> Option<JaasFile> {
@@ -161,20 +162,38 @@ impl Loader<'_> {
         parsed.map_err(|error| self.settings.refuse(JAAS_FILE, error)).ok()
     }
 
-    /// The users of DIGEST-MD5. As in ZooKeeper, the later of two options of one name counts.
-    fn users(&mut self, modules: &[Module]) -> Option<Vec<(String, Secret)>> {
-        if let Some(other) = modules.iter().find(|module| module.class != DIGEST_MODULE) {
-            let allowed = format!("the only usable login module is {DIGEST_MODULE}, not {}", other.class);
+    /// The login module says by which mechanism clients authenticate.
+    fn mechanism(&mut self, modules: &[Module], super_password: Option<String>) -> Option<Mechanism> {
+        let is_known = |module: &&Module| [DIGEST_MODULE, KERBEROS_MODULE].contains(&module.class.as_str());
+        if let Some(other) = modules.iter().find(|module| !is_known(module)) {
+            let known = format!("{DIGEST_MODULE} or {KERBEROS_MODULE}");
+            self.settings.refuse(JAAS_FILE, format!("a login module must be {known}, not {}", other.class));
+            return None;
+        }
+        if let Some(module) = modules.iter().find(|module| module.class == KERBEROS_MODULE) {
+            return self.kerberos_key(module).map(Mechanism::Kerberos);
+        }
+        let mut users = users(modules);
+        if let Some(password) = super_password
+            && let Some((_, known)) = users.iter_mut().find(|(user, _)| user == "super")
+        {
+            *known = Secret::new(password);
+        }
+        Some(Mechanism::DigestMd5(users))
+    }
+
+    fn kerberos_key(&mut self, module: &Module) -> Option<KerberosKey> {
+        let text = |key: &str| module.option(key).map(|value| value.reveal().to_owned());
+        let principal = text("principal").unwrap_or_default();
+        let is_whole =
+            Principal::parse(&principal).is_some_and(|name| name.host.is_some() && name.realm.is_some());
+        if !is_whole {
+            let allowed = "principal of the Krb5LoginModule must be such as zookeeper/host@REALM";
             self.settings.refuse(JAAS_FILE, allowed);
             return None;
         }
-        let mut users: Vec<(String, Secret)> = Vec::new();
-        for (key, password) in modules.iter().flat_map(Module::options) {
-            let Some(user) = key.strip_prefix(USER_PREFIX) else { continue };
-            users.retain(|(known, _)| known != user);
-            users.push((user.to_owned(), password.clone()));
-        }
-        Some(users)
+        let keytab = text("keyTab").filter(|path| !path.is_empty());
+        Some(KerberosKey { keytab, principal })
     }
 
     fn naming(&mut self) -> Naming {
@@ -189,4 +208,15 @@ impl Loader<'_> {
             remove_realm: self.settings.says("kerberos.removeRealmFromPrincipal", "true"),
         }
     }
+}
+
+/// The users of DIGEST-MD5. As in ZooKeeper, the later of two options of one name counts.
+fn users(modules: &[Module]) -> Vec<(String, Secret)> {
+    let mut users: Vec<(String, Secret)> = Vec::new();
+    for (key, password) in modules.iter().flat_map(Module::options) {
+        let Some(user) = key.strip_prefix(USER_PREFIX) else { continue };
+        users.retain(|(known, _)| known != user);
+        users.push((user.to_owned(), password.clone()));
+    }
+    users
 }

@@ -282,11 +282,30 @@ impl Schemes {
     }
 }
 
+/// A mechanism of SASL. As in ZooKeeper, a server has one, which follows from the login module in
+/// the JAAS file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mechanism {
+    /// DIGEST-MD5, with users and their passwords (`user_NAME`).
+    DigestMd5(Vec<(String, Secret)>),
+    /// GSSAPI with Kerberos.
+    Kerberos(KerberosKey),
+}
+
+/// Where the service's key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KerberosKey {
+    /// `keyTab`: the key table; `None` = that of the system.
+    pub keytab: Option<String>,
+    /// `principal`: the name of the service, with its realm.
+    pub principal: String,
+}
+
 /// Authentication of clients by SASL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sasl {
-    /// Users of DIGEST-MD5 and their passwords (`user_NAME` in the JAAS file).
-    pub users: Vec<(String, Secret)>,
+    /// How clients prove their names.
+    pub mechanism: Mechanism,
     /// How the names that clients prove become identities.
     pub naming: Naming,
     /// `superUser` and `superUser.*`: identities that pass every check.

@@ -1,7 +1,7 @@
 //! Schemes, SASL, and what an unauthenticated client may do.
 
 use super::{config, load_text, loaded, problems_of};
-use crate::config::{Loaded, PasswordHash, Requests};
+use crate::config::{KerberosKey, Loaded, Mechanism, PasswordHash, Requests, Sasl};
 
 /// The keys that are tested here.
 pub(super) const TESTED: &[&str] = &[
@@ -23,7 +23,10 @@ const PROVIDER: &str = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuth
 const JAAS: &str = "Server { org.apache.zookeeper.server.auth.DigestLoginModule required\n\
     user_super=\"one\" user_bob=\"two\" user_bob=\"three\" other=\"four\"; };\n\
     Empty { };\n\
-    Kerberos { com.sun.security.auth.module.Krb5LoginModule required; };\n";
+    Kerberos { com.sun.security.auth.module.Krb5LoginModule required principal=\"zk\"; };\n\
+    Own { com.example.Module required; };\n\
+    Krb { com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true\n\
+    keyTab=\"/etc/zk.keytab\" principal=\"zookeeper/host@EXAMPLE.ORG\"; };\n";
 
 /// Loads lines with `/jaas`; the errors as text.
 fn with_jaas(lines: &str) -> Result<Loaded, Vec<String>> {
@@ -41,10 +44,12 @@ fn requests(lines: &str) -> Requests {
 
 #[test]
 fn users_of_sasl_come_from_the_jaas_file() {
+    let users = |sasl: &Sasl| -> Vec<(String, String)> {
+        let Mechanism::DigestMd5(users) = &sasl.mechanism else { panic!("{sasl:?}") };
+        users.iter().map(|(user, password)| (user.clone(), password.reveal().to_owned())).collect()
+    };
     let sasl = requests("java.security.auth.login.config=/jaas").sasl.expect("SASL");
-    let users: Vec<(&str, &str)> =
-        sasl.users.iter().map(|(user, password)| (user.as_str(), password.reveal())).collect();
-    assert_eq!(users, [("super", "one"), ("bob", "three")]);
+    assert_eq!(users(&sasl), [("super", "one"), ("bob", "three")].map(|(a, b)| (a.into(), b.into())));
     assert!(!sasl.keep_failed && sasl.super_users.is_empty());
     assert!(!format!("{sasl:?}").contains("three"), "passwords are in no message");
     let sasl = requests(
@@ -55,11 +60,24 @@ fn users_of_sasl_come_from_the_jaas_file() {
     )
     .sasl
     .expect("SASL");
-    assert_eq!(sasl.users[0].1.reveal(), "five");
+    assert_eq!(users(&sasl)[0].1, "five");
     assert!(sasl.keep_failed);
     assert_eq!(sasl.super_users, ["bob", "ann"]);
     assert!(sasl.naming.remove_host && !sasl.naming.remove_realm, "only true is true");
     assert_eq!(sasl.naming.identity("bob@R").as_deref(), Some("x@R"));
+}
+
+#[test]
+fn the_key_of_kerberos_comes_from_the_jaas_file() {
+    let sasl = requests("java.security.auth.login.config=/jaas\nsasl.serverconfig=Krb").sasl.expect("SASL");
+    let key =
+        KerberosKey { keytab: Some("/etc/zk.keytab".into()), principal: "zookeeper/host@EXAMPLE.ORG".into() };
+    assert_eq!(sasl.mechanism, Mechanism::Kerberos(key));
+    assert_eq!(sasl.naming.identity("bob@EXAMPLE.ORG").as_deref(), Some("bob@EXAMPLE.ORG"));
+    let lines = "java.security.auth.login.config=/jaas\nsasl.serverconfig=Krb\n\
+        kerberos.removeHostFromPrincipal=true\nkerberos.removeRealmFromPrincipal=true";
+    let naming = requests(lines).sasl.expect("SASL").naming;
+    assert_eq!(naming.identity("hdfs/node@EXAMPLE.ORG").as_deref(), Some("hdfs"), "its realm is DEFAULT");
 }
 
 #[test]
@@ -80,7 +98,11 @@ fn settings_of_sasl_that_cannot_work_are_refused() {
         ("sasl.serverconfig=Server", "needs the file java.security.auth.login.config"),
         ("java.security.auth.login.config=/jaas\nsasl.serverconfig=X", "/jaas has no section X"),
         ("java.security.auth.login.config=/jaas\nsasl.serverconfig=Empty", "/jaas has no section Empty"),
-        ("java.security.auth.login.config=/jaas\nsasl.serverconfig=Kerberos", "the only usable login module"),
+        (
+            "java.security.auth.login.config=/jaas\nsasl.serverconfig=Kerberos",
+            "must be such as zookeeper/host@",
+        ),
+        ("java.security.auth.login.config=/jaas\nsasl.serverconfig=Own", "a login module must be"),
         ("security.auth_to_local=RULE", "\"RULE\" is not a rule"),
         ("sessionRequireClientSASLAuth=true", "needs authProvider.1="),
         ("enforce.auth.enabled=true", "needs enforce.auth.schemes"),

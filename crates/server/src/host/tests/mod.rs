@@ -146,8 +146,14 @@ impl World {
 
     fn share(&self, machines: Vec<state::machine::Machine>) -> Arc<Shared> {
         let mailboxes = vec![Mailbox::new(None)];
-        let params =
-            ServerParams { me: SERVER, client_port: 0, hash_seed: 0, nonce_secret: [0; 32], waker: None };
+        let params = ServerParams {
+            me: SERVER,
+            client_port: 0,
+            hash_seed: 0,
+            nonce_secret: [0; 32],
+            kerberos: None,
+            waker: None,
+        };
         Arc::new(Shared::new(self.config.clone(), Clock::start(), machines, mailboxes, params))
     }
 

@@ -16,7 +16,8 @@ import org.apache.zookeeper.data.Id;
 
 /**
  * The Java client authenticates by SASL: {@code Sasl HOST:PORT}. Its JAAS file has the sections Bob and Wrong of
- * tests/src/jaas.rs; the identity of Bob is in the property {@code identity}.
+ * tests/src/jaas.rs, or such as make it log in by Kerberos. The property {@code identity} is the identity of Bob, and
+ * {@code wrong.service} the service for which Wrong gets a ticket.
  */
 @SuppressWarnings("try")
 public final class Sasl {
@@ -29,6 +30,9 @@ public final class Sasl {
         ZKClientConfig config = new ZKClientConfig();
         config.setProperty(ZKClientConfig.ENABLE_CLIENT_SASL_KEY, String.valueOf(section != null));
         config.setProperty(ZKClientConfig.LOGIN_CONTEXT_NAME_KEY, String.valueOf(section));
+        if ("Wrong".equals(section) && System.getProperty("wrong.service") != null) {
+            config.setProperty(ZKClientConfig.ZOOKEEPER_SERVER_PRINCIPAL, System.getProperty("wrong.service"));
+        }
         return new ZooKeeper(server, 10_000, events::add, config);
     }
 
