@@ -126,3 +126,12 @@ fn run(folder: &Path, installed: &Path, program: &str, arguments: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !text.contains("while"), "{program} {arguments:?}: {text}");
 }
+
+/// The section of a JAAS file for a login by Kerberos.
+pub fn krb5_section(name: &str, principal: &str, keytab: &Path) -> String {
+    let keytab = keytab.display();
+    format!(
+        "{name} {{ com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true\n\
+         useTicketCache=false keyTab=\"{keytab}\" principal=\"{principal}@{REALM}\"; }};\n"
+    )
+}

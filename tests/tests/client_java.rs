@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ostler_tests::client::{Subject, install, run};
 use ostler_tests::jaas::{self, Jaas};
-use ostler_tests::kdc::{Kdc, REALM};
+use ostler_tests::kdc::{Kdc, REALM, krb5_section};
 use ostler_tests::process::{Kind, Server};
 
 fn talk_to(subject: impl Fn() -> Option<Subject>) {
@@ -33,15 +33,6 @@ fn java_clients_authenticate_by_sasl() {
     let file = format!("-D{}={}", jaas::FILE, jaas.path().display());
     // In this mode, on by default, the client knows no DIGEST-MD5.
     java(&folder, &["-Dzookeeper.fips-mode=false", &file], "Sasl", Subject::One(server));
-}
-
-/// The section of a JAAS file for a login by Kerberos.
-fn krb5_section(name: &str, principal: &str, keytab: &Path) -> String {
-    let keytab = keytab.display();
-    format!(
-        "{name} {{ com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true\n\
-         useTicketCache=false keyTab=\"{keytab}\" principal=\"{principal}@{REALM}\"; }};\n"
-    )
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Authentication by SASL, with the same steps against Ostler and Apache ZooKeeper.
 
+use std::fs;
 use std::time::Duration;
 
 use ostler_tests::digest_md5::Login;
-use ostler_tests::jaas::Jaas;
+use ostler_tests::ensemble::{Engine, Ensemble, Layout};
+use ostler_tests::jaas::{self, Jaas};
 use ostler_tests::jute::{Reader, Record};
+use ostler_tests::kdc::{Kdc, krb5_section};
 use ostler_tests::process::{Kind, Server};
 use ostler_tests::request::{AclEntry, Request, op};
 use ostler_tests::session::{Reply, Session, create, get_data, ping};
@@ -243,4 +246,57 @@ fn guesses_are_limited() {
     let reply = open(&server).call(&token(Some(b"")));
     assert_eq!((reply.err, token_of(&reply)), (AUTH_FAILED, None), "not even a challenge");
     open(&server).must(&create("/others", b"", 0));
+}
+
+/// Each member of an ensemble authenticates its own clients; what their ACLs say holds at all.
+#[test]
+fn members_authenticate_their_own_clients() {
+    let jaas = Jaas::write();
+    let file = format!("{}={}", jaas::FILE, jaas.path().display());
+    let provider = format!("authProvider.1={}", jaas::PROVIDER.1);
+    let settings = [file.as_str(), provider.as_str(), "ostler.linearizableReads=true"];
+    let mut ensemble = Ensemble::start_as(Engine::Raft, Layout::voters(3), &settings);
+    let leader = ensemble.await_leader();
+    let followers: Vec<u8> = ensemble.servers().into_iter().filter(|server| *server != leader).collect();
+    let open = |server: u8| Session::open(ensemble.address(server), TIMEOUT_MS).expect("a session");
+    let mut bob = open(followers[0]);
+    must_log_in(&mut bob, BOB);
+    bob.must(&create_for("/bob", &[(31, "auth", "")]));
+    for server in [leader, followers[0], followers[1]] {
+        assert_eq!(open(server).call(&get_data("/bob")).err, NO_AUTH, "server {server}");
+        assert_eq!(log_in(&mut open(server), Login { password: "guessed", ..BOB }).err, AUTH_FAILED);
+        let mut again = open(server);
+        must_log_in(&mut again, BOB);
+        again.must(&get_data("/bob"));
+    }
+}
+
+/// What is no ticket ends the connection, or leaves it as it was where that is allowed; what the
+/// client sent behind it waits, and no other client does.
+#[test]
+fn tokens_that_are_no_tickets_are_refused() {
+    let Some(kdc) = Kdc::start() else { return };
+    let (keytab, file) = (kdc.file("service.keytab"), kdc.file("jaas.conf"));
+    kdc.add("zookeeper/localhost", &keytab);
+    fs::write(&file, krb5_section("Server", "zookeeper/localhost", &keytab)).expect("write the JAAS file");
+    let path = file.to_str().expect("a printable path");
+    for keeps in ["false", "true"] {
+        let settings = [(jaas::FILE, path), ("zookeeper.allowSaslFailedClients", keeps)];
+        let server = Server::start_in_environment(kdc.environment(), &settings);
+        for bytes in [&b""[..], b"anything", &[0x60; 4000], &vec![b'x'; 200 << 10]] {
+            let mut session = open(&server);
+            let sent = session.send(&token(Some(bytes)));
+            let behind = session.send(&get_data("/"));
+            let refused = session.reply().expect("a reply");
+            assert_eq!((refused.xid, token_of(&refused)), (sent, None));
+            if keeps == "true" {
+                assert_eq!(refused.err, 0);
+                assert_eq!(session.reply().expect("a reply").xid, behind);
+                assert_eq!(token_of(&session.must(&token(Some(b"again")))), None, "it has ended");
+            } else {
+                assert_eq!(refused.err, AUTH_FAILED);
+                assert!(session.is_closed_within(PATIENCE));
+            }
+        }
+    }
 }
