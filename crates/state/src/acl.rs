@@ -125,7 +125,7 @@ mod tests {
     use crate::auth::Identities;
     use crate::password_hash::PasswordHash;
 
-    const ALL: Schemes = Schemes { digest: true, key: true, sasl: false };
+    const ALL: Schemes = Schemes { digest: true, key: true, sasl: false, x509: false };
 
     fn raw(entries: &[(i32, &str, &str)]) -> Vec<u8> {
         let list: Vec<Acl> = entries.iter().map(|&(perms, scheme, id)| Acl::new(perms, scheme, id)).collect();

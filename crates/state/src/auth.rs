@@ -14,6 +14,7 @@ use wire::jute::{Put, Reader};
 use wire::lenient;
 
 use crate::command::Features;
+use crate::distinguished_name;
 use crate::password_hash::PasswordHash;
 
 /// Scheme of the identity that passes every check.
@@ -32,6 +33,8 @@ pub const AUTH: &str = "auth";
 pub const KEY: &str = "key";
 /// Scheme of names proven by SASL.
 pub const SASL: &str = "sasl";
+/// Scheme of the subjects of certificates, which clients prove by TLS.
+pub const X509: &str = "x509";
 
 /// The enabled schemes, besides those that always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Schemes {
     pub key: bool,
     /// `sasl` (`authProvider.N`).
     pub sasl: bool,
+    /// `x509` (`secureClientPort`).
+    pub x509: bool,
 }
 
 impl Schemes {
@@ -51,6 +56,7 @@ impl Schemes {
             digest: !features.has(Features::NO_DIGEST),
             key: features.has(Features::KEY_SCHEME),
             sasl: features.has(Features::SASL_SCHEME),
+            x509: features.has(Features::X509_SCHEME),
         }
     }
 }
@@ -165,6 +171,7 @@ impl Schemes {
             IP => |id| AddressRange::parse(id).is_some(),
             SASL if self.sasl => is_principal,
             KEY if self.key => return Ok(()),
+            X509 if self.x509 => distinguished_name::is_valid,
             _ => return Err(ErrorCode::InvalidAcl),
         };
         let id = id.ok_or(ErrorCode::MarshallingError)?;
@@ -179,6 +186,7 @@ impl Schemes {
             DIGEST => self.digest,
             SASL => self.sasl,
             KEY => self.key,
+            X509 => self.x509,
             _ => false,
         }
     }
@@ -188,7 +196,7 @@ impl Schemes {
 /// same scheme.
 pub fn matches(scheme: &str, id: &str, expression: &str) -> bool {
     match scheme {
-        DIGEST | KEY => id == expression,
+        DIGEST | KEY | X509 => id == expression,
         // A client that has proven to be `super` passes every entry of the scheme.
         SASL => id == expression || id == "super",
         IP => AddressRange::parse(expression).is_some_and(|range| range.contains(id)),
@@ -292,7 +300,7 @@ fn parse_v6(text: &str) -> Option<u128> {
 mod tests {
     use super::*;
 
-    const ALL: Schemes = Schemes { digest: true, key: true, sasl: true };
+    const ALL: Schemes = Schemes { digest: true, key: true, sasl: true, x509: true };
     const HASH: PasswordHash = PasswordHash::Sha1;
 
     #[test]
@@ -371,7 +379,9 @@ mod tests {
 
     #[test]
     fn rule_37_ids_that_an_acl_may_contain() {
-        for (scheme, id) in [(WORLD, ANYONE), (DIGEST, "u:hash"), (DIGEST, ":x"), (DIGEST, "a:b:")] {
+        for (scheme, id) in
+            [(WORLD, ANYONE), (DIGEST, "u:hash"), (DIGEST, ":x"), (DIGEST, "a:b:"), (X509, "CN=a,O=b")]
+        {
             assert!(ALL.check_id(scheme, Some(id)).is_ok(), "{scheme}:{id}");
         }
         for (scheme, id) in [
@@ -380,7 +390,7 @@ mod tests {
             (DIGEST, "u:"),
             (DIGEST, "a:b:c"),
             (SUPER, ""),
-            ("x509", "CN=a"),
+            (X509, "a"),
             ("", ""),
         ] {
             assert!(ALL.check_id(scheme, Some(id)).is_err(), "{scheme}:{id}");
@@ -402,6 +412,14 @@ mod tests {
         assert!(matches(SASL, "bob", "bob") && matches(SASL, "super", "bob"));
         assert!(!matches(SASL, "bob", "alice") && !matches(SASL, "bob", "super"));
         assert_eq!(user_name(SASL, "zk/host@R"), "zk/host@R");
+    }
+
+    #[test]
+    fn the_subject_of_a_certificate_is_an_identity() {
+        assert!(matches(X509, "CN=a,O=b", "CN=a,O=b") && !matches(X509, "CN=a,O=b", "CN=a"));
+        let off = Schemes { x509: false, ..ALL };
+        assert_eq!(off.check_id(X509, Some("CN=a")), Err(ErrorCode::InvalidAcl));
+        assert!(ALL.is_authenticated(X509) && !off.is_authenticated(X509));
     }
 
     #[test]

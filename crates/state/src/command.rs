@@ -71,6 +71,8 @@ impl Features {
     pub const KEY_SCHEME: Self = Self(1 << 7);
     /// The scheme `sasl` is enabled (`zookeeper.authProvider.N`).
     pub const SASL_SCHEME: Self = Self(1 << 8);
+    /// The scheme `x509` is enabled (`secureClientPort`).
+    pub const X509_SCHEME: Self = Self(1 << 9);
 
     /// The features with these bits. Unknown bits are kept, so that an older member passes them on.
     pub const fn from_bits(bits: u32) -> Self {

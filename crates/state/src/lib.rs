@@ -22,6 +22,7 @@ pub mod change;
 pub mod command;
 pub mod containers;
 pub mod data_tree;
+mod distinguished_name;
 mod ensemble;
 pub mod expiry;
 pub mod machine;
