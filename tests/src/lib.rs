@@ -5,6 +5,7 @@
 //! Apache ZooKeeper (`OSTLER_TEST_SERVER=zookeeper`), which is how it is known that they ask for
 //! ZooKeeper's behaviour and not for ours.
 
+pub mod certificates;
 pub mod change;
 pub mod client;
 pub mod compare;

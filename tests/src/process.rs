@@ -200,6 +200,12 @@ impl Server {
         child.wait().expect("the stopped server")
     }
 
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the server runs");
+        rustix::process::kill_process(Pid::from_child(child), signal).expect("signal the server");
+    }
+
     /// Starts the process again and kills it after `moment`, wherever it then is.
     pub fn launch_and_kill(&mut self, moment: Duration) {
         assert!(self.child.is_none(), "the server runs already");

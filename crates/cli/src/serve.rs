@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use server::config::{self, CommandLine, Loaded};
-use server::serve::{Server, Stopper};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use server::serve::{Certificates, Server, Stopper};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::messages::Messages;
@@ -64,7 +64,7 @@ fn load_and_serve(args: ServeArgs, messages: &Messages) -> Result<(), Box<dyn st
     }
     let data_dir = config.storage.data_dir.clone();
     let server = Server::start(config)?;
-    stop_on_signal(server.stopper(), messages.clone())?;
+    heed_signals(server.stopper(), server.certificates(), messages.clone())?;
     messages.print(&announcement(&server, &data_dir));
     server.wait()?;
     tracing::info!("stopped; all data is in {}", data_dir.display());
@@ -82,6 +82,9 @@ fn announcement(server: &Server, data_dir: &Path) -> String {
         format!("  clients:  {address}"),
         format!("  data:     {}", data_dir.display()),
     ];
+    if let Some(secure) = server.secure_address() {
+        lines.push(format!("  with TLS: {secure}"));
+    }
     let config = &server.shared().config;
     if let Some(ensemble) = &config.ensemble {
         let (me, all) = (config.server_id, ensemble.members.len());
@@ -93,16 +96,30 @@ fn announcement(server: &Server, data_dir: &Path) -> String {
     if let Some(admin) = server.admin_address() {
         lines.push(format!("  admin:    http://{admin}/commands"));
     }
-    lines.push(format!("  try:      ostler shell -s {address} ls /"));
+    if server.secure_address() != Some(address) {
+        lines.push(format!("  try:      ostler shell -s {address} ls /"));
+    }
     lines.push("  stop:     Ctrl-C\n".to_owned());
     lines.join("\n")
 }
 
-fn stop_on_signal(stopper: Stopper, messages: Messages) -> std::io::Result<()> {
+/// Stops at SIGINT and SIGTERM, and reads the certificates again at SIGHUP if there is TLS.
+fn heed_signals(
+    stopper: Stopper,
+    certificates: Option<Certificates>,
+    messages: Messages,
+) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if certificates.is_some() {
+        signals.add_signal(SIGHUP)?;
+    }
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut asked = false;
-        for _ in &mut signals {
+        for signal in &mut signals {
+            if let Some(certificates) = certificates.as_ref().filter(|_| signal == SIGHUP) {
+                certificates.reload();
+                continue;
+            }
             if asked {
                 tracing::warn!("stopping at once; what was acknowledged is safe");
                 messages.finish();

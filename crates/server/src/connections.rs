@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use group::{GroupId, Token};
 use hashbrown::HashMap;
@@ -20,6 +20,8 @@ pub struct Traffic {
     pub group: GroupId,
     /// Wall clock ms when it was accepted.
     pub established_ms: i64,
+    /// Whether it is encrypted, as far as is known: the client's first bytes tell.
+    pub is_secure: AtomicBool,
     /// The session on it; 0 before there is one.
     pub session: AtomicI64,
     /// The session's timeout in ms.
@@ -98,6 +100,7 @@ impl Traffic {
             peer,
             group,
             established_ms,
+            is_secure: AtomicBool::new(false),
             session: AtomicI64::new(0),
             timeout_ms: AtomicI32::new(0),
             received: AtomicU64::new(0),

@@ -1,19 +1,23 @@
 //! A server from start to stop: the order in which things are opened and closed.
 
+mod certificates;
+mod ports;
+
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
-use socket2::{Domain, Protocol, Socket, Type};
 use storage::disk::{Disk as _, RealDisk};
 
-use crate::client::listener::{Listener, ListenerKind};
+pub use self::certificates::Certificates;
+use self::certificates::watch_certificates;
+use self::ports::{Ports, wanted};
 use crate::client::{AcceptQueues, IoThread, PollingThread, Relay, WAKER};
 use crate::clock::Clock;
-use crate::config::{Config, Listen, Mechanism};
+use crate::config::{Config, Mechanism};
 use crate::descriptors;
 use crate::host::recovery::{self, Files, RecoveryError};
 use crate::host::{Fatal, Host, ReplicationLoop, keepalive};
@@ -24,8 +28,7 @@ use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
 use crate::shared::{ServerParams, Shared, features};
-use crate::stream::StreamKind;
-use group::GroupId;
+use crate::stream::Acceptor;
 
 fn random() -> io::Result<[u8; 32]> {
     let mut bytes = [0; 32];
@@ -53,6 +56,9 @@ pub enum StartError {
     /// Clients are to authenticate by Kerberos, and its library or the server's key is missing.
     #[error("cannot do what the JAAS file asks for: logins by Kerberos")]
     Kerberos(#[from] gssapi::Error),
+    /// The files of TLS cannot be used.
+    #[error("TLS for clients cannot be set up")]
+    Tls(#[from] tls::SettingsError),
     /// The system refused a thread, a poll or a signal handler.
     #[error("cannot {action}: {source}")]
     System {
@@ -67,6 +73,7 @@ pub enum StartError {
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
+    secure_address: Option<SocketAddr>,
     replication: JoinHandle<Result<(), Fatal>>,
     keepalive: Option<JoinHandle<()>>,
     io: Vec<JoinHandle<io::Result<()>>>,
@@ -80,7 +87,8 @@ impl Server {
     pub fn start(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
-        let (mut listeners, address) = listen_for_groups(&config.listen, config.groups)?;
+        let acceptor = acceptor(&config)?;
+        let Ports { mut listeners, plain, secure } = Ports::open(&config, acceptor.as_ref())?;
         let clock = Clock::start();
         let features = features(&config.requests);
         let recovered = recovery::recover(Files::real(), &config, features)?;
@@ -100,7 +108,9 @@ impl Server {
         let links = links(&config, &parts, &poll, &waker)?.map(SharedLinks::new);
         let params = ServerParams {
             me: parts.identity.server,
-            client_port: address.port(),
+            client_port: plain.map_or(0, |address| address.port()),
+            secure_port: secure.map(|address| address.port()),
+            tls: acceptor,
             hash_seed: RealDisk.entropy(),
             nonce_secret: random().map_err(system("get random bytes"))?,
             kerberos,
@@ -141,6 +151,9 @@ impl Server {
             let run = move || relay.run(Some(Box::new(thread)));
             io.push(spawn(&format!("clients-{number}"), run).map_err(system("start a thread"))?);
         }
+        if shared.config.tls.as_ref().is_some_and(|tls| tls.reloads) {
+            io.push(watch_certificates(&shared).map_err(system("start a thread"))?);
+        }
         let spare = move || relay.run(None);
         io.push(spawn("clients-spare", spare).map_err(system("start a thread"))?);
         let (admin, unavailable) =
@@ -148,12 +161,25 @@ impl Server {
         for service in unavailable {
             tracing::warn!("{service}");
         }
-        Ok(Server { shared, address, replication, keepalive, io, admin })
+        let address = plain.or(secure).unwrap_or_else(|| wanted(&shared.config.listen));
+        let secure_address = secure;
+        Ok(Server { shared, address, secure_address, replication, keepalive, io, admin })
     }
 
-    /// Where clients connect.
+    /// Where clients connect; with TLS, if there is no port without.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where clients connect with TLS only.
+    pub fn secure_address(&self) -> Option<SocketAddr> {
+        self.secure_address
+    }
+
+    /// A handle that makes the server read its certificates again, from any thread; `None` without
+    /// TLS.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.shared.tls.is_some().then(|| Certificates(Arc::clone(&self.shared)))
     }
 
     /// Where the AdminServer listens; `None` if it is off or its port is taken.
@@ -304,48 +330,8 @@ fn thread_count(config: &Config) -> usize {
     }
 }
 
-fn wanted(listen: &Listen) -> SocketAddr {
-    SocketAddr::new(listen.address, listen.port)
-}
-
-/// Opens the client ports: each group beside the root group has its own, which follow the client
-/// port. Returns the address of the root group's too.
-fn listen_for_groups(listen: &Listen, groups: u16) -> Result<(Vec<Listener>, SocketAddr), StartError> {
-    let (mut listeners, mut first) = (Vec::new(), None);
-    for number in 0..groups {
-        let port = first.map_or(listen.port, |address: SocketAddr| address.port().saturating_add(number));
-        let listen = Listen { port, ..*listen };
-        let (socket, address) =
-            open_port(&listen).map_err(|source| StartError::Listen { address: wanted(&listen), source })?;
-        first.get_or_insert(address);
-        let kind = ListenerKind { group: GroupId(number.into()), streams: StreamKind::Plain };
-        listeners.push(Listener::new(socket, kind));
-    }
-    Ok((listeners, first.unwrap_or_else(|| wanted(listen))))
-}
-
-/// Opens a client port. The unspecified IPv6 address accepts IPv4 clients too, as in Java, and
-/// falls back to IPv4 if the system has no IPv6.
-fn open_port(listen: &Listen) -> io::Result<(std::net::TcpListener, SocketAddr)> {
-    let unspecified = listen.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    let listener = match bind(wanted(listen), listen.backlog) {
-        Err(_) if unspecified => {
-            bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port), listen.backlog)?
-        }
-        bound => bound?,
-    };
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+/// How clients that speak TLS are accepted; `None` without TLS.
+fn acceptor(config: &Config) -> Result<Option<Arc<Acceptor>>, StartError> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    Ok(Some(Arc::new(Acceptor::new(tls.settings.clone(), tls.checks_hosts, tls.handshakes_max)?)))
 }

@@ -18,6 +18,8 @@ use crate::inbox::Inbox;
 use crate::kerberos::Logins;
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
+#[cfg(feature = "net")]
+use crate::stream::Acceptor;
 use crate::wake::Wake;
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
@@ -39,8 +41,13 @@ pub struct Shared {
     pub inbox: Inbox,
     /// This server's id in its group, and so the home of its clients' sessions.
     pub me: ServerId,
-    /// Client port; the one the system chose if 0 was configured.
+    /// Client port; the one the system chose if 0 was configured, 0 if there is none.
     pub client_port: u16,
+    /// Port of clients that speak TLS.
+    pub secure_port: Option<u16>,
+    /// How clients that speak TLS are accepted.
+    #[cfg(feature = "net")]
+    pub(crate) tls: Option<Arc<Acceptor>>,
     /// The settings, fixed for the life of the process.
     pub config: Config,
     /// Features stamped on each batch.
@@ -97,6 +104,9 @@ impl Shared {
             namespaces,
             me: params.me,
             client_port: params.client_port,
+            secure_port: params.secure_port,
+            #[cfg(feature = "net")]
+            tls: params.tls,
             features: features(&config.requests),
             config,
             clock,
@@ -171,6 +181,11 @@ pub(crate) struct ServerParams {
     pub(crate) me: ServerId,
     /// The port clients connect to.
     pub(crate) client_port: u16,
+    /// Port of clients that speak TLS.
+    pub(crate) secure_port: Option<u16>,
+    /// How they are accepted.
+    #[cfg(feature = "net")]
+    pub(crate) tls: Option<Arc<Acceptor>>,
     /// Secret seed of hash tables; has no visible effect.
     pub(crate) hash_seed: u64,
     /// Secret from which the nonces of SASL are made.
@@ -193,6 +208,7 @@ pub fn features(requests: &Requests) -> Features {
         (!requests.schemes.digest, Features::NO_DIGEST),
         (requests.schemes.key, Features::KEY_SCHEME),
         (requests.schemes.sasl, Features::SASL_SCHEME),
+        (requests.schemes.x509, Features::X509_SCHEME),
     ];
     switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
 }

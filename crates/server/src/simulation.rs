@@ -83,9 +83,17 @@ impl Member {
         // The nonces of a simulated server follow from its seed, as all else does.
         let mut nonce_secret = [0; 32];
         nonce_secret[..8].copy_from_slice(&hash_seed.to_be_bytes());
-        let me = recovered.parts.identity.server;
-        let params =
-            ServerParams { me, client_port: 0, hash_seed, nonce_secret, kerberos: None, waker: None };
+        let params = ServerParams {
+            me: recovered.parts.identity.server,
+            client_port: 0,
+            secure_port: None,
+            #[cfg(feature = "net")]
+            tls: None,
+            hash_seed,
+            nonce_secret,
+            kerberos: None,
+            waker: None,
+        };
         let mailboxes = vec![Mailbox::new(None)];
         let clock = Clock::manual(Arc::clone(time));
         let shared = Arc::new(Shared::new(config, clock, recovered.machines, mailboxes, params));

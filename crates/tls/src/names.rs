@@ -85,8 +85,8 @@ fn escaped(value: &[u8]) -> String {
     out
 }
 
-/// Bytes that are equal for names that are equal: the case of letters, the amount of white space and
-/// the kind of string do not matter, as in Java.
+/// Bytes that are equal for names that are equal: the case of letters, the amount of white space
+/// and the kind of string do not matter, as in Java.
 pub(crate) fn canonical(name: &X509Name<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     for rdn in name.iter_rdn() {

@@ -7,6 +7,7 @@ to add to the ensemble, and waits for its line.
 
 import datetime
 import logging
+import os
 import queue
 import sys
 import threading
@@ -33,9 +34,15 @@ from kazoo.security import make_acl, make_digest_acl
 HOSTS = sys.argv[1]
 WAIT = 20
 
+# With OSTLER_TLS every connection uses it: a folder with ca.pem, client.crt and client.key.
+TLS = {}
+if os.environ.get("OSTLER_TLS"):
+    folder = os.environ["OSTLER_TLS"]
+    TLS = {"use_ssl": True, "ca": f"{folder}/ca.pem", "certfile": f"{folder}/client.crt", "keyfile": f"{folder}/client.key"}
+
 
 def connect(**options):
-    client = KazooClient(hosts=HOSTS, timeout=10.0, **options)
+    client = KazooClient(hosts=HOSTS, timeout=10.0, **{**TLS, **options})
     client.start(timeout=WAIT)
     return client
 
@@ -83,8 +90,10 @@ def crud(zk):
     refuses(NoNodeError, zk.get, "/kazoo/a")
     assert zk.sync("/kazoo") == "/kazoo"
     assert zk.ensure_path("/kazoo/ensured")
-    assert zk.server_version() >= (3, 9)
-    assert zk.command(b"ruok") == "imok"
+    # kazoo cannot send four-letter words over TLS: it takes the address for the name of the host.
+    if not TLS:
+        assert zk.server_version() >= (3, 9)
+        assert zk.command(b"ruok") == "imok"
 
 
 def sequential(zk):

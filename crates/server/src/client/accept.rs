@@ -117,7 +117,11 @@ impl PollingThread {
         let Accepted { socket, kind } = accepted;
         let Ok(peer) = socket.peer_addr() else { return };
         let _ = socket.set_nodelay(true);
-        let Some(slot) = self.io.take_on(kind.streams.accepted(socket), peer, kind.group) else { return };
+        let Some(stream) = kind.streams.accepted(socket, peer) else {
+            self.io.shared.counts.tls_handshakes_exceeded.fetch_add(1, Relaxed);
+            return;
+        };
+        let Some(slot) = self.io.take_on(stream, peer, kind.group) else { return };
         let stream = &mut self.io.connections[slot].stream;
         if let Err(e) = stream.register(self.poll.registry(), Token(slot)) {
             tracing::warn!(%peer, "cannot watch a new connection: {e}");

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use state::auth::{DIGEST, IP, Identities, KEY};
+use state::auth::{DIGEST, IP, Identities, KEY, X509};
 use wire::lenient;
 use wire::record::Auth;
 
@@ -53,6 +53,8 @@ pub fn authenticate(
             true
         }
         (KEY, Some(auth)) if schemes.key => add_key(&mut identities, key(), auth),
+        // Its certificate was judged in the handshake, and its identity is there since.
+        (X509, _) if schemes.x509 => client.before.iter().any(|(scheme, _)| scheme == X509),
         ("ensemble", auth) if schemes.ensemble => {
             if !is_expected(schemes.ensemble_names.as_deref(), auth.unwrap_or_default()) {
                 return Authenticated::WrongEnsemble;

@@ -91,6 +91,8 @@ pub(super) struct Connection {
     pub(super) hung_up: bool,
     /// In the thread's list of connections with something to write.
     pub(super) listed: bool,
+    /// In the thread's queue of handshakes of the transport.
+    pub(super) awaits_handshake: bool,
     /// The socket took less than offered; an event will announce that it takes more.
     pub(super) blocked: bool,
     /// When it was accepted, in ms of the server's clock.
@@ -136,6 +138,7 @@ impl Connection {
             reading_stopped: false,
             hung_up: false,
             listed: false,
+            awaits_handshake: false,
             blocked: false,
             since_ms: 0,
             leaving: None,
@@ -173,14 +176,15 @@ impl Connection {
 
     /// Bytes of memory of all replies that the socket has not taken.
     pub(super) fn held_bytes(&self) -> usize {
-        self.output.held_bytes() + self.requests.held_bytes()
+        self.output.held_bytes() + self.requests.held_bytes() + self.stream.held_bytes()
     }
 
     /// Whether the client has left more unread than it may, with the replies that wait for their
     /// turn. One reply does not count, however long: the client asked for that length, and one that
     /// reads as fast as it can must be able to get it.
     pub(super) fn is_over(&self, held_bytes_max: u64) -> bool {
-        let held_bytes = self.output.held_bytes_beside_one_reply() + self.requests.held_bytes();
+        let queued_bytes = self.requests.held_bytes() + self.stream.held_bytes();
+        let held_bytes = self.output.held_bytes_beside_one_reply() + queued_bytes;
         held_bytes as u64 > held_bytes_max
     }
 

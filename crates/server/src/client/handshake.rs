@@ -45,6 +45,7 @@ impl IoThread {
                 0
             }
             Split::Frame { start, end } => {
+                self.adopt_transport_identity(slot);
                 self.connect(slot, &bytes[start..end]);
                 end
             }

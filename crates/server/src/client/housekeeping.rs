@@ -52,7 +52,9 @@ impl IoThread {
     }
 
     fn close_overdue(&mut self) {
-        let patience_ms = i64::from(self.shared.config.connection.handshake_timeout_ms);
+        let limits = &self.shared.config.connection;
+        let patience_ms = i64::from(limits.handshake_timeout_ms);
+        let tls_patience_ms = patience_ms.min(i64::from(limits.tls_handshake_timeout_ms));
         let now_ms = self.now_ms;
         let (mut silent, mut stuck) = (Vec::new(), Vec::new());
         for (slot, connection) in &mut self.connections {
@@ -61,8 +63,12 @@ impl IoThread {
                 if leaving.has_ceased(now_ms) {
                     stuck.push(slot);
                 }
-            } else if connection.session == 0 && now_ms - connection.since_ms > patience_ms {
-                silent.push(slot);
+            } else if connection.session == 0 {
+                let is_handshaking = connection.stream.is_handshaking();
+                let patience_ms = if is_handshaking { tls_patience_ms } else { patience_ms };
+                if now_ms - connection.since_ms > patience_ms {
+                    silent.push(slot);
+                }
             }
         }
         for slot in silent {

@@ -9,19 +9,19 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
 use super::WAKER;
-use crate::stream::StreamKind;
+use crate::stream::ClientStreams;
 
 /// Poll token of the first listener; the others count down from it, and no connection has one as
 /// high.
 const FIRST: usize = WAKER.0 - 1;
 
 /// What the connections of a port have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ListenerKind {
     /// The group that its clients use.
     pub(crate) group: GroupId,
     /// What they are made of.
-    pub(crate) streams: StreamKind,
+    pub(crate) streams: ClientStreams,
 }
 
 /// A port that clients connect to.
@@ -74,7 +74,7 @@ impl Listeners {
     /// Accepts a connection at one of them; `None` if there is no such listener.
     pub(super) fn accept(&self, number: usize) -> Option<io::Result<(Accepted, SocketAddr)>> {
         let Listener { socket, kind } = self.0.get(number)?;
-        Some(socket.accept().map(|(socket, peer)| (Accepted { socket, kind: *kind }, peer)))
+        Some(socket.accept().map(|(socket, peer)| (Accepted { socket, kind: kind.clone() }, peer)))
     }
 
     /// Makes the edge-triggered poll report connections that still wait.
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: ListenerKind = ListenerKind { group: GroupId::ROOT, streams: StreamKind::Plain };
+    const PLAIN: ListenerKind = ListenerKind { group: GroupId::ROOT, streams: ClientStreams::Plain };
 
     fn open() -> (std::net::TcpListener, SocketAddr) {
         let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

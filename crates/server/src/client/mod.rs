@@ -39,6 +39,7 @@ mod sole_client;
 #[cfg(test)]
 mod tests;
 mod throttled;
+mod transport_handshakes;
 mod waiting_reads;
 mod word;
 
@@ -50,6 +51,7 @@ pub(crate) use self::polling::{PollingThread, WAKER};
 pub(crate) use self::relay::Relay;
 pub(crate) use self::request::watcher;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -89,6 +91,8 @@ pub(crate) struct IoThread {
     resumed: Vec<usize>,
     /// Slots of connections from which nothing is read for now.
     reading_stopped: Vec<usize>,
+    /// Connections whose transports have a step of their handshake to take.
+    handshakes: VecDeque<Token>,
     round: Round,
     /// The time up to which this thread last reported to have read.
     reported_ms: i64,
@@ -115,6 +119,7 @@ impl IoThread {
             listed: Vec::new(),
             resumed: Vec::new(),
             reading_stopped: Vec::new(),
+            handshakes: VecDeque::new(),
             round: Round::default(),
             reported_ms: 0,
             delivery: Delivery::default(),
@@ -135,6 +140,7 @@ impl IoThread {
         for (slot, readiness) in ready {
             self.handle_ready(*slot, *readiness);
         }
+        self.shake_hands();
         self.resume();
         self.submit_commands();
         self.finish_turn();
@@ -145,7 +151,7 @@ impl IoThread {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_busy(&self) -> bool {
         let mailbox = &self.shared.mailboxes[self.number];
-        let has_work = !self.resumed.is_empty() || !self.listed.is_empty();
+        let has_work = !self.resumed.is_empty() || !self.listed.is_empty() || !self.handshakes.is_empty();
         has_work || mailbox.is_full() || mailbox.is_asked_to_look()
     }
 
@@ -166,7 +172,7 @@ impl IoThread {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.hung_up |= ready.read_closed;
         }
-        if ready.readable {
+        if ready.readable && !self.queue_handshake(slot) {
             self.readable(slot);
         }
     }
@@ -191,7 +197,12 @@ impl IoThread {
                     connection.unread = true;
                     break;
                 }
-                Ok(Some(0)) | Err(_) => {
+                Ok(Some(0)) => {
+                    self.close(slot);
+                    break;
+                }
+                Err(e) => {
+                    self.count_failed_handshake(slot, &e);
                     self.close(slot);
                     break;
                 }

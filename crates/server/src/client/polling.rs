@@ -78,6 +78,7 @@ impl PollingThread {
             for event in &events {
                 thread.serve(event);
             }
+            thread.io.shake_hands();
             thread.io.resume();
             let Some(mine) = thread.submit_or_run_cycle(relay) else { return Ok(()) };
             thread = mine;
@@ -91,9 +92,9 @@ impl PollingThread {
 
     /// Waits for ready sockets or for a wake-up from another thread.
     fn wait(&mut self, events: &mut Events, asked: bool) -> io::Result<()> {
-        let IoThread { number, shared, resumed, listed, .. } = &self.io;
+        let IoThread { number, shared, resumed, listed, handshakes, .. } = &self.io;
         let mailbox = &shared.mailboxes[*number];
-        let is_idle = !asked && resumed.is_empty() && listed.is_empty();
+        let is_idle = !asked && resumed.is_empty() && listed.is_empty() && handshakes.is_empty();
         // In this order: a thread that adds a connection then sees that this one sleeps, or this
         // one sees the connection.
         let may_sleep = is_idle && mailbox.fall_asleep() && self.accept_queues.is_empty(*number);

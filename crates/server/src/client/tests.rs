@@ -56,9 +56,12 @@ fn server(clock: Clock) -> Arc<Shared> {
     let params = ServerParams {
         me: 1,
         client_port: 0,
+        secure_port: None,
+        #[cfg(feature = "net")]
+        tls: None,
         hash_seed: 0,
         nonce_secret: [0; 32],
-        kerberos: None,
+            kerberos: None,
         waker: None,
     };
     Arc::new(Shared::new(config, clock, machines, vec![Mailbox::new(None)], params))

@@ -29,6 +29,8 @@ impl Loader<'_> {
         let mut schemes = Schemes {
             digest: self.settings.flag_property("DigestAuthenticationProvider.enabled", true),
             digest_hash: self.digest_hash(),
+            // ZooKeeper registers the provider itself where there is a secure port.
+            x509: self.settings.is_set("secureClientPort") || self.is_port_unified(),
             ..Schemes::default()
         };
         for (number, Setting { value, place }) in self.settings.with_prefix("authProvider.") {
@@ -39,14 +41,15 @@ impl Loader<'_> {
                 "EnsembleAuthenticationProvider" => schemes.ensemble = true,
                 "KeyAuthenticationProvider" => schemes.key = true,
                 "SASLAuthenticationProvider" => schemes.sasl = true,
+                "X509AuthenticationProvider" => schemes.x509 = true,
                 _ if value.is_empty() => {
                     self.settings.note("authProvider.*", format!("authProvider.{number} names no provider"));
                 }
                 _ => {
                     let allowed = "must be ….DigestAuthenticationProvider, ….IPAuthenticationProvider, \
-                        ….EnsembleAuthenticationProvider, ….KeyAuthenticationProvider or \
-                        ….SASLAuthenticationProvider of org.apache.zookeeper.server.auth; there are no \
-                        others yet";
+                        ….EnsembleAuthenticationProvider, ….KeyAuthenticationProvider, \
+                        ….SASLAuthenticationProvider or ….X509AuthenticationProvider \
+                        of org.apache.zookeeper.server.auth; there are no others yet";
                     self.settings.problem(&place, &format!("authProvider.{number}"), &value, allowed);
                 }
             }

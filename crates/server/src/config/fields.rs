@@ -31,7 +31,8 @@ impl Loader<'_> {
         let storage = self.storage(command_line.data_dir.as_deref());
         let myid = self.myid(&storage.data_dir)?;
         let Membership { server_id, client, ensemble } = self.membership(myid, &storage.data_dir);
-        let listen = self.listen(client);
+        let is_tls_only = self.is_tls_only(client.is_some());
+        let listen = self.listen(client, is_tls_only);
         let is_ensemble = ensemble.is_some();
         let tick_time_ms = self.settings.decimal("tickTime", 1..=i32::MAX, "ms");
         let tick_time_ms = tick_time_ms.map_or(limits::TICK_TIME_MS, i32::unsigned_abs);
@@ -42,6 +43,8 @@ impl Loader<'_> {
             ensemble,
             tick_time_ms,
             listen,
+            #[cfg(feature = "net")]
+            tls: self.tls(is_tls_only),
             session: self.session(tick_time_ms),
             connection: self.connection(is_ensemble),
             storage,
@@ -175,7 +178,7 @@ impl Loader<'_> {
         Ok(id)
     }
 
-    fn listen(&mut self, from_member: Option<(Option<String>, u16)>) -> Listen {
+    fn listen(&mut self, from_member: Option<(Option<String>, u16)>, is_tls_only: bool) -> Listen {
         let port = self.settings.decimal("clientPort", 0..=u16::MAX.into(), "0 = any free port");
         let port = port.map(|port| port as u16);
         let member_port = from_member.as_ref().map(|(_, port)| *port);
@@ -199,7 +202,7 @@ impl Loader<'_> {
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let port = port.or(member_port).unwrap_or_else(|| {
-            if self.from_file {
+            if self.from_file && !is_tls_only {
                 self.settings
                     .note("clientPort", format!("is not set; clients connect to {}", limits::CLIENT_PORT));
             }
@@ -210,8 +213,14 @@ impl Loader<'_> {
         Listen { address, port, backlog }
     }
 
+    /// Whether clients are served by TLS only: there is a port for that, and no other is named.
+    fn is_tls_only(&self, has_member_port: bool) -> bool {
+        let is_set = |key| self.settings.is_set(key);
+        is_set("secureClientPort") && !is_set("clientPort") && !has_member_port
+    }
+
     /// The address of a host name or number; `*` is ZooKeeper's older spelling of all addresses.
-    fn address(&mut self, key: &'static str, host: &str) -> IpAddr {
+    pub(super) fn address(&mut self, key: &'static str, host: &str) -> IpAddr {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if bare == "*" {
             return IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -266,6 +275,8 @@ impl Loader<'_> {
                 .map_or(limits::CONNECTIONS_PER_ADDRESS_MAX, |count| count.max(0).unsigned_abs()),
             handshake_timeout_ms: at_least_one(s, "nio.sessionlessCnxnTimeout")
                 .unwrap_or(limits::HANDSHAKE_TIMEOUT_MS),
+            tls_handshake_timeout_ms: at_least_one(s, "ssl.handshakeDetectionTimeoutMillis")
+                .unwrap_or(limits::TLS_HANDSHAKE_TIMEOUT_MS),
             outstanding_requests_max: at_least_one(s, "globalOutstandingLimit")
                 .unwrap_or(limits::OUTSTANDING_REQUESTS_MAX),
             throttle_requests_max: s
@@ -348,6 +359,7 @@ impl Loader<'_> {
             keeper_extensions: s.flag("ostler.keeperExtensions", true),
             schemes,
             super_digest,
+            x509_super: s.text("X509AuthenticationProvider.superUser").filter(|name| !name.is_empty()),
             sasl,
             enforced_schemes,
             failed_logins_max: s
@@ -355,6 +367,12 @@ impl Loader<'_> {
                 .unwrap_or(limits::FAILED_LOGINS_PER_MINUTE),
             watches_max: s.number("ostler.watchesMax", 1..=1 << 40, "watches").unwrap_or(limits::WATCHES_MAX),
         }
+    }
+
+    /// Whether clients on the client port may speak TLS.
+    pub(super) fn is_port_unified(&self) -> bool {
+        self.settings.text("client.portUnification").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+            && self.settings.is_set("ssl.keyStore.location")
     }
 
     fn containers(&mut self) -> Containers {

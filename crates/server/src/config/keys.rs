@@ -64,8 +64,8 @@ pub enum Counts {
     WithAdminServer,
     /// With the Prometheus metrics provider.
     WithPrometheus,
-    /// With connections served by Netty, the only ones with TLS there.
-    WithNetty,
+    /// With TLS for clients.
+    WithTls,
 }
 
 /// A key, or all keys with a prefix if it ends in `*`.
@@ -113,7 +113,8 @@ const fn refused(name: &'static str, asks: Asks, counts: Counts, reason: &'stati
 /// Switches of zoo.cfg, which must be true or false in ZooKeeper.
 const UNLESS_OFF: Asks = Asks::Unless(&["false", "no", ""]);
 pub(super) const TLS_IS_OFF: &str = "TLS is off";
-const NO_TLS: &str = "TLS is not supported yet; remove the key and put the clients' port behind a tunnel";
+const NO_TLS: &str =
+    "TLS is not supported here yet; remove the key, and keep the port on loopback or behind a tunnel";
 const NO_QUORUM_TLS: &str =
     "TLS between servers is not supported yet; keep the quorum ports in a private network";
 const NO_QUORUM_SASL: &str =
@@ -176,6 +177,7 @@ pub const KEYS: &[Key] = &[
     without_effect("maxGetChildrenResponseCacheSize", OWN_CACHE),
     without_effect("maxResponseCacheSize", OWN_CACHE),
     without_effect("netty.*", OWN_IO),
+    used("netty.server.outstandingHandshake.limit"),
     without_effect("nio.directBufferBytes", OWN_IO),
     without_effect("nio.numSelectorThreads", OWN_IO),
     without_effect("nio.numWorkerThreads", OWN_IO),
@@ -240,7 +242,7 @@ pub const KEYS: &[Key] = &[
     used("authProvider.*"),
     used("ensembleAuthName"),
     refused("audit.enable", Asks::True, Counts::Everywhere, "there is no audit log yet"),
-    refused("client.portUnification", Asks::True, Counts::WithNetty, NO_TLS),
+    used("client.portUnification"),
     used("enforce.auth.enabled"),
     used("enforce.auth.schemes"),
     used("java.security.auth.login.config"),
@@ -254,17 +256,49 @@ pub const KEYS: &[Key] = &[
     refused("quorum.auth.enableSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
     refused("quorum.auth.learnerRequireSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
     refused("quorum.auth.serverRequireSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
-    refused("secureClientPort", Asks::Always, Counts::Everywhere, NO_TLS),
-    refused("secureClientPortAddress", Asks::Always, Counts::Everywhere, NO_TLS),
-    without_effect("ssl.*", TLS_IS_OFF),
+    used("secureClientPort"),
+    used("secureClientPortAddress"),
+    without_effect("ssl.*", "ZooKeeper 3.9 has no such setting"),
+    without_effect("ssl.allowReverseDnsLookup", "names are never looked up by their addresses"),
+    used("ssl.authProvider"),
+    used("ssl.ciphersuites"),
+    used("ssl.clientAuth"),
+    used("ssl.clientHostnameVerification"),
+    refused(
+        "ssl.context.supplier.class",
+        Asks::Unless(&[""]),
+        Counts::WithTls,
+        "Java classes cannot be loaded; name key and trust stores instead",
+    ),
+    used("ssl.crl"),
+    used("ssl.enabledProtocols"),
+    used("ssl.handshakeDetectionTimeoutMillis"),
+    used("ssl.hostnameVerification"),
+    used("ssl.keyStore.location"),
+    used("ssl.keyStore.password"),
+    used("ssl.keyStore.passwordPath"),
+    used("ssl.keyStore.type"),
+    refused(
+        "ssl.ocsp",
+        Asks::True,
+        Counts::WithTls,
+        "OCSP is not supported; use ssl.crl with ostler.ssl.crlFile",
+    ),
+    used("ssl.protocol"),
+    without_effect("ssl.sslProvider", "TLS is that of rustls"),
+    without_effect("ssl.tcnative.ocsp", "TLS is that of rustls"),
+    used("ssl.trustStore.location"),
+    used("ssl.trustStore.password"),
+    used("ssl.trustStore.passwordPath"),
+    used("ssl.trustStore.type"),
     without_effect(
         "IPAuthenticationProvider.usexforwardedfor",
         "it concerns AdminServer commands that ask for a password, of which there are none",
     ),
-    without_effect("X509AuthenticationProvider.superUser", "there is no x509 scheme"),
+    used("X509AuthenticationProvider.superUser"),
     without_effect("audit.impl.class", "there is no audit log"),
-    without_effect("client.certReload", "there is no TLS"),
-    without_effect("fips-mode", "there is no TLS"),
+    used("client.certReload"),
+    without_effect("fips-mode", "no cryptography here is certified"),
     without_effect("kerberos.*", CLIENT_SIDE),
     without_effect("kinit", "the server needs no ticket of its own"),
     without_effect("letAnySaslUserDoX", "an entry of an ACL is for the user that it names"),
@@ -362,6 +396,8 @@ pub const KEYS: &[Key] = &[
     used("ostler.replyBytesMax"),
     used("ostler.sessionPasswords"),
     used("ostler.sessionsMax"),
+    used("ostler.ssl.crlFile"),
+    used("ostler.ssl.strict"),
     used("ostler.testGroups"),
     used("ostler.watchesMax"),
 ];
@@ -410,7 +446,7 @@ mod tests {
     #[test]
     fn the_longest_match_wins() {
         assert_eq!(find("ssl.quorum.keyStore.location").unwrap().name, "ssl.quorum.*");
-        assert_eq!(find("ssl.keyStore.location").unwrap().name, "ssl.*");
+        assert_eq!(find("ssl.keyStore.location").unwrap().name, "ssl.keyStore.location");
         assert_eq!(find("server.principal").unwrap().name, "server.principal");
         assert_eq!(find("server.1").unwrap().name, "server.*");
         assert_eq!(find("server."), None);

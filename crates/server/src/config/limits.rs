@@ -20,6 +20,10 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 60;
 /// ZooKeeper: how long a connection may stay without a session.
 pub const HANDSHAKE_TIMEOUT_MS: u32 = 10_000;
 
+/// ZooKeeper: how long it may take until a connection has shown that it is TLS; here, how long the
+/// handshake may take.
+pub const TLS_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
+
 /// ZooKeeper: requests received and not yet answered, of all connections; above it sockets are not
 /// read.
 pub const OUTSTANDING_REQUESTS_MAX: u32 = 1_000;

@@ -19,10 +19,14 @@ mod problem;
 mod properties;
 mod secret;
 mod settings;
+#[cfg(feature = "net")]
+mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+#[cfg(feature = "net")]
+pub use self::tls::{SecurePort, Tls};
 pub use ensemble::Ensemble;
 pub use group::settings::EngineKind;
 pub use loader::{CommandLine, Loaded, Outside, RealOutside, load, load_with};
@@ -51,6 +55,9 @@ pub struct Config {
     pub tick_time_ms: u32,
     /// The client port.
     pub listen: Listen,
+    /// TLS for clients; `None` without `secureClientPort` and `client.portUnification`.
+    #[cfg(feature = "net")]
+    pub tls: Option<Tls>,
     /// Sessions.
     pub session: Session,
     /// Bounds on connections and on what they may have in flight.
@@ -121,6 +128,8 @@ pub struct Connection {
     pub per_address_max: u32,
     /// `nio.sessionlessCnxnTimeout`: how long a connection may stay without a session, in ms.
     pub handshake_timeout_ms: u32,
+    /// `ssl.handshakeDetectionTimeoutMillis`: how long the handshake of TLS may take, in ms.
+    pub tls_handshake_timeout_ms: u32,
     /// `globalOutstandingLimit`: requests received and not answered, of all connections; above it
     /// sockets are not read.
     pub outstanding_requests_max: u32,
@@ -233,6 +242,8 @@ pub struct Requests {
     /// `ostler.failedLoginsPerMinute`: failed logins of one address in a minute, above which
     /// further ones are refused unchecked; 0 = no limit.
     pub failed_logins_max: u32,
+    /// `X509AuthenticationProvider.superUser`: the subject of the super user's certificate.
+    pub x509_super: Option<String>,
     /// `ostler.watchesMax`: watches of all connections.
     pub watches_max: u64,
 }
@@ -247,6 +258,8 @@ pub struct Schemes {
     pub digest_hash: PasswordHash,
     /// `sasl`: ACLs may name identities proven by SASL.
     pub sasl: bool,
+    /// `x509`: the subject of the certificate that a client has proven; on with TLS.
+    pub x509: bool,
     /// `key`: a number that is a multiple of the one in the znode /key.
     pub key: bool,
     /// `ensemble`: a client that expects another ensemble is disconnected.
@@ -261,6 +274,7 @@ impl Default for Schemes {
             digest: true,
             digest_hash: PasswordHash::default(),
             sasl: false,
+            x509: false,
             key: false,
             ensemble: false,
             ensemble_names: None,

@@ -94,9 +94,26 @@ impl Settings {
                     "it is a setting of the Prometheus provider",
                 )
             }
-            Counts::WithNetty => (!has(&self.others, "serverCnxnFactory", "Netty"), TLS_IS_OFF),
+            Counts::WithTls => (!self.has_tls(), TLS_IS_OFF),
         };
         is_missing.then_some(reason)
+    }
+
+    /// Warns of the settings of TLS, which has no port.
+    #[cfg(feature = "net")]
+    pub(super) fn warn_that_tls_is_off(&mut self) {
+        let unified = self.values.get_key_value("client.portUnification");
+        let unified = unified.filter(|(_, setting)| setting.value.eq_ignore_ascii_case("true"));
+        let all = self.values.range("ssl.".to_owned()..).take_while(|(key, _)| key.starts_with("ssl."));
+        let idle: Vec<_> = all.chain(unified).map(|(key, s)| (s.place.clone(), key.clone())).collect();
+        idle.iter().for_each(|(place, key)| self.has_no_effect(place, key, TLS_IS_OFF));
+    }
+
+    /// Whether there is TLS for clients.
+    fn has_tls(&self) -> bool {
+        let unified = self.values.get("client.portUnification");
+        self.is_set("secureClientPort")
+            || unified.is_some_and(|setting| setting.value.eq_ignore_ascii_case("true"))
     }
 
     pub(super) fn problem(&mut self, place: &str, key: &str, value: &str, allowed: impl Into<String>) {

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod ensemble;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -249,7 +250,8 @@ fn every_key_reaches_its_field() {
     let covered = |key: &str| cases.iter().any(|(lines, _)| lines.lines().any(|line| line.starts_with(key)));
     // They name files, or work together, and have tests of their own.
     let files = ["dynamicConfigFile", "ostler.quorumSecretFile"];
-    let is_elsewhere = |key: &str| files.contains(&key) || authentication::TESTED.contains(&key);
+    let is_elsewhere =
+        |key: &str| files.contains(&key) || authentication::TESTED.contains(&key) || tls::has_case(key);
     for key in KEYS.iter().filter(|key| key.support == Support::Used && !is_elsewhere(key.name)) {
         assert!(covered(key.name.trim_end_matches('*')), "{} has no case", key.name);
     }
@@ -412,25 +414,18 @@ fn values_with_which_zookeeper_starts_are_no_errors() {
 
 #[test]
 fn all_errors_are_reported_at_once() {
-    let result = load_text("tickTime=x\nmaxClientCnxns=y\nsecureClientPort=2281\n", &[], &["-"]);
+    let result = load_text("tickTime=x\nmaxClientCnxns=y\nelectionAlg=1\n", &[], &["-"]);
     let keys: Vec<String> = problems_of(result).into_iter().map(|problem| problem.key).collect();
-    assert_eq!(keys, ["secureClientPort", "dataDir", "tickTime", "maxClientCnxns"]);
+    assert_eq!(keys, ["electionAlg", "dataDir", "tickTime", "maxClientCnxns"]);
 }
 
 #[test]
 fn settings_that_cannot_be_ignored_safely_are_refused() {
     for (lines, expected) in [
-        ("secureClientPort=2281", "TLS is not supported yet"),
-        ("secureClientPort=2281\nssl.keyStore.location=/k", "TLS is not supported yet"),
-        (
-            "client.portUnification=true\n\
-                serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
-            "TLS is not supported yet",
-        ),
-        ("admin.forceHttps=true", "TLS is not supported yet"),
+        ("admin.forceHttps=true", "TLS is not supported here yet"),
         (
             "metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpsPort=7001",
-            "TLS is not supported yet",
+            "TLS is not supported here yet",
         ),
         ("electionAlg=0", "only 3 is supported"),
         ("electionAlg=x", "only 3 is supported"),
@@ -441,10 +436,7 @@ fn settings_that_cannot_be_ignored_safely_are_refused() {
         ("server.1=a:1:2\nserver.2=b:1:2\nsslQuorum=true", "TLS between servers is not supported yet"),
         ("quorum.auth.enableSasl=true", "SASL between servers is not supported yet"),
         ("audit.enable=true", "there is no audit log yet"),
-        (
-            "authProvider.1=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
-            "there are no others yet",
-        ),
+        ("authProvider.1=org.example.OwnAuthenticationProvider", "there are no others yet"),
     ] {
         let shown: Vec<String> = problems(lines).iter().map(ToString::to_string).collect();
         assert!(shown.iter().any(|problem| problem.contains(expected)), "{lines}: {shown:?}");

@@ -93,6 +93,12 @@ macro_rules! metrics_table {
             counter "sessionless_connections_expired", cleared, "connections without a session in time")
         (group sessions_expired: AtomicU64,
             counter "stale_sessions_expired", cleared, "sessions that expired")
+        (server |f| f.tls_handshakes,
+            gauge "outstanding_tls_handshake", "TLS handshakes that are not complete")
+        (server tls_handshakes_exceeded: AtomicU64,
+            counter "tls_handshake_exceeded", cleared, "TLS handshakes refused because there were too many")
+        (server tls_handshakes_failed: AtomicU64,
+            counter "unsuccessful_handshake", cleared, "TLS handshakes that failed")
         (server throttled_requests: AtomicU64,
             counter "throttled_ops", cleared, "requests answered ThrottledOp")
 

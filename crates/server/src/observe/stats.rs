@@ -44,6 +44,10 @@ pub trait Source: Send + Sync {
     fn directory_bytes(&self) -> DirectoryBytes;
     /// Digests of the tree at recent zxids, oldest first: (zxid, digest). Empty if none are kept.
     fn digests(&self) -> Vec<(i64, u64)>;
+    /// Reads the certificates of TLS again; `None` without TLS. The error says why the old ones
+    /// stay in use.
+    #[cfg(feature = "net")]
+    fn reload_certificates(&self) -> Option<Result<(), String>>;
     /// Sets latencies, packet counts and the other statistics to zero (`srst`), as the table of
     /// `counters` says.
     fn reset_statistics(&self);
@@ -93,8 +97,12 @@ pub struct Facts {
     pub serving: bool,
     /// Time since the start, in ms.
     pub uptime_ms: u64,
-    /// The client port; the one the system chose if 0 was configured.
+    /// The client port; the one the system chose if 0 was configured, 0 if there is none.
     pub client_port: u16,
+    /// The port of clients that speak TLS.
+    pub secure_port: Option<u16>,
+    /// TLS handshakes that have begun and are not complete.
+    pub tls_handshakes: u64,
     /// Open client connections.
     pub connections: u64,
     /// Requests received and not yet answered.
@@ -206,6 +214,8 @@ pub struct DirectoryBytes {
 pub struct ConnectionFacts {
     /// The client's address.
     pub peer: SocketAddr,
+    /// Whether it is encrypted.
+    pub is_secure: bool,
     /// Requests received and not yet answered.
     pub outstanding: u64,
     /// Packets received since the reset.
@@ -351,6 +361,8 @@ pub(crate) mod fake {
             serving: true,
             uptime_ms: 55_046,
             client_port: 2181,
+            secure_port: None,
+            tls_handshakes: 0,
             connections: 2,
             outstanding_requests: 3,
             keeper_api_version: 2,
@@ -432,6 +444,7 @@ pub(crate) mod fake {
             vec![
                 ConnectionFacts {
                     peer: "127.0.0.1:60976".parse().unwrap(),
+                    is_secure: false,
                     outstanding: 0,
                     received: 21,
                     sent: 23,
@@ -440,6 +453,7 @@ pub(crate) mod fake {
                 },
                 ConnectionFacts {
                     peer: "[::1]:50644".parse().unwrap(),
+                    is_secure: true,
                     outstanding: 0,
                     received: 1,
                     sent: 0,
@@ -471,6 +485,10 @@ pub(crate) mod fake {
 
         fn digests(&self) -> Vec<(i64, u64)> {
             vec![(0x80, 1_371_985_504)]
+        }
+
+        fn reload_certificates(&self) -> Option<Result<(), String>> {
+            self.facts.secure_port.map(|_| Ok(()))
         }
 
         fn reset_statistics(&self) {

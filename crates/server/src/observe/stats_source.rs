@@ -109,6 +109,7 @@ impl Report {
         });
         ConnectionFacts {
             peer: traffic.peer,
+            is_secure: traffic.is_secure.load(Relaxed),
             outstanding: traffic.outstanding.load(Relaxed),
             received: traffic.received.load(Relaxed),
             sent: traffic.sent.load(Relaxed),
@@ -145,6 +146,11 @@ impl Source for Report {
             serving: shared.is_serving(GroupId::ROOT),
             uptime_ms: shared.clock.elapsed_ms().max(0) as u64,
             client_port: shared.client_port,
+            secure_port: shared.secure_port,
+            #[cfg(feature = "net")]
+            tls_handshakes: shared.tls.as_ref().map_or(0, |acceptor| acceptor.handshakes() as u64),
+            #[cfg(not(feature = "net"))]
+            tls_handshakes: 0,
             connections: shared.connections.len() as u64,
             outstanding_requests: shared.inbox.outstanding() as u64,
             keeper_api_version: if extensions { KEEPER_API_VERSION } else { 0 },
@@ -208,6 +214,12 @@ impl Source for Report {
 
     fn digests(&self) -> Vec<(i64, u64)> {
         Vec::new()
+    }
+
+    #[cfg(feature = "net")]
+    fn reload_certificates(&self) -> Option<Result<(), String>> {
+        let acceptor = self.shared.tls.as_ref()?;
+        Some(acceptor.reload().map_err(|e| e.to_string()))
     }
 
     fn reset_statistics(&self) {

@@ -9,20 +9,24 @@ pub(crate) mod records;
 mod tcp;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "net")]
+mod tls;
 
 use std::fmt;
 use std::io::{self, Read, Write};
 
 #[cfg(feature = "net")]
-pub(crate) use self::tcp::StreamKind;
+pub(crate) use self::tcp::{ClientStreams, StreamKind};
+#[cfg(feature = "net")]
+pub(crate) use self::tls::Acceptor;
 
 /// One end of a connection. It never blocks: what cannot be done now fails with `WouldBlock`.
 ///
 /// A stream is not its socket: one that encrypts may hold bytes of both directions, and may have to
 /// write in order to read (a handshake, a change of keys). So:
 ///
-/// - Each call of `read`, `write` and `flush` moves all bytes it can between the stream and its
-///   socket, in both directions.
+/// - A call of `read`, `write` or `flush` may move bytes between the stream and its socket in both
+///   directions. `read` and `flush` send what can be sent.
 /// - The poll is edge-triggered and announces the socket's bytes, not the stream's. The owner reads
 ///   until `read` fails with `WouldBlock` or [`may_hold_more`](Stream::may_hold_more) says that
 ///   this would be the outcome. After a write or a flush it asks
@@ -67,6 +71,22 @@ pub trait Stream: Read + Write + Send {
         false
     }
 
+    /// Bytes of memory of what the socket has not taken.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
+    /// Whether the transport's handshake is not complete. Its steps cost much more time than a
+    /// read.
+    fn is_handshaking(&self) -> bool {
+        false
+    }
+
+    /// Whether the bytes are encrypted on their way.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     /// What the other side has proven about itself to the transport; `None` for a transport that
     /// proves nothing, and before its handshake is complete.
     fn peer_identity(&self) -> Option<&PeerIdentity> {
@@ -77,6 +97,8 @@ pub trait Stream: Read + Write + Send {
 /// What the other side of a connection has proven to the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerIdentity {
+    /// The distinguished name of the subject of its own certificate, after RFC 2253.
+    pub subject: String,
     /// Its chain of certificates in DER, its own first. Its own key has been checked, and the chain
     /// as the configuration says.
     pub certificates: Vec<Vec<u8>>,

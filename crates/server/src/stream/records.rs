@@ -134,7 +134,8 @@ impl<S: Stream> Records<S> {
     fn take(&mut self, kind: u8, payload: Vec<u8>) -> io::Result<()> {
         match kind {
             HELLO => {
-                self.identity = Some(PeerIdentity { certificates: vec![payload] });
+                let subject = String::from_utf8_lossy(&payload).into_owned();
+                self.identity = Some(PeerIdentity { subject, certificates: vec![payload] });
                 if self.is_dialled {
                     self.say(FINISHED, &[]);
                     self.complete();
@@ -262,6 +263,10 @@ impl<S: Stream> Stream for Records<S> {
 
     fn wants_write(&self) -> bool {
         !self.sending.is_empty()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.sending.len()
     }
 
     fn peer_identity(&self) -> Option<&PeerIdentity> {

@@ -1,7 +1,8 @@
 //! Streams over TCP, and how a poll watches a stream's socket.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::TcpStream;
@@ -10,10 +11,34 @@ use mio::{Interest, Registry, Token};
 use super::Stream;
 #[cfg(test)]
 use super::records::Records;
+use super::tls::{Acceptor, TlsStream};
 
 const INTERESTS: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// How the connections of a port are made of its sockets.
+/// How the connections of a client port are made of its sockets.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientStreams {
+    /// TCP itself.
+    Plain,
+    /// TLS.
+    Secure(Arc<Acceptor>),
+    /// Either, which the first byte tells.
+    Either(Arc<Acceptor>),
+}
+
+impl ClientStreams {
+    /// The stream of a connection that was accepted from this address; `None` if too many
+    /// handshakes are under way.
+    pub(crate) fn accepted(&self, socket: TcpStream, peer: SocketAddr) -> Option<Box<dyn Stream>> {
+        Some(match self {
+            ClientStreams::Plain => Box::new(socket),
+            ClientStreams::Secure(acceptor) => Box::new(TlsStream::secure(socket, acceptor, peer.ip())?),
+            ClientStreams::Either(acceptor) => Box::new(TlsStream::either(socket, acceptor, peer.ip())),
+        })
+    }
+}
+
+/// How the connections between servers are made of their sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamKind {
     /// TCP itself.

@@ -42,8 +42,8 @@ impl Protocols {
         Ok(protocols)
     }
 
-    /// The versions that a context of this name speaks in ZooKeeper (`ssl.protocol`): 1.3 brings 1.2
-    /// with it.
+    /// The versions that a context of this name speaks in ZooKeeper (`ssl.protocol`): 1.3 brings
+    /// 1.2 with it.
     ///
     /// # Errors
     /// It is not spoken here.

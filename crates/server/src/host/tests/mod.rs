@@ -149,6 +149,9 @@ impl World {
         let params = ServerParams {
             me: SERVER,
             client_port: 0,
+            secure_port: None,
+            #[cfg(feature = "net")]
+            tls: None,
             hash_seed: 0,
             nonce_secret: [0; 32],
             kerberos: None,

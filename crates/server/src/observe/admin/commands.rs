@@ -48,6 +48,7 @@ const COMMANDS: &[(&[&str], Action)] = &[
     (&["monitor", "mntr"], Action::Serving(monitor)),
     (&["observer_connection_stat_reset", "orst"], Action::Serving(|_| Map::new())),
     (&["observers", "obsr"], Action::Serving(member::observers)),
+    (&["reload_certificates"], Action::Always(reload_certificates)),
     (&["restore", "rest"], Action::Unsupported),
     (&["ruok"], Action::Serving(|_| Map::new())),
     (&["server_stats", "srvr"], Action::Serving(server_stats)),
@@ -64,8 +65,13 @@ const COMMANDS: &[(&[&str], Action)] = &[
 ];
 
 /// The commands that change something, by primary name. They accept POST as well as GET.
-const CHANGING: &[&str] =
-    &["connection_stat_reset", "observer_connection_stat_reset", "set_trace_mask", "stat_reset"];
+const CHANGING: &[&str] = &[
+    "connection_stat_reset",
+    "observer_connection_stat_reset",
+    "reload_certificates",
+    "set_trace_mask",
+    "stat_reset",
+];
 
 /// The answer to a command.
 pub(super) struct Reply {
@@ -151,15 +157,33 @@ fn connection_stat_reset(asked: &Asked<'_>) -> Fields {
     Map::new()
 }
 
+/// Not in ZooKeeper.
+fn reload_certificates(asked: &Asked<'_>) -> Fields {
+    let error = match asked.source.reload_certificates() {
+        Some(Ok(())) => return Map::new(),
+        Some(Err(why)) => format!("the old certificates stay in use: {why}"),
+        None => "there is no TLS".to_owned(),
+    };
+    fields(json!({ "error": error }))
+}
+
 fn stat_reset(asked: &Asked<'_>) -> Fields {
     asked.source.reset_statistics();
     Map::new()
 }
 
 fn connections(asked: &Asked<'_>) -> Fields {
-    let list: Vec<Value> =
-        asked.source.connections().iter().map(|connection| connection_info(connection, false)).collect();
-    fields(json!({ "connections": list, "secure_connections": [] }))
+    connection_lists(asked, false)
+}
+
+/// The connections without TLS, and those with it.
+fn connection_lists(asked: &Asked<'_>, brief: bool) -> Fields {
+    let all = asked.source.connections();
+    let list = |is_secure| {
+        let chosen = all.iter().filter(|connection| connection.is_secure == is_secure);
+        chosen.map(|connection| connection_info(connection, brief)).collect::<Vec<Value>>()
+    };
+    fields(json!({ "connections": list(false), "secure_connections": list(true) }))
 }
 
 fn connection_info(connection: &ConnectionFacts, brief: bool) -> Value {
@@ -320,10 +344,8 @@ fn statistics(source: &dyn Source, facts: &Facts, responses: &Value) -> Value {
 }
 
 fn stats(asked: &Asked<'_>) -> Fields {
-    let list: Vec<Value> =
-        asked.source.connections().iter().map(|connection| connection_info(connection, true)).collect();
     let mut all = server_stats(asked);
-    all.extend(fields(json!({ "connections": list, "secure_connections": [] })));
+    all.extend(connection_lists(asked, true));
     all
 }
 

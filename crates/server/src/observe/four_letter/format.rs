@@ -37,7 +37,9 @@ pub(super) fn configuration(source: &dyn Source) -> String {
         };
         line!(out, "{name}={text}");
         match key {
-            Setting::ClientPort => line!(out, "secureClientPort=-1"),
+            Setting::ClientPort => {
+                line!(out, "secureClientPort={}", shown_port(source.facts().secure_port));
+            }
             Setting::DataDir => line!(out, "dataDirSize={}", bytes.data),
             Setting::LogDir => line!(out, "dataLogSize={}", bytes.log),
             _ => {}
@@ -49,6 +51,11 @@ pub(super) fn configuration(source: &dyn Source) -> String {
         out.push_str(&member::configuration(config, &members, version));
     }
     out
+}
+
+/// A port, or what ZooKeeper shows if there is none.
+fn shown_port(port: Option<u16>) -> String {
+    port.map_or("-1".to_owned(), |port| port.to_string())
 }
 
 /// The settings that `conf` and the AdminServer's `configuration` show.
@@ -71,7 +78,7 @@ pub(crate) fn configuration_entries(source: &dyn Source) -> Vec<(Setting, String
     let absolute =
         |path: &std::path::Path| std::path::absolute(path).unwrap_or(path.to_owned()).display().to_string();
     vec![
-        (Setting::ClientPort, source.facts().client_port.to_string()),
+        (Setting::ClientPort, shown_port(Some(source.facts().client_port).filter(|&port| port != 0))),
         (Setting::DataDir, absolute(&config.storage.data_dir)),
         (Setting::LogDir, absolute(&config.storage.log_dir)),
         (Setting::TickTime, config.tick_time_ms.to_string()),
