@@ -7,6 +7,7 @@ mod recover;
 mod serve;
 mod shell;
 mod status;
+mod tls_options;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

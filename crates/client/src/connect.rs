@@ -3,6 +3,7 @@
 use crate::connection::Connection;
 use crate::error::{ConnectError, RequestError};
 use crate::frames::Frames;
+use crate::stream::{Stream, Tls};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct Options {
     pub read_only: bool,
     /// Maximum reply length accepted, in bytes.
     pub reply_bytes_max: usize,
+    /// `Some`: the server speaks TLS on this port.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
@@ -66,21 +69,24 @@ impl Default for Options {
             // Enough for a million children with long names, and a bound on the memory a faulty
             // server can make us use.
             reply_bytes_max: 256 << 20,
+            tls: None,
         }
     }
 }
 
 impl Connection {
-    /// Connects to `server`, trying all its addresses in turn, and opens or resumes a session.
+    /// Connects to `server`, `host:port`, trying all its addresses in turn, and opens or resumes a
+    /// session.
     ///
     /// # Errors
     /// [`ConnectError`] tells whether to retry, to use another server, or to give up.
-    pub fn connect(server: impl ToSocketAddrs, options: &Options) -> Result<Self, ConnectError> {
-        let mut stream = open(server, options.connect_timeout)?;
-        let limit = |timeout| stream.set_read_timeout(timeout).map_err(ConnectError::Handshake);
-        limit(Some(options.connect_timeout))?;
-        stream.set_write_timeout(options.write_timeout).map_err(ConnectError::Handshake)?;
-        stream.set_nodelay(true).map_err(ConnectError::Handshake)?;
+    pub fn connect(server: impl ToSocketAddrs + ToString, options: &Options) -> Result<Self, ConnectError> {
+        let (host, patience) = (server.to_string(), options.connect_timeout);
+        let tcp = open(server, patience)?;
+        tcp.set_read_timeout(Some(patience)).map_err(ConnectError::Handshake)?;
+        tcp.set_write_timeout(options.write_timeout).map_err(ConnectError::Handshake)?;
+        tcp.set_nodelay(true).map_err(ConnectError::Handshake)?;
+        let mut stream = secured(tcp, &host, options.tls.as_ref())?;
         let mut request = Vec::new();
         let mark = frame::begin(&mut request);
         ConnectRequest {
@@ -129,21 +135,31 @@ fn open(server: impl ToSocketAddrs, timeout: Duration) -> Result<TcpStream, Conn
     Err(last)
 }
 
+/// The connection to `server`, `host:port`, with TLS if that is wanted.
+fn secured(tcp: TcpStream, server: &str, tls: Option<&Tls>) -> Result<Stream, ConnectError> {
+    let Some(tls) = tls else { return Ok(Stream::plain(tcp)) };
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+    Stream::secure(tcp, host.trim_matches(['[', ']']), tls).map_err(ConnectError::Tls)
+}
+
 /// Sends a four-letter word, such as `srvr`, and returns the answer, up to the end of the
 /// connection.
 ///
 /// # Errors
 /// The server cannot be reached, or does not answer within `timeout`.
 pub fn four_letter_word(
-    server: impl ToSocketAddrs,
+    server: impl ToSocketAddrs + ToString,
     word: &str,
+    tls: Option<&Tls>,
     timeout: Duration,
 ) -> Result<String, ConnectError> {
-    let mut stream = open(server, timeout)?;
+    let host = server.to_string();
+    let tcp = open(server, timeout)?;
+    tcp.set_read_timeout(Some(timeout)).map_err(ConnectError::Handshake)?;
+    let mut stream = secured(tcp, &host, tls)?;
     let mut answer = Vec::new();
     stream
-        .set_read_timeout(Some(timeout))
-        .and_then(|()| stream.write_all(word.as_bytes()))
+        .write_all(word.as_bytes())
         .and_then(|()| stream.read_to_end(&mut answer))
         .map_err(ConnectError::Handshake)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())

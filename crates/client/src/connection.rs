@@ -4,10 +4,12 @@ use crate::connect::{Options, SessionIdentity};
 use crate::error::RequestError;
 use crate::frames::Frames;
 use crate::split::{Receiver, Sender};
+use crate::stream::Stream;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
+use tls::rustls::ClientConnection;
 use wire::event::{EventType, KeeperState, WatcherEvent};
 use wire::jute::Reader;
 use wire::record::{Reply, ReplyHeader, Request, RequestHeader};
@@ -54,7 +56,7 @@ pub struct Answer<'a> {
 /// If a method fails with anything but a refusal, the connection is unusable and must be dropped.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     frames: Frames,
     session: SessionIdentity,
     read_only: bool,
@@ -71,7 +73,7 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         frames: Frames,
         session: SessionIdentity,
         read_only: bool,
@@ -223,13 +225,14 @@ impl Connection {
         Ok((sender, Receiver::new(self.stream, self.frames)))
     }
 
-    /// The raw socket, with the session still open, for callers that speak the protocol themselves.
+    /// The raw socket and the state of TLS on it, with the session still open, for callers that
+    /// speak the protocol themselves.
     ///
     /// # Panics
     /// If there are unanswered requests.
-    pub fn into_stream(self) -> TcpStream {
+    pub fn into_stream(self) -> (TcpStream, Option<ClientConnection>) {
         assert!(self.pending.is_empty(), "nothing is pending");
-        self.stream
+        self.stream.into_parts()
     }
 
     /// Ends the session and deletes its ephemeral znodes. After just dropping the connection, the

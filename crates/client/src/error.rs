@@ -141,6 +141,10 @@ pub enum ConnectError {
     /// The handshake failed midway.
     #[error("the handshake failed")]
     Handshake(#[source] io::Error),
+    /// The handshake of TLS failed: one side refused the other's certificate, or the server speaks
+    /// no TLS on this port.
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
     /// The answer does not follow the protocol.
     #[error("the answer to the handshake is malformed")]
     Malformed(#[from] Malformed),

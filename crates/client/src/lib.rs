@@ -37,6 +37,7 @@ mod operations;
 pub mod session;
 mod split;
 pub mod status;
+mod stream;
 
 pub use connect::{Options, SessionIdentity, four_letter_word};
 pub use connect_string::{ConnectString, ConnectStringError};
@@ -45,5 +46,8 @@ pub use error::{ConnectError, Error, RequestError};
 pub use operations::{Child, CreateMode};
 pub use session::{Session, SessionEvent, SessionOptions, SessionState};
 pub use split::{Incoming, Receiver, Sender};
+pub use stream::Tls;
+pub use tls::rustls;
+pub use tls::{ClientSettings, Secret, SettingsError, StoreFile};
 pub use wire::event::{AddWatchMode, EventType, WatcherType};
 pub use wire::{Acl, ErrorCode, Stat, acl};

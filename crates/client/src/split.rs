@@ -3,21 +3,21 @@
 use crate::connection::encode;
 use crate::error::RequestError;
 use crate::frames::Frames;
+use crate::stream::Stream;
 use std::io::Write;
-use std::net::{Shutdown, TcpStream};
 use wire::jute::Reader;
 use wire::record::{ReplyHeader, Request};
 
 /// Sends requests. The caller chooses their numbers, or uses [`Self::next_xid`].
 #[derive(Debug)]
 pub struct Sender {
-    stream: TcpStream,
+    stream: Stream,
     last_xid: i32,
     out: Vec<u8>,
 }
 
 impl Sender {
-    pub(crate) fn new(stream: TcpStream, last_xid: i32) -> Self {
+    pub(crate) fn new(stream: Stream, last_xid: i32) -> Self {
         Self { stream, last_xid, out: Vec::new() }
     }
 
@@ -44,8 +44,7 @@ impl Sender {
 
     /// Ends the connection, which the receiving half notices.
     pub fn shut_down(&self) {
-        // An error says that there is no connection any more.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.shut_down();
     }
 }
 
@@ -61,12 +60,12 @@ pub struct Incoming<'a> {
 /// Receives replies and events.
 #[derive(Debug)]
 pub struct Receiver {
-    stream: TcpStream,
+    stream: Stream,
     frames: Frames,
 }
 
 impl Receiver {
-    pub(crate) fn new(stream: TcpStream, frames: Frames) -> Self {
+    pub(crate) fn new(stream: Stream, frames: Frames) -> Self {
         Self { stream, frames }
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Extensions {
     pub(crate) key_usage: Option<Usage>,
     /// Whether it may be a client's; `None` if it does not say.
     pub(crate) is_for_clients: Option<bool>,
+    /// Whether it may be a server's; `None` if it does not say.
+    pub(crate) is_for_servers: Option<bool>,
     pub(crate) has_name_constraints: bool,
     /// It has a critical extension that is unknown here.
     pub(crate) has_unknown_critical: bool,
@@ -190,6 +192,7 @@ fn extensions(list: &[X509Extension<'_>]) -> Option<Extensions> {
             ParsedExtension::KeyUsage(usage) => found.key_usage = Some(Usage::of(usage)),
             ParsedExtension::ExtendedKeyUsage(usage) => {
                 found.is_for_clients = Some(usage.any || usage.client_auth);
+                found.is_for_servers = Some(usage.any || usage.server_auth);
             }
             ParsedExtension::SubjectAlternativeName(names) => {
                 found.alternative_names = names.general_names.iter().map(alternative_name).collect();

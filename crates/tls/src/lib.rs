@@ -23,6 +23,7 @@ pub use self::certificate::{AlternativeName, Certificate};
 pub use self::host::is_valid_for;
 pub use self::secret::Secret;
 pub use self::settings::{
-    CipherSuites, ClientAuth, Files, Protocols, ServerSettings, SettingsError, StoreFile, UnknownName,
+    CipherSuites, ClientAuth, ClientSettings, Files, Protocols, ServerSettings, SettingsError, StoreFile,
+    UnknownName,
 };
 pub use self::store::{Entry, Format, StoreError};

@@ -7,6 +7,7 @@
 //! authority that has them is refused (rustls' own verifier knows them, `ostler.ssl.strict`).
 
 use rustls::CertificateError;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::algorithms::{self, Algorithms, Budget, Proof};
 use crate::certificate::{Certificate, Signed};
@@ -18,6 +19,13 @@ const CHAIN_MAX: usize = 10;
 const AUTHORITIES_MAX: usize = 5;
 /// Signatures checked for one chain.
 const SIGNATURES_MAX: u32 = 60;
+
+/// Whose chain is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Party {
+    Client,
+    Server,
+}
 
 /// Trusted certificates.
 #[derive(Debug)]
@@ -41,8 +49,28 @@ struct Search<'a> {
 }
 
 impl TrustStore {
-    /// Judges a client's chain, its own certificate first. `now` is in seconds since 1970.
-    pub(crate) fn verify(&self, chain: &[Certificate], now: i64) -> Result<(), CertificateError> {
+    /// Judges a chain of DER certificates, the party's own first. Returns that one.
+    pub(crate) fn verify_der(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+        party: Party,
+    ) -> Result<Certificate, CertificateError> {
+        let ders = std::iter::once(own).chain(others);
+        let chain: Option<Vec<_>> = ders.map(|der| Certificate::parse(der)).collect();
+        let chain = chain.ok_or(CertificateError::BadEncoding)?;
+        self.verify(&chain, i64::try_from(now.as_secs()).unwrap_or(i64::MAX), party)?;
+        chain.into_iter().next().ok_or(CertificateError::BadEncoding)
+    }
+
+    /// Judges a chain, the party's own certificate first. `now` is in seconds since 1970.
+    pub(crate) fn verify(
+        &self,
+        chain: &[Certificate],
+        now: i64,
+        party: Party,
+    ) -> Result<(), CertificateError> {
         let Some((own, others)) = chain.split_first() else { return Err(CertificateError::BadEncoding) };
         if chain.len() > CHAIN_MAX {
             return Err(CertificateError::UnknownIssuer);
@@ -51,7 +79,7 @@ impl TrustStore {
         if self.trusted.iter().any(|trusted| trusted.der == own.der) {
             return Ok(());
         }
-        check_use(own)?;
+        check_use(own, party)?;
         let mut search = Search {
             store: self,
             presented: others,
@@ -140,15 +168,18 @@ fn check_time(certificate: &Certificate, now: i64) -> Result<(), CertificateErro
     }
 }
 
-/// Whether the key may authenticate a client.
-fn check_use(certificate: &Certificate) -> Result<(), CertificateError> {
+/// Whether the key may authenticate this party.
+fn check_use(certificate: &Certificate, party: Party) -> Result<(), CertificateError> {
     let extensions = &certificate.extensions;
     if extensions.has_unknown_critical {
         return Err(CertificateError::UnhandledCriticalExtension);
     }
     let may_sign = extensions.key_usage.is_none_or(|usage| usage.signs_handshakes);
-    let is_for_clients = extensions.is_for_clients.unwrap_or(true);
-    if may_sign && is_for_clients { Ok(()) } else { Err(CertificateError::InvalidPurpose) }
+    let is_for_party = match party {
+        Party::Client => extensions.is_for_clients,
+        Party::Server => extensions.is_for_servers,
+    };
+    if may_sign && is_for_party.unwrap_or(true) { Ok(()) } else { Err(CertificateError::InvalidPurpose) }
 }
 
 /// Whether a presented certificate may issue others, with `below` authorities after it.

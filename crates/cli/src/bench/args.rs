@@ -3,6 +3,9 @@
 use super::workload::Workload;
 use clap::Args;
 
+use super::prepare::TLS_PREFIX;
+use crate::tls_options::TlsArgs;
+
 /// Measure a server, or two of them in turn.
 ///
 /// Workloads: get, exists, list, set, create, delete, lock (create a sequential ephemeral znode,
@@ -91,6 +94,9 @@ pub(crate) struct BenchArgs {
     /// Print one JSON object instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
+    /// For servers whose address begins with tls://, as in tls://127.0.0.1:2281.
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 impl BenchArgs {
@@ -114,6 +120,15 @@ impl BenchArgs {
                 "--data-bytes {}: servers take no more than about a million",
                 self.data_bytes
             ));
+        }
+        let mut servers = std::iter::once(&self.server).chain(&self.against);
+        if servers.any(|servers| servers.contains(TLS_PREFIX)) {
+            if !self.tls.is_wanted() {
+                return Err("an address that begins with tls:// needs --ca".into());
+            }
+            if matches!(self.workload, Workload::Churn | Workload::Start) {
+                return Err(format!("the workload {} does not speak TLS", self.workload));
+            }
         }
         if self.workload == Workload::Start && self.against.is_some() != self.against_start_command.is_some()
         {

@@ -1,6 +1,6 @@
 //! Why there is no result at all. Errors of single operations are part of a result instead.
 
-use client::{ConnectError, RequestError};
+use client::{ConnectError, RequestError, SettingsError};
 use std::io;
 
 /// Why a run cannot continue.
@@ -9,6 +9,9 @@ pub(super) enum BenchError {
     /// Options that contradict each other or make no sense.
     #[error("{0}")]
     Args(String),
+    /// The files of TLS cannot be used.
+    #[error("TLS")]
+    Tls(#[source] SettingsError),
     /// No session.
     #[error("{server}")]
     Connect {

@@ -1,7 +1,7 @@
 //! One non-blocking connection: bytes in, replies out, requests batched into one write.
 
-use mio::net::TcpStream;
-use std::io::{self, Read, Write};
+use super::link_stream::LinkStream;
+use std::io;
 
 /// Bytes of the buffer a thread reads into, shared by its connections.
 pub(super) const READ_BYTES: usize = 256 << 10;
@@ -72,7 +72,7 @@ impl Splitter {
 /// A connection with an open session.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) stream: TcpStream,
+    pub(super) stream: LinkStream,
     /// The beginning of a reply whose end has not arrived.
     partial: Vec<u8>,
     splitter: Splitter,
@@ -83,7 +83,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: LinkStream) -> Self {
         Self { stream, partial: Vec::new(), splitter: Splitter::default(), out: Vec::new(), sent: 0 }
     }
 
@@ -133,7 +133,7 @@ impl Link {
         }
         self.out.clear();
         self.sent = 0;
-        Ok(())
+        self.stream.flush()
     }
 }
 

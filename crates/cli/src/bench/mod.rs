@@ -11,6 +11,7 @@ mod error;
 mod fanout;
 mod generator;
 mod link;
+mod link_stream;
 mod measure;
 mod prepare;
 mod process;
@@ -86,10 +87,16 @@ fn chain(error: &dyn Error) -> String {
 fn measure(args: &BenchArgs, stop: &AtomicBool) -> Result<Report, BenchError> {
     args.check().map_err(BenchError::Args)?;
     let progress = Progress::new();
-    let (setting, sides) = (setting(args), sides(args));
+    let (setting, sides) = (setting(args)?, sides(args));
     let grounds: Vec<_> = distinct_namespaces(&sides)
         .into_iter()
-        .map(|server| Ground { server, plan: &setting.plan, stop, progress: &progress })
+        .map(|server| Ground {
+            server,
+            plan: &setting.plan,
+            tls: setting.tls.as_ref(),
+            stop,
+            progress: &progress,
+        })
         .collect();
     let measured = if args.workload == Workload::Start {
         alternate(args, &sides, &mut |side| {
@@ -191,13 +198,13 @@ fn mix(workload: &Workload) -> Mix {
     }
 }
 
-fn setting(args: &BenchArgs) -> Setting {
+fn setting(args: &BenchArgs) -> Result<Setting, BenchError> {
     let random = RandomState::new().build_hasher().finish();
     let layout = Layout::new(&format!("/ostler-bench-{random:016x}"), args.name_bytes as usize);
     let mix = mix(&args.workload);
     // The znodes to delete are limited, and a warm-up would use some of them.
     let warmup = if mix.has(Operation::Delete) { 0.0 } else { args.warmup };
-    Setting {
+    Ok(Setting {
         workload: args.workload.clone(),
         plan: Plan {
             mix,
@@ -207,13 +214,14 @@ fn setting(args: &BenchArgs) -> Setting {
             data_bytes: args.data_bytes,
             multi_ops: args.multi_ops as usize,
         },
+        tls: args.tls.read().map_err(BenchError::Tls)?,
         connections: args.connections,
         depth: args.depth(),
         rate: args.rate,
         threads: args.threads,
         warmup: Duration::from_secs_f64(warmup),
         measured: Duration::from_secs_f64(args.seconds),
-    }
+    })
 }
 
 /// What is compared with what.

@@ -3,11 +3,12 @@
 use super::error::BenchError;
 use super::generator::{Generator, Plan};
 use super::link::Link;
+use super::link_stream::LinkStream;
 use super::measure::{Control, Window};
 use super::progress::Progress;
 use super::requests::{Pace, Worker};
 use super::template::Family;
-use client::{Connection, CreateMode, Options, RequestError};
+use client::{Connection, CreateMode, Options, RequestError, Tls};
 use std::sync::atomic::AtomicBool;
 use wire::record::{Delete, Request};
 use wire::{AclList, ErrorCode};
@@ -16,6 +17,8 @@ use wire::{AclList, ErrorCode};
 /// group commit.
 const FILL_CONNECTIONS: u32 = 16;
 const FILL_DEPTH: usize = 64;
+/// What the address of a server begins with that is spoken to with TLS.
+pub(super) const TLS_PREFIX: &str = "tls://";
 /// Deletes in flight at once while cleaning up.
 const DELETES: usize = 1000;
 
@@ -23,29 +26,35 @@ const DELETES: usize = 1000;
 pub(super) struct Ground<'a> {
     pub(super) server: &'a str,
     pub(super) plan: &'a Plan,
+    pub(super) tls: Option<&'a Tls>,
     pub(super) stop: &'a AtomicBool,
     pub(super) progress: &'a Progress,
 }
 
 /// Opens a session.
-pub(super) fn connect(servers: &str) -> Result<Connection, BenchError> {
-    connect_one(servers.split(',').next().unwrap_or_default())
+pub(super) fn connect(servers: &str, tls: Option<&Tls>) -> Result<Connection, BenchError> {
+    connect_one(servers.split(',').next().unwrap_or_default(), tls)
 }
 
-fn connect_one(server: &str) -> Result<Connection, BenchError> {
-    let options = Options { session_timeout_ms: 30_000, ..Options::default() };
-    Connection::connect(server, &options)
+/// `tls` is for servers whose address begins with `tls://`.
+fn connect_one(server: &str, tls: Option<&Tls>) -> Result<Connection, BenchError> {
+    let (address, tls) = match server.strip_prefix(TLS_PREFIX) {
+        Some(address) => (address, tls.cloned()),
+        None => (server, None),
+    };
+    let options = Options { session_timeout_ms: 30_000, tls, ..Options::default() };
+    Connection::connect(address, &options)
         .map_err(|source| BenchError::Connect { server: server.into(), source })
 }
 
 /// Opens `count` sessions for the load generator, in turn on each of the servers.
-pub(super) fn links(servers: &str, count: u32) -> Result<Vec<Link>, BenchError> {
+pub(super) fn links(servers: &str, count: u32, tls: Option<&Tls>) -> Result<Vec<Link>, BenchError> {
     let servers = servers.split([',', ';']).cycle().take(count as usize);
     servers
         .map(|server| {
-            let stream = connect_one(server)?.into_stream();
-            stream.set_nonblocking(true).map_err(BenchError::Generator)?;
-            Ok(Link::new(mio::net::TcpStream::from_std(stream)))
+            let (tcp, tls) = connect_one(server, tls)?.into_stream();
+            tcp.set_nonblocking(true).map_err(BenchError::Generator)?;
+            Ok(Link::new(LinkStream::new(mio::net::TcpStream::from_std(tcp), tls)))
         })
         .collect()
 }
@@ -57,7 +66,7 @@ impl Ground<'_> {
 
     /// Creates the parents, and the znode of the fan-out.
     pub(super) fn create_parents(&self) -> Result<(), BenchError> {
-        let mut connection = connect(self.server)?;
+        let mut connection = connect(self.server, self.tls)?;
         for path in self.plan.layout.parents() {
             match connection.create(path, Some(b""), AclList::OPEN, CreateMode::Persistent) {
                 Ok(_) => {}
@@ -73,7 +82,7 @@ impl Ground<'_> {
         if count == 0 {
             return Ok(());
         }
-        let links = links(self.server, FILL_CONNECTIONS)?;
+        let links = links(self.server, FILL_CONNECTIONS, self.tls)?;
         let control = Control::new(Window::unbounded(), self.stop, 1);
         let generator = Generator::fill(self.plan, family, count);
         let worker = Worker::new(&control, Pace::Closed { depth: FILL_DEPTH }, generator, links)
@@ -127,14 +136,14 @@ impl Ground<'_> {
 
     /// Deletes the children of `parent` over a session of its own.
     pub(super) fn empty_again(&self, parent: &str) -> Result<(), BenchError> {
-        let mut connection = connect(self.server)?;
+        let mut connection = connect(self.server, self.tls)?;
         self.empty(&mut connection, parent)?;
         connection.close().map_err(|source| self.error(parent, source))
     }
 
     /// Deletes everything this run has created.
     pub(super) fn clean_up(&self) -> Result<(), BenchError> {
-        let mut connection = connect(self.server)?;
+        let mut connection = connect(self.server, self.tls)?;
         // The root is the first parent and has to go last.
         for parent in self.plan.layout.parents().into_iter().rev() {
             self.empty(&mut connection, parent)?;

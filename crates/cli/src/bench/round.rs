@@ -10,6 +10,7 @@ use super::process::Usage;
 use super::progress::Progress;
 use super::requests::{Pace, Worker};
 use super::workload::Workload;
+use client::Tls;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{Child, Command, Stdio};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Setting {
     pub(super) workload: Workload,
     pub(super) plan: Plan,
+    pub(super) tls: Option<Tls>,
     pub(super) connections: u32,
     pub(super) depth: usize,
     /// Operations a second of all threads, in an open loop.
@@ -134,7 +136,7 @@ fn crews(setting: &Setting, side: &Side, threads: usize) -> Result<Vec<Crew>, Be
     }
     // The writer of a fan-out is added to the watchers.
     let writers = u32::from(setting.workload == Workload::Fanout);
-    let mut links = links(&side.server, setting.connections + writers)?;
+    let mut links = links(&side.server, setting.connections + writers, setting.tls.as_ref())?;
     if threads == 1 {
         return Ok(vec![Crew::Links(links)]);
     }

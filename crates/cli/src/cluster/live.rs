@@ -50,7 +50,7 @@ pub(super) fn run(
         if children.all_ended() && restart_at.is_none() {
             return Err(ClusterError::AllEnded);
         }
-        screen.show(layout, children, &status::ask(&layout.addresses(), PATIENCE));
+        screen.show(layout, children, &status::ask(&layout.addresses(), None, PATIENCE));
         std::thread::sleep(PERIOD);
     }
     screen.say("stopping");
@@ -74,7 +74,7 @@ fn wait_until_served(
     let begun = Instant::now();
     while stops.count() == 0 {
         let ended = take_ended(children)?;
-        let servers = status::ask(&layout.addresses(), PATIENCE);
+        let servers = status::ask(&layout.addresses(), None, PATIENCE);
         let verdict = verdict(&servers);
         let all_serve = servers.iter().all(|asked| asked.server().is_some());
         if all_serve && verdict.health == Health::Healthy {

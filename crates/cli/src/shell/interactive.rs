@@ -5,9 +5,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 
-use client::{Session, SessionEvent, SessionState};
+use client::{Session, SessionEvent, SessionOptions, SessionState};
 use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -23,9 +23,9 @@ use super::{Shell, ShellArgs, output::Style};
 const HISTORY_MAX: usize = 1_000;
 
 /// Reads and executes commands until the user leaves; returns the exit code.
-pub(super) fn run(args: &ShellArgs, sender: Sender<SessionEvent>, events: Receiver<SessionEvent>) -> u8 {
+pub(super) fn run(args: &ShellArgs, options: SessionOptions, events: Receiver<SessionEvent>) -> u8 {
     // Its input is replaced as soon as there is a terminal; until then it is not read.
-    let mut shell = Shell::new(args, sender, Box::new(Piped { has_command: false }));
+    let mut shell = Shell::new(args, options, Box::new(Piped { has_command: false }));
     let editor = editor(&shell).and_then(|mut editor| {
         let printer = editor.create_external_printer()?;
         Ok((editor, printer))

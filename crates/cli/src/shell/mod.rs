@@ -27,12 +27,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use clap::Args;
-use client::{ConnectString, Session, SessionEvent, SessionOptions};
+use client::{ConnectString, Session, SessionOptions};
 
 use commands::Outcome;
 use failure::Failure;
 use input::{Input, Line};
 use output::Style;
+
+use crate::serve::fail;
+use crate::tls_options::TlsArgs;
 
 /// Works with the znodes of a server: one command, commands from standard input, or interactively.
 ///
@@ -56,6 +59,8 @@ pub(crate) struct ShellArgs {
     /// Accept a server that can only read.
     #[arg(short, long)]
     read_only: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// The command; without one they are read from standard input.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -64,13 +69,22 @@ pub(crate) struct ShellArgs {
 /// Runs the shell in this process.
 pub(crate) fn run(args: &ShellArgs) -> ExitCode {
     let (sender, receiver) = mpsc::channel();
+    let tls = match args.tls.read() {
+        Ok(tls) => tls,
+        Err(error) => {
+            fail(&error);
+            return ExitCode::from(2);
+        }
+    };
+    let options =
+        SessionOptions { timeout_ms: args.timeout, read_only: args.read_only, tls, events: Some(sender) };
     let code = if !args.command.is_empty() {
-        let mut shell = Shell::new(args, sender, Box::new(input::Piped { has_command: true }));
+        let mut shell = Shell::new(args, options, Box::new(input::Piped { has_command: true }));
         script::one(&mut shell, &receiver, &args.command)
     } else if std::io::stdin().is_terminal() {
-        interactive::run(args, sender, receiver)
+        interactive::run(args, options, receiver)
     } else {
-        let mut shell = Shell::new(args, sender, Box::new(input::Piped { has_command: false }));
+        let mut shell = Shell::new(args, options, Box::new(input::Piped { has_command: false }));
         script::lines(&mut shell, &receiver, args.keep_going)
     };
     ExitCode::from(code)
@@ -96,7 +110,7 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    fn new(args: &ShellArgs, events: mpsc::Sender<SessionEvent>, input: Box<dyn Input>) -> Self {
+    fn new(args: &ShellArgs, options: SessionOptions, input: Box<dyn Input>) -> Self {
         let colours = |terminal: bool| Style {
             colours: terminal
                 && !args.json
@@ -107,11 +121,7 @@ impl Shell {
             error_style: colours(std::io::stderr().is_terminal()),
             json: args.json,
             servers: args.server.clone(),
-            options: SessionOptions {
-                timeout_ms: args.timeout,
-                read_only: args.read_only,
-                events: Some(events),
-            },
+            options,
             session: Rc::default(),
             closed: false,
             print_watches: Arc::new(AtomicBool::new(true)),

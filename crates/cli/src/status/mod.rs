@@ -12,6 +12,9 @@ use clap::Args;
 use client::ConnectString;
 use client::status::{self, Health, ServerStatus, Verdict};
 
+use crate::serve::fail;
+use crate::tls_options::TlsArgs;
+
 /// Time between two rounds of `--watch`.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -36,12 +39,18 @@ pub(crate) struct StatusArgs {
     /// Print one JSON object for each round.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// Asks, prints, and returns the state as the exit code.
 pub(crate) fn run(args: &StatusArgs) -> ExitCode {
+    let tls = match args.tls.read() {
+        Ok(tls) => tls,
+        Err(error) => return fail(&error),
+    };
     loop {
-        let servers = status::ask(args.server.servers(), PATIENCE);
+        let servers = status::ask(args.server.servers(), tls.as_ref(), PATIENCE);
         let verdict = judge(&servers);
         let text = if args.json {
             format!("{}\n", view::json(&servers, &verdict))

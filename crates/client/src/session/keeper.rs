@@ -14,6 +14,7 @@ use crate::connect_string::ConnectString;
 use crate::connection::{Connection, WatchEvent};
 use crate::error::{ConnectError, Error, RequestError, chain};
 use crate::split::Receiver;
+use crate::stream::Tls;
 
 /// Shortest and longest pause between two rounds through the servers.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -42,6 +43,7 @@ pub(super) struct Search<'a> {
     pub(super) servers: &'a ConnectString,
     pub(super) timeout_ms: i32,
     pub(super) read_only: bool,
+    pub(super) tls: Option<&'a Tls>,
 }
 
 impl Search<'_> {
@@ -93,6 +95,7 @@ impl Search<'_> {
             resume: resume.cloned(),
             last_zxid_seen,
             read_only: self.read_only,
+            tls: self.tls.cloned(),
             ..Options::default()
         }
     }
@@ -263,8 +266,9 @@ fn let_go(shared: &Shared, end: End) -> bool {
 /// Goes through the servers, the one after the lost one first, until one resumes the session or
 /// says that it has expired. Begins after `pause`.
 fn reconnect(shared: &Shared, mut pause: Duration) -> Option<Connection> {
-    let Shared { servers, timeout_ms, read_only, .. } = shared;
-    let search = Search { servers, timeout_ms: *timeout_ms, read_only: *read_only };
+    let Shared { servers, timeout_ms, read_only, tls, .. } = shared;
+    let (timeout_ms, read_only, tls) = (*timeout_ms, *read_only, tls.as_ref());
+    let search = Search { servers, timeout_ms, read_only, tls };
     loop {
         let (next, identity, last_zxid) = {
             let waited = shared.changed.wait_timeout_while(shared.lock(), pause, |state| !state.closing);

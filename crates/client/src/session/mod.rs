@@ -30,6 +30,7 @@ use crate::connect::SessionIdentity;
 use crate::connect_string::ConnectString;
 use crate::connection::WatchEvent;
 use crate::error::Error;
+use crate::stream::Tls;
 use state::{Effect, Shared, State};
 use watches::Watches;
 
@@ -42,6 +43,8 @@ pub struct SessionOptions {
     pub timeout_ms: i32,
     /// Whether to accept a server that can only read.
     pub read_only: bool,
+    /// `Some`: the servers speak TLS.
+    pub tls: Option<Tls>,
     /// Where events go from the first one on. [`Session::subscribe`] adds more receivers later.
     pub events: Option<mpsc::Sender<SessionEvent>>,
 }
@@ -49,7 +52,7 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     /// A timeout of 30 s, no read-only server, no events.
     fn default() -> Self {
-        Self { timeout_ms: 30_000, read_only: false, events: None }
+        Self { timeout_ms: 30_000, read_only: false, tls: None, events: None }
     }
 }
 
@@ -120,13 +123,14 @@ impl Session {
     /// [`Error::NoServer`] with the reason of every server, after each was tried once;
     /// [`Error::Thread`].
     pub fn open(servers: &ConnectString, options: SessionOptions) -> Result<Self, Error> {
-        let SessionOptions { timeout_ms, read_only, events } = options;
-        let search = keeper::Search { servers, timeout_ms, read_only };
+        let SessionOptions { timeout_ms, read_only, tls, events } = options;
+        let search = keeper::Search { servers, timeout_ms, read_only, tls: tls.as_ref() };
         let (connection, server) = search.first()?;
         let shared = Arc::new(Shared {
             servers: servers.clone(),
             timeout_ms,
             read_only,
+            tls,
             state: Mutex::new(State {
                 phase: SessionState::Connecting,
                 closing: false,

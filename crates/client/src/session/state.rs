@@ -13,6 +13,7 @@ use super::watches::{WatchKind, Watches};
 use crate::connect::SessionIdentity;
 use crate::connect_string::ConnectString;
 use crate::split::Sender;
+use crate::stream::Tls;
 
 /// Error code and body of a reply.
 pub(super) type RawReply = (i32, Vec<u8>);
@@ -130,6 +131,7 @@ pub(super) struct Shared {
     /// The session timeout to ask for, in milliseconds.
     pub(super) timeout_ms: i32,
     pub(super) read_only: bool,
+    pub(super) tls: Option<Tls>,
     pub(super) state: Mutex<State>,
     /// Signalled when `phase` or `closing` has changed.
     pub(super) changed: Condvar,

@@ -1,6 +1,7 @@
 //! What servers report: the parsed answer to `srvr`, of Ostler or of ZooKeeper.
 
 use super::ServerId;
+use crate::stream::Tls;
 use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
@@ -112,10 +113,12 @@ impl ServerStatus {
 ///
 /// A server that is silent for `patience`, while it is connected or while it answers, is
 /// [`Answer::Silent`]; so is one where `srvr` is not in `4lw.commands.whitelist`.
-pub fn ask(addresses: &[String], patience: Duration) -> Vec<ServerStatus> {
+pub fn ask(addresses: &[String], tls: Option<&Tls>, patience: Duration) -> Vec<ServerStatus> {
     std::thread::scope(|scope| {
-        let asking: Vec<_> =
-            addresses.iter().map(|address| (address, scope.spawn(move || one(address, patience)))).collect();
+        let asking: Vec<_> = addresses
+            .iter()
+            .map(|address| (address, scope.spawn(move || one(address, tls, patience))))
+            .collect();
         let asked = asking.into_iter().map(|(address, thread)| {
             let answer = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             ServerStatus { address: address.clone(), answer }
@@ -124,8 +127,8 @@ pub fn ask(addresses: &[String], patience: Duration) -> Vec<ServerStatus> {
     })
 }
 
-fn one(address: &str, patience: Duration) -> Answer {
-    match crate::four_letter_word(address, "srvr", patience) {
+fn one(address: &str, tls: Option<&Tls>, patience: Duration) -> Answer {
+    match crate::four_letter_word(address, "srvr", tls, patience) {
         Ok(text) => read(&text),
         Err(error) => Answer::Silent(why(&error, patience)),
     }
@@ -272,14 +275,14 @@ mod tests {
     fn a_server_that_hangs_is_not_waited_for() {
         let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = hangs.local_addr().unwrap().to_string();
-        let asked = ask(&[address], Duration::from_secs(1));
+        let asked = ask(&[address], None, Duration::from_secs(1));
         assert_eq!(asked[0].answer, Answer::Silent("nothing within 1 s".to_owned()));
     }
 
     #[test]
     fn a_server_that_is_not_there_is_silent() {
         // No process listens on port 1.
-        let asked = ask(&["127.0.0.1:1".to_owned()], Duration::from_secs(5));
+        let asked = ask(&["127.0.0.1:1".to_owned()], None, Duration::from_secs(5));
         assert_eq!(asked[0].answer, Answer::Silent("connection refused".to_owned()));
     }
 }

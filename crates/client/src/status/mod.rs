@@ -4,7 +4,7 @@
 //! use client::status::{Health, ask, verdict};
 //!
 //! let servers: client::ConnectString = "a:2181,b:2181,c:2181".parse()?;
-//! let answers = ask(servers.servers(), std::time::Duration::from_secs(2));
+//! let answers = ask(servers.servers(), None, std::time::Duration::from_secs(2));
 //! let verdict = verdict(&answers);
 //! if verdict.health != Health::Healthy {
 //!     eprintln!("{}", verdict.sentence);

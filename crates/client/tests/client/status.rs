@@ -8,7 +8,7 @@ use crate::server::TestServer;
 #[test]
 fn a_server_is_asked_and_judged() {
     let mut server = TestServer::start();
-    let ask_it = |address: String| ask(&[address], Duration::from_secs(30));
+    let ask_it = |address: String| ask(&[address], None, Duration::from_secs(30));
     let answers = ask_it(server.address());
     let report = answers[0].server().expect("it serves");
     assert_eq!((report.mode.as_str(), report.member.as_ref()), ("standalone", None));

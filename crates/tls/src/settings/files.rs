@@ -44,7 +44,7 @@ pub enum SettingsError {
         /// Why.
         source: StoreError,
     },
-    /// Clients are to be asked for a certificate, and none is trusted.
+    /// The other side's certificate is to be judged, and none is trusted.
     NoTrustStore,
     /// rustls refuses the combination.
     Rustls(rustls::Error),
@@ -57,7 +57,7 @@ impl fmt::Display for SettingsError {
         match self {
             SettingsError::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
             SettingsError::Store { path, source } => write!(f, "cannot use {}: {source}", path.display()),
-            SettingsError::NoTrustStore => f.write_str("there is no trust store to judge clients by"),
+            SettingsError::NoTrustStore => f.write_str("there is no trust store to judge certificates by"),
             SettingsError::Rustls(error) => write!(f, "{error}"),
         }
     }
@@ -72,7 +72,7 @@ impl StoreFile {
         self.refused(StoreError::Content(why.to_owned()))
     }
 
-    fn password(&self) -> Result<Secret, SettingsError> {
+    pub(super) fn password(&self) -> Result<Secret, SettingsError> {
         let Some(path) = &self.password_path else { return Ok(self.password.clone()) };
         Secret::from_file(read(path)?).map_err(|_| SettingsError::Read {
             path: path.clone(),
@@ -123,7 +123,7 @@ impl<'a> Files<'a> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, SettingsError> {
     let failed = |source| SettingsError::Read { path: path.to_owned(), source };
     let length = fs::metadata(path).map_err(failed)?.len();
     if length > BYTES_MAX {

@@ -1,5 +1,6 @@
 //! From settings and files to a configuration of rustls.
 
+mod client;
 mod files;
 mod suites;
 
@@ -12,12 +13,14 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier, danger::Clien
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 
+pub use self::client::ClientSettings;
 #[cfg(test)]
 pub(crate) use self::files::revocation_lists;
 pub use self::files::{Files, SettingsError, StoreFile};
 pub use self::suites::{CipherSuites, Protocols, UnknownName};
 use crate::certificate::Certificate;
 use crate::revocation::RevocationList;
+use crate::secret::Secret;
 use crate::store::Entry;
 use crate::trust::TrustStore;
 use crate::verifier::ClientVerifier;
@@ -70,7 +73,7 @@ impl ServerSettings {
 
     fn build_from(&self, files: &files::Contents) -> Result<Arc<ServerConfig>, SettingsError> {
         let provider = Arc::new(self.cipher_suites.provider());
-        let key = self.key(files, &provider)?;
+        let key = certified_key(&self.key_store, &files.key_store, &files.key_password, &provider)?;
         let versions = self.protocols.versions();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(&versions).map_err(SettingsError::Rustls)?;
@@ -84,19 +87,6 @@ impl ServerSettings {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(SettingsError::Rustls)?;
         Ok(Arc::new(config))
-    }
-
-    fn key(&self, files: &files::Contents, provider: &CryptoProvider) -> Result<CertifiedKey, SettingsError> {
-        let store = &self.key_store;
-        let Entry { key, chain } =
-            Entry::read(&files.key_store, &files.key_password).map_err(|source| store.refused(source))?;
-        let key = provider.key_provider.load_private_key(key).map_err(|_| store.unusable(UNKNOWN_KEY))?;
-        let own = chain.first().and_then(|der| Certificate::parse(der));
-        let own = own.ok_or_else(|| store.unusable("its certificate is malformed"))?;
-        match key.public_key() {
-            Some(public) if public.as_ref() == own.key.info => Ok(CertifiedKey::new(chain, key)),
-            _ => Err(store.unusable("its private key is not that of its certificate")),
-        }
     }
 
     fn verifier(
@@ -145,6 +135,23 @@ impl ServerSettings {
 
 /// Why a key cannot be loaded.
 const UNKNOWN_KEY: &str = "its private key is malformed, or neither RSA nor ECDSA nor Ed25519";
+
+/// The key and the certificates of a store that has these bytes.
+fn certified_key(
+    store: &StoreFile,
+    bytes: &[u8],
+    password: &Secret,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, SettingsError> {
+    let Entry { key, chain } = Entry::read(bytes, password).map_err(|source| store.refused(source))?;
+    let key = provider.key_provider.load_private_key(key).map_err(|_| store.unusable(UNKNOWN_KEY))?;
+    let own = chain.first().and_then(|der| Certificate::parse(der));
+    let own = own.ok_or_else(|| store.unusable("its certificate is malformed"))?;
+    match key.public_key() {
+        Some(public) if public.as_ref() == own.key.info => Ok(CertifiedKey::new(chain, key)),
+        _ => Err(store.unusable("its private key is not that of its certificate")),
+    }
+}
 
 fn trust_store(
     store: &StoreFile,

@@ -8,7 +8,7 @@ use crate::certificate::AlternativeName;
 use crate::is_valid_for;
 use crate::revocation::RevocationList;
 use crate::settings::revocation_lists;
-use crate::trust::TrustStore;
+use crate::trust::{Party, TrustStore};
 
 const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n";
 const NO_PATH: &str = "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=keyCertSign\n";
@@ -99,7 +99,8 @@ fn chains_are_judged_as_java_judges_them() {
     let mut arguments =
         vec!["-XX:TieredStopAtLevel=1".to_owned(), source("Judge.java").display().to_string()];
     for (number, (trusted, chain, expected)) in CHAINS.iter().enumerate() {
-        let verdict = store(&workshop, trusted, None).verify(&workshop.certificates(chain), now());
+        let verdict =
+            store(&workshop, trusted, None).verify(&workshop.certificates(chain), now(), Party::Client);
         assert_eq!(verdict.is_ok(), *expected, "{trusted:?} {chain:?}: {verdict:?}");
         for (kind, names) in [("trusted", trusted), ("chain", chain)] {
             let files: Vec<String> = names.iter().map(|name| format!("{name}.pem")).collect();
@@ -164,9 +165,17 @@ fn a_certificate_is_trusted_only_while_it_is_valid() {
     const DAY: i64 = 24 * 60 * 60;
     for trusted in ["root", "plain"] {
         let store = store(&workshop, &[trusted], None);
-        assert_eq!(store.verify(&chain, now()), Ok(()));
-        assert_eq!(store.verify(&chain, now() - DAY), Err(CertificateError::NotValidYet), "{trusted}");
-        assert_eq!(store.verify(&chain, now() + 31 * DAY), Err(CertificateError::Expired), "{trusted}");
+        assert_eq!(store.verify(&chain, now(), Party::Client), Ok(()));
+        assert_eq!(
+            store.verify(&chain, now() - DAY, Party::Client),
+            Err(CertificateError::NotValidYet),
+            "{trusted}"
+        );
+        assert_eq!(
+            store.verify(&chain, now() + 31 * DAY, Party::Client),
+            Err(CertificateError::Expired),
+            "{trusted}"
+        );
     }
 }
 
@@ -196,7 +205,7 @@ fn a_revoked_certificate_and_one_without_a_list_are_refused() {
     workshop.run("openssl", &["crl", "-in", "root.crl", "-outform", "DER", "-out", "root.der"]);
     assert_eq!(revocation_lists(&path, &workshop.read("root.der")).unwrap().len(), 1);
     let store = store(&workshop, &["root", "other"], Some(lists));
-    let verdict = |name: &str, now| store.verify(&workshop.certificates(&[name]), now);
+    let verdict = |name: &str, now| store.verify(&workshop.certificates(&[name]), now, Party::Client);
     assert_eq!(verdict("good", now()), Ok(()));
     assert_eq!(verdict("bad", now()), Err(CertificateError::Revoked));
     assert_eq!(verdict("elsewhere", now()), Err(CertificateError::UnknownRevocationStatus));

@@ -15,7 +15,9 @@ use rustls::{
 
 use super::{Workshop, have};
 use crate::store::Entry;
-use crate::{CipherSuites, ClientAuth, Protocols, Secret, ServerSettings, SettingsError, StoreFile};
+use crate::{
+    CipherSuites, ClientAuth, ClientSettings, Protocols, Secret, ServerSettings, SettingsError, StoreFile,
+};
 
 /// Trusts every server.
 #[derive(Debug)]
@@ -160,6 +162,44 @@ fn clients_prove_themselves_as_asked() {
             let proven = shaken.as_ref().ok().map(|(_, certificates)| *certificates);
             assert_eq!(proven, expected, "{client_auth:?} {name:?} {is_strict} {protocols:?}: {shaken:?}");
         }
+    }
+}
+
+/// What makes a client refuse a server; Java's clients of ZooKeeper decide the same.
+#[test]
+fn servers_are_judged_by_their_certificate_and_their_name() {
+    if !have(&["openssl"]) {
+        return;
+    }
+    let workshop = workshop();
+    for (name, subject, extensions) in [
+        ("named", "/CN=zoo1", ""),
+        ("listed", "/CN=other", "subjectAltName=DNS:zoo1,IP:127.0.0.1\n"),
+        ("elsewhere", "/CN=zoo1", "subjectAltName=DNS:zoo2\n"),
+        ("for-clients", "/CN=zoo1", "extendedKeyUsage=clientAuth\n"),
+    ] {
+        workshop.certificate(name, subject, Some("root"), extensions);
+        workshop.join(&[&format!("{name}.key"), &format!("{name}.pem")], &format!("{name}.both.pem"));
+    }
+    for (name, trusted, checks_host, expected) in [
+        ("named", "root", true, true),
+        ("listed", "root", true, true),
+        ("listed", "listed", true, true),
+        ("elsewhere", "root", true, false),
+        ("elsewhere", "root", false, true),
+        ("for-clients", "root", true, false),
+        ("named", "stranger", true, false),
+    ] {
+        let key_store = file(workshop.path(&format!("{name}.both.pem")));
+        let server = ServerSettings { key_store, ..settings(&workshop, ClientAuth::Need) }.build().unwrap();
+        let client = ClientSettings {
+            key_store: Some(file(workshop.path("v3.pem"))),
+            private_key: Some(workshop.path("v3.key")),
+            checks_host,
+            ..ClientSettings::trusting(file(workshop.path(&format!("{trusted}.pem"))))
+        };
+        let shaken = shake(&client.build().unwrap(), &server);
+        assert_eq!(shaken.is_ok(), expected, "{name}, {trusted} trusted, {checks_host}: {shaken:?}");
     }
 }
 

@@ -123,6 +123,7 @@ fn reconfig_aloud(shell: &mut Shell, change: &Reconfig<'_>) -> Result<(Option<Ve
     let (json, style) = (shell.json, shell.error_style);
     let mut servers = shell.servers.servers().to_vec();
     let session = shell.session()?;
+    let tls = shell.options.tls.clone();
     if json {
         return Ok(session.reconfig(change)?);
     }
@@ -134,7 +135,7 @@ fn reconfig_aloud(shell: &mut Shell, change: &Reconfig<'_>) -> Result<(Option<Ve
     servers.sort_unstable();
     servers.dedup();
     progress::say_while(
-        || progress::steps(&servers),
+        || progress::steps(&servers, tls.as_ref()),
         |step| eprintln!("{}", style.event(step)),
         || Ok(session.reconfig(change)?),
     )

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use client::status;
+use client::{Tls, status};
 
 /// Between two questions, and before the first: a change that is done at once is not reported.
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the leader among these servers is doing, as `srvr` says it; `None` if none of them says
 /// that it leads.
-pub(super) fn steps(servers: &[String]) -> Option<Vec<String>> {
-    let asked = status::ask(servers, PATIENCE);
+pub(super) fn steps(servers: &[String], tls: Option<&Tls>) -> Option<Vec<String>> {
+    let asked = status::ask(servers, tls, PATIENCE);
     let leader = asked.iter().find(|asked| asked.leads())?;
     Some(leader.member()?.changes.clone())
 }
