@@ -61,7 +61,7 @@ fn server(clock: Clock) -> Arc<Shared> {
         tls: None,
         hash_seed: 0,
         nonce_secret: [0; 32],
-            kerberos: None,
+        kerberos: None,
         waker: None,
     };
     Arc::new(Shared::new(config, clock, machines, vec![Mailbox::new(None)], params))
