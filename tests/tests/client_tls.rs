@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ostler_tests::certificates::{Certificates, PASSWORD, Store};
 use ostler_tests::client::{Subject, install, run, source};
-use ostler_tests::process::{Kind, Server, Signal, four_letter_word, free_port, have_tools};
+use ostler_tests::process::{Kind, Server, Signal, four_letter_word, free_port, have_tools, ostler_binary};
 use ostler_tests::session::{Session, create, get_data};
 
 const SERVER: &str = "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n";
@@ -102,6 +102,64 @@ fn kazoo_speaks_tls_with_certificates_of_version_1() {
     let script = source("python").join("client.py").display().to_string();
     let place = format!("OSTLER_TLS={}", certificates.path("").display());
     run(Path::new("env"), &[&place, python.to_str().expect("a path"), &script], Subject::One(server));
+}
+
+/// Runs one of Ostler's own commands; answers its exit code and what it prints.
+fn ostler(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(ostler_binary()).args(arguments).output().expect("start ostler");
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&printed).into_owned())
+}
+
+/// Ostler's own commands, with every kind of store, and what they say when it cannot work.
+#[test]
+fn the_shell_status_and_bench_speak_tls() {
+    if !have_tools(&["openssl", "keytool"]) {
+        return;
+    }
+    let certificates = certificates();
+    certificates.issue("elsewhere", "/O=Ostler/CN=elsewhere", "subjectAltName=DNS:elsewhere\n");
+    let file = |path: &Path| path.display().to_string();
+    let ca = file(&certificates.path("ca.pem"));
+    let (cert, key) = (file(&certificates.path("client.crt")), file(&certificates.path("client.key")));
+    let (password, wrong) = (certificates.path("password"), certificates.path("client.crt"));
+    fs::write(&password, PASSWORD).expect("write a file");
+    let Some(one) = server(&certificates, Store::Pem, &[]) else { return };
+    let address = one.address().to_string();
+    let proven = ["--ca", &ca, "--cert", &cert, "--key", &key];
+    let shell = |options: &[&str], command: &[&str]| {
+        ostler(&[&["shell", "-s", &address][..], options, command].concat())
+    };
+    assert_eq!(shell(&proven, &["create", "/by-tls", "x"]), (Some(0), "Created /by-tls\n".to_owned()));
+    for store in [Store::Pkcs12, Store::Jks] {
+        let (trust, keys) = (certificates.trust_store(store), certificates.key_store("client", store));
+        let options =
+            ["--tls", "--ca", &file(&trust), "--cert", &file(&keys), "--tls-password-file", &file(&password)];
+        assert_eq!(shell(&options, &["get", "/by-tls"]), (Some(0), "x\n".to_owned()), "{}", store.ending());
+    }
+    let (code, said) = ostler(&[&["status", "-s", &address][..], &proven].concat());
+    assert!(code == Some(0) && said.contains("standalone"), "{code:?}: {said}");
+    let measured = format!("tls://{address}");
+    let bench = ["bench", "get", "--seconds", "0.2", "--warmup", "0", "-s", &measured];
+    assert_eq!(ostler(&[&bench[..], &proven].concat()).0, Some(0));
+    for (options, expected) in [
+        (&["--ca", &ca][..], "CertificateRequired"),
+        (&["--ca", &file(&wrong), "--cert", &cert, "--key", &key], "UnknownIssuer"),
+        (&["--ca", &ca, "--cert", &ca, "--key", &key], "its private key is not that"),
+        (&["--ca", "/nowhere.pem"], "cannot read /nowhere.pem"),
+    ] {
+        let (code, said) = shell(options, &["ls", "/"]);
+        assert!(code != Some(0) && said.contains(expected), "{options:?}: {code:?} {said}");
+    }
+    drop(one);
+    let settings = certificates.server_settings("elsewhere", Store::Pem);
+    let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let Some(other) = Server::start_with(Kind::under_test(), &settings) else { return };
+    let address = other.address().to_string();
+    let list =
+        |more: &[&str]| ostler(&[&["shell", "-s", &address][..], &proven, more, &["ls", "/"]].concat());
+    assert!(list(&[]).1.contains("NotValidForName"), "{:?}", list(&[]));
+    assert_eq!(list(&["--any-host"]), (Some(0), "[zookeeper]\n".to_owned()));
 }
 
 /// What OpenSSL's client hears after it has sent a four-letter word.
@@ -265,7 +323,7 @@ fn command(port: u16, name: &str) -> String {
 
 /// The first message of a client that speaks TLS, as OpenSSL writes it.
 fn client_hello() -> Vec<u8> {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind(("127.0.0.1", free_port())).expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address])
