@@ -335,7 +335,7 @@ fn a_bad_value_in_zoo_cfg_starts_nothing() {
         ("minSessionTimeout=9000\nmaxSessionTimeout=8000", "minSessionTimeout", "9000"),
         ("autopurge.snapRetainCount=x", "autopurge.snapRetainCount", "x"),
         ("clientPort=70000", "clientPort", "70000"),
-        ("secureClientPort=2281", "secureClientPort", "2281"),
+        ("secureClientPort=2281", "ssl.keyStore.location", "secureClientPort"),
     ];
     for (line, key, value) in cases {
         let config = folder.path().join("zoo.cfg");
