@@ -114,6 +114,7 @@ impl Replica {
                 self.answer_before(&command, machine, outlet);
             }
             self.reply.clear();
+            outlet.begins(&command);
             let applied = machine.apply(&header, &command, &mut self.reply, outlet);
             self.complete(&command, &applied, machine, outlet);
             let length = Command::OVERHEAD + command.identities.len() + command.body.len();
@@ -144,7 +145,7 @@ impl Replica {
             }
             _ => {
                 if let Some(id) = self.take_command(command) {
-                    outlet.reply(id, command.cxid, applied, &self.reply);
+                    outlet.reply(id, command, applied, &self.reply);
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use state::auth::Identities;
 use state::change::ChangeSink;
+use state::command::Command;
 use state::machine::{Applied, Machine};
 use state::read::Dialect;
 use wire::ErrorCode;
@@ -46,9 +47,12 @@ pub struct LocalRequest {
 /// is locked for writing, so that no thread can read a change before the calls for it were made: a
 /// client must see a watch event before the change it announces.
 pub trait ReplySink: ChangeSink {
+    /// This command is applied next: its changes follow, then its result.
+    fn begins(&mut self, _command: &Command<'_>) {}
+
     /// A replicated command of a local connection was applied. `body` is the reply's body, empty
     /// unless `applied.code` is `Ok`.
-    fn reply(&mut self, id: RequestId, xid: i32, applied: &Applied, body: &[u8]);
+    fn reply(&mut self, id: RequestId, command: &Command<'_>, applied: &Applied, body: &[u8]);
 
     /// A request that waited for its session's writes can be answered now.
     fn local(&mut self, machine: &Machine, id: RequestId, session: i64, request: &LocalRequest);

@@ -8,6 +8,7 @@
 
 pub mod config;
 
+pub mod audit;
 pub mod client;
 pub mod clock;
 pub mod connections;

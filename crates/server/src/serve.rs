@@ -5,6 +5,7 @@ mod ports;
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -15,6 +16,7 @@ use storage::disk::{Disk as _, RealDisk};
 pub use self::certificates::Certificates;
 use self::certificates::watch_certificates;
 use self::ports::{Ports, wanted};
+use crate::audit::{self, AuditLog, Event, Outcome, Sink};
 use crate::client::{AcceptQueues, IoThread, PollingThread, Relay, WAKER};
 use crate::clock::Clock;
 use crate::config::{Config, Mechanism};
@@ -59,6 +61,14 @@ pub enum StartError {
     /// The files of TLS cannot be used.
     #[error("TLS for clients cannot be set up")]
     Tls(#[from] tls::SettingsError),
+    /// The audit log cannot be opened.
+    #[error("cannot open the audit log {}: {source}", place.display())]
+    Audit {
+        /// Where it goes.
+        place: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The system refused a thread, a poll or a signal handler.
     #[error("cannot {action}: {source}")]
     System {
@@ -77,6 +87,7 @@ pub struct Server {
     replication: JoinHandle<Result<(), Fatal>>,
     keepalive: Option<JoinHandle<()>>,
     io: Vec<JoinHandle<io::Result<()>>>,
+    audit: Option<JoinHandle<()>>,
     admin: AdminServer,
 }
 
@@ -84,7 +95,19 @@ impl Server {
     /// Opens the ports and the data, and serves. The ports are opened first and served last, so
     /// that a second server on the same port fails before it touches any data, and early clients
     /// wait in the backlog instead of being refused.
+    ///
+    /// # Errors
+    /// Why it does not start. The audit log, if there is one, says that it did not.
     pub fn start(config: Config) -> Result<Server, StartError> {
+        let audit = config.audit.clone().map(|settings| (settings, audit::server_user(&config)));
+        let started = Server::open(config);
+        if let (Err(_), Some((settings, user))) = (&started, audit) {
+            audit::record_failed_start(&settings, &user, Clock::start().wall_ms());
+        }
+        started
+    }
+
+    fn open(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
         let acceptor = acceptor(&config)?;
@@ -93,6 +116,7 @@ impl Server {
         let features = features(&config.requests);
         let recovered = recovery::recover(Files::real(), &config, features)?;
         let threads = thread_count(&config);
+        let (audit, sink) = audit_log(&config, &clock)?.unzip();
         let (kerberos, jobs) = kerberos_logins(&config, threads)?.unzip();
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
@@ -114,9 +138,12 @@ impl Server {
             hash_seed: RealDisk.entropy(),
             nonce_secret: random().map_err(system("get random bytes"))?,
             kerberos,
+            audit,
             waker: Some(waker),
         };
         let shared = Arc::new(Shared::new(config, clock, machines, mailboxes, params));
+        let audit = sink.map(|sink| start_audit(&shared, sink)).transpose();
+        let audit = audit.map_err(system("start a thread"))?;
         let mut host = Host::new(Arc::clone(&shared), parts, links.clone());
         host.start()?;
         shared.counts.load_time.record(shared.clock.elapsed_us());
@@ -163,7 +190,8 @@ impl Server {
         }
         let address = plain.or(secure).unwrap_or_else(|| wanted(&shared.config.listen));
         let secure_address = secure;
-        Ok(Server { shared, address, secure_address, replication, keepalive, io, admin })
+        shared.record_own("serverStart", Outcome::Success);
+        Ok(Server { shared, address, secure_address, replication, keepalive, io, audit, admin })
     }
 
     /// Where clients connect; with TLS, if there is no port without.
@@ -215,6 +243,10 @@ impl Server {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        if let (Some(audit), Some(_)) = (&self.shared.audit, self.audit) {
+            self.shared.record_own("serverStop", Outcome::Invoked);
+            audit.finish();
+        }
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
@@ -232,6 +264,14 @@ impl Stopper {
 }
 
 impl Shared {
+    /// Adds an event of the server itself to the audit log.
+    fn record_own(&self, operation: &'static str, outcome: Outcome) {
+        if let Some(audit) = &self.audit {
+            let user = Some(audit.server_user());
+            self.record(audit, &Event { user, ..Event::new(operation, outcome) });
+        }
+    }
+
     /// Ends the connection threads.
     fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -302,6 +342,25 @@ fn kerberos_logins(config: &Config, threads: usize) -> Result<Option<(Logins, Jo
         Some(Mechanism::Kerberos(key)) => Ok(Some(Logins::new(key, threads)?)),
         Some(Mechanism::DigestMd5(_)) | None => Ok(None),
     }
+}
+
+/// The audit log, and where its thread will write; `None` without `audit.enable`.
+fn audit_log(config: &Config, clock: &Clock) -> Result<Option<(AuditLog, Sink)>, StartError> {
+    let Some(settings) = &config.audit else { return Ok(None) };
+    let place = audit::name_of(&settings.place).to_owned();
+    let sink = Sink::open(settings, clock.wall_ms());
+    let sink = sink.map_err(|source| StartError::Audit { place, source })?;
+    Ok(Some((AuditLog::new(settings, audit::server_user(config)), sink)))
+}
+
+/// Starts the thread that writes the audit log.
+fn start_audit(shared: &Arc<Shared>, sink: Sink) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    spawn("audit", move || {
+        if let Some(audit) = &shared.audit {
+            audit.run(sink, &shared.counts.audit_lines_lost, || shared.clock.wall_ms());
+        }
+    })
 }
 
 /// Nobody waits for this thread: what it works on concerns connections that have ended by then.

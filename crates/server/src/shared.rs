@@ -8,6 +8,7 @@ use state::command::Features;
 use state::machine::Machine;
 use state::watch::{WatchLimits, WatchTable};
 
+use crate::audit::{AuditLog, Event};
 use crate::clock::Clock;
 use crate::config::{Config, Requests, ServerId};
 use crate::connections::ConnectionTable;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub nonce_secret: [u8; 32],
     /// Logins by Kerberos, if clients authenticate by that.
     pub kerberos: Option<Logins>,
+    /// The audit log, if there is one.
+    pub audit: Option<AuditLog>,
     /// The server's clocks.
     pub clock: Clock,
     /// Counts of each connection thread.
@@ -100,6 +103,7 @@ impl Shared {
             failed_logins: FailedLogins::new(config.requests.failed_logins_max),
             nonce_secret: params.nonce_secret,
             kerberos: params.kerberos,
+            audit: params.audit,
             inbox: Inbox::new(namespaces.len(), params.waker),
             namespaces,
             me: params.me,
@@ -157,6 +161,13 @@ impl Shared {
         })
     }
 
+    /// Adds an event to the audit log.
+    pub(crate) fn record(&self, audit: &AuditLog, event: &Event<'_>) {
+        if !audit.put(self.clock.wall_ms(), event) {
+            self.counts.audit_lines_lost.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Whether the process is stopping.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Relaxed)
@@ -192,6 +203,8 @@ pub(crate) struct ServerParams {
     pub(crate) nonce_secret: [u8; 32],
     /// Logins by Kerberos.
     pub(crate) kerberos: Option<Logins>,
+    /// The audit log.
+    pub(crate) audit: Option<AuditLog>,
     /// Wakes the replication thread.
     pub(crate) waker: Option<Arc<dyn Wake>>,
 }

@@ -92,6 +92,7 @@ impl Member {
             hash_seed,
             nonce_secret,
             kerberos: None,
+            audit: None,
             waker: None,
         };
         let mailboxes = vec![Mailbox::new(None)];

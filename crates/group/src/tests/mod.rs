@@ -60,8 +60,8 @@ impl ChangeSink for Seen {
 }
 
 impl ReplySink for Seen {
-    fn reply(&mut self, id: RequestId, xid: i32, applied: &Applied, _: &[u8]) {
-        self.replies.push((id.token.0, xid, applied.code as i32));
+    fn reply(&mut self, id: RequestId, command: &Command<'_>, applied: &Applied, _: &[u8]) {
+        self.replies.push((id.token.0, command.cxid, applied.code as i32));
     }
 
     fn local(&mut self, _: &Machine, id: RequestId, _: i64, request: &LocalRequest) {

@@ -62,6 +62,7 @@ fn server(clock: Clock) -> Arc<Shared> {
         hash_seed: 0,
         nonce_secret: [0; 32],
         kerberos: None,
+        audit: None,
         waker: None,
     };
     Arc::new(Shared::new(config, clock, machines, vec![Mailbox::new(None)], params))

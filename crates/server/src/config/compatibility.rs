@@ -46,6 +46,8 @@ fn the_named_tests_exist() {
         include_str!("tests/ensemble.rs"),
         include_str!("tests/tls.rs"),
         include_str!("../stream/tls/tests.rs"),
+        include_str!("../../../../tests/tests/audit.rs"),
+        include_str!("../audit/tests.rs"),
         include_str!("../../../../tests/tests/client_tls.rs"),
         include_str!("../counters/mod.rs"),
         include_str!("../observe/four_letter/tests.rs"),

@@ -29,6 +29,7 @@ impl Loader<'_> {
     pub(super) fn config(mut self, command_line: &CommandLine) -> Result<Config, ConfigError> {
         self.settings.refuse_what_is_missing();
         let storage = self.storage(command_line.data_dir.as_deref());
+        let audit = self.audit(&storage.data_dir);
         let myid = self.myid(&storage.data_dir)?;
         let Membership { server_id, client, ensemble } = self.membership(myid, &storage.data_dir);
         let is_tls_only = self.is_tls_only(client.is_some());
@@ -53,6 +54,7 @@ impl Loader<'_> {
             words: self.words(),
             admin: self.admin(),
             metrics: self.metrics(),
+            audit,
             io_threads: self
                 .settings
                 .number("ostler.ioThreads", 0..=1024, "0 = half as many as processors")

@@ -15,6 +15,10 @@ pub const SESSION_TIMEOUT_TICKS_MAX: u32 = 20;
 pub const CLIENT_PORT: u16 = 2181;
 /// ZooKeeper passes 50 to `listen` unless told otherwise.
 pub const LISTEN_BACKLOG: u32 = 50;
+/// As in ZooKeeper's own configuration of logging: bytes of a file of the audit log.
+pub const AUDIT_FILE_BYTES_MAX: u64 = 10 << 20;
+/// The same: earlier files that are kept.
+pub const AUDIT_FILES_KEPT: u32 = 10;
 /// ZooKeeper: connections of one client address.
 pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 60;
 /// ZooKeeper: how long a connection may stay without a session.

@@ -7,6 +7,7 @@
 //! nothing, creates nothing and prints nothing. It returns either a whole [`Config`] with warnings
 //! to log, or a [`ConfigError`] that lists all errors.
 
+mod audit;
 mod authentication;
 mod ensemble;
 mod fields;
@@ -25,6 +26,7 @@ mod tls;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+pub use self::audit::{Audit, AuditPlace};
 #[cfg(feature = "net")]
 pub use self::tls::{SecurePort, Tls};
 pub use ensemble::Ensemble;
@@ -75,6 +77,8 @@ pub struct Config {
     /// A port for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has it; `None` unless
     /// `metricsProvider.className` names that class. (The AdminServer has `/metrics` in any case.)
     pub metrics: Option<SocketAddr>,
+    /// The audit log; `None` unless `audit.enable=true`.
+    pub audit: Option<Audit>,
     /// Threads that serve connections (`ostler.ioThreads`); 0 = half as many as there are
     /// processors.
     pub io_threads: u16,

@@ -102,6 +102,11 @@ fn without_a_file_the_server_listens_on_loopback_only() {
 }
 
 /// Each used key changes its field.
+/// Where the audit log goes.
+fn place_of(config: &Config) -> AuditPlace {
+    config.audit.clone().expect("there is an audit log").place
+}
+
 #[test]
 fn every_key_reaches_its_field() {
     type Check = fn(&Config) -> bool;
@@ -171,6 +176,15 @@ fn every_key_reaches_its_field() {
         ("DigestAuthenticationProvider.digestAlg=SHA-256", |c| {
             c.requests.schemes.digest_hash == PasswordHash::Sha256
         }),
+        ("audit.enable=true\nostler.audit.file=/l/a", |c| place_of(c) == AuditPlace::File("/l/a".into())),
+        ("audit.enable=TRUE\naudit.impl.class=org.apache.zookeeper.audit.Slf4jAuditLogger", |c| {
+            place_of(c) == AuditPlace::File("/d/zookeeper_audit.log".into())
+        }),
+        ("audit.enable=true\nostler.audit.json=stdout", |c| place_of(c) == AuditPlace::StandardOutput),
+        ("audit.enable=true\nostler.audit.fileBytesMax=1000000\nostler.audit.filesKept=3", |c| {
+            c.audit.as_ref().is_some_and(|audit| (audit.file_bytes_max, audit.files_kept) == (1_000_000, 3))
+        }),
+        ("audit.enable=yes\naudit.impl.class=org.example.Own", |c| c.audit.is_none()),
         ("ostler.failedLoginsPerMinute=7", |c| c.requests.failed_logins_max == 7),
         (
             "authProvider.ensemble=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider\n\
@@ -435,7 +449,9 @@ fn settings_that_cannot_be_ignored_safely_are_refused() {
         ("server.1=a:1:2\nserver.2=b:1:2\nobserverMasterPort=2191", "observers replicate from the leader"),
         ("server.1=a:1:2\nserver.2=b:1:2\nsslQuorum=true", "TLS between servers is not supported yet"),
         ("quorum.auth.enableSasl=true", "SASL between servers is not supported yet"),
-        ("audit.enable=true", "there is no audit log yet"),
+        ("audit.enable=true\naudit.impl.class=org.example.Own", "Java classes cannot be loaded"),
+        ("audit.enable=true\nostler.audit.json=file", "must be stdout"),
+        ("audit.enable=true\nostler.audit.json=stdout\nostler.audit.file=/a", "not be set together"),
         ("authProvider.1=org.example.OwnAuthenticationProvider", "there are no others yet"),
     ] {
         let shown: Vec<String> = problems(lines).iter().map(ToString::to_string).collect();

@@ -57,6 +57,8 @@ macro_rules! metrics_table {
             ratio "connection_drop_probability", "probability with which a connection is dropped")
         (group |g| g.watches, gauge "watch_count", "watches")
         (server auth_failed: AtomicU64, gauge "auth_failed_count", kept, "failed authentications")
+        (server audit_lines_lost: AtomicU64,
+            gauge "ostler_audit_lines_lost", kept, "lines of the audit log that could not be written")
         (server |f| f.latency().min / US_PER_MS,
             gauge "min_latency", "smallest latency of a request in ms")
         (server |_f| metrics_process::open_files_max(),

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use group::{LocalRequest, ReplySink, RequestId, Token};
-use state::change::{Change, ChangeSink};
-use state::command::MOVE_SESSION;
+use state::change::{Change, ChangeKind, ChangeSink};
+use state::command::{Command, MOVE_SESSION};
 use state::machine::{Applied, Machine};
 use state::watch::WatcherId;
 use wire::ErrorCode;
@@ -13,6 +13,7 @@ use wire::opcode::Opcode;
 use wire::record::ReplyHeader;
 
 use super::event_bytes::{EventBytes, Told};
+use crate::audit::{Event, Outcome, requests};
 use crate::client::answer::{self, Asker};
 use crate::mailbox::{Delivery, Note};
 use crate::namespace::Namespace;
@@ -25,6 +26,8 @@ pub(super) struct Replies<'s> {
     namespace: &'s Namespace,
     deliveries: Vec<Delivery>,
     event_bytes: EventBytes,
+    /// The session that the command being applied ends.
+    ending: Option<i64>,
 }
 
 impl<'s> Replies<'s> {
@@ -32,7 +35,7 @@ impl<'s> Replies<'s> {
         let deliveries = shared.mailboxes.iter().map(|_| Delivery::default()).collect();
         let limits = &shared.config.connection;
         let event_bytes = EventBytes::new(limits.output_bytes_max, limits.total_output_bytes_max / 4);
-        Replies { shared, namespace, deliveries, event_bytes }
+        Replies { shared, namespace, deliveries, event_bytes, ending: None }
     }
 
     /// Puts all notes into the mailboxes. The machine is still held.
@@ -68,6 +71,20 @@ impl<'s> Replies<'s> {
         }
     }
 
+    /// As in ZooKeeper, every server audits the ephemeral znodes that a session leaves, whosever
+    /// client it was.
+    fn audit_ephemeral(&self, session: i64, change: &Change<'_>) {
+        if let Some(audit) = self.shared.audit.as_ref().filter(|_| change.kind == ChangeKind::Deleted) {
+            let event = Event {
+                session: Some(session),
+                user: Some(audit.server_user()),
+                znode: Some(change.path),
+                ..Event::new("ephemeralZNodeDeletionOnSessionCloseOrExpire", Outcome::Success)
+            };
+            self.shared.record(audit, &event);
+        }
+    }
+
     fn answer(&mut self, id: RequestId, xid: i32, zxid: i64, code: ErrorCode, body: &[u8]) {
         let RequestId { token, number } = id;
         self.delivery(token).frame(
@@ -85,10 +102,13 @@ impl<'s> Replies<'s> {
 
 impl ChangeSink for Replies<'_> {
     fn is_interested(&self) -> bool {
-        !self.namespace.watches.lock().is_empty()
+        self.ending.is_some() || !self.namespace.watches.lock().is_empty()
     }
 
     fn change(&mut self, change: &Change<'_>) {
+        if let Some(session) = self.ending {
+            self.audit_ephemeral(session, change);
+        }
         let Replies { namespace, deliveries, event_bytes, .. } = self;
         namespace.watches.lock().change(change, &mut |watcher: WatcherId, event| {
             let token = Token(watcher.0);
@@ -107,8 +127,17 @@ impl ChangeSink for Replies<'_> {
 }
 
 impl ReplySink for Replies<'_> {
-    fn reply(&mut self, id: RequestId, xid: i32, applied: &Applied, body: &[u8]) {
-        self.answer(id, xid, applied.zxid, applied.code, body);
+    fn begins(&mut self, command: &Command<'_>) {
+        let ends = self.shared.audit.is_some() && command.opcode == Opcode::CloseSession as i32;
+        self.ending = ends.then_some(command.session);
+    }
+
+    fn reply(&mut self, id: RequestId, command: &Command<'_>, applied: &Applied, body: &[u8]) {
+        if let Some(audit) = &self.shared.audit {
+            let record = &mut |event: &Event<'_>| self.shared.record(audit, event);
+            requests::events(command, applied, body, record);
+        }
+        self.answer(id, command.cxid, applied.zxid, applied.code, body);
     }
 
     fn local(&mut self, machine: &Machine, id: RequestId, session: i64, request: &LocalRequest) {

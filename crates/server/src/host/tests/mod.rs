@@ -155,6 +155,7 @@ impl World {
             hash_seed: 0,
             nonce_secret: [0; 32],
             kerberos: None,
+            audit: None,
             waker: None,
         };
         Arc::new(Shared::new(self.config.clone(), Clock::start(), machines, mailboxes, params))
