@@ -30,7 +30,7 @@ use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
 use crate::shared::{ServerParams, Shared, features};
-use crate::stream::Acceptor;
+use crate::stream::{Acceptor, PeerStreams, PeerTls};
 
 fn random() -> io::Result<[u8; 32]> {
     let mut bytes = [0; 32];
@@ -60,7 +60,10 @@ pub enum StartError {
     Kerberos(#[from] gssapi::Error),
     /// The files of TLS cannot be used.
     #[error("TLS for clients cannot be set up")]
-    Tls(#[from] tls::SettingsError),
+    Tls(#[source] tls::SettingsError),
+    /// Those of TLS between servers cannot.
+    #[error("TLS between servers (ssl.quorum.*) cannot be set up")]
+    PeerTls(#[source] tls::SettingsError),
     /// The audit log cannot be opened.
     #[error("cannot open the audit log {}: {source}", place.display())]
     Audit {
@@ -110,7 +113,7 @@ impl Server {
     fn open(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
-        let acceptor = acceptor(&config)?;
+        let (acceptor, peer_tls) = (acceptor(&config)?, peer_tls(&config)?);
         let Ports { mut listeners, plain, secure } = Ports::open(&config, acceptor.as_ref())?;
         let clock = Clock::start();
         let features = features(&config.requests);
@@ -129,12 +132,13 @@ impl Server {
         let recovery::Recovered { machines, parts } = recovered;
         let poll = Poll::new().map_err(system("create a poll"))?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?);
-        let links = links(&config, &parts, &poll, &waker)?.map(SharedLinks::new);
+        let links = links(&config, &parts, &poll, &waker, peer_tls.as_ref())?.map(SharedLinks::new);
         let params = ServerParams {
             me: parts.identity.server,
             client_port: plain.map_or(0, |address| address.port()),
             secure_port: secure.map(|address| address.port()),
             tls: acceptor,
+            peer_tls,
             hash_seed: RealDisk.entropy(),
             nonce_secret: random().map_err(system("get random bytes"))?,
             kerberos,
@@ -178,8 +182,8 @@ impl Server {
             let run = move || relay.run(Some(Box::new(thread)));
             io.push(spawn(&format!("clients-{number}"), run).map_err(system("start a thread"))?);
         }
-        if shared.config.tls.as_ref().is_some_and(|tls| tls.reloads) {
-            io.push(watch_certificates(&shared).map_err(system("start a thread"))?);
+        if let Some(watching) = watch_certificates(&shared) {
+            io.push(watching.map_err(system("start a thread"))?);
         }
         let spare = move || relay.run(None);
         io.push(spawn("clients-spare", spare).map_err(system("start a thread"))?);
@@ -207,7 +211,8 @@ impl Server {
     /// A handle that makes the server read its certificates again, from any thread; `None` without
     /// TLS.
     pub fn certificates(&self) -> Option<Certificates> {
-        self.shared.tls.is_some().then(|| Certificates(Arc::clone(&self.shared)))
+        let has_tls = self.shared.tls.is_some() || self.shared.peer_tls.is_some();
+        has_tls.then(|| Certificates(Arc::clone(&self.shared)))
     }
 
     /// Where the AdminServer listens; `None` if it is off or its port is taken.
@@ -287,6 +292,7 @@ fn links(
     parts: &recovery::RecoveredParts,
     poll: &Poll,
     waker: &Arc<Waker>,
+    tls: Option<&Arc<PeerTls>>,
 ) -> Result<Option<Links>, StartError> {
     let Some(ensemble) = &config.ensemble else { return Ok(None) };
     let system = |action| move |source| StartError::System { action, source };
@@ -309,15 +315,20 @@ fn links(
         cluster: parts.identity.key,
         disk: parts.identity.nonce,
     };
-    if keys.secret.is_none() && !listen.iter().all(|address| address.ip().is_loopback()) {
+    if keys.secret.is_none()
+        && !tls.is_some_and(|tls| tls.identifies_all())
+        && !listen.iter().all(|address| address.ip().is_loopback())
+    {
         tracing::warn!(
             "ostler.quorumSecretFile is not set: members prove to each other that they are members, but a server that is new or has lost \
-             its disk is identified by its address alone. Give all servers a secret, or keep the quorum ports in a private network"
+             its disk is identified by its address alone. Give all servers a secret, or certificates (sslQuorum), or keep the quorum ports in a \
+             private network"
         );
     }
     let me = Me { server: parts.identity.server, hello, keys };
-    let mut links =
-        Links::new(registry, me, &ensemble.members, &listen, 0, Arc::clone(waker)).map_err(system(
+    let streams = tls.map_or(PeerStreams::Plain, |tls| PeerStreams::Tls(Arc::clone(tls)));
+    let mut links = Links::new(registry, me, &ensemble.members, &listen, 0, Arc::clone(waker), streams)
+        .map_err(system(
             "listen for the other servers at this server's own address (server.N; see quorumListenOnAllIPs)",
         ))?;
     if config.requests.reconfig {
@@ -392,5 +403,12 @@ fn thread_count(config: &Config) -> usize {
 /// How clients that speak TLS are accepted; `None` without TLS.
 fn acceptor(config: &Config) -> Result<Option<Arc<Acceptor>>, StartError> {
     let Some(tls) = &config.tls else { return Ok(None) };
-    Ok(Some(Arc::new(Acceptor::new(tls.settings.clone(), tls.checks_hosts, tls.handshakes_max)?)))
+    let acceptor = Acceptor::new(tls.settings.clone(), tls.checks_hosts, tls.handshakes_max);
+    Ok(Some(Arc::new(acceptor.map_err(StartError::Tls)?)))
+}
+
+/// TLS between servers; `None` without.
+fn peer_tls(config: &Config) -> Result<Option<Arc<PeerTls>>, StartError> {
+    let tls = config.quorum_tls.clone().map(PeerTls::new).transpose();
+    Ok(tls.map_err(StartError::PeerTls)?.map(Arc::new))
 }

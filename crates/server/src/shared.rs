@@ -20,7 +20,7 @@ use crate::kerberos::Logins;
 use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
 #[cfg(feature = "net")]
-use crate::stream::Acceptor;
+use crate::stream::{Acceptor, PeerTls};
 use crate::wake::Wake;
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
@@ -49,6 +49,9 @@ pub struct Shared {
     /// How clients that speak TLS are accepted.
     #[cfg(feature = "net")]
     pub(crate) tls: Option<Arc<Acceptor>>,
+    /// TLS between servers.
+    #[cfg(feature = "net")]
+    pub(crate) peer_tls: Option<Arc<PeerTls>>,
     /// The settings, fixed for the life of the process.
     pub config: Config,
     /// Features stamped on each batch.
@@ -111,6 +114,8 @@ impl Shared {
             secure_port: params.secure_port,
             #[cfg(feature = "net")]
             tls: params.tls,
+            #[cfg(feature = "net")]
+            peer_tls: params.peer_tls,
             features: features(&config.requests),
             config,
             clock,
@@ -197,6 +202,9 @@ pub(crate) struct ServerParams {
     /// How they are accepted.
     #[cfg(feature = "net")]
     pub(crate) tls: Option<Arc<Acceptor>>,
+    /// TLS between servers.
+    #[cfg(feature = "net")]
+    pub(crate) peer_tls: Option<Arc<PeerTls>>,
     /// Secret seed of hash tables; has no visible effect.
     pub(crate) hash_seed: u64,
     /// Secret from which the nonces of SASL are made.

@@ -89,6 +89,8 @@ impl Member {
             secure_port: None,
             #[cfg(feature = "net")]
             tls: None,
+            #[cfg(feature = "net")]
+            peer_tls: None,
             hash_seed,
             nonce_secret,
             kerberos: None,

@@ -59,6 +59,8 @@ fn server(clock: Clock) -> Arc<Shared> {
         secure_port: None,
         #[cfg(feature = "net")]
         tls: None,
+        #[cfg(feature = "net")]
+        peer_tls: None,
         hash_seed: 0,
         nonce_secret: [0; 32],
         kerberos: None,

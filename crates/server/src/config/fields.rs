@@ -46,6 +46,8 @@ impl Loader<'_> {
             listen,
             #[cfg(feature = "net")]
             tls: self.tls(is_tls_only),
+            #[cfg(feature = "net")]
+            quorum_tls: self.quorum_tls(is_ensemble),
             session: self.session(tick_time_ms),
             connection: self.connection(is_ensemble),
             storage,

@@ -66,6 +66,8 @@ pub enum Counts {
     WithPrometheus,
     /// With TLS for clients.
     WithTls,
+    /// With TLS between servers.
+    WithQuorumTls,
 }
 
 /// A key, or all keys with a prefix if it ends in `*`.
@@ -115,8 +117,9 @@ const UNLESS_OFF: Asks = Asks::Unless(&["false", "no", ""]);
 pub(super) const TLS_IS_OFF: &str = "TLS is off";
 const NO_TLS: &str =
     "TLS is not supported here yet; remove the key, and keep the port on loopback or behind a tunnel";
-const NO_QUORUM_TLS: &str =
-    "TLS between servers is not supported yet; keep the quorum ports in a private network";
+const NO_CLASSES: &str = "Java classes cannot be loaded; name key and trust stores instead";
+const NO_REVOCATION: &str =
+    "revocation between servers is not supported; give all servers a new authority instead";
 const NO_QUORUM_SASL: &str =
     "SASL between servers is not supported yet; keep the quorum ports in a private network";
 const ONE_VOTE: &str = "every participant has one vote; remove the group and weight entries";
@@ -265,12 +268,7 @@ pub const KEYS: &[Key] = &[
     used("ssl.ciphersuites"),
     used("ssl.clientAuth"),
     used("ssl.clientHostnameVerification"),
-    refused(
-        "ssl.context.supplier.class",
-        Asks::Unless(&[""]),
-        Counts::WithTls,
-        "Java classes cannot be loaded; name key and trust stores instead",
-    ),
+    refused("ssl.context.supplier.class", Asks::Unless(&[""]), Counts::WithTls, NO_CLASSES),
     used("ssl.crl"),
     used("ssl.enabledProtocols"),
     used("ssl.handshakeDetectionTimeoutMillis"),
@@ -307,8 +305,32 @@ pub const KEYS: &[Key] = &[
     without_effect("sasl.*", CLIENT_SIDE),
     without_effect("server.principal", CLIENT_SIDE),
     without_effect("server.realm", CLIENT_SIDE),
-    without_effect("ssl.quorum.*", "there is no TLS between servers"),
-    without_effect("sslQuorumReloadCertFiles", "there is no TLS between servers"),
+    without_effect("ssl.quorum.*", "ZooKeeper 3.9 has no such setting"),
+    without_effect("ssl.quorum.allowReverseDnsLookup", "names are never looked up by their addresses"),
+    used("ssl.quorum.ciphersuites"),
+    used("ssl.quorum.clientAuth"),
+    used("ssl.quorum.clientHostnameVerification"),
+    refused("ssl.quorum.context.supplier.class", Asks::Unless(&[""]), Counts::WithQuorumTls, NO_CLASSES),
+    refused("ssl.quorum.crl", Asks::True, Counts::WithQuorumTls, NO_REVOCATION),
+    used("ssl.quorum.enabledProtocols"),
+    without_effect(
+        "ssl.quorum.handshakeDetectionTimeoutMillis",
+        "a server that connects has two seconds for handshake and greeting together",
+    ),
+    used("ssl.quorum.hostnameVerification"),
+    used("ssl.quorum.keyStore.location"),
+    used("ssl.quorum.keyStore.password"),
+    used("ssl.quorum.keyStore.passwordPath"),
+    used("ssl.quorum.keyStore.type"),
+    refused("ssl.quorum.ocsp", Asks::True, Counts::WithQuorumTls, NO_REVOCATION),
+    used("ssl.quorum.protocol"),
+    without_effect("ssl.quorum.sslProvider", "TLS is that of rustls"),
+    without_effect("ssl.quorum.tcnative.ocsp", "TLS is that of rustls"),
+    used("ssl.quorum.trustStore.location"),
+    used("ssl.quorum.trustStore.password"),
+    used("ssl.quorum.trustStore.passwordPath"),
+    used("ssl.quorum.trustStore.type"),
+    used("sslQuorumReloadCertFiles"),
     // AdminServer and metrics.
     used("admin.commandURL"),
     used("admin.enableServer"),
@@ -342,8 +364,8 @@ pub const KEYS: &[Key] = &[
         "observers replicate from the leader; remove the key",
     ),
     refused("oraclePath", Asks::Always, Counts::InEnsembles, "there is no oracle for two servers; run three"),
-    refused("portUnification", UNLESS_OFF, Counts::InEnsembles, NO_QUORUM_TLS),
-    refused("sslQuorum", UNLESS_OFF, Counts::InEnsembles, NO_QUORUM_TLS),
+    used("portUnification"),
+    used("sslQuorum"),
     refused("weight.*", Asks::UnlessNumber(1), Counts::InEnsembles, ONE_VOTE),
     without_effect("cnxTimeout", OWN_REPLICATION),
     without_effect("connectToLearnerMasterLimit", OWN_REPLICATION),
@@ -449,7 +471,7 @@ mod tests {
 
     #[test]
     fn the_longest_match_wins() {
-        assert_eq!(find("ssl.quorum.keyStore.location").unwrap().name, "ssl.quorum.*");
+        assert_eq!(find("ssl.quorum.more").unwrap().name, "ssl.quorum.*");
         assert_eq!(find("ssl.keyStore.location").unwrap().name, "ssl.keyStore.location");
         assert_eq!(find("server.principal").unwrap().name, "server.principal");
         assert_eq!(find("server.1").unwrap().name, "server.*");

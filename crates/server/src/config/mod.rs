@@ -18,6 +18,8 @@ mod loader;
 mod memory;
 mod problem;
 mod properties;
+#[cfg(feature = "net")]
+mod quorum_tls;
 mod secret;
 mod settings;
 #[cfg(feature = "net")]
@@ -27,6 +29,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 pub use self::audit::{Audit, AuditPlace};
+#[cfg(feature = "net")]
+pub use self::quorum_tls::QuorumTls;
 #[cfg(feature = "net")]
 pub use self::tls::{SecurePort, Tls};
 pub use ensemble::Ensemble;
@@ -60,6 +64,9 @@ pub struct Config {
     /// TLS for clients; `None` without `secureClientPort` and `client.portUnification`.
     #[cfg(feature = "net")]
     pub tls: Option<Tls>,
+    /// TLS between servers; `None` without `sslQuorum` and `portUnification`.
+    #[cfg(feature = "net")]
+    pub quorum_tls: Option<QuorumTls>,
     /// Sessions.
     pub session: Session,
     /// Bounds on connections and on what they may have in flight.

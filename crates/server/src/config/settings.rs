@@ -8,6 +8,10 @@ use super::java;
 use super::keys::{self, Counts, Support, TLS_IS_OFF};
 use super::problem::{Problem, Warning};
 
+/// What the keys of TLS between servers begin with.
+#[cfg(feature = "net")]
+const QUORUM: &str = "ssl.quorum.";
+
 /// A value and where it was set.
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
@@ -95,6 +99,13 @@ impl Settings {
                 )
             }
             Counts::WithTls => (!self.has_tls(), TLS_IS_OFF),
+            Counts::WithQuorumTls => {
+                let off = "there is no TLS between servers";
+                match self.missing(Counts::InEnsembles) {
+                    Some(missing) => (true, missing),
+                    None => (!["sslQuorum", "portUnification"].iter().any(|key| self.is_on(key)), off),
+                }
+            }
         };
         is_missing.then_some(reason)
     }
@@ -105,8 +116,25 @@ impl Settings {
         let unified = self.values.get_key_value("client.portUnification");
         let unified = unified.filter(|(_, setting)| setting.value.eq_ignore_ascii_case("true"));
         let all = self.values.range("ssl.".to_owned()..).take_while(|(key, _)| key.starts_with("ssl."));
+        let all = all.filter(|(key, _)| !key.starts_with(QUORUM));
         let idle: Vec<_> = all.chain(unified).map(|(key, s)| (s.place.clone(), key.clone())).collect();
         idle.iter().for_each(|(place, key)| self.has_no_effect(place, key, TLS_IS_OFF));
+    }
+
+    /// Warns of the settings of TLS between servers, which is off.
+    #[cfg(feature = "net")]
+    pub(super) fn warn_that_quorum_tls_is_off(&mut self, why: &'static str) {
+        let switches = ["portUnification", "sslQuorum", "sslQuorumReloadCertFiles"];
+        let on = self.values.iter().filter(|(key, _)| switches.contains(&key.as_str()) && self.is_on(key));
+        let all = self.values.iter().filter(|(key, _)| key.starts_with(QUORUM));
+        let idle: Vec<_> = all.chain(on).map(|(key, s)| (s.place.clone(), key.clone())).collect();
+        idle.iter().for_each(|(place, key)| self.has_no_effect(place, key, why));
+    }
+
+    /// Whether a switch of zoo.cfg is on.
+    fn is_on(&self, key: &str) -> bool {
+        let is_yes = |text: &str| ["true", "yes"].iter().any(|yes| yes.eq_ignore_ascii_case(text));
+        self.values.get(key).is_some_and(|setting| is_yes(&setting.value))
     }
 
     /// Whether there is TLS for clients.

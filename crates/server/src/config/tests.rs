@@ -2,6 +2,7 @@
 
 mod authentication;
 mod ensemble;
+mod quorum_tls;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -264,8 +265,10 @@ fn every_key_reaches_its_field() {
     let covered = |key: &str| cases.iter().any(|(lines, _)| lines.lines().any(|line| line.starts_with(key)));
     // They name files, or work together, and have tests of their own.
     let files = ["dynamicConfigFile", "ostler.quorumSecretFile"];
-    let is_elsewhere =
-        |key: &str| files.contains(&key) || authentication::TESTED.contains(&key) || tls::has_case(key);
+    let is_elsewhere = |key: &str| {
+        let is_tls = tls::has_case(key) || quorum_tls::has_case(key);
+        files.contains(&key) || authentication::TESTED.contains(&key) || is_tls
+    };
     for key in KEYS.iter().filter(|key| key.support == Support::Used && !is_elsewhere(key.name)) {
         assert!(covered(key.name.trim_end_matches('*')), "{} has no case", key.name);
     }
@@ -447,7 +450,6 @@ fn settings_that_cannot_be_ignored_safely_are_refused() {
         ("server.1=a:1:2\nserver.2=b:1:2\nweight.1=2", "every participant has one vote"),
         ("server.1=a:1:2\nserver.2=b:1:2\noraclePath=/o", "there is no oracle"),
         ("server.1=a:1:2\nserver.2=b:1:2\nobserverMasterPort=2191", "observers replicate from the leader"),
-        ("server.1=a:1:2\nserver.2=b:1:2\nsslQuorum=true", "TLS between servers is not supported yet"),
         ("quorum.auth.enableSasl=true", "SASL between servers is not supported yet"),
         ("audit.enable=true\naudit.impl.class=org.example.Own", "Java classes cannot be loaded"),
         ("audit.enable=true\nostler.audit.json=file", "must be stdout"),

@@ -36,24 +36,40 @@ pub struct SecurePort {
 }
 
 /// The keys of one store.
-struct StoreKeys {
-    location: &'static str,
-    password: &'static str,
-    password_path: &'static str,
-    kind: &'static str,
+pub(super) struct StoreKeys {
+    pub(super) location: &'static str,
+    pub(super) password: &'static str,
+    pub(super) password_path: &'static str,
+    pub(super) kind: &'static str,
 }
 
-const KEY_STORE: StoreKeys = StoreKeys {
-    location: "ssl.keyStore.location",
-    password: "ssl.keyStore.password",
-    password_path: "ssl.keyStore.passwordPath",
-    kind: "ssl.keyStore.type",
-};
-const TRUST_STORE: StoreKeys = StoreKeys {
-    location: "ssl.trustStore.location",
-    password: "ssl.trustStore.password",
-    password_path: "ssl.trustStore.passwordPath",
-    kind: "ssl.trustStore.type",
+/// The keys that TLS for clients and TLS between servers both have.
+pub(super) struct TlsKeys {
+    pub(super) key_store: StoreKeys,
+    pub(super) trust_store: StoreKeys,
+    pub(super) client_auth: &'static str,
+    pub(super) protocol: &'static str,
+    pub(super) enabled_protocols: &'static str,
+    pub(super) cipher_suites: &'static str,
+}
+
+const KEYS: TlsKeys = TlsKeys {
+    key_store: StoreKeys {
+        location: "ssl.keyStore.location",
+        password: "ssl.keyStore.password",
+        password_path: "ssl.keyStore.passwordPath",
+        kind: "ssl.keyStore.type",
+    },
+    trust_store: StoreKeys {
+        location: "ssl.trustStore.location",
+        password: "ssl.trustStore.password",
+        password_path: "ssl.trustStore.passwordPath",
+        kind: "ssl.trustStore.type",
+    },
+    client_auth: "ssl.clientAuth",
+    protocol: "ssl.protocol",
+    enabled_protocols: "ssl.enabledProtocols",
+    cipher_suites: "ssl.ciphersuites",
 };
 /// Class of the provider that `ssl.authProvider` may name.
 const X509_PROVIDER: &str = "org.apache.zookeeper.server.auth.X509AuthenticationProvider";
@@ -64,10 +80,10 @@ impl Loader<'_> {
     pub(super) fn tls(&mut self, is_only: bool) -> Option<Tls> {
         let wants_unified = self.settings.flag_property("client.portUnification", false);
         let port = self.secure_port();
-        let key_store = self.store(&KEY_STORE);
-        let trust_store = self.store(&TRUST_STORE);
-        let client_auth = self.client_auth();
-        let (protocols, cipher_suites) = (self.protocols(), self.cipher_suites());
+        let key_store = self.store(&KEYS.key_store);
+        let trust_store = self.store(&KEYS.trust_store);
+        let client_auth = self.client_auth(KEYS.client_auth);
+        let (protocols, cipher_suites) = (self.protocols(&KEYS), self.cipher_suites(&KEYS));
         let crl_file = self.crl_file();
         let s = &mut *self.settings;
         let strict = s.flag("ostler.ssl.strict", false);
@@ -124,7 +140,7 @@ impl Loader<'_> {
     }
 
     /// The content of a file says what it is, so its type is only checked.
-    fn store(&mut self, keys: &StoreKeys) -> Option<StoreFile> {
+    pub(super) fn store(&mut self, keys: &StoreKeys) -> Option<StoreFile> {
         let s = &mut *self.settings;
         let location = s.text(keys.location).filter(|path| !path.is_empty());
         let password = Secret::new(s.text(keys.password).unwrap_or_default());
@@ -137,21 +153,21 @@ impl Loader<'_> {
     }
 
     /// ZooKeeper's default is `need`.
-    fn client_auth(&mut self) -> ClientAuth {
+    pub(super) fn client_auth(&mut self, key: &'static str) -> ClientAuth {
         let choices = [("none", ClientAuth::None), ("want", ClientAuth::Want), ("need", ClientAuth::Need)];
-        match self.settings.text("ssl.clientAuth") {
-            Some(text) if !text.is_empty() => self.settings.choice("ssl.clientAuth", &choices),
+        match self.settings.text(key) {
+            Some(text) if !text.is_empty() => self.settings.choice(key, &choices),
             _ => None,
         }
         .unwrap_or(ClientAuth::Need)
     }
 
-    fn protocols(&mut self) -> Protocols {
-        let context = self.settings.text("ssl.protocol").filter(|name| !name.is_empty());
-        let listed = self.settings.text("ssl.enabledProtocols").filter(|names| !names.is_empty());
+    pub(super) fn protocols(&mut self, keys: &TlsKeys) -> Protocols {
+        let context = self.settings.text(keys.protocol).filter(|name| !name.is_empty());
+        let listed = self.settings.text(keys.enabled_protocols).filter(|names| !names.is_empty());
         let (key, protocols) = match (listed, context) {
-            (Some(names), _) => ("ssl.enabledProtocols", Protocols::listed(&names)),
-            (None, Some(name)) => ("ssl.protocol", Protocols::of_context(&name)),
+            (Some(names), _) => (keys.enabled_protocols, Protocols::listed(&names)),
+            (None, Some(name)) => (keys.protocol, Protocols::of_context(&name)),
             (None, None) => return Protocols::default(),
         };
         protocols.unwrap_or_else(|unknown| {
@@ -160,8 +176,8 @@ impl Loader<'_> {
         })
     }
 
-    fn cipher_suites(&mut self) -> CipherSuites {
-        let key = "ssl.ciphersuites";
+    pub(super) fn cipher_suites(&mut self, keys: &TlsKeys) -> CipherSuites {
+        let key = keys.cipher_suites;
         let names = self.settings.text(key).filter(|names| !names.is_empty());
         let suites = names.map_or(Ok(CipherSuites::default()), |names| CipherSuites::listed(&names));
         suites.unwrap_or_else(|unknown| {

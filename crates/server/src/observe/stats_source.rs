@@ -218,8 +218,10 @@ impl Source for Report {
 
     #[cfg(feature = "net")]
     fn reload_certificates(&self) -> Option<Result<(), String>> {
-        let acceptor = self.shared.tls.as_ref()?;
-        Some(acceptor.reload().map_err(|e| e.to_string()))
+        let clients = self.shared.tls.as_ref().map(|acceptor| acceptor.reload());
+        let servers = self.shared.peer_tls.as_ref().map(|tls| tls.reload());
+        let outcome = clients.into_iter().chain(servers).reduce(Result::and)?;
+        Some(outcome.map_err(|e| e.to_string()))
     }
 
     fn reset_statistics(&self) {

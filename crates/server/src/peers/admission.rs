@@ -6,6 +6,7 @@ use super::limits::{FRAME_BYTES_MAX, UNPROVEN_FRAME_BYTES_MAX};
 use super::local::Local;
 use super::proof::{Exchange, Part, RECORD_BYTES_MAX, Reply};
 use crate::config::ServerId;
+use crate::stream::PeerIdentity;
 
 /// How far it has come.
 #[derive(Debug)]
@@ -55,15 +56,20 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// More bytes have arrived.
+    /// More bytes have arrived of a server that has proven `identity` to the transport.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(super) fn take(&mut self, local: &Local, bytes: &[u8]) -> Result<Step, String> {
+    pub(super) fn take(
+        &mut self,
+        local: &Local,
+        identity: Option<&PeerIdentity>,
+        bytes: &[u8],
+    ) -> Result<Step, String> {
         match self {
             Admission::Greeting(heard) => {
                 heard.extend_from_slice(bytes);
-                self.greeted(local)
+                self.greeted(local, identity)
             }
             Admission::Proving(proving) => {
                 proving.input.push(bytes);
@@ -72,7 +78,7 @@ impl Admission {
         }
     }
 
-    fn greeted(&mut self, local: &Local) -> Result<Step, String> {
+    fn greeted(&mut self, local: &Local, identity: Option<&PeerIdentity>) -> Result<Step, String> {
         let Admission::Greeting(heard) = self else { return Ok(Step::Wait) };
         match Greeting::decode(heard).map_err(|e| e.to_string())? {
             Heard::Incomplete if heard.len() < GREETING_BYTES_MAX => Ok(Step::Wait),
@@ -85,6 +91,13 @@ impl Admission {
             }),
             Heard::Greeting(theirs) => {
                 let reason = objection(local, &theirs);
+                if reason.is_none()
+                    && let Some(text) = local.certificate_objection(theirs.from, identity)
+                {
+                    let reason = Reason::Certificate;
+                    let say = local.greeting(theirs.from, Some(reason)).encode();
+                    return Ok(Step::Refuse { say, peer: theirs.from, reason, text });
+                }
                 let answer = local.greeting(theirs.from, reason).encode();
                 if let Some(reason) = reason {
                     return Ok(refuse(local, &theirs, reason, answer));
@@ -136,6 +149,6 @@ pub(super) fn objection(local: &Local, theirs: &Greeting) -> Option<Reason> {
     if theirs.to != local.me {
         return Some(Reason::Addressee);
     }
-    let is_stranger = !local.members.contains(&theirs.from) && !local.admits_nonmembers;
+    let is_stranger = !local.members.contains_key(&theirs.from) && !local.admits_nonmembers;
     local.hello.objection(&theirs.hello).or(is_stranger.then_some(Reason::Stranger))
 }

@@ -81,6 +81,8 @@ pub enum Reason {
     Secret = 6,
     /// A proof is wrong.
     Proof = 7,
+    /// The certificate of the server that dialled is not for its host.
+    Certificate = 8,
     /// A reason of a later version.
     Other = 255,
 }
@@ -241,6 +243,10 @@ pub(super) fn explain(reason: Reason, dialled: bool, ours: &Greeting, theirs: &G
         Reason::Proof => format!(
             "server {peer} does not prove that it belongs to this ensemble: its secret (ostler.quorumSecretFile) or the key of its cluster differs"
         ),
+        Reason::Certificate => format!(
+            "server {peer} refuses this server's certificate: it is not for the host that server.{} names there",
+            ours.from
+        ),
         Reason::Other => format!("server {peer} refuses this server for a reason of a later version"),
     }
 }
@@ -272,8 +278,8 @@ fn full_numbers(bytes: &[u8]) -> Option<(ServerId, ServerId)> {
 impl Reason {
     /// The reason with that number; `None` for 0.
     pub(super) fn of_number(number: u8) -> Option<Reason> {
-        use Reason::{Addressee, Cluster, Engine, Proof, Secret, Stranger, Version};
-        let known = [Version, Cluster, Engine, Addressee, Stranger, Secret, Proof];
+        use Reason::{Addressee, Certificate, Cluster, Engine, Proof, Secret, Stranger, Version};
+        let known = [Version, Cluster, Engine, Addressee, Stranger, Secret, Proof, Certificate];
         match number {
             0 => None,
             _ => Some(known.into_iter().find(|&reason| reason as u8 == number).unwrap_or(Reason::Other)),

@@ -12,7 +12,8 @@ use super::admission::{self, Admission, Entrant, Step};
 use super::frame::FrameReader;
 use super::greeting::{self, Greeting, Hello, Reason};
 use super::limits::{
-    ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, READ_BYTES, READS_MAX, SHUN_MS, UNPROVEN_MAX,
+    ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, HANDSHAKE_PAUSE_MS, HANDSHAKE_STEPS_MAX, READ_BYTES,
+    READS_MAX, SHUN_MS, UNPROVEN_MAX,
 };
 use super::local::{LinkNews, Local};
 use super::socket;
@@ -78,6 +79,12 @@ pub(super) struct Arrivals {
     reported: Vec<(ServerId, Reason)>,
     /// Senders of malformed frames, and until when they are not admitted again.
     shunned: Vec<(Sender, i64)>,
+    /// Steps of transports' handshakes that may still be taken before more are granted.
+    handshake_steps: usize,
+    /// When these were granted.
+    granted_ms: i64,
+    /// Connections whose next step has to wait for that.
+    postponed: Vec<usize>,
     buffer: Vec<u8>,
 }
 
@@ -105,6 +112,9 @@ impl Arrivals {
             stuck: false,
             reported: Vec::new(),
             shunned: Vec::new(),
+            handshake_steps: HANDSHAKE_STEPS_MAX,
+            granted_ms: local.now_ms,
+            postponed: Vec::new(),
             buffer: vec![0; READ_BYTES],
         })
     }
@@ -147,7 +157,7 @@ impl Arrivals {
         let entry = self.connections.vacant_entry();
         let token = Token(self.first_connection + entry.key());
         let stream = socket::tune(&socket).and_then(|()| {
-            let mut stream = local.streams.accepted(socket);
+            let mut stream = local.streams.accepted(socket, address)?;
             stream.register(&local.registry, token).map(|()| stream)
         });
         match stream {
@@ -185,7 +195,7 @@ impl Arrivals {
         }
     }
 
-    /// Closes strangers that stayed too long, and accepts again after a failure.
+    /// Closes strangers that stayed too long, and goes on with what had to wait.
     pub(super) fn tick(&mut self, local: &mut Local) {
         let is_overdue = |incoming: &Incoming| match incoming.phase {
             Phase::Stranger { since_ms, .. } => local.now_ms - since_ms > GREETING_TIMEOUT_MS,
@@ -197,6 +207,7 @@ impl Arrivals {
             local.counts.silent += 1;
             self.end(local, slot, End::Replaced);
         }
+        self.resume_handshakes(local);
         if std::mem::take(&mut self.stuck) {
             for number in 0..self.listeners.len() {
                 self.listen_again(local, number);
@@ -207,11 +218,42 @@ impl Arrivals {
     /// Reads what a connection holds, up to a limit, so that others are served too. `has_end`: the
     /// end of the stream follows the last bytes, and no event will announce it again.
     pub(super) fn ready(&mut self, local: &mut Local, slot: usize, has_end: bool, receive: Receive) {
+        if self.is_postponed(slot) {
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         let ended = self.read(local, slot, has_end, &mut buffer, receive);
         self.buffer = buffer;
         if let Err(end) = ended {
             self.end(local, slot, end);
+        }
+    }
+
+    /// Whether the connection has to wait: the steps of a transport's handshake cost much time, and
+    /// any host can ask for them.
+    fn is_postponed(&mut self, slot: usize) -> bool {
+        if !self.connections.get(slot).is_some_and(|incoming| incoming.stream.is_handshaking()) {
+            return false;
+        }
+        let is_postponed = self.handshake_steps == 0;
+        if !is_postponed {
+            self.handshake_steps -= 1;
+        } else if !self.postponed.contains(&slot) {
+            self.postponed.push(slot);
+        }
+        is_postponed
+    }
+
+    /// Lets the poll announce again what had to wait.
+    fn resume_handshakes(&mut self, local: &mut Local) {
+        if local.now_ms < self.granted_ms + HANDSHAKE_PAUSE_MS {
+            return;
+        }
+        (self.granted_ms, self.handshake_steps) = (local.now_ms, HANDSHAKE_STEPS_MAX);
+        for slot in std::mem::take(&mut self.postponed) {
+            if let Err(e) = self.read_later(local, slot) {
+                self.end(local, slot, End::Gone(e.to_string()));
+            }
         }
     }
 
@@ -234,7 +276,8 @@ impl Arrivals {
             local.counts.bytes_received += n as u64;
             match &mut incoming.phase {
                 Phase::Stranger { admission, .. } => {
-                    let step = admission.take(local, &buffer[..n]).map_err(End::Malformed)?;
+                    let identity = incoming.stream.peer_identity();
+                    let step = admission.take(local, identity, &buffer[..n]).map_err(End::Malformed)?;
                     self.go(local, slot, step, receive)?;
                 }
                 Phase::Open(open) => {
@@ -380,7 +423,7 @@ impl Arrivals {
 
     /// Closes the connections of servers that turn out to belong to another cluster than `local`.
     pub(super) fn check_cluster(&mut self, local: &mut Local) {
-        for peer in local.members.clone() {
+        for peer in local.members.keys().copied().collect::<Vec<_>>() {
             for (slot, hello, _) in self.of_server(peer) {
                 if local.hello.is_of_another_cluster(hello.cluster) {
                     let ours = local.greeting(peer, None);
@@ -413,7 +456,8 @@ impl Arrivals {
             (_, End::Malformed(why)) => {
                 tracing::debug!("closed a connection from {address}: {why}");
             }
-            (_, End::Gone(_) | End::Refused) => {}
+            (_, End::Gone(why)) => tracing::debug!("a connection from {address} has ended: {why}"),
+            (_, End::Refused) => {}
         }
     }
 }

@@ -34,6 +34,11 @@ pub const SHUN_MS: i64 = 1_000;
 pub const HURRY_MS: i64 = 50;
 /// Connections accepted at a time before other sockets are served.
 pub const ACCEPTS_MAX: usize = 64;
+/// Steps of handshakes of TLS that incoming connections take within [`HANDSHAKE_PAUSE_MS`]. A step
+/// takes up to a millisecond of the thread that replicates, and any host can ask for one.
+pub const HANDSHAKE_STEPS_MAX: usize = 4;
+/// After this time the next steps are taken.
+pub const HANDSHAKE_PAUSE_MS: i64 = 10;
 /// Backlog: connections that the system keeps waiting for `accept`.
 pub const LISTEN_BACKLOG: i32 = 128;
 

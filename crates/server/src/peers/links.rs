@@ -18,7 +18,7 @@ use super::outgoing::Outgoing;
 use super::proof::Keys;
 use super::resolve::Resolver;
 use crate::config::{SERVER_ID_MAX, ServerId, Servers};
-use crate::stream::StreamKind;
+use crate::stream::PeerStreams;
 use crate::transport::{Sender, Transport};
 
 /// Most addresses to listen on: tokens are reserved for them.
@@ -64,20 +64,21 @@ impl Links {
     ///
     /// # Errors
     /// A port cannot be opened, or the poll cannot watch it.
-    pub fn new(
+    pub(crate) fn new(
         registry: Registry,
         me: Me,
         peers: &Servers,
         listen: &[SocketAddr],
         first_token: usize,
         waker: Arc<Waker>,
+        streams: PeerStreams,
     ) -> io::Result<Links> {
         if listen.len() > LISTENERS_MAX {
             return Err(io::Error::other(format!("more than {LISTENERS_MAX} addresses to listen on")));
         }
         let local = Local {
             registry,
-            streams: StreamKind::Plain,
+            streams,
             resolver: Resolver::new(waker),
             me: me.server,
             hello: me.hello,
@@ -98,17 +99,18 @@ impl Links {
 
     /// Makes all connections of this kind from now on.
     #[cfg(test)]
-    pub(super) fn use_streams(&mut self, kind: StreamKind) {
-        self.local.streams = kind;
+    pub(super) fn use_streams(&mut self, streams: PeerStreams) {
+        self.local.streams = streams;
     }
 
     /// Sets the list of members: links to new ones are opened, those to others closed, and those to
     /// members at new addresses reopened.
     pub fn set_peers(&mut self, peers: &Servers) {
         let local = &mut self.local;
-        local.members = peers.keys().copied().filter(|peer| *peer != local.me).collect();
+        let others = peers.iter().filter(|(peer, _)| **peer != local.me);
+        local.members = others.map(|(peer, member)| (*peer, member.addresses.clone())).collect();
         for (peer, link) in &mut self.outgoing {
-            let stays = local.members.contains(peer);
+            let stays = local.members.contains_key(peer);
             if !stays {
                 self.arrivals.forget(local, *peer);
             }

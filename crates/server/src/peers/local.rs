@@ -1,6 +1,6 @@
 //! State that all links of this server share.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use mio::Registry;
 
@@ -8,7 +8,7 @@ use super::greeting::{Greeting, Hello, Reason};
 use super::proof::Keys;
 use super::resolve::Resolver;
 use crate::config::ServerId;
-use crate::stream::StreamKind;
+use crate::stream::{PeerIdentity, PeerStreams};
 
 /// A change of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +68,13 @@ pub struct LinkCounts {
 pub(super) struct Local {
     pub(super) registry: Registry,
     /// What all links are made of.
-    pub(super) streams: StreamKind,
+    pub(super) streams: PeerStreams,
     pub(super) resolver: Resolver,
     pub(super) me: ServerId,
     pub(super) hello: Hello,
     pub(super) keys: Keys,
-    /// The other members known to this server, without `me`.
-    pub(super) members: BTreeSet<ServerId>,
+    /// The other members known to this server, without `me`, and their host names and ports.
+    pub(super) members: BTreeMap<ServerId, Vec<(String, u16)>>,
     /// Whether servers that are not members may connect, unless they belong to another cluster.
     pub(super) admits_nonmembers: bool,
     /// The caller's clock at the last tick, in ms.
@@ -89,5 +89,22 @@ impl Local {
     /// This server's greeting to `peer`.
     pub(super) fn greeting(&self, peer: ServerId, verdict: Option<Reason>) -> Greeting {
         Greeting { from: self.me, to: peer, hello: self.hello, verdict }
+    }
+
+    /// What is wrong with the certificate of a server that has dialled: a member's is for its host.
+    /// Nobody knows the host of a server that is not a member.
+    pub(super) fn certificate_objection(
+        &self,
+        peer: ServerId,
+        identity: Option<&PeerIdentity>,
+    ) -> Option<String> {
+        let hosts = self.members.get(&peer)?;
+        let names = || hosts.iter().map(|(host, _)| host);
+        let subject = self.streams.objection(identity, names())?;
+        let names: Vec<&str> = names().map(String::as_str).collect();
+        Some(format!(
+            "server {peer} shows a certificate, {subject}, that is not for its host in server.{peer}: {}",
+            names.join(", ")
+        ))
     }
 }

@@ -21,6 +21,10 @@
 //! recovers from loss, so nothing here waits or resends. This module does not interpret frames; by
 //! the senders' convention, the first byte tells the kind of frame.
 //!
+//! All of that takes place inside TLS where the configuration says so; the stream does its
+//! handshake within the first reads and writes ([`Stream`](crate::stream::Stream)). A member that
+//! shows a certificate shows one for its own host.
+//!
 //! Everything runs on the thread that owns the poll, except looking up host names (`resolve`),
 //! which can block. Nothing that a peer or a stranger sends may panic, make memory grow before
 //! bytes have arrived, or occupy that thread for long: see [`limits`].

@@ -1,6 +1,6 @@
 //! The connection on which this server sends to one peer.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 
 use mio::Token;
@@ -49,6 +49,8 @@ enum Trouble {
     Unreachable,
     Silent,
     Foreign,
+    /// Its certificate is that of another host.
+    Other,
     Refused(Reason),
     Lost,
 }
@@ -209,7 +211,8 @@ impl Outgoing {
     fn connect(&mut self, local: &mut Local, address: SocketAddr) {
         let dialled = TcpStream::connect(address).and_then(|socket| {
             socket::tune(&socket)?;
-            let mut stream = local.streams.dialled(socket);
+            let hosts = self.hosts.iter().map(|(host, _)| host);
+            let mut stream = local.streams.dialled(socket, address, hosts)?;
             stream.register(&local.registry, self.token)?;
             Ok(stream)
         });
@@ -267,6 +270,9 @@ impl Outgoing {
                     return self.fail(local, Trouble::Silent, "it closed the connection without a greeting");
                 }
                 Ok(Some(n)) => n,
+                Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                    return self.fail(local, Trouble::Other, &e.to_string());
+                }
                 Err(e) => return self.fail(local, Trouble::Silent, &e.to_string()),
             };
             local.counts.bytes_received += n as u64;

@@ -28,7 +28,8 @@
 //! address.
 //!
 //! This keeps out attackers that can reach a port. It does not keep out attackers that can read or
-//! alter the bytes of a connection: there is no encryption.
+//! alter the bytes of a connection, unless the connection is encrypted: the exchange takes place
+//! inside TLS then.
 //!
 //! [`Sender`]: crate::transport::Sender
 

@@ -1,5 +1,5 @@
 //! New certificates for a running server: at a signal, or when the files change
-//! (`client.certReload`). The AdminServer has a command for it too.
+//! (`client.certReload`, `sslQuorumReloadCertFiles`). The AdminServer has a command for it too.
 
 use std::io;
 use std::sync::Arc;
@@ -21,24 +21,37 @@ impl Certificates {
     /// outcome. If a file cannot be used, the old ones stay in use. Connections that are open stay
     /// open.
     pub fn reload(&self) {
+        // The outcome is in the log.
         if let Some(acceptor) = &self.0.tls {
-            // The outcome is in the log.
             let _ = acceptor.reload();
+        }
+        if let Some(tls) = &self.0.peer_tls {
+            let _ = tls.reload();
         }
     }
 }
 
-/// Starts the thread that looks for changed files. It ends with the server.
-pub(super) fn watch_certificates(shared: &Arc<Shared>) -> io::Result<JoinHandle<io::Result<()>>> {
-    let certificates = Certificates(Arc::clone(shared));
-    spawn("certificates", move || {
-        let shared = &certificates.0;
+/// Starts the thread that looks for changed files; `None` if nobody wants that. It ends with the
+/// server.
+pub(super) fn watch_certificates(shared: &Arc<Shared>) -> Option<io::Result<JoinHandle<io::Result<()>>>> {
+    let wants = shared.config.tls.as_ref().is_some_and(|tls| tls.reloads);
+    let of_clients = shared.tls.clone().filter(|_| wants);
+    let of_servers = shared.peer_tls.clone().filter(|tls| tls.reloads());
+    if of_clients.is_none() && of_servers.is_none() {
+        return None;
+    }
+    let shared = Arc::clone(shared);
+    Some(spawn("certificates", move || {
         while !shared.is_stopping() {
-            if shared.tls.as_ref().is_some_and(|acceptor| acceptor.has_news()) {
-                certificates.reload();
+            // The outcome is in the log.
+            if let Some(acceptor) = of_clients.as_ref().filter(|acceptor| acceptor.has_news()) {
+                let _ = acceptor.reload();
+            }
+            if let Some(tls) = of_servers.as_ref().filter(|tls| tls.has_news()) {
+                let _ = tls.reload();
             }
             std::thread::park_timeout(INTERVAL);
         }
         Ok(())
-    })
+    }))
 }

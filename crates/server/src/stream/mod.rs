@@ -16,9 +16,9 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 #[cfg(feature = "net")]
-pub(crate) use self::tcp::{ClientStreams, StreamKind};
+pub(crate) use self::tcp::{ClientStreams, PeerStreams};
 #[cfg(feature = "net")]
-pub(crate) use self::tls::Acceptor;
+pub(crate) use self::tls::{Acceptor, PeerTls};
 
 /// One end of a connection. It never blocks: what cannot be done now fails with `WouldBlock`.
 ///

@@ -8,10 +8,10 @@ use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-use super::Stream;
 #[cfg(test)]
 use super::records::Records;
-use super::tls::{Acceptor, TlsStream};
+use super::tls::{Acceptor, PeerTls, TlsStream};
+use super::{PeerIdentity, Stream};
 
 const INTERESTS: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
@@ -39,31 +39,60 @@ impl ClientStreams {
 }
 
 /// How the connections between servers are made of their sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StreamKind {
+#[derive(Clone, Debug)]
+pub(crate) enum PeerStreams {
     /// TCP itself.
     Plain,
+    /// As the configuration of TLS says.
+    Tls(Arc<PeerTls>),
     /// As an encrypting transport behaves.
     #[cfg(test)]
     Records,
 }
 
-impl StreamKind {
-    /// The stream of a connection that was accepted.
-    pub(crate) fn accepted(self, socket: TcpStream) -> Box<dyn Stream> {
-        match self {
-            StreamKind::Plain => Box::new(socket),
+impl PeerStreams {
+    /// The stream of a connection that was accepted from this address.
+    ///
+    /// # Errors
+    /// There can be none.
+    pub(crate) fn accepted(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            PeerStreams::Plain => Box::new(socket),
+            PeerStreams::Tls(tls) => tls.accepted(socket, peer.ip())?,
             #[cfg(test)]
-            StreamKind::Records => Box::new(Records::accepted(socket)),
-        }
+            PeerStreams::Records => Box::new(Records::accepted(socket)),
+        })
     }
 
-    /// The stream of a connection that was dialled and need not be established.
-    pub(crate) fn dialled(self, socket: TcpStream) -> Box<dyn Stream> {
-        match self {
-            StreamKind::Plain => Box::new(socket),
+    /// The stream of a connection that was dialled to this address of a server with these host
+    /// names, and need not be established.
+    ///
+    /// # Errors
+    /// There can be none.
+    pub(crate) fn dialled<'a>(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        hosts: impl Iterator<Item = &'a String>,
+    ) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            PeerStreams::Plain => Box::new(socket),
+            PeerStreams::Tls(tls) => tls.dialled(socket, peer.ip(), hosts.cloned().collect())?,
             #[cfg(test)]
-            StreamKind::Records => Box::new(Records::dialled(socket)),
+            PeerStreams::Records => Box::new(Records::dialled(socket)),
+        })
+    }
+
+    /// The subject of the certificate of a server that has dialled, if it is for none of its host
+    /// names.
+    pub(crate) fn objection<'a>(
+        &self,
+        identity: Option<&PeerIdentity>,
+        hosts: impl Iterator<Item = &'a String>,
+    ) -> Option<String> {
+        match (self, identity) {
+            (PeerStreams::Tls(tls), Some(identity)) => tls.objection(identity, hosts),
+            _ => None,
         }
     }
 }

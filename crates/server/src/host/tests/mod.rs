@@ -152,6 +152,8 @@ impl World {
             secure_port: None,
             #[cfg(feature = "net")]
             tls: None,
+            #[cfg(feature = "net")]
+            peer_tls: None,
             hash_seed: 0,
             nonce_secret: [0; 32],
             kerberos: None,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
 
 use super::*;
+use crate::stream::PeerStreams;
 
 const FIRST_TOKEN: usize = 100;
 /// Far longer than anything takes on a slow machine; only a failing test waits this long.
@@ -46,7 +47,8 @@ impl Node {
         let listen = SocketAddr::from(([127, 0, 0, 1], members[&me].addresses[0].1));
         let registry = poll.registry().try_clone().unwrap();
         let me = Me { server: me, hello, keys };
-        let links = Links::new(registry, me, members, &[listen], FIRST_TOKEN, waker).unwrap();
+        let links =
+            Links::new(registry, me, members, &[listen], FIRST_TOKEN, waker, PeerStreams::Plain).unwrap();
         let (news, frames, unproven) = (Vec::new(), Vec::new(), Vec::new());
         Node { links, news, frames, unproven, clock_ms: 0, started: Some(Instant::now()), poll }
     }

@@ -1,11 +1,11 @@
 //! Links over streams that behave as encrypting ones do.
 
 use super::*;
-use crate::stream::StreamKind;
+use crate::stream::PeerStreams;
 
 fn start(me: ServerId, members: &Servers) -> Node {
     let mut node = Node::start(me, hello(7, 1), members);
-    node.links.use_streams(StreamKind::Records);
+    node.links.use_streams(PeerStreams::Records);
     node
 }
 
@@ -43,7 +43,7 @@ fn a_refusal_arrives_over_streams_that_hold_bytes() {
     let members = members(&[(1, one), (2, two)]);
     let mut a = start(1, &members);
     let mut b = Node::start(2, hello(8, 1), &members);
-    b.links.use_streams(StreamKind::Records);
+    b.links.use_streams(PeerStreams::Records);
     let is_refused = |node: &Node| {
         node.news.iter().any(|news| matches!(news, LinkNews::Refused { reason: Reason::Cluster, .. }))
     };

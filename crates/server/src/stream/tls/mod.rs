@@ -1,7 +1,7 @@
-//! Streams over TLS, on the accepting side; and those that may be TLS or not, which the first byte
-//! tells.
+//! Streams over TLS; and accepted ones that may be TLS or not, which the first byte tells.
 
 mod acceptor;
+mod peers;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -10,12 +10,15 @@ use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tls::rustls::ClientConfig;
+
 pub(crate) use self::acceptor::Acceptor;
+pub(crate) use self::peers::PeerTls;
 use self::session::Session;
 use super::{PeerIdentity, Stream};
 
-/// The first byte of a client that speaks TLS: the type of a handshake record. A client without TLS
-/// begins with the length of a short frame or with a letter.
+/// The first byte of TLS: the type of a handshake record. A client without TLS begins with the
+/// length of a short frame or with a letter, a server with a letter.
 const HANDSHAKE: u8 = 0x16;
 
 /// The stream over a socket.
@@ -41,6 +44,18 @@ impl<S: Stream> TlsStream<S> {
     /// A stream of a port where clients may speak TLS.
     pub(crate) fn either(socket: S, acceptor: &Arc<Acceptor>, peer: IpAddr) -> TlsStream<S> {
         TlsStream { socket, mode: Mode::Undecided(Arc::clone(acceptor), peer) }
+    }
+
+    /// A stream of a connection that was dialled. The certificate of the other side must be for one
+    /// of `hosts`, if there are any.
+    fn dialled(
+        socket: S,
+        config: Arc<ClientConfig>,
+        peer: IpAddr,
+        hosts: Vec<String>,
+    ) -> io::Result<TlsStream<S>> {
+        let session = Session::dial(config, peer, hosts)?;
+        Ok(TlsStream { socket, mode: Mode::Tls(Box::new(session)) })
     }
 
     /// Reads the first bytes. `buffer` has them if they are not TLS.
@@ -99,6 +114,10 @@ impl<S: Stream> Stream for TlsStream<S> {
             session.close(&mut self.socket);
         }
         self.socket.close();
+    }
+
+    fn check_connected(&mut self) -> io::Result<bool> {
+        self.socket.check_connected()
     }
 
     fn may_hold_more(&self, read: usize, room: usize) -> bool {

@@ -1,11 +1,12 @@
-//! One client's TLS: rustls between a socket and its owner.
+//! One connection's TLS: rustls between a socket and its owner.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tls::rustls::{HandshakeKind, IoState, ServerConnection};
+use tls::rustls::pki_types::ServerName;
+use tls::rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, IoState, ServerConnection};
 
 use super::Acceptor;
 use super::acceptor::Outstanding;
@@ -16,18 +17,21 @@ const RECORD_OVERHEAD_BYTES: usize = 40;
 /// Bytes of plaintext in one record, at most.
 const RECORD_BYTES: usize = 16 << 10;
 
-/// The server's side of one connection.
+/// One side of one connection.
 pub(super) struct Session {
-    tls: ServerConnection,
-    acceptor: Arc<Acceptor>,
-    peer: IpAddr,
-    /// Counts as a handshake until it is complete.
-    handshake: Option<Outstanding>,
-    /// What the client has proven.
+    tls: Connection,
+    /// The certificate of the other side must be for one of these, if there are any.
+    hosts: Vec<String>,
+    /// Counts as a handshake of the port until it is complete.
+    counted: Option<Outstanding>,
+    is_handshaking: bool,
+    /// The other side has proven to be another than was meant: nothing is for it.
+    is_refused: bool,
+    /// What the other side has proven.
     identity: Option<PeerIdentity>,
     /// Plaintext received and not read.
     plaintext_bytes: usize,
-    /// The client has said that it sends no more.
+    /// The other side has said that it sends no more.
     is_ended: bool,
     /// The last read has emptied the socket.
     is_drained: bool,
@@ -39,33 +43,57 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
+/// The error as it is to be logged.
+fn shortened(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the connection was cut off"),
+        _ => error,
+    }
+}
+
 impl Session {
-    /// A session whose handshake is still to come.
+    /// The session of an accepted connection, whose handshake is still to come.
     ///
     /// # Errors
     /// There are too many handshakes.
-    pub(super) fn begin(acceptor: &Arc<Acceptor>, peer: IpAddr) -> io::Result<Session> {
+    pub(super) fn begin(acceptor: &Acceptor, peer: IpAddr) -> io::Result<Session> {
         let handshake = acceptor.begin_handshake().ok_or(io::ErrorKind::QuotaExceeded)?;
-        Ok(Session {
-            tls: ServerConnection::new(acceptor.config()).map_err(failed)?,
-            acceptor: Arc::clone(acceptor),
-            peer,
-            handshake: Some(handshake),
+        let tls = ServerConnection::new(acceptor.config()).map_err(failed)?;
+        let address = || peer.to_canonical().to_string();
+        let hosts = acceptor.checks_hosts().then(address).into_iter().collect();
+        Ok(Session { counted: Some(handshake), ..Session::new(tls.into(), hosts) })
+    }
+
+    /// The session of a connection that was dialled to `peer`. The certificate of the other side
+    /// must be for one of `hosts`, if there are any.
+    ///
+    /// # Errors
+    /// The configuration is of no use.
+    pub(super) fn dial(config: Arc<ClientConfig>, peer: IpAddr, hosts: Vec<String>) -> io::Result<Session> {
+        let tls = ClientConnection::new(config, ServerName::IpAddress(peer.into())).map_err(failed)?;
+        Ok(Session::new(tls.into(), hosts))
+    }
+
+    fn new(tls: Connection, hosts: Vec<String>) -> Session {
+        Session {
+            tls,
+            hosts,
+            counted: None,
+            is_handshaking: true,
+            is_refused: false,
             identity: None,
             plaintext_bytes: 0,
             is_ended: false,
             is_drained: false,
             unsent_bytes: 0,
-        })
+        }
     }
 
     /// Takes bytes that were received before it was known that they are TLS.
     pub(super) fn receive_first<S: Stream>(&mut self, socket: &mut S, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.tls.read_tls(&mut bytes)?;
-            let processed = self.process();
-            let sent = self.send(socket);
-            processed.and(sent)?;
+            self.process(socket)?;
         }
         Ok(())
     }
@@ -74,7 +102,7 @@ impl Session {
         if self.plaintext_bytes == 0 {
             self.exchange(socket)?;
         }
-        let read = self.tls.reader().read(buffer)?;
+        let read = self.tls.reader().read(buffer).map_err(shortened)?;
         self.plaintext_bytes -= read.min(self.plaintext_bytes);
         Ok(read)
     }
@@ -93,6 +121,9 @@ impl Session {
 
     /// Offers to the socket what it has not taken.
     pub(super) fn send<S: Stream>(&mut self, socket: &mut S) -> io::Result<()> {
+        if self.is_refused {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         while self.tls.wants_write() {
             match self.tls.write_tls(socket) {
                 Ok(sent) => self.unsent_bytes = self.unsent_bytes.saturating_sub(sent),
@@ -114,12 +145,7 @@ impl Session {
             let mut incoming = Incoming { socket, is_drained: &mut self.is_drained };
             match self.tls.read_tls(&mut incoming) {
                 Ok(0) => self.is_ended = true,
-                Ok(_) => {
-                    let processed = self.process();
-                    // An answer, or the alert that says what is wrong.
-                    let sent = self.send(socket);
-                    processed.and(sent)?;
-                }
+                Ok(_) => self.process(socket)?,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.is_drained = true,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
@@ -128,18 +154,28 @@ impl Session {
         Ok(())
     }
 
-    fn process(&mut self) -> io::Result<()> {
-        let state: IoState = self.tls.process_new_packets().map_err(failed)?;
+    /// Handles what was received, and sends the answer, or the alert that says what is wrong.
+    fn process<S: Stream>(&mut self, socket: &mut S) -> io::Result<()> {
+        let state: IoState = match self.tls.process_new_packets() {
+            Ok(state) => state,
+            Err(error) => {
+                self.send(socket)?;
+                return Err(failed(error));
+            }
+        };
         self.plaintext_bytes = state.plaintext_bytes_to_read();
         self.is_ended |= state.peer_has_closed();
-        if self.handshake.is_some() && !self.tls.is_handshaking() {
-            self.handshake = None;
-            self.identity = self.check_identity()?;
+        if self.is_handshaking && !self.tls.is_handshaking() {
+            let identity = self.check_identity();
+            self.is_refused = identity.is_err();
+            self.identity = identity?;
+            self.is_handshaking = false;
+            self.counted = None;
         }
-        Ok(())
+        self.send(socket)
     }
 
-    /// What the client has proven; `None` if it was not asked or has no certificate.
+    /// What the other side has proven; `None` if it was not asked or has no certificate.
     fn check_identity(&self) -> io::Result<Option<PeerIdentity>> {
         let Some(chain) = self.tls.peer_certificates().filter(|chain| !chain.is_empty()) else {
             return Ok(None);
@@ -150,10 +186,10 @@ impl Session {
         if self.tls.handshake_kind() == Some(HandshakeKind::Resumed) && !certificate.is_valid_at(now()) {
             return Err(refused("the certificate has expired since the session began"));
         }
-        if self.acceptor.checks_hosts()
-            && !tls::is_valid_for(&certificate, &self.peer.to_canonical().to_string())
-        {
-            return Err(refused("the certificate is not for the client's address"));
+        let is_for = |host: &String| tls::is_valid_for(&certificate, host);
+        if !self.hosts.is_empty() && !self.hosts.iter().any(is_for) {
+            let (subject, hosts) = (certificate.subject_name(), self.hosts.join(", "));
+            return Err(refused(&format!("its certificate, {subject}, is not for {hosts}")));
         }
         Ok(Some(PeerIdentity {
             subject: certificate.subject_name().to_owned(),
@@ -161,10 +197,12 @@ impl Session {
         }))
     }
 
-    /// Says that nothing is missing at the end.
+    /// Says that nothing is missing at the end. Before the handshake is complete, there is nothing.
     pub(super) fn close<S: Stream>(&mut self, socket: &mut S) {
-        self.tls.send_close_notify();
-        let _ = self.send(socket);
+        if !self.is_handshaking {
+            self.tls.send_close_notify();
+            let _ = self.send(socket);
+        }
     }
 
     pub(super) fn may_hold_more(&self) -> bool {
@@ -184,7 +222,7 @@ impl Session {
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        self.handshake.is_some()
+        self.is_handshaking
     }
 
     pub(super) fn peer_identity(&self) -> Option<&PeerIdentity> {

@@ -9,7 +9,7 @@ use tls::rustls::crypto::ring;
 use tls::rustls::pki_types::pem::PemObject as _;
 use tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tls::rustls::{ClientConfig, ClientConnection, RootCertStore};
-use tls::{CipherSuites, ClientAuth, Protocols, Secret, ServerSettings, StoreFile};
+use tls::{CipherSuites, ClientAuth, ClientSettings, Protocols, Secret, ServerSettings, StoreFile};
 
 use super::super::pipe::{self, End};
 use super::super::{PeerIdentity, Stream};
@@ -161,6 +161,42 @@ fn a_certificate_must_be_for_the_address_where_that_is_asked() {
         let mut server = TlsStream::secure(far, &acceptor, peer).unwrap();
         let shaken = shake(&mut client, &mut server);
         assert_eq!(shaken, if expected { Ok(()) } else { Err(ErrorKind::PermissionDenied) }, "{peer}");
+    }
+}
+
+/// What the dialling side writes at once is for the host that it has dialled, and nobody else.
+#[test]
+fn a_dialled_server_must_be_the_one_that_was_meant() {
+    let settings = ClientSettings {
+        key_store: Some(store("client.pem")),
+        checks_host: false,
+        ..ClientSettings::trusting(store("ca.pem"))
+    };
+    let config = settings.build().expect("its files");
+    for (hosts, expected) in [
+        (&[][..], true),
+        (&["localhost"], true),
+        (&["zoo1.example.org", "localhost"], true),
+        (&["zoo1.example.org"], false),
+    ] {
+        let (near, far) = pipe::pair(1 << 20);
+        let names = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut dialled = TlsStream::dialled(near, Arc::clone(&config), HOME, names).unwrap();
+        let mut accepted = TlsStream::secure(far, &acceptor(ClientAuth::Need, false, None), HOME).unwrap();
+        dialled.write_all(b"a greeting").unwrap();
+        let (mut heard, mut error) = (Vec::new(), None);
+        for _ in 0..10 {
+            heard.extend(read_all(&mut accepted).0);
+            error = error.or(read_all(&mut dialled).1);
+        }
+        if expected {
+            assert_eq!((heard.as_slice(), error), (&b"a greeting"[..], None), "{hosts:?}");
+            assert!(accepted.peer_identity().is_some() && dialled.peer_identity().is_some());
+            continue;
+        }
+        dialled.close();
+        heard.extend(read_all(&mut accepted).0);
+        assert_eq!((heard.as_slice(), error), (&b""[..], Some(ErrorKind::PermissionDenied)), "{hosts:?}");
     }
 }
 
