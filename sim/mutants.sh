@@ -1,6 +1,6 @@
 #!/bin/sh
 # Shows that the checkers bite: builds the simulator with each deliberate mistake of sim/mutants, in a copy of the tree, and explores
-# until it is found. Fails if one is not found in time.
+# until it is found. Fails if one is not found in time, or does not build any more; the others are still tried.
 #
 #   sim/mutants.sh [seconds per mistake] [name of one mistake]
 set -eu
@@ -24,8 +24,12 @@ for patch in "$root"/sim/mutants/*.patch; do
     mkdir "$copy/tree"
     (cd "$root" && git ls-files -z | tar --null -T - -cf -) | tar -C "$copy/tree" -xf -
     sed -n 's|^+++ b/||p' "$patch" >>"$patched"
-    (cd "$copy/tree" && xargs touch -c <"$patched" && patch -s -p1 <"$patch")
-    (cd "$copy/tree" && cargo build -q --release -p ostler-sim)
+    if ! (cd "$copy/tree" && xargs touch -c <"$patched" && patch -s -p1 <"$patch" &&
+        cargo build -q --release -p ostler-sim); then
+        missed=$((missed + 1))
+        echo "BROKEN $name: the patch does not apply, or what it makes does not build"
+        continue
+    fi
     sed -n 's|^+++ b/||p' "$patch" >"$patched"
     if found=$("$CARGO_TARGET_DIR/release/sim" --seconds "$seconds" 2>/dev/null); then
         missed=$((missed + 1))
