@@ -8,10 +8,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use group::GroupId;
+use group::message::PeerKey;
 use libfuzzer_sys::fuzz_target;
 use mio::{Events, Poll, Token, Waker};
 use server::config::EngineKind;
 use server::peers::{Greeting, Hello, Keys, Links, Me};
+use server::simulation::Member;
 
 mod ensemble;
 use ensemble::Trio;
@@ -40,7 +43,7 @@ impl Port {
         let member = |port: u16| format!("127.0.0.1:{port}:1").parse().expect("a server");
         let members = [(1, member(address.port())), (2, member(1))].into();
         let hello = Hello { cluster: 7, engine: EngineKind::Raft, boot: 1 };
-        let keys = Keys { cluster: Some(server::peers::PeerKey::new([9; 32])), ..Keys::default() };
+        let keys = Keys { cluster: Some(PeerKey::new([9; 32])), ..Keys::default() };
         let me = Me { server: 1, hello, keys };
         let registry = poll.registry().try_clone().expect("a registry");
         let links = Links::new(registry, me, &members, &[address], 100, waker).expect("links");
@@ -84,7 +87,10 @@ fuzz_target!(|input: &[u8]| {
         let trio = &mut trios[usize::from(way >> 1) % 2];
         let known = |trio: &mut Trio| {
             let members = trio.members.values_mut();
-            members.map(|m| (m.role(), m.status().last_index, m.machine().last_zxid())).collect::<Vec<_>>()
+            let root = GroupId::ROOT;
+            let facts =
+                |m: &mut Member| (m.role(root), m.status(root).last_index, m.machine(root).last_zxid());
+            members.map(facts).collect::<Vec<_>>()
         };
         let before = known(trio);
         for (server, member) in &mut trio.members {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use server::clock::ManualTime;
 use server::config::{self, CommandLine, EngineKind, Ensemble, ServerId};
-use server::simulation::Member;
+use server::simulation::{GroupId, Member};
 use storage::SimDisk;
 
 const STEP_US: u64 = 2_000;
@@ -28,7 +28,7 @@ impl Trio {
         };
         let members = (1..=3).map(start).collect();
         let mut trio = Trio { time, members };
-        while !trio.members.values().all(Member::is_serving) {
+        while !trio.members.values().all(|member| member.is_serving(GroupId::ROOT)) {
             trio.step();
         }
         trio
