@@ -147,7 +147,7 @@ fn a_path_with_tabs_and_ends_of_lines_forges_nothing() {
     let mut mallory = Session::open(server.address(), TIMEOUT_MS).expect("a session");
     let reply = mallory.call(&create("/a\tresult=success\nuser=root\toperation=delete", DATA, 0));
     assert_eq!(reply.err, -8, "such a path is refused");
-    let lines = lines(&server, Kind::Ostler, &[(mallory.identity.id, "M")], "user=root");
+    let lines = lines(&server, Kind::Ostler, &[(mallory.identity.id, "M")], "result=failure");
     assert_eq!(
         lines.last().map(String::as_str),
         Some(

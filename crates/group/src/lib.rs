@@ -19,6 +19,7 @@ mod bootstrap;
 mod commit_wait;
 mod committed;
 mod configured_members;
+mod directory;
 mod engine;
 pub mod event;
 mod flush_latency;

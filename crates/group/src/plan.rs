@@ -26,6 +26,8 @@ pub(crate) struct Look<'l> {
     pub(crate) waiting: &'l BTreeSet<ServerId>,
     /// Servers whose vote must not be taken now, whatever is wanted.
     pub(crate) keeping: &'l BTreeSet<ServerId>,
+    /// Servers that run may not have sent their join requests yet.
+    pub(crate) expects_requests: bool,
 }
 
 /// What to do next.
@@ -107,7 +109,20 @@ impl Look<'_> {
         if !strict {
             return Step::Done;
         }
-        self.leaving().unwrap_or(Step::Done)
+        match self.leaving() {
+            Some(Step::Change(change)) if self.is_early(change) => Step::Wait,
+            step => step.unwrap_or(Step::Done),
+        }
+    }
+
+    /// Whether the change takes a vote while a wanted voter that is no member may run and not have
+    /// sent its join request yet. Its place would be lost to the ensemble's fault tolerance.
+    fn is_early(&self, change: MembershipChange) -> bool {
+        let members = || self.voters().iter().chain(self.learners());
+        let is_absent = |server: ServerId| !members().any(|member| server_of(*member) == server);
+        self.expects_requests
+            && self.voters().contains(&change.member())
+            && self.wanted_voters().any(is_absent)
     }
 
     fn is_anybody_coming(&self) -> bool {
@@ -245,6 +260,7 @@ pub(crate) mod tests {
             heard: &heard.iter().map(|id| MemberId(*id)).collect(),
             waiting: &waiting.iter().copied().collect(),
             keeping: &[7].into(),
+            expects_requests: false,
         })
     }
 
@@ -313,6 +329,36 @@ pub(crate) mod tests {
         ] {
             let status = status(voters, learners);
             let step = look(&status, wanted, heard, waiting, |look| look.step(true));
+            assert_eq!(step, expected, "{what}");
+        }
+    }
+
+    /// The operator starts server 4 and asks for it in the place of 3 at once, before the leader has
+    /// heard of it: two voters would be left.
+    #[test]
+    fn no_vote_is_taken_before_a_new_server_has_had_time_to_ask() {
+        for (what, voters, learners, wanted, expected) in [
+            ("4 may be about to ask", &[1, 2, 3][..], &[][..], &[1, 2, 4][..], Step::Wait),
+            (
+                "nobody is absent",
+                &[1, 2, 3],
+                &[],
+                &[1, 2],
+                Step::Change(MembershipChange::AddLearner(MemberId(3))),
+            ),
+            ("nobody has to go", &[1, 2, 3], &[], &[1, 2, 3, 4], Step::Done),
+            (
+                "observers do not count",
+                &[1, 2, 3],
+                &[],
+                &[1, 2, -4],
+                Step::Change(MembershipChange::AddLearner(MemberId(3))),
+            ),
+        ] {
+            let status = status(voters, learners);
+            let step = look(&status, wanted, &[2, 3], &[], |look| {
+                Look { expects_requests: true, ..*look }.step(true)
+            });
             assert_eq!(step, expected, "{what}");
         }
     }

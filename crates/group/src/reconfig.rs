@@ -28,6 +28,7 @@ use state::command::{Command, PROPOSE_CONFIG, SET_MEMBERS};
 use state::members::{ProposedConfig, servers_of, text_of};
 use wire::jute::Put as _;
 
+use crate::directory::add_newer;
 use crate::group::{Action, Group};
 use crate::member_status::MemberChange;
 use crate::plan::{Look, Step};
@@ -53,6 +54,10 @@ const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
 /// change and the client's would be refused as if it had failed.
 const REQUEST_MS_MAX: i64 = 1_000;
 
+/// A server that runs has asked to join within this time, in ms, after the leader began to work
+/// towards a configuration.
+const JOIN_MS_MAX: i64 = 1_000;
+
 /// What is known of the members besides the engine's part.
 #[derive(Default)]
 pub(crate) struct Reconfig {
@@ -75,6 +80,9 @@ pub(crate) struct Reconfig {
     short_since_ms: Option<i64>,
     /// Since when the command that ends the proposed configuration is on its way into the log.
     ending_since_ms: Option<i64>,
+    /// The proposed configuration that this leadership works towards, by its request, and since
+    /// when.
+    pursued: Option<((i64, i32), i64)>,
 }
 
 /// What determines the directory.
@@ -112,6 +120,17 @@ impl Reconfig {
     pub(crate) fn clear(&mut self, now_ms: i64) {
         self.changed_ms = now_ms;
         (self.aiming, self.short_since_ms, self.ending_since_ms) = (None, None, None);
+        self.pursued = None;
+    }
+
+    /// Whether a server that runs may not have sent its join request yet to the leader that works
+    /// towards this configuration.
+    fn expects_requests(&mut self, proposed: Option<&ProposedConfig>, now_ms: i64) -> bool {
+        let request = proposed.map(|proposed| (proposed.session, proposed.cxid));
+        if self.pursued.map(|(request, _)| request) != request {
+            self.pursued = request.map(|request| (request, now_ms));
+        }
+        self.pursued.is_some_and(|(_, since_ms)| now_ms - since_ms < JOIN_MS_MAX)
     }
 }
 
@@ -288,6 +307,8 @@ impl Group {
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();
         let keeping = self.keeping(&status, &heard);
+        let proposed = self.shared.machine.read().members().proposed.clone();
+        let expects_requests = self.reconfig.expects_requests(proposed.as_ref(), self.now.ms);
         let look = Look {
             me,
             status: &status,
@@ -295,8 +316,8 @@ impl Group {
             heard: &heard,
             waiting: &waiting,
             keeping: &keeping,
+            expects_requests,
         };
-        let proposed = self.shared.machine.read().members().proposed.clone();
         match proposed {
             Some(proposed) => {
                 self.reconfig.aiming = None;
@@ -429,7 +450,15 @@ impl Group {
                         let wanted = servers_of(&text);
                         let me = self.replica.member();
                         let keeping = BTreeSet::new();
-                        let look = Look { me, status, wanted: &wanted, heard, waiting, keeping: &keeping };
+                        let look = Look {
+                            me,
+                            status,
+                            wanted: &wanted,
+                            heard,
+                            waiting,
+                            keeping: &keeping,
+                            expects_requests: false,
+                        };
                         if look.can_begin() {
                             proposed = Some(ProposedConfig { text, session: request.0, cxid: request.1 });
                         } else {
@@ -460,39 +489,15 @@ impl Group {
         let (heard, waiting) = self.who_is_there();
         let me = self.replica.member();
         let keeping = BTreeSet::new();
-        Look { me, status, wanted: &wanted, heard: &heard, waiting: &waiting, keeping: &keeping }
-            .changes(strict)
-    }
-}
-
-/// Merges what another member tells of the servers and keeps the known addresses: if the news is
-/// wrong, those still reach them.
-fn add_newer(directory: &mut Servers, told: &Servers) {
-    for (server, newer) in told {
-        let known = directory.insert(*server, newer.clone()).unwrap_or_default().addresses;
-        let addresses = &mut directory.entry(*server).or_default().addresses;
-        for address in known {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use state::members::Member;
-
-    use super::*;
-
-    /// A member may be told wrong addresses and must still find the others.
-    #[test]
-    fn addresses_that_were_known_are_kept_beside_those_that_are_told() {
-        let at = |host: &str| Member { addresses: vec![(host.to_owned(), 1)], ..Member::default() };
-        let mut directory = Servers::from([(1, at("old")), (2, at("same"))]);
-        add_newer(&mut directory, &Servers::from([(1, at("new")), (2, at("same")), (3, at("more"))]));
-        let hosts =
-            |server| directory[&server].addresses.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>();
-        assert_eq!([hosts(1), hosts(2), hosts(3)], [vec!["new", "old"], vec!["same"], vec!["more"]]);
+        let look = Look {
+            me,
+            status,
+            wanted: &wanted,
+            heard: &heard,
+            waiting: &waiting,
+            keeping: &keeping,
+            expects_requests: false,
+        };
+        look.changes(strict)
     }
 }
