@@ -333,8 +333,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// The operator starts server 4 and asks for it in the place of 3 at once, before the leader has
-    /// heard of it: two voters would be left.
+    /// The operator starts server 4 and asks for it in the place of 3 at once, before the leader
+    /// has heard of it: two voters would be left.
     #[test]
     fn no_vote_is_taken_before_a_new_server_has_had_time_to_ask() {
         for (what, voters, learners, wanted, expected) in [
