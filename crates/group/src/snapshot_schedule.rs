@@ -25,7 +25,7 @@ const KEPT_BYTES_MIN: u64 = 16 << 20;
 const RETRY_MS: i64 = 30_000;
 
 /// Bytes of applied entries that all groups of a server together keep in memory for followers that
-/// were away: the entries among the last so many bytes of the log.
+/// were away: those in the last 64 MiB of the log.
 pub const RETAINED_BYTES_MAX: u64 = 64 << 20;
 
 /// Bytes of log between two trims of the engine's memory. A group of one keeps no more than this.
@@ -131,8 +131,8 @@ impl SnapshotSchedule {
         self.has_entries && log_bytes - self.begun.log_bytes >= most
     }
 
-    /// Whether a snapshot is to be taken now. Commands of other groups count, for the log is also
-    /// theirs, unless the group has few of its own.
+    /// Whether a snapshot is to be taken now. Commands of other groups count, because
+    /// all groups share the log, unless the group has few commands of its own.
     ///
     /// A hundred thousand writes are a fraction of a second. Snapshots without a pause would keep
     /// the disk busy under every flush, so within the pause only much log causes one: a start reads

@@ -13,6 +13,7 @@ pub mod client;
 pub mod clock;
 pub mod connections;
 pub mod counters;
+mod date;
 #[cfg(feature = "net")]
 mod descriptors;
 pub mod failed_logins;

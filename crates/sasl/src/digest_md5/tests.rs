@@ -110,7 +110,11 @@ fn what_java_accepts() {
     for authzid in ["al", ""] {
         let case = Try { authzid: Some(authzid), ..BOB };
         let sent = case.send(|token| format!("{token},authzid=\"{authzid}\""));
-        assert_eq!(sent.as_deref(), Ok("bob"), "it authenticates bob, whoever it wants to be");
+        assert_eq!(
+            sent.as_deref(),
+            Ok("bob"),
+            "it authenticates bob, not the identity that the client asks for"
+        );
     }
     // Hashed in ISO 8859-1, sent in UTF-8 or ISO 8859-1.
     let umlaut = Try { user: "b\u{f6}b", ..BOB };

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::config::AuditPlace;
+use crate::date::Date;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +86,10 @@ impl<'a> Event<'a> {
 
     /// Appends the event as one line.
     pub(super) fn write(&self, format: Format, now_ms: i64, out: &mut String) {
-        let time = Time::of(now_ms);
+        let (date, ms) = (Date::of_ms(now_ms), now_ms.rem_euclid(1000));
         match format {
             Format::Text => {
-                time.put(out, ' ', ',');
-                out.push(' ');
-                out.push_str(self.outcome.level());
+                let _ = write!(out, "{},{ms:03} {}", date.second(' '), self.outcome.level());
                 out.push_str(" o.a.z.a.Slf4jAuditLogger: ");
                 let mut is_first = true;
                 self.each_field(&mut |key, value| {
@@ -104,9 +103,7 @@ impl<'a> Event<'a> {
                 out.push('\n');
             }
             Format::Json => {
-                out.push_str("{\"time\":\"");
-                time.put(out, 'T', '.');
-                out.push_str("Z\"");
+                let _ = write!(out, "{{\"time\":\"{}.{ms:03}Z\"", date.second('T'));
                 self.each_field(&mut |key, value| {
                     out.push_str(",\"");
                     out.push_str(key);
@@ -178,46 +175,5 @@ fn escape_json(c: char, out: &mut String) -> bool {
     true
 }
 
-/// A time of UTC.
-struct Time {
-    year: i64,
-    month: i64,
-    day: i64,
-    /// Milliseconds since midnight.
-    ms: i64,
-}
-
 /// Milliseconds of a day.
 pub(super) const DAY_MS: i64 = 86_400_000;
-
-impl Time {
-    /// The time this many milliseconds after the beginning of 1970.
-    fn of(ms: i64) -> Time {
-        // Years are counted from the first of March of the year 0, so that a leap day is the last
-        // day of its year, and in eras of 400 years, which all have the same number of days.
-        let days = ms.div_euclid(DAY_MS) + 719_468;
-        let era = days.div_euclid(146_097);
-        let day_of_era = days.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        Time {
-            year: year_of_era + era * 400 + i64::from(month <= 2),
-            month,
-            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
-            ms: ms.rem_euclid(DAY_MS),
-        }
-    }
-
-    fn put(&self, out: &mut String, between: char, before_ms: char) {
-        let Time { year, month, day, ms } = self;
-        let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        let _ = write!(
-            out,
-            "{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}{before_ms}{:03}",
-            ms % 1000
-        );
-    }
-}

@@ -42,7 +42,7 @@ pub(crate) fn version() -> String {
     // Parsers expect a build date; the modification time of the executable comes closest.
     let built =
         std::env::current_exe().and_then(fs::metadata).and_then(|file| file.modified()).unwrap_or(UNIX_EPOCH);
-    let at = crate::observe::four_letter::date::Date::of_ms(ms_since_1970(built));
+    let at = crate::date::Date::of_ms(ms_since_1970(built));
     format!("3.9.5-ostler-{}, built on {}", env!("CARGO_PKG_VERSION"), at.minute())
 }
 

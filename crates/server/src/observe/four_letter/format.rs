@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use state::watch::WatchSummary;
 
-use crate::observe::four_letter::date::Date;
+use crate::date::Date;
 use crate::observe::four_letter::member;
 use crate::observe::metrics::{self, four_digits};
 use crate::observe::metrics_process;

@@ -4,7 +4,6 @@
 //! expressions; recorded answers of ZooKeeper 3.9.5 are in `testdata/`, and the tests compare with
 //! them. ClickHouse Keeper's words that make sense for one server are here too.
 
-pub(crate) mod date;
 pub(crate) mod format;
 pub(crate) mod member;
 

@@ -1,4 +1,4 @@
-//! Times of day as ZooKeeper prints them, in UTC.
+//! Times as text, in UTC.
 
 /// A point in time, in its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,13 @@ impl Date {
         )
     }
 
+    /// As logs have it: `2026-11-23 04:35:41`, with another character `between` date and time.
+    pub(crate) fn second(&self, between: char) -> String {
+        let Date { year, month, day, second_of_day, .. } = *self;
+        let (hour, minute, second) = (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
+        format!("{year:04}-{:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}", month + 1)
+    }
+
     /// As the build date in a version: `2026-02-11 20:18 UTC`.
     pub(crate) fn minute(&self) -> String {
         let Date { year, month, day, second_of_day, .. } = *self;
@@ -72,6 +79,7 @@ mod tests {
         ] {
             assert_eq!(Date::of_ms(ms).java(), expected, "{ms}");
         }
+        assert_eq!(Date::of_ms(1_795_408_541_999).second('T'), "2026-11-23T04:35:41");
         assert_eq!(Date::of_ms(1_795_408_541_999).minute(), "2026-11-23 04:35 UTC");
     }
 }
