@@ -87,7 +87,7 @@ pub struct Host {
     pub disk_fails: bool,
     /// The disk is full: the process may refuse to start.
     pub disk_full: bool,
-    /// The voters when its member last ran.
+    /// The voters when its member last ran, in order.
     pub voters: Vec<ServerId>,
     /// A bit was flipped: the process may refuse to start; the machine then gets an empty disk.
     pub damaged: bool,
@@ -231,13 +231,9 @@ impl Host {
         let cycle = member.cycle();
         self.flushes_until_us = now_us + self.shown_us().saturating_sub(self.passed_us(now_us));
         let Some(member) = &mut self.member else { return cycle };
-        self.voters = member
-            .status(GroupId::ROOT)
-            .membership
-            .voters
-            .iter()
-            .map(|id| state::members::server_of_id(id.0))
-            .collect();
+        let voters = member.status(GroupId::ROOT).membership.voters;
+        self.voters = voters.iter().map(|id| state::members::server_of_id(id.0)).collect();
+        self.voters.sort_unstable();
         cycle
     }
 

@@ -139,6 +139,12 @@ fn evidence(history: &History, agreement: &Agreement) -> BTreeMap<i64, SessionEv
                 decided_us.max().filter(|_| by_silence).map(|at_us| (at_us, outcome.committed_us));
         }
     }
+    // What a client sends before it knows its session is among no session's arrivals.
+    for outcome in agreement.outcomes.iter().filter(|outcome| outcome.opcode != Opcode::CloseSession as i32) {
+        if let Some(known) = evidence.get_mut(&outcome.session) {
+            known.maybe_alive_us.push(outcome.committed_us);
+        }
+    }
     for (session, arrivals) in &history.arrivals {
         let Some(known) = evidence.get_mut(session) else { continue };
         known.alive_us.extend(arrivals.iter().filter(|arrival| arrival.open).map(|arrival| arrival.at_us));

@@ -134,12 +134,15 @@ impl World {
     }
 
     /// Whether the others hold everything committed and can continue without this member. Two
-    /// voters, which there may be while members join and leave, need each other; and a membership
-    /// change in progress may end with two.
+    /// voters, which there may be while members join and leave, need each other. A membership
+    /// change in progress may end with two; and where the voters are not yet the configured ones,
+    /// logs may hold an entry that takes one more vote away.
     fn tolerates_damage(&self, target: Target) -> bool {
         let id = self.aim(target);
         let is_changing = self.root().agreement.machine().members().proposed.is_some();
-        !is_changing && self.hosts.iter().all(|host| host.voters.len() > 2 || !host.voters.contains(&id))
+        let configured = self.configured_voters();
+        let suffices = |voters: &[ServerId]| voters.len() > if voters == configured { 2 } else { 3 };
+        !is_changing && self.hosts.iter().all(|host| suffices(&host.voters) || !host.voters.contains(&id))
     }
 
     /// The member a fault hits.

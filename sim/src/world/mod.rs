@@ -327,7 +327,7 @@ impl World {
                 }
             }
         }
-        if let Some(other) = self.wrong_voters(&wanted) {
+        if let Some(other) = self.wrong_voters() {
             return Some(other);
         }
         if let Some(connection) = self.left_open() {
@@ -366,14 +366,20 @@ impl World {
         }
     }
 
+    /// The servers that are to vote according to the committed log, in order.
+    fn configured_voters(&self) -> Vec<ServerId> {
+        let members = self.committed_members();
+        let voters = members.iter().filter(|(_, member)| !member.observer);
+        voters.map(|(server, _)| *server).collect()
+    }
+
     /// Whether the current voters are not the intended ones, or a membership change is not
     /// complete.
-    fn wrong_voters(&self, wanted: &Servers) -> Option<String> {
+    fn wrong_voters(&self) -> Option<String> {
         if self.root().agreement.machine().members().proposed.is_some() {
             return Some("a membership change is not complete".to_owned());
         }
-        let to_vote = wanted.iter().filter(|(_, member)| !member.observer).map(|(server, _)| *server);
-        let to_vote: Vec<ServerId> = to_vote.collect();
+        let to_vote = self.configured_voters();
         self.plan.group_ids().find_map(|group| self.wrong_voters_of(group, &to_vote))
     }
 
