@@ -1,5 +1,4 @@
-//! No election without a cause: under full load, for any length of time, the leader keeps leading
-//! leading.
+//! No election without a cause: under full load, for any length of time, the leader keeps leading.
 //!
 //! Three members and the load generator share the machine, which is what makes threads wait for
 //! their turn; snapshots are written all the while. Nothing else happens, so there is no reason for

@@ -194,12 +194,12 @@ fn the_client_checks_the_server() {
 
 proptest! {
     #[test]
-    fn whoever_knows_the_password_is_accepted(user in "\\PC{1,30}", password in "\\PC{0,30}") {
+    fn a_client_that_knows_the_password_is_accepted(user in "\\PC{1,30}", password in "\\PC{0,30}") {
         prop_assert_eq!(exchange(&user, &password, &password), Ok(user));
     }
 
     #[test]
-    fn whoever_does_not_is_refused(user in "\\PC{1,9}", password in "\\PC{0,9}", right in "\\PC{0,9}") {
+    fn one_that_does_not_is_refused(user in "\\PC{1,9}", password in "\\PC{0,9}", right in "\\PC{0,9}") {
         prop_assume!(password != right);
         prop_assert_eq!(exchange(&user, &password, &right), Err(Refused::WrongProof));
     }
