@@ -26,7 +26,7 @@ pub(crate) struct Look<'l> {
     pub(crate) waiting: &'l BTreeSet<ServerId>,
     /// Servers whose vote must not be taken now, whatever is wanted.
     pub(crate) keeping: &'l BTreeSet<ServerId>,
-    /// Servers that run may not have sent their join requests yet.
+    /// Servers that run may not have been heard yet: members, or those about to request to join.
     pub(crate) expects_requests: bool,
 }
 
@@ -115,14 +115,14 @@ impl Look<'_> {
         }
     }
 
-    /// Whether the change takes a vote while a wanted voter that is no member may run and not have
-    /// sent its join request yet. Its place would be lost to the ensemble's fault tolerance.
+    /// Whether the change takes a vote while a wanted voter that has none yet may run, and this
+    /// leader may not have heard from it. Its place would be lost to the ensemble's fault
+    /// tolerance: if another voter failed now, the vote that it is to get could not be committed.
     fn is_early(&self, change: MembershipChange) -> bool {
-        let members = || self.voters().iter().chain(self.learners());
-        let is_absent = |server: ServerId| !members().any(|member| server_of(*member) == server);
+        let has_no_vote = |server: ServerId| !self.voters().iter().any(|voter| server_of(*voter) == server);
         self.expects_requests
             && self.voters().contains(&change.member())
-            && self.wanted_voters().any(is_absent)
+            && self.wanted_voters().any(has_no_vote)
     }
 
     fn is_anybody_coming(&self) -> bool {
@@ -339,6 +339,13 @@ pub(crate) mod tests {
     fn no_vote_is_taken_before_a_new_server_has_had_time_to_ask() {
         for (what, voters, learners, wanted, expected) in [
             ("4 may be about to ask", &[1, 2, 3][..], &[][..], &[1, 2, 4][..], Step::Wait),
+            (
+                "4 has joined, and this new leader has not heard it",
+                &[1, 2, 3],
+                &[(4, 0)],
+                &[1, 2, 4],
+                Step::Wait,
+            ),
             (
                 "nobody is absent",
                 &[1, 2, 3],

@@ -123,8 +123,8 @@ impl Reconfig {
         self.pursued = None;
     }
 
-    /// Whether a server that runs may not have sent its join request yet to the leader that works
-    /// towards this configuration.
+    /// Whether a server that runs may not have been heard yet by the leader that works towards
+    /// this configuration.
     fn expects_requests(&mut self, proposed: Option<&ProposedConfig>, now_ms: i64) -> bool {
         let request = proposed.map(|proposed| (proposed.session, proposed.cxid));
         if self.pursued.map(|(request, _)| request) != request {
