@@ -230,6 +230,7 @@ pub fn features(requests: &Requests) -> Features {
         (requests.schemes.key, Features::KEY_SCHEME),
         (requests.schemes.sasl, Features::SASL_SCHEME),
         (requests.schemes.x509, Features::X509_SCHEME),
+        (requests.grants, Features::GRANTS),
     ];
     switches.iter().filter(|(on, _)| *on).fold(Features::NONE, |all, (_, feature)| all.with(*feature))
 }

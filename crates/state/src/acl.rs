@@ -9,6 +9,7 @@ use wire::jute::{Malformed, Put};
 
 use crate::acl_table::OPEN_BYTES;
 use crate::auth::{self, Schemes};
+use crate::grants::GRANTS_ACL;
 
 /// The client an operation is executed for.
 #[derive(Clone, Copy, Debug)]
@@ -21,25 +22,24 @@ pub struct Asker<'a> {
 
 impl Asker<'_> {
     /// Whether the ACL with these bytes grants the client one of `perms`. An empty ACL grants
-    /// everything.
+    /// everything. This is half of the answer: operations ask `DataTree::require`, which asks grants
+    /// too.
     #[inline]
-    pub fn may(&self, perms: i32, acl: &[u8]) -> bool {
+    pub(crate) fn may(&self, perms: i32, acl: &[u8]) -> bool {
         acl == OPEN_BYTES || self.skip_acl || permits(acl, perms, self.identities)
-    }
-
-    /// Like [`may`](Self::may), as the result of an operation.
-    #[inline]
-    pub fn check(&self, perms: i32, acl: &[u8]) -> Result<(), ErrorCode> {
-        if self.may(perms, acl) { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }
 }
 
 /// Whether an ACL grants one of `perms` to a client with these encoded identities
-/// (`ZooKeeperServer.checkACL`).
+/// (`ZooKeeperServer.checkACL`). The ACL of the node with the grants grants everything: only grants
+/// decide about that node.
 pub fn permits(acl: &[u8], perms: i32, identities: &[u8]) -> bool {
+    if acl == GRANTS_ACL {
+        return true;
+    }
     // The table's bytes were validated on receipt; if they are damaged nevertheless, deny access.
     let Ok(list) = AclList::from_raw(acl) else { return false };
-    if list.is_empty() || auth::decode(identities).any(|(scheme, _)| scheme == auth::SUPER) {
+    if list.is_empty() || auth::is_super(identities) {
         return true;
     }
     list.nullable().filter(|&(granted, ..)| granted & perms != 0).any(|(_, scheme, expression)| {

@@ -126,6 +126,11 @@ pub fn decode(encoded: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     std::iter::from_fn(move || Some((input.str().ok()?, input.str().ok()?)))
 }
 
+/// Whether a client with these encoded identities is the super user, who passes every check.
+pub fn is_super(encoded: &[u8]) -> bool {
+    decode(encoded).any(|(scheme, _)| scheme == SUPER)
+}
+
 /// Accepts an auth packet of scheme `digest`: any name with any password is an identity.
 /// `super_digest` is the digest identity of the super user, if configured; a client that proves it
 /// passes every check from then on. Bytes that are not UTF-8 count as Java's text of them. Returns

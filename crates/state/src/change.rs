@@ -3,6 +3,8 @@
 //! A refused command reports nothing. The changes of a multi are reported one by one, after all of
 //! it is known to succeed.
 
+use crate::grants::Grants;
+
 /// The kind of a change to a znode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -27,6 +29,8 @@ pub struct Change<'a> {
     pub acl: &'a [u8],
     /// The ACL of its parent, whose list of children has changed; empty for `DataChanged`.
     pub parent_acl: &'a [u8],
+    /// The rules in force, which say together with the ACLs who may read the nodes.
+    pub grants: Option<&'a Grants>,
 }
 
 /// Receives the changes of commands as they are applied.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! entry    = header command*
-//! header   = version u8 (1) | time_ms i64 | zxid_floor i64 | features u32      (21 bytes)
+//! header   = version u8 (1 or 2) | time_ms i64 | zxid_floor i64 | features u32      (21 bytes)
 //! command  = length u32 (of what follows) | session i64 | cxid i32 | opcode i32
 //!          | identities_len u32 | identities | body
 //!
@@ -20,12 +20,18 @@
 //! All integers are big-endian, as everywhere in the protocol. These numbers are on disk: they
 //! never change their meaning, and a new layout gets a new version. Clients cannot send the
 //! internal opcodes; the server refuses them before they reach a command.
+//!
+//! Version 2 has the layout of version 1. It says that a feature is on without which a member
+//! computes other results: a program that knows version 1 only must not go on, and does not.
 
 use crate::members::ServerId;
 use wire::jute::{Malformed, Put, Reader};
 
 /// Version of the layout, the first byte of an entry.
 pub const VERSION: u8 = 1;
+
+/// Version of entries with a feature that a program of [`VERSION`] does not know.
+pub const VERSION_WITH_GRANTS: u8 = 2;
 
 /// Opcode of the command that sets the cluster key. Far from all numbers of the protocol.
 pub const INITIALIZE: i32 = -1000;
@@ -74,6 +80,10 @@ impl Features {
     /// The scheme `x509` is enabled (`secureClientPort`).
     pub const X509_SCHEME: Self = Self(1 << 9);
 
+    /// The super user can put grants in force (`ostler.grants`). Only in entries of
+    /// [`VERSION_WITH_GRANTS`].
+    pub const GRANTS: Self = Self(1 << 10);
+
     /// The features with these bits. Unknown bits are kept, so that an older member passes them on.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
@@ -107,7 +117,7 @@ impl Features {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadEntry {
     /// An entry with another layout.
-    #[error("the entry has layout version {0}, this server knows {VERSION}")]
+    #[error("the entry has layout version {0}, this server knows {VERSION_WITH_GRANTS}")]
     Version(u8),
     /// The bytes are truncated or contain a wrong length.
     #[error("the entry is truncated or has wrong lengths")]
@@ -137,7 +147,7 @@ impl BatchHeader {
 
     /// Appends the header; it must be the first part of an entry.
     pub fn put(&self, out: &mut Vec<u8>) {
-        out.put_u8(VERSION);
+        out.put_u8(if self.features.has(Features::GRANTS) { VERSION_WITH_GRANTS } else { VERSION });
         out.put_i64(self.time_ms);
         out.put_i64(self.zxid_floor);
         out.extend_from_slice(&self.features.0.to_be_bytes());
@@ -147,15 +157,14 @@ impl BatchHeader {
     pub fn read(entry: &[u8]) -> Result<(Self, &[u8]), BadEntry> {
         let mut input = Reader::new(entry);
         let version = input.u8()?;
-        if version != VERSION {
+        if !(VERSION..=VERSION_WITH_GRANTS).contains(&version) {
             return Err(BadEntry::Version(version));
         }
-        let header = Self {
-            time_ms: input.i64()?,
-            zxid_floor: input.i64()?,
-            features: Features(u32_from(&mut input)?),
-        };
-        Ok((header, input.rest()))
+        let (time_ms, zxid_floor) = (input.i64()?, input.i64()?);
+        let bits = Features(u32_from(&mut input)?);
+        // In an entry of version 1 the bit has no meaning.
+        let features = if version == VERSION { bits.without(Features::GRANTS) } else { bits };
+        Ok((Self { time_ms, zxid_floor, features }, input.rest()))
     }
 }
 
@@ -325,6 +334,18 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_of_version_2() {
+        let mut entry = Vec::new();
+        let header = BatchHeader { time_ms: 258, zxid_floor: 1, features: Features::GRANTS };
+        header.put(&mut entry);
+        let golden = b"\x02\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x01\0\0\x04\0";
+        assert_eq!(entry, golden);
+        assert_eq!(BatchHeader::read(&entry).unwrap(), (header, &[][..]));
+        entry[0] = VERSION;
+        assert_eq!(BatchHeader::read(&entry).unwrap().0.features, Features::NONE);
+    }
+
+    #[test]
     fn every_truncated_entry_is_refused_or_shorter() {
         let mut entry = Vec::new();
         BatchHeader::default().put(&mut entry);
@@ -335,6 +356,6 @@ mod tests {
                 Ok((_, rest)) => assert!(commands(rest).all(|command| command.is_err())),
             }
         }
-        assert_eq!(BatchHeader::read(&[2; 30]), Err(BadEntry::Version(2)));
+        assert_eq!(BatchHeader::read(&[3; 30]), Err(BadEntry::Version(3)));
     }
 }

@@ -25,6 +25,7 @@ pub mod data_tree;
 mod distinguished_name;
 mod ensemble;
 pub mod expiry;
+pub mod grants;
 pub mod machine;
 pub mod members;
 pub mod password_hash;

@@ -28,12 +28,20 @@ fn entry(text: &str) -> Result<Acl, Failure> {
     let form = || wrong("expected scheme:id:perms");
     let (scheme, rest) = text.split_once(':').ok_or_else(form)?;
     let (id, letters) = rest.rsplit_once(':').ok_or_else(form)?;
-    let mut sum = 0;
-    for letter in letters.chars() {
-        let known = LETTERS.iter().find(|(known, _)| *known == letter);
-        sum |= known.ok_or_else(|| wrong(&format!("there is no permission '{letter}', only cdrwa")))?.1;
-    }
+    let sum =
+        sum(letters).map_err(|letter| wrong(&format!("there is no permission '{letter}', only cdrwa")))?;
     Ok(Acl::new(sum, scheme, id))
+}
+
+/// The sum of the permissions with these letters.
+///
+/// # Errors
+/// The first letter that is no permission.
+pub(crate) fn sum(letters: &str) -> Result<i32, char> {
+    letters.chars().try_fold(0, |sum, letter| {
+        let known = LETTERS.iter().find(|(known, _)| *known == letter);
+        known.map(|(_, bit)| sum | bit).ok_or(letter)
+    })
 }
 
 /// The letters of a sum of permissions.

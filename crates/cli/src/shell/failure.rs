@@ -115,7 +115,7 @@ fn meaning(code: i32) -> &'static str {
         Some(ErrorCode::NodeExists) => "there is such a znode already",
         Some(ErrorCode::NotEmpty) => "the znode has children",
         Some(ErrorCode::BadVersion) => "the version is another one",
-        Some(ErrorCode::NoAuth) => "the ACL does not allow it",
+        Some(ErrorCode::NoAuth) => "the ACL, or a grant, does not allow it",
         Some(ErrorCode::InvalidAcl) => "the ACL is empty or has an unacceptable entry",
         Some(ErrorCode::AuthFailed) => "the credentials or their scheme were refused",
         Some(ErrorCode::BadArguments) => "the server does not accept these arguments",

@@ -8,7 +8,8 @@
 //!
 //! The transcripts were recorded from Apache ZooKeeper. `OSTLER_TEST_SERVER_ADDRESS=host:port` runs
 //! them against a server that is already there, with an empty tree; `OSTLER_RECORD_TRANSCRIPTS=1`
-//! writes what was printed into the files.
+//! writes what was printed into the files. Those of `testdata/shell-own` are of what ZooKeeper does
+//! not have.
 
 mod interactive;
 mod server;
@@ -27,16 +28,38 @@ fn transcripts() {
     let given = std::env::var("OSTLER_TEST_SERVER_ADDRESS").ok();
     let server = given.is_none().then(Server::start);
     let address = given.unwrap_or_else(|| server.as_ref().expect("started").address());
+    compare("testdata/shell", &address);
+}
+
+#[test]
+fn transcripts_of_what_zookeeper_does_not_have() {
+    let server = Server::start_with(&[
+        "-Dostler.grants=true",
+        "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
+    ]);
+    compare("testdata/shell-own", &server.address());
+}
+
+#[test]
+fn grants_are_not_put_in_force_without_the_setting() {
+    let server = Server::start();
+    let printed = run("shell grants add /p r world:anyone", "", &server.address());
+    assert!(printed.contains("! Unimplemented: the leader does not put grants in force"), "{printed}");
+    assert!(run("shell ls /zookeeper", "", &server.address()).contains("[config, quota]"));
+}
+
+/// Runs the transcripts of a folder.
+fn compare(folder: &str, address: &str) {
     let record = std::env::var("OSTLER_RECORD_TRANSCRIPTS").is_ok_and(|value| value == "1");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/shell");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> =
-        folder.read_dir().expect("testdata/shell").map(|entry| entry.expect("an entry").path()).collect();
+        folder.read_dir().expect("transcripts").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     assert!(!files.is_empty(), "there are no transcripts");
     let mut different = Vec::new();
     for file in &files {
         let expected = std::fs::read_to_string(file).expect("a transcript");
-        let actual = replay(&expected, &address);
+        let actual = replay(&expected, address);
         if record {
             std::fs::write(file, &actual).expect("a transcript can be written");
         } else if actual != expected {

@@ -13,12 +13,18 @@ pub(crate) struct Server {
     child: Option<Child>,
     port: u16,
     folder: tempfile::TempDir,
+    /// Further arguments.
+    arguments: &'static [&'static str],
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(arguments: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self { child: None, port: free_port(), folder };
+        let mut server = Self { child: None, port: free_port(), folder, arguments };
         while !server.try_launch() {
             // Another process was faster to take the port.
             server.port = free_port();
@@ -35,6 +41,7 @@ impl Server {
         let child = Command::new(OSTLER)
             .args(["serve", "--client-port-address", "127.0.0.1", "--client-port", &self.port.to_string()])
             .args(["-Dzookeeper.extendedTypesEnabled=true", "-Dzookeeper.enforceQuota=true"])
+            .args(self.arguments)
             .args(["-Dadmin.enableServer=false", "--data-dir"])
             .arg(self.folder.path())
             .stdin(Stdio::null())

@@ -360,6 +360,7 @@ impl Loader<'_> {
             read_only_mode: s.flag_property("readonlymode.enabled", false),
             reconfig: s.flag("reconfigEnabled", false),
             standalone: s.flag("standaloneEnabled", true),
+            grants: s.flag("ostler.grants", false),
             keeper_extensions: s.flag("ostler.keeperExtensions", true),
             schemes,
             super_digest,

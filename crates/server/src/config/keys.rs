@@ -410,6 +410,7 @@ pub const KEYS: &[Key] = &[
     used("ostler.consensus"),
     used("ostler.electionTimeoutMs"),
     used("ostler.failedLoginsPerMinute"),
+    used("ostler.grants"),
     used("ostler.heartbeatMs"),
     used("ostler.ioThreads"),
     used("ostler.keeperExtensions"),

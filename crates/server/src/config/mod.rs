@@ -238,6 +238,8 @@ pub struct Requests {
     /// must keep at least two voters. If not, a server with one `server.N` is an ensemble that can
     /// grow.
     pub standalone: bool,
+    /// `ostler.grants`: whether the super user can put grants in force.
+    pub grants: bool,
     /// `ostler.keeperExtensions`: whether opcodes 500 to 507 and the nodes under /keeper exist.
     pub keeper_extensions: bool,
     /// The authentication schemes of clients.

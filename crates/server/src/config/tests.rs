@@ -186,6 +186,7 @@ fn every_key_reaches_its_field() {
             c.audit.as_ref().is_some_and(|audit| (audit.file_bytes_max, audit.files_kept) == (1_000_000, 3))
         }),
         ("audit.enable=yes\naudit.impl.class=org.example.Own", |c| c.audit.is_none()),
+        ("ostler.grants=true", |c| c.requests.grants),
         ("ostler.failedLoginsPerMinute=7", |c| c.requests.failed_logins_max == 7),
         (
             "authProvider.ensemble=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider\n\

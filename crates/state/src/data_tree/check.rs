@@ -68,6 +68,9 @@ impl DataTree {
         for path in RESERVED.iter().filter(|path| self.znodes.find(path).is_none()) {
             violations.push(format!("{path} is missing"));
         }
+        if !self.are_grants_current() {
+            violations.push("the grants in force are not those of their node".to_owned());
+        }
         for (path, count) in self.quotas.counts() {
             let expected = format!("/zookeeper/quota{path}/zookeeper_stats");
             if self.znodes.find(&expected) != Some(count.node) {

@@ -32,8 +32,9 @@ pub(crate) fn check_not_exists<'r>(
     path::validate(check.path).map_err(|_| ErrorCode::BadArguments)?;
     // Clients that may list the parent may learn that a node is missing. Without a parent there is
     // nothing to protect.
-    if let Some(parent) = view.look(path::parent(check.path)) {
-        context.asker.check(perms::READ, parent.acl)?;
+    let above = path::parent(check.path);
+    if let Some(parent) = view.look(above) {
+        view.before().require(&context.asker, perms::READ, above, parent.acl)?;
     }
     match view.look(check.path) {
         Some(node) if node.check_version(check.version).is_ok() => Err(ErrorCode::NodeExists),
@@ -47,7 +48,7 @@ pub(crate) fn check_stat<'r>(
     check: &CheckStat<'r>,
 ) -> Result<Step<'r>, ErrorCode> {
     let node = existing(view, check.path)?;
-    context.asker.check(perms::READ, node.acl)?;
+    view.before().require(&context.asker, perms::READ, check.path, node.acl)?;
     node.check_version(check.version)?;
     if agrees(&check.stat, &node.stat) {
         Ok(Step::Nothing { path: check.path })
@@ -101,11 +102,18 @@ fn remove_recursive<'r>(
         !RESERVED.contains(&remove.path),
         "reserved paths are refused above, and none is below another node"
     );
+    let asker = &context.asker;
+    let mut denied = view.before().prefixes_denied_below(asker, perms::DELETE, remove.path);
+    if denied.any(|prefix| view.find(prefix).is_some()) {
+        return Err(ErrorCode::NoAuth);
+    }
     let mut found = 0;
     let mut stack = Vec::from_iter(view.find(remove.path));
     while let Some(place) = stack.pop() {
         let node = view.facts(place);
-        context.asker.check(perms::DELETE, node.acl)?;
+        if !asker.may(perms::DELETE, node.acl) {
+            return Err(ErrorCode::NoAuth);
+        }
         // Includes the children known to exist, before they are looked up: there may be millions.
         if found + stack.len() + 1 + node.stat.num_children as usize > remove.limit as usize {
             return Err(ErrorCode::NotEmpty);

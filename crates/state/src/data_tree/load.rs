@@ -2,6 +2,7 @@
 
 use super::{DataTree, RESERVED};
 use crate::acl_table::{AclId, AclLoadError};
+use crate::grants::{BadGrants, GRANTS_PATH};
 use crate::quota::{Count, LIMITS_NAME, QUOTA_ROOT};
 use crate::tree::{self, NodeId, NodeImage, Owner};
 
@@ -28,6 +29,9 @@ pub enum LoadError {
     /// A quota's count without its node, or duplicated.
     #[error("the quota on {0:?} has no stats node")]
     Quota(String),
+    /// Grants in force that are not rules.
+    #[error("{GRANTS_PATH}: {0}")]
+    Grants(#[from] BadGrants),
     /// A node that every tree has is missing.
     #[error("{0} is missing")]
     Reserved(&'static str),
@@ -76,6 +80,7 @@ impl DataTree {
             let path = self.path(id);
             self.quotas.load_limits(&path, self.znodes.node(id).data());
         }
+        self.load_grants()?;
         self.acls.drop_unused();
         Ok(())
     }

@@ -14,6 +14,7 @@
 //! |--------------|-------------------------------------------------------------------|
 //! | `write`      | what changes the tree: clients' writes and the machine's own      |
 //! | `view`       | what planning reads: the tree, or the tree with a multi's steps   |
+//! | `access`     | whether grants and ACLs permit something; the rules in force      |
 //! | `plan`       | create, delete, setData, setACL, check                            |
 //! | `extensions` | planning of operations 501–505                                    |
 //! | `perform`    | steps become changes of the tree                                  |
@@ -22,6 +23,7 @@
 //! | `load`       | building a tree from a snapshot                                   |
 //! | `check`      | verification of all invariants; the hash                          |
 
+mod access;
 mod check;
 #[cfg(test)]
 mod deep;
@@ -47,13 +49,14 @@ use crate::acl_table::{AclId, AclSnapshot, AclTable};
 use crate::containers::{Reapable, RemovalCandidate, RemovalScan, RemovalTerms};
 use crate::quota::{Count, Quotas};
 use crate::tree::{KeptImages, NodeId, NodeImage, SnapshotCursor, Tree};
+use access::InForce;
 use ephemerals::Ephemerals;
 
 /// Paths that can never be deleted.
 const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", CONFIG_PATH];
 
 /// The node with the configuration of the ensemble.
-const CONFIG_PATH: &str = "/zookeeper/config";
+pub(crate) const CONFIG_PATH: &str = "/zookeeper/config";
 
 /// The znodes of one group and everything derived from them.
 pub struct DataTree {
@@ -63,6 +66,8 @@ pub struct DataTree {
     /// Invariant: exactly the containers and TTL nodes of the tree.
     reapable: Reapable,
     ephemerals: Ephemerals,
+    /// Invariant: the rules of the node at `GRANTS_PATH`, if it has `GRANTS_ACL`.
+    in_force: Option<Box<InForce>>,
 }
 
 impl DataTree {
@@ -94,6 +99,7 @@ impl DataTree {
             quotas: Quotas::default(),
             reapable: Reapable::default(),
             ephemerals: Ephemerals::default(),
+            in_force: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::DataTree;
 use super::plan::{NewNode, Step};
 use crate::change::{Change, ChangeKind, ChangeSink};
+use crate::grants::{GRANTS_ACL, GRANTS_PATH};
 use crate::tree::{NodeId, Owner};
 
 /// zxid and time of a step.
@@ -72,9 +73,13 @@ impl DataTree {
         if self.quotas.concerns(path) {
             self.quota_created(path, id, node.data);
         }
+        if path == GRANTS_PATH && *node.acl == *GRANTS_ACL {
+            self.set_grants(id);
+        }
         if changes.is_interested() {
+            let (kind, grants) = (ChangeKind::Created, self.grants());
             let (acl, parent_acl) = (self.acls.bytes(acl), self.acl_of(parent));
-            changes.change(&Change { kind: ChangeKind::Created, path, zxid: stamp.zxid, acl, parent_acl });
+            changes.change(&Change { kind, path, zxid: stamp.zxid, acl, parent_acl, grants });
         }
         id
     }
@@ -100,10 +105,13 @@ impl DataTree {
             self.quotas.data_set(path, id, old_bytes, data);
         }
         self.znodes.set_data(id, data, stamp.zxid, stamp.time_ms);
+        if self.is_of_grants(id) {
+            self.set_grants(id);
+        }
         if changes.is_interested() {
-            let acl = self.acl_of(id);
+            let (acl, grants) = (self.acl_of(id), self.grants());
             let kind = ChangeKind::DataChanged;
-            changes.change(&Change { kind, path, zxid: stamp.zxid, acl, parent_acl: &[] });
+            changes.change(&Change { kind, path, zxid: stamp.zxid, acl, parent_acl: &[], grants });
         }
     }
 
@@ -153,8 +161,13 @@ impl DataTree {
         }
         self.znodes.delete(id, stamp.zxid);
         if changes.is_interested() {
+            let (kind, grants) = (ChangeKind::Deleted, self.grants());
             let (acl, parent_acl) = (self.acls.bytes(acl), self.acl_of(parent));
-            changes.change(&Change { kind: ChangeKind::Deleted, path, zxid: stamp.zxid, acl, parent_acl });
+            changes.change(&Change { kind, path, zxid: stamp.zxid, acl, parent_acl, grants });
+        }
+        // Only now, so that they still decide who is told that their node is gone.
+        if self.is_of_grants(id) {
+            self.in_force = None;
         }
         self.acls.release(acl);
     }

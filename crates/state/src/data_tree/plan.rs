@@ -11,11 +11,13 @@ use wire::opcode::Opcode;
 use wire::path;
 use wire::record::{Check, Create, Delete, Request, SetAcl, SetData};
 
+use super::access::creates_grants;
 use super::view::{Context, Facts, View};
 use super::{RESERVED, extensions};
 use crate::acl;
 use crate::auth::Schemes;
 use crate::command::Features;
+use crate::grants::{self, GRANTS_ACL};
 use crate::quota;
 use crate::tree::{CONTAINER_OWNER, NodeId, Owner, TTL_MS_MAX};
 
@@ -149,13 +151,13 @@ fn plan_create<'r>(
     }
     let acl = new_acl(view, context, create.acl)?;
     let parent = target.parent(view)?;
-    context.asker.check(perms::CREATE, parent.acl)?;
-    if !target.is_valid {
-        return Err(ErrorCode::BadArguments);
-    }
     let new_path =
         NewPath { requested: create.path, number: mode.is_sequential.then_some(parent.children_ever) };
     let whole = new_path.render(buffer);
+    view.before().require(&context.asker, perms::CREATE, whole, parent.acl)?;
+    if !target.is_valid {
+        return Err(ErrorCode::BadArguments);
+    }
     if view.look(whole).is_some() {
         return if keeps_existing {
             Ok(Step::Nothing { path: create.path })
@@ -167,6 +169,7 @@ fn plan_create<'r>(
         return Err(ErrorCode::NoChildrenForEphemerals);
     }
     quota::check_data(whole, create.data)?;
+    let acl = if creates_grants(context, create, whole, owner)? { GRANTS_ACL.into() } else { acl };
     if context.enforces_quota() {
         view.before().quotas.check(whole, create.data.unwrap_or_default().len() as i64, 1)?;
     }
@@ -210,7 +213,7 @@ pub(super) fn removable<'v, V: View>(
         return Err(ErrorCode::BadArguments);
     }
     let target = Target::of(path, false)?;
-    context.asker.check(perms::DELETE, target.parent(view)?.acl)?;
+    view.before().require(&context.asker, perms::DELETE, path, target.parent(view)?.acl)?;
     target.is_valid.then(|| view.look(path)).flatten().ok_or(ErrorCode::NoNode)
 }
 
@@ -220,8 +223,11 @@ fn plan_set_data<'r>(
     set: &SetData<'r>,
 ) -> Result<Step<'r>, ErrorCode> {
     let node = existing(view, set.path)?;
-    context.asker.check(perms::WRITE, node.acl)?;
+    view.before().require(&context.asker, perms::WRITE, set.path, node.acl)?;
     quota::check_data(set.path, set.data)?;
+    if node.acl == GRANTS_ACL {
+        grants::check_text(set.data)?;
+    }
     if context.enforces_quota() {
         let more = set.data.unwrap_or_default().len() as i64 - i64::from(node.stat.data_length);
         view.before().quotas.check(set.path, more, 0)?;
@@ -238,7 +244,11 @@ fn plan_set_acl<'r>(
     path::validate(set.path).map_err(|_| ErrorCode::BadArguments)?;
     let acl = new_acl(view, context, set.acl)?;
     let node = existing(view, set.path)?;
-    context.asker.check(perms::ADMIN, node.acl)?;
+    view.before().require(&context.asker, perms::ADMIN, set.path, node.acl)?;
+    if node.acl == GRANTS_ACL {
+        // Another ACL would end the rules. Deleting the node does.
+        return Err(ErrorCode::BadArguments);
+    }
     if set.version != -1 && set.version != node.stat.aversion {
         return Err(ErrorCode::BadVersion);
     }
@@ -251,7 +261,7 @@ pub(crate) fn plan_check<'r>(
     check: &Check<'r>,
 ) -> Result<Step<'r>, ErrorCode> {
     let node = existing(view, check.path)?;
-    context.asker.check(perms::READ, node.acl)?;
+    view.before().require(&context.asker, perms::READ, check.path, node.acl)?;
     node.check_version(check.version)?;
     Ok(Step::Nothing { path: check.path })
 }

@@ -26,6 +26,11 @@ impl<'c> Context<'c> {
         self.features.has(Features::KEEPER_EXTENSIONS)
     }
 
+    /// Whether the super user can put grants in force.
+    pub(crate) fn has_grants(&self) -> bool {
+        self.features.has(Features::GRANTS)
+    }
+
     pub(crate) fn enforces_quota(&self) -> bool {
         self.features.has(Features::ENFORCE_QUOTA)
     }

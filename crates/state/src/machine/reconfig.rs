@@ -9,7 +9,7 @@ use wire::record::Request;
 use super::Machine;
 use crate::change::ChangeSink;
 use crate::command::{Command, Features};
-use crate::data_tree::{Context, Stamp};
+use crate::data_tree::{CONFIG_PATH, Context, Stamp};
 use crate::members::{self, Configuration};
 
 impl Machine {
@@ -46,7 +46,7 @@ impl Machine {
         }
         let current = self.members().current.as_ref().ok_or(ErrorCode::Unimplemented)?;
         let text = members::plan(current, &request, context.features.has(Features::LONE_VOTER))?;
-        context.asker.check(perms::WRITE, self.tree.config_acl())?;
+        self.tree.require(&context.asker, perms::WRITE, CONFIG_PATH, self.tree.config_acl())?;
         Ok(text)
     }
 

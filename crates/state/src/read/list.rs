@@ -67,8 +67,8 @@ impl DataTree {
     }
 
     /// Names and, as requested, `Stat`s and data of the same children in the same order. Children
-    /// whose ACL denies READ are listed, as in every listing, since their names belong to the
-    /// parent; but their `Stat` and data are empty.
+    /// that the client may not read are listed, as in every listing, since their names belong to
+    /// the parent; but their `Stat` and data are empty.
     pub(super) fn filtered_list_with_stats_and_data(
         &self,
         list: &FilteredListWithStatsAndData<'_>,
@@ -80,9 +80,10 @@ impl DataTree {
         let children = self.put_children(&found, list.kind, body)?;
         body.put_stat(&found.stat)?;
         let asker = reader.asker();
-        let visible = |child: NodeId| {
-            let child = self.found(child);
-            asker.may(perms::READ, child.acl).then_some(child)
+        let denied = self.denied_below(&asker, perms::READ, list.path);
+        let visible = |id: NodeId| {
+            let child = self.found(id);
+            (!denied.contains(&id) && asker.may(perms::READ, child.acl)).then_some(child)
         };
         let (with_stat, with_data) = (children.iter().filter(|_| list.with_stat), children.iter());
         body.short().put_len(with_stat.clone().count());
@@ -115,6 +116,7 @@ impl DataTree {
         let found = self.readable(list.path, reader)?;
         let top = if list.path == "/" { "" } else { list.path };
         let asker = reader.asker();
+        let denied = self.denied_below(&asker, perms::READ, list.path);
         let mut bytes = 4;
         let mut all = Vec::from_iter(found.id.map(|id| Listed { id, parent: 0, bytes: top.len() }));
         let mut parent = 0;
@@ -122,7 +124,7 @@ impl DataTree {
             let Listed { id, bytes: above, .. } = all[parent];
             for name in self.znodes().children(id).iter() {
                 let id = self.znodes().child(id, name).expect("a listed child exists");
-                if !asker.may(perms::READ, self.acl_of(id)) {
+                if denied.contains(&id) || !asker.may(perms::READ, self.acl_of(id)) {
                     continue;
                 }
                 if all.len() > list.limit as usize {

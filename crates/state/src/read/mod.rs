@@ -195,7 +195,7 @@ impl DataTree {
     /// The node at a path, if the client may read it.
     fn readable(&self, path: &str, reader: &Reader<'_>) -> Result<Found<'_>, ErrorCode> {
         let found = self.look_at(path, reader).ok_or(ErrorCode::NoNode)?;
-        reader.asker().check(perms::READ, found.acl)?;
+        self.require(&reader.asker(), perms::READ, path, found.acl)?;
         Ok(found)
     }
 

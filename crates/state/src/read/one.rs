@@ -53,8 +53,8 @@ impl DataTree {
     ) -> Result<(), ErrorCode> {
         let found = self.look_at(get.path, reader).ok_or(ErrorCode::NoNode)?;
         let asker = reader.asker();
-        asker.check(perms::READ | perms::ADMIN, found.acl)?;
-        if asker.may(perms::ADMIN, found.acl) {
+        self.require(&asker, perms::READ | perms::ADMIN, get.path, found.acl)?;
+        if self.may(&asker, perms::ADMIN, get.path, found.acl) {
             body.put_raw(found.acl)?;
         } else {
             // Redaction never makes it longer.

@@ -4,7 +4,7 @@ use wire::jute::{Malformed, Reader};
 
 use super::ensemble;
 use super::tree::TreeLoader;
-use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION, WITHOUT_MEMBERS};
+use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, WITH_GRANTS, WITHOUT_MEMBERS};
 use crate::data_tree;
 use crate::ensemble::Ensemble;
 use crate::machine::Machine;
@@ -17,7 +17,7 @@ pub enum LoadError {
     #[error("this is not a snapshot")]
     Magic,
     /// The snapshot has an unknown version.
-    #[error("the snapshot has version {0}, this server knows {VERSION}")]
+    #[error("the snapshot has version {0}, this server knows {WITH_GRANTS}")]
     Version(u8),
     /// A block that is not allowed at this position.
     #[error("a block of kind {kind} after one of kind {after}")]
@@ -177,7 +177,7 @@ impl Loader {
             return Err(LoadError::Magic);
         }
         let version = input.u8().map_err(malformed)?;
-        if !(WITHOUT_MEMBERS..=VERSION).contains(&version) {
+        if !(WITHOUT_MEMBERS..=WITH_GRANTS).contains(&version) {
             return Err(LoadError::Version(version));
         }
         self.last_zxid = input.i64().map_err(malformed)?;

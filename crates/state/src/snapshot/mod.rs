@@ -3,9 +3,10 @@
 //! ```text
 //! snapshot = block*                       block = length u32 (of payload) | kind u8 | payload
 //!
-//! kind 1  head      magic "OSTS" | version u8 (2) | last zxid i64 | has key u8 (0 or 1)
+//! kind 1  head      magic "OSTS" | version u8 (2 or 3) | last zxid i64 | has key u8 (0 or 1)
 //!                   | [cluster key, 32 bytes] | members, see `members::Members::put`;
-//!                   version 1 ends before the members and can be read
+//!                   version 1 ends before the members and can be read;
+//!                   version 3 has the layout of version 2, and grants in force
 //! kind 2  sessions  (id i64 | timeout_ms i32 | home u32)*
 //! kind 3  ACLs      (id u32 | length u32 | jute vector<ACL>)*
 //! kind 4  quotas    (path ustring | count i64 | bytes i64 | hides data u8)*
@@ -20,7 +21,8 @@
 //! a version never change.
 //!
 //! Everything that can be computed from the nodes is omitted: ephemerals of sessions, containers,
-//! limits of quotas.
+//! limits of quotas, grants. Version 3 is for programs that do not know grants: they must not go on
+//! without them.
 
 mod ensemble;
 mod load;
@@ -32,6 +34,8 @@ pub use write::SnapshotCursor;
 
 const MAGIC: &[u8; 4] = b"OSTS";
 const VERSION: u8 = 2;
+/// The version of a state with grants in force.
+const WITH_GRANTS: u8 = 3;
 /// The last version without members.
 const WITHOUT_MEMBERS: u8 = 1;
 

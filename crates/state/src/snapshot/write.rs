@@ -4,7 +4,7 @@ use wire::jute::Put as _;
 
 use super::ensemble::EnsemblePart;
 use super::tree::TreePart;
-use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION};
+use super::{ACLS, END, HEAD, MAGIC, NODES, QUOTAS, SESSIONS, VERSION, WITH_GRANTS};
 use crate::machine::Machine;
 use crate::tree::KeptImages;
 
@@ -13,6 +13,7 @@ use crate::tree::KeptImages;
 pub struct SnapshotCursor {
     /// zxid of the snapshot's state.
     last_zxid: i64,
+    version: u8,
     ensemble: EnsemblePart,
     tree: TreePart,
     next: Block,
@@ -45,6 +46,7 @@ impl Machine {
     pub fn begin_snapshot(&mut self) -> SnapshotCursor {
         SnapshotCursor {
             last_zxid: self.last_zxid(),
+            version: if self.tree.grants().is_some() { WITH_GRANTS } else { VERSION },
             ensemble: EnsemblePart::of(&self.ensemble),
             tree: TreePart::begin(&mut self.tree),
             next: Block::Head,
@@ -54,12 +56,12 @@ impl Machine {
     /// Appends the next slice, with about `max_nodes` nodes or fewer sessions, and returns whether
     /// it was the last. Needs only a shared reference, so reads continue.
     pub fn snapshot_slice(&self, cursor: &mut SnapshotCursor, max_nodes: usize, out: &mut Vec<u8>) -> bool {
-        let SnapshotCursor { last_zxid, ensemble, tree, next } = cursor;
+        let SnapshotCursor { last_zxid, version, ensemble, tree, next } = cursor;
         *next = match *next {
             Block::Head => {
                 block(HEAD, out, |out| {
                     out.extend_from_slice(MAGIC);
-                    out.put_u8(VERSION);
+                    out.put_u8(*version);
                     out.put_i64(*last_zxid);
                     ensemble.put_head(out);
                 });

@@ -4,7 +4,7 @@ use wire::event::EventType;
 use wire::lenient::{NULL_LIST, NULL_PATH};
 use wire::record::SetWatches;
 
-use super::event::Announcement;
+use super::event::{Announcement, Guard};
 use super::{Deliver, WatchLimitReached, WatchMode, WatchTable, WatcherId};
 use crate::acl_table::OPEN_BYTES;
 use crate::data_tree::DataTree;
@@ -43,8 +43,9 @@ impl WatchTable {
         reader: &Reader<'_>,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), CatchUpError> {
+        let grants = tree.grants();
         let mut notify = |event_type, path, acl: &[u8]| {
-            let mut announcement = Announcement::new(event_type, path, UNKNOWN_ZXID, acl);
+            let mut announcement = Announcement::new(event_type, path, UNKNOWN_ZXID, Guard { acl, grants });
             if announcement.may_be_sent_to(reader.identities.encoded()) {
                 deliver(watcher, announcement.event());
             }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use wire::acl::perms;
 use wire::event::{EventType, KeeperState, WatcherEvent};
 use wire::record::ReplyHeader;
 use wire::{frame, xid};
 
-use super::{Deliver, WatcherId, may_read};
+use super::{Deliver, WatcherId};
+use crate::acl::permits;
+use crate::acl_table::OPEN_BYTES;
+use crate::grants::Grants;
 
 /// An event, ready to be sent.
 #[derive(Clone, Debug)]
@@ -20,18 +24,36 @@ pub struct EventOut {
     pub zxid: i64,
 }
 
+/// What decides who may be notified of a node.
+#[derive(Clone, Copy)]
+pub(super) struct Guard<'a> {
+    /// The node's ACL.
+    pub(super) acl: &'a [u8],
+    /// The rules in force.
+    pub(super) grants: Option<&'a Grants>,
+}
+
+impl Guard<'_> {
+    /// Whether a client with these identities may read the node at `path`.
+    fn lets_read(&self, path: &str, identities: &[u8]) -> bool {
+        let is_granted = |grants: &Grants| grants.permitted(path, identities) & perms::READ != 0;
+        self.grants.is_none_or(is_granted)
+            && (self.acl == OPEN_BYTES || permits(self.acl, perms::READ, identities))
+    }
+}
+
 /// An event that may have no watchers: its frame is encoded when the first one is found.
 pub(super) struct Announcement<'a> {
     event_type: EventType,
     path: &'a str,
     zxid: i64,
-    acl: &'a [u8],
+    guard: Guard<'a>,
     event: Option<EventOut>,
 }
 
 impl<'a> Announcement<'a> {
-    pub(super) fn new(event_type: EventType, path: &'a str, zxid: i64, acl: &'a [u8]) -> Self {
-        Self { event_type, path, zxid, acl, event: None }
+    pub(super) fn new(event_type: EventType, path: &'a str, zxid: i64, guard: Guard<'a>) -> Self {
+        Self { event_type, path, zxid, guard, event: None }
     }
 
     pub(super) fn path(&self) -> &'a str {
@@ -39,7 +61,7 @@ impl<'a> Announcement<'a> {
     }
 
     pub(super) fn may_be_sent_to(&self, identities: &[u8]) -> bool {
-        may_read(self.acl, identities)
+        self.guard.lets_read(self.path, identities)
     }
 
     pub(super) fn event(&mut self) -> &EventOut {

@@ -28,8 +28,6 @@ use foldhash::fast::FoldHasher;
 use hashbrown::{HashSet, HashTable};
 use wire::event::{AddWatchMode, EventType, WatcherType};
 
-use crate::acl::permits;
-use crate::acl_table::OPEN_BYTES;
 use crate::auth::Identities;
 use crate::change::{Change, ChangeKind};
 use crate::path_lengths::PathLengths;
@@ -40,7 +38,7 @@ pub use catch_up::CatchUpError;
 pub use event::EventOut;
 pub use report::WatchSummary;
 
-use event::{Announcement, Firing};
+use event::{Announcement, Firing, Guard};
 
 /// Identifies a watcher, which is a connection; the server chooses it and never reuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -273,7 +271,8 @@ impl WatchTable {
             ChangeKind::DataChanged => EventType::NodeDataChanged,
             ChangeKind::Deleted => EventType::NodeDeleted,
         };
-        let announcement = Announcement::new(event_type, change.path, change.zxid, change.acl);
+        let Change { path, zxid, acl, parent_acl, grants, .. } = *change;
+        let announcement = Announcement::new(event_type, path, zxid, Guard { acl, grants });
         let mut firing = Firing::new(announcement, deliver);
         self.fire(Table::Data, &mut firing);
         if change.kind == ChangeKind::Deleted {
@@ -282,9 +281,8 @@ impl WatchTable {
             self.fire(Table::Children, &mut firing);
         }
         if change.kind != ChangeKind::DataChanged {
-            let parent = wire::path::parent(change.path);
-            let event_type = EventType::NodeChildrenChanged;
-            let announcement = Announcement::new(event_type, parent, change.zxid, change.parent_acl);
+            let (parent, guard) = (wire::path::parent(path), Guard { acl: parent_acl, grants });
+            let announcement = Announcement::new(EventType::NodeChildrenChanged, parent, zxid, guard);
             self.fire(Table::Children, &mut Firing::new(announcement, deliver));
         }
     }
@@ -450,9 +448,4 @@ fn hash(seed: u64, shared_seed: &SharedSeed, path: &str) -> u64 {
     let mut hasher = FoldHasher::with_seed(seed, shared_seed);
     hasher.write(path.as_bytes());
     hasher.finish()
-}
-
-/// Whether a client with these identities may be notified of a node with this ACL.
-fn may_read(acl: &[u8], identities: &[u8]) -> bool {
-    acl == OPEN_BYTES || permits(acl, wire::acl::perms::READ, identities)
 }

@@ -3,6 +3,7 @@
 
 mod acl;
 mod extensions;
+mod grants;
 mod large;
 mod model;
 mod multi;

@@ -108,7 +108,7 @@ fn every_truncated_snapshot_is_refused() {
     let longer = [bytes.as_slice(), b"\0\0\0\0\x05"].concat();
     assert!(matches!(load(&longer, 64), Err(LoadError::Excess)));
     assert!(matches!(load(b"\0\0\0\x04\x01NOPE", 64), Err(LoadError::Magic)));
-    for version in [0, 3] {
+    for version in [0, 4] {
         let later = [b"\0\0\0\x05\x01OSTS".as_slice(), &[version]].concat();
         assert!(matches!(load(&later, 64), Err(LoadError::Version(found)) if found == version));
     }

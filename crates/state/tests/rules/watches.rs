@@ -99,6 +99,7 @@ fn rule_07_events_carry_the_zxid_of_their_change() {
         zxid: 77,
         acl: state::acl_table::OPEN_BYTES,
         parent_acl: state::acl_table::OPEN_BYTES,
+        grants: None,
     };
     world.watches.change(&change, &mut |_, event| zxids.push(event.zxid));
     assert_eq!(zxids, [77]);
@@ -278,8 +279,8 @@ fn many_watchers_of_one_path_share_one_frame() {
     assert_eq!(table.watch_count(), 200);
     assert_eq!(table.summary(), state::watch::WatchSummary { watchers: 100, paths: 1, watches: 100 });
     let mut notified = Vec::new();
-    let change =
-        Change { kind: ChangeKind::Deleted, path: "/a", zxid: 1, acl: OPEN_BYTES, parent_acl: OPEN_BYTES };
+    let (kind, acl, parent_acl) = (ChangeKind::Deleted, OPEN_BYTES, OPEN_BYTES);
+    let change = Change { kind, path: "/a", zxid: 1, acl, parent_acl, grants: None };
     table.change(&change, &mut |watcher, event| notified.push((watcher.0, event.frame.clone())));
     assert!(notified.iter().map(|(watcher, _)| *watcher).eq(0..100), "each once, in order");
     assert!(notified.iter().all(|(_, frame)| std::sync::Arc::ptr_eq(frame, &notified[0].1)));
@@ -333,7 +334,8 @@ fn the_counts_of_the_table_are_right_after_any_history() {
             _ => {
                 let kind = if below(4) == 0 { ChangeKind::Deleted } else { ChangeKind::DataChanged };
                 let (acl, parent_acl) = (OPEN_BYTES, OPEN_BYTES);
-                table.change(&Change { kind, path: &path, zxid: 1, acl, parent_acl }, &mut |_, _| {});
+                let change = Change { kind, path: &path, zxid: 1, acl, parent_acl, grants: None };
+                table.change(&change, &mut |_, _| {});
             }
         }
         if step % 50 == 0 {
@@ -363,8 +365,8 @@ fn matching_a_deep_change_with_recursive_watches_takes_little_time() {
     }
     let mut notified = Vec::new();
     let begun = std::time::Instant::now();
-    let kind = ChangeKind::DataChanged;
-    let change = Change { kind, path: &deep, zxid: 1, acl: OPEN_BYTES, parent_acl: OPEN_BYTES };
+    let (kind, acl, parent_acl) = (ChangeKind::DataChanged, OPEN_BYTES, OPEN_BYTES);
+    let change = Change { kind, path: &deep, zxid: 1, acl, parent_acl, grants: None };
     table.change(&change, &mut |watcher, _| notified.push(watcher.0));
     let took = begun.elapsed();
     assert_eq!(notified, [2_000_000, 1000, 4, 1], "from the node upwards");

@@ -4,6 +4,7 @@ mod access;
 mod children;
 mod data;
 mod ensemble;
+mod grants;
 mod multi;
 mod progress;
 mod quota;
@@ -38,12 +39,13 @@ pub(crate) struct Spec {
     run: fn(&mut Shell, &Parsed) -> Outcome,
 }
 
-const FAMILIES: [&[Spec]; 8] = [
+const FAMILIES: [&[Spec]; 9] = [
     data::SPECS,
     children::SPECS,
     access::SPECS,
     watch::SPECS,
     quota::SPECS,
+    grants::SPECS,
     multi::SPECS,
     ensemble::SPECS,
     shell::SPECS,
