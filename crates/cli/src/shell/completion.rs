@@ -58,6 +58,7 @@ impl Helper {
             None | Some("help" | "?") => return command_names(word),
             Some("printwatches") => &["on", "off"],
             Some("addwatch") if !word.starts_with('/') => &["PERSISTENT", "PERSISTENT_RECURSIVE"],
+            Some("grants") if !word.starts_with('/') => &["add", "check", "list", "remove"],
             Some(_) if word.starts_with('/') => return self.paths(word),
             Some(_) => &[],
         };
