@@ -1,5 +1,5 @@
-//! Random runs against a naive evaluator of rules: a world with rules answers as one without, except
-//! where the evaluator says that they deny it.
+//! Random runs against a naive evaluator of rules: a world with rules answers as one without,
+//! except where the evaluator says that they deny it.
 
 use proptest::prelude::*;
 use state::auth::Identities;
