@@ -22,8 +22,8 @@ pub struct Asker<'a> {
 
 impl Asker<'_> {
     /// Whether the ACL with these bytes grants the client one of `perms`. An empty ACL grants
-    /// everything. This is half of the answer: operations ask `DataTree::require`, which asks grants
-    /// too.
+    /// everything. This is half of the answer: operations ask `DataTree::require`, which asks
+    /// grants too.
     #[inline]
     pub(crate) fn may(&self, perms: i32, acl: &[u8]) -> bool {
         acl == OPEN_BYTES || self.skip_acl || permits(acl, perms, self.identities)

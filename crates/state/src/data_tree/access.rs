@@ -95,8 +95,12 @@ impl DataTree {
         Ok(())
     }
 
-    /// Whether the rules in force are those of their node.
+    /// Whether the rules in force are those of their node, and no other node has their ACL.
     pub(super) fn are_grants_current(&self) -> bool {
+        let uses = self.acls.find(GRANTS_ACL).map_or(0, |acl| self.acls.use_count(acl));
+        if uses != u64::from(self.in_force.is_some()) {
+            return false;
+        }
         let derived = self.node_of_grants().map(|node| (node, self.grants_of(node)));
         match (&self.in_force, derived) {
             (None, None) => true,
