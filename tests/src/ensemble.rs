@@ -59,6 +59,8 @@ pub struct Layout {
     pub direct: bool,
     /// Data directories that are not in the ensemble's own folder.
     pub data_dirs: BTreeMap<u8, PathBuf>,
+    /// Variables that the servers have in their environment, besides those of the test.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Layout {
@@ -72,8 +74,8 @@ impl Layout {
 
     /// This many voters and nothing else.
     pub fn voters(voters: u8) -> Layout {
-        let data_dirs = BTreeMap::new();
-        Layout { voters, observers: 0, spares: 0, slow_disks: false, direct: false, data_dirs }
+        let (data_dirs, environment) = (BTreeMap::new(), Vec::new());
+        Layout { voters, observers: 0, spares: 0, slow_disks: false, direct: false, data_dirs, environment }
     }
 }
 
@@ -400,7 +402,7 @@ impl Ensemble {
             return zookeeper_command(["-Xmx512m".to_owned()], config);
         }
         let mut command = serve_command();
-        command.arg("--config").arg(config);
+        command.arg("--config").arg(config).envs(self.layout.environment.iter().cloned());
         command
     }
 

@@ -34,3 +34,4 @@ pub mod slow_disk;
 pub mod trial;
 pub mod verdict;
 pub mod watcher;
+pub mod writer;

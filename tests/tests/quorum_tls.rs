@@ -4,16 +4,13 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ostler_tests::certificates::Certificates;
 use ostler_tests::ensemble::{Engine, Ensemble, Layout, PATIENCE};
 use ostler_tests::process::have_tools;
-use ostler_tests::roaming_client::RoamingClient;
 use ostler_tests::session::{Session, create, get_data};
+use ostler_tests::writer::Writer;
 
 /// Of all servers of these tests: their hosts are the same.
 const HOST: &str = "subjectAltName=IP:127.0.0.1\n";
@@ -164,57 +161,6 @@ fn half_handshakes_on_a_quorum_port_end_in_time() {
         let ended = stranger.read(&mut [0; 64]);
         let is_reset = |e: &std::io::Error| e.kind() == ErrorKind::ConnectionReset;
         assert!(ended.as_ref().is_ok_and(|n| *n == 0) || ended.as_ref().is_err_and(is_reset), "{ended:?}");
-    }
-}
-
-/// A client that writes until it is told to stop.
-struct Writer {
-    written: Arc<AtomicUsize>,
-    is_over: Arc<AtomicBool>,
-    thread: JoinHandle<usize>,
-}
-
-impl Writer {
-    fn start(addresses: Vec<SocketAddr>) -> Writer {
-        let (written, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let thread = std::thread::spawn({
-            let (written, is_over) = (Arc::clone(&written), Arc::clone(&is_over));
-            move || {
-                let mut client = RoamingClient::new(addresses, 0, 20_000);
-                let mut number = 0;
-                while !is_over.load(Ordering::SeqCst) {
-                    if !client.is_connected() {
-                        client.connect();
-                        std::thread::sleep(Duration::from_millis(10));
-                        continue;
-                    }
-                    let path = format!("/written-{number:06}");
-                    // It exists if an earlier attempt got no reply.
-                    if let Some(reply) = client.ask_one(&create(&path, b"data", 0)) {
-                        assert!([0, -110].contains(&reply.err), "{path}: {reply:?}");
-                        number += 1;
-                        written.store(number, Ordering::SeqCst);
-                    }
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                number
-            }
-        });
-        Writer { written, is_over, thread }
-    }
-
-    /// Waits until it has written some more.
-    fn await_progress(&self, ensemble: &mut Ensemble) {
-        let before = self.written.load(Ordering::SeqCst);
-        ensemble.await_that("a client writes", |_| {
-            (self.written.load(Ordering::SeqCst) > before + 20).then_some(())
-        });
-    }
-
-    /// How much it has written.
-    fn end(self) -> usize {
-        self.is_over.store(true, Ordering::SeqCst);
-        self.thread.join().expect("the client")
     }
 }
 

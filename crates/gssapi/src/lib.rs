@@ -1,4 +1,5 @@
-//! The server's side of SASL's mechanism GSSAPI (RFC 4752) with Kerberos, by MIT's library.
+//! SASL's mechanism GSSAPI (RFC 4752) with Kerberos, by MIT's library: the side of a service and
+//! that of its client.
 //!
 //! ```text
 //! client                              server
@@ -14,15 +15,17 @@
 //!   │ ─────────────────────────────────►│  the client is authenticated
 //! ```
 //!
-//! The library is loaded when an [`Acceptor`] is made, so that a program starts without it where
-//! nobody needs Kerberos. Every step may read files and ask name servers: it must not run on a
-//! thread that others wait for.
+//! The library is loaded when an [`Acceptor`] or an [`Initiator`] is made, so that a program starts
+//! without it where nobody needs Kerberos. Every step may read files and ask name servers, and a
+//! client's first one asks the Kerberos server: it must not run on a thread that others wait for.
 
+mod initiator;
 mod library;
 
 use std::ffi::{CString, NulError};
 use std::sync::Arc;
 
+pub use initiator::{Initiation, Initiator};
 use library::{Context, Credential, Library};
 
 /// A longer token is refused.
@@ -67,7 +70,7 @@ impl Acceptor {
         let library = Library::load()?;
         let keytab = keytab.map(CString::new).transpose()?;
         let principal = CString::new(principal)?;
-        let credential = Credential::acquire(library, keytab.as_deref(), &principal)?;
+        let credential = Credential::of_service(library, keytab.as_deref(), &principal)?;
         Ok(Acceptor { credential: Arc::new(credential) })
     }
 
@@ -91,6 +94,8 @@ enum Stage {
     Established(Context, String),
     /// The client has to choose a layer.
     Offered(Context, String),
+    /// The client is authenticated.
+    Accepted(Context),
     Ended,
 }
 
@@ -121,11 +126,25 @@ impl Exchange {
                 let chosen = context.unwrap(token)?;
                 // Behind them is the identity that the client wants, which ZooKeeper ignores.
                 match chosen.get(..4) {
-                    Some([1, ..]) => Ok(Step::Accepted(name)),
+                    Some([1, ..]) => {
+                        self.stage = Stage::Accepted(context);
+                        Ok(Step::Accepted(name))
+                    }
                     _ => Err(Error::Token("a choice of a layer that was not offered")),
                 }
             }
-            Stage::Ended => Err(Error::Ended),
+            Stage::Accepted(_) | Stage::Ended => Err(Error::Ended),
+        }
+    }
+
+    /// 32 random bytes that the client gets too, and nobody else, once it is authenticated.
+    ///
+    /// # Errors
+    /// It is not, or the context has no key.
+    pub fn session_key(&self) -> Result<[u8; 32], Error> {
+        match &self.stage {
+            Stage::Accepted(context) => context.session_key(),
+            _ => Err(Error::Ended),
         }
     }
 
@@ -166,6 +185,7 @@ mod tests {
     fn an_exchange_that_has_ended_goes_no_further() {
         let mut exchange = Exchange { stage: Stage::Ended };
         assert_eq!(exchange.step(b""), Err(Error::Ended));
+        assert_eq!(exchange.session_key(), Err(Error::Ended));
         assert_eq!(exchange.step(&vec![0; TOKEN_BYTES_MAX + 1]), Err(Error::Token("too long")));
     }
 }

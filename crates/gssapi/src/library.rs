@@ -68,7 +68,15 @@ const PRINCIPAL_NAME: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01";
 const CONTINUE_NEEDED: u32 = 1;
 /// Calling and routine errors; the rest of a status is information.
 const ERRORS: u32 = 0xffff_0000;
+const USAGE_INITIATE: c_int = 1;
 const USAGE_ACCEPT: c_int = 2;
+/// What a client asks of a context: that the service proves itself too, and checksums of messages.
+const MUTUAL: u32 = 2;
+const INTEGRITY: u32 = 32;
+/// The key of `gss_pseudo_random` that both sides have once the context is established.
+const PRF_KEY_FULL: c_int = 0;
+/// What that function is asked for; its bytes are of no use for anything else.
+const PRF_INPUT: &[u8] = b"ostler session key";
 /// Kinds of codes of `gss_display_status`.
 const CODES: [c_int; 2] = [1, 2];
 /// Messages of one code that are shown.
@@ -101,6 +109,22 @@ pub(crate) struct Library {
         *mut u32,
         *mut Handle,
     ) -> u32,
+    init_sec_context: unsafe extern "C" fn(
+        *mut u32,
+        Handle,
+        *mut Handle,
+        Handle,
+        *const Oid,
+        u32,
+        u32,
+        *const c_void,
+        *const Buffer,
+        *mut *const Oid,
+        *mut Buffer,
+        *mut u32,
+        *mut u32,
+    ) -> u32,
+    pseudo_random: unsafe extern "C" fn(*mut u32, Handle, c_int, *const Buffer, isize, *mut Buffer) -> u32,
     display_name: unsafe extern "C" fn(*mut u32, Handle, *mut Buffer, *mut *const Oid) -> u32,
     display_status: unsafe extern "C" fn(*mut u32, u32, c_int, *const Oid, *mut u32, *mut Buffer) -> u32,
     wrap: unsafe extern "C" fn(*mut u32, Handle, c_int, u32, *const Buffer, *mut c_int, *mut Buffer) -> u32,
@@ -137,6 +161,8 @@ impl Library {
             acquire_cred_from: function!("gss_acquire_cred_from"),
             import_name: function!("gss_import_name"),
             accept_sec_context: function!("gss_accept_sec_context"),
+            init_sec_context: function!("gss_init_sec_context"),
+            pseudo_random: function!("gss_pseudo_random"),
             display_name: function!("gss_display_name"),
             display_status: function!("gss_display_status"),
             wrap: function!("gss_wrap"),
@@ -204,7 +230,19 @@ struct Name<'l> {
     handle: Handle,
 }
 
-impl Name<'_> {
+impl<'l> Name<'l> {
+    /// The name of a principal.
+    fn of_principal(library: &'l Library, principal: &CStr) -> Result<Name<'l>, Error> {
+        let mut name = Name { library, handle: ptr::null_mut() };
+        let mut minor = 0;
+        let text = Buffer::of(principal.to_bytes());
+        // SAFETY: the pointers are to live values of the declared types.
+        let major =
+            unsafe { (library.import_name)(&mut minor, &text, &oid(PRINCIPAL_NAME), &mut name.handle) };
+        library.check(major, minor)?;
+        Ok(name)
+    }
+
     fn shown(&self) -> Result<String, Error> {
         let (mut minor, mut text) = (0, Buffer::empty());
         // SAFETY: `handle` is a name that the library made and that is released on drop only; the
@@ -225,7 +263,7 @@ impl Drop for Name<'_> {
     }
 }
 
-/// The key of a service.
+/// The key of a service, or the tickets of a client.
 #[derive(Debug)]
 pub(crate) struct Credential {
     library: Arc<Library>,
@@ -234,29 +272,46 @@ pub(crate) struct Credential {
 
 // SAFETY: the library locks the state of a credential, and is made for use by several threads.
 unsafe impl Send for Credential {}
-// SAFETY: as above; a credential is only passed to `gss_accept_sec_context`, which does not change
-// it.
+// SAFETY: as above; a credential is only passed to `gss_accept_sec_context` and
+// `gss_init_sec_context`, which lock it where they change it.
 unsafe impl Sync for Credential {}
 
 impl Credential {
-    pub(crate) fn acquire(
+    /// The key of a service in a key table, or in that of the system. Asks nobody.
+    pub(crate) fn of_service(
         library: Arc<Library>,
         keytab: Option<&CStr>,
         principal: &CStr,
     ) -> Result<Credential, Error> {
-        let mut name = Name { library: &library, handle: ptr::null_mut() };
-        let mut minor = 0;
-        let text = Buffer::of(principal.to_bytes());
-        // SAFETY: the pointers are to live values of the declared types.
-        let major =
-            unsafe { (library.import_name)(&mut minor, &text, &oid(PRINCIPAL_NAME), &mut name.handle) };
-        library.check(major, minor)?;
+        let store: Vec<_> = keytab.into_iter().map(|path| (c"keytab", path)).collect();
+        Credential::acquire(library, principal, USAGE_ACCEPT, &store)
+    }
+
+    /// The tickets of a client with a key in a key table, which are kept in `cache` and renewed in
+    /// time. Asks the Kerberos server where none are there.
+    pub(crate) fn of_client(
+        library: Arc<Library>,
+        keytab: &CStr,
+        principal: &CStr,
+        cache: &CStr,
+    ) -> Result<Credential, Error> {
+        let store = [(c"client_keytab", keytab), (c"ccache", cache)];
+        Credential::acquire(library, principal, USAGE_INITIATE, &store)
+    }
+
+    fn acquire(
+        library: Arc<Library>,
+        principal: &CStr,
+        usage: c_int,
+        store: &[(&CStr, &CStr)],
+    ) -> Result<Credential, Error> {
+        let name = Name::of_principal(&library, principal)?;
         let mechanism = oid(KRB5);
         let mechanisms = OidSet { count: 1, elements: &mechanism };
-        let element =
-            KeyValue { key: c"keytab".as_ptr(), value: keytab.map_or(ptr::null(), |path| path.as_ptr()) };
-        let store = KeyValues { count: u32::from(keytab.is_some()), elements: &element };
-        let mut handle = ptr::null_mut();
+        let element = |(key, value): &(&CStr, &CStr)| KeyValue { key: key.as_ptr(), value: value.as_ptr() };
+        let elements: Vec<KeyValue> = store.iter().map(element).collect();
+        let store = KeyValues { count: elements.len() as u32, elements: elements.as_ptr() };
+        let (mut minor, mut handle) = (0, ptr::null_mut());
         // SAFETY: the pointers are to values that live until the call returns; the store has as
         // many elements as it says; null pointers stand for results that are not asked for.
         let major = unsafe {
@@ -265,7 +320,7 @@ impl Credential {
                 name.handle,
                 0,
                 &mechanisms,
-                USAGE_ACCEPT,
+                usage,
                 &store,
                 &mut handle,
                 ptr::null_mut(),
@@ -282,7 +337,7 @@ impl Drop for Credential {
     fn drop(&mut self) {
         let mut minor = 0;
         // SAFETY: the library made the credential, and it is released once, after all contexts that
-        // were accepted with it have dropped their reference.
+        // were made with it have dropped their reference.
         unsafe { (self.library.release_cred)(&mut minor, &mut self.handle) };
     }
 }
@@ -302,7 +357,7 @@ impl Context {
         Context { credential, handle: ptr::null_mut() }
     }
 
-    /// Takes a token of the client; answers the token for it and, when the context is established,
+    /// Takes a token of a client; answers the token for it and, when the context is established,
     /// the client's name.
     pub(crate) fn accept(&mut self, token: &[u8]) -> Result<(Vec<u8>, Option<String>), Error> {
         let library = &*self.credential.library;
@@ -343,6 +398,64 @@ impl Context {
         Ok((reply, Some(client.shown()?)))
     }
 
+    /// Takes a token of the service `target`, none at first; answers the token for it, and whether
+    /// the context is established: then the service has proven to be that principal.
+    pub(crate) fn initiate(&mut self, target: &CStr, token: &[u8]) -> Result<(Vec<u8>, bool), Error> {
+        let library = &*self.credential.library;
+        let target = Name::of_principal(library, target)?;
+        let (mut minor, mut reply, mut flags) = (0, Buffer::empty(), 0);
+        // SAFETY: the handle is null or the context of the earlier calls; the other pointers are to
+        // live values of the declared types; null pointers stand for channel bindings, which are
+        // not used, and for results that are not asked for.
+        let major = unsafe {
+            (library.init_sec_context)(
+                &mut minor,
+                self.credential.handle,
+                &mut self.handle,
+                target.handle,
+                &oid(KRB5),
+                MUTUAL | INTEGRITY,
+                0,
+                ptr::null(),
+                &Buffer::of(token),
+                ptr::null_mut(),
+                &mut reply,
+                &mut flags,
+                ptr::null_mut(),
+            )
+        };
+        let reply = library.taken(reply);
+        library.check(major, minor)?;
+        let is_established = major & CONTINUE_NEEDED == 0;
+        if is_established && flags & (MUTUAL | INTEGRITY) != MUTUAL | INTEGRITY {
+            return Err(Error::Token("of a service that does not prove itself"));
+        }
+        Ok((reply, is_established))
+    }
+
+    /// Random bytes that both sides of the established context get, and nobody else.
+    pub(crate) fn session_key(&self) -> Result<[u8; 32], Error> {
+        let library = &*self.credential.library;
+        let (mut minor, mut out, mut key) = (0, Buffer::empty(), [0; 32]);
+        let length = key.len() as isize;
+        // SAFETY: the handle is an established context; the pointers are to live values.
+        let major = unsafe {
+            (library.pseudo_random)(
+                &mut minor,
+                self.handle,
+                PRF_KEY_FULL,
+                &Buffer::of(PRF_INPUT),
+                length,
+                &mut out,
+            )
+        };
+        let out = library.taken(out);
+        library.check(major, minor)?;
+        let out = out.get(..key.len()).ok_or(Error::Token("of a context without a key"))?;
+        key.copy_from_slice(out);
+        Ok(key)
+    }
+
     /// The bytes with a checksum of the context, not encrypted.
     pub(crate) fn wrap(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let library = &*self.credential.library;
@@ -356,7 +469,7 @@ impl Context {
         Ok(out)
     }
 
-    /// The bytes inside a token of the client, whose checksum is right.
+    /// The bytes inside a token of the other side, whose checksum is right.
     pub(crate) fn unwrap(&self, token: &[u8]) -> Result<Vec<u8>, Error> {
         let library = &*self.credential.library;
         let (mut minor, mut out) = (0, Buffer::empty());

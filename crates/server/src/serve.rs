@@ -28,7 +28,7 @@ use crate::kerberos::{Jobs, Logins};
 use crate::mailbox::Mailbox;
 use crate::observe::admin::{self, AdminServer};
 use crate::observe::stats_source::Report;
-use crate::peers::{Hello, Keys, Links, Me, SharedLinks};
+use crate::peers::{Hello, Keys, Links, Me, Sasl, SharedLinks};
 use crate::shared::{ServerParams, Shared, features};
 use crate::stream::{Acceptor, PeerStreams, PeerTls};
 
@@ -55,7 +55,8 @@ pub enum StartError {
     /// The log failed while the recovered state was being adopted.
     #[error(transparent)]
     Lead(#[from] Fatal),
-    /// Clients are to authenticate by Kerberos, and its library or the server's key is missing.
+    /// Clients or servers are to authenticate by Kerberos, and its library or the server's key is
+    /// missing.
     #[error("cannot do what the JAAS file asks for: logins by Kerberos")]
     Kerberos(#[from] gssapi::Error),
     /// The files of TLS cannot be used.
@@ -315,14 +316,12 @@ fn links(
         cluster: parts.identity.key,
         disk: parts.identity.nonce,
     };
-    if keys.secret.is_none()
-        && !tls.is_some_and(|tls| tls.identifies_all())
-        && !listen.iter().all(|address| address.ip().is_loopback())
-    {
+    let is_local = listen.iter().all(|address| address.ip().is_loopback());
+    if !is_local && keys.secret.is_none() && !identifies_all(config, tls) {
         tracing::warn!(
             "ostler.quorumSecretFile is not set: members prove to each other that they are members, but a server that is new or has lost \
-             its disk is identified by its address alone. Give all servers a secret, or certificates (sslQuorum), or keep the quorum ports in a \
-             private network"
+             its disk is identified by its address alone. Give all servers a secret, or certificates (sslQuorum), or passwords or tickets \
+             (quorum.auth.*), or keep the quorum ports in a private network"
         );
     }
     let me = Me { server: parts.identity.server, hello, keys };
@@ -334,7 +333,16 @@ fn links(
     if config.requests.reconfig {
         links.admit_nonmembers();
     }
+    if let Some(sasl) = &config.quorum_sasl {
+        links.authenticate(Sasl::new(sasl, Arc::clone(waker))?);
+    }
     Ok(Some(links))
+}
+
+/// Whether every server that this one talks to has proven who it is otherwise than by a secret.
+fn identifies_all(config: &Config, tls: Option<&Arc<PeerTls>>) -> bool {
+    let by_sasl = config.quorum_sasl.as_ref().is_some_and(|sasl| sasl.is_dialled && sasl.is_required);
+    by_sasl || tls.is_some_and(|tls| tls.identifies_all())
 }
 
 /// Starts the thread that sends keepalives while the disk stalls.

@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq as _;
 
 use super::directives::{Directives, quoted};
-use super::{Nonce, Proof, Refused, Service, Side, TOKEN_BYTES_MAX, hex};
+use super::{Nonce, Proof, Refused, Service, SessionKey, Side, TOKEN_BYTES_MAX, hex};
 use crate::Secret;
 
 /// One exchange with one server.
@@ -21,7 +21,9 @@ pub struct Client {
 enum Stage {
     Start,
     /// Waits for the server's proof, which must be this.
-    Answered(String),
+    Answered(String, SessionKey),
+    /// Both sides have proven to know the password.
+    Done(SessionKey),
     Ended,
 }
 
@@ -39,12 +41,24 @@ impl Client {
         }
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Start => self.respond(&Directives::parse(token)?).map(Some),
-            Stage::Answered(expected) => {
+            Stage::Answered(expected, key) => {
                 let directives = Directives::parse(token)?;
                 let is_right = expected.as_bytes().ct_eq(directives.needed("rspauth")?);
-                if bool::from(is_right) { Ok(None) } else { Err(Refused::WrongProof) }
+                if !bool::from(is_right) {
+                    return Err(Refused::WrongProof);
+                }
+                self.stage = Stage::Done(key);
+                Ok(None)
             }
-            Stage::Ended => Err(Refused::Ended),
+            Stage::Done(_) | Stage::Ended => Err(Refused::Ended),
+        }
+    }
+
+    /// The key that both sides have, when the server has proven that it knows the password.
+    pub fn session_key(&self) -> Option<SessionKey> {
+        match self.stage {
+            Stage::Done(key) => Some(key),
+            _ => None,
         }
     }
 
@@ -72,7 +86,7 @@ impl Client {
             uri: uri.as_bytes(),
         };
         let response = proof.compute(Side::Client);
-        self.stage = Stage::Answered(proof.compute(Side::Server));
+        self.stage = Stage::Answered(proof.compute(Side::Server), proof.session_key());
         let parts: [&[u8]; 12] = [
             b"charset=utf-8,username=",
             &quoted(self.user.as_bytes()),

@@ -13,11 +13,13 @@
 //! ```
 //!
 //! The mechanism needs the password itself on both sides. Nothing after this exchange is protected
-//! by it.
+//! by it, unless the caller does so with the [`SessionKey`].
 
 mod client;
 mod directives;
 mod server;
+
+use std::fmt;
 
 use md5::{Digest as _, Md5};
 
@@ -42,9 +44,22 @@ pub struct Service {
 impl Service {
     /// ZooKeeper's service for clients.
     pub const CLIENTS: Service = Service { protocol: "zookeeper", server: "zk-sasl-md5" };
+    /// ZooKeeper's service for other servers of an ensemble.
+    pub const QUORUM: Service = Service { protocol: "zookeeper-quorum", server: "zk-quorum-sasl-md5" };
 
     fn uri(&self) -> String {
         format!("{}/{}", self.protocol, self.server)
+    }
+}
+
+/// A key that both sides of a completed exchange have. It depends on the password and on both
+/// nonces; who only listens or passes tokens on does not know it. Not shown by `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SessionKey(pub [u8; 16]);
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(…)")
     }
 }
 
@@ -90,13 +105,7 @@ impl Proof<'_> {
     /// The 32 hexadecimal digits of `response` or `rspauth`. The nonce is used once, so its count
     /// is always 1; Java ignores what the client says about it.
     fn compute(&self, side: Side) -> String {
-        let user: [&[u8]; 5] =
-            [&encoded(self.user), b":", &encoded(self.realm), b":", &encoded(self.password)];
-        let a1 = [&md5(&user)[..], b":", self.nonce, b":", self.cnonce];
-        let a1 = match self.authzid {
-            None => md5(&a1),
-            Some(authzid) => md5(&[&a1.concat(), b":", authzid]),
-        };
+        let SessionKey(a1) = self.session_key();
         let method: &[u8] = match side {
             Side::Client => b"AUTHENTICATE:",
             Side::Server => b":",
@@ -105,6 +114,17 @@ impl Proof<'_> {
         let (a1, a2) = (hex(&a1), hex(&a2));
         let all = [a1.as_bytes(), b":", self.nonce, b":00000001:", self.cnonce, b":auth:", a2.as_bytes()];
         hex(&md5(&all))
+    }
+
+    /// The hash of what RFC 2831 calls A1: its session key.
+    fn session_key(&self) -> SessionKey {
+        let user: [&[u8]; 5] =
+            [&encoded(self.user), b":", &encoded(self.realm), b":", &encoded(self.password)];
+        let a1 = [&md5(&user)[..], b":", self.nonce, b":", self.cnonce];
+        SessionKey(match self.authzid {
+            None => md5(&a1),
+            Some(authzid) => md5(&[&a1.concat(), b":", authzid]),
+        })
     }
 }
 

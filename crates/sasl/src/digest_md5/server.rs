@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq as _;
 
 use super::directives::Directives;
-use super::{Nonce, Proof, Refused, Service, Side, TOKEN_BYTES_MAX, hex};
+use super::{Nonce, Proof, Refused, Service, SessionKey, Side, TOKEN_BYTES_MAX, hex};
 use crate::Secret;
 
 /// One exchange with one client.
@@ -19,6 +19,8 @@ pub struct Server {
 enum Stage {
     Start,
     Challenged,
+    /// The client has proven to know the password.
+    Done(SessionKey),
     Ended,
 }
 
@@ -65,7 +67,15 @@ impl Server {
                 Ok(Step::Challenge(self.challenge()))
             }
             Stage::Challenged => self.check(token, password).map(Step::Accepted),
-            Stage::Ended => Err(Refused::Ended),
+            Stage::Done(_) | Stage::Ended => Err(Refused::Ended),
+        }
+    }
+
+    /// The key that both sides have, when the client has proven that it knows the password.
+    pub fn session_key(&self) -> Option<SessionKey> {
+        match self.stage {
+            Stage::Done(key) => Some(key),
+            _ => None,
         }
     }
 
@@ -76,7 +86,7 @@ impl Server {
     }
 
     fn check<'p>(
-        &self,
+        &mut self,
         token: &[u8],
         password: impl FnOnce(&str) -> Option<&'p Secret>,
     ) -> Result<Accepted, Refused> {
@@ -100,6 +110,7 @@ impl Server {
             return Err(Refused::WrongProof);
         }
         let token = format!("rspauth={}", proof.compute(Side::Server)).into_bytes();
+        self.stage = Stage::Done(proof.session_key());
         Ok(Accepted { token, user })
     }
 

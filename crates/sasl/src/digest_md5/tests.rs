@@ -173,7 +173,9 @@ fn exchange(user: &str, password: &str, expected: &str) -> Result<String, Refuse
     let Step::Challenge(challenge) = server.step(b"", |_| None)? else { panic!() };
     let response = client.step(&challenge)?.expect("a response");
     let Step::Accepted(accepted) = server.step(&response, |_| Some(&expected))? else { panic!() };
+    assert_eq!(client.session_key(), None, "the server has not proven anything yet");
     assert_eq!(client.step(&accepted.token), Ok(None));
+    assert!(client.session_key().is_some() && client.session_key() == server.session_key());
     assert_eq!(client.step(&accepted.token), Err(Refused::Ended));
     Ok(accepted.user)
 }
@@ -190,6 +192,26 @@ fn the_client_checks_the_server() {
         assert!(client.step(challenge.as_bytes()).is_err(), "{challenge}");
     }
     assert!(!format!("{client:?}").contains("test\""));
+}
+
+/// It depends on the password and on the nonces of both sides.
+#[test]
+fn a_session_key_is_that_of_one_exchange() {
+    let key = |password: &str, nonce: u8, cnonce: u8| {
+        let (mut server, right) = (Server::new(SERVICE, [nonce; 24]), Secret::new(password));
+        let mut client = Client::new(SERVICE, "bob", right.clone(), [cnonce; 24]);
+        let Ok(Step::Challenge(challenge)) = server.step(b"", |_| None) else { panic!() };
+        let response = client.step(&challenge).unwrap().unwrap();
+        assert_eq!(server.session_key(), None);
+        server.step(&response, |_| Some(&right)).unwrap();
+        server.session_key().unwrap()
+    };
+    let one = key("test", 1, 2);
+    assert_eq!(one, key("test", 1, 2));
+    for other in [key("other", 1, 2), key("test", 3, 2), key("test", 1, 3)] {
+        assert!(one != other);
+    }
+    assert_eq!(format!("{one:?}"), "SessionKey(…)");
 }
 
 proptest! {

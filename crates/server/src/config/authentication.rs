@@ -10,7 +10,7 @@ use super::settings::Setting;
 use super::{KerberosKey, Mechanism, Naming, PasswordHash, Sasl, Schemes, Secret};
 
 /// The file with the users and passwords of SASL. In Java it is a system property.
-const JAAS_FILE: &str = "java.security.auth.login.config";
+pub(super) const JAAS_FILE: &str = "java.security.auth.login.config";
 const SECTION: &str = "sasl.serverconfig";
 const RULES: &str = "security.auth_to_local";
 const DIGEST_ALGORITHM: &str = "DigestAuthenticationProvider.digestAlg";
@@ -18,9 +18,9 @@ const DIGEST_ALGORITHM: &str = "DigestAuthenticationProvider.digestAlg";
 /// Beginning of the names of options that are users of DIGEST-MD5.
 const USER_PREFIX: &str = "user_";
 /// The class of a login module with a key of Kerberos.
-const KERBEROS_MODULE: &str = "com.sun.security.auth.module.Krb5LoginModule";
+pub(super) const KERBEROS_MODULE: &str = "com.sun.security.auth.module.Krb5LoginModule";
 /// The class of one with users of DIGEST-MD5.
-const DIGEST_MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
+pub(super) const DIGEST_MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
 
 impl Loader<'_> {
     /// The classes are ZooKeeper's own providers; the start is refused for others, because someone
@@ -114,7 +114,7 @@ impl Loader<'_> {
     }
 
     /// SASL for clients, if the JAAS file has a section for it.
-    pub(super) fn sasl(&mut self) -> Option<Sasl> {
+    pub(super) fn sasl(&mut self, jaas: Option<&JaasFile>) -> Option<Sasl> {
         let mut naming = self.naming();
         let super_password = self.settings.text("SASLAuthenticationProvider.superPassword");
         let mut super_users: Vec<String> = self.settings.text("superUser").into_iter().collect();
@@ -129,11 +129,12 @@ impl Loader<'_> {
             return None;
         };
         let section = wanted.clone().unwrap_or_else(|| "Server".to_owned());
-        let file = self.jaas_file(&path)?;
-        let Some(modules) = file.section(&section) else {
+        let Some(modules) = jaas?.section(&section) else {
             let missing = format!("{path} has no section {section}");
             match wanted {
                 Some(_) => self.settings.refuse(SECTION, missing),
+                // The file may be for servers only.
+                None if self.settings.is_set("quorum.auth.enableSasl") => {}
                 None => self.settings.note(JAAS_FILE, format!("{missing}, so clients cannot use SASL")),
             }
             return None;
@@ -146,15 +147,18 @@ impl Loader<'_> {
         Some(Sasl { mechanism, naming, super_users, keep_failed })
     }
 
-    fn jaas_file(&mut self, path: &str) -> Option<JaasFile> {
-        let bytes = match self.outside.read_private(Path::new(path)) {
+    /// The file with the passwords and keys of SASL, for clients and between servers.
+    pub(super) fn jaas(&mut self) -> Option<JaasFile> {
+        let path = self.settings.text(JAAS_FILE)?;
+        let path = Path::new(&path);
+        let bytes = match self.outside.read_private(path) {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => {
                 self.settings.note(
                     JAAS_FILE,
                     "other users of this machine can read the passwords in the file; chmod 600 prevents that",
                 );
-                self.outside.read(Path::new(path))
+                self.outside.read(path)
             }
             Err(error) => Err(error),
         };
@@ -166,7 +170,11 @@ impl Loader<'_> {
     }
 
     /// The login module says by which mechanism clients authenticate.
-    fn mechanism(&mut self, modules: &[Module], super_password: Option<String>) -> Option<Mechanism> {
+    pub(super) fn mechanism(
+        &mut self,
+        modules: &[Module],
+        super_password: Option<String>,
+    ) -> Option<Mechanism> {
         let is_known = |module: &&Module| [DIGEST_MODULE, KERBEROS_MODULE].contains(&module.class.as_str());
         if let Some(other) = modules.iter().find(|module| !is_known(module)) {
             let known = format!("{DIGEST_MODULE} or {KERBEROS_MODULE}");
@@ -185,7 +193,7 @@ impl Loader<'_> {
         Some(Mechanism::DigestMd5(users))
     }
 
-    fn kerberos_key(&mut self, module: &Module) -> Option<KerberosKey> {
+    pub(super) fn kerberos_key(&mut self, module: &Module) -> Option<KerberosKey> {
         let text = |key: &str| module.option(key).map(|value| value.reveal().to_owned());
         let principal = text("principal").unwrap_or_default();
         let is_whole =

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use sasl::jaas::JaasFile;
 use state::members::parse_server_id;
 
 use super::ensemble::Membership;
@@ -35,6 +36,7 @@ impl Loader<'_> {
         let is_tls_only = self.is_tls_only(client.is_some());
         let listen = self.listen(client, is_tls_only);
         let is_ensemble = ensemble.is_some();
+        let jaas = self.jaas();
         let tick_time_ms = self.settings.decimal("tickTime", 1..=i32::MAX, "ms");
         let tick_time_ms = tick_time_ms.map_or(limits::TICK_TIME_MS, i32::unsigned_abs);
         let config = Config {
@@ -48,10 +50,11 @@ impl Loader<'_> {
             tls: self.tls(is_tls_only),
             #[cfg(feature = "net")]
             quorum_tls: self.quorum_tls(is_ensemble),
+            quorum_sasl: self.quorum_sasl(jaas.as_ref(), is_ensemble),
             session: self.session(tick_time_ms),
             connection: self.connection(is_ensemble),
             storage,
-            requests: self.requests(),
+            requests: self.requests(jaas.as_ref()),
             containers: self.containers(),
             words: self.words(),
             admin: self.admin(),
@@ -343,11 +346,11 @@ impl Loader<'_> {
         (throttle.tokens_max > 0).then_some(throttle)
     }
 
-    fn requests(&mut self) -> Requests {
+    fn requests(&mut self, jaas: Option<&JaasFile>) -> Requests {
         let schemes = self.schemes();
         let super_digest = self.super_digest(schemes.digest_hash);
         let enforced_schemes = self.enforced_schemes(&schemes);
-        let sasl = self.sasl();
+        let sasl = self.sasl(jaas);
         let s = &mut *self.settings;
         let skip_acl = s.says("skipACL", "yes");
         if skip_acl {

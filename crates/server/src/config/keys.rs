@@ -113,15 +113,12 @@ const fn refused(name: &'static str, asks: Asks, counts: Counts, reason: &'stati
 }
 
 /// Switches of zoo.cfg, which must be true or false in ZooKeeper.
-const UNLESS_OFF: Asks = Asks::Unless(&["false", "no", ""]);
 pub(super) const TLS_IS_OFF: &str = "TLS is off";
 const NO_TLS: &str =
     "TLS is not supported here yet; remove the key, and keep the port on loopback or behind a tunnel";
 const NO_CLASSES: &str = "Java classes cannot be loaded; name key and trust stores instead";
 const NO_REVOCATION: &str =
     "revocation between servers is not supported; give all servers a new authority instead";
-const NO_QUORUM_SASL: &str =
-    "SASL between servers is not supported yet; keep the quorum ports in a private network";
 const ONE_VOTE: &str = "every participant has one vote; remove the group and weight entries";
 const OWN_REPLICATION: &str = "servers replicate by a protocol of their own, which has no such setting";
 const NO_JVM: &str = "there is no Java virtual machine";
@@ -257,9 +254,12 @@ pub const KEYS: &[Key] = &[
     used("sessionRequireClientSASLAuth"),
     used("superUser"),
     used("superUser.*"),
-    refused("quorum.auth.enableSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
-    refused("quorum.auth.learnerRequireSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
-    refused("quorum.auth.serverRequireSasl", UNLESS_OFF, Counts::Everywhere, NO_QUORUM_SASL),
+    used("quorum.auth.enableSasl"),
+    used("quorum.auth.kerberos.servicePrincipal"),
+    used("quorum.auth.learner.saslLoginContext"),
+    used("quorum.auth.learnerRequireSasl"),
+    used("quorum.auth.server.saslLoginContext"),
+    used("quorum.auth.serverRequireSasl"),
     used("secureClientPort"),
     used("secureClientPortAddress"),
     without_effect("ssl.*", "ZooKeeper 3.9 has no such setting"),
@@ -300,7 +300,7 @@ pub const KEYS: &[Key] = &[
     without_effect("kerberos.*", CLIENT_SIDE),
     without_effect("kinit", "the server needs no ticket of its own"),
     without_effect("letAnySaslUserDoX", "an entry of an ACL is for the user that it names"),
-    without_effect("quorum.auth.*", "there is no SASL between servers"),
+    without_effect("quorum.auth.*", "ZooKeeper 3.9 has no such setting"),
     without_effect("requireKerberosConfig", "the default realm is that of the server's principal"),
     without_effect("sasl.*", CLIENT_SIDE),
     without_effect("server.principal", CLIENT_SIDE),
@@ -381,7 +381,7 @@ pub const KEYS: &[Key] = &[
     without_effect("multiAddress.*", "all addresses of a server are tried in turn"),
     without_effect("observer.*", OWN_REPLICATION),
     without_effect("observerMaster.sizeLimit", OWN_REPLICATION),
-    without_effect("quorum.cnxn.threads.size", OWN_REPLICATION),
+    used("quorum.cnxn.threads.size"),
     without_effect("quorumCnxnTimeoutMs", OWN_REPLICATION),
     used("quorumListenOnAllIPs"),
     without_effect("syncEnabled", "an observer keeps log and snapshots as every server does"),

@@ -24,6 +24,11 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 60;
 /// ZooKeeper: how long a connection may stay without a session.
 pub const HANDSHAKE_TIMEOUT_MS: u32 = 10_000;
 
+/// ZooKeeper: threads for logins between servers, at least.
+pub const QUORUM_THREADS: u32 = 20;
+/// The same: at most.
+pub const QUORUM_THREADS_MAX: u32 = 1_000;
+
 /// ZooKeeper: how long it may take until a connection has shown that it is TLS; here, how long the
 /// handshake may take.
 pub const TLS_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;

@@ -18,6 +18,7 @@ mod loader;
 mod memory;
 mod problem;
 mod properties;
+mod quorum_sasl;
 #[cfg(feature = "net")]
 mod quorum_tls;
 mod secret;
@@ -29,6 +30,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 pub use self::audit::{Audit, AuditPlace};
+pub use self::quorum_sasl::{QuorumLogin, QuorumSasl};
 #[cfg(feature = "net")]
 pub use self::quorum_tls::QuorumTls;
 #[cfg(feature = "net")]
@@ -67,6 +69,8 @@ pub struct Config {
     /// TLS between servers; `None` without `sslQuorum` and `portUnification`.
     #[cfg(feature = "net")]
     pub quorum_tls: Option<QuorumTls>,
+    /// SASL between servers; `None` without `quorum.auth.enableSasl`.
+    pub quorum_sasl: Option<QuorumSasl>,
     /// Sessions.
     pub session: Session,
     /// Bounds on connections and on what they may have in flight.

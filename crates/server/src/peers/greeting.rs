@@ -83,6 +83,8 @@ pub enum Reason {
     Proof = 7,
     /// The certificate of the server that dialled is not for its host.
     Certificate = 8,
+    /// The server that dialled does not authenticate by SASL, or a login failed.
+    Sasl = 9,
     /// A reason of a later version.
     Other = 255,
 }
@@ -247,6 +249,12 @@ pub(super) fn explain(reason: Reason, dialled: bool, ours: &Greeting, theirs: &G
             "server {peer} refuses this server's certificate: it is not for the host that server.{} names there",
             ours.from
         ),
+        Reason::Sasl if dialled => format!(
+            "server {peer} requires SASL (quorum.auth.serverRequireSasl), with which this server does not begin: set quorum.auth.learnerRequireSasl=true here"
+        ),
+        Reason::Sasl => format!(
+            "server {peer} does not authenticate by SASL (quorum.auth.learnerRequireSasl), which this server requires"
+        ),
         Reason::Other => format!("server {peer} refuses this server for a reason of a later version"),
     }
 }
@@ -278,8 +286,8 @@ fn full_numbers(bytes: &[u8]) -> Option<(ServerId, ServerId)> {
 impl Reason {
     /// The reason with that number; `None` for 0.
     pub(super) fn of_number(number: u8) -> Option<Reason> {
-        use Reason::{Addressee, Certificate, Cluster, Engine, Proof, Secret, Stranger, Version};
-        let known = [Version, Cluster, Engine, Addressee, Stranger, Secret, Proof, Certificate];
+        use Reason::{Addressee, Certificate, Cluster, Engine, Proof, Sasl, Secret, Stranger, Version};
+        let known = [Version, Cluster, Engine, Addressee, Stranger, Secret, Proof, Certificate, Sasl];
         match number {
             0 => None,
             _ => Some(known.into_iter().find(|&reason| reason as u8 == number).unwrap_or(Reason::Other)),

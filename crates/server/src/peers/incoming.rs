@@ -1,5 +1,7 @@
 //! The connections on which other servers send to this one.
 
+mod login;
+
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
@@ -12,8 +14,8 @@ use super::admission::{self, Admission, Entrant, Step};
 use super::frame::FrameReader;
 use super::greeting::{self, Greeting, Hello, Reason};
 use super::limits::{
-    ACCEPTS_MAX, GREETING_TIMEOUT_MS, HALF_OPEN_MAX, HANDSHAKE_PAUSE_MS, HANDSHAKE_STEPS_MAX, READ_BYTES,
-    READS_MAX, SHUN_MS, UNPROVEN_MAX,
+    ACCEPTS_MAX, HALF_OPEN_MAX, HANDSHAKE_PAUSE_MS, HANDSHAKE_STEPS_MAX, READ_BYTES, READS_MAX, SHUN_MS,
+    UNPROVEN_MAX,
 };
 use super::local::{LinkNews, Local};
 use super::socket;
@@ -86,6 +88,8 @@ pub(super) struct Arrivals {
     /// Connections whose next step has to wait for that.
     postponed: Vec<usize>,
     buffer: Vec<u8>,
+    /// When a failed login was last reported.
+    rejected_ms: Option<i64>,
 }
 
 impl Arrivals {
@@ -116,6 +120,7 @@ impl Arrivals {
             granted_ms: local.now_ms,
             postponed: Vec::new(),
             buffer: vec![0; READ_BYTES],
+            rejected_ms: None,
         })
     }
 
@@ -198,7 +203,7 @@ impl Arrivals {
     /// Closes strangers that stayed too long, and goes on with what had to wait.
     pub(super) fn tick(&mut self, local: &mut Local) {
         let is_overdue = |incoming: &Incoming| match incoming.phase {
-            Phase::Stranger { since_ms, .. } => local.now_ms - since_ms > GREETING_TIMEOUT_MS,
+            Phase::Stranger { ref admission, since_ms } => local.now_ms - since_ms > admission.time_ms(local),
             Phase::Open(_) => false,
         };
         let overdue: Vec<usize> =
@@ -306,6 +311,11 @@ impl Arrivals {
         match step {
             Step::Wait => Ok(()),
             Step::Say(bytes) => self.write(slot, &bytes),
+            Step::Reject { say, why } => {
+                self.write(slot, &say)?;
+                self.rejected(local, slot, &why);
+                Err(End::Refused)
+            }
             Step::Refuse { say, peer, reason, text } => {
                 self.write(slot, &say)?;
                 self.refused(local, peer, reason, &text);

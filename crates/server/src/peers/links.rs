@@ -17,6 +17,7 @@ use super::local::{LinkCounts, LinkNews, Local};
 use super::outgoing::Outgoing;
 use super::proof::Keys;
 use super::resolve::Resolver;
+use super::sasl::{Done, Sasl};
 use crate::config::{SERVER_ID_MAX, ServerId, Servers};
 use crate::stream::PeerStreams;
 use crate::transport::{Sender, Transport};
@@ -84,6 +85,8 @@ impl Links {
             hello: me.hello,
             keys: me.keys,
             members: Default::default(),
+            hosts: Default::default(),
+            sasl: None,
             admits_nonmembers: false,
             now_ms: 0,
             news: Vec::new(),
@@ -95,6 +98,12 @@ impl Links {
         let mut links = Links { local, outgoing: BTreeMap::new(), arrivals, first_token, links: 0 };
         links.set_peers(peers);
         Ok(links)
+    }
+
+    /// From now on servers authenticate as this says, before anything else. To be called before the
+    /// first [`tick`](Self::tick).
+    pub(crate) fn authenticate(&mut self, sasl: Sasl) {
+        self.local.sasl = Some(sasl);
     }
 
     /// Makes all connections of this kind from now on.
@@ -109,6 +118,8 @@ impl Links {
         let local = &mut self.local;
         let others = peers.iter().filter(|(peer, _)| **peer != local.me);
         local.members = others.map(|(peer, member)| (*peer, member.addresses.clone())).collect();
+        let hosts = peers.values().flat_map(|member| &member.addresses);
+        local.hosts = hosts.map(|(host, _)| host.to_lowercase()).collect();
         for (peer, link) in &mut self.outgoing {
             let stays = local.members.contains_key(peer);
             if !stays {
@@ -166,6 +177,16 @@ impl Links {
         for resolved in self.local.resolver.collect() {
             if let Some(link) = self.outgoing.values_mut().find(|link| link.link == resolved.link) {
                 link.resolved(&mut self.local, resolved.addresses);
+            }
+        }
+        for done in self.local.sasl.as_ref().map(Sasl::collect).unwrap_or_default() {
+            match done {
+                Done::Accept(number, step) => self.arrivals.stepped(&mut self.local, number, step),
+                Done::Initiate(number, step) => {
+                    if let Some(link) = self.outgoing.values_mut().find(|link| link.waits_for(number)) {
+                        link.stepped(&mut self.local, step);
+                    }
+                }
             }
         }
         for peer in std::mem::take(&mut self.local.arrived) {

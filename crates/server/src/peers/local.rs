@@ -1,12 +1,13 @@
 //! State that all links of this server share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mio::Registry;
 
 use super::greeting::{Greeting, Hello, Reason};
 use super::proof::Keys;
 use super::resolve::Resolver;
+use super::sasl::Sasl;
 use crate::config::ServerId;
 use crate::stream::{PeerIdentity, PeerStreams};
 
@@ -75,6 +76,10 @@ pub(super) struct Local {
     pub(super) keys: Keys,
     /// The other members known to this server, without `me`, and their host names and ports.
     pub(super) members: BTreeMap<ServerId, Vec<(String, u16)>>,
+    /// The hosts of all members, in lower case: whose principals may log in.
+    pub(super) hosts: BTreeSet<String>,
+    /// How servers authenticate each other, if they do.
+    pub(super) sasl: Option<Sasl>,
     /// Whether servers that are not members may connect, unless they belong to another cluster.
     pub(super) admits_nonmembers: bool,
     /// The caller's clock at the last tick, in ms.

@@ -25,9 +25,12 @@
 //! handshake within the first reads and writes ([`Stream`](crate::stream::Stream)). A member that
 //! shows a certificate shows one for its own host.
 //!
-//! Everything runs on the thread that owns the poll, except looking up host names (`resolve`),
-//! which can block. Nothing that a peer or a stranger sends may panic, make memory grow before
-//! bytes have arrived, or occupy that thread for long: see [`limits`].
+//! Before the greetings, servers may authenticate by SASL ([`sasl`]).
+//!
+//! Everything runs on the thread that owns the poll, except looking up host names (`resolve`) and
+//! steps of Kerberos (`sasl::work`), which can block. Nothing that a peer or a stranger sends may
+//! panic, make memory grow before bytes have arrived, or occupy that thread for long: see
+//! [`limits`].
 
 mod admission;
 mod frame;
@@ -40,6 +43,7 @@ mod outgoing;
 mod output;
 mod proof;
 mod resolve;
+mod sasl;
 mod shared;
 mod socket;
 
@@ -48,6 +52,7 @@ pub use greeting::{BadGreeting, Greeting, Heard, Hello, Reason, VERSION};
 pub use links::{Links, Me};
 pub use local::{LinkCounts, LinkNews};
 pub use proof::Keys;
+pub use sasl::Sasl;
 pub use shared::SharedLinks;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The connection on which this server sends to one peer.
 
+mod login;
+
 use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 
@@ -11,7 +13,8 @@ use super::greeting::{self, Greeting, Heard, Hello, Reason};
 use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, GREETING_TIMEOUT_MS, HURRY_MS};
 use super::local::{LinkNews, Local};
 use super::output::Output;
-use super::proof::{Exchange, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
+use super::proof::{Exchange, LoginKey, PROOF_BYTES, Part, RECORD_BYTES_MAX, Reply};
+use super::sasl::{Dialling, Sasl};
 use super::{resolve, socket};
 use crate::config::ServerId;
 use crate::stream::Stream;
@@ -25,12 +28,25 @@ enum Phase {
     Resolving,
     /// The peer was dialled and has not answered…
     Connecting { until_ms: i64 },
+    /// …then this server authenticates, with SASL between servers…
+    Login { until_ms: i64, login: Box<Dialling> },
     /// …then this server's greeting was sent and the peer's is incomplete…
-    Greeting { until_ms: i64, heard: Vec<u8> },
+    Greeting { until_ms: i64, heard: Vec<u8>, login: Option<LoginKey> },
     /// …then both prove what they can…
-    Proving { until_ms: i64, theirs: Greeting, greetings: Vec<u8>, challenge: Part, input: FrameReader },
+    Proving(Proving),
     /// …and then it takes frames.
     Up { theirs: Hello, proof: Proof },
+}
+
+/// Both servers prove what they can.
+#[derive(Debug)]
+struct Proving {
+    until_ms: i64,
+    theirs: Greeting,
+    greetings: Vec<u8>,
+    login: Option<LoginKey>,
+    challenge: Part,
+    input: FrameReader,
 }
 
 /// What is known of the server that was dialled.
@@ -64,7 +80,7 @@ pub(super) struct Outgoing {
     pub(super) hosts: Vec<(String, u16)>,
     token: Token,
     phase: Phase,
-    /// `Some` exactly when the phase is `Connecting`, `Greeting`, `Proving` or `Up`.
+    /// `Some` exactly when the phase is `Connecting`, `Login`, `Greeting`, `Proving` or `Up`.
     stream: Option<Box<dyn Stream>>,
     /// The addresses of `hosts` as of the last lookup, and the index of the next one to dial. After
     /// the last one they are looked up again: servers may come back under new addresses, with only
@@ -120,7 +136,7 @@ impl Outgoing {
     /// This server has become a member: a peer that is one as well is dialled again, to prove it.
     pub(super) fn ask_for_proof(&mut self) {
         let is_to_go = match &self.phase {
-            Phase::Proving { .. } => true,
+            Phase::Proving(_) => true,
             Phase::Up { proof: Proof::Disk(exchange, _), .. } => exchange.answer.is_of_member(),
             _ => false,
         };
@@ -155,7 +171,10 @@ impl Outgoing {
             Phase::Greeting { until_ms, .. } if until_ms <= local.now_ms => {
                 self.fail(local, Trouble::Silent, "it accepted the connection but sends no greeting");
             }
-            Phase::Proving { until_ms, .. } if until_ms <= local.now_ms => {
+            Phase::Login { until_ms, .. } if until_ms <= local.now_ms => {
+                self.fail(local, Trouble::Silent, "the login by SASL takes too long");
+            }
+            Phase::Proving(Proving { until_ms, .. }) if until_ms <= local.now_ms => {
                 self.fail(local, Trouble::Silent, "it sends a greeting but no proof");
             }
             _ => {}
@@ -230,7 +249,11 @@ impl Outgoing {
         match self.phase {
             Phase::Waiting { .. } | Phase::Resolving => {}
             Phase::Connecting { until_ms } => self.connected(local, until_ms),
-            Phase::Greeting { .. } | Phase::Proving { .. } => self.read_handshake(local),
+            Phase::Login { .. } => {
+                self.write_login(local);
+                self.read_handshake(local);
+            }
+            Phase::Greeting { .. } | Phase::Proving(_) => self.read_handshake(local),
             Phase::Up { .. } => self.check_stream(local),
         }
     }
@@ -238,31 +261,39 @@ impl Outgoing {
     /// The socket is connected, or failed to.
     fn connected(&mut self, local: &mut Local, until_ms: i64) {
         let Some(stream) = &mut self.stream else { return };
-        let outcome = match stream.check_connected() {
+        match stream.check_connected() {
             // An event of the previous socket with this token.
-            Ok(false) => return,
-            // An empty stream takes a whole greeting.
-            Ok(true) => stream.write_all(&local.greeting(self.peer, None).encode()),
-            Err(e) => Err(e),
-        };
-        match outcome {
+            Ok(false) => {}
+            Ok(true) if local.sasl.as_ref().is_some_and(Sasl::is_dialled) => self.log_in(local),
+            Ok(true) => self.greet(local, until_ms, None),
+            Err(e) => self.fail_unreachable(local, &e),
+        }
+    }
+
+    /// Sends the greeting, after a login if there is a key.
+    fn greet(&mut self, local: &mut Local, until_ms: i64, login: Option<LoginKey>) {
+        let Some(stream) = &mut self.stream else { return };
+        // An empty stream takes a whole greeting.
+        match stream.write_all(&local.greeting(self.peer, None).encode()) {
             Ok(()) => {
-                self.phase = Phase::Greeting { until_ms, heard: Vec::new() };
+                self.phase = Phase::Greeting { until_ms, heard: Vec::new(), login };
                 // The peer may already have sent something unasked, and the poll has reported its
                 // only event about it.
                 self.read_handshake(local);
             }
-            Err(e) => {
-                let address = self.address();
-                self.fail(local, Trouble::Unreachable, &format!("{address}: {e}"));
-            }
+            Err(e) => self.fail_unreachable(local, &e),
         }
     }
 
-    /// Reads the peer's greeting and proof.
+    fn fail_unreachable(&mut self, local: &mut Local, error: &std::io::Error) {
+        let address = self.address();
+        self.fail(local, Trouble::Unreachable, &format!("{address}: {error}"));
+    }
+
+    /// Reads what the peer says in a login, its greeting and its proof.
     fn read_handshake(&mut self, local: &mut Local) {
         let mut buffer = [0; 1024];
-        while matches!(self.phase, Phase::Greeting { .. } | Phase::Proving { .. }) {
+        while matches!(self.phase, Phase::Login { .. } | Phase::Greeting { .. } | Phase::Proving(_)) {
             let Some(stream) = &mut self.stream else { return };
             let n = match stream.try_read(&mut buffer) {
                 Ok(None) => return,
@@ -277,11 +308,12 @@ impl Outgoing {
             };
             local.counts.bytes_received += n as u64;
             match &mut self.phase {
+                Phase::Login { .. } => self.hear_login(local, &buffer[..n]),
                 Phase::Greeting { heard, .. } => {
                     heard.extend_from_slice(&buffer[..n]);
                     self.greeted(local);
                 }
-                Phase::Proving { input, .. } => {
+                Phase::Proving(Proving { input, .. }) => {
                     input.push(&buffer[..n]);
                     self.proven(local);
                 }
@@ -307,7 +339,7 @@ impl Outgoing {
     /// The peer's greeting is complete. The peer has made the same checks; they are repeated here,
     /// since it may be wrong.
     fn answered(&mut self, local: &mut Local, theirs: &Greeting) {
-        let Phase::Greeting { until_ms, .. } = self.phase else { return };
+        let Phase::Greeting { until_ms, login, .. } = self.phase else { return };
         let ours = local.greeting(self.peer, None);
         let is_other = theirs.from != self.peer || theirs.to != local.me;
         let reason = theirs.verdict.or(is_other.then_some(Reason::Addressee));
@@ -323,19 +355,22 @@ impl Outgoing {
             }
         };
         let input = FrameReader::bounded(RECORD_BYTES_MAX);
-        self.phase = Phase::Proving { until_ms, theirs: *theirs, greetings, challenge, input };
+        let theirs = *theirs;
+        self.phase = Phase::Proving(Proving { until_ms, theirs, greetings, login, challenge, input });
         self.write_record(local, &challenge.encode());
     }
 
     /// More of the peer's answer to the challenge has arrived.
     fn proven(&mut self, local: &mut Local) {
-        let Phase::Proving { theirs, greetings, challenge, input, .. } = &mut self.phase else { return };
+        let Phase::Proving(proving) = &mut self.phase else { return };
+        let Proving { theirs, greetings, login, challenge, input, .. } = proving;
         let record = match input.next_frame() {
             Ok(Some(record)) => record,
             Ok(None) => return,
             Err(e) => return self.fail_malformed(local, &e.to_string()),
         };
         let (theirs, challenge, greetings) = (*theirs, *challenge, std::mem::take(greetings));
+        let login = *login;
         let refuse = |link: &mut Self, local: &mut Local, reason| {
             let text = greeting::explain(reason, true, &local.greeting(link.peer, None), &theirs);
             link.refuse(local, reason, &text);
@@ -348,7 +383,7 @@ impl Outgoing {
         if !local.keys.admit(answer.part) {
             return refuse(self, local, Reason::Secret);
         }
-        let exchange = Exchange { greetings, challenge, answer: answer.part };
+        let exchange = Exchange { login, greetings, challenge, answer: answer.part };
         let Some(confirm) = local.keys.confirm(&exchange, &answer) else {
             return refuse(self, local, Reason::Proof);
         };

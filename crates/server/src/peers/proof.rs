@@ -11,10 +11,12 @@
 //! ```
 //! `keys` tells which keys the sender has: 1 the secret of `ostler.quorumSecretFile`, 2 the key of
 //! its cluster, which every member has from the moment it becomes one. The proofs use all keys that
-//! both have:
+//! both have, and that of the login if there was one ([`sasl`](super::sasl)):
 //!
 //! ```text
 //! key    = HMAC-SHA256(secret or nothing, "ostler quorum key" | cluster key or nothing)
+//!       or HMAC-SHA256(secret or nothing, "ostler quorum key after login" | login key
+//!                      | cluster key or nothing)
 //! proof  = HMAC-SHA256(key, "answer" or "confirm" | both greetings | challenge
 //!                      | answer up to its random part)
 //! disk   = HMAC-SHA256(nonce of the sender's disk, "disk" | the same)
@@ -32,6 +34,8 @@
 //! inside TLS then.
 //!
 //! [`Sender`]: crate::transport::Sender
+
+use std::fmt;
 
 use group::message::PeerKey;
 use hmac::{Hmac, Mac as _};
@@ -64,6 +68,23 @@ pub struct Keys {
     pub disk: u64,
 }
 
+/// The key that both ends of a connection have after a login by SASL, and nobody else. Not shown by
+/// `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct LoginKey([u8; 32]);
+
+impl LoginKey {
+    pub(super) fn new(key: [u8; 32]) -> LoginKey {
+        LoginKey(key)
+    }
+}
+
+impl fmt::Debug for LoginKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginKey(…)")
+    }
+}
+
 /// One side's input to the proofs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -71,9 +92,11 @@ pub(super) struct Part {
     random: [u8; PROOF_BYTES],
 }
 
-/// The messages of both sides.
+/// The messages of both sides, and what came before them.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
+    /// Of the login by SASL on this connection, if there was one.
+    pub(super) login: Option<LoginKey>,
     /// The greetings: of the dialling server, then of the dialled one.
     pub(super) greetings: Vec<u8>,
     pub(super) challenge: Part,
@@ -115,12 +138,16 @@ impl Keys {
         let both = exchange.challenge.keys & exchange.answer.keys;
         let secret = self.secret.as_ref().filter(|_| both & SECRET != 0);
         let cluster = self.cluster.as_ref().filter(|_| both & CLUSTER != 0);
-        if secret.is_none() && cluster.is_none() {
+        if secret.is_none() && cluster.is_none() && exchange.login.is_none() {
             return None;
         }
         let secret = secret.map_or(&[][..], QuorumSecret::bytes);
         let cluster = cluster.map_or(&[][..], |key| key.bytes());
-        Some(mac(secret, b"ostler quorum key", &[cluster]).finalize().into_bytes().into())
+        let key = match &exchange.login {
+            None => mac(secret, b"ostler quorum key", &[cluster]),
+            Some(LoginKey(login)) => mac(secret, b"ostler quorum key after login", &[login, cluster]),
+        };
+        Some(key.finalize().into_bytes().into())
     }
 
     /// The answer to a challenge.
@@ -228,7 +255,7 @@ mod tests {
     /// Whether the dialling and the dialled server each believe the other.
     fn meet(dials: &Keys, dialled: &Keys) -> (bool, bool) {
         let (challenge, answer) = (dials.part().unwrap(), dialled.part().unwrap());
-        let exchange = Exchange { greetings: b"greetings".to_vec(), challenge, answer };
+        let exchange = Exchange { login: None, greetings: b"greetings".to_vec(), challenge, answer };
         let Some(Reply::Answer(answer)) = Reply::decode(&dialled.answer(&exchange)) else {
             panic!("an answer reads back");
         };
@@ -261,7 +288,8 @@ mod tests {
     fn a_proof_is_of_no_use_anywhere_else() {
         let keys = keys(None, Some(1));
         let (challenge, answer) = (keys.part().unwrap(), keys.part().unwrap());
-        let exchange = Exchange { greetings: b"1 to 2".to_vec(), challenge, answer };
+        let login = Some(LoginKey::new([3; 32]));
+        let exchange = Exchange { login, greetings: b"1 to 2".to_vec(), challenge, answer };
         let Some(Reply::Answer(said)) = Reply::decode(&keys.answer(&exchange)) else { panic!() };
         let confirm = keys.confirm(&exchange, &said).unwrap();
         assert!(!keys.is_confirmed(&exchange, &said.proof), "sent back");
@@ -273,7 +301,27 @@ mod tests {
             assert!(keys.confirm(&other, &said).is_none() && !keys.is_confirmed(&other, &confirm));
             assert!(!other.is_disk(5, &said.disk));
         }
+        for login in [None, Some(LoginKey::new([4; 32]))] {
+            let other = Exchange { login, ..exchange.clone() };
+            assert!(keys.confirm(&other, &said).is_none() && !keys.is_confirmed(&other, &confirm));
+        }
         assert!(exchange.is_disk(5, &said.disk) && !exchange.is_disk(6, &said.disk));
+    }
+
+    /// Whoever passes on the tokens of two servers does not know the key that they get.
+    #[test]
+    fn after_a_login_servers_without_a_common_key_prove_that_they_logged_in() {
+        let keys = keys(None, None);
+        let (challenge, answer) = (keys.part().unwrap(), keys.part().unwrap());
+        let exchange = |login| Exchange { login, greetings: b"1 to 2".to_vec(), challenge, answer };
+        let logged_in = exchange(Some(LoginKey::new([3; 32])));
+        let Some(Reply::Answer(said)) = Reply::decode(&keys.answer(&logged_in)) else { panic!() };
+        let confirm = keys.confirm(&logged_in, &said).unwrap();
+        assert!(keys.is_confirmed(&logged_in, &confirm));
+        assert!(!keys.is_confirmed(&logged_in, &[0; PROOF_BYTES]));
+        let Some(Reply::Answer(unknown)) = Reply::decode(&keys.answer(&exchange(None))) else { panic!() };
+        assert!(keys.confirm(&logged_in, &unknown).is_none());
+        assert!(!format!("{logged_in:?}").contains("3, 3"));
     }
 
     #[test]

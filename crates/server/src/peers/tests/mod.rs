@@ -4,6 +4,7 @@ mod decoders;
 mod node;
 mod records;
 mod rough;
+mod sasl;
 mod stranger;
 mod wrong;
 

@@ -28,7 +28,7 @@ pub(super) fn enter(node: &mut Node, port: u16, hello: Hello, keys: &Keys) -> Tc
     stream.write_all(&framed(&challenge.encode())).unwrap();
     let record = answer(node, &mut stream, HEADER_BYTES + RECORD_BYTES_MAX);
     let Some(Reply::Answer(said)) = Reply::decode(&record[HEADER_BYTES..]) else { panic!("{record:?}") };
-    let exchange = Exchange { greetings, challenge, answer: said.part };
+    let exchange = Exchange { login: None, greetings, challenge, answer: said.part };
     let confirm = keys.confirm(&exchange, &said).unwrap_or([0; PROOF_BYTES]);
     stream.write_all(&framed(&confirm)).unwrap();
     stream
@@ -43,7 +43,8 @@ pub(super) fn take(stream: &mut TcpStream, hello: Hello, keys: &Keys) {
     let mut record = [0; HEADER_BYTES + 1 + PROOF_BYTES];
     stream.read_exact(&mut record).unwrap();
     let challenge = Part::decode(&record[HEADER_BYTES..]).unwrap();
-    let exchange = Exchange { greetings: [theirs, ours].concat(), challenge, answer: keys.part().unwrap() };
+    let exchange =
+        Exchange { login: None, greetings: [theirs, ours].concat(), challenge, answer: keys.part().unwrap() };
     stream.write_all(&framed(&keys.answer(&exchange))).unwrap();
     let mut confirm = [0; HEADER_BYTES + PROOF_BYTES];
     stream.read_exact(&mut confirm).unwrap();
