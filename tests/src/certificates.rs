@@ -6,6 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::process::private_folder;
+
 /// The password of all stores.
 pub const PASSWORD: &str = "changeit";
 
@@ -38,7 +40,7 @@ pub struct Certificates(TempDir);
 impl Certificates {
     /// An authority, `ca.pem`.
     pub fn new() -> Certificates {
-        let certificates = Certificates(tempfile::tempdir().expect("a temporary folder"));
+        let certificates = Certificates(private_folder());
         certificates.request("ca", "/O=Ostler/CN=authority");
         certificates.write("ca.ext", "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign\n");
         let sign = "x509 -req -in ca.csr -signkey ca.key -days 30 -out ca.pem -extfile ca.ext";

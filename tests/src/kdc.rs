@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::client::install;
+use crate::process::private_folder;
 
 /// The realm of all principals.
 pub const REALM: &str = "EXAMPLE.ORG";
@@ -25,7 +26,7 @@ impl Kdc {
     /// Starts a server that knows nobody; `None` without the tools to get one.
     pub fn start() -> Option<Kdc> {
         let installed = install("kerberos", &["apt-get", "dpkg-deb"])?;
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = private_folder();
         let port = free_port();
         write_configuration(folder.path(), &installed, port);
         run(folder.path(), &installed, "usr/sbin/kdb5_util", &["create", "-s", "-r", REALM, "-P", "master"]);

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -359,6 +360,13 @@ pub fn zookeeper_command(options: impl IntoIterator<Item = String>, config: &Pat
 /// Whether this machine can run Apache ZooKeeper; it is fetched on first use.
 pub fn has_zookeeper() -> bool {
     oracle_jars().is_some()
+}
+
+/// A temporary folder for keys, which only the user of the test can enter.
+pub fn private_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).expect("chmod 700");
+    folder
 }
 
 /// Runs a server that must refuse to start; answers how it ended and what it said.

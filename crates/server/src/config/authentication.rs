@@ -151,18 +151,8 @@ impl Loader<'_> {
     pub(super) fn jaas(&mut self) -> Option<JaasFile> {
         let path = self.settings.text(JAAS_FILE)?;
         let path = Path::new(&path);
-        let bytes = match self.outside.read_private(path) {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => {
-                self.settings.note(
-                    JAAS_FILE,
-                    "other users of this machine can read the passwords in the file; chmod 600 prevents that",
-                );
-                self.outside.read(path)
-            }
-            Err(error) => Err(error),
-        };
-        let parsed = match bytes {
+        self.check_key_file(JAAS_FILE, path);
+        let parsed = match self.outside.read(path) {
             Ok(bytes) => JaasFile::parse(&bytes).map_err(|error| error.to_string()),
             Err(error) => Err(format!("cannot be read: {error}")),
         };
@@ -204,6 +194,9 @@ impl Loader<'_> {
             return None;
         }
         let keytab = text("keyTab").filter(|path| !path.is_empty());
+        if let Some(path) = &keytab {
+            self.check_key_file(JAAS_FILE, Path::new(path.strip_prefix("FILE:").unwrap_or(path)));
+        }
         Some(KerberosKey { keytab, principal })
     }
 

@@ -44,6 +44,7 @@ fn the_named_tests_exist() {
         include_str!("tests.rs"),
         include_str!("tests/authentication.rs"),
         include_str!("tests/ensemble.rs"),
+        include_str!("tests/key_files.rs"),
         include_str!("tests/quorum_sasl.rs"),
         include_str!("tests/quorum_tls.rs"),
         include_str!("tests/tls.rs"),

@@ -36,6 +36,7 @@ impl Loader<'_> {
         let is_tls_only = self.is_tls_only(client.is_some());
         let listen = self.listen(client, is_tls_only);
         let is_ensemble = ensemble.is_some();
+        self.key_files();
         let jaas = self.jaas();
         let tick_time_ms = self.settings.decimal("tickTime", 1..=i32::MAX, "ms");
         let tick_time_ms = tick_time_ms.map_or(limits::TICK_TIME_MS, i32::unsigned_abs);

@@ -403,6 +403,7 @@ pub const KEYS: &[Key] = &[
     without_effect("testingonly.*", TEST_ONLY),
     // Our own.
     used("ostler.adminHosts"),
+    used("ostler.allowReadableKeyFiles"),
     used("ostler.audit.file"),
     used("ostler.audit.fileBytesMax"),
     used("ostler.audit.filesKept"),

@@ -43,6 +43,11 @@ pub trait Outside {
     fn read_private(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         self.read(path).map(Some)
     }
+    /// The permissions of a file that every user of the machine can read or change; `None` if not
+    /// every user can, or if that cannot be told.
+    fn mode_open_to_all(&self, _path: &Path) -> Option<u32> {
+        None
+    }
     /// An address for a host name.
     fn resolve(&self, host: &str) -> io::Result<IpAddr>;
 }
@@ -64,6 +69,15 @@ impl Outside for RealOutside {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Ok(Some(bytes))
+    }
+
+    /// Whoever may not enter one of the directories does not reach the file.
+    fn mode_open_to_all(&self, path: &Path) -> Option<u32> {
+        let path = path.canonicalize().ok()?;
+        let mode = |path: &Path| Some(path.metadata().ok()?.permissions().mode());
+        let own = mode(&path)?;
+        let is_reached = path.ancestors().skip(1).all(|dir| mode(dir).is_some_and(|mode| mode & 0o001 != 0));
+        (own & 0o006 != 0 && is_reached).then_some(own & 0o7777)
     }
 
     fn resolve(&self, host: &str) -> io::Result<IpAddr> {

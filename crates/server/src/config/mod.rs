@@ -12,6 +12,7 @@ mod authentication;
 mod ensemble;
 mod fields;
 mod java;
+mod key_files;
 pub mod keys;
 pub mod limits;
 mod loader;

@@ -66,6 +66,7 @@ impl Loader<'_> {
                 self.settings.refuse(key.location, allowed);
             }
         }
+        self.check_stores(&KEYS, key_store.as_ref(), trust_store.as_ref());
         if client_auth != ClientAuth::Need {
             let text = "servers that connect need no certificate: only ostler.quorumSecretFile keeps out those that are not yours";
             self.settings.note("ssl.quorum.clientAuth", text);

@@ -132,7 +132,7 @@ impl Settings {
     }
 
     /// Whether a switch of zoo.cfg is on.
-    fn is_on(&self, key: &str) -> bool {
+    pub(super) fn is_on(&self, key: &str) -> bool {
         let is_yes = |text: &str| ["true", "yes"].iter().any(|yes| yes.eq_ignore_ascii_case(text));
         self.values.get(key).is_some_and(|setting| is_yes(&setting.value))
     }

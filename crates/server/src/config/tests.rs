@@ -2,6 +2,7 @@
 
 mod authentication;
 mod ensemble;
+mod key_files;
 mod quorum_sasl;
 mod quorum_tls;
 mod tls;
@@ -266,7 +267,7 @@ fn every_key_reaches_its_field() {
     }
     let covered = |key: &str| cases.iter().any(|(lines, _)| lines.lines().any(|line| line.starts_with(key)));
     // They name files, or work together, and have tests of their own.
-    let files = ["dynamicConfigFile", "ostler.quorumSecretFile"];
+    let files = ["dynamicConfigFile", "ostler.allowReadableKeyFiles", "ostler.quorumSecretFile"];
     let is_elsewhere = |key: &str| {
         let is_tls = tls::has_case(key) || quorum_tls::has_case(key);
         let is_sasl = [authentication::TESTED, quorum_sasl::TESTED].iter().any(|keys| keys.contains(&key));

@@ -98,6 +98,7 @@ impl Loader<'_> {
             return None;
         }
         self.check_auth_provider(provider);
+        self.check_stores(&KEYS, key_store.as_ref(), trust_store.as_ref());
         let Some(key_store) = key_store else {
             self.settings.refuse("ssl.keyStore.location", "is not set; secureClientPort needs a key store");
             return None;
@@ -150,6 +151,23 @@ impl Loader<'_> {
             s.choice(keys.kind, &kinds);
         }
         location.map(|path| StoreFile { path: path.into(), password, password_path })
+    }
+
+    /// A trust store holds no secret, but its password may be that of others.
+    pub(super) fn check_stores(
+        &mut self,
+        keys: &TlsKeys,
+        key: Option<&StoreFile>,
+        trust: Option<&StoreFile>,
+    ) {
+        if let Some(store) = key {
+            self.check_key_file(keys.key_store.location, &store.path);
+        }
+        for (keys, store) in [(&keys.key_store, key), (&keys.trust_store, trust)] {
+            if let Some(path) = store.and_then(|store| store.password_path.as_deref()) {
+                self.check_key_file(keys.password_path, path);
+            }
+        }
     }
 
     /// ZooKeeper's default is `need`.
