@@ -8,6 +8,7 @@ mod serve;
 mod shell;
 mod status;
 mod tls_options;
+mod user;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

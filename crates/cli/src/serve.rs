@@ -14,6 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::messages::Messages;
+use crate::user::become_user;
 
 /// Starts a server.
 #[derive(Args, Debug)]
@@ -33,10 +34,17 @@ pub(crate) struct ServeArgs {
     /// Any setting, as a ZooKeeper system property or a zoo.cfg key: -Djute.maxbuffer=2097152.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     definitions: Vec<String>,
+    /// Started as root, become this user for good, before anything is read or opened.
+    #[arg(long, value_name = "NAME[:GROUP]")]
+    user: Option<String>,
 }
 
 /// Runs the server in this process.
 pub(crate) fn run(args: ServeArgs) -> ExitCode {
+    // There is one thread yet.
+    if let Some(Err(e)) = args.user.as_deref().map(become_user) {
+        return fail(&e);
+    }
     let messages = match Messages::start() {
         Ok(messages) => messages,
         Err(e) => return fail(&e),
