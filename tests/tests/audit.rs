@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use ostler_tests::ensemble::{Engine, Ensemble};
 use ostler_tests::process::{Kind, Server, Signal};
 use ostler_tests::request::{Request, op};
-use ostler_tests::session::{Session, create, set_data};
+use ostler_tests::session::{Session, create, get_data, set_data};
 
 const TIMEOUT_MS: i32 = 30_000;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -188,4 +189,110 @@ fn json_goes_to_standard_output() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(!server.data_dir().join("zookeeper_audit.log").exists());
+}
+
+fn read(op: i32, path: &str) -> Request {
+    Request::Read { op, path: path.to_owned(), watch: false }
+}
+
+/// ZooKeeper has no such lines. What was not asked for is in no line either.
+#[test]
+fn reads_are_audited_where_that_is_asked_for() {
+    for asks in [true, false] {
+        let reads = ("ostler.audit.reads", if asks { "true" } else { "false" });
+        let settings = [("zookeeper.audit.enable", "true"), reads];
+        let server = Server::start_with(Kind::Ostler, &settings).expect("Ostler");
+        let mut bob = Session::open(server.address(), TIMEOUT_MS).expect("a session");
+        let auth = Some(format!("bob:{PASSWORD}").into_bytes());
+        bob.must(&Request::Auth { scheme: "digest".to_owned(), auth });
+        bob.must(&create("/a", DATA, 0));
+        let nobody = Some(vec![(31, "ip".to_owned(), "10.9.8.7".to_owned())]);
+        bob.must(&create("/closed", DATA, 0));
+        bob.must(&Request::SetAcl { path: "/closed".to_owned(), acl: nobody, version: -1 });
+        bob.must(&get_data("/a"));
+        assert_eq!(bob.call(&get_data("/closed")).err, -102);
+        assert_eq!(bob.call(&read(op::EXISTS, "/missing")).err, -101);
+        bob.must(&read(op::GET_CHILDREN2, "/"));
+        bob.must(&Request::Path { op: op::GET_ACL, path: "/a".to_owned() });
+        let parts = vec![get_data("/a"), get_data("/closed"), read(op::GET_CHILDREN, "/a")];
+        bob.must(&Request::Multi { op: op::MULTI_READ, parts });
+        // A read that waits behind a write is answered by another thread.
+        let (wrote, looked) = (bob.send(&set_data("/a", DATA)), bob.send(&get_data("/a")));
+        assert_eq!([wrote, looked].map(|_| bob.reply().expect("a reply").err), [0, 0]);
+        bob.must(&delete("/a", -1));
+        let all = lines(&server, Kind::Ostler, &[(bob.identity.id, "BOB")], "operation=delete");
+        let begin = "session=BOB\tuser=127.0.0.1,bob\tip=127.0.0.1\toperation=";
+        let short: Vec<String> =
+            all.iter().filter_map(|line| Some(line.strip_prefix(begin)?.replace("\t", " "))).collect();
+        let reads = [
+            "getData znode=/a result=success",
+            "getData znode=/closed result=failure",
+            "exists znode=/missing result=failure",
+            "getChildren znode=/ result=success",
+            "getAcl znode=/a result=success",
+            "getData znode=/a result=success",
+            "getData znode=/closed result=failure",
+            "getChildren znode=/a result=success",
+            "setData znode=/a result=success",
+            "getData znode=/a result=success",
+            "delete znode=/a result=success",
+        ];
+        let expected: Vec<&str> = match asks {
+            true => reads.to_vec(),
+            false => reads
+                .into_iter()
+                .filter(|line| !line.starts_with("get") && !line.starts_with("exists"))
+                .collect(),
+        };
+        assert_eq!(short[3..], expected, "asks: {asks}");
+        let text = text(&server, Kind::Ostler);
+        assert!(!text.contains(PASSWORD) && !text.contains(std::str::from_utf8(DATA).expect("text")));
+    }
+}
+
+/// A write that a follower forwards is audited by the follower, whose client it is, and by no other
+/// server; so is one that is refused. The ephemeral znodes of a session are audited by all.
+#[test]
+fn an_ensemble_audits_each_request_once_where_its_client_is() {
+    for engine in [Engine::Raft, Engine::Paxos] {
+        let mut ensemble = Ensemble::start(engine, 3, &["audit.enable=true"]);
+        let leader = ensemble.await_leader();
+        for server in ensemble.servers() {
+            let mut client = Session::open(ensemble.address(server), TIMEOUT_MS).expect("a session");
+            client.must(&create(&format!("/of{server}"), DATA, 0));
+            client.call(&create(&format!("/missing{server}/a"), DATA, 0));
+            let path = format!("/multi{server}");
+            client.must(&multi(vec![create(&path, DATA, 0), delete(&path, -1)]));
+            client.must(&create(&format!("/ephemeral{server}"), DATA, 1));
+            client.must(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() });
+        }
+        let log = |ensemble: &Ensemble, server: u8| {
+            let path = ensemble.data_dir(server).join("zookeeper_audit.log");
+            fs::read_to_string(path).unwrap_or_default()
+        };
+        let ended = "operation=ephemeralZNodeDeletionOnSessionCloseOrExpire\tznode=/ephemeral3";
+        ensemble.await_that("all have written the last event", |ensemble| {
+            ensemble.servers().iter().all(|server| log(ensemble, *server).contains(ended)).then_some(())
+        });
+        for server in ensemble.servers() {
+            let text = log(&ensemble, server);
+            for client in ensemble.servers() {
+                let own = usize::from(client == server);
+                for (part, count) in [
+                    (format!("operation=create\tznode=/of{client}\t"), own),
+                    (format!("operation=create\tznode=/missing{client}/a\t"), own),
+                    (format!("operation=create\tznode=/multi{client}\t"), own),
+                    (format!("operation=delete\tznode=/multi{client}\t"), own),
+                    (format!("operation=create\tznode=/ephemeral{client}\t"), own),
+                    (format!("OnSessionCloseOrExpire\tznode=/ephemeral{client}\t"), 1),
+                ] {
+                    let found = text.lines().filter(|line| line.contains(&part)).count();
+                    assert_eq!(
+                        found, count,
+                        "{engine:?}, leader {leader}, server {server}: {part} in {text}"
+                    );
+                }
+            }
+        }
+    }
 }

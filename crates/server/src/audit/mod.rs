@@ -1,12 +1,14 @@
 //! The audit log: a line for each event that ZooKeeper audits, who caused it, and what came of it.
 //!
 //! Every server audits the requests of its own clients, where their results become known
-//! ([`requests`]). Lines wait in a bounded queue for a thread of their own: a disk or a reader that
-//! takes none costs lines, which are counted, and never makes another thread wait.
+//! ([`requests`]), and their reads where that is asked for ([`reads`]). Lines wait in a bounded
+//! queue for a thread of their own: a disk or a reader that takes none costs lines, which are
+//! counted, and never makes another thread wait.
 
 mod event;
 mod file;
 mod identity;
+pub mod reads;
 pub mod requests;
 
 use std::fs::File;
@@ -39,6 +41,7 @@ pub struct AuditLog {
     format: Format,
     /// The user in events that no client causes.
     server_user: String,
+    has_reads: bool,
     waiting: Mutex<Waiting>,
     /// There is something to write, or the server stops.
     filled: Condvar,
@@ -63,7 +66,12 @@ impl AuditLog {
     pub fn new(settings: &Audit, server_user: String) -> AuditLog {
         let format = Format::of(&settings.place);
         let (waiting, filled, ended) = Default::default();
-        AuditLog { format, server_user, waiting, filled, ended }
+        AuditLog { format, server_user, has_reads: settings.reads, waiting, filled, ended }
+    }
+
+    /// Whether reads are audited.
+    pub fn has_reads(&self) -> bool {
+        self.has_reads
     }
 
     /// Adds an event. `false`: there was no room, and the event is lost.

@@ -17,7 +17,7 @@ const NOW_MS: i64 = 1_796_022_062_034;
 const DAY_MS: i64 = 86_400_000;
 
 fn settings(path: PathBuf, file_bytes_max: u64, files_kept: u32) -> Audit {
-    Audit { place: AuditPlace::File(path), file_bytes_max, files_kept }
+    Audit { place: AuditPlace::File(path), file_bytes_max, files_kept, reads: false }
 }
 
 fn written(format: Format, event: &Event<'_>) -> String {

@@ -20,6 +20,7 @@ use wire::lenient;
 use wire::opcode::Opcode;
 use wire::record::{ErrorReply, MultiHeader, ReplyHeader, Request, SetWatches, SyncReply};
 
+use crate::audit::{Event, reads};
 use crate::client::watcher;
 use crate::mailbox::Answered;
 use crate::namespace::Namespace;
@@ -86,7 +87,12 @@ pub(crate) fn answer(
     let header_at = out.len();
     header.encode(out);
     let (mut pieces, mut closes) = (Vec::new(), false);
-    match caught_up.and(request).and_then(|request| decided(shared, machine, asker, &request, out)) {
+    let decided = caught_up.and(request).and_then(|request| {
+        let decided = decided(shared, machine, asker, &request, out);
+        audit(shared, machine, asker, &request, decided.as_ref().err().copied());
+        decided
+    });
+    match decided {
         Ok(long) => {
             pieces = long;
             if rewritten.as_ref().is_some_and(|understood| understood.stumbles) {
@@ -107,6 +113,27 @@ pub(crate) fn answer(
     }
     frame::finish_around(out, mark, pieces.iter().map(|(_, piece)| piece.len()).sum());
     Answered { reply_at: mark, pieces, closes }
+}
+
+/// Adds the events of a read to the audit log, where that is asked for. `refusal`: why it was not
+/// answered.
+fn audit(
+    shared: &Shared,
+    machine: &Machine,
+    asker: &Asker<'_>,
+    request: &Request<'_>,
+    refusal: Option<ErrorCode>,
+) {
+    let Some(log) = shared.audit.as_ref().filter(|log| log.has_reads()) else { return };
+    let mut part = |request: &Request<'_>| {
+        // The reply has it in the middle of others: this is the same state, and the same answer.
+        let mut unused = Vec::new();
+        let mut body = Body::new(&mut unused, shared.config.connection.reply_bytes_max as usize);
+        machine.read(request, &asker.reader(shared), &mut body, &mut |_| {})
+    };
+    let code = refusal.unwrap_or(ErrorCode::Ok);
+    let mut record = |event: &Event<'_>| shared.record(log, event);
+    reads::events(asker.session, asker.identities, request, code, &mut part, &mut record);
 }
 
 /// Where ZooKeeper's reply does not follow from what the request did.

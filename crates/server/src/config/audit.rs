@@ -21,6 +21,8 @@ pub struct Audit {
     pub file_bytes_max: u64,
     /// `ostler.audit.filesKept`: files that are kept beside the current one.
     pub files_kept: u32,
+    /// `ostler.audit.reads`: reads are audited too.
+    pub reads: bool,
 }
 
 /// Where the audit log goes.
@@ -40,6 +42,7 @@ impl Loader<'_> {
         let json = s.choice("ostler.audit.json", &[("stdout", ())]);
         let file_bytes_max = s.number("ostler.audit.fileBytesMax", 1 << 16..=1 << 40, "bytes");
         let files_kept = s.number("ostler.audit.filesKept", 0..=1000, "files");
+        let reads = s.flag("ostler.audit.reads", false);
         let class = s.text("audit.impl.class").filter(|class| !class.is_empty());
         if !is_on {
             return None;
@@ -57,6 +60,7 @@ impl Loader<'_> {
             place: json.map_or_else(file, |()| AuditPlace::StandardOutput),
             file_bytes_max: file_bytes_max.unwrap_or(limits::AUDIT_FILE_BYTES_MAX),
             files_kept: files_kept.unwrap_or(limits::AUDIT_FILES_KEPT),
+            reads,
         })
     }
 }

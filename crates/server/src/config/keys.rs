@@ -408,6 +408,7 @@ pub const KEYS: &[Key] = &[
     used("ostler.audit.fileBytesMax"),
     used("ostler.audit.filesKept"),
     used("ostler.audit.json"),
+    used("ostler.audit.reads"),
     used("ostler.consensus"),
     used("ostler.electionTimeoutMs"),
     used("ostler.failedLoginsPerMinute"),

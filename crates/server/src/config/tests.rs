@@ -183,6 +183,7 @@ fn every_key_reaches_its_field() {
         ("audit.enable=TRUE\naudit.impl.class=org.apache.zookeeper.audit.Slf4jAuditLogger", |c| {
             place_of(c) == AuditPlace::File("/d/zookeeper_audit.log".into())
         }),
+        ("audit.enable=true\nostler.audit.reads=true", |c| c.audit.as_ref().is_some_and(|audit| audit.reads)),
         ("audit.enable=true\nostler.audit.json=stdout", |c| place_of(c) == AuditPlace::StandardOutput),
         ("audit.enable=true\nostler.audit.fileBytesMax=1000000\nostler.audit.filesKept=3", |c| {
             c.audit.as_ref().is_some_and(|audit| (audit.file_bytes_max, audit.files_kept) == (1_000_000, 3))
