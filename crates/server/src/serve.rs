@@ -65,6 +65,9 @@ pub enum StartError {
     /// Those of TLS between servers cannot.
     #[error("TLS between servers (ssl.quorum.*) cannot be set up")]
     PeerTls(#[source] tls::SettingsError),
+    /// Those of TLS of the AdminServer cannot.
+    #[error("TLS of the AdminServer (ssl.quorum.*) cannot be set up")]
+    AdminTls(#[source] tls::SettingsError),
     /// The audit log cannot be opened.
     #[error("cannot open the audit log {}: {source}", place.display())]
     Audit {
@@ -114,7 +117,7 @@ impl Server {
     fn open(config: Config) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
-        let (acceptor, peer_tls) = (acceptor(&config)?, peer_tls(&config)?);
+        let (acceptor, peer_tls, admin_tls) = (acceptor(&config)?, peer_tls(&config)?, admin_tls(&config)?);
         let Ports { mut listeners, plain, secure } = Ports::open(&config, acceptor.as_ref())?;
         let clock = Clock::start();
         let features = features(&config.requests);
@@ -140,6 +143,7 @@ impl Server {
             secure_port: secure.map(|address| address.port()),
             tls: acceptor,
             peer_tls,
+            admin_tls,
             hash_seed: RealDisk.entropy(),
             nonce_secret: random().map_err(system("get random bytes"))?,
             kerberos,
@@ -188,8 +192,8 @@ impl Server {
         }
         let spare = move || relay.run(None);
         io.push(spawn("clients-spare", spare).map_err(system("start a thread"))?);
-        let (admin, unavailable) =
-            admin::start(Arc::new(Report::new(&shared))).map_err(system("start the AdminServer"))?;
+        let admin = admin::start(Arc::new(Report::new(&shared)), shared.admin_tls.clone());
+        let (admin, unavailable) = admin.map_err(system("start the AdminServer"))?;
         for service in unavailable {
             tracing::warn!("{service}");
         }
@@ -212,7 +216,8 @@ impl Server {
     /// A handle that makes the server read its certificates again, from any thread; `None` without
     /// TLS.
     pub fn certificates(&self) -> Option<Certificates> {
-        let has_tls = self.shared.tls.is_some() || self.shared.peer_tls.is_some();
+        let Shared { tls, peer_tls, admin_tls, .. } = &*self.shared;
+        let has_tls = tls.is_some() || peer_tls.is_some() || admin_tls.is_some();
         has_tls.then(|| Certificates(Arc::clone(&self.shared)))
     }
 
@@ -419,4 +424,12 @@ fn acceptor(config: &Config) -> Result<Option<Arc<Acceptor>>, StartError> {
 fn peer_tls(config: &Config) -> Result<Option<Arc<PeerTls>>, StartError> {
     let tls = config.quorum_tls.clone().map(PeerTls::new).transpose();
     Ok(tls.map_err(StartError::PeerTls)?.map(Arc::new))
+}
+
+/// How the AdminServer accepts connections with TLS; `None` if it does not.
+fn admin_tls(config: &Config) -> Result<Option<Arc<Acceptor>>, StartError> {
+    let Some(tls) = &config.admin_tls else { return Ok(None) };
+    // The number of handshakes is bounded by that of connections with a request still to send.
+    let acceptor = Acceptor::new(tls.settings.clone(), false, None);
+    Ok(Some(Arc::new(acceptor.map_err(StartError::AdminTls)?)))
 }

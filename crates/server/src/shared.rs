@@ -52,6 +52,9 @@ pub struct Shared {
     /// TLS between servers.
     #[cfg(feature = "net")]
     pub(crate) peer_tls: Option<Arc<PeerTls>>,
+    /// How the AdminServer accepts connections with TLS.
+    #[cfg(feature = "net")]
+    pub(crate) admin_tls: Option<Arc<Acceptor>>,
     /// The settings, fixed for the life of the process.
     pub config: Config,
     /// Features stamped on each batch.
@@ -116,6 +119,8 @@ impl Shared {
             tls: params.tls,
             #[cfg(feature = "net")]
             peer_tls: params.peer_tls,
+            #[cfg(feature = "net")]
+            admin_tls: params.admin_tls,
             features: features(&config.requests),
             config,
             clock,
@@ -205,6 +210,9 @@ pub(crate) struct ServerParams {
     /// TLS between servers.
     #[cfg(feature = "net")]
     pub(crate) peer_tls: Option<Arc<PeerTls>>,
+    /// How the AdminServer accepts connections with TLS.
+    #[cfg(feature = "net")]
+    pub(crate) admin_tls: Option<Arc<Acceptor>>,
     /// Secret seed of hash tables; has no visible effect.
     pub(crate) hash_seed: u64,
     /// Secret from which the nonces of SASL are made.

@@ -91,6 +91,8 @@ impl Member {
             tls: None,
             #[cfg(feature = "net")]
             peer_tls: None,
+            #[cfg(feature = "net")]
+            admin_tls: None,
             hash_seed,
             nonce_secret,
             kerberos: None,

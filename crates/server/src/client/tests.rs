@@ -61,6 +61,8 @@ fn server(clock: Clock) -> Arc<Shared> {
         tls: None,
         #[cfg(feature = "net")]
         peer_tls: None,
+        #[cfg(feature = "net")]
+        admin_tls: None,
         hash_seed: 0,
         nonce_secret: [0; 32],
         kerberos: None,

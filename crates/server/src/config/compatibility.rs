@@ -42,6 +42,7 @@ fn every_word_has_its_row() {
 fn the_named_tests_exist() {
     let sources = [
         include_str!("tests.rs"),
+        include_str!("tests/admin_tls.rs"),
         include_str!("tests/authentication.rs"),
         include_str!("tests/ensemble.rs"),
         include_str!("tests/key_files.rs"),
@@ -51,6 +52,7 @@ fn the_named_tests_exist() {
         include_str!("../stream/tls/tests.rs"),
         include_str!("../../../../tests/tests/audit.rs"),
         include_str!("../audit/tests.rs"),
+        include_str!("../../../../tests/tests/admin_tls.rs"),
         include_str!("../../../../tests/tests/client_tls.rs"),
         include_str!("../../../../tests/tests/quorum_sasl.rs"),
         include_str!("../../../../tests/tests/quorum_tls.rs"),

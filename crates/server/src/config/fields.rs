@@ -40,6 +40,8 @@ impl Loader<'_> {
         let jaas = self.jaas();
         let tick_time_ms = self.settings.decimal("tickTime", 1..=i32::MAX, "ms");
         let tick_time_ms = tick_time_ms.map_or(limits::TICK_TIME_MS, i32::unsigned_abs);
+        #[cfg(feature = "net")]
+        let (quorum_tls, admin_tls) = self.quorum_and_admin_tls(is_ensemble);
         let config = Config {
             file: command_line.config.clone(),
             settings: self.settings.listed(),
@@ -50,7 +52,8 @@ impl Loader<'_> {
             #[cfg(feature = "net")]
             tls: self.tls(is_tls_only),
             #[cfg(feature = "net")]
-            quorum_tls: self.quorum_tls(is_ensemble),
+            quorum_tls,
+            #[cfg(feature = "net")]
             quorum_sasl: self.quorum_sasl(jaas.as_ref(), is_ensemble),
             session: self.session(tick_time_ms),
             connection: self.connection(is_ensemble),
@@ -59,6 +62,8 @@ impl Loader<'_> {
             containers: self.containers(),
             words: self.words(),
             admin: self.admin(),
+            #[cfg(feature = "net")]
+            admin_tls,
             metrics: self.metrics(),
             audit,
             io_threads: self

@@ -60,8 +60,6 @@ pub enum Counts {
     Everywhere,
     /// In an ensemble.
     InEnsembles,
-    /// While the AdminServer runs.
-    WithAdminServer,
     /// With the Prometheus metrics provider.
     WithPrometheus,
     /// With TLS for clients.
@@ -334,15 +332,15 @@ pub const KEYS: &[Key] = &[
     // AdminServer and metrics.
     used("admin.commandURL"),
     used("admin.enableServer"),
+    used("admin.forceHttps"),
+    used("admin.needClientAuth"),
+    used("admin.portUnification"),
     used("admin.serverAddress"),
     used("admin.serverPort"),
     used("metricsProvider.className"),
     used("metricsProvider.httpHost"),
     used("metricsProvider.httpPort"),
-    refused("admin.forceHttps", Asks::True, Counts::WithAdminServer, NO_TLS),
-    refused("admin.portUnification", Asks::True, Counts::WithAdminServer, NO_TLS),
     refused("metricsProvider.httpsPort", Asks::UnlessNumber(-1), Counts::WithPrometheus, NO_TLS),
-    without_effect("admin.needClientAuth", TLS_IS_OFF),
     without_effect("admin.httpVersion", "the AdminServer speaks HTTP/1.1"),
     without_effect("admin.idleTimeout", "idle AdminServer connections are closed after 30 s"),
     without_effect("admin.rateLimiterIntervalInMS", "the AdminServer neither takes nor restores snapshots"),

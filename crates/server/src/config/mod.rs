@@ -7,6 +7,8 @@
 //! nothing, creates nothing and prints nothing. It returns either a whole [`Config`] with warnings
 //! to log, or a [`ConfigError`] that lists all errors.
 
+#[cfg(feature = "net")]
+mod admin_tls;
 mod audit;
 mod authentication;
 mod ensemble;
@@ -30,6 +32,8 @@ mod tls;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+#[cfg(feature = "net")]
+pub use self::admin_tls::AdminTls;
 pub use self::audit::{Audit, AuditPlace};
 pub use self::quorum_sasl::{QuorumLogin, QuorumSasl};
 #[cfg(feature = "net")]
@@ -86,6 +90,9 @@ pub struct Config {
     pub words: WordList,
     /// The AdminServer; `None` with `admin.enableServer=false`.
     pub admin: Option<Admin>,
+    /// TLS of the AdminServer; `None` without `admin.portUnification` and `admin.forceHttps`.
+    #[cfg(feature = "net")]
+    pub admin_tls: Option<AdminTls>,
     /// A port for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has it; `None` unless
     /// `metricsProvider.className` names that class. (The AdminServer has `/metrics` in any case.)
     pub metrics: Option<SocketAddr>,

@@ -1,7 +1,8 @@
 //! TLS between servers.
 
-use tls::{ClientAuth, ServerSettings};
+use tls::{CipherSuites, ClientAuth, Protocols, ServerSettings, StoreFile};
 
+use super::admin_tls::AdminTls;
 use super::fields::Loader;
 use super::tls::{StoreKeys, TlsKeys};
 
@@ -23,7 +24,7 @@ pub struct QuorumTls {
     pub reloads: bool,
 }
 
-const KEYS: TlsKeys = TlsKeys {
+pub(super) const KEYS: TlsKeys = TlsKeys {
     key_store: StoreKeys {
         location: "ssl.quorum.keyStore.location",
         password: "ssl.quorum.keyStore.password",
@@ -42,25 +43,69 @@ const KEYS: TlsKeys = TlsKeys {
     cipher_suites: "ssl.quorum.ciphersuites",
 };
 
+/// What TLS between servers and that of the AdminServer have in common.
+pub(super) struct QuorumStores {
+    pub(super) key_store: Option<StoreFile>,
+    pub(super) trust_store: Option<StoreFile>,
+    protocols: Protocols,
+    cipher_suites: CipherSuites,
+    pub(super) reloads: bool,
+}
+
+impl QuorumStores {
+    /// `None` without a key store.
+    pub(super) fn settings(&self, client_auth: ClientAuth) -> Option<ServerSettings> {
+        Some(ServerSettings {
+            key_store: self.key_store.clone()?,
+            trust_store: self.trust_store.clone(),
+            client_auth,
+            crl_file: None,
+            strict: false,
+            protocols: self.protocols,
+            cipher_suites: self.cipher_suites.clone(),
+        })
+    }
+}
+
 impl Loader<'_> {
-    /// All keys are read, so that mistakes in them are reported, and count for nothing if they ask
-    /// for no TLS or there is one server.
-    pub(super) fn quorum_tls(&mut self, is_ensemble: bool) -> Option<QuorumTls> {
+    /// TLS between servers and that of the AdminServer, which have their stores in common. All keys
+    /// are read, so that mistakes in them are reported.
+    pub(super) fn quorum_and_admin_tls(
+        &mut self,
+        is_ensemble: bool,
+    ) -> (Option<QuorumTls>, Option<AdminTls>) {
+        let stores = QuorumStores {
+            reloads: self.settings.flag("sslQuorumReloadCertFiles", false),
+            key_store: self.store(&KEYS.key_store),
+            trust_store: self.store(&KEYS.trust_store),
+            protocols: self.protocols(&KEYS),
+            cipher_suites: self.cipher_suites(&KEYS),
+        };
+        let wish = self.admin_tls_wish();
+        let quorum = self.quorum_tls(is_ensemble, &stores, wish.is_some());
+        (quorum, self.admin_tls(wish, &stores))
+    }
+
+    /// The keys count for nothing if they ask for no TLS or there is one server. `has_other_use`:
+    /// the AdminServer uses the stores.
+    fn quorum_tls(
+        &mut self,
+        is_ensemble: bool,
+        stores: &QuorumStores,
+        has_other_use: bool,
+    ) -> Option<QuorumTls> {
         let s = &mut *self.settings;
         let (is_dialled, is_unified) = (s.flag("sslQuorum", false), s.flag("portUnification", false));
         let checks_dialled = s.flag_property("ssl.quorum.hostnameVerification", true);
         let checks_dialling = s.flag_property("ssl.quorum.clientHostnameVerification", true);
-        let reloads = s.flag("sslQuorumReloadCertFiles", false);
-        let (key_store, trust_store) = (self.store(&KEYS.key_store), self.store(&KEYS.trust_store));
         let client_auth = self.client_auth(KEYS.client_auth);
-        let (protocols, cipher_suites) = (self.protocols(&KEYS), self.cipher_suites(&KEYS));
         if !is_ensemble || !(is_dialled || is_unified) {
             let why =
                 if is_ensemble { "sslQuorum and portUnification are off" } else { "there is one server" };
-            self.settings.warn_that_quorum_tls_is_off(why);
+            self.settings.warn_that_quorum_tls_is_off(why, has_other_use);
             return None;
         }
-        for (key, store) in [(&KEYS.key_store, &key_store), (&KEYS.trust_store, &trust_store)] {
+        for (key, store) in [(&KEYS.key_store, &stores.key_store), (&KEYS.trust_store, &stores.trust_store)] {
             if store.is_none() {
                 let allowed = "is not set; sslQuorum and portUnification need a key store and a trust store";
                 self.settings.refuse(key.location, allowed);
@@ -71,16 +116,8 @@ impl Loader<'_> {
             let text = "servers that connect need no certificate: only ostler.quorumSecretFile keeps out those that are not yours";
             self.settings.note("ssl.quorum.clientAuth", text);
         }
-        let settings = ServerSettings {
-            key_store: key_store?,
-            trust_store,
-            client_auth,
-            crl_file: None,
-            strict: false,
-            protocols,
-            cipher_suites,
-        };
-        let checks_dialling = checks_dialling && checks_dialled;
+        let settings = stores.settings(client_auth)?;
+        let (checks_dialling, reloads) = (checks_dialling && checks_dialled, stores.reloads);
         Some(QuorumTls { is_dialled, is_unified, settings, checks_dialled, checks_dialling, reloads })
     }
 }

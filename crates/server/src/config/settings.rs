@@ -11,6 +11,15 @@ use super::problem::{Problem, Warning};
 /// What the keys of TLS between servers begin with.
 #[cfg(feature = "net")]
 const QUORUM: &str = "ssl.quorum.";
+/// Those of them that do not concern the AdminServer, and the switches.
+#[cfg(feature = "net")]
+const OF_LINKS: [&str; 5] = [
+    "portUnification",
+    "ssl.quorum.clientAuth",
+    "ssl.quorum.clientHostnameVerification",
+    "ssl.quorum.hostnameVerification",
+    "sslQuorum",
+];
 
 /// A value and where it was set.
 #[derive(Debug, Clone)]
@@ -88,9 +97,6 @@ impl Settings {
                 let is_one = servers == 1 && !has(&self.values, "standaloneEnabled", "false");
                 (servers == 0 || is_one, "there is one server")
             }
-            Counts::WithAdminServer => {
-                (has(&self.values, "admin.enableServer", "false"), "the AdminServer is off")
-            }
             Counts::WithPrometheus => {
                 let key = "metricsProvider.className";
                 (
@@ -121,13 +127,16 @@ impl Settings {
         idle.iter().for_each(|(place, key)| self.has_no_effect(place, key, TLS_IS_OFF));
     }
 
-    /// Warns of the settings of TLS between servers, which is off.
+    /// Warns of the settings of TLS between servers, which is off. `has_other_use`: the AdminServer
+    /// uses the stores.
     #[cfg(feature = "net")]
-    pub(super) fn warn_that_quorum_tls_is_off(&mut self, why: &'static str) {
+    pub(super) fn warn_that_quorum_tls_is_off(&mut self, why: &'static str, has_other_use: bool) {
         let switches = ["portUnification", "sslQuorum", "sslQuorumReloadCertFiles"];
         let on = self.values.iter().filter(|(key, _)| switches.contains(&key.as_str()) && self.is_on(key));
         let all = self.values.iter().filter(|(key, _)| key.starts_with(QUORUM));
-        let idle: Vec<_> = all.chain(on).map(|(key, s)| (s.place.clone(), key.clone())).collect();
+        let is_idle = |key: &str| !has_other_use || OF_LINKS.contains(&key);
+        let idle = all.chain(on).filter(|(key, _)| is_idle(key));
+        let idle: Vec<_> = idle.map(|(key, s)| (s.place.clone(), key.clone())).collect();
         idle.iter().for_each(|(place, key)| self.has_no_effect(place, key, why));
     }
 

@@ -1,5 +1,6 @@
 //! From text to configuration.
 
+mod admin_tls;
 mod authentication;
 mod ensemble;
 mod key_files;
@@ -270,7 +271,7 @@ fn every_key_reaches_its_field() {
     // They name files, or work together, and have tests of their own.
     let files = ["dynamicConfigFile", "ostler.allowReadableKeyFiles", "ostler.quorumSecretFile"];
     let is_elsewhere = |key: &str| {
-        let is_tls = tls::has_case(key) || quorum_tls::has_case(key);
+        let is_tls = tls::has_case(key) || quorum_tls::has_case(key) || admin_tls::has_case(key);
         let is_sasl = [authentication::TESTED, quorum_sasl::TESTED].iter().any(|keys| keys.contains(&key));
         files.contains(&key) || is_sasl || is_tls
     };
@@ -444,7 +445,6 @@ fn all_errors_are_reported_at_once() {
 #[test]
 fn settings_that_cannot_be_ignored_safely_are_refused() {
     for (lines, expected) in [
-        ("admin.forceHttps=true", "TLS is not supported here yet"),
         (
             "metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpsPort=7001",
             "TLS is not supported here yet",

@@ -220,7 +220,8 @@ impl Source for Report {
     fn reload_certificates(&self) -> Option<Result<(), String>> {
         let clients = self.shared.tls.as_ref().map(|acceptor| acceptor.reload());
         let servers = self.shared.peer_tls.as_ref().map(|tls| tls.reload());
-        let outcome = clients.into_iter().chain(servers).reduce(Result::and)?;
+        let own = self.shared.admin_tls.as_ref().map(|acceptor| acceptor.reload());
+        let outcome = clients.into_iter().chain(servers).chain(own).reduce(Result::and)?;
         Some(outcome.map_err(|e| e.to_string()))
     }
 

@@ -28,23 +28,29 @@ impl Certificates {
         if let Some(tls) = &self.0.peer_tls {
             let _ = tls.reload();
         }
+        if let Some(acceptor) = &self.0.admin_tls {
+            let _ = acceptor.reload();
+        }
     }
 }
 
 /// Starts the thread that looks for changed files; `None` if nobody wants that. It ends with the
 /// server.
 pub(super) fn watch_certificates(shared: &Arc<Shared>) -> Option<io::Result<JoinHandle<io::Result<()>>>> {
-    let wants = shared.config.tls.as_ref().is_some_and(|tls| tls.reloads);
-    let of_clients = shared.tls.clone().filter(|_| wants);
+    let config = &shared.config;
+    let of_clients = shared.tls.clone().filter(|_| config.tls.as_ref().is_some_and(|tls| tls.reloads));
+    let of_admin = shared.admin_tls.clone();
+    let of_admin = of_admin.filter(|_| config.admin_tls.as_ref().is_some_and(|tls| tls.reloads));
     let of_servers = shared.peer_tls.clone().filter(|tls| tls.reloads());
-    if of_clients.is_none() && of_servers.is_none() {
+    let acceptors: Vec<_> = of_clients.into_iter().chain(of_admin).collect();
+    if acceptors.is_empty() && of_servers.is_none() {
         return None;
     }
     let shared = Arc::clone(shared);
     Some(spawn("certificates", move || {
         while !shared.is_stopping() {
             // The outcome is in the log.
-            if let Some(acceptor) = of_clients.as_ref().filter(|acceptor| acceptor.has_news()) {
+            for acceptor in acceptors.iter().filter(|acceptor| acceptor.has_news()) {
                 let _ = acceptor.reload();
             }
             if let Some(tls) = of_servers.as_ref().filter(|tls| tls.has_news()) {

@@ -1,8 +1,8 @@
 //! Serves HTTP so that no client can keep others out.
 //!
-//! A connection has a time limit for each request and for the pause between two ([`Bounds`]), and
-//! has to read its reply ([`Progress`]). A connection that sends or reads slowly within these
-//! limits is closed when its place is needed ([`Places`]).
+//! A connection has a time limit for its handshake of TLS, for each request and for the pause
+//! between two ([`Bounds`]), and has to read its reply ([`Progress`]). A connection that sends or
+//! reads slowly within these limits is closed when its place is needed ([`Places`]).
 
 use std::future::Future;
 use std::io;
@@ -19,10 +19,11 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Sleep};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, Sleep, timeout};
 
 use super::places::{Place, Places};
+use super::transport::{HttpStream, Transport, over_tls};
 use crate::descriptors::{self, Use};
 use crate::reader_progress::{Progress, WINDOW_MS};
 
@@ -30,7 +31,7 @@ use crate::reader_progress::{Progress, WINDOW_MS};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// From the first byte of a request to its last; also from the connection's start to its first
-    /// byte.
+    /// byte, and to the end of its handshake.
     request: Duration,
     /// Between two requests.
     idle: Duration,
@@ -50,9 +51,10 @@ const ACCEPTS_IN_A_ROW: usize = 32;
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves all connections, for ever.
-pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds) {
+pub(super) async fn serve(listener: TcpListener, routes: Router, transport: Transport, bounds: Bounds) {
     let places = Places::default();
-    let routes = routes.layer(axum::middleware::from_fn(yield_first));
+    let plain = routes.layer(axum::middleware::from_fn(yield_first));
+    let secure = over_tls(plain.clone());
     for accepted in 1.. {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -74,10 +76,12 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, bounds: Bounds)
         let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
         let place = places.enter(peer.ip());
         let number = place.number;
-        let connection = TokioIo::new(Connection::new(stream, place, bounds));
-        let service = TowerToHyperService::new(routes.clone());
+        let (transport, plain, secure) = (transport.clone(), plain.clone(), secure.clone());
         let task = tokio::spawn(async move {
             // An error of one connection concerns its client only.
+            let Ok(Ok(stream)) = timeout(bounds.request, transport.open(stream)).await else { return };
+            let service = TowerToHyperService::new(if stream.is_secure() { secure } else { plain });
+            let connection = TokioIo::new(Connection::new(stream, place, bounds));
             let _ = http1::Builder::new().serve_connection(connection, service).await;
         });
         places.attach(number, task.abort_handle());
@@ -107,7 +111,7 @@ enum Phase {
 
 /// A connection with its time limits.
 struct Connection {
-    stream: TcpStream,
+    stream: HttpStream,
     place: Place,
     bounds: Bounds,
     phase: Phase,
@@ -117,7 +121,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Place, bounds: Bounds) -> Connection {
+    fn new(stream: HttpStream, place: Place, bounds: Bounds) -> Connection {
         let timer = Box::pin(tokio::time::sleep(bounds.request));
         Connection { stream, place, bounds, phase: Phase::Rest, timer, begun: Instant::now() }
     }
@@ -136,11 +140,14 @@ impl Connection {
     }
 
     /// The other side takes nothing now: waits for it, within limits.
-    fn wait_for_reader(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn wait_for_reader<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now_ms = self.now_ms();
-            let Phase::Reply(progress) = &mut self.phase else { break };
-            if progress.has_ceased(now_ms) {
+            let has_ceased = match &mut self.phase {
+                Phase::Reply(progress) => progress.has_ceased(now_ms),
+                Phase::Rest | Phase::Request => true,
+            };
+            if has_ceased {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             self.timer.as_mut().reset(Instant::now() + Connection::reply_window());
@@ -188,7 +195,10 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Pending => return self.wait_for_reader(cx),
+            Poll::Ready(flushed) => flushed?,
+        }
         // Everything has been written.
         if matches!(self.phase, Phase::Reply(_)) {
             self.place.await_request();
@@ -199,7 +209,10 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => self.wait_for_reader(cx),
+            ended => ended,
+        }
     }
 }
 
@@ -224,7 +237,7 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let routes = Router::new().route("/", get(|| async { "here" }));
         runtime.spawn(async move {
-            serve(TcpListener::from_std(listener).unwrap(), routes, bounds).await;
+            serve(TcpListener::from_std(listener).unwrap(), routes, Transport::Plain, bounds).await;
         });
 
         let mut slow = std::net::TcpStream::connect(address).unwrap();

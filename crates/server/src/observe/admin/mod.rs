@@ -1,14 +1,15 @@
 //! The AdminServer: ZooKeeper's commands as JSON over HTTP, and `/metrics` for Prometheus.
 //!
 //! It runs on a thread of its own and asks the server through [`Source`] only, so that clients are
-//! served whatever happens to it. It has no password, like ZooKeeper's; so it is on loopback unless
-//! `admin.serverAddress` is set.
+//! served whatever happens to it. It has no password, like ZooKeeper's, but can ask for
+//! certificates ([`Transport`]); it is on loopback unless `admin.serverAddress` is set.
 
 mod commands;
 mod guard;
 mod listener;
 mod member;
 mod places;
+mod transport;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,8 +27,10 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::observe::prometheus;
 use crate::observe::stats::Source;
+use crate::stream::Acceptor;
 use guard::Hosts;
 use listener::BOUNDS;
+use transport::Transport;
 
 /// The running AdminServer. It stops on drop.
 #[derive(Debug)]
@@ -59,9 +62,13 @@ pub struct Unavailable {
     pub source: io::Error,
 }
 
-/// Starts the configured services. Unavailable ones are returned, to be logged. Fails only if the
-/// system refuses a thread or an event queue.
-pub fn start(source: Arc<dyn Source>) -> io::Result<(AdminServer, Vec<Unavailable>)> {
+/// Starts the configured services; the commands with TLS, too or only, if there is an acceptor.
+/// Unavailable ones are returned, to be logged. Fails only if the system refuses a thread or an
+/// event queue.
+pub(crate) fn start(
+    source: Arc<dyn Source>,
+    acceptor: Option<Arc<Acceptor>>,
+) -> io::Result<(AdminServer, Vec<Unavailable>)> {
     let mut unavailable = Vec::new();
     let mut open = |address: SocketAddr, what, key, off| match listen(address) {
         Ok(listener) => Some(listener),
@@ -81,9 +88,10 @@ pub fn start(source: Arc<dyn Source>) -> io::Result<(AdminServer, Vec<Unavailabl
     let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let url = config.admin.as_ref().map(|admin| admin.command_url.clone()).unwrap_or_default();
     let hosts = Hosts::new(&names(config));
+    let transport = Transport::new(acceptor, config.admin_tls.as_ref().is_some_and(|tls| tls.is_forced));
     let services = [
-        commands.map(|listener| (listener, command_routes(&url, Arc::clone(&source), hosts))),
-        metrics.map(|listener| (listener, metrics_routes(Arc::clone(&source)))),
+        commands.map(|listener| (listener, command_routes(&url, Arc::clone(&source), hosts), transport)),
+        metrics.map(|listener| (listener, metrics_routes(Arc::clone(&source)), Transport::Plain)),
     ];
     let (stop, stopped) = watch::channel(false);
     let thread = spawn(services.into_iter().flatten().collect(), &stopped)?;
@@ -113,7 +121,7 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 fn spawn(
-    services: Vec<(std::net::TcpListener, Router)>,
+    services: Vec<(std::net::TcpListener, Router, Transport)>,
     stopped: &watch::Receiver<bool>,
 ) -> io::Result<Option<JoinHandle<()>>> {
     if services.is_empty() {
@@ -122,13 +130,13 @@ fn spawn(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let tasks = {
         let _guard = runtime.enter();
-        let task = |(listener, routes): (std::net::TcpListener, Router)| {
+        let task = |(listener, routes, transport): (std::net::TcpListener, Router, Transport)| {
             let mut stopped = stopped.clone();
             let listener = TcpListener::from_std(listener)?;
             // Open connections are dropped with the runtime: none is worth delaying a stop.
             Ok(async move {
                 tokio::select! {
-                    () = listener::serve(listener, routes, BOUNDS) => {}
+                    () = listener::serve(listener, routes, transport, BOUNDS) => {}
                     _ = stopped.wait_for(|&stopped| stopped) => {}
                 }
             })

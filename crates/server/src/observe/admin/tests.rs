@@ -26,7 +26,7 @@ pub(super) fn free_address() -> SocketAddr {
 /// An AdminServer on a free port.
 pub(super) fn started(source: Fake) -> (AdminServer, Arc<Fake>) {
     let source = Arc::new(with_free_port(source));
-    let (server, unavailable) = start(Arc::clone(&source) as Arc<dyn Source>).unwrap();
+    let (server, unavailable) = start(Arc::clone(&source) as Arc<dyn Source>, None).unwrap();
     assert!(unavailable.is_empty(), "{unavailable:?}");
     (server, source)
 }
@@ -184,7 +184,7 @@ fn a_taken_port_is_a_warning() {
     let taken = std::net::TcpListener::bind(free_address()).unwrap();
     let mut source = Fake::new();
     source.config.admin.as_mut().unwrap().address = taken.local_addr().unwrap();
-    let (server, unavailable) = start(Arc::new(source)).unwrap();
+    let (server, unavailable) = start(Arc::new(source), None).unwrap();
     assert_eq!(server.address, None);
     let text = unavailable[0].to_string();
     let expected = format!("cannot open {} for the AdminServer: ", taken.local_addr().unwrap());
@@ -195,7 +195,7 @@ fn a_taken_port_is_a_warning() {
 fn nothing_is_started_when_it_is_switched_off() {
     let mut source = Fake::new();
     source.config.admin = None;
-    let (server, unavailable) = start(Arc::new(source)).unwrap();
+    let (server, unavailable) = start(Arc::new(source), None).unwrap();
     assert_eq!((server.address, server.metrics_address, unavailable.len()), (None, None, 0));
 }
 

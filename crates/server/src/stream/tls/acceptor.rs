@@ -95,7 +95,8 @@ impl Acceptor {
         false
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
+    /// What a new connection uses.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.read())
     }
 

@@ -19,7 +19,7 @@ use super::{PeerIdentity, Stream};
 
 /// The first byte of TLS: the type of a handshake record. A client without TLS begins with the
 /// length of a short frame or with a letter, a server with a letter.
-const HANDSHAKE: u8 = 0x16;
+pub(crate) const HANDSHAKE: u8 = 0x16;
 
 /// The stream over a socket.
 pub(crate) struct TlsStream<S> {
