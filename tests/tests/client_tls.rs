@@ -248,6 +248,45 @@ fn a_secure_port_serves_nothing_in_plaintext() {
     );
 }
 
+/// The same file that ZooKeeper's `zkCli.sh -client-configuration` takes, with every kind of store.
+#[test]
+fn a_client_configuration_of_zookeeper_is_enough_for_the_shell_status_and_bench() {
+    if !have_tools(&["openssl", "keytool"]) {
+        return;
+    }
+    let certificates = certificates();
+    let Some(one) = server(&certificates, Store::Pem, &[]) else { return };
+    let address = one.address().to_string();
+    let file = certificates.path("client.properties");
+    let write = |store: Store, more: &str| {
+        let properties = java_properties(&certificates, store);
+        let lines = properties.iter().map(|line| line.trim_start_matches("-D"));
+        fs::write(&file, lines.chain([more]).collect::<Vec<_>>().join("\n")).expect("write a file");
+    };
+    let configured = ["--client-configuration", file.to_str().expect("a path")];
+    let shell = |command: &[&str]| ostler(&[&["shell", "-s", &address][..], &configured, command].concat());
+    for (number, store) in [Store::Pem, Store::Pkcs12, Store::Jks].into_iter().enumerate() {
+        write(store, "");
+        let path = format!("/configured-{number}");
+        assert_eq!(shell(&["create", &path]), (Some(0), format!("Created {path}\n")), "{}", store.ending());
+        assert!(shell(&["whoAmI"]).1.contains("CN=client,O=Ostler"), "{}", store.ending());
+    }
+    let (code, said) = ostler(&[&["status", "-s", &address][..], &configured].concat());
+    assert!(code == Some(0) && said.contains("standalone"), "{code:?}: {said}");
+    let measured = format!("tls://{address}");
+    let bench = ["bench", "get", "--seconds", "0.2", "--warmup", "0", "-s", &measured];
+    assert_eq!(ostler(&[&bench[..], &configured].concat()).0, Some(0));
+    write(Store::Jks, "zookeeper.ssl.ocsp=true");
+    let (code, said) = shell(&["ls", "/"]);
+    assert!(code == Some(2) && said.contains("zookeeper.ssl.ocsp is not supported"), "{said}");
+    assert!(!said.contains(PASSWORD), "{said}");
+    write(Store::Jks, "zookeeper.client.secure=false");
+    let (code, said) = shell(&["ls", "/"]);
+    assert!(code == Some(0) && said.contains("zookeeper.client.secure is not true"), "{said}");
+    let (code, said) = ostler(&[&bench[..], &configured].concat());
+    assert!(code == Some(1) && said.contains("needs zookeeper.client.secure=true"), "{code:?}: {said}");
+}
+
 /// The name in the certificate that a server shows.
 fn shown_name(address: SocketAddr) -> String {
     let line =

@@ -1,6 +1,7 @@
 //! The `ostler` command.
 
 mod bench;
+mod client_configuration;
 mod cluster;
 mod messages;
 mod recover;

@@ -48,6 +48,6 @@ pub use session::{Session, SessionEvent, SessionOptions, SessionState};
 pub use split::{Incoming, Receiver, Sender};
 pub use stream::Tls;
 pub use tls::rustls;
-pub use tls::{ClientSettings, Secret, SettingsError, StoreFile};
+pub use tls::{CipherSuites, ClientSettings, Protocols, Secret, SettingsError, StoreFile, UnknownName};
 pub use wire::event::{AddWatchMode, EventType, WatcherType};
 pub use wire::{Acl, ErrorCode, Stat, acl};

@@ -100,6 +100,12 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
+    /// Whether a server is to be reached by TLS.
+    pub(super) fn has_tls_address(&self) -> bool {
+        let mut servers = std::iter::once(&self.server).chain(&self.against);
+        servers.any(|servers| servers.contains(TLS_PREFIX))
+    }
+
     /// Checks options that conflict with each other.
     ///
     /// # Errors
@@ -121,10 +127,9 @@ impl BenchArgs {
                 self.data_bytes
             ));
         }
-        let mut servers = std::iter::once(&self.server).chain(&self.against);
-        if servers.any(|servers| servers.contains(TLS_PREFIX)) {
+        if self.has_tls_address() {
             if !self.tls.is_wanted() {
-                return Err("an address that begins with tls:// needs --ca".into());
+                return Err("an address that begins with tls:// needs --ca or --client-configuration".into());
             }
             if matches!(self.workload, Workload::Churn | Workload::Start) {
                 return Err(format!("the workload {} does not speak TLS", self.workload));

@@ -1,7 +1,9 @@
 //! Why there is no result at all. Errors of single operations are part of a result instead.
 
-use client::{ConnectError, RequestError, SettingsError};
+use client::{ConnectError, RequestError};
 use std::io;
+
+use crate::tls_options::TlsError;
 
 /// Why a run cannot continue.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +13,7 @@ pub(super) enum BenchError {
     Args(String),
     /// The files of TLS cannot be used.
     #[error("TLS")]
-    Tls(#[source] SettingsError),
+    Tls(#[source] TlsError),
     /// No session.
     #[error("{server}")]
     Connect {

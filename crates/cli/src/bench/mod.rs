@@ -203,6 +203,11 @@ fn setting(args: &BenchArgs) -> Result<Setting, BenchError> {
     let layout = Layout::new(&format!("/ostler-bench-{random:016x}"), args.name_bytes as usize);
     let mix = mix(&args.workload);
     // The znodes to delete are limited, and a warm-up would use some of them.
+    let tls = args.tls.read().map_err(BenchError::Tls)?;
+    if tls.is_none() && args.has_tls_address() {
+        let text = "an address that begins with tls:// needs zookeeper.client.secure=true in the --client-configuration";
+        return Err(BenchError::Args(text.into()));
+    }
     let warmup = if mix.has(Operation::Delete) { 0.0 } else { args.warmup };
     Ok(Setting {
         workload: args.workload.clone(),
@@ -214,7 +219,7 @@ fn setting(args: &BenchArgs) -> Result<Setting, BenchError> {
             data_bytes: args.data_bytes,
             multi_ops: args.multi_ops as usize,
         },
-        tls: args.tls.read().map_err(BenchError::Tls)?,
+        tls,
         connections: args.connections,
         depth: args.depth(),
         rate: args.rate,

@@ -53,7 +53,6 @@ impl Loader<'_> {
             tls: self.tls(is_tls_only),
             #[cfg(feature = "net")]
             quorum_tls,
-            #[cfg(feature = "net")]
             quorum_sasl: self.quorum_sasl(jaas.as_ref(), is_ensemble),
             session: self.session(tick_time_ms),
             connection: self.connection(is_ensemble),

@@ -20,7 +20,7 @@ pub mod limits;
 mod loader;
 mod memory;
 mod problem;
-mod properties;
+pub mod properties;
 mod quorum_sasl;
 #[cfg(feature = "net")]
 mod quorum_tls;

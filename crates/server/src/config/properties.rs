@@ -11,27 +11,27 @@ use std::str::Chars;
 /// One `key = value` of a file, in file order; a later entry of the same key replaces an earlier
 /// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The key without white space around it.
-    pub(super) key: String,
+    pub key: String,
     /// The value without white space around it, escapes resolved; empty when the line has only a
     /// key.
-    pub(super) value: String,
+    pub value: String,
     /// Number of the line where the entry starts, from 1.
-    pub(super) line: usize,
+    pub line: usize,
 }
 
 /// A `\u` not followed by four hexadecimal digits: the only error of `Properties.load`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: \\u must be followed by four hexadecimal digits")]
-pub(super) struct BadEscape {
+pub struct BadEscape {
     /// Number of the line where the entry starts, from 1.
-    pub(super) line: usize,
+    pub line: usize,
 }
 
 /// The text of a file: UTF-8 if it is valid UTF-8, else ISO-8859-1, the character set that Java
 /// assumes.
-pub(super) fn decode(bytes: &[u8]) -> String {
+pub fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
         Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
@@ -39,7 +39,10 @@ pub(super) fn decode(bytes: &[u8]) -> String {
 }
 
 /// All entries of `text`, in order. Lines end with LF, CR or CR LF.
-pub(super) fn parse(text: &str) -> Result<Vec<Entry>, BadEscape> {
+///
+/// # Errors
+/// An escape is malformed.
+pub fn parse(text: &str) -> Result<Vec<Entry>, BadEscape> {
     let mut entries = Vec::new();
     let mut lines = NaturalLines { rest: text, number: 0 };
     while let Some((number, first)) = lines.next() {
