@@ -26,6 +26,8 @@ struct Cluster {
     dir: PathBuf,
     lines: std::io::Lines<BufReader<ChildStdout>>,
     servers: Vec<Server>,
+    /// The command that it says to try.
+    command: String,
 }
 
 /// A server as `ostler cluster` announces it.
@@ -60,11 +62,15 @@ impl Cluster {
             .spawn()
             .expect("ostler cluster starts");
         let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        let mut cluster = Cluster { process, dir: dir.to_owned(), lines, servers: Vec::new() };
+        let (servers, command) = (Vec::new(), String::new());
+        let mut cluster = Cluster { process, dir: dir.to_owned(), lines, servers, command };
         loop {
             let line = cluster.lines.next()?.expect("a line of text");
             if line.contains("stop:") {
                 return Some(cluster);
+            }
+            if let Some(command) = line.trim().strip_prefix("try:") {
+                cluster.command = command.trim().to_owned();
             }
             cluster.servers.extend(server(&line));
         }
@@ -237,6 +243,41 @@ fn a_server_that_ended_is_started_again_if_that_is_wanted() {
     let line = cluster.wait_for("server 2 is process");
     assert!(!line.contains(&format!("server 2 is process {},", killed.as_raw_nonzero())), "{line}");
     wait_for_status(&cluster.addresses(), 0, "can lose 1 server");
+    assert!(cluster.stop());
+}
+
+/// What a command line that was printed does in a shell, with another last word; and its exit code.
+fn try_out(command: &str, last: &str) -> (Option<i32>, String) {
+    let (command, _) = command.rsplit_once(" ls ").expect("it lists a znode");
+    let own = Path::new(OSTLER).parent().expect("the target folder").display().to_string();
+    let line = format!("PATH={own}:$PATH; {command} {last}");
+    let output = Command::new("sh").args(["-c", &line]).output().expect("a shell");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// With certificates of its own; without one there is no way in.
+#[test]
+fn an_ensemble_with_tls_is_reached_by_the_command_that_it_prints() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let cluster = Cluster::start_new(&dir.path().join("it's a folder"), &["--tls"]);
+    let (kept, servers) = (cluster.dir.clone(), cluster.addresses());
+    assert!(cluster.command.starts_with(&format!("ostler shell -s {servers} --ca ")), "{}", cluster.command);
+    assert_eq!(try_out(&cluster.command, "create /by-tls x"), (Some(0), "Created /by-tls\n".to_owned()));
+    let (code, shown) = try_out(&cluster.command, "whoAmI");
+    assert!(code == Some(0) && shown.contains("CN=client,O=ostler cluster"), "{shown}");
+    let config = std::fs::read_to_string(kept.join("server.2/zoo.cfg")).expect("a zoo.cfg");
+    assert!(config.contains("sslQuorum=true") && !config.contains("portUnification"), "{config}");
+    let (without, _) = cluster.command.split_once(" --ca").expect("its options");
+    assert_eq!(try_out(&format!("{without} ls /"), "ls /").0, Some(3), "without TLS");
+    let (without, _) = cluster.command.split_once(" --cert").expect("its options");
+    let (code, refused) = try_out(&format!("{without} ls /"), "ls /");
+    assert!(code == Some(3) && refused.contains("CertificateRequired"), "{refused}");
+    assert!(cluster.stop());
+
+    let cluster = Cluster::start(&kept, &[]).expect("it starts again, with TLS");
+    assert_eq!(cluster.addresses(), servers);
+    assert_eq!(try_out(&cluster.command, "get /by-tls"), (Some(0), "x\n".to_owned()));
     assert!(cluster.stop());
 }
 

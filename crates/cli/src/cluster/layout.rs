@@ -6,6 +6,7 @@
 //! DIR/server.N/…             the server's data
 //! DIR/server.N/server.log    its log lines
 //! DIR/quorum.secret          the secret that all servers prove to know
+//! DIR/tls/…                  with --tls, certificates: see [`super::certificates`]
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use server::config::{self, CommandLine, Config, ConfigError};
+
+use super::certificates::{CertificateError, Certificates};
 
 /// Port of the first server's clients.
 const CLIENT_PORT: u16 = 2181;
@@ -39,6 +42,8 @@ pub(super) struct Wanted<'a> {
     pub(super) observers: Option<u8>,
     pub(super) consensus: Option<&'a str>,
     pub(super) client_port: Option<u16>,
+    /// Whether clients and servers are to speak TLS; `false`: as it exists, or without.
+    pub(super) tls: bool,
 }
 
 /// An ensemble on this machine.
@@ -50,6 +55,17 @@ pub(super) struct Layout {
     pub(super) consensus: String,
     /// Its servers by their numbers.
     pub(super) places: Vec<Place>,
+    /// If clients and servers speak TLS, and nothing else.
+    pub(super) certificates: Option<Certificates>,
+}
+
+/// What the servers have in common.
+struct Common {
+    /// `server.N` of each.
+    entries: BTreeMap<u8, String>,
+    consensus: String,
+    /// The port where clients of server 1 speak TLS, which those of the other servers follow.
+    secure_port: Option<u16>,
 }
 
 /// One server.
@@ -62,6 +78,24 @@ pub(super) struct Place {
 }
 
 impl Place {
+    fn new(dir: &Path, id: u8, common: &Common) -> Result<Place, LayoutError> {
+        let dir = dir.join(format!("server.{id}"));
+        let mut place = Place { id, dir, client: String::new() };
+        place.client = match common.secure_port {
+            None => common.entries[&id].split(';').next_back().unwrap_or_default().to_owned(),
+            Some(first) => format!("127.0.0.1:{}", place.secure_port()?.unwrap_or(first + u16::from(id) - 1)),
+        };
+        Ok(place)
+    }
+
+    /// The port for clients that speak TLS; `None` if it has none, or no configuration yet.
+    fn secure_port(&self) -> Result<Option<u16>, LayoutError> {
+        if !self.config().exists() {
+            return Ok(None);
+        }
+        Ok(secure_port(&load(self.config())?))
+    }
+
     /// Its configuration.
     pub(super) fn config(&self) -> PathBuf {
         self.dir.join("zoo.cfg")
@@ -84,6 +118,9 @@ pub(super) enum LayoutError {
         /// Its log file.
         source: io::Error,
     },
+    /// The certificates cannot be made.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     /// An existing zoo.cfg is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -112,19 +149,21 @@ impl Layout {
     pub(super) fn prepare(dir: &Path, wanted: &Wanted<'_>) -> Result<Layout, LayoutError> {
         fs::create_dir_all(dir).map_err(at(dir))?;
         let dir = dir.canonicalize().map_err(at(dir))?;
-        let (entries, consensus) = match found(&dir)? {
-            Some(config) => entries_of(&dir, &config, wanted)?,
-            None => (new_entries(wanted)?, wanted.consensus.unwrap_or("raft").to_owned()),
+        let common = match found(&dir)? {
+            Some(config) => common_of(&dir, &config, wanted)?,
+            None => new_common(wanted)?,
         };
         write_secret(&dir)?;
-        let mut places = Vec::new();
-        for (id, entry) in &entries {
-            let client = entry.split(';').next_back().unwrap_or_default().to_owned();
-            let place = Place { id: *id, dir: dir.join(format!("server.{id}")), client };
-            write_missing(&place, &entries, &consensus)?;
-            places.push(place);
+        let certificates = common.secure_port.map(|_| Certificates::of(&dir));
+        if let Some(certificates) = &certificates {
+            certificates.write_missing(common.entries.keys().copied())?;
         }
-        Ok(Layout { dir, consensus, places })
+        let places = common.entries.keys().map(|id| Place::new(&dir, *id, &common));
+        let places = places.collect::<Result<Vec<_>, _>>()?;
+        for place in &places {
+            write_missing(place, &places, &common, certificates.as_ref())?;
+        }
+        Ok(Layout { dir, consensus: common.consensus, places, certificates })
     }
 
     /// What clients connect to.
@@ -143,25 +182,24 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> LayoutError {
     |source| LayoutError::Io { path, source }
 }
 
+fn load(path: PathBuf) -> Result<Config, ConfigError> {
+    let command_line = CommandLine { config: Some(path), ..CommandLine::default() };
+    Ok(config::load(&command_line)?.config)
+}
+
+fn secure_port(config: &Config) -> Option<u16> {
+    config.tls.as_ref().and_then(|tls| tls.port).map(|secure| secure.port)
+}
+
 /// The configuration of any server that is there.
 fn found(dir: &Path) -> Result<Option<Config>, LayoutError> {
     let configs = (1..=u8::MAX).map(|id| dir.join(format!("server.{id}/zoo.cfg")));
-    match configs.into_iter().find(|path| path.exists()) {
-        Some(path) => {
-            let command_line = CommandLine { config: Some(path), ..CommandLine::default() };
-            Ok(Some(config::load(&command_line)?.config))
-        }
-        None => Ok(None),
-    }
+    let found = configs.into_iter().find(|path| path.exists());
+    Ok(found.map(load).transpose()?)
 }
 
-/// The `server.N` entries of the existing ensemble, and its consensus engine, if they match the
-/// request.
-fn entries_of(
-    dir: &Path,
-    config: &Config,
-    wanted: &Wanted<'_>,
-) -> Result<(BTreeMap<u8, String>, String), LayoutError> {
+/// What the servers of the existing ensemble have in common, if it matches the request.
+fn common_of(dir: &Path, config: &Config, wanted: &Wanted<'_>) -> Result<Common, LayoutError> {
     let lines = config
         .settings
         .iter()
@@ -169,22 +207,26 @@ fn entries_of(
     let entries: BTreeMap<u8, String> = lines.collect();
     let observers = entries.values().filter(|entry| entry.contains(":observer")).count();
     let consensus = config.ensemble.as_ref().map_or("raft".to_owned(), |e| e.engine.to_string());
+    let secure_port = secure_port(config).map(|port| port.saturating_add(1) - config.server_id as u16);
     let port = entries.values().next().and_then(|entry| entry.rsplit(':').next()).unwrap_or_default();
+    let port = secure_port.map_or_else(|| port.to_owned(), |port| port.to_string());
+    let on_or_off = |on: bool| if on { "on" } else { "off" }.to_owned();
     for (what, found, wanted) in [
         ("--servers", (entries.len() - observers).to_string(), wanted.voters.map(|n| n.to_string())),
         ("--observers", observers.to_string(), wanted.observers.map(|n| n.to_string())),
         ("--consensus", consensus.clone(), wanted.consensus.map(str::to_owned)),
-        ("--client-port", port.to_owned(), wanted.client_port.map(|n| n.to_string())),
+        ("--client-port", port, wanted.client_port.map(|n| n.to_string())),
+        ("--tls", on_or_off(secure_port.is_some()), wanted.tls.then(|| on_or_off(true))),
     ] {
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
             return Err(LayoutError::Differs { dir: dir.to_owned(), what, found, wanted });
         }
     }
-    Ok((entries, consensus))
+    Ok(Common { entries, consensus, secure_port })
 }
 
-/// Entries of a new ensemble, on ports that are free now.
-fn new_entries(wanted: &Wanted<'_>) -> Result<BTreeMap<u8, String>, LayoutError> {
+/// A new ensemble, on ports that are free now.
+fn new_common(wanted: &Wanted<'_>) -> Result<Common, LayoutError> {
     let voters = wanted.voters.unwrap_or(3);
     let all = voters + wanted.observers.unwrap_or(0);
     let first = wanted.client_port.unwrap_or(CLIENT_PORT);
@@ -199,9 +241,12 @@ fn new_entries(wanted: &Wanted<'_>) -> Result<BTreeMap<u8, String>, LayoutError>
             return Err(LayoutError::NoPorts);
         };
         let role = if id > voters { "observer" } else { "participant" };
-        entries.insert(id, format!("127.0.0.1:{quorum}:{election}:{role};127.0.0.1:{client}"));
+        // With TLS there is no port where clients connect without.
+        let client = if wanted.tls { String::new() } else { format!(";127.0.0.1:{client}") };
+        entries.insert(id, format!("127.0.0.1:{quorum}:{election}:{role}{client}"));
     }
-    Ok(entries)
+    let consensus = wanted.consensus.unwrap_or("raft").to_owned();
+    Ok(Common { entries, consensus, secure_port: wanted.tls.then_some(first) })
 }
 
 /// Ports on which no process listens, outside of those `reserved` for clients.
@@ -237,7 +282,12 @@ fn write_secret(dir: &Path) -> Result<(), LayoutError> {
 }
 
 /// Writes the files that a server lacks; existing ones stay.
-fn write_missing(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str) -> Result<(), LayoutError> {
+fn write_missing(
+    place: &Place,
+    all: &[Place],
+    common: &Common,
+    certificates: Option<&Certificates>,
+) -> Result<(), LayoutError> {
     fs::create_dir_all(&place.dir).map_err(at(&place.dir))?;
     let myid = place.dir.join("myid");
     if !myid.exists() {
@@ -245,20 +295,21 @@ fn write_missing(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str)
     }
     let config = place.config();
     if !config.exists() {
-        let used =
-            entries.values().flat_map(|entry| entry.split([':', ';'])).filter_map(|part| part.parse().ok());
+        let addresses = common.entries.values().chain(all.iter().map(|place| &place.client));
+        let used = addresses.flat_map(|text| text.split([':', ';'])).filter_map(|part| part.parse().ok());
         let used: Vec<u16> = used.collect();
         // None listens yet, so their numbers distinguish the servers.
         let client = used.last().copied().unwrap_or(CLIENT_PORT);
         let free = free_ports(used.len() + usize::from(place.id), client..client)?;
         let mut unused = free.into_iter().filter(|port| !used.contains(port));
         let admin = unused.nth(usize::from(place.id) - 1).ok_or(LayoutError::NoPorts)?;
-        fs::write(&config, zoo_cfg(place, entries, consensus, admin)).map_err(at(&config))?;
+        fs::write(&config, zoo_cfg(place, common, certificates, admin)).map_err(at(&config))?;
     }
     Ok(())
 }
 
-fn zoo_cfg(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str, admin: u16) -> String {
+fn zoo_cfg(place: &Place, common: &Common, certificates: Option<&Certificates>, admin: u16) -> String {
+    let Common { entries, consensus, .. } = common;
     let dir = place.dir.display();
     let ensemble = if entries.len() > 1 {
         let secret = secret_file(place.dir.parent().unwrap_or(&place.dir));
@@ -267,19 +318,35 @@ fn zoo_cfg(place: &Place, entries: &BTreeMap<u8, String>, consensus: &str, admin
     } else {
         String::new()
     };
+    let tls = certificates.map(|own| tls_lines(place, own, entries.len() > 1)).unwrap_or_default();
     let servers: String = entries.iter().map(|(id, entry)| format!("server.{id}={entry}\n")).collect();
     format!(
         "# Written by ostler cluster, which does not change it any more.\n\
-         dataDir={dir}\ntickTime=2000\n{ensemble}{servers}\
+         dataDir={dir}\ntickTime=2000\n{ensemble}{tls}{servers}\
          4lw.commands.whitelist=srvr,stat,mntr,conf,isro,ruok\nadmin.serverPort={admin}\n"
     )
+}
+
+/// TLS for clients and, if there are others, between servers.
+fn tls_lines(place: &Place, certificates: &Certificates, has_others: bool) -> String {
+    let (own, authority) = (certificates.server(place.id), certificates.authority());
+    let stores = |prefix: &str| {
+        let (own, authority) = (own.display(), authority.display());
+        format!("{prefix}.keyStore.location={own}\n{prefix}.trustStore.location={authority}\n")
+    };
+    let (address, port) = place.client.split_once(':').unwrap_or_default();
+    let clients = format!("secureClientPort={port}\nsecureClientPortAddress={address}\n{}", stores("ssl"));
+    let servers =
+        if has_others { format!("sslQuorum=true\n{}", stores("ssl.quorum")) } else { String::new() };
+    clients + &servers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOTHING: Wanted<'_> = Wanted { voters: None, observers: None, consensus: None, client_port: None };
+    const NOTHING: Wanted<'_> =
+        Wanted { voters: None, observers: None, consensus: None, client_port: None, tls: false };
 
     /// The first of ten ports in a row that are free.
     fn ports() -> u16 {
@@ -347,9 +414,40 @@ mod tests {
             (Wanted { observers: Some(1), ..NOTHING }, "--observers"),
             (Wanted { consensus: Some("paxos"), ..NOTHING }, "--consensus"),
             (Wanted { client_port: Some(port + 1), ..NOTHING }, "--client-port"),
+            (Wanted { tls: true, ..NOTHING }, "--tls"),
         ] {
             let refused = Layout::prepare(dir.path(), &wanted).unwrap_err().to_string();
             assert!(refused.contains(option), "{refused}");
+        }
+    }
+
+    #[test]
+    fn servers_with_tls_have_no_port_without_and_are_found_again() {
+        for voters in [1, 3] {
+            let dir = tempfile::tempdir().unwrap();
+            let port = ports();
+            let wanted = Wanted { voters: Some(voters), client_port: Some(port), tls: true, ..NOTHING };
+            let made = Layout::prepare(dir.path(), &wanted).unwrap();
+            for place in &made.places {
+                let command_line = CommandLine { config: Some(place.config()), ..CommandLine::default() };
+                let loaded = config::load(&command_line).unwrap();
+                assert_eq!(loaded.warnings, []);
+                let tls = loaded.config.tls.unwrap();
+                assert!(tls.is_only, "{tls:?}");
+                let secure = tls.port.unwrap();
+                assert_eq!(format!("{}:{}", secure.address, secure.port), place.client);
+                assert_eq!(place.client, format!("127.0.0.1:{}", port + u16::from(place.id) - 1));
+                let quorum = loaded.config.quorum_tls;
+                assert_eq!(quorum.is_some_and(|tls| tls.is_dialled && !tls.is_unified), voters > 1);
+            }
+            // Servers without a directory get the address that they had.
+            for place in made.places.iter().skip(1) {
+                fs::remove_dir_all(&place.dir).unwrap();
+            }
+            let found = Layout::prepare(dir.path(), &NOTHING).unwrap();
+            assert_eq!(found.connect_string(), made.connect_string());
+            assert!(found.certificates.is_some());
+            Layout::prepare(dir.path(), &wanted).unwrap();
         }
     }
 

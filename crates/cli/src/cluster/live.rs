@@ -1,10 +1,13 @@
 //! Reports the progress of a local ensemble to the user.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use client::Tls;
 use client::status::{self, Health, ServerStatus, verdict};
 
+use super::certificates::Certificates;
 use super::children::{Children, Ended};
 use super::layout::Layout;
 use super::{ClusterError, Stops};
@@ -32,7 +35,8 @@ pub(super) fn run(
     restart: bool,
     stops: &Stops,
 ) -> Result<(), ClusterError> {
-    let Some(servers) = wait_until_served(layout, children, stops)? else { return Ok(()) };
+    let tls = layout.certificates.as_ref().map(Certificates::tls).transpose()?;
+    let Some(servers) = wait_until_served(layout, children, tls.as_ref(), stops)? else { return Ok(()) };
     let mut screen = Screen::new();
     screen.say(&welcome(layout, children, &servers));
     let mut restart_at: Option<Instant> = None;
@@ -50,7 +54,7 @@ pub(super) fn run(
         if children.all_ended() && restart_at.is_none() {
             return Err(ClusterError::AllEnded);
         }
-        screen.show(layout, children, &status::ask(&layout.addresses(), None, PATIENCE));
+        screen.show(layout, children, &status::ask(&layout.addresses(), tls.as_ref(), PATIENCE));
         std::thread::sleep(PERIOD);
     }
     screen.say("stopping");
@@ -69,12 +73,13 @@ fn take_ended(children: &mut Children) -> Result<Vec<Ended>, ClusterError> {
 fn wait_until_served(
     layout: &Layout,
     children: &mut Children,
+    tls: Option<&Tls>,
     stops: &Stops,
 ) -> Result<Option<Vec<ServerStatus>>, ClusterError> {
     let begun = Instant::now();
     while stops.count() == 0 {
         let ended = take_ended(children)?;
-        let servers = status::ask(&layout.addresses(), None, PATIENCE);
+        let servers = status::ask(&layout.addresses(), tls, PATIENCE);
         let verdict = verdict(&servers);
         let all_serve = servers.iter().all(|asked| asked.server().is_some());
         if all_serve && verdict.health == Health::Healthy {
@@ -104,20 +109,35 @@ fn welcome(layout: &Layout, children: &Children, servers: &[ServerStatus]) -> St
     let clients = layout.connect_string();
     let mut text =
         format!("Ostler {} serves as an ensemble ({}).\n", env!("CARGO_PKG_VERSION"), layout.consensus);
-    text.push_str(&format!("  clients:   {clients}\n"));
+    let with_tls = if layout.certificates.is_some() { ", by TLS" } else { "" };
+    text.push_str(&format!("  clients:   {clients}{with_tls}\n"));
     for ((place, asked), (_, pid)) in layout.places.iter().zip(servers).zip(children.pids()) {
         let pid = pid.map_or("ended".to_owned(), |pid| format!("process {pid}"));
         text.push_str(&format!("  server {}:  {}, {pid}, {}\n", place.id, place.client, role(asked)));
     }
     text.push_str(&format!("  data:      {}/server.N, with zoo.cfg and server.log\n", layout.dir.display()));
-    text.push_str(&format!("  try:       ostler shell -s {clients} ls /\n"));
-    text.push_str(&format!("             ostler status --watch -s {clients}\n"));
+    let options = layout.certificates.as_ref().map(tls_options).unwrap_or_default();
+    text.push_str(&format!("  try:       ostler shell -s {clients}{options} ls /\n"));
+    text.push_str(&format!("             ostler status --watch -s {clients}{options}\n"));
     let leader = servers.iter().position(ServerStatus::leads).and_then(|at| children.pids().nth(at));
     if let Some((_, Some(pid))) = leader {
         text.push_str(&format!("             kill -9 {pid}    # the leader: another takes over\n"));
     }
     text.push_str("  stop:      Ctrl-C");
     text
+}
+
+/// The options by which Ostler's commands use the certificates.
+fn tls_options(certificates: &Certificates) -> String {
+    let (authority, client) = (certificates.authority(), certificates.client());
+    format!(" --ca {} --cert {}", as_word(&authority), as_word(&client))
+}
+
+/// A path as one word of a shell.
+fn as_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn processes(children: &Children) -> String {

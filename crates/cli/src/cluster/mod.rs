@@ -1,8 +1,10 @@
 //! `ostler cluster`: an ensemble on this machine, for trying it out.
 //!
-//! [`layout`] makes a directory with a zoo.cfg for each server, or finds it; [`children`] runs
-//! `ostler serve` on each; [`live`] reports their state until Ctrl-C.
+//! [`layout`] makes a directory with a zoo.cfg for each server, or finds it; [`certificates`] makes
+//! what TLS needs; [`children`] runs `ostler serve` on each; [`live`] reports their state until
+//! Ctrl-C.
 
+mod certificates;
 mod children;
 mod layout;
 mod live;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
+use client::SettingsError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -41,6 +44,10 @@ pub(crate) struct ClusterArgs {
     /// Port of the first server's clients; the next servers have the next ports [default: 2181].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65_000))]
     client_port: Option<u16>,
+    /// Clients and servers speak TLS and nothing else, with certificates that are made in the data
+    /// directory: those in its folder tls.
+    #[arg(long)]
+    tls: bool,
     /// Start a server again when its process ends.
     #[arg(long)]
     restart: bool,
@@ -52,6 +59,9 @@ enum ClusterError {
     /// The directory cannot be used.
     #[error(transparent)]
     Layout(#[from] layout::LayoutError),
+    /// The certificates there cannot be used.
+    #[error(transparent)]
+    Tls(#[from] SettingsError),
     /// A process cannot be started or watched.
     #[error("cannot {action}: {source}")]
     System {
@@ -90,6 +100,7 @@ fn try_run(args: &ClusterArgs) -> Result<(), ClusterError> {
         observers: args.observers,
         consensus: args.consensus.as_deref(),
         client_port: args.client_port,
+        tls: args.tls,
     };
     let layout = Layout::prepare(&args.data_dir, &wanted)?;
     let stops = count_signals().map_err(|source| ClusterError::System { action: "catch signals", source })?;
