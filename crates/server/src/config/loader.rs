@@ -71,7 +71,7 @@ impl Outside for RealOutside {
         Ok(Some(bytes))
     }
 
-    /// Whoever may not enter one of the directories does not reach the file.
+    /// A user that may not enter one of the directories does not reach the file.
     fn mode_open_to_all(&self, path: &Path) -> Option<u32> {
         let path = path.canonicalize().ok()?;
         let mode = |path: &Path| Some(path.metadata().ok()?.permissions().mode());

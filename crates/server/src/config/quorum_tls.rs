@@ -83,7 +83,11 @@ impl Loader<'_> {
         };
         let wish = self.admin_tls_wish();
         let quorum = self.quorum_tls(is_ensemble, &stores, wish.is_some());
-        (quorum, self.admin_tls(wish, &stores))
+        let admin = self.admin_tls(wish, &stores);
+        if quorum.is_some() || admin.is_some() {
+            self.check_stores(&KEYS, stores.key_store.as_ref(), stores.trust_store.as_ref());
+        }
+        (quorum, admin)
     }
 
     /// The keys count for nothing if they ask for no TLS or there is one server. `has_other_use`:
@@ -111,7 +115,6 @@ impl Loader<'_> {
                 self.settings.refuse(key.location, allowed);
             }
         }
-        self.check_stores(&KEYS, key_store.as_ref(), trust_store.as_ref());
         if client_auth != ClientAuth::Need {
             let text = "servers that connect need no certificate: only ostler.quorumSecretFile keeps out those that are not yours";
             self.settings.note("ssl.quorum.clientAuth", text);

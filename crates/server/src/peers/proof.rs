@@ -308,7 +308,7 @@ mod tests {
         assert!(exchange.is_disk(5, &said.disk) && !exchange.is_disk(6, &said.disk));
     }
 
-    /// Whoever passes on the tokens of two servers does not know the key that they get.
+    /// A stranger that passes on the tokens of two servers does not know the key that they get.
     #[test]
     fn after_a_login_servers_without_a_common_key_prove_that_they_logged_in() {
         let keys = keys(None, None);

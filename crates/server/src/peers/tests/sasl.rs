@@ -114,7 +114,7 @@ fn said_to(node: &mut Node, stream: &mut TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn whoever_does_not_log_in_gets_no_further_than_a_refusal() {
+fn a_server_that_does_not_log_in_gets_no_further_than_a_refusal() {
     let (mut node, port) = alone(Some(&settings("right", true, true)));
     let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let greeting = Greeting { from: 2, to: 1, hello: hello(7, 1), verdict: None };
@@ -173,7 +173,7 @@ fn a_login_that_fails_is_answered_and_ends_the_connection() {
 }
 
 #[test]
-fn whoever_speaks_out_of_turn_or_at_length_is_sent_away() {
+fn one_that_speaks_out_of_turn_or_at_length_is_sent_away() {
     let settings = settings("right", true, true);
     let two_at_once = [framed(&[1]), framed(&[1])].concat();
     let too_long = [&(1u32 << 20).to_be_bytes()[..], &[0; 4]].concat();

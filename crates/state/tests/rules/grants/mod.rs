@@ -201,7 +201,7 @@ fn every_operation_asks_the_rules() {
          2: get /p/r                                            => x
          1: get /p/r                                            => x
          1: set /p/r y                                          => NoAuth
-         # whoever a rule names may
+         # those whom a rule names may
          1: get /p                                              => x
          1: list-all -s -d /p                                   => [r x] [\"v0\", \"v0\"] [\"x\", \"x\"]
          1: ls-r /p 99                                          => [/p/r /p/x /p/x/y]
