@@ -46,7 +46,7 @@ impl Port {
         let keys = Keys { cluster: Some(PeerKey::new([9; 32])), ..Keys::default() };
         let me = Me { server: 1, hello, keys };
         let registry = poll.registry().try_clone().expect("a registry");
-        let links = Links::new(registry, me, &members, &[address], 100, waker).expect("links");
+        let links = Links::over_tcp(registry, me, &members, &[address], 100, waker).expect("links");
         Port { address, links, poll, clock_ms: 0 }
     }
 

@@ -52,6 +52,7 @@ fn the_named_tests_exist() {
         include_str!("../stream/tls/tests.rs"),
         include_str!("../../../../tests/tests/audit.rs"),
         include_str!("../audit/tests.rs"),
+        include_str!("../../../state/tests/rules/grants/mod.rs"),
         include_str!("../../../../tests/tests/admin_tls.rs"),
         include_str!("../../../../tests/tests/client_tls.rs"),
         include_str!("../../../../tests/tests/quorum_sasl.rs"),

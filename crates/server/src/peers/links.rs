@@ -100,6 +100,22 @@ impl Links {
         Ok(links)
     }
 
+    /// Like [`new`](Self::new) over TCP itself, for a program that fuzzes the port.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    #[cfg(feature = "testing")]
+    pub fn over_tcp(
+        registry: Registry,
+        me: Me,
+        peers: &Servers,
+        listen: &[SocketAddr],
+        first_token: usize,
+        waker: Arc<Waker>,
+    ) -> io::Result<Links> {
+        Self::new(registry, me, peers, listen, first_token, waker, PeerStreams::Plain)
+    }
+
     /// From now on servers authenticate as this says, before anything else. To be called before the
     /// first [`tick`](Self::tick).
     pub(crate) fn authenticate(&mut self, sasl: Sasl) {
