@@ -2,10 +2,11 @@
 # Measures what TLS costs: a server that is spoken to with TLS against one without, and against
 # Apache ZooKeeper with TLS, round by round in the same run. All are single servers.
 #
-#   bench/tls.sh [ROW …]              rows: get set get-1; default: all
+#   bench/tls.sh [ROW …]              rows: get set get-1 churn; default: all
 #
 #   get, set                          48 connections, 16 requests in flight on each
 #   get-1                             48 connections, one request in flight on each
+#   churn                             48 clients that open a session and close it: a handshake each
 #
 #   ROUNDS=5 SECONDS_EACH=3           rounds of each, and their length
 #
@@ -20,7 +21,7 @@ base=${BASE_PORT:-24000}
 ostler="$here/target/release/ostler"
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-3}
-rows=${*:-get set get-1}
+rows=${*:-get set get-1 churn}
 jars=$("$here/tests/oracle/fetch")
 
 pids=()
@@ -63,6 +64,7 @@ arguments() {
   case $1 in
     get | set) echo "$1 --depth 16" ;;
     get-1) echo "get --depth 1" ;;
+    churn) echo churn ;;
     *) echo "no row is called $1" >&2; exit 2 ;;
   esac
 }

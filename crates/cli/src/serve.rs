@@ -102,7 +102,9 @@ fn announcement(server: &Server, data_dir: &Path) -> String {
         ));
     }
     if let Some(admin) = server.admin_address() {
-        lines.push(format!("  admin:    http://{admin}/commands"));
+        let scheme =
+            if config.admin_tls.as_ref().is_some_and(|tls| tls.is_forced) { "https" } else { "http" };
+        lines.push(format!("  admin:    {scheme}://{admin}/commands"));
     }
     if server.secure_address() != Some(address) {
         lines.push(format!("  try:      ostler shell -s {address} ls /"));
