@@ -30,6 +30,9 @@ const COMPRESSED_OR_WIDE: std::ops::RangeInclusive<i32> = 10..=12;
 /// of this one, may have begun to count at the same millisecond.
 const IDS_TRIED_MAX: u32 = 8;
 
+/// Why a connection does not get the session that it asked to resume.
+const GONE: &str = "its client has closed the connection";
+
 impl IoThread {
     /// Decodes the first bytes of a connection. Returns how many it took; 0 if more must come
     /// first.
@@ -124,8 +127,12 @@ impl IoThread {
         self.submissions.of(group).command(id, &command);
     }
 
-    /// A client resumes its session.
+    /// A client resumes its session. One that has hung up may have resumed it elsewhere meanwhile:
+    /// the session stays where it is.
     fn resume_session(&mut self, slot: usize, session: i64, passwd: &[u8]) {
+        if self.connections.get(slot).is_some_and(|connection| connection.hung_up) {
+            return self.break_off(slot, GONE);
+        }
         match self.is_authentic(slot, session, passwd) {
             Some(true) => {}
             Some(false) => return self.refuse(slot),
@@ -163,7 +170,7 @@ impl IoThread {
             // The client may have moved to another connection meanwhile: the requests it sent here
             // are dropped.
             self.leave(group, session, token);
-            return self.break_off(slot, "its client has closed the connection");
+            return self.break_off(slot, GONE);
         }
         let namespace = self.shared.namespace(group);
         let answer = ReplyHeader { xid: 0, zxid: namespace.read_machine().last_zxid(), err: 0 };

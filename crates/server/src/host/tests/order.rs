@@ -126,6 +126,25 @@ fn what_was_sent_behind_the_handshake_of_a_client_that_has_gone_is_not_done() {
     }
 }
 
+/// A busy server reads the handshake of a connection that its client has closed, and the client has
+/// been at another server since: the session stays there.
+#[test]
+fn a_handshake_of_a_client_that_has_gone_takes_no_session_away() {
+    for engine in ENGINES {
+        let mut trio = Trio::new(engine);
+        trio.until("all serve", Trio::all_serve);
+        let (kept, id, passwd) = trio.connect(1, None);
+        let left = trio.greet(2, Some((id, passwd)), false);
+        let &(server, slot, _) = trio.clients.last().expect("it connected");
+        let gone = Readiness { readable: true, read_closed: true, ..Readiness::default() };
+        trio.members.get_mut(&server).expect("it runs").serve(&[(slot, gone)]);
+        trio.until("it is closed", |_| left.is_closed());
+        (0..200).for_each(|_| trio.step());
+        assert!(!kept.is_closed(), "{engine}");
+        assert_eq!(trio.call(&kept, 1, Opcode::Create, &create("/kept", 0)).0.err, 0, "{engine}");
+    }
+}
+
 /// The leader crashes at some step of a write of a follower's client. What the client sees when it
 /// reconnects stays true.
 #[test]
