@@ -14,6 +14,8 @@
 # else run. Data are in DIR=/var/tmp/ostler-tls, which is emptied first; ports begin at
 # BASE_PORT=24000.
 set -euo pipefail
+# The servers refuse keys that every user can read.
+umask 077
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dir=${DIR:-/var/tmp/ostler-tls}

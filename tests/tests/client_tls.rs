@@ -140,8 +140,10 @@ fn the_shell_status_and_bench_speak_tls() {
     let (code, said) = ostler(&[&["status", "-s", &address][..], &proven].concat());
     assert!(code == Some(0) && said.contains("standalone"), "{code:?}: {said}");
     let measured = format!("tls://{address}");
-    let bench = ["bench", "get", "--seconds", "0.2", "--warmup", "0", "-s", &measured];
-    assert_eq!(ostler(&[&bench[..], &proven].concat()).0, Some(0));
+    for workload in ["get", "churn"] {
+        let bench = ["bench", workload, "--seconds", "0.2", "--warmup", "0", "-s", &measured];
+        assert_eq!(ostler(&[&bench[..], &proven].concat()).0, Some(0), "{workload}");
+    }
     for (options, expected) in [
         (&["--ca", &ca][..], "CertificateRequired"),
         (&["--ca", &file(&wrong), "--cert", &cert, "--key", &key], "UnknownIssuer"),

@@ -26,6 +26,16 @@ impl Tls {
     pub fn new(settings: &ClientSettings) -> Result<Tls, SettingsError> {
         settings.build().map(Tls)
     }
+
+    /// The state of a new connection, for callers that do their own reading and writing. Nothing is
+    /// sent yet. The server has to prove to be `host`.
+    ///
+    /// # Errors
+    /// `host` is neither a name nor an address.
+    pub fn begin(&self, host: &str) -> io::Result<ClientConnection> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        ClientConnection::new(Arc::clone(&self.0), name).map_err(io::Error::other)
+    }
 }
 
 impl fmt::Debug for Tls {
@@ -64,9 +74,7 @@ impl Stream {
     /// # Errors
     /// The server's certificate is refused, or the server refuses the client's, or speaks no TLS.
     pub(crate) fn secure(tcp: TcpStream, host: &str, tls: &Tls) -> io::Result<Stream> {
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let state = ClientConnection::new(Arc::clone(&tls.0), name).map_err(io::Error::other)?;
-        let shared = Shared { state: Mutex::new(state), writing: Mutex::new(()) };
+        let shared = Shared { state: Mutex::new(tls.begin(host)?), writing: Mutex::new(()) };
         let mut tcp = tcp;
         {
             let mut state = shared.state();

@@ -1,14 +1,17 @@
-//! Sessions opened and closed: TCP connection, handshake, closeSession, until the server has closed
-//! the connection.
+//! Sessions opened and closed: TCP connection, TLS if the address says so, handshake, closeSession,
+//! until the server has closed the connection.
 
+use super::link_stream::LinkStream;
 use super::measure::{Control, Tally};
+use super::prepare::TLS_PREFIX;
 use super::requests::{Pace, poll};
 use super::template::Template;
 use super::timer::Timer;
+use client::Tls;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use wire::frame::{self, Split};
@@ -22,6 +25,31 @@ const POLL: Duration = Duration::from_millis(20);
 const ANSWER_BYTES_MAX: usize = 1024;
 const SESSION_TIMEOUT_MS: i32 = 10_000;
 const DRAIN_NS: u64 = 10_000_000_000;
+
+/// Where sessions are opened.
+#[derive(Clone)]
+pub(super) struct Door {
+    address: SocketAddr,
+    /// With the host that the server has to prove to be.
+    tls: Option<(Tls, String)>,
+}
+
+impl Door {
+    /// `None` if this is not the address of a server. `tls` is for one that begins with `tls://`.
+    pub(super) fn of(server: &str, tls: Option<&Tls>) -> Option<Self> {
+        let plain = server.strip_prefix(TLS_PREFIX);
+        let address = plain.unwrap_or(server);
+        let (host, _) = address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let tls = tls.filter(|_| plain.is_some()).map(|tls| (tls.clone(), host));
+        Some(Self { address: address.to_socket_addrs().ok()?.next()?, tls })
+    }
+
+    fn open(&self) -> io::Result<LinkStream> {
+        let tls = self.tls.as_ref().map(|(tls, host)| tls.begin(host)).transpose()?;
+        Ok(LinkStream::new(TcpStream::connect(self.address)?, tls))
+    }
+}
 
 /// How far a session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +66,7 @@ enum Stage {
 
 #[derive(Debug)]
 struct Slot {
-    stream: TcpStream,
+    stream: LinkStream,
     stage: Stage,
     start_ns: u64,
     received: Vec<u8>,
@@ -47,7 +75,7 @@ struct Slot {
 /// One thread that opens and closes sessions.
 pub(super) struct Churn<'a> {
     control: &'a Control<'a>,
-    server: SocketAddr,
+    door: Door,
     pace: Pace,
     poll: Poll,
     /// One per session that may be open at once.
@@ -60,12 +88,7 @@ pub(super) struct Churn<'a> {
 
 impl<'a> Churn<'a> {
     /// Up to `slots` sessions at once; the depth of `pace` is ignored.
-    pub(super) fn new(
-        control: &'a Control<'a>,
-        server: SocketAddr,
-        pace: Pace,
-        slots: usize,
-    ) -> io::Result<Self> {
+    pub(super) fn new(control: &'a Control<'a>, door: Door, pace: Pace, slots: usize) -> io::Result<Self> {
         let (mut handshake, mut goodbye) = (Vec::new(), Vec::new());
         let mark = frame::begin(&mut handshake);
         ConnectRequest {
@@ -81,7 +104,7 @@ impl<'a> Churn<'a> {
         Template::bare(Opcode::CloseSession).append(&mut goodbye, 1, || 0);
         Ok(Self {
             control,
-            server,
+            door,
             pace,
             poll: Poll::new()?,
             slots: (0..slots).map(|_| None).collect(),
@@ -135,7 +158,7 @@ impl<'a> Churn<'a> {
             }
             if self.slots[index].is_none() {
                 self.scheduled += 1;
-                let mut stream = TcpStream::connect(self.server)?;
+                let mut stream = self.door.open()?;
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 self.poll.registry().register(&mut stream, Token(index), interest)?;
                 let received = Vec::new();
@@ -172,16 +195,20 @@ impl<'a> Churn<'a> {
 fn advance(slot: &mut Slot, handshake: &[u8], goodbye: &[u8]) -> Result<bool, ErrorCode> {
     let lost = |_: io::Error| ErrorCode::ConnectionLoss;
     if slot.stage == Stage::Connecting {
-        match slot.stream.peer_addr() {
+        match slot.stream.tcp().peer_addr() {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                return slot.stream.take_error().map_err(lost)?.map_or(Ok(false), |error| Err(lost(error)));
+                return slot
+                    .stream
+                    .tcp()
+                    .take_error()
+                    .map_err(lost)?
+                    .map_or(Ok(false), |error| Err(lost(error)));
             }
             Err(error) => return Err(lost(error)),
         }
-        slot.stream.set_nodelay(true).map_err(lost)?;
-        // A socket that was just connected takes these few bytes at once.
-        slot.stream.write_all(handshake).map_err(lost)?;
+        slot.stream.tcp().set_nodelay(true).map_err(lost)?;
+        say(&mut slot.stream, handshake)?;
         slot.stage = Stage::Greeting;
     }
     let mut bytes = [0; ANSWER_BYTES_MAX];
@@ -190,7 +217,9 @@ fn advance(slot: &mut Slot, handshake: &[u8], goodbye: &[u8]) -> Result<bool, Er
             Ok(0) if slot.stage == Stage::Ending => return Ok(true),
             Ok(0) => return Err(ErrorCode::ConnectionLoss),
             Ok(length) => slot.received.extend_from_slice(&bytes[..length]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return slot.stream.flush().map(|()| false).map_err(lost);
+            }
             // Some servers reset the connection instead of closing it, once everything is sent.
             Err(_) if slot.stage == Stage::Ending => return Ok(true),
             Err(error) => return Err(lost(error)),
@@ -202,7 +231,7 @@ fn advance(slot: &mut Slot, handshake: &[u8], goodbye: &[u8]) -> Result<bool, Er
                 if ConnectResponse::decode(&mut input).map_err(malformed)?.timeout_ms <= 0 {
                     return Err(ErrorCode::SessionExpired);
                 }
-                slot.stream.write_all(goodbye).map_err(lost)?;
+                say(&mut slot.stream, goodbye)?;
                 slot.stage = Stage::Closing;
             } else {
                 let err = ReplyHeader::decode(&mut input).map_err(malformed)?.err;
@@ -213,5 +242,13 @@ fn advance(slot: &mut Slot, handshake: &[u8], goodbye: &[u8]) -> Result<bool, Er
             }
             slot.received.drain(..end);
         }
+    }
+}
+
+/// Sends a few bytes, which a socket that has sent next to nothing takes at once.
+fn say(stream: &mut LinkStream, bytes: &[u8]) -> Result<(), ErrorCode> {
+    match stream.write(bytes) {
+        Ok(length) if length == bytes.len() => Ok(()),
+        _ => Err(ErrorCode::ConnectionLoss),
     }
 }

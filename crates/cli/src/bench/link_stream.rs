@@ -15,9 +15,15 @@ pub(super) struct LinkStream {
 }
 
 impl LinkStream {
-    /// `tls` has completed its handshake on this socket.
+    /// `tls` has completed its handshake on this socket, or begins it with the first bytes that
+    /// are written; then `flush` after each `read` until it has.
     pub(super) fn new(tcp: TcpStream, tls: Option<ClientConnection>) -> LinkStream {
         LinkStream { tcp, tls: tls.map(Box::new) }
+    }
+
+    /// The socket itself.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.tcp
     }
 
     /// Fills the buffer, as far as bytes have arrived. 0 is the end of the stream.

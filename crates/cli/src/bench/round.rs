@@ -1,6 +1,6 @@
 //! One round on one server.
 
-use super::churn::Churn;
+use super::churn::{Churn, Door};
 use super::error::BenchError;
 use super::fanout::Fanout;
 use super::generator::{Generator, Plan};
@@ -12,7 +12,6 @@ use super::requests::{Pace, Worker};
 use super::workload::Workload;
 use client::Tls;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -116,7 +115,7 @@ pub(super) fn run(
 /// What one thread starts with.
 enum Crew {
     Links(Vec<super::link::Link>),
-    Slots(SocketAddr, usize),
+    Slots(Door, usize),
 }
 
 /// Deals the connections out to the threads.
@@ -124,15 +123,9 @@ fn crews(setting: &Setting, side: &Side, threads: usize) -> Result<Vec<Crew>, Be
     let connections = setting.connections as usize;
     let share = |thread: usize| connections / threads + usize::from(thread < connections % threads);
     if setting.workload == Workload::Churn {
-        let address = side
-            .servers()
-            .next()
-            .unwrap_or_default()
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next())
+        let door = Door::of(side.servers().next().unwrap_or_default(), setting.tls.as_ref())
             .ok_or_else(|| BenchError::Args(format!("{} is not an address", side.server)))?;
-        return Ok((0..threads).map(|thread| Crew::Slots(address, share(thread))).collect());
+        return Ok((0..threads).map(|thread| Crew::Slots(door.clone(), share(thread))).collect());
     }
     // The writer of a fan-out is added to the watchers.
     let writers = u32::from(setting.workload == Workload::Fanout);
@@ -160,7 +153,7 @@ fn work(
         }
     };
     match (crew, &setting.workload) {
-        (Crew::Slots(address, slots), _) => Churn::new(control, address, pace, slots)?.run(),
+        (Crew::Slots(door, slots), _) => Churn::new(control, door, pace, slots)?.run(),
         (Crew::Links(links), Workload::Fanout) => {
             let data = vec![b'x'; setting.plan.data_bytes];
             Fanout::new(control, &setting.plan.layout.watched, &data, setting.rate, links)?.run()
