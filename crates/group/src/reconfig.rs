@@ -54,8 +54,8 @@ const EPOCHS_AHEAD_MAX: i64 = 1 << 20;
 /// change and the client's would be refused as if it had failed.
 const REQUEST_MS_MAX: i64 = 1_000;
 
-/// A server that runs has asked to join within this time, in ms, after the leader began to work
-/// towards a configuration.
+/// A server that runs has asked to join within this time, in ms, after the leader began to lead or
+/// to work towards a configuration.
 const JOIN_MS_MAX: i64 = 1_000;
 
 /// What is known of the members besides the engine's part.
@@ -123,14 +123,15 @@ impl Reconfig {
         self.pursued = None;
     }
 
-    /// Whether a server that runs may not have been heard yet by the leader that works towards
-    /// this configuration.
+    /// Whether a server that runs may not have been heard yet by this leader, since it began to
+    /// work towards this configuration, or to lead.
     fn expects_requests(&mut self, proposed: Option<&ProposedConfig>, now_ms: i64) -> bool {
         let request = proposed.map(|proposed| (proposed.session, proposed.cxid));
         if self.pursued.map(|(request, _)| request) != request {
             self.pursued = request.map(|request| (request, now_ms));
         }
-        self.pursued.is_some_and(|(_, since_ms)| now_ms - since_ms < JOIN_MS_MAX)
+        let since_ms = self.pursued.map_or(self.changed_ms, |(_, since_ms)| since_ms);
+        now_ms - since_ms < JOIN_MS_MAX
     }
 }
 
@@ -499,5 +500,31 @@ impl Group {
             expects_requests: false,
         };
         look.changes(strict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A past bug: a leader that was to go completed a replacement before the new server had come
+    /// back, and its successor took the old one's vote at once. With a third one's disk hung, two
+    /// voters were left.
+    #[test]
+    fn a_new_leader_gives_servers_time_to_be_heard() {
+        let proposed = ProposedConfig { text: String::new(), session: 5, cxid: 6 };
+        let mut reconfig = Reconfig::default();
+        reconfig.clear(10_000);
+        for (proposed, now_ms, expected) in [
+            (None, 10_000, true),
+            (None, 10_999, true),
+            (None, 11_000, false),
+            (Some(&proposed), 20_000, true),
+            (Some(&proposed), 20_999, true),
+            (Some(&proposed), 21_000, false),
+            (None, 21_000, false),
+        ] {
+            assert_eq!(reconfig.expects_requests(proposed, now_ms), expected, "{now_ms}");
+        }
     }
 }
