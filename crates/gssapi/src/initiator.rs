@@ -92,7 +92,7 @@ impl Initiation {
             Stage::Initiating(context) => self.initiate(context, token),
             Stage::Established(context) => {
                 let offered = context.unwrap(token)?;
-                // The first byte has a bit for each layer on offer; the lowest one is none.
+                // The first byte has a bit for each layer on offer. The lowest bit means no layer.
                 let [layers, _, _, _] = *offered else { return Err(Error::Token("not an offer of layers")) };
                 if layers & NO_LAYER[0] == 0 {
                     return Err(Error::Token("an offer without the layer that is wanted"));

@@ -100,7 +100,7 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// Whether a server is to be reached by TLS.
+    /// Whether the address of a server begins with tls://.
     pub(super) fn has_tls_address(&self) -> bool {
         let mut servers = std::iter::once(&self.server).chain(&self.against);
         servers.any(|servers| servers.contains(TLS_PREFIX))

@@ -143,7 +143,7 @@ impl Grant {
 /// What separates the parts of a line.
 const BLANKS: [char; 3] = [' ', '\t', '\r'];
 
-/// The sum of the permissions with these letters; `-` is none.
+/// The sum of the permissions with these letters. `-` stands for no permission.
 fn parse_perms(letters: &str) -> Option<i32> {
     if letters == "-" {
         return Some(0);

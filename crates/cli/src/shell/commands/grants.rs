@@ -47,7 +47,7 @@ fn run(shell: &mut Shell, parsed: &Parsed) -> Outcome {
 struct Rules {
     session: Session,
     text: String,
-    /// Version of the znode; `None` if there is none.
+    /// Version of the znode; `None` if it does not exist.
     version: Option<i32>,
 }
 
