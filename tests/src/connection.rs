@@ -21,6 +21,23 @@ pub enum Received {
     Nothing,
 }
 
+/// What a port answers to these bytes, until it closes or resets the connection.
+///
+/// # Panics
+/// There is no connection, or it stays open for `patience` without a byte.
+pub fn until_closed(address: SocketAddr, bytes: &[u8], patience: Duration) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(patience)).expect("a timeout");
+    stream.write_all(bytes).expect("the bytes are sent");
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
+        Err(e) => panic!("the connection stays open: {e}"),
+    }
+    answer
+}
+
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Connection {

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ostler_tests::certificates::Certificates;
+use ostler_tests::connection::until_closed;
 use ostler_tests::process::{Kind, Server, Signal, free_port, have_tools};
 
 const SERVER: &str = "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n";
@@ -37,7 +38,7 @@ fn start(kind: Kind, certificates: &Certificates, more: &str) -> Option<(Server,
     Some((Server::start_with_lines(kind, &lines)?, address))
 }
 
-/// What `curl` gets for a command: the head and the body of the answer, or why there is none.
+/// What `curl` gets for a command: the head and the body of the answer, or why none came.
 fn curl(scheme: &str, address: SocketAddr, command: &str, options: &[&str]) -> Result<String, String> {
     let url = format!("{scheme}://{address}/commands/{command}");
     let mut curl = Command::new("curl");
@@ -54,15 +55,7 @@ fn is_answered(answer: &Result<String, String>) -> bool {
 
 /// What comes back for a request without TLS, until the connection ends.
 fn said_in_plaintext(address: SocketAddr) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("the AdminServer");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.write_all(b"GET /commands/ruok HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Ok(_) => answer,
-        Err(e) if e.kind() == ErrorKind::ConnectionReset => answer,
-        Err(e) => panic!("the connection stays open: {e}"),
-    }
+    until_closed(address, b"GET /commands/ruok HTTP/1.1\r\nHost: localhost\r\n\r\n", PATIENCE)
 }
 
 /// With `admin.portUnification`, HTTP and HTTPS are answered on one port, and browsers that come by

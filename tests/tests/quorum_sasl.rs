@@ -1,13 +1,12 @@
 //! SASL between servers: who gets in, and how a running ensemble changes to it.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ostler_tests::certificates::Certificates;
+use ostler_tests::connection::until_closed;
 use ostler_tests::ensemble::{Engine, Ensemble, Layout, PATIENCE};
 use ostler_tests::kdc::{Kdc, krb5_section};
 use ostler_tests::process::have_tools;
@@ -85,20 +84,6 @@ fn must_stay_out(ensemble: &mut Ensemble, lines: &[String], told: &str) {
     }
 }
 
-/// What comes back from a quorum port for these bytes, until it ends.
-fn said_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("a quorum port");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.write_all(bytes).expect("a quorum port");
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Ok(_) => {}
-        Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
-        Err(e) => panic!("the stranger is not sent away: {e}"),
-    }
-    answer
-}
-
 /// A record as servers frame it.
 fn framed(record: &[u8]) -> Vec<u8> {
     let length = (record.len() as u32).to_be_bytes();
@@ -151,9 +136,9 @@ fn a_running_ensemble_changes_to_sasl() {
         for number in 0..written {
             session.must(&get_data(&format!("/written-{number:06}")));
         }
-        // A login that is none is told so, and nothing else.
+        // Bytes that are no login get a refusal, and nothing else.
         let garbage = [b"ostlsasl", &framed(b"\x02no ticket")[..]].concat();
-        assert_eq!(said_to(ensemble.peer_address(server), &garbage), framed(&[255, 2]));
+        assert_eq!(until_closed(ensemble.peer_address(server), &garbage, PATIENCE), framed(&[255, 2]));
     }
 }
 
@@ -213,6 +198,6 @@ fn servers_log_in_by_kerberos() {
     assert_eq!(open(&ensemble, 3).must(&get_data("/before")).buffer(), b"data");
     for token in [&b"anything"[..], &[0x60; 4000]] {
         let garbage = [b"ostlsasl", &framed(&[&[2], token].concat())[..]].concat();
-        assert_eq!(said_to(ensemble.peer_address(1), &garbage), framed(&[255, 1]));
+        assert_eq!(until_closed(ensemble.peer_address(1), &garbage, PATIENCE), framed(&[255, 1]));
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ostler_tests::certificates::Certificates;
+use ostler_tests::connection::until_closed;
 use ostler_tests::ensemble::{Engine, Ensemble, Layout, PATIENCE};
 use ostler_tests::process::have_tools;
 use ostler_tests::session::{Session, create, get_data};
@@ -46,20 +47,6 @@ fn start(engine: Engine, lines: &[String]) -> Ensemble {
 fn restart(ensemble: &mut Ensemble, server: u8) {
     ensemble.stop(server);
     ensemble.launch(server);
-}
-
-/// What comes back from a quorum port for these bytes, until it ends.
-fn said_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("a quorum port");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.write_all(bytes).expect("a greeting");
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Ok(_) => {}
-        Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
-        Err(e) => panic!("the stranger is not sent away: {e}"),
-    }
-    answer
 }
 
 /// What OpenSSL's client reports about a quorum port that it greets by TLS.
@@ -124,7 +111,8 @@ fn servers_serve_over_tls_and_strangers_get_nowhere() {
 fn refuse_strangers(ensemble: &Ensemble, certificates: &Certificates, others: &Certificates) {
     let address = ensemble.peer_address(2);
     // An alert of TLS may come back, and no greeting.
-    let answer = said_to(address, b"ostlpeer\0\x01\x01\x02\0\x12 and what else belongs to a greeting");
+    let answer =
+        until_closed(address, b"ostlpeer\0\x01\x01\x02\0\x12 and what else belongs to a greeting", PATIENCE);
     assert!(!answer.windows(8).any(|bytes| bytes == b"ostlpeer"), "{answer:?}");
     assert!(answer.is_empty() || answer[0] == 0x15, "{answer:?}");
     let authority = certificates.path("ca.pem");
@@ -196,7 +184,11 @@ fn a_running_ensemble_changes_from_plaintext_to_tls() {
             for number in 0..written {
                 session.must(&get_data(&format!("/written-{number:06}")));
             }
-            let answer = said_to(ensemble.peer_address(server), b"ostlpeer\0\x01 and the rest of a greeting");
+            let answer = until_closed(
+                ensemble.peer_address(server),
+                b"ostlpeer\0\x01 and the rest of a greeting",
+                PATIENCE,
+            );
             assert!(!answer.windows(8).any(|bytes| bytes == b"ostlpeer"), "{answer:?}");
             let heard = s_client(ensemble.peer_address(server), &authority, Some(&own));
             assert!(heard.contains("Verify return code: 0 (ok)"), "server.{server} speaks TLS: {heard}");

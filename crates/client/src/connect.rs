@@ -138,8 +138,7 @@ fn open(server: impl ToSocketAddrs, timeout: Duration) -> Result<TcpStream, Conn
 /// The connection to `server`, `host:port`, with TLS if that is wanted.
 fn secured(tcp: TcpStream, server: &str, tls: Option<&Tls>) -> Result<Stream, ConnectError> {
     let Some(tls) = tls else { return Ok(Stream::plain(tcp)) };
-    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
-    Stream::secure(tcp, host.trim_matches(['[', ']']), tls).map_err(ConnectError::Tls)
+    Stream::secure(tcp, server, tls).map_err(ConnectError::Tls)
 }
 
 /// Sends a four-letter word, such as `srvr`, and returns the answer, up to the end of the

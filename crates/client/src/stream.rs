@@ -28,11 +28,12 @@ impl Tls {
     }
 
     /// The state of a new connection, for callers that do their own reading and writing. Nothing is
-    /// sent yet. The server has to prove to be `host`.
+    /// sent yet. `server` is `host:port`, and has to prove to be that host.
     ///
     /// # Errors
-    /// `host` is neither a name nor an address.
-    pub fn begin(&self, host: &str) -> io::Result<ClientConnection> {
+    /// The host is neither a name nor an address.
+    pub fn begin(&self, server: &str) -> io::Result<ClientConnection> {
+        let host = server.rsplit_once(':').map_or(server, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         ClientConnection::new(Arc::clone(&self.0), name).map_err(io::Error::other)
     }
@@ -69,12 +70,13 @@ impl Stream {
         Stream { tcp, tls: None, encrypted: Vec::new(), decrypted: 0 }
     }
 
-    /// Completes the handshake within the socket's timeouts. The server has to prove to be `host`.
+    /// Completes the handshake within the socket's timeouts. `server` is `host:port`, and has to
+    /// prove to be that host.
     ///
     /// # Errors
     /// The server's certificate is refused, or the server refuses the client's, or speaks no TLS.
-    pub(crate) fn secure(tcp: TcpStream, host: &str, tls: &Tls) -> io::Result<Stream> {
-        let shared = Shared { state: Mutex::new(tls.begin(host)?), writing: Mutex::new(()) };
+    pub(crate) fn secure(tcp: TcpStream, server: &str, tls: &Tls) -> io::Result<Stream> {
+        let shared = Shared { state: Mutex::new(tls.begin(server)?), writing: Mutex::new(()) };
         let mut tcp = tcp;
         {
             let mut state = shared.state();

@@ -28,25 +28,24 @@ const DRAIN_NS: u64 = 10_000_000_000;
 
 /// Where sessions are opened.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct Endpoint {
     address: SocketAddr,
-    /// With the host that the server has to prove to be.
+    /// With `host:port`: the server has to prove to be that host.
     tls: Option<(Tls, String)>,
 }
 
-impl Door {
+impl Endpoint {
     /// `None` if this is not the address of a server. `tls` is for one that begins with `tls://`.
     pub(super) fn of(server: &str, tls: Option<&Tls>) -> Option<Self> {
-        let plain = server.strip_prefix(TLS_PREFIX);
-        let address = plain.unwrap_or(server);
-        let (host, _) = address.rsplit_once(':')?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let tls = tls.filter(|_| plain.is_some()).map(|tls| (tls.clone(), host));
-        Some(Self { address: address.to_socket_addrs().ok()?.next()?, tls })
+        let (server, tls) = match server.strip_prefix(TLS_PREFIX) {
+            Some(server) => (server, tls.map(|tls| (tls.clone(), server.to_owned()))),
+            None => (server, None),
+        };
+        Some(Self { address: server.to_socket_addrs().ok()?.next()?, tls })
     }
 
     fn open(&self) -> io::Result<LinkStream> {
-        let tls = self.tls.as_ref().map(|(tls, host)| tls.begin(host)).transpose()?;
+        let tls = self.tls.as_ref().map(|(tls, server)| tls.begin(server)).transpose()?;
         Ok(LinkStream::new(TcpStream::connect(self.address)?, tls))
     }
 }
@@ -75,7 +74,7 @@ struct Slot {
 /// One thread that opens and closes sessions.
 pub(super) struct Churn<'a> {
     control: &'a Control<'a>,
-    door: Door,
+    endpoint: Endpoint,
     pace: Pace,
     poll: Poll,
     /// One per session that may be open at once.
@@ -88,7 +87,12 @@ pub(super) struct Churn<'a> {
 
 impl<'a> Churn<'a> {
     /// Up to `slots` sessions at once; the depth of `pace` is ignored.
-    pub(super) fn new(control: &'a Control<'a>, door: Door, pace: Pace, slots: usize) -> io::Result<Self> {
+    pub(super) fn new(
+        control: &'a Control<'a>,
+        endpoint: Endpoint,
+        pace: Pace,
+        slots: usize,
+    ) -> io::Result<Self> {
         let (mut handshake, mut goodbye) = (Vec::new(), Vec::new());
         let mark = frame::begin(&mut handshake);
         ConnectRequest {
@@ -104,7 +108,7 @@ impl<'a> Churn<'a> {
         Template::bare(Opcode::CloseSession).append(&mut goodbye, 1, || 0);
         Ok(Self {
             control,
-            door,
+            endpoint,
             pace,
             poll: Poll::new()?,
             slots: (0..slots).map(|_| None).collect(),
@@ -158,7 +162,7 @@ impl<'a> Churn<'a> {
             }
             if self.slots[index].is_none() {
                 self.scheduled += 1;
-                let mut stream = self.door.open()?;
+                let mut stream = self.endpoint.open()?;
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 self.poll.registry().register(&mut stream, Token(index), interest)?;
                 let received = Vec::new();

@@ -1,6 +1,6 @@
 //! One round on one server.
 
-use super::churn::{Churn, Door};
+use super::churn::{Churn, Endpoint};
 use super::error::BenchError;
 use super::fanout::Fanout;
 use super::generator::{Generator, Plan};
@@ -115,7 +115,7 @@ pub(super) fn run(
 /// What one thread starts with.
 enum Crew {
     Links(Vec<super::link::Link>),
-    Slots(Door, usize),
+    Slots(Endpoint, usize),
 }
 
 /// Deals the connections out to the threads.
@@ -123,9 +123,9 @@ fn crews(setting: &Setting, side: &Side, threads: usize) -> Result<Vec<Crew>, Be
     let connections = setting.connections as usize;
     let share = |thread: usize| connections / threads + usize::from(thread < connections % threads);
     if setting.workload == Workload::Churn {
-        let door = Door::of(side.servers().next().unwrap_or_default(), setting.tls.as_ref())
+        let endpoint = Endpoint::of(side.servers().next().unwrap_or_default(), setting.tls.as_ref())
             .ok_or_else(|| BenchError::Args(format!("{} is not an address", side.server)))?;
-        return Ok((0..threads).map(|thread| Crew::Slots(door.clone(), share(thread))).collect());
+        return Ok((0..threads).map(|thread| Crew::Slots(endpoint.clone(), share(thread))).collect());
     }
     // The writer of a fan-out is added to the watchers.
     let writers = u32::from(setting.workload == Workload::Fanout);
@@ -153,7 +153,7 @@ fn work(
         }
     };
     match (crew, &setting.workload) {
-        (Crew::Slots(door, slots), _) => Churn::new(control, door, pace, slots)?.run(),
+        (Crew::Slots(endpoint, slots), _) => Churn::new(control, endpoint, pace, slots)?.run(),
         (Crew::Links(links), Workload::Fanout) => {
             let data = vec![b'x'; setting.plan.data_bytes];
             Fanout::new(control, &setting.plan.layout.watched, &data, setting.rate, links)?.run()
