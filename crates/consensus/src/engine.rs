@@ -379,7 +379,8 @@ pub trait Engine: Send {
 
     /// Member `from` reports, by other means, that it is alive but cannot take part just now. For
     /// another election timeout it counts as heard from, as the leader or as a follower. This
-    /// proves nothing else: no read is answered and nothing is committed by it.
+    /// proves nothing else: no read is answered and nothing is committed by it. A leader that has
+    /// asked for votes since is no leader, however often it is reported.
     fn heard_of(&mut self, from: MemberId);
 
     /// Fills `out` with all pending work, or returns false if nothing is pending. The host SHOULD

@@ -73,6 +73,10 @@ pub const CASES: &[Case] = &[
         run: strict::stalled_members_change_no_leader,
     },
     Case {
+        name: "reports that a server is alive do not replace a leader",
+        run: strict::reports_of_life_do_not_replace_a_leader,
+    },
+    Case {
         name: "competing candidates elect a leader in the end",
         run: strict::competing_candidates_elect_a_leader,
     },

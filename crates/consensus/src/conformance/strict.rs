@@ -92,6 +92,36 @@ pub(super) fn stalled_members_change_no_leader(make: &Make<'_>) {
     }
 }
 
+/// The leader's process crashes and is back before anybody misses it. Its disk stalls so often that
+/// the others hear all the time that it is alive, which must not keep them from electing a leader.
+pub(super) fn reports_of_life_do_not_replace_a_leader(make: &Make<'_>) {
+    for (seed, size, is_behind) in
+        (470..490).flat_map(|seed| [(seed, 3, false), (seed, 3, true), (seed, 5, false), (seed, 5, true)])
+    {
+        let mut network = Network::new(make, size, seed);
+        let members = network.up();
+        commit(&mut network, 5, &members);
+        let leader = network.leader().expect("a leader");
+        let rest: Vec<_> = members.iter().copied().filter(|member| *member != leader).collect();
+        if is_behind {
+            // What it has proposed is on the others' disks and not on its own.
+            network.faults.flush_delay_max = 2;
+            network.propose();
+            network.step();
+        }
+        network.crash(leader);
+        network.restart(leader);
+        let deadline = network.now + 200;
+        while network.leader().is_none() {
+            assert!(network.now < deadline, "the others wait for a leader that does not lead");
+            rest.iter().for_each(|member| network.peer(*member).engine().heard_of(leader));
+            network.step();
+        }
+        commit(&mut network, 5, &members);
+        network.check_equal(&members);
+    }
+}
+
 pub(super) fn competing_candidates_elect_a_leader(make: &Make<'_>) {
     for seed in 500..520 {
         let mut network = Network::new(make, 5, seed);

@@ -90,6 +90,11 @@ impl PaxosEngine {
             return self.outbox.send(from, self.promised, Body::Outdated);
         }
         let is_repeated = ballot == self.promised;
+        if !is_repeated && self.leader == Some(from) {
+            // It has restarted or stepped down. Other means may go on reporting that it is alive
+            // (`heard_of`), which says nothing of its leading.
+            self.leader = None;
+        }
         if !is_repeated && !transfer && self.needs_no_leader(from, trial) {
             return;
         }

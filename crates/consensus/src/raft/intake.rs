@@ -60,6 +60,17 @@ impl RaftEngine {
         Ok(())
     }
 
+    /// A leader that asks for votes has restarted or stepped down. The crate would refuse it for as
+    /// long as a leader was heard from recently, and a server whose disk stalls is heard from all
+    /// the time ([`heard_of`](crate::engine::Engine::heard_of)).
+    pub(super) fn forget_leader_that_campaigns(&mut self, message: &Message) {
+        let raft = &mut self.raw.raft;
+        let campaigns = matches!(message.body, Body::Vote { .. }) && message.term > raft.term;
+        if campaigns && raft.leader_id == message.from.0 {
+            raft.leader_id = raft::INVALID_ID;
+        }
+    }
+
     /// Refuses messages that would make the crate panic, and handles those it must not see yet.
     /// Returns whether the message is handled.
     pub(super) fn intercept(&mut self, message: &Message) -> Result<bool, StepError> {

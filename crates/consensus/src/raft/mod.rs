@@ -237,6 +237,7 @@ impl Engine for RaftEngine {
         }
         self.flush_proposals();
         self.check(&message)?;
+        self.forget_leader_that_campaigns(&message);
         if !self.intercept(&message)? {
             let carries_only_commit = self.carries_only_commit(&message);
             let count_before = self.raw.raft.msgs.len();
