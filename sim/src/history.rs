@@ -138,6 +138,8 @@ pub struct History {
 pub struct Arrival {
     /// When, in µs of the run.
     pub at_us: u64,
+    /// At which member.
+    pub member: ServerId,
     /// Whether the connection has the session already. If not, it requests the session and may be
     /// refused.
     pub open: bool,

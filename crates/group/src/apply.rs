@@ -173,7 +173,7 @@ impl Replica {
         outlet: &mut impl ReplySink,
     ) {
         let session = command.session;
-        self.homes.settled(session);
+        self.homes.applied(session);
         // Two servers may have issued the same id at the same time.
         let id = if self.is_own(command) { self.take_command(command) } else { None };
         let token = id.map(|id| id.token);
@@ -198,7 +198,7 @@ impl Replica {
         outlet: &mut impl ReplySink,
     ) {
         let session = command.session;
-        self.homes.settled(session);
+        self.homes.applied(session);
         let is_own = self.is_own(command);
         let in_flight = self.in_flight.get_mut(&session);
         let moved = in_flight.filter(|_| is_own).and_then(|in_flight| in_flight.take_move(command.cxid));

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod apply;
 mod bootstrap;
 mod commit_wait;

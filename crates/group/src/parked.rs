@@ -7,6 +7,7 @@ use state::command::{Command, Features, MOVE_SESSION};
 use state::machine::Machine;
 use wire::opcode::Opcode;
 
+use crate::admission::Admission;
 use crate::replica::{Name, Origin, Replica, next_command};
 
 /// A command whose place in the log is undecided.
@@ -31,7 +32,14 @@ impl Replica {
         if name.opcode == MOVE_SESSION {
             // The session leaves its parked commands behind, and must not find them done when it
             // comes back.
-            self.parked.retain(|parked| parked.name.session != name.session);
+            let homes = &mut self.homes;
+            self.parked.retain(|parked| {
+                let stays = parked.name.session != name.session;
+                if !stays {
+                    homes.leave_behind(name.session, parked.origin);
+                }
+                stays
+            });
         }
         let is_behind = self.parked.iter().any(|parked| parked.name.session == name.session);
         if is_reconfig || is_behind {
@@ -67,7 +75,7 @@ impl Replica {
                 continue;
             }
             // The session may have gone to another server meanwhile.
-            if self.may_write(machine, parked.origin.server, &parked.name, &parked.bytes) {
+            if self.admit(machine, parked.origin, &parked.name, &parked.bytes) == Admission::Granted {
                 has_place |= at == 0;
                 self.gather(now_ms, &parked.bytes, Some((parked.origin, parked.name)));
             }

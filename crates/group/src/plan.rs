@@ -28,6 +28,8 @@ pub(crate) struct Look<'l> {
     pub(crate) keeping: &'l BTreeSet<ServerId>,
     /// Servers that run may not have been heard yet: members, or those about to request to join.
     pub(crate) expects_requests: bool,
+    /// Members that have been silent for long enough to be taken for stopped.
+    pub(crate) stopped: &'l BTreeSet<MemberId>,
 }
 
 /// What to do next.
@@ -131,9 +133,9 @@ impl Look<'_> {
         learner || waiting.any(|server| !self.heard.iter().any(|member| self.is_member(*member, *server)))
     }
 
-    /// The next member to go: a silent voter first, then one that is up. The latter stays as a
-    /// learner and goes on serving its clients, one of which may have requested this, until it is
-    /// stopped.
+    /// The next member to go: a silent voter first, then one that is up. Either stays as a learner
+    /// and goes on serving its clients, one of which may have requested this, until it is stopped:
+    /// a silent server may only be cut off for a moment.
     fn leaving(&self) -> Option<Step> {
         let unwanted = |member: &&MemberId| {
             let server = server_of(**member);
@@ -146,16 +148,10 @@ impl Look<'_> {
             if !is_majority(up, rest.len()) {
                 return Some(Step::Blocked);
             }
-            let stays = self.wanted.contains_key(&server_of(*voter)) || self.is_up(*voter);
-            return Some(Step::Change(if stays {
-                MembershipChange::AddLearner(*voter)
-            } else {
-                MembershipChange::Remove(*voter)
-            }));
+            return Some(Step::Change(MembershipChange::AddLearner(*voter)));
         }
-        let has_gone =
-            |learner: &&MemberId| !self.wanted.contains_key(&server_of(**learner)) && !self.is_up(**learner);
-        let learner = self.learners().iter().find(has_gone);
+        let is_unwanted = |learner: &MemberId| !self.wanted.contains_key(&server_of(*learner));
+        let learner = self.learners().iter().find(|l| is_unwanted(l) && self.stopped.contains(l));
         learner.map(|learner| Step::Change(MembershipChange::Remove(*learner)))
     }
 
@@ -261,6 +257,7 @@ pub(crate) mod tests {
             waiting: &waiting.iter().copied().collect(),
             keeping: &[7].into(),
             expects_requests: false,
+            stopped: &[9].map(MemberId).into(),
         })
     }
 
@@ -296,8 +293,9 @@ pub(crate) mod tests {
                 &[],
                 Step::Done,
             ),
-            ("then it is no member", &[1, 2, 4], &[(3, 9)], &[1, 2, 4], &[2, 4], &[], change(Remove(id(3)))),
-            ("the silent one first", &[1, 2, 3, 4], &[], &[1, 2], &[2, 3], &[], change(Remove(id(4)))),
+            ("it is cut off for a moment", &[1, 2, 4], &[(3, 9)], &[1, 2, 4], &[2, 4], &[], Step::Done),
+            ("it is stopped", &[1, 2, 4], &[(9, 9)], &[1, 2, 4], &[2, 4], &[], change(Remove(id(9)))),
+            ("the silent one first", &[1, 2, 3, 4], &[], &[1, 2], &[2, 3], &[], change(AddLearner(id(4)))),
             ("not when too few are left", &[1, 2, 3], &[], &[1, 2], &[3], &[], Step::Blocked),
             (
                 "a disk of another number",
@@ -306,12 +304,12 @@ pub(crate) mod tests {
                 &[1, 2],
                 &[2],
                 &[],
-                change(Remove(id(0x10_0003))),
+                change(AddLearner(id(0x10_0003))),
             ),
             ("a vote is taken", &[1, 2, 3], &[], &[1, 2, -3], &[2, 3], &[], change(AddLearner(id(3)))),
             ("from a silent one too", &[1, 2, 3], &[], &[1, 2, -3], &[2], &[], change(AddLearner(id(3)))),
-            ("an observer leaves", &[1, 2, 3], &[(4, 9)], &[1, 2, 3], &[2, 3], &[], change(Remove(id(4)))),
-            ("when it is stopped", &[1, 2, 3], &[(4, 9)], &[1, 2, 3], &[2, 3, 4], &[], Step::Done),
+            ("an observer serves", &[1, 2, 3], &[(4, 9)], &[1, 2, 3], &[2, 3, 4], &[], Step::Done),
+            ("until it is stopped", &[1, 2, 3], &[(9, 9)], &[1, 2, 3], &[2, 3], &[], change(Remove(id(9)))),
             ("the leader goes last", &[1, 2, 3], &[], &[2, 3], &[2, 3], &[], Step::Done),
             ("too few of the new ones are here", &[1, 2], &[], &[1, 5, 6, 7], &[2], &[], Step::Short),
             ("so nobody goes", &[1, 2, 3], &[], &[1, 5], &[2, 3], &[], Step::Short),

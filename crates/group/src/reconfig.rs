@@ -58,6 +58,9 @@ const REQUEST_MS_MAX: i64 = 1_000;
 /// to work towards a configuration.
 const JOIN_MS_MAX: i64 = 1_000;
 
+/// A member that must leave and has been silent for this long, in ms, is taken for stopped.
+const STOPPED_MS: i64 = 10_000;
+
 /// What is known of the members besides the engine's part.
 #[derive(Default)]
 pub(crate) struct Reconfig {
@@ -310,6 +313,7 @@ impl Group {
         let keeping = self.keeping(&status, &heard);
         let proposed = self.shared.machine.read().members().proposed.clone();
         let expects_requests = self.reconfig.expects_requests(proposed.as_ref(), self.now.ms);
+        let stopped = self.stopped(&status);
         let look = Look {
             me,
             status: &status,
@@ -318,6 +322,7 @@ impl Group {
             waiting: &waiting,
             keeping: &keeping,
             expects_requests,
+            stopped: &stopped,
         };
         match proposed {
             Some(proposed) => {
@@ -338,6 +343,16 @@ impl Group {
         // favour.
         let silence_ms = 2 * i64::from(self.settings.election_ticks) * TICK_MS;
         (self.peers.up(now_ms, silence_ms), self.join_requests.waiting(now_ms))
+    }
+
+    /// Learners that have been silent for a long time, since this leader began to lead.
+    fn stopped(&self, status: &Status) -> BTreeSet<MemberId> {
+        let now_ms = self.now.ms;
+        if now_ms - self.reconfig.changed_ms < STOPPED_MS {
+            return BTreeSet::new();
+        }
+        let is_silent = |member: &&MemberId| !self.peers.is_heard_within(**member, now_ms, STOPPED_MS);
+        status.membership.learners.iter().filter(is_silent).copied().collect()
     }
 
     /// No change is requested: absent servers join, and a leader without a place in the
@@ -459,6 +474,7 @@ impl Group {
                             waiting,
                             keeping: &keeping,
                             expects_requests: false,
+                            stopped: &BTreeSet::new(),
                         };
                         if look.can_begin() {
                             proposed = Some(ProposedConfig { text, session: request.0, cxid: request.1 });
@@ -498,6 +514,7 @@ impl Group {
             waiting: &waiting,
             keeping: &keeping,
             expects_requests: false,
+            stopped: &BTreeSet::new(),
         };
         look.changes(strict)
     }

@@ -10,6 +10,7 @@ use state::command::{Command, Features, MOVE_SESSION, SessionTerms};
 use state::machine::Machine;
 use wire::opcode::Opcode;
 
+use crate::admission::Admission;
 use crate::committed::Committed;
 use crate::forwarding::Forwarding;
 use crate::gathered::{BatchedCommand, Gathered};
@@ -313,38 +314,13 @@ impl Replica {
         let mut rest = bytes;
         while let Some((command, encoded)) = next_command(&mut rest) {
             let name = Name { session: command.session, cxid: command.cxid, opcode: command.opcode };
-            let place = self.forwarding.count_command(server);
-            if may_forward(&command, server) && self.may_write(machine, server, &name, encoded) {
-                self.put_in_order(now_ms, Origin { server, place }, name, encoded);
+            let origin = Origin { server, place: self.forwarding.count_command(server) };
+            if may_forward(&command, server)
+                && self.admit(machine, origin, &name, encoded) == Admission::Granted
+            {
+                self.put_in_order(now_ms, origin, name, encoded);
             }
         }
-    }
-
-    /// Whether this server may write for the session now. The leader accepts in log order, so what
-    /// is committed and what is in flight together tell where a session is.
-    pub(crate) fn may_write(
-        &mut self,
-        machine: &Machine,
-        server: ServerId,
-        name: &Name,
-        bytes: &[u8],
-    ) -> bool {
-        let session = name.session;
-        let home = self.homes.of(session).or_else(|| machine.session(session).map(|known| known.home));
-        if name.gives_home() {
-            // A body without valid terms is refused on apply, and so is a new session under a live
-            // session's id.
-            if let Some(terms) = read_terms(bytes) {
-                let moves = name.opcode == MOVE_SESSION;
-                self.homes.proposed(session, home.filter(|_| !moves).unwrap_or(terms.home));
-            }
-            return true;
-        }
-        // Where membership can change, other members may have forwarded commands before they left.
-        if self.alone && !self.settings.features.has(Features::RECONFIG) {
-            return true;
-        }
-        home.is_none_or(|home| home == server)
     }
 
     /// Adds a command of the member itself (session expiry, container removal); no client waits for
@@ -384,17 +360,23 @@ impl Replica {
 
     /// Refuses everything gathered and not proposed: the log has no room.
     pub fn refuse_gathered(&mut self) {
-        let term = self.role.term;
         for BatchedCommand { origin, name } in self.gathered.drain() {
             if name.gives_home() {
-                self.homes.settled(name.session);
+                // The session stays, and its client waits for what was left behind.
+                for left_behind in self.homes.refused(name.session) {
+                    self.refuse(name.session, left_behind);
+                }
             }
-            if origin.server == self.server() {
-                self.was_refused(name.session, LeaderSlot { term, place: origin.place });
-            } else {
-                let refused = RefusedCommand { session: name.session, place: origin.place };
-                self.forwarding.refuse(origin.server, refused);
-            }
+            self.refuse(name.session, origin);
+        }
+    }
+
+    /// A command of a client gets no place in the log: its server learns so.
+    fn refuse(&mut self, session: i64, Origin { server, place }: Origin) {
+        if server == self.server() {
+            self.was_refused(session, LeaderSlot { term: self.role.term, place });
+        } else {
+            self.forwarding.refuse(server, RefusedCommand { session, place });
         }
     }
 

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use state::machine::Machine;
 
+use crate::admission::Admission;
 use crate::in_flight::{Gone, LeaderSlot, SessionInFlight, Waiting, WaitingCommand};
 use crate::replica::{Duty, Name, Origin, Replica};
 use crate::reply_sink::RequestId;
@@ -73,12 +74,13 @@ impl Replica {
         let number = self.resubmission.taken;
         self.resubmission.taken += 1;
         let passed = if self.may_pass_on() {
-            if self.may_not_pass(machine, &name, encoded.bytes()) {
+            let passage = self.pass_on(now_ms, machine, number, name, &encoded);
+            if passage.is_none() {
                 self.lose(session);
                 self.untold.abandon(1);
                 return;
             }
-            Some(self.pass_on(now_ms, number, name, &encoded))
+            passage
         } else {
             self.resubmission.held.insert(number, session);
             None
@@ -108,37 +110,42 @@ impl Replica {
             let Some(WaitingCommand { xid, opcode, bytes, .. }) = waiting else { continue };
             let name = Name { session, cxid: *xid, opcode: *opcode };
             let bytes = bytes.clone();
-            if self.may_not_pass(machine, &name, &bytes) {
-                let gone = self.in_flight.get_mut(&session).map(|in_flight| in_flight.remove(number));
-                self.give_up(session, gone.unwrap_or_default());
-                continue;
-            }
-            let passage = self.pass_on(now_ms, number, name, &Encoded::whole(&bytes));
-            if let Some(waiting) =
-                self.in_flight.get_mut(&session).and_then(|in_flight| in_flight.unpassed(number))
-            {
-                waiting.passed = Some(passage);
+            let passage = self.pass_on(now_ms, machine, number, name, &Encoded::whole(&bytes));
+            let Some(in_flight) = self.in_flight.get_mut(&session) else { continue };
+            if passage.is_none() {
+                let gone = in_flight.remove(number);
+                self.give_up(session, gone);
+            } else if let Some(waiting) = in_flight.unpassed(number) {
+                waiting.passed = passage;
             }
         }
         self.forwarding.send();
     }
 
-    /// Whether a leader finds that its own client's session is at another server, or on its way
-    /// there. A follower leaves that check to the leader.
-    fn may_not_pass(&mut self, machine: &Machine, name: &Name, bytes: &[u8]) -> bool {
-        matches!(self.duty, Duty::Lead { .. }) && !self.may_write(machine, self.server(), name, bytes)
-    }
-
-    fn pass_on(&mut self, now_ms: i64, number: u64, name: Name, encoded: &Encoded<'_>) -> LeaderSlot {
+    /// Passes a command on, and tells how. `None` if this member leads and finds that its own
+    /// client's session is at another server; a follower leaves that check to the leader.
+    ///
+    /// A session that a command in flight takes to another server keeps its connection here until
+    /// that command is applied: a leader that loses the lead learns that it never was.
+    fn pass_on(
+        &mut self,
+        now_ms: i64,
+        machine: &Machine,
+        number: u64,
+        name: Name,
+        encoded: &Encoded<'_>,
+    ) -> Option<LeaderSlot> {
         let term = self.role.term;
-        match self.forwarding.add(encoded) {
-            Some(place) => LeaderSlot { term, place },
-            None => {
-                let origin = Origin { server: self.server(), place: number };
-                self.put_in_order(now_ms, origin, name, encoded.bytes());
-                LeaderSlot { term, place: number }
-            }
+        if let Some(place) = self.forwarding.add(encoded) {
+            return Some(LeaderSlot { term, place });
         }
+        let origin = Origin { server: self.server(), place: number };
+        match self.admit(machine, origin, &name, encoded.bytes()) {
+            Admission::Granted => self.put_in_order(now_ms, origin, name, encoded.bytes()),
+            Admission::LeftBehind => {}
+            Admission::Gone => return None,
+        }
+        Some(LeaderSlot { term, place: number })
     }
 
     /// The beginning of the leadership of `term` was applied.

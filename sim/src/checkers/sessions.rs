@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use consensus::entry::EntryKind;
 use state::command::{MOVE_SESSION, SessionTerms};
+use state::members::ServerId;
 use wire::opcode::Opcode;
 
 use super::Violation;
 use super::agreement::Agreement;
 use crate::faults::Fault;
-use crate::history::{History, Received};
+use crate::history::{Arrival, History, Received};
 use crate::plan::Plan;
 
 /// Accuracy of the members' clocks.
@@ -107,6 +108,8 @@ fn not_too_early(agreement: &Agreement) -> Result<(), Violation> {
 struct SessionEvidence {
     session: i64,
     timeout_us: u64,
+    /// Which server its client was connected to since when, in order.
+    homes: Vec<(u64, ServerId)>,
     /// When its client was certainly alive: bytes arrived on a connection with the session, or it
     /// was opened or moved.
     alive_us: Vec<u64>,
@@ -115,6 +118,16 @@ struct SessionEvidence {
     /// When a leader decided to expire it, and when that was committed.
     expired: Option<(u64, u64)>,
     closed: bool,
+}
+
+impl SessionEvidence {
+    /// Whether bytes arrived at the server that the session's client is connected to. Another one
+    /// cannot report them: the session has moved away from that connection, which is about to be
+    /// closed.
+    fn is_at_home(&self, arrival: &Arrival) -> bool {
+        let before = self.homes.iter().rev().find(|(since_us, _)| *since_us <= arrival.at_us);
+        before.is_none_or(|(_, home)| *home == arrival.member)
+    }
 }
 
 fn evidence(history: &History, agreement: &Agreement) -> BTreeMap<i64, SessionEvidence> {
@@ -127,6 +140,7 @@ fn evidence(history: &History, agreement: &Agreement) -> BTreeMap<i64, SessionEv
             known.session = outcome.session;
             known.timeout_us = terms.timeout_ms as u64 * 1000;
             known.alive_us.push(outcome.committed_us);
+            known.homes.push((outcome.committed_us, terms.home));
         } else if let Some(known) = evidence.get_mut(&outcome.session)
             && opcode == Opcode::CloseSession as i32
         {
@@ -147,7 +161,9 @@ fn evidence(history: &History, agreement: &Agreement) -> BTreeMap<i64, SessionEv
     }
     for (session, arrivals) in &history.arrivals {
         let Some(known) = evidence.get_mut(session) else { continue };
-        known.alive_us.extend(arrivals.iter().filter(|arrival| arrival.open).map(|arrival| arrival.at_us));
+        let heard = arrivals.iter().filter(|arrival| arrival.open && known.is_at_home(arrival));
+        let heard: Vec<u64> = heard.map(|arrival| arrival.at_us).collect();
+        known.alive_us.extend(heard);
         known.maybe_alive_us.extend(arrivals.iter().map(|arrival| arrival.at_us));
     }
     for known in evidence.values_mut() {

@@ -132,8 +132,9 @@ impl World {
             self.connections[connection].wire.arrive(bytes);
             let client = &self.clients[self.connections[connection].client];
             if let Some((session, open)) = client.session_on(connection) {
+                let (at_us, member) = (self.now_us, self.connections[connection].member);
                 let history = &mut self.groups[client.group().index()].history;
-                history.arrivals.entry(session).or_default().push(Arrival { at_us: self.now_us, open });
+                history.arrivals.entry(session).or_default().push(Arrival { at_us, member, open });
             }
             self.notice(self.connections[connection].member);
         }

@@ -233,6 +233,32 @@ fn a_change_of_the_members_waits_with_the_next_leader() {
     }
 }
 
+/// A client gave up on a server, which took up its session all the same. The leader, which served
+/// the client by then, took that move, lost the lead before the log had it, and used to close the
+/// client's connection.
+#[test]
+fn a_move_that_gets_no_place_costs_no_connection() {
+    for (engine, new) in ENGINES {
+        let mut group = Group::new(new);
+        let leader = group.elect(None);
+        let [left, other] = followers(leader);
+        group.open(leader, &[5]);
+        // Until the leadership is transferred, the leader proposes nothing that it takes.
+        group.node(leader).replica.transfer_to(MemberId(other.into())).unwrap();
+        group.resume(left, 6, 5);
+        let (from, to, moves) = group.on_way.pop_front().expect("the move is passed on");
+        group.kill(left);
+        group.deliver(from, to, moves);
+        group.submit(leader, 5, 5, 1, CREATE);
+        group.settle();
+        (0..50).for_each(|_| group.tick());
+        assert_eq!(group.leader(), Some(other), "{engine}");
+        assert_eq!(group.node(leader).seen.lost, [], "{engine}");
+        assert_eq!(group.node(leader).seen.replies, [(5, 1, 0)], "{engine}");
+        all_have(&mut group, &["/5-1-"], engine);
+    }
+}
+
 /// What a snapshot holds cannot be told from what it does not: only then is a connection closed,
 /// and only one with something on its way.
 #[test]

@@ -50,3 +50,48 @@ fn a_refusal_is_given_at_once_and_a_read_in_its_place() {
         assert_eq!((node.replica.unanswered(), node.replica.kept_bytes()), (0, 0), "{engine}");
     }
 }
+
+/// A leader drops what a session asks at a server that it is about to leave. When the log has no
+/// room for the move, the session stays: its client used to wait there for ever, and what it asked
+/// next was done.
+#[test]
+fn what_a_refused_move_leaves_behind_is_refused_too() {
+    for ((engine, new), is_leaders) in
+        ENGINES.into_iter().flat_map(|engine| [(engine, false), (engine, true)])
+    {
+        let mut group = Group::new(new);
+        let leader = group.elect(None);
+        let [other, follower] = followers(leader);
+        let home = if is_leaders { leader } else { follower };
+        group.open(home, &[5]);
+        group.keeps = |message| matches!(message, GroupMessage::Forward { .. });
+        group.resume(other, 6, 5);
+        if !is_leaders {
+            group.submit(home, 5, 5, 1, Opcode::Create);
+        }
+        for (from, to, message) in std::mem::take(&mut group.kept) {
+            let node = group.node(to);
+            node.replica.receive(0, &node.machine, from, message);
+        }
+        let node = group.node(leader);
+        if is_leaders {
+            let mut submission = Submission::default();
+            let opcode = Opcode::Create as i32;
+            submission
+                .command(request_of(5), &Command { session: 5, cxid: 1, opcode, identities: &[], body: &[] });
+            node.replica.submit(0, &node.machine, &mut submission);
+        }
+        node.replica.refuse_gathered();
+        group.keeps = |_| false;
+        group.turn(leader);
+        (0..50).for_each(|_| group.tick());
+        let moves = group.node(other).seen.replies.iter().map(|(token, _, code)| (*token, *code));
+        assert_eq!(moves.collect::<Vec<_>>(), [(6, -1)], "{engine}");
+        assert_eq!(group.node(home).seen.replies, [(5, 1, -1)], "{engine}");
+        group.submit(home, 5, 5, 2, Opcode::Create);
+        (0..50).for_each(|_| group.tick());
+        let node = group.node(home);
+        assert_eq!(node.seen.replies, [(5, 1, -1), (5, 2, 0)], "{engine}");
+        assert_eq!((&node.seen.lost[..], node.replica.unanswered()), (&[][..], 0), "{engine}");
+    }
+}
