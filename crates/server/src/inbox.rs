@@ -1,5 +1,6 @@
 //! From the connection threads to the replication thread: one submission per wake-up.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -84,6 +85,37 @@ impl Submissions {
     }
 }
 
+/// A snapshot that is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenSnapshot {
+    /// Its file.
+    pub path: PathBuf,
+    /// The zxid up to which it reaches.
+    pub zxid: i64,
+}
+
+/// Waits for a snapshot, and is told once how that ended. It is dropped untold if the snapshot is
+/// abandoned: the server stops, or its state is replaced.
+pub struct SnapshotWaiter(Box<dyn FnOnce(Result<WrittenSnapshot, String>) + Send>);
+
+impl SnapshotWaiter {
+    /// `tell` is called on the replication thread, so it must not block.
+    pub fn new(tell: impl FnOnce(Result<WrittenSnapshot, String>) + Send + 'static) -> SnapshotWaiter {
+        SnapshotWaiter(Box::new(tell))
+    }
+
+    /// Says where the snapshot is, or why there is none.
+    pub fn tell(self, ended: Result<WrittenSnapshot, String>) {
+        (self.0)(ended);
+    }
+}
+
+impl std::fmt::Debug for SnapshotWaiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SnapshotWaiter")
+    }
+}
+
 /// Requests to the replication thread that do not come from a client's session.
 #[derive(Debug)]
 pub enum ControlRequest {
@@ -96,8 +128,8 @@ pub enum ControlRequest {
         /// The log index it covers, or why it failed.
         result: Result<u64, String>,
     },
-    /// Take a snapshot of the group now (`csnp`).
-    TakeSnapshot(GroupId),
+    /// Take a snapshot of the group now, and tell the one who waits for it (`csnp`, `snapshot`).
+    TakeSnapshot(GroupId, Option<SnapshotWaiter>),
     /// The session of the group has no connection on this server any more.
     Disconnected(GroupId, i64),
     /// Become the leader of the group (`rqld`).

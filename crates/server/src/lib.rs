@@ -8,6 +8,7 @@
 
 pub mod config;
 
+pub mod announce;
 pub mod audit;
 pub mod client;
 pub mod clock;
@@ -18,6 +19,7 @@ mod date;
 mod descriptors;
 pub mod failed_logins;
 pub mod force_new_cluster;
+pub mod handler;
 pub mod handshake_throttle;
 mod host;
 pub mod inbox;
@@ -27,6 +29,7 @@ pub mod kerberos;
 pub mod mailbox;
 pub mod namespace;
 pub mod observe;
+mod outside_changes;
 #[cfg(feature = "net")]
 pub mod peers;
 mod reader_progress;
@@ -37,5 +40,6 @@ pub mod shared;
 pub mod simulation;
 mod stall_detector;
 pub mod stream;
+mod token;
 pub mod transport;
 mod wake;

@@ -21,12 +21,13 @@ use crate::client::{AcceptQueues, IoThread, PollingThread, Relay, WAKER};
 use crate::clock::Clock;
 use crate::config::{Config, Mechanism};
 use crate::descriptors;
+use crate::handler::{Handler, HandlerSettings};
 use crate::host::recovery::{self, Files, RecoveryError};
 use crate::host::{Fatal, Host, ReplicationLoop, keepalive};
 use crate::inbox::ControlRequest;
 use crate::kerberos::{Jobs, Logins};
 use crate::mailbox::Mailbox;
-use crate::observe::admin::{self, AdminServer};
+use crate::observe::admin::{self, Acceptors, AdminServer};
 use crate::observe::stats_source::Report;
 use crate::peers::{Hello, Keys, Links, Me, Sasl, SharedLinks};
 use crate::shared::{ServerParams, Shared, features};
@@ -68,6 +69,9 @@ pub enum StartError {
     /// Those of TLS of the AdminServer cannot.
     #[error("TLS of the AdminServer (ssl.quorum.*) cannot be set up")]
     AdminTls(#[source] tls::SettingsError),
+    /// Those of HTTPS for Prometheus cannot.
+    #[error("HTTPS for Prometheus (metricsProvider.ssl.*) cannot be set up")]
+    MetricsTls(#[source] tls::SettingsError),
     /// The audit log cannot be opened.
     #[error("cannot open the audit log {}: {source}", place.display())]
     Audit {
@@ -106,18 +110,28 @@ impl Server {
     /// # Errors
     /// Why it does not start. The audit log, if there is one, says that it did not.
     pub fn start(config: Config) -> Result<Server, StartError> {
+        Server::start_for(config, None)
+    }
+
+    /// The same for a program that embeds the server and is asked about some of the requests: its
+    /// threads have to take the tasks of `shared().handler`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_for(config: Config, handler: Option<HandlerSettings>) -> Result<Server, StartError> {
         let audit = config.audit.clone().map(|settings| (settings, audit::server_user(&config)));
-        let started = Server::open(config);
+        let started = Server::open(config, handler);
         if let (Err(_), Some((settings, user))) = (&started, audit) {
             audit::record_failed_start(&settings, &user, Clock::start().wall_ms());
         }
         started
     }
 
-    fn open(config: Config) -> Result<Server, StartError> {
+    fn open(config: Config, handler: Option<HandlerSettings>) -> Result<Server, StartError> {
         let system = |action| move |source| StartError::System { action, source };
         descriptors::raise_limit();
         let (acceptor, peer_tls, admin_tls) = (acceptor(&config)?, peer_tls(&config)?, admin_tls(&config)?);
+        let metrics_tls = metrics_tls(&config)?;
         let Ports { mut listeners, plain, secure } = Ports::open(&config, acceptor.as_ref())?;
         let clock = Clock::start();
         let features = features(&config.requests);
@@ -144,9 +158,11 @@ impl Server {
             tls: acceptor,
             peer_tls,
             admin_tls,
+            metrics_tls,
             hash_seed: RealDisk.entropy(),
             nonce_secret: random().map_err(system("get random bytes"))?,
             kerberos,
+            handler: handler.map(|settings| Handler::new(settings, threads)),
             audit,
             waker: Some(waker),
         };
@@ -192,7 +208,8 @@ impl Server {
         }
         let spare = move || relay.run(None);
         io.push(spawn("clients-spare", spare).map_err(system("start a thread"))?);
-        let admin = admin::start(Arc::new(Report::new(&shared)), shared.admin_tls.clone());
+        let acceptors = Acceptors { commands: shared.admin_tls.clone(), metrics: shared.metrics_tls.clone() };
+        let admin = admin::start(Arc::new(Report::new(&shared)), acceptors);
         let (admin, unavailable) = admin.map_err(system("start the AdminServer"))?;
         for service in unavailable {
             tracing::warn!("{service}");
@@ -216,8 +233,7 @@ impl Server {
     /// A handle that makes the server read its certificates again, from any thread; `None` without
     /// TLS.
     pub fn certificates(&self) -> Option<Certificates> {
-        let Shared { tls, peer_tls, admin_tls, .. } = &*self.shared;
-        let has_tls = tls.is_some() || peer_tls.is_some() || admin_tls.is_some();
+        let has_tls = self.shared.peer_tls.is_some() || self.shared.acceptors().next().is_some();
         has_tls.then(|| Certificates(Arc::clone(&self.shared)))
     }
 
@@ -286,6 +302,9 @@ impl Shared {
     /// Ends the connection threads.
     fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        if let Some(handler) = &self.handler {
+            handler.stop();
+        }
         for mailbox in &self.mailboxes {
             mailbox.alarm();
         }
@@ -424,6 +443,13 @@ fn acceptor(config: &Config) -> Result<Option<Arc<Acceptor>>, StartError> {
 fn peer_tls(config: &Config) -> Result<Option<Arc<PeerTls>>, StartError> {
     let tls = config.quorum_tls.clone().map(PeerTls::new).transpose();
     Ok(tls.map_err(StartError::PeerTls)?.map(Arc::new))
+}
+
+/// How the port for Prometheus accepts connections with TLS; `None` if it does not.
+fn metrics_tls(config: &Config) -> Result<Option<Arc<Acceptor>>, StartError> {
+    let Some(tls) = config.metrics.as_ref().and_then(|metrics| metrics.tls.as_ref()) else { return Ok(None) };
+    let acceptor = Acceptor::new(tls.settings.clone(), false, None);
+    Ok(Some(Arc::new(acceptor.map_err(StartError::MetricsTls)?)))
 }
 
 /// How the AdminServer accepts connections with TLS; `None` if it does not.

@@ -14,6 +14,7 @@ use crate::config::{Config, Requests, ServerId};
 use crate::connections::ConnectionTable;
 use crate::counters::{Counts, ThreadCounts};
 use crate::failed_logins::FailedLogins;
+use crate::handler::Handler;
 use crate::handshake_throttle::TokenBucket;
 use crate::inbox::Inbox;
 use crate::kerberos::Logins;
@@ -21,6 +22,7 @@ use crate::mailbox::Mailbox;
 use crate::namespace::Namespace;
 #[cfg(feature = "net")]
 use crate::stream::{Acceptor, PeerTls};
+use crate::token::thread_of;
 use crate::wake::Wake;
 use group::read_progress::ReadProgress;
 use group::sessions::SessionTable;
@@ -55,6 +57,9 @@ pub struct Shared {
     /// How the AdminServer accepts connections with TLS.
     #[cfg(feature = "net")]
     pub(crate) admin_tls: Option<Arc<Acceptor>>,
+    /// How the port for Prometheus accepts connections with TLS.
+    #[cfg(feature = "net")]
+    pub(crate) metrics_tls: Option<Arc<Acceptor>>,
     /// The settings, fixed for the life of the process.
     pub config: Config,
     /// Features stamped on each batch.
@@ -67,6 +72,8 @@ pub struct Shared {
     pub nonce_secret: [u8; 32],
     /// Logins by Kerberos, if clients authenticate by that.
     pub kerberos: Option<Logins>,
+    /// Asks the program that embeds this server.
+    pub handler: Option<Handler>,
     /// The audit log, if there is one.
     pub audit: Option<AuditLog>,
     /// The server's clocks.
@@ -109,6 +116,7 @@ impl Shared {
             failed_logins: FailedLogins::new(config.requests.failed_logins_max),
             nonce_secret: params.nonce_secret,
             kerberos: params.kerberos,
+            handler: params.handler,
             audit: params.audit,
             inbox: Inbox::new(namespaces.len(), params.waker),
             namespaces,
@@ -121,6 +129,8 @@ impl Shared {
             peer_tls: params.peer_tls,
             #[cfg(feature = "net")]
             admin_tls: params.admin_tls,
+            #[cfg(feature = "net")]
+            metrics_tls: params.metrics_tls,
             features: features(&config.requests),
             config,
             clock,
@@ -171,6 +181,12 @@ impl Shared {
         })
     }
 
+    /// All that accept connections with TLS, but for those of other servers.
+    #[cfg(feature = "net")]
+    pub(crate) fn acceptors(&self) -> impl Iterator<Item = &Arc<Acceptor>> {
+        [&self.tls, &self.admin_tls, &self.metrics_tls].into_iter().flatten()
+    }
+
     /// Adds an event to the audit log.
     pub(crate) fn record(&self, audit: &AuditLog, event: &Event<'_>) {
         if !audit.put(self.clock.wall_ms(), event) {
@@ -213,12 +229,17 @@ pub(crate) struct ServerParams {
     /// How the AdminServer accepts connections with TLS.
     #[cfg(feature = "net")]
     pub(crate) admin_tls: Option<Arc<Acceptor>>,
+    /// How the port for Prometheus accepts connections with TLS.
+    #[cfg(feature = "net")]
+    pub(crate) metrics_tls: Option<Arc<Acceptor>>,
     /// Secret seed of hash tables; has no visible effect.
     pub(crate) hash_seed: u64,
     /// Secret from which the nonces of SASL are made.
     pub(crate) nonce_secret: [u8; 32],
     /// Logins by Kerberos.
     pub(crate) kerberos: Option<Logins>,
+    /// Asks the program that embeds this server.
+    pub(crate) handler: Option<Handler>,
     /// The audit log.
     pub(crate) audit: Option<AuditLog>,
     /// Wakes the replication thread.
@@ -246,37 +267,4 @@ pub fn features(requests: &Requests) -> Features {
 fn watch_limits(config: &Config) -> WatchLimits {
     let paths_max = usize::try_from(config.requests.watches_max).unwrap_or(usize::MAX);
     WatchLimits { paths_max, ..WatchLimits::NONE }
-}
-
-const THREAD_SHIFT: u32 = 56;
-const SLOT_SHIFT: u32 = 32;
-const SLOT_MASK: u64 = (1 << (THREAD_SHIFT - SLOT_SHIFT)) - 1;
-
-/// A token: thread number, slot in its table, and a generation that tells the slot's connection
-/// from its predecessors.
-pub fn token(thread: usize, slot: usize, generation: u32) -> Token {
-    debug_assert!(slot as u64 <= SLOT_MASK);
-    Token((thread as u64) << THREAD_SHIFT | (slot as u64) << SLOT_SHIFT | u64::from(generation))
-}
-
-/// The thread's number in a token.
-pub fn thread_of(token: Token) -> usize {
-    (token.0 >> THREAD_SHIFT) as usize
-}
-
-/// The slot in a token.
-pub fn slot_of(token: Token) -> usize {
-    (token.0 >> SLOT_SHIFT & SLOT_MASK) as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_gives_back_its_parts() {
-        let t = token(3, 70_000, u32::MAX);
-        assert_eq!((thread_of(t), slot_of(t)), (3, 70_000));
-        assert_ne!(t, token(3, 70_000, 0));
-    }
 }

@@ -93,9 +93,12 @@ impl Member {
             peer_tls: None,
             #[cfg(feature = "net")]
             admin_tls: None,
+            #[cfg(feature = "net")]
+            metrics_tls: None,
             hash_seed,
             nonce_secret,
             kerberos: None,
+            handler: None,
             audit: None,
             waker: None,
         };
@@ -199,7 +202,7 @@ impl Member {
 
     /// Asks for a snapshot of the group at the next cycle.
     pub fn ask_snapshot(&self, group: GroupId) {
-        self.shared.inbox.ask(ControlRequest::TakeSnapshot(group));
+        self.shared.inbox.ask(ControlRequest::TakeSnapshot(group, None));
     }
 
     /// Asks it to become the leader of the group.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use wire::acl::{AclList, NullableEntry, encode_count, encode_entry};
+use wire::acl::{AclList, NullableEntry, encode_count, encode_entry, perms};
 use wire::code::ErrorCode;
 use wire::jute::{Malformed, Put};
 
@@ -48,6 +48,19 @@ pub fn permits(acl: &[u8], perms: i32, identities: &[u8]) -> bool {
             || auth::decode(identities)
                 .any(|(known, id)| known == scheme && auth::matches(scheme, id, expression))
     })
+}
+
+/// Whether an ACL grants every permission to an identity among these encoded ones. What it grants
+/// to everyone does not count.
+pub(crate) fn permits_all(acl: &[u8], identities: &[u8]) -> bool {
+    let Ok(list) = AclList::from_raw(acl) else { return false };
+    let is_proven = |(_, scheme, expression): (i32, Option<&str>, Option<&str>)| {
+        let (Some(scheme), Some(expression)) = (scheme, expression) else { return false };
+        auth::decode(identities).any(|(known, id)| known == scheme && auth::matches(scheme, id, expression))
+    };
+    let each = [perms::READ, perms::WRITE, perms::CREATE, perms::DELETE, perms::ADMIN];
+    auth::is_super(identities)
+        || each.iter().all(|perm| list.nullable().filter(|entry| entry.0 & perm != 0).any(is_proven))
 }
 
 /// Turns a request's ACL into a node's, as `PrepRequestProcessor.fixupACL` does: duplicates are
@@ -119,7 +132,7 @@ pub fn put_redacted(acl: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use wire::acl::{Acl, encode_list, perms};
+    use wire::acl::{Acl, encode_list};
 
     use super::*;
     use crate::auth::Identities;
@@ -227,6 +240,22 @@ mod tests {
         assert!(!permits(&acl, perms::ADMIN, who.encoded()));
         who.add(auth::SUPER, "");
         assert!(permits(&acl, perms::ADMIN, who.encoded()));
+    }
+
+    #[test]
+    fn every_permission_is_for_a_proven_identity() {
+        let (u, v) = (PasswordHash::Sha1.digest_id("u:p"), PasswordHash::Sha1.digest_id("v:p"));
+        let but_delete = perms::ALL & !perms::DELETE;
+        let may = |acl: &[(i32, &str, &str)]| permits_all(&raw(acl), digest("u:p").encoded());
+        assert!(may(&[(perms::ALL, "digest", &u)]));
+        assert!(may(&[(but_delete, "digest", &u), (perms::DELETE, "ip", "10.0.0.0/8")]));
+        assert!(!may(&[(but_delete, "digest", &u), (perms::DELETE, "world", "anyone")]));
+        assert!(!may(&[(perms::ALL, "world", "anyone")]));
+        assert!(!may(&[(perms::ALL, "digest", &v)]));
+        assert!(!may(&[]));
+        let mut root = Identities::new();
+        root.add(auth::SUPER, "");
+        assert!(permits_all(OPEN_BYTES, root.encoded()));
     }
 
     #[test]

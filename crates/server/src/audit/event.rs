@@ -141,6 +141,10 @@ impl<'a> Event<'a> {
 /// Appends the text with every character replaced for which `replaced` writes something else. No
 /// client can begin a line or a field with what it sends.
 fn escape(text: &str, replaced: fn(char, &mut String) -> bool, out: &mut String) {
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'\\' && byte != b'"';
+    if text.bytes().all(is_plain) {
+        return out.push_str(text);
+    }
     for c in text.chars() {
         if !replaced(c, out) {
             out.push(c);

@@ -29,6 +29,13 @@ use crate::config::{Audit, AuditPlace};
 /// Bytes of lines that may wait.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes of lines that are written without waiting for more.
+const GATHERED_BYTES_MAX: usize = 1 << 20;
+
+/// How long lines gather before they are written: to write a few at a time costs more than to make
+/// them.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// How often the thread checks whether the server stops.
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -45,6 +52,8 @@ pub struct AuditLog {
     waiting: Mutex<Waiting>,
     /// There is something to write, or the server stops.
     filled: Condvar,
+    /// There is enough to write, or the server stops.
+    gathered: Condvar,
     /// The thread has written everything and ended.
     ended: Condvar,
 }
@@ -61,12 +70,18 @@ struct Waiting {
     has_ended: bool,
 }
 
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.lines == 0 && self.overflowed == 0
+    }
+}
+
 impl AuditLog {
     /// A log for these settings, whose events without a client name this user.
     pub fn new(settings: &Audit, server_user: String) -> AuditLog {
         let format = Format::of(&settings.place);
-        let (waiting, filled, ended) = Default::default();
-        AuditLog { format, server_user, has_reads: settings.reads, waiting, filled, ended }
+        let (waiting, filled, gathered, ended) = Default::default();
+        AuditLog { format, server_user, has_reads: settings.reads, waiting, filled, gathered, ended }
     }
 
     /// Whether reads are audited.
@@ -77,7 +92,7 @@ impl AuditLog {
     /// Adds an event. `false`: there was no room, and the event is lost.
     pub fn put(&self, now_ms: i64, event: &Event<'_>) -> bool {
         let mut waiting = self.waiting.lock();
-        let start = waiting.text.len();
+        let (start, was_empty) = (waiting.text.len(), waiting.is_empty());
         event.write(self.format, now_ms, &mut waiting.text);
         let has_room = waiting.text.len() <= WAITING_BYTES_MAX;
         if has_room {
@@ -86,8 +101,14 @@ impl AuditLog {
             waiting.text.truncate(start);
             waiting.overflowed += 1;
         }
+        let is_enough = start < GATHERED_BYTES_MAX && waiting.text.len() >= GATHERED_BYTES_MAX;
         drop(waiting);
-        self.filled.notify_one();
+        if was_empty {
+            self.filled.notify_one();
+        }
+        if is_enough {
+            self.gathered.notify_one();
+        }
         has_room
     }
 
@@ -135,11 +156,14 @@ impl AuditLog {
         sink.write(&line, now_ms)
     }
 
-    /// Everything that waits; nothing if nothing comes for a while.
+    /// Everything that waits and what comes with it; nothing if nothing comes for a while.
     fn take(&self) -> Waiting {
         let mut waiting = self.waiting.lock();
-        if waiting.lines == 0 && waiting.overflowed == 0 && !waiting.is_stopping {
+        if waiting.is_empty() && !waiting.is_stopping {
             self.filled.wait_for(&mut waiting, CHECK);
+        }
+        if !waiting.is_empty() && !waiting.is_stopping && waiting.text.len() < GATHERED_BYTES_MAX {
+            self.gathered.wait_for(&mut waiting, GATHER);
         }
         let is_stopping = waiting.is_stopping;
         std::mem::replace(&mut *waiting, Waiting { is_stopping, ..Waiting::default() })
@@ -158,6 +182,7 @@ impl AuditLog {
         let mut waiting = self.waiting.lock();
         waiting.is_stopping = true;
         self.filled.notify_one();
+        self.gathered.notify_one();
         while !waiting.has_ended && !self.ended.wait_until(&mut waiting, deadline).timed_out() {}
     }
 }

@@ -11,8 +11,8 @@ use super::IoThread;
 use super::connection::Connection;
 use crate::connections::Traffic;
 use crate::mailbox::{Delivery, Note};
-use crate::shared::token;
 use crate::stream::Stream;
+use crate::token::token;
 
 impl IoThread {
     /// Adds a connection of a group's client to this thread; its slot, unless a limit is reached.

@@ -8,6 +8,7 @@ use group::{GroupId, Token};
 use state::auth::Identities;
 use state::read::{Dialect, Piece};
 
+use super::asking::Questions;
 use super::count::Queued;
 use super::output::{Flushed, Output};
 use super::sasl::SaslState;
@@ -65,6 +66,8 @@ pub(super) struct Connection {
     pub(super) dialect: Dialect,
     /// The requests not yet answered.
     pub(super) requests: SessionQueue,
+    /// Those among them that the program is asked about.
+    pub(super) questions: Option<Box<Questions>>,
     /// Its next request waits until nothing is unanswered.
     pub(super) waits_for_idle: bool,
     /// Its next request has its read ticket.
@@ -126,6 +129,7 @@ impl Connection {
             sasl: None,
             dialect: Dialect::default(),
             requests: SessionQueue::default(),
+            questions: None,
             waits_for_idle: false,
             is_caught_up: false,
             input: Vec::new(),

@@ -9,7 +9,7 @@ use super::connection::Phase;
 use super::session_queue::{Held, Kind, Unanswered};
 use super::{IoThread, READ_BYTES};
 use crate::mailbox::Note;
-use crate::shared::slot_of;
+use crate::token::slot_of;
 
 impl IoThread {
     /// Takes the delivery and distributes it to the connections.
@@ -69,6 +69,7 @@ impl IoThread {
                 // Requests behind the end of the session get no reply, so the connection must not
                 // wait for one.
                 let unanswered = connection.requests.clear();
+                connection.questions = None;
                 self.shared.counts.large_request_bytes.fetch_sub(unanswered, Relaxed);
             }
             Note::Finish => connection.phase = Phase::Closing,
@@ -87,6 +88,9 @@ impl IoThread {
         events: usize,
         pieces: Vec<(usize, Piece)>,
     ) {
+        if self.is_for_program(slot, number, &frame[events..], &pieces) {
+            return;
+        }
         let Some(connection) = self.connections.get_mut(slot) else { return };
         match connection.requests.pop(number) {
             Some(request) => self.reply(slot, &request, frame, events, pieces),

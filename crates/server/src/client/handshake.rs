@@ -18,6 +18,7 @@ use super::session_queue::{Kind, Unanswered};
 use super::watcher;
 use crate::config::SessionPasswords;
 use crate::connections::Traffic;
+use crate::handler::Task;
 use crate::observe::four_letter::Word;
 use crate::shared::Shared;
 
@@ -179,6 +180,9 @@ impl IoThread {
             Some(seen_ms) => {
                 seen_ms.store(self.now_ms, Relaxed);
                 connection.seen_ms = seen_ms;
+                if let Some(handler) = self.shared.handler.as_ref().filter(|_| opcode != MOVE_SESSION) {
+                    handler.tell(Task::SessionOpened { session, peer: connection.traffic.peer });
+                }
                 self.open(slot, session);
             }
             // It ended or moved to another connection between commit and delivery. A client that

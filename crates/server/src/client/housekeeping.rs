@@ -24,6 +24,7 @@ impl IoThread {
         self.housekept_ms = self.now_ms;
         self.close_overdue();
         self.close_silent_readers();
+        self.expire_questions();
         if let Some(ensemble) = &self.shared.config.ensemble
             && has_stalled(
                 &mut self.stall_detector,

@@ -97,8 +97,11 @@ impl IoThread {
         let Some(connection) = self.connections.get(slot) else { return false };
         let Some(oldest) = connection.requests.oldest() else { return false };
         let waited_ms = (self.now_us.saturating_sub(oldest.since_us) / 1000).cast_signed();
+        // The program may take any time to answer.
+        let asks_program = connection.questions.as_deref().is_some_and(|questions| !questions.is_empty());
         opcode == Opcode::Ping as i32
-            && waited_ms >= OVERTAKEN_MS.min(i64::from(connection.timeout_ms) / OVERTAKEN_PART)
+            && (asks_program
+                || waited_ms >= OVERTAKEN_MS.min(i64::from(connection.timeout_ms) / OVERTAKEN_PART))
     }
 
     /// Answers a ping out of turn. The reply has no zxid: the client may not have set its watches

@@ -14,6 +14,7 @@
 mod accept;
 mod admission;
 pub mod answer;
+mod asking;
 pub mod auth;
 mod connection;
 mod count;
@@ -304,6 +305,7 @@ impl IoThread {
     /// Resumes paused connections that no longer have to wait.
     fn resume(&mut self) {
         self.finish_logins();
+        self.take_answers();
         let mut resumed = std::mem::take(&mut self.resumed);
         for slot in resumed.drain(..) {
             let Some(connection) = self.connections.get(slot) else { continue };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use group::{LocalRequest, RequestId, Token};
+use group::{RequestId, Token};
 use parking_lot::RwLockReadGuard;
 use state::command::{Command, Features};
 use state::machine::Machine;
@@ -115,7 +115,7 @@ impl IoThread {
             return 0;
         };
         let body = input.rest();
-        if self.waits_for_idle(slot, &header, body) {
+        if self.waits_for_idle(slot, &header, body) || self.waits_for_program(slot, &header, body) {
             return 0;
         }
         self.note_request(slot, header.opcode_raw, body);
@@ -137,14 +137,41 @@ impl IoThread {
             self.answer_ping_ahead(slot, &header);
             return end;
         }
-        match way {
-            Way::Replicated(body) => self.replicate(slot, &header, &body),
-            Way::Local => self.local(slot, &header, body, shared, held),
-            Way::Auth => self.authenticate(slot, &header, body, shared, held),
-            Way::Sasl => self.sasl(slot, &header, body),
+        if !self.ask_program(slot, &header, body) {
+            self.serve_by(way, slot, &header, body, shared, held);
         }
         self.caught_up(slot, false);
         end
+    }
+
+    /// Serves a request.
+    pub(super) fn serve<'s>(
+        &mut self,
+        slot: usize,
+        header: &RequestHeader,
+        body: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) {
+        let way = self.way(header.opcode_raw, body);
+        self.serve_by(way, slot, header, body, shared, held);
+    }
+
+    fn serve_by<'s>(
+        &mut self,
+        way: Way<'_>,
+        slot: usize,
+        header: &RequestHeader,
+        body: &[u8],
+        shared: &'s Arc<Shared>,
+        held: &mut Option<RwLockReadGuard<'s, Machine>>,
+    ) {
+        match way {
+            Way::Replicated(body) => self.replicate(slot, header, &body),
+            Way::Local => self.local(slot, header, body, shared, held),
+            Way::Auth => self.authenticate(slot, header, body, shared, held),
+            Way::Sasl => self.sasl(slot, header, body),
+        }
     }
 
     fn way<'b>(&self, opcode: i32, body: &'b [u8]) -> Way<'b> {
@@ -195,8 +222,14 @@ impl IoThread {
     fn replicate(&mut self, slot: usize, header: &RequestHeader, body: &[u8]) {
         let request = self.begin_request(header.opcode_raw, body);
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let group = connection.group;
         let id = RequestId { token: connection.token, number: connection.requests.push(request) };
+        self.replicate_as(slot, id, header, body);
+    }
+
+    /// Submits a command under this number.
+    pub(super) fn replicate_as(&mut self, slot: usize, id: RequestId, header: &RequestHeader, body: &[u8]) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let group = connection.group;
         let command = Command {
             session: connection.session,
             cxid: header.xid,
@@ -229,16 +262,8 @@ impl IoThread {
             let Some(connection) = self.connections.get_mut(slot) else { return };
             let places = waiting_reads::places(header.opcode_raw, body).unwrap_or(waiting_reads::PLACES);
             let number = connection.requests.push_read(read, places);
-            let request = LocalRequest {
-                xid: header.xid,
-                opcode: header.opcode_raw,
-                body: body.into(),
-                identities: Arc::clone(&connection.identities),
-                dialect: connection.dialect,
-            };
             let id = RequestId { token: connection.token, number };
-            self.submissions.of(namespace.group).local(id, connection.session, request);
-            self.submitted += 1;
+            self.submit_local(slot, id, header, body);
             return;
         }
         let Some(connection) = self.connections.get_mut(slot) else { return };

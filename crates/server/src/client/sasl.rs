@@ -18,7 +18,7 @@ use super::connection::Phase;
 use super::request::watcher;
 use crate::config::{self, Mechanism, Secret};
 use crate::kerberos::Answer;
-use crate::shared::slot_of;
+use crate::token::slot_of;
 
 /// Requests that a server without SASL answers with nothing. ZooKeeper goes on for ever, and so
 /// does a client that waits for something else (kazoo).

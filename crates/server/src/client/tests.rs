@@ -63,9 +63,12 @@ fn server(clock: Clock) -> Arc<Shared> {
         peer_tls: None,
         #[cfg(feature = "net")]
         admin_tls: None,
+        #[cfg(feature = "net")]
+        metrics_tls: None,
         hash_seed: 0,
         nonce_secret: [0; 32],
         kerberos: None,
+        handler: None,
         audit: None,
         waker: None,
     };

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use state::auth::{SUPER, X509};
 
 use super::IoThread;
-use crate::shared;
+use crate::token::slot_of;
 
 /// Steps of handshakes in one turn. One costs up to a millisecond, most of it for a signature.
 const STEPS_MAX: usize = 4;
@@ -33,7 +33,7 @@ impl IoThread {
         while steps < STEPS_MAX
             && let Some(token) = self.handshakes.pop_front()
         {
-            let slot = shared::slot_of(token);
+            let slot = slot_of(token);
             let Some(connection) = self.connections.get_mut(slot).filter(|c| c.token == token) else {
                 continue;
             };

@@ -85,10 +85,17 @@ impl IoThread {
         let own = Unanswered { kind: Kind::Own, ..self.begin_request(Opcode::Sync as i32, &[]) };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let id = RequestId { token: connection.token, number: connection.requests.push(own) };
+        self.submit_local(slot, id, &RequestHeader { xid: 0, opcode_raw: Opcode::Sync as i32 }, &[0; 4]);
+    }
+
+    /// Submits a request that is answered from this server's state, after the session's earlier
+    /// ones, under this number.
+    pub(super) fn submit_local(&mut self, slot: usize, id: RequestId, header: &RequestHeader, body: &[u8]) {
+        let Some(connection) = self.connections.get(slot) else { return };
         let request = LocalRequest {
-            xid: 0,
-            opcode: Opcode::Sync as i32,
-            body: [0; 4].into(),
+            xid: header.xid,
+            opcode: header.opcode_raw,
+            body: body.into(),
             identities: Arc::clone(&connection.identities),
             dialect: connection.dialect,
         };

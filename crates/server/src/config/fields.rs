@@ -432,6 +432,10 @@ impl Loader<'_> {
         let host = self.settings.text("admin.serverAddress").filter(|host| !host.is_empty());
         let url = self.settings.text("admin.commandURL");
         let listed = self.settings.text("ostler.adminHosts").unwrap_or_default();
+        let snapshots = self.settings.flag_property("admin.snapshot.enabled", true);
+        let interval_ms = self.settings.integer_property("admin.rateLimiterIntervalInMS");
+        let trusts_forwarded_for =
+            self.settings.flag_property("IPAuthenticationProvider.usexforwardedfor", false);
         if !enabled {
             return None;
         }
@@ -448,38 +452,23 @@ impl Loader<'_> {
         if command_url.len() < 2 || !command_url.starts_with('/') || !command_url.chars().all(is_plain) {
             self.settings.refuse("admin.commandURL", "must be a path such as /commands");
         }
-        Some(Admin { address: SocketAddr::new(address, port), command_url, hosts })
+        Some(Admin {
+            address: SocketAddr::new(address, port),
+            command_url,
+            hosts,
+            snapshots,
+            // As in ZooKeeper, there is no limit below 0.
+            snapshot_interval_ms: interval_ms
+                .map_or(limits::ADMIN_SNAPSHOT_INTERVAL_MS, |ms| u32::try_from(ms).unwrap_or(0)),
+            trusts_forwarded_for,
+        })
     }
 
-    fn port(&mut self, key: &'static str, port: i32) -> u16 {
+    pub(super) fn port(&mut self, key: &'static str, port: i32) -> u16 {
         u16::try_from(port).unwrap_or_else(|_| {
             self.settings.refuse(key, "must be a port from 0 to 65535, 0 = any free port");
             0
         })
-    }
-
-    /// The keys of the address apply to the Prometheus provider only.
-    fn metrics(&mut self) -> Option<SocketAddr> {
-        let class = self.settings.text("metricsProvider.className").unwrap_or_default();
-        let host = self.settings.text("metricsProvider.httpHost").filter(|host| !host.is_empty());
-        let port = self.settings.text("metricsProvider.httpPort");
-        match class.rsplit('.').next().unwrap_or_default() {
-            "PrometheusMetricsProvider" => {
-                let port = port.map_or(Some(limits::METRICS_PORT.into()), |port| java::parse_int(&port));
-                let port = self.port("metricsProvider.httpPort", port.unwrap_or(-1));
-                let address = match host {
-                    Some(host) => self.address("metricsProvider.httpHost", &host),
-                    None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-                };
-                Some(SocketAddr::new(address, port))
-            }
-            "" | "DefaultMetricsProvider" | "NullMetricsProvider" => None,
-            _ => {
-                let allowed = "must be org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider or ….DefaultMetricsProvider";
-                self.settings.refuse("metricsProvider.className", allowed);
-                None
-            }
-        }
     }
 
     /// Relations between values that are each valid by themselves.

@@ -60,8 +60,6 @@ pub enum Counts {
     Everywhere,
     /// In an ensemble.
     InEnsembles,
-    /// With the Prometheus metrics provider.
-    WithPrometheus,
     /// With TLS for clients.
     WithTls,
     /// With TLS between servers.
@@ -110,10 +108,7 @@ const fn refused(name: &'static str, asks: Asks, counts: Counts, reason: &'stati
     Key { name, support: Support::Refused { asks, counts, reason } }
 }
 
-/// Switches of zoo.cfg, which must be true or false in ZooKeeper.
 pub(super) const TLS_IS_OFF: &str = "TLS is off";
-const NO_TLS: &str =
-    "TLS is not supported here yet; remove the key, and keep the port on loopback or behind a tunnel";
 const NO_CLASSES: &str = "Java classes cannot be loaded; name key and trust stores instead";
 const NO_REVOCATION: &str =
     "revocation between servers is not supported; give all servers a new authority instead";
@@ -288,10 +283,7 @@ pub const KEYS: &[Key] = &[
     used("ssl.trustStore.password"),
     used("ssl.trustStore.passwordPath"),
     used("ssl.trustStore.type"),
-    without_effect(
-        "IPAuthenticationProvider.usexforwardedfor",
-        "it concerns AdminServer commands that ask for a password, of which there are none",
-    ),
+    used("IPAuthenticationProvider.usexforwardedfor"),
     used("X509AuthenticationProvider.superUser"),
     used("client.certReload"),
     without_effect("fips-mode", "no cryptography here is certified"),
@@ -335,17 +327,29 @@ pub const KEYS: &[Key] = &[
     used("admin.forceHttps"),
     used("admin.needClientAuth"),
     used("admin.portUnification"),
+    used("admin.rateLimiterIntervalInMS"),
     used("admin.serverAddress"),
     used("admin.serverPort"),
+    used("admin.snapshot.enabled"),
     used("metricsProvider.className"),
     used("metricsProvider.httpHost"),
     used("metricsProvider.httpPort"),
-    refused("metricsProvider.httpsPort", Asks::UnlessNumber(-1), Counts::WithPrometheus, NO_TLS),
+    used("metricsProvider.httpsPort"),
+    used("metricsProvider.ssl.ciphersuites"),
+    used("metricsProvider.ssl.enabledProtocols"),
+    used("metricsProvider.ssl.keyStore.location"),
+    used("metricsProvider.ssl.keyStore.password"),
+    used("metricsProvider.ssl.keyStore.passwordPath"),
+    used("metricsProvider.ssl.keyStore.type"),
+    used("metricsProvider.ssl.need.client.auth"),
+    used("metricsProvider.ssl.trustStore.location"),
+    used("metricsProvider.ssl.trustStore.password"),
+    used("metricsProvider.ssl.trustStore.passwordPath"),
+    used("metricsProvider.ssl.trustStore.type"),
+    used("metricsProvider.ssl.want.client.auth"),
     without_effect("admin.httpVersion", "the AdminServer speaks HTTP/1.1"),
     without_effect("admin.idleTimeout", "idle AdminServer connections are closed after 30 s"),
-    without_effect("admin.rateLimiterIntervalInMS", "the AdminServer neither takes nor restores snapshots"),
-    without_effect("admin.restore.enabled", "the AdminServer neither takes nor restores snapshots"),
-    without_effect("admin.snapshot.enabled", "the AdminServer neither takes nor restores snapshots"),
+    without_effect("admin.restore.enabled", "the AdminServer does not restore snapshots"),
     without_effect("jmx.*", NO_JVM),
     without_effect("jvm.pause.*", NO_JVM),
     without_effect("metricsProvider.*", "metrics are counted without threads or queues of their own"),

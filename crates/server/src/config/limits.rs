@@ -114,6 +114,8 @@ pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 pub const LISTED_BYTES_MAX: usize = 64 << 20;
 /// ZooKeeper: port of the AdminServer.
 pub const ADMIN_PORT: u16 = 8080;
+/// ZooKeeper: ms between two snapshots that clients of the AdminServer take.
+pub const ADMIN_SNAPSHOT_INTERVAL_MS: u32 = 300_000;
 /// ZooKeeper: port of the Prometheus metrics provider.
 pub const METRICS_PORT: u16 = 7000;
 /// ZooKeeper: prefix of the AdminServer's command paths.

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod limits;
 mod loader;
 mod memory;
+mod metrics;
 mod problem;
 pub mod properties;
 mod quorum_sasl;
@@ -35,6 +36,9 @@ use std::path::PathBuf;
 #[cfg(feature = "net")]
 pub use self::admin_tls::AdminTls;
 pub use self::audit::{Audit, AuditPlace};
+pub use self::metrics::Metrics;
+#[cfg(feature = "net")]
+pub use self::metrics::MetricsTls;
 pub use self::quorum_sasl::{QuorumLogin, QuorumSasl};
 #[cfg(feature = "net")]
 pub use self::quorum_tls::QuorumTls;
@@ -93,9 +97,9 @@ pub struct Config {
     /// TLS of the AdminServer; `None` without `admin.portUnification` and `admin.forceHttps`.
     #[cfg(feature = "net")]
     pub admin_tls: Option<AdminTls>,
-    /// A port for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has it; `None` unless
+    /// Ports for Prometheus alone, as ZooKeeper's PrometheusMetricsProvider has them; `None` unless
     /// `metricsProvider.className` names that class. (The AdminServer has `/metrics` in any case.)
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<Metrics>,
     /// The audit log; `None` unless `audit.enable=true`.
     pub audit: Option<Audit>,
     /// Threads that serve connections (`ostler.ioThreads`); 0 = half as many as there are
@@ -385,6 +389,13 @@ pub struct Admin {
     /// `ostler.adminHosts` and `admin.serverAddress`: the host names under which requests may
     /// address this server; `*` = any.
     pub hosts: Vec<String>,
+    /// `admin.snapshot.enabled`: whether clients may take snapshots.
+    pub snapshots: bool,
+    /// `admin.rateLimiterIntervalInMS`: ms between two snapshots that clients take; 0 = no limit.
+    pub snapshot_interval_ms: u32,
+    /// `IPAuthenticationProvider.usexforwardedfor`: a client's address is the first one in the
+    /// header `X-Forwarded-For`, if there is one.
+    pub trusts_forwarded_for: bool,
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(super) const KEYS: TlsKeys = TlsKeys {
         kind: "ssl.quorum.trustStore.type",
     },
     client_auth: "ssl.quorum.clientAuth",
-    protocol: "ssl.quorum.protocol",
+    protocol: Some("ssl.quorum.protocol"),
     enabled_protocols: "ssl.quorum.enabledProtocols",
     cipher_suites: "ssl.quorum.ciphersuites",
 };

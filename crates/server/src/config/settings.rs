@@ -97,13 +97,6 @@ impl Settings {
                 let is_one = servers == 1 && !has(&self.values, "standaloneEnabled", "false");
                 (servers == 0 || is_one, "there is one server")
             }
-            Counts::WithPrometheus => {
-                let key = "metricsProvider.className";
-                (
-                    !has(&self.values, key, "PrometheusMetricsProvider"),
-                    "it is a setting of the Prometheus provider",
-                )
-            }
             Counts::WithTls => (!self.has_tls(), TLS_IS_OFF),
             Counts::WithQuorumTls => {
                 let off = "there is no TLS between servers";

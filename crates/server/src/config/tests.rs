@@ -4,6 +4,7 @@ mod admin_tls;
 mod authentication;
 mod ensemble;
 mod key_files;
+mod metrics;
 mod quorum_sasl;
 mod quorum_tls;
 mod tls;
@@ -224,14 +225,23 @@ fn every_key_reaches_its_field() {
         ("admin.serverAddress=127.0.0.1\nostler.adminHosts=zk1.example.com, zk1", |c| {
             c.admin.as_ref().is_some_and(|admin| admin.hosts == ["zk1.example.com", "zk1", "127.0.0.1"])
         }),
+        ("admin.snapshot.enabled=false\nadmin.rateLimiterIntervalInMS=7", |c| {
+            c.admin.as_ref().is_some_and(|admin| !admin.snapshots && admin.snapshot_interval_ms == 7)
+        }),
+        ("admin.rateLimiterIntervalInMS=-1", |c| {
+            c.admin.as_ref().is_some_and(|admin| admin.snapshots && admin.snapshot_interval_ms == 0)
+        }),
+        ("IPAuthenticationProvider.usexforwardedfor=true", |c| {
+            c.admin.as_ref().is_some_and(|admin| admin.trusts_forwarded_for)
+        }),
         ("admin.commandURL=/zk/", |c| c.admin.as_ref().is_some_and(|admin| admin.command_url == "/zk")),
         (
             "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
-            |c| c.metrics.is_some_and(|address| address.to_string() == "[::]:7000"),
+            |c| metrics::address(c) == "[::]:7000",
         ),
         (
             "metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpHost=127.0.0.1\nmetricsProvider.httpPort=7001",
-            |c| c.metrics.is_some_and(|address| address.to_string() == "127.0.0.1:7001"),
+            |c| metrics::address(c) == "127.0.0.1:7001",
         ),
         ("metricsProvider.className=org.apache.zookeeper.metrics.impl.DefaultMetricsProvider", |c| {
             c.metrics.is_none()
@@ -271,7 +281,9 @@ fn every_key_reaches_its_field() {
     // They name files, or work together, and have tests of their own.
     let files = ["dynamicConfigFile", "ostler.allowReadableKeyFiles", "ostler.quorumSecretFile"];
     let is_elsewhere = |key: &str| {
-        let is_tls = tls::has_case(key) || quorum_tls::has_case(key) || admin_tls::has_case(key);
+        let is_tls = [tls::has_case, quorum_tls::has_case, admin_tls::has_case, metrics::has_case]
+            .iter()
+            .any(|has_case| has_case(key));
         let is_sasl = [authentication::TESTED, quorum_sasl::TESTED].iter().any(|keys| keys.contains(&key));
         files.contains(&key) || is_sasl || is_tls
     };
@@ -445,10 +457,6 @@ fn all_errors_are_reported_at_once() {
 #[test]
 fn settings_that_cannot_be_ignored_safely_are_refused() {
     for (lines, expected) in [
-        (
-            "metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpsPort=7001",
-            "TLS is not supported here yet",
-        ),
         ("electionAlg=0", "only 3 is supported"),
         ("electionAlg=x", "only 3 is supported"),
         ("server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2", "every participant has one vote"),

@@ -48,7 +48,8 @@ pub(super) struct TlsKeys {
     pub(super) key_store: StoreKeys,
     pub(super) trust_store: StoreKeys,
     pub(super) client_auth: &'static str,
-    pub(super) protocol: &'static str,
+    /// `None`: there is no such key.
+    pub(super) protocol: Option<&'static str>,
     pub(super) enabled_protocols: &'static str,
     pub(super) cipher_suites: &'static str,
 }
@@ -67,7 +68,7 @@ const KEYS: TlsKeys = TlsKeys {
         kind: "ssl.trustStore.type",
     },
     client_auth: "ssl.clientAuth",
-    protocol: "ssl.protocol",
+    protocol: Some("ssl.protocol"),
     enabled_protocols: "ssl.enabledProtocols",
     cipher_suites: "ssl.ciphersuites",
 };
@@ -181,11 +182,12 @@ impl Loader<'_> {
     }
 
     pub(super) fn protocols(&mut self, keys: &TlsKeys) -> Protocols {
-        let context = self.settings.text(keys.protocol).filter(|name| !name.is_empty());
+        let context = keys.protocol.and_then(|key| Some((key, self.settings.text(key)?)));
+        let context = context.filter(|(_, name)| !name.is_empty());
         let listed = self.settings.text(keys.enabled_protocols).filter(|names| !names.is_empty());
         let (key, protocols) = match (listed, context) {
             (Some(names), _) => (keys.enabled_protocols, Protocols::listed(&names)),
-            (None, Some(name)) => (keys.protocol, Protocols::of_context(&name)),
+            (None, Some((key, name))) => (key, Protocols::of_context(&name)),
             (None, None) => return Protocols::default(),
         };
         protocols.unwrap_or_else(|unknown| {

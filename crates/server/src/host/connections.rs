@@ -3,7 +3,7 @@
 use super::Host;
 use super::slot::Slot;
 use crate::mailbox::{Delivery, Mailbox, Note};
-use crate::shared::thread_of;
+use crate::token::thread_of;
 use crate::transport::Transport;
 
 impl<T: Transport> Host<T> {

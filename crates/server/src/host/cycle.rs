@@ -337,8 +337,8 @@ impl<T: Transport> Host<T> {
                     slot.snapshots.done(&self.shared, number, result, replica, &mut self.log);
                     self.snapshot_idle_groups(group);
                 }
-                ControlRequest::TakeSnapshot(group) => {
-                    self.slots[group.index()].snapshots.ask();
+                ControlRequest::TakeSnapshot(group, waiter) => {
+                    self.slots[group.index()].snapshots.ask_for(waiter);
                     self.wake(group.index());
                 }
                 ControlRequest::Disconnected(group, session) => {

@@ -15,9 +15,11 @@ use wire::record::ReplyHeader;
 use super::event_bytes::{EventBytes, Told};
 use crate::audit::{Event, Outcome, requests};
 use crate::client::answer::{self, Asker};
+use crate::handler::Task;
 use crate::mailbox::{Delivery, Note};
 use crate::namespace::Namespace;
-use crate::shared::{Shared, thread_of};
+use crate::shared::Shared;
+use crate::token::thread_of;
 
 /// Gathers the notes of one run of applying. They are posted before the machine is released, so
 /// that no client reads a change ahead of its events.
@@ -194,6 +196,9 @@ impl ReplySink for Replies<'_> {
     }
 
     fn session_closed(&mut self, session: i64, closing: Option<(RequestId, i32)>, applied: &Applied) {
+        if let Some(handler) = &self.shared.handler {
+            handler.tell(Task::SessionClosed { session });
+        }
         let owner = self.namespace.sessions.closed(session);
         if let Some((id, xid)) = closing {
             self.answer(id, xid, applied.zxid, applied.code, &[]);

@@ -18,7 +18,7 @@ use storage::snapshot::{self, SnapshotError, SnapshotName, SnapshotWriter};
 use super::recovery::{Files, put_meta};
 use super::snapshot_leases::{LEASED_BYTES_MAX, SnapshotLeases};
 use crate::config::{ServerId, limits};
-use crate::inbox::ControlRequest;
+use crate::inbox::{ControlRequest, SnapshotWaiter, WrittenSnapshot};
 use crate::shared::Shared;
 
 /// Znodes written in one slice, while the machine is held for reading: about a tenth of a
@@ -37,6 +37,8 @@ pub(super) struct Snapshots {
     dir: PathBuf,
     schedule: SnapshotSchedule,
     running: Option<Running>,
+    /// Who waits for the next one.
+    waiting: Vec<SnapshotWaiter>,
     /// Snapshots begun since the start.
     begun: u64,
     /// When old snapshots were last purged, in ms of the server's clock.
@@ -48,7 +50,10 @@ pub(super) struct Snapshots {
 
 struct Running {
     number: u64,
+    name: SnapshotName,
     meta: SnapshotMeta,
+    /// Who waits for it.
+    waiting: Vec<SnapshotWaiter>,
     /// `None` where there are no threads: the snapshot has then ended already, and the control
     /// request that says so waits in the inbox.
     thread: Option<JoinHandle<()>>,
@@ -69,6 +74,7 @@ impl Snapshots {
             files,
             dir,
             running: None,
+            waiting: Vec::new(),
             begun: 0,
             purged_ms: now_ms,
             leases: SnapshotLeases::default(),
@@ -97,6 +103,12 @@ impl Snapshots {
     /// Requests a snapshot; it begins as soon as none is being written.
     pub(super) fn ask(&mut self) {
         self.schedule.ask();
+    }
+
+    /// As [`ask`](Self::ask), for one who may wait to be told how that snapshot ended.
+    pub(super) fn ask_for(&mut self, waiter: Option<SnapshotWaiter>) {
+        self.ask();
+        self.waiting.extend(waiter);
     }
 
     /// Requests a snapshot unless one is being written.
@@ -155,6 +167,7 @@ impl Snapshots {
             // A server that belongs to no ensemble yet has nothing to keep, and a snapshot without
             // members could not be read again.
             self.schedule.drop_request();
+            tell(&mut self.waiting, &Err("the server belongs to no ensemble yet".to_owned()));
             return;
         }
         let Some(meta) = replica.snapshot_meta(index) else { return };
@@ -176,9 +189,11 @@ impl Snapshots {
             given_up: Arc::clone(&self.given_up),
             rests: self.files.background,
         };
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut running = Running { number: self.begun, name, meta, waiting, thread: None };
         if !self.files.background {
             job.run(cursor);
-            self.running = Some(Running { number: self.begun, meta, thread: None });
+            self.running = Some(running);
             return;
         }
         let run = move || {
@@ -186,9 +201,13 @@ impl Snapshots {
             job.run(cursor);
         };
         match std::thread::Builder::new().name("snapshot".into()).spawn(run) {
-            Ok(thread) => self.running = Some(Running { number: self.begun, meta, thread: Some(thread) }),
+            Ok(thread) => {
+                running.thread = Some(thread);
+                self.running = Some(running);
+            }
             Err(e) => {
                 tracing::error!("no snapshot: cannot start a thread: {e}");
+                tell(&mut running.waiting, &Err(format!("cannot start a thread: {e}")));
                 shared.namespace(self.group).machine.write().end_snapshot();
                 self.schedule.failed(shared.clock.elapsed_ms());
             }
@@ -205,11 +224,11 @@ impl Snapshots {
         replica: &mut Replica,
         log: &mut Log,
     ) {
-        let Some(Running { meta, thread, .. }) = self.running.take_if(|running| running.number == number)
-        else {
-            return;
-        };
-        let _ = thread.map(JoinHandle::join);
+        let Some(mut running) = self.running.take_if(|running| running.number == number) else { return };
+        let _ = running.thread.map(JoinHandle::join);
+        let written =
+            |_: &u64| WrittenSnapshot { path: running.name.path(&self.dir), zxid: running.name.zxid };
+        tell(&mut running.waiting, &result.as_ref().map(written).map_err(String::clone));
         if let Err(why) = result {
             let wait_ms = self.schedule.failed(shared.clock.elapsed_ms());
             tracing::error!(
@@ -219,6 +238,7 @@ impl Snapshots {
             return;
         }
         self.schedule.succeeded();
+        let meta = running.meta;
         let first_index_kept =
             if replica.is_alone() { meta.position.index + 1 } else { replica.status().first_index };
         replica.compact(&meta, first_index_kept);
@@ -384,6 +404,11 @@ impl Job {
         writer.finish()?;
         Ok(true)
     }
+}
+
+/// Tells all who wait how a snapshot ended.
+fn tell(waiting: &mut Vec<SnapshotWaiter>, ended: &Result<WrittenSnapshot, String>) {
+    waiting.drain(..).for_each(|waiter| waiter.tell(ended.clone()));
 }
 
 /// Gives the calling thread the lowest processor priority, so that serving clients goes first.

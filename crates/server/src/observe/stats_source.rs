@@ -8,7 +8,7 @@ use crate::config::limits::LISTED_BYTES_MAX;
 use crate::config::{Config, Servers};
 use crate::connections::Traffic;
 use crate::counters::{Counts, GroupCounts, ThreadCounts};
-use crate::inbox::ControlRequest;
+use crate::inbox::{ControlRequest, SnapshotWaiter};
 use crate::namespace::Namespace;
 use crate::observe::stats::{
     ConnectionFacts, ConnectionSession, DirectoryBytes, Facts, GroupFacts, LogFacts, ServerState,
@@ -16,6 +16,8 @@ use crate::observe::stats::{
 };
 use crate::shared::Shared;
 use group::{GroupId, Token};
+use state::acl::Asker;
+use state::auth::Identities;
 use state::command::Features;
 use state::watch::WatchSummary;
 
@@ -218,10 +220,9 @@ impl Source for Report {
 
     #[cfg(feature = "net")]
     fn reload_certificates(&self) -> Option<Result<(), String>> {
-        let clients = self.shared.tls.as_ref().map(|acceptor| acceptor.reload());
         let servers = self.shared.peer_tls.as_ref().map(|tls| tls.reload());
-        let own = self.shared.admin_tls.as_ref().map(|acceptor| acceptor.reload());
-        let outcome = clients.into_iter().chain(servers).chain(own).reduce(Result::and)?;
+        let others = self.shared.acceptors().map(|acceptor| acceptor.reload());
+        let outcome = others.chain(servers).reduce(Result::and)?;
         Some(outcome.map_err(|e| e.to_string()))
     }
 
@@ -247,8 +248,18 @@ impl Source for Report {
     }
 
     fn request_snapshot(&self) -> Option<u64> {
-        self.shared.inbox.ask(ControlRequest::TakeSnapshot(GroupId::ROOT));
+        self.shared.inbox.ask(ControlRequest::TakeSnapshot(GroupId::ROOT, None));
         Some(self.shared.root().counts.last_index.load(Relaxed))
+    }
+
+    fn take_snapshot(&self, waiter: SnapshotWaiter) {
+        self.shared.inbox.ask(ControlRequest::TakeSnapshot(GroupId::ROOT, Some(waiter)));
+    }
+
+    fn may_copy(&self, identities: &Identities) -> bool {
+        let skip_acl = self.shared.config.requests.skip_acl;
+        let asker = Asker { identities: identities.encoded(), skip_acl };
+        self.shared.root().machine.read().may_copy(&asker)
     }
 }
 

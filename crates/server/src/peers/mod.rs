@@ -52,6 +52,8 @@ pub use greeting::{BadGreeting, Greeting, Heard, Hello, Reason, VERSION};
 pub use links::{Links, Me};
 pub use local::{LinkCounts, LinkNews};
 pub use proof::Keys;
+#[cfg(feature = "testing")]
+pub use sasl::Logins;
 pub use sasl::Sasl;
 pub use shared::SharedLinks;
 

@@ -1,5 +1,6 @@
 //! New certificates for a running server: at a signal, or when the files change
-//! (`client.certReload`, `sslQuorumReloadCertFiles`). The AdminServer has a command for it too.
+//! (`client.certReload`, `sslQuorumReloadCertFiles`; for Prometheus always). The AdminServer has a
+//! command for it too.
 
 use std::io;
 use std::sync::Arc;
@@ -22,14 +23,11 @@ impl Certificates {
     /// open.
     pub fn reload(&self) {
         // The outcome is in the log.
-        if let Some(acceptor) = &self.0.tls {
+        for acceptor in self.0.acceptors() {
             let _ = acceptor.reload();
         }
         if let Some(tls) = &self.0.peer_tls {
             let _ = tls.reload();
-        }
-        if let Some(acceptor) = &self.0.admin_tls {
-            let _ = acceptor.reload();
         }
     }
 }
@@ -42,7 +40,9 @@ pub(super) fn watch_certificates(shared: &Arc<Shared>) -> Option<io::Result<Join
     let of_admin = shared.admin_tls.clone();
     let of_admin = of_admin.filter(|_| config.admin_tls.as_ref().is_some_and(|tls| tls.reloads));
     let of_servers = shared.peer_tls.clone().filter(|tls| tls.reloads());
-    let acceptors: Vec<_> = of_clients.into_iter().chain(of_admin).collect();
+    // ZooKeeper has no switch for those of Prometheus.
+    let of_metrics = shared.metrics_tls.clone();
+    let acceptors: Vec<_> = of_clients.into_iter().chain(of_admin).chain(of_metrics).collect();
     if acceptors.is_empty() && of_servers.is_none() {
         return None;
     }

@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 #[cfg(feature = "net")]
 pub(crate) use self::tcp::{ClientStreams, PeerStreams};
 #[cfg(feature = "net")]
-pub(crate) use self::tls::{Acceptor, HANDSHAKE, PeerTls};
+pub(crate) use self::tls::{Acceptor, HANDSHAKE, PeerTls, subject};
 
 /// One end of a connection. It never blocks: what cannot be done now fails with `WouldBlock`.
 ///

@@ -30,6 +30,7 @@ pub use check::Violation;
 use wire::code::ErrorCode;
 use wire::record::Request;
 
+use crate::acl::Asker;
 use crate::containers::{RemovalCandidate, RemovalScan, RemovalTerms};
 use crate::data_tree::DataTree;
 use crate::ensemble::Ensemble;
@@ -153,6 +154,13 @@ impl Machine {
     /// The data of the node at a path, if it exists and has data. No permissions are checked.
     pub fn stored_data(&self, path: &str) -> Option<&[u8]> {
         self.tree.stored_data(path)
+    }
+
+    /// Whether a client may have a copy of the whole state. The ACL of `/` has to grant every
+    /// permission to an identity of the client: what it grants to `world:anyone` does not count.
+    /// With grants in force, only the super user may.
+    pub fn may_copy(&self, asker: &Asker<'_>) -> bool {
+        self.tree.may_copy(asker)
     }
 
     /// Containers and TTL nodes that may be removed. Continues the scan from `scan`, examining a

@@ -48,12 +48,14 @@ fn load(folder: &TempDir, more: &str) -> Result<Loaded, ConfigError> {
         .concat()
     };
     let text = format!(
-        "dataDir={}\nclientPort=2181\nsecureClientPort=2281\nsslQuorum=true\n{}{}\
+        "dataDir={}\nclientPort=2181\nsecureClientPort=2281\nsslQuorum=true\n{}{}{}\
+         metricsProvider.className=PrometheusMetricsProvider\nmetricsProvider.httpsPort=7443\n\
          java.security.auth.login.config={}\n\
          initLimit=10\nsyncLimit=5\nserver.1=127.0.0.1:2888:3888\nserver.2=127.0.0.1:2889:3889\n{more}",
         file("data"),
         stores("ssl"),
         stores("ssl.quorum"),
+        stores("metricsProvider.ssl"),
         file("jaas"),
     );
     let config = PathBuf::from(file("zoo.cfg"));
@@ -72,13 +74,15 @@ fn refused(folder: &TempDir) -> Vec<(String, String)> {
 #[test]
 fn key_files_that_every_user_can_read_are_refused() {
     const JAAS: &str = "java.security.auth.login.config";
+    let of_tls =
+        |key: &str| ["metricsProvider.ssl", "ssl", "ssl.quorum"].map(|of| format!("{of}.{key}")).to_vec();
     for (name, keys) in [
-        ("key.pem", &["ssl.keyStore.location", "ssl.quorum.keyStore.location"][..]),
-        ("password", &["ssl.keyStore.passwordPath", "ssl.quorum.keyStore.passwordPath"]),
-        ("trust.password", &["ssl.trustStore.passwordPath", "ssl.quorum.trustStore.passwordPath"]),
-        ("jaas", &[JAAS]),
-        ("keytab", &[JAAS]),
-        ("trust.pem", &[]),
+        ("key.pem", of_tls("keyStore.location")),
+        ("password", of_tls("keyStore.passwordPath")),
+        ("trust.password", of_tls("trustStore.passwordPath")),
+        ("jaas", vec![JAAS.to_owned()]),
+        ("keytab", vec![JAAS.to_owned()]),
+        ("trust.pem", vec![]),
     ] {
         let folder = folder();
         assert_eq!(refused(&folder), [], "{name}");
@@ -88,7 +92,7 @@ fn key_files_that_every_user_can_read_are_refused() {
             let refused = refused(&folder);
             let mut found: Vec<&str> = refused.iter().map(|(key, _)| key.as_str()).collect();
             found.sort_unstable();
-            let mut keys = keys.to_vec();
+            let mut keys = keys.clone();
             keys.sort_unstable();
             assert_eq!(found, keys, "{name} {mode:o}");
             let path = path.display();

@@ -152,7 +152,8 @@ fn a_server_that_is_up_keeps_its_vote_until_it_is_stopped() {
         ensemble.until("somebody leads", |e| e.leader().is_some_and(|leader| leader != 4));
         let leader = ensemble.leader().unwrap();
         ensemble.until_voters(leader, &[1, 2, 3]);
-        // Started again with its old file, it is no longer a member.
+        // It is no member any more when the leader has not heard it for 10 s.
+        (0..6_000).for_each(|_| ensemble.step());
         ensemble.start(4);
         (0..2_000).for_each(|_| ensemble.step());
         assert!(!ensemble.members[&4].is_serving(GroupId::ROOT), "{engine}");

@@ -156,9 +156,12 @@ impl World {
             peer_tls: None,
             #[cfg(feature = "net")]
             admin_tls: None,
+            #[cfg(feature = "net")]
+            metrics_tls: None,
             hash_seed: 0,
             nonce_secret: [0; 32],
             kerberos: None,
+            handler: None,
             audit: None,
             waker: None,
         };

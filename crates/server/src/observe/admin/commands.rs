@@ -18,6 +18,8 @@ enum Action {
     Always(fn(&Asked<'_>) -> Fields),
     /// Answers only if the server is serving.
     Serving(fn(&Asked<'_>) -> Fields),
+    /// Takes a snapshot, if the server is serving and the client may have one.
+    Snapshot,
     /// Exists in ZooKeeper, but not here.
     Unsupported,
 }
@@ -53,7 +55,7 @@ const COMMANDS: &[(&[&str], Action)] = &[
     (&["ruok"], Action::Serving(|_| Map::new())),
     (&["server_stats", "srvr"], Action::Serving(server_stats)),
     (&["set_trace_mask", "stmk"], Action::Always(set_trace_mask)),
-    (&["snapshot", "snap"], Action::Unsupported),
+    (&["snapshot", "snap"], Action::Snapshot),
     (&["stat_reset", "srst"], Action::Serving(stat_reset)),
     (&["stats", "stat"], Action::Serving(stats)),
     (&["system_properties", "sysp"], Action::Always(system_properties)),
@@ -81,6 +83,20 @@ pub(super) struct Reply {
     pub(super) fields: Fields,
 }
 
+/// What a request leads to.
+pub(super) enum Outcome {
+    /// This answer.
+    Reply(Reply),
+    /// A snapshot, if the client may have one.
+    Snapshot,
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Outcome {
+        Outcome::Reply(reply)
+    }
+}
+
 /// Runs a command by any of its names. `objection`: why the request may not change anything.
 pub(super) fn run(
     name: &str,
@@ -88,34 +104,38 @@ pub(super) fn run(
     post: bool,
     objection: Option<&str>,
     source: &dyn Source,
-) -> Reply {
+) -> Outcome {
     let Some((names, action)) = COMMANDS.iter().find(|(names, _)| names.contains(&name)) else {
-        return error(200, name, &format!("Unknown command: {name}"));
+        return error(200, name, &format!("Unknown command: {name}")).into();
     };
     let primary = names[0];
     let is_changing = CHANGING.contains(&primary);
     let action = match action {
         Action::Unsupported => {
-            return error(
-                501,
-                primary,
-                &format!("{primary} is not supported yet; copy the data directory of a stopped server"),
-            );
+            let text = "the state of a running server follows from its log; \
+                        put the snapshot into the folder snapshot of an empty data directory";
+            return error(501, primary, text).into();
         }
         _ if is_changing && objection.is_some() => {
-            return error(403, primary, objection.unwrap_or_default());
+            return error(403, primary, objection.unwrap_or_default()).into();
         }
-        _ if post && !is_changing => return error(405, primary, "this command takes GET"),
-        Action::Serving(_) if !source.is_serving() => return error(200, primary, NOT_SERVING),
+        _ if post && !is_changing => return error(405, primary, "this command takes GET").into(),
+        Action::Serving(_) | Action::Snapshot if !source.is_serving() => {
+            return error(200, primary, NOT_SERVING).into();
+        }
+        // It costs as much as something that changes.
+        Action::Snapshot => {
+            return objection.map_or(Outcome::Snapshot, |text| error(403, primary, text).into());
+        }
         Action::Serving(action) | Action::Always(action) => action,
     };
     let mut fields = action(&Asked { source, arguments });
     fields.insert("command".to_owned(), json!(primary));
     fields.entry("error").or_insert(Value::Null);
-    Reply { status: 200, fields }
+    Reply { status: 200, fields }.into()
 }
 
-fn error(status: u16, name: &str, text: &str) -> Reply {
+pub(super) fn error(status: u16, name: &str, text: &str) -> Reply {
     Reply { status, fields: fields(json!({ "command": name, "error": text })) }
 }
 

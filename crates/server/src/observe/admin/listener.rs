@@ -6,7 +6,10 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +17,9 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -50,6 +55,43 @@ const ACCEPTS_IN_A_ROW: usize = 32;
 /// Bytes of a reply that the system buffers. Small, to show early what the other side reads.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
+/// Who sent a request; an extension of it.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// The subject of its certificate, if it has proven one.
+    pub(super) subject: Option<String>,
+    /// What is being done for it.
+    pub(super) work: Work,
+}
+
+/// What is being done for the requests of a connection, which is not closed meanwhile: the limit of
+/// a request's time is for its sender.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Work(Arc<AtomicUsize>);
+
+/// Something that is being done. It ends on drop.
+#[derive(Debug)]
+pub(super) struct Underway(Work);
+
+impl Work {
+    pub(super) fn begin(&self) -> Underway {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Underway(self.clone())
+    }
+
+    fn is_underway(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Serves all connections, for ever.
 pub(super) async fn serve(listener: TcpListener, routes: Router, transport: Transport, bounds: Bounds) {
     let places = Places::default();
@@ -80,8 +122,15 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, transport: Tran
         let task = tokio::spawn(async move {
             // An error of one connection concerns its client only.
             let Ok(Ok(stream)) = timeout(bounds.request, transport.open(stream)).await else { return };
-            let service = TowerToHyperService::new(if stream.is_secure() { secure } else { plain });
-            let connection = TokioIo::new(Connection::new(stream, place, bounds));
+            let routes = TowerToHyperService::new(if stream.is_secure() { secure } else { plain });
+            let address = peer.ip().to_canonical();
+            let caller = Caller { address, subject: stream.subject(), work: Work::default() };
+            let work = caller.work.clone();
+            let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(caller.clone());
+                routes.call(request)
+            });
+            let connection = TokioIo::new(Connection::new(stream, place, bounds, work));
             let _ = http1::Builder::new().serve_connection(connection, service).await;
         });
         places.attach(number, task.abort_handle());
@@ -114,6 +163,7 @@ struct Connection {
     stream: HttpStream,
     place: Place,
     bounds: Bounds,
+    work: Work,
     phase: Phase,
     /// Fires at the end of the present limit.
     timer: Pin<Box<Sleep>>,
@@ -121,14 +171,25 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: HttpStream, place: Place, bounds: Bounds) -> Connection {
+    fn new(stream: HttpStream, place: Place, bounds: Bounds, work: Work) -> Connection {
         let timer = Box::pin(tokio::time::sleep(bounds.request));
-        Connection { stream, place, bounds, phase: Phase::Rest, timer, begun: Instant::now() }
+        Connection { stream, place, bounds, work, phase: Phase::Rest, timer, begun: Instant::now() }
     }
 
     fn enter(&mut self, phase: Phase, bound: Duration) {
         self.phase = phase;
         self.timer.as_mut().reset(Instant::now() + bound);
+    }
+
+    /// Whether the other side has let its time for a request pass.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if !self.work.is_underway() {
+                return true;
+            }
+            self.timer.as_mut().reset(Instant::now() + self.bounds.request);
+        }
+        false
     }
 
     fn now_ms(&self) -> i64 {
@@ -163,7 +224,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let is_replying = matches!(self.phase, Phase::Reply(_));
-        if !is_replying && self.timer.as_mut().poll(cx).is_ready() {
+        if !is_replying && self.is_late(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -220,25 +281,48 @@ impl AsyncWrite for Connection {
 mod tests {
     use std::io::{Read as _, Write as _};
 
+    use axum::Extension;
     use axum::routing::get;
 
     use super::*;
     use crate::observe::admin::tests::free_address;
 
-    /// Each byte restarted the time limit, so that a connection could stay as long as it sent one
-    /// now and then.
-    #[test]
-    fn the_time_for_a_request_is_limited_however_slowly_it_comes() {
+    /// Serves these routes on a thread of the runtime.
+    fn serving(routes: Router, bounds: Bounds) -> (std::net::SocketAddr, tokio::runtime::Runtime) {
         let address = free_address();
-        let bounds = Bounds { request: Duration::from_millis(500), idle: Duration::from_secs(60) };
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let routes = Router::new().route("/", get(|| async { "here" }));
         runtime.spawn(async move {
             serve(TcpListener::from_std(listener).unwrap(), routes, Transport::Plain, bounds).await;
         });
+        (address, runtime)
+    }
+
+    /// The limit is for who sends: a snapshot takes as long as it needs.
+    #[test]
+    fn work_for_a_request_may_take_longer_than_the_request() {
+        let bounds = Bounds { request: Duration::from_millis(200), idle: Duration::from_secs(60) };
+        let work = |Extension(caller): Extension<Caller>| async move {
+            let _underway = caller.work.begin();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            "done"
+        };
+        let (address, _runtime) = serving(Router::new().route("/", get(work)), bounds);
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("done"), "{answer}");
+    }
+
+    /// Each byte restarted the time limit, so that a connection could stay as long as it sent one
+    /// now and then.
+    #[test]
+    fn the_time_for_a_request_is_limited_however_slowly_it_comes() {
+        let bounds = Bounds { request: Duration::from_millis(500), idle: Duration::from_secs(60) };
+        let (address, _runtime) = serving(Router::new().route("/", get(|| async { "here" })), bounds);
 
         let mut slow = std::net::TcpStream::connect(address).unwrap();
         slow.set_read_timeout(Some(Duration::from_millis(50))).unwrap();

@@ -9,6 +9,7 @@ mod guard;
 mod listener;
 mod member;
 mod places;
+mod snapshot;
 mod transport;
 
 use std::io;
@@ -16,11 +17,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -28,8 +29,10 @@ use crate::config::Config;
 use crate::observe::prometheus;
 use crate::observe::stats::Source;
 use crate::stream::Acceptor;
+use commands::{Outcome, Reply};
 use guard::Hosts;
-use listener::BOUNDS;
+use listener::{BOUNDS, Caller};
+use snapshot::Snapshots;
 use transport::Transport;
 
 /// The running AdminServer. It stops on drop.
@@ -39,6 +42,8 @@ pub struct AdminServer {
     pub address: Option<SocketAddr>,
     /// Address of the separate Prometheus port; `None` if it is not configured or was taken.
     pub metrics_address: Option<SocketAddr>,
+    /// Address of that by HTTPS, if it is another one.
+    pub secure_metrics_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,12 +67,20 @@ pub struct Unavailable {
     pub source: io::Error,
 }
 
-/// Starts the configured services; the commands with TLS, too or only, if there is an acceptor.
-/// Unavailable ones are returned, to be logged. Fails only if the system refuses a thread or an
-/// event queue.
+/// How connections with TLS are accepted; `None` = there are none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Acceptors {
+    /// By the port of the commands.
+    pub(crate) commands: Option<Arc<Acceptor>>,
+    /// By that for Prometheus.
+    pub(crate) metrics: Option<Arc<Acceptor>>,
+}
+
+/// Starts the configured services; with TLS, too or only, if there is an acceptor. Unavailable ones
+/// are returned, to be logged. Fails only if the system refuses a thread or an event queue.
 pub(crate) fn start(
     source: Arc<dyn Source>,
-    acceptor: Option<Arc<Acceptor>>,
+    acceptors: Acceptors,
 ) -> io::Result<(AdminServer, Vec<Unavailable>)> {
     let mut unavailable = Vec::new();
     let mut open = |address: SocketAddr, what, key, off| match listen(address) {
@@ -81,21 +94,49 @@ pub(crate) fn start(
     let commands = config.admin.as_ref().and_then(|admin| {
         open(admin.address, "the AdminServer", "admin.serverPort", "admin.enableServer=false")
     });
-    let metrics = config.metrics.and_then(|address| {
-        open(address, "Prometheus metrics", "metricsProvider.httpPort", "remove metricsProvider.className")
+    let (plain, secure) = metrics_ports(config, acceptors.metrics);
+    let metrics = plain.and_then(|(address, transport)| {
+        let off = "remove metricsProvider.className";
+        Some((open(address, "Prometheus metrics", "metricsProvider.httpPort", off)?, transport))
+    });
+    let secure_metrics = secure.and_then(|(address, transport)| {
+        let off = "remove metricsProvider.httpsPort";
+        Some((open(address, "Prometheus metrics by HTTPS", "metricsProvider.httpsPort", off)?, transport))
     });
     let address = commands.as_ref().and_then(|listener| listener.local_addr().ok());
-    let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+    let local = |service: &Option<(std::net::TcpListener, Transport)>| service.as_ref()?.0.local_addr().ok();
+    let (metrics_address, secure_metrics_address) = (local(&metrics), local(&secure_metrics));
     let url = config.admin.as_ref().map(|admin| admin.command_url.clone()).unwrap_or_default();
     let hosts = Hosts::new(&names(config));
-    let transport = Transport::new(acceptor, config.admin_tls.as_ref().is_some_and(|tls| tls.is_forced));
+    let transport =
+        Transport::new(acceptors.commands, config.admin_tls.as_ref().is_some_and(|tls| tls.is_forced));
+    let for_prometheus = |(listener, transport)| (listener, metrics_routes(Arc::clone(&source)), transport);
     let services = [
         commands.map(|listener| (listener, command_routes(&url, Arc::clone(&source), hosts), transport)),
-        metrics.map(|listener| (listener, metrics_routes(Arc::clone(&source)), Transport::Plain)),
+        metrics.map(for_prometheus),
+        secure_metrics.map(for_prometheus),
     ];
     let (stop, stopped) = watch::channel(false);
     let thread = spawn(services.into_iter().flatten().collect(), &stopped)?;
-    Ok((AdminServer { address, metrics_address, stop, thread }, unavailable))
+    Ok((AdminServer { address, metrics_address, secure_metrics_address, stop, thread }, unavailable))
+}
+
+/// A port, and what its connections speak.
+type Port = Option<(SocketAddr, Transport)>;
+
+/// The ports for Prometheus: the one without TLS, or with and without, and the one with it only.
+fn metrics_ports(config: &Config, acceptor: Option<Arc<Acceptor>>) -> (Port, Port) {
+    let Some(metrics) = &config.metrics else { return (None, None) };
+    let secure = metrics.tls.as_ref().map(|tls| tls.address).zip(acceptor);
+    match (metrics.address, secure) {
+        (Some(plain), Some((address, acceptor))) if plain == address => {
+            (Some((plain, Transport::Either(acceptor))), None)
+        }
+        (plain, secure) => (
+            plain.map(|address| (address, Transport::Plain)),
+            secure.map(|(address, acceptor)| (address, Transport::Secure(acceptor))),
+        ),
+    }
 }
 
 /// The names of this server in the configuration.
@@ -167,13 +208,21 @@ impl Drop for AdminServer {
     }
 }
 
+/// What the commands need.
+#[derive(Clone)]
+struct Served {
+    source: Arc<dyn Source>,
+    snapshots: Arc<Snapshots>,
+}
+
 fn command_routes(url: &str, source: Arc<dyn Source>, hosts: Hosts) -> Router {
     let list = Html(commands::links(url));
+    let served = Served { source: Arc::clone(&source), snapshots: Arc::default() };
     Router::new()
         .route(url, get(list.clone()))
         .route(&format!("{url}/"), get(list))
         .route(&format!("{url}/{{name}}"), get(run).post(run))
-        .with_state(Arc::clone(&source))
+        .with_state(served)
         .merge(metrics_routes(source))
         .layer(DefaultBodyLimit::max(0))
         .layer(axum::middleware::from_fn_with_state(hosts, guard::check_host))
@@ -189,20 +238,34 @@ async fn scrape(State(source): State<Arc<dyn Source>>) -> impl IntoResponse {
 }
 
 async fn run(
-    State(source): State<Arc<dyn Source>>,
+    State(Served { source, snapshots }): State<Served>,
     Path(name): Path<String>,
     Query(arguments): Query<Vec<(String, String)>>,
+    Extension(caller): Extension<Caller>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let objection = guard::objection(&method, &headers);
-    let reply = commands::run(&name, &arguments, method == Method::POST, objection, &*source);
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = serde_json::to_string_pretty(&reply.fields).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    match commands::run(&name, &arguments, method == Method::POST, objection, &*source) {
+        Outcome::Reply(reply) => reply.into_response(),
+        Outcome::Snapshot => {
+            let asked = snapshot::Asked { caller: &caller, headers: &headers, arguments: &arguments };
+            snapshots.take(&*source, &asked).await.unwrap_or_else(Reply::into_response)
+        }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string_pretty(&self.fields).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    }
 }
 
 #[cfg(test)]
 mod ensemble_tests;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;

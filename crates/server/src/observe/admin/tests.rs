@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::Value;
 
 use super::*;
+use crate::config::Metrics;
 use crate::observe::stats::fake::Fake;
 
 /// A free port below those that the system gives to outgoing connections, so that no connection of
@@ -26,7 +27,7 @@ pub(super) fn free_address() -> SocketAddr {
 /// An AdminServer on a free port.
 pub(super) fn started(source: Fake) -> (AdminServer, Arc<Fake>) {
     let source = Arc::new(with_free_port(source));
-    let (server, unavailable) = start(Arc::clone(&source) as Arc<dyn Source>, None).unwrap();
+    let (server, unavailable) = start(Arc::clone(&source) as Arc<dyn Source>, Acceptors::default()).unwrap();
     assert!(unavailable.is_empty(), "{unavailable:?}");
     (server, source)
 }
@@ -39,9 +40,17 @@ fn with_free_port(mut source: Fake) -> Fake {
 
 /// Status line, headers and body of one request.
 fn request(address: SocketAddr, request: &str) -> (String, String) {
+    request_with(address, request, "")
+}
+
+/// As [`request`], with further headers, each with the end of its line.
+pub(super) fn request_with(address: SocketAddr, request: &str, more: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        .unwrap();
+    write!(
+        stream,
+        "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n{more}\r\n"
+    )
+    .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -139,10 +148,10 @@ fn errors_are_in_the_field_error() {
         "This ZooKeeper instance is not currently serving requests"
     );
     assert_eq!(command(&server, "env")["error"], Value::Null);
-    for (method, name) in [("GET", "snapshot?streaming=true"), ("POST", "restore"), ("POST", "rest")] {
-        let (head, body) = request(server.address.unwrap(), &format!("{method} /commands/{name}"));
+    for name in ["restore", "rest"] {
+        let (head, body) = request(server.address.unwrap(), &format!("POST /commands/{name}"));
         assert!(head.starts_with("HTTP/1.1 501 "), "{head}");
-        assert!(body.contains("is not supported yet"), "{body}");
+        assert!(body.contains("into the folder snapshot of an empty data directory"), "{body}");
     }
     assert!(request(server.address.unwrap(), "POST /commands/srvr").0.starts_with("HTTP/1.1 405 "));
     assert!(request(server.address.unwrap(), "GET /other").0.starts_with("HTTP/1.1 404 "));
@@ -169,7 +178,7 @@ fn the_command_url_can_be_moved() {
 #[test]
 fn prometheus_finds_metrics_on_both_ports() {
     let mut source = Fake::new();
-    source.config.metrics = Some(free_address());
+    source.config.metrics = Some(Metrics { address: Some(free_address()), tls: None });
     let (server, _) = started(source);
     for address in [server.address, server.metrics_address] {
         let (head, body) = request(address.unwrap(), "GET /metrics");
@@ -184,7 +193,7 @@ fn a_taken_port_is_a_warning() {
     let taken = std::net::TcpListener::bind(free_address()).unwrap();
     let mut source = Fake::new();
     source.config.admin.as_mut().unwrap().address = taken.local_addr().unwrap();
-    let (server, unavailable) = start(Arc::new(source), None).unwrap();
+    let (server, unavailable) = start(Arc::new(source), Acceptors::default()).unwrap();
     assert_eq!(server.address, None);
     let text = unavailable[0].to_string();
     let expected = format!("cannot open {} for the AdminServer: ", taken.local_addr().unwrap());
@@ -195,7 +204,7 @@ fn a_taken_port_is_a_warning() {
 fn nothing_is_started_when_it_is_switched_off() {
     let mut source = Fake::new();
     source.config.admin = None;
-    let (server, unavailable) = start(Arc::new(source), None).unwrap();
+    let (server, unavailable) = start(Arc::new(source), Acceptors::default()).unwrap();
     assert_eq!((server.address, server.metrics_address, unavailable.len()), (None, None, 0));
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::stream::{Acceptor, HANDSHAKE};
+use crate::stream::{Acceptor, HANDSHAKE, subject};
 
 /// What ZooKeeper's AdminServer tells browsers that came by TLS: to come by nothing else for a day.
 const COME_BY_TLS: HeaderValue = HeaderValue::from_static("max-age=86400; includeSubDomains");
@@ -79,6 +79,13 @@ pub(super) enum HttpStream {
 impl HttpStream {
     pub(super) fn is_secure(&self) -> bool {
         matches!(self, HttpStream::Secure(_))
+    }
+
+    /// The subject of the certificate that the client has proven, after RFC 2253; `None` without
+    /// one.
+    pub(super) fn subject(&self) -> Option<String> {
+        let HttpStream::Secure(stream) = self else { return None };
+        subject(stream.get_ref().1)
     }
 }
 

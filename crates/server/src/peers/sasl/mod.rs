@@ -17,6 +17,8 @@
 
 mod accepting;
 mod dialling;
+#[cfg(feature = "testing")]
+mod testing;
 mod work;
 
 use std::sync::Arc;
@@ -28,6 +30,8 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) use accepting::{Accepting, Opening};
 pub(super) use dialling::Dialling;
+#[cfg(feature = "testing")]
+pub use testing::Logins;
 use work::Work;
 pub(super) use work::{Accept, Done, Initiated};
 

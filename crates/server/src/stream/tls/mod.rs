@@ -15,6 +15,7 @@ use tls::rustls::ClientConfig;
 pub(crate) use self::acceptor::Acceptor;
 pub(crate) use self::peers::PeerTls;
 use self::session::Session;
+pub(crate) use self::session::subject;
 use super::{PeerIdentity, Stream};
 
 /// The first byte of TLS: the type of a handshake record. A client without TLS begins with the

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tls::rustls::pki_types::ServerName;
+use tls::rustls::pki_types::{CertificateDer, ServerName};
 use tls::rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, IoState, ServerConnection};
 
 use super::Acceptor;
@@ -177,15 +177,8 @@ impl Session {
 
     /// What the other side has proven; `None` if it was not asked or has no certificate.
     fn check_identity(&self) -> io::Result<Option<PeerIdentity>> {
-        let Some(chain) = self.tls.peer_certificates().filter(|chain| !chain.is_empty()) else {
-            return Ok(None);
-        };
-        let refused = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned());
-        let certificate =
-            tls::Certificate::parse(&chain[0]).ok_or_else(|| refused("the certificate is malformed"))?;
-        if self.tls.handshake_kind() == Some(HandshakeKind::Resumed) && !certificate.is_valid_at(now()) {
-            return Err(refused("the certificate has expired since the session began"));
-        }
+        let chain = self.tls.peer_certificates().unwrap_or_default();
+        let Some(certificate) = own_certificate(chain, self.tls.handshake_kind())? else { return Ok(None) };
         let is_for = |host: &String| tls::is_valid_for(&certificate, host);
         if !self.hosts.is_empty() && !self.hosts.iter().any(is_for) {
             let (subject, hosts) = (certificate.subject_name(), self.hosts.join(", "));
@@ -231,6 +224,33 @@ impl Session {
 }
 
 /// The time in seconds since 1970.
+/// The subject of the certificate that a client has proven to have; `None` without one, and if it
+/// has expired since the session of TLS began.
+pub(crate) fn subject(connection: &ServerConnection) -> Option<String> {
+    let chain = connection.peer_certificates().unwrap_or_default();
+    let certificate = own_certificate(chain, connection.handshake_kind()).ok()??;
+    Some(certificate.subject_name().to_owned())
+}
+
+/// The first certificate of a chain, whose key the other side has proven to have; `None` without a
+/// chain.
+fn own_certificate(
+    chain: &[CertificateDer<'_>],
+    handshake: Option<HandshakeKind>,
+) -> io::Result<Option<tls::Certificate>> {
+    let Some(first) = chain.first() else { return Ok(None) };
+    let certificate =
+        tls::Certificate::parse(first).ok_or_else(|| refused("the certificate is malformed"))?;
+    if handshake == Some(HandshakeKind::Resumed) && !certificate.is_valid_at(now()) {
+        return Err(refused("the certificate has expired since the session began"));
+    }
+    Ok(Some(certificate))
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned())
+}
+
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
