@@ -1,5 +1,6 @@
 //! Opening a session.
 
+use crate::client::accepted;
 use crate::connection::Connection;
 use crate::error::{ConnectError, RequestError};
 use crate::frames::Frames;
@@ -88,17 +89,8 @@ impl Connection {
         tcp.set_nodelay(true).map_err(ConnectError::Handshake)?;
         let mut stream = secured(tcp, &host, options.tls.as_ref())?;
         let mut request = Vec::new();
-        let mark = frame::begin(&mut request);
-        ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: options.last_zxid_seen,
-            timeout_ms: options.session_timeout_ms,
-            session_id: options.resume.as_ref().map_or(0, |session| session.id),
-            passwd: options.resume.as_ref().map_or(&[0; PASSWORD_BYTES], |session| &session.password),
-            read_only: Some(options.read_only),
-        }
-        .encode(&mut request);
-        frame::finish(&mut request, mark);
+        let Options { session_timeout_ms, resume, last_zxid_seen, read_only, .. } = options;
+        connect_request(*session_timeout_ms, resume.as_ref(), *last_zxid_seen, *read_only, &mut request);
         stream.write_all(&request).map_err(ConnectError::Handshake)?;
 
         let mut frames = Frames::new(options.reply_bytes_max);
@@ -111,16 +103,31 @@ impl Connection {
             error => ConnectError::Handshake(io::Error::other(error)),
         })?;
         let response = ConnectResponse::decode(&mut Reader::new(frames.get(range)))?;
-        if response.timeout_ms <= 0 {
-            return Err(ConnectError::SessionExpired);
-        }
-        let password =
-            response.passwd.try_into().map_err(|_| wire::Malformed::Excess(response.passwd.len()))?;
-        let session = SessionIdentity { id: response.session_id, password, timeout_ms: response.timeout_ms };
-        let read_only = response.read_only == Some(true);
+        let (session, read_only) = accepted(&response)?;
         stream.set_read_timeout(options.reply_timeout).map_err(ConnectError::Handshake)?;
         Ok(Self::new(stream, frames, session, read_only, options))
     }
+}
+
+/// Encodes the frame that opens a session, or resumes one.
+pub(crate) fn connect_request(
+    timeout_ms: i32,
+    resume: Option<&SessionIdentity>,
+    last_zxid_seen: i64,
+    read_only: bool,
+    out: &mut Vec<u8>,
+) {
+    let mark = frame::begin(out);
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen,
+        timeout_ms,
+        session_id: resume.map_or(0, |session| session.id),
+        passwd: resume.map_or(&[0; PASSWORD_BYTES], |session| &session.password),
+        read_only: Some(read_only),
+    }
+    .encode(out);
+    frame::finish(out, mark);
 }
 
 fn open(server: impl ToSocketAddrs, timeout: Duration) -> Result<TcpStream, ConnectError> {
@@ -137,7 +144,7 @@ fn open(server: impl ToSocketAddrs, timeout: Duration) -> Result<TcpStream, Conn
 
 /// The connection to `server`, `host:port`, with TLS if that is wanted.
 fn secured(tcp: TcpStream, server: &str, tls: Option<&Tls>) -> Result<Stream, ConnectError> {
-    let Some(tls) = tls else { return Ok(Stream::plain(tcp)) };
+    let Some(tls) = tls else { return Ok(Stream::Plain(tcp)) };
     Stream::secure(tcp, server, tls).map_err(ConnectError::Tls)
 }
 

@@ -3,7 +3,6 @@
 use crate::connect::{Options, SessionIdentity};
 use crate::error::RequestError;
 use crate::frames::Frames;
-use crate::split::{Receiver, Sender};
 use crate::stream::Stream;
 use std::collections::VecDeque;
 use std::io::Write;
@@ -132,6 +131,7 @@ impl Connection {
     /// The connection is lost.
     pub fn flush(&mut self) -> Result<(), RequestError> {
         self.stream.write_all(&self.out)?;
+        self.stream.flush()?;
         self.out.clear();
         Ok(())
     }
@@ -210,19 +210,6 @@ impl Connection {
         }
         self.last_zxid = self.last_zxid.max(header.zxid);
         Ok(Some(WatchEvent::decode(header, input.rest())?))
-    }
-
-    /// Splits the connection into a sending and a receiving half, for two threads.
-    ///
-    /// # Errors
-    /// The socket cannot be duplicated.
-    ///
-    /// # Panics
-    /// If there are unanswered requests, or events not yet taken.
-    pub fn split(self) -> Result<(Sender, Receiver), RequestError> {
-        assert!(self.pending.is_empty() && self.events.is_empty(), "nothing is pending at a split");
-        let sender = Sender::new(self.stream.try_clone()?, self.last_xid);
-        Ok((sender, Receiver::new(self.stream, self.frames)))
     }
 
     /// The raw socket and the state of TLS on it, with the session still open, for callers that

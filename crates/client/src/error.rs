@@ -87,10 +87,31 @@ impl Error {
         }
     }
 
-    /// Whether the server may have executed the request all the same.
-    pub fn may_have_been_executed(&self) -> bool {
-        matches!(self, Self::ConnectionLoss { .. } | Self::Malformed { .. })
+    /// What has become of the request, as far as the client can know.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::ConnectionLoss { .. } => Outcome::Unknown,
+            // Only the body of a reply without error is decoded.
+            Self::Malformed { .. } => Outcome::Done,
+            _ => Outcome::NotDone,
+        }
     }
+
+    /// Whether the server has executed the request, or may have.
+    pub fn may_have_been_executed(&self) -> bool {
+        self.outcome() != Outcome::NotDone
+    }
+}
+
+/// What has become of a request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not executed.
+    NotDone,
+    /// It was executed; only its answer is not understood.
+    Done,
+    /// It may have been executed.
+    Unknown,
 }
 
 /// ZooKeeper's name of a code; of an unknown one its number.

@@ -1,6 +1,9 @@
 //! The client against scripted servers and real ones.
 
+mod asynchronous;
+mod cache;
 mod conversation;
+mod extensions;
 mod scripted;
 mod server;
 mod session;

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
+use testing::listen;
 use wire::frame;
 use wire::record::{ConnectResponse, ReplyHeader};
 
@@ -68,12 +68,4 @@ pub(crate) fn serve_all<T: Send + 'static>(
 /// The next connection.
 pub(crate) fn accept(listener: &TcpListener) -> Server {
     Server(listener.accept().unwrap().0)
-}
-
-/// Below the system's range for outgoing connections, one of which might otherwise take the port.
-pub(crate) fn listen() -> TcpListener {
-    // The tests of this process run at the same time and must not find the same one.
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let start = 20_000 + std::process::id() as u16 % 5_000 + TAKEN.fetch_add(100, Ordering::Relaxed);
-    (start..32_768).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).expect("a free port")
 }

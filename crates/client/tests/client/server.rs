@@ -1,83 +1,31 @@
-//! A real server in this process, and what the tests wait for.
+//! Sessions at a real server in this process, and what the tests wait for.
 
-use client::{ConnectString, Session, SessionEvent, SessionOptions};
-use server::config::{self, CommandLine};
-use server::serve::{Server, StartError};
+use client::{Client, ConnectString, Session, SessionEvent, SessionOptions, Settings};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-
-use crate::scripted;
+pub(crate) use testing::TestServer;
 
 /// How long something may take to happen. Only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server with a port and data of its own.
-pub(crate) struct TestServer {
-    running: Option<Server>,
-    port: u16,
-    folder: tempfile::TempDir,
+/// How tests reach the server.
+pub(crate) trait Reach {
+    /// A session below a chroot, which may be empty.
+    fn session(&self, chroot: &str) -> Session;
+
+    /// An asynchronous client with a timeout that no test reaches.
+    fn client(&self) -> impl Future<Output = Client>;
 }
 
-impl TestServer {
-    pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self { running: None, port: free_port(), folder };
-        while !server.try_resume() {
-            // Another process was faster to take the port.
-            server.port = free_port();
-        }
-        server
-    }
-
-    /// Starts the server again, with its data.
-    pub(crate) fn resume(&mut self) {
-        assert!(self.try_resume(), "the port of the server was taken while it was down");
-    }
-
-    /// Starts the server; `false` if its port is taken.
-    fn try_resume(&mut self) -> bool {
-        let command_line = CommandLine {
-            config: None,
-            data_dir: Some(self.folder.path().to_owned()),
-            client_port: Some(self.port),
-            client_port_address: Some("127.0.0.1".to_owned()),
-            definitions: vec!["admin.enableServer=false".to_owned()],
-        };
-        let config = config::load(&command_line).expect("a configuration").config;
-        match Server::start(config) {
-            Ok(server) => self.running = Some(server),
-            Err(StartError::Listen { .. }) => return false,
-            Err(error) => panic!("the server does not start: {error}"),
-        }
-        true
-    }
-
-    /// Stops the server, which closes its connections and keeps its sessions.
-    pub(crate) fn stop(&mut self) {
-        if let Some(server) = self.running.take() {
-            server.stopper().stop();
-            server.wait().expect("the server stops");
-        }
-    }
-
-    pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// A session below a chroot, which may be empty.
-    pub(crate) fn session(&self, chroot: &str) -> Session {
+impl Reach for TestServer {
+    fn session(&self, chroot: &str) -> Session {
         open(&format!("{}{chroot}", self.address()))
     }
-}
 
-impl Drop for TestServer {
-    fn drop(&mut self) {
-        self.stop();
+    async fn client(&self) -> Client {
+        let servers = self.address().parse().expect("a connect string");
+        Client::open(&servers, Settings::default()).await.expect("a session")
     }
-}
-
-fn free_port() -> u16 {
-    scripted::listen().local_addr().unwrap().port()
 }
 
 /// A session with a timeout that no test reaches.

@@ -7,7 +7,7 @@ use client::{
 };
 use std::sync::mpsc::TryRecvError;
 
-use crate::server::{TestServer, open, wait_for, wait_for_watch};
+use crate::server::{Reach as _, TestServer, open, wait_for, wait_for_watch};
 
 fn is_reconnected(event: &SessionEvent) -> bool {
     matches!(event, SessionEvent::Reconnected { .. })

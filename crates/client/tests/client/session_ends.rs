@@ -11,7 +11,7 @@ use wire::record::RequestHeader;
 use wire::xid;
 
 use crate::scripted::{Server, accept, serve_all};
-use crate::server::{TestServer, open, until_the_end, wait_for_watch};
+use crate::server::{Reach as _, TestServer, open, until_the_end, wait_for_watch};
 
 /// A session with the shortest wait for a server, and its events.
 fn impatient(address: SocketAddr) -> (Session, mpsc::Receiver<SessionEvent>) {

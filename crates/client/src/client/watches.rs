@@ -38,6 +38,17 @@ impl WatchKind {
         }
     }
 
+    /// Whether an event on its path is the only one that such a watch reports.
+    pub(super) fn is_used_up_by(self, event: EventType) -> bool {
+        match self {
+            Self::Data | Self::Exist => {
+                matches!(event, EventType::NodeCreated | EventType::NodeDataChanged | EventType::NodeDeleted)
+            }
+            Self::Child => matches!(event, EventType::NodeDeleted | EventType::NodeChildrenChanged),
+            Self::Persistent | Self::PersistentRecursive => false,
+        }
+    }
+
     /// The event that ZooKeeper's client makes when such a watch is removed.
     pub(super) fn removal(self) -> EventType {
         match self {
@@ -65,14 +76,10 @@ impl Watches {
 
     /// Forgets what an event has used up. Persistent watches stay.
     pub(super) fn fired(&mut self, event: EventType, path: &str) {
-        let used: &[WatchKind] = match event {
-            EventType::NodeCreated | EventType::NodeDataChanged => &[WatchKind::Data, WatchKind::Exist],
-            EventType::NodeDeleted => &[WatchKind::Data, WatchKind::Exist, WatchKind::Child],
-            EventType::NodeChildrenChanged => &[WatchKind::Child],
-            _ => &[],
-        };
-        for &kind in used {
-            self.0.remove(&(kind, path.to_owned()));
+        for kind in [WatchKind::Data, WatchKind::Exist, WatchKind::Child] {
+            if kind.is_used_up_by(event) {
+                self.0.remove(&(kind, path.to_owned()));
+            }
         }
     }
 

@@ -13,7 +13,7 @@ pub enum SessionEvent {
         /// Why, as a text for people.
         reason: String,
         /// Whether the server hung up because it had refused the credentials of an
-        /// [`add_auth`](crate::Session::add_auth), as servers do.
+        /// [`add_auth`](crate::Client::add_auth), as servers do.
         after_refused_auth: bool,
     },
     /// The session continues. The server reports what happened to watched znodes meanwhile.
@@ -51,6 +51,11 @@ impl SessionState {
     /// Whether there is a connection.
     pub fn is_connected(self) -> bool {
         matches!(self, Self::Connected | Self::ConnectedReadOnly)
+    }
+
+    /// Whether the session has ended.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Expired | Self::AuthFailed | Self::Closed)
     }
 
     /// ZooKeeper's word for it.

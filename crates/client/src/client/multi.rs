@@ -3,17 +3,19 @@
 use std::borrow::Cow;
 
 use wire::record::{
-    Check, Delete, GetChildren, GetData, Multi, MultiReply, MultiResult, Reply, Request, SetData,
+    Check, CheckNotExists, Delete, GetChildren, GetData, Multi, MultiReply, MultiResult, Reply, Request,
+    SetData,
 };
-use wire::{Acl, AclList, ErrorCode, Malformed, Opcode, Stat};
+use wire::{Acl, AclList, ErrorCode, Malformed, Opcode, Stat, acl};
 
 use super::calls::{create_request, strings};
+use super::extensions::Extension;
 use super::state::Effect;
-use super::{OwnedReply, Session};
+use super::{Client, OwnedReply};
 use crate::error::Error;
 use crate::operations::CreateMode;
 
-/// A write in a [`Session::multi`].
+/// A write in a [`Client::multi`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'a> {
     /// Creates a znode.
@@ -50,6 +52,13 @@ pub enum Operation<'a> {
         /// The version expected, or -1.
         version: i32,
     },
+    /// Requires that a znode does not exist. A server without this check, as Apache ZooKeeper is,
+    /// is told to create the znode and to delete it again, for which its parent has to exist and
+    /// must not be ephemeral.
+    CheckNotExists {
+        /// The path without a znode.
+        path: &'a str,
+    },
 }
 
 /// What one operation of a multi has done.
@@ -65,7 +74,7 @@ pub enum OperationResult {
     Checked,
 }
 
-/// A read in a [`Session::multi_read`].
+/// A read in a [`Client::multi_read`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadOperation<'a> {
     /// Data and `Stat` of the znode with this path.
@@ -89,7 +98,8 @@ impl<'a> Operation<'a> {
             Self::Create { path, .. }
             | Self::SetData { path, .. }
             | Self::Delete { path, .. }
-            | Self::Check { path, .. } => path,
+            | Self::Check { path, .. }
+            | Self::CheckNotExists { path } => path,
         }
     }
 
@@ -105,8 +115,36 @@ impl<'a> Operation<'a> {
             Self::SetData { data, version, .. } => Request::SetData(SetData { path, data, version }),
             Self::Delete { version, .. } => Request::Delete(Delete { path, version }),
             Self::Check { version, .. } => Request::Check(Check { path, version }),
+            Self::CheckNotExists { .. } => Request::CheckNotExists(CheckNotExists { path, version: -1 }),
         }
     }
+}
+
+/// What is sent for an operation.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    operation: Operation<'a>,
+    /// The place of the operation among those of the caller.
+    index: usize,
+    /// Whether its result is the operation's.
+    has_result: bool,
+}
+
+/// What is sent for operations; `has_check` says whether the server checks that a znode does not
+/// exist, and `open` is the ACL of those that are created instead.
+fn parts<'a>(operations: &[Operation<'a>], has_check: bool, open: &'a [Acl]) -> Vec<Part<'a>> {
+    let mut parts = Vec::with_capacity(operations.len());
+    for (index, operation) in operations.iter().enumerate() {
+        let part = |operation, has_result| Part { operation, index, has_result };
+        match *operation {
+            Operation::CheckNotExists { path } if !has_check => {
+                let create = Operation::Create { path, data: None, acl: open, mode: CreateMode::Persistent };
+                parts.extend([part(create, false), part(Operation::Delete { path, version: -1 }, true)]);
+            }
+            operation => parts.push(part(operation, true)),
+        }
+    }
+    parts
 }
 
 impl<'a> ReadOperation<'a> {
@@ -124,22 +162,100 @@ impl<'a> ReadOperation<'a> {
     }
 }
 
-impl Session {
+/// A multi that is put together step by step.
+///
+/// ```no_run
+/// # async fn example(client: &client::Client) -> Result<(), client::Error> {
+/// use client::{CreateMode, Transaction, acl};
+///
+/// let open = acl::open_acl();
+/// Transaction::new()
+///     .check("/lock/holder", 3)
+///     .create("/jobs/1", Some(b"done"), &open, CreateMode::Persistent)
+///     .set_data("/count", Some(b"1"), -1)
+///     .commit(client)
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Transaction<'a> {
+    operations: Vec<Operation<'a>>,
+}
+
+impl<'a> Transaction<'a> {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an operation.
+    #[must_use]
+    pub fn then(mut self, operation: Operation<'a>) -> Self {
+        self.operations.push(operation);
+        self
+    }
+
+    /// Adds [`Operation::Create`].
+    #[must_use]
+    pub fn create(self, path: &'a str, data: Option<&'a [u8]>, acl: &'a [Acl], mode: CreateMode) -> Self {
+        self.then(Operation::Create { path, data, acl, mode })
+    }
+
+    /// Adds [`Operation::SetData`].
+    #[must_use]
+    pub fn set_data(self, path: &'a str, data: Option<&'a [u8]>, version: i32) -> Self {
+        self.then(Operation::SetData { path, data, version })
+    }
+
+    /// Adds [`Operation::Delete`].
+    #[must_use]
+    pub fn delete(self, path: &'a str, version: i32) -> Self {
+        self.then(Operation::Delete { path, version })
+    }
+
+    /// Adds [`Operation::Check`].
+    #[must_use]
+    pub fn check(self, path: &'a str, version: i32) -> Self {
+        self.then(Operation::Check { path, version })
+    }
+
+    /// Adds [`Operation::CheckNotExists`].
+    #[must_use]
+    pub fn check_not_exists(self, path: &'a str) -> Self {
+        self.then(Operation::CheckNotExists { path })
+    }
+
+    /// Executes all operations or none.
+    ///
+    /// # Errors
+    /// As [`Client::multi`].
+    pub async fn commit(&self, client: &Client) -> Result<Vec<OperationResult>, Error> {
+        client.multi(&self.operations).await
+    }
+}
+
+impl Client {
     /// Executes all writes, in their order, or none. The results have the order of the operations.
     ///
     /// # Errors
     /// [`Error::MultiRefused`] names the operation that was refused. Any other [`Error`].
-    pub fn multi(&self, operations: &[Operation<'_>]) -> Result<Vec<OperationResult>, Error> {
-        let paths = self.server_paths(operations.iter().map(Operation::path))?;
-        let mut acls = vec![Vec::new(); operations.len()];
-        let requests = operations.iter().zip(paths.iter().zip(&mut acls));
-        let requests = requests.map(|(operation, (path, acl))| operation.request(path, acl));
+    pub async fn multi(&self, operations: &[Operation<'_>]) -> Result<Vec<OperationResult>, Error> {
+        let checks = |operation: &Operation<'_>| matches!(operation, Operation::CheckNotExists { .. });
+        let has_check = !operations.iter().any(checks) || self.has(Extension::CheckNotExists).await?;
+        let open = acl::open_acl();
+        let parts = parts(operations, has_check, &open);
+        let paths = self.server_paths(parts.iter().map(|part| part.operation.path()))?;
+        let mut acls = vec![Vec::new(); parts.len()];
+        let requests = parts.iter().zip(paths.iter().zip(&mut acls));
+        let requests = requests.map(|(part, (path, acl))| part.operation.request(path, acl));
         let mut buffer = Vec::new();
         let multi = Multi::encode_into(requests, &mut buffer);
-        let answer = self.request(&Request::Multi(multi), None, Effect::None)?;
-        let reply = results(&answer, operations.len())?;
-        refusal(operations, reply.iter())?;
-        reply.iter().map(|result| self.operation_result(&result)).collect()
+        let answer = self.request(&Request::Multi(multi), None, Effect::None).await?;
+        let reply = results(&answer, parts.len())?;
+        refusal(&parts, reply.iter())?;
+        let results = parts.iter().zip(reply.iter()).filter(|(part, _)| part.has_result);
+        results.map(|(part, result)| self.operation_result(&operations[part.index], &result)).collect()
     }
 
     /// Executes reads together, each with its own result, in the order of the operations. ZooKeeper
@@ -147,7 +263,7 @@ impl Session {
     ///
     /// # Errors
     /// Any [`Error`] for the whole; [`Error::Refused`] for one read.
-    pub fn multi_read(
+    pub async fn multi_read(
         &self,
         operations: &[ReadOperation<'_>],
     ) -> Result<Vec<Result<ReadResult, Error>>, Error> {
@@ -155,7 +271,12 @@ impl Session {
         let requests = operations.iter().zip(&paths).map(|(operation, path)| operation.request(path));
         let mut buffer = Vec::new();
         let multi = Multi::encode_into(requests, &mut buffer);
-        let answer = self.request(&Request::MultiRead(multi), None, Effect::None)?;
+        let answer = match paths.first() {
+            Some(first) => {
+                self.read(&Request::MultiRead(multi), first, operations[0].path(), Effect::None).await?
+            }
+            None => return Ok(Vec::new()),
+        };
         let reply = results(&answer, operations.len())?;
         Ok(operations.iter().zip(reply.iter()).map(|(operation, result)| read(operation, &result)).collect())
     }
@@ -164,14 +285,21 @@ impl Session {
         paths.map(|path| self.server_path(path)).collect()
     }
 
-    fn operation_result(&self, result: &MultiResult<'_>) -> Result<OperationResult, Error> {
+    fn operation_result(
+        &self,
+        operation: &Operation<'_>,
+        result: &MultiResult<'_>,
+    ) -> Result<OperationResult, Error> {
         let created = |path| OperationResult::Created(self.connect_string().client_path(path).to_owned());
         Ok(match result {
             MultiResult::Create(reply) => created(reply.path),
             MultiResult::Create2(reply) => created(reply.path),
             MultiResult::SetData(reply) => OperationResult::DataSet(reply.stat),
+            MultiResult::Delete if matches!(operation, Operation::CheckNotExists { .. }) => {
+                OperationResult::Checked
+            }
             MultiResult::Delete => OperationResult::Deleted,
-            MultiResult::Check => OperationResult::Checked,
+            MultiResult::Check | MultiResult::CheckNotExists => OperationResult::Checked,
             other => return Err(unexpected(other)),
         })
     }
@@ -196,17 +324,14 @@ fn unexpected(result: &MultiResult<'_>) -> Error {
 
 /// The refusal of the one operation that made the whole multi fail. Those before it have the code
 /// 0, those behind it `RuntimeInconsistency`.
-fn refusal<'r>(
-    operations: &[Operation<'_>],
-    results: impl Iterator<Item = MultiResult<'r>>,
-) -> Result<(), Error> {
+fn refusal<'r>(parts: &[Part<'_>], results: impl Iterator<Item = MultiResult<'r>>) -> Result<(), Error> {
     let unimportant = [ErrorCode::Ok as i32, ErrorCode::RuntimeInconsistency as i32];
-    let errors = operations.iter().zip(results).enumerate();
-    let errors = errors.filter_map(|(index, (operation, result))| Some((index, operation, result.error()?)));
+    let errors = parts.iter().zip(results).filter_map(|(part, result)| Some((part, result.error()?)));
     // `min_by_key` takes the first of several.
-    match errors.min_by_key(|(.., code)| unimportant.contains(code)) {
-        Some((index, operation, code)) => {
-            Err(Error::MultiRefused { index, code, path: operation.path().to_owned() })
+    match errors.min_by_key(|(_, code)| unimportant.contains(code)) {
+        Some((part, code)) => {
+            let path = part.operation.path().to_owned();
+            Err(Error::MultiRefused { index: part.index, code, path })
         }
         None => Ok(()),
     }
