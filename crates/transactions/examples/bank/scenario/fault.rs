@@ -1,0 +1,214 @@
+//! What is done to the bank.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::Told;
+use super::doubt::Doubt;
+use super::teller::Teller;
+use super::weakness::{Fall, PAUSE, Weakness};
+use super::world::World;
+
+/// How long a server stays stopped or down.
+const OUTAGE: Duration = Duration::from_millis(1_200);
+/// How long a teller may take to reach the step at which it falls. Only a failure waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The steps of a transaction that is committed.
+const STEPS: [&str; 8] = [
+    "prepare-postgres",
+    "prepare-mariadb",
+    "prepare-znodes",
+    "decide",
+    "commit-postgres",
+    "commit-mariadb",
+    "commit-znodes",
+    "forget",
+];
+
+/// One fault.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// A teller falls at a step.
+    Teller {
+        /// The step.
+        step: &'static str,
+        /// Before or after it.
+        before: bool,
+        /// At which time of this step.
+        at: usize,
+        /// What becomes of it.
+        fall: Fall,
+    },
+    /// A server is killed, and started again.
+    Kill(Server),
+    /// A server is stopped, and resumed.
+    Stop(Server),
+}
+
+/// A server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Server {
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB.
+    MariaDb,
+    /// The leader of the ensemble.
+    Leader,
+}
+
+impl Fault {
+    /// Each step, with the teller killed before and after it, and each server killed and stopped
+    /// once; some tellers are stopped or cut off.
+    pub(crate) fn each() -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (index, step) in STEPS.into_iter().enumerate() {
+            for before in [true, false] {
+                faults.push(Fault::Teller { step, before, at: 2 + index, fall: Fall::Killed });
+            }
+        }
+        for (step, before, fall) in [
+            ("prepare-mariadb", false, Fall::Stopped),
+            ("decide", false, Fall::Stopped),
+            ("decide", true, Fall::CutOff),
+            ("prepare-mariadb", true, Fall::CutOff),
+        ] {
+            faults.push(Fault::Teller { step, before, at: 3, fall });
+        }
+        for server in [Server::Postgres, Server::MariaDb, Server::Leader] {
+            faults.extend([Fault::Kill(server), Fault::Stop(server)]);
+        }
+        faults
+    }
+
+    /// This many faults: [`Self::each`] again and again, at other times of their steps. In the
+    /// second of three rounds tellers are cut off at every step, in the third stopped.
+    pub(crate) fn many(count: usize) -> Vec<Fault> {
+        let each = Fault::each();
+        let again = |index: usize| match each[index % each.len()].clone() {
+            Fault::Teller { step, before, at, fall } => {
+                let round = index / each.len();
+                let fall = [fall, Fall::CutOff, Fall::Stopped][round % 3];
+                Fault::Teller { step, before, at: at + 3 * round, fall }
+            }
+            other => other,
+        };
+        (0..count).map(again).collect()
+    }
+
+    /// Does it, and waits until everything is back. What the teller has told that it is about.
+    pub(super) async fn strike(&self, world: &mut World, doubt: &Doubt) -> BTreeMap<String, Told> {
+        match self {
+            Fault::Teller { step, before, at, fall } => {
+                let weakness = Weakness { step: (*step).to_owned(), before: *before, at: *at, fall: *fall };
+                fell(world, weakness).await
+            }
+            Fault::Kill(server) => {
+                doubt.trouble();
+                kill(world, *server).await;
+                doubt.healed();
+                BTreeMap::new()
+            }
+            Fault::Stop(server) => {
+                doubt.trouble();
+                stop(world, *server).await;
+                doubt.healed();
+                BTreeMap::new()
+            }
+        }
+    }
+}
+
+/// Lets a teller work until it falls.
+async fn fell(world: &World, weakness: Weakness) -> BTreeMap<String, Told> {
+    let fall = weakness.fall;
+    let mut teller = Teller::start(world, Some(weakness));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let has_fallen = match fall {
+            Fall::Killed => teller.has_ended(),
+            Fall::Stopped => teller.is_stopped(),
+            Fall::CutOff => teller.was_cut_off(),
+        };
+        if has_fallen {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the teller does not come to the step");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    if fall != Fall::Killed {
+        tokio::time::sleep(PAUSE).await;
+    }
+    if fall == Fall::Stopped {
+        teller.resume();
+    }
+    teller.quit().await
+}
+
+async fn kill(world: &mut World, server: Server) {
+    match server {
+        Server::Postgres => {
+            world.postgres.kill();
+            tokio::time::sleep(OUTAGE).await;
+            world.postgres.launch();
+        }
+        Server::MariaDb => {
+            world.mariadb.kill();
+            tokio::time::sleep(OUTAGE).await;
+            world.mariadb.launch();
+        }
+        Server::Leader => {
+            let leader = world.ensemble.await_leader();
+            world.ensemble.kill(leader);
+            tokio::time::sleep(OUTAGE).await;
+            world.ensemble.launch(leader);
+            world.ensemble.await_leader();
+        }
+    }
+}
+
+async fn stop(world: &World, server: Server) {
+    let leader = world.ensemble.await_leader();
+    match server {
+        Server::Postgres => world.postgres.stop(),
+        Server::MariaDb => world.mariadb.stop(),
+        Server::Leader => world.ensemble.stop(leader),
+    }
+    tokio::time::sleep(OUTAGE).await;
+    match server {
+        Server::Postgres => world.postgres.resume(),
+        Server::MariaDb => world.mariadb.resume(),
+        Server::Leader => {
+            world.ensemble.resume(leader);
+            world.ensemble.await_leader();
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Teller { step, before, at, fall } => {
+                let verb = match fall {
+                    Fall::Killed => "killed",
+                    Fall::Stopped => "stopped",
+                    Fall::CutOff => "cut off",
+                };
+                let side = if *before { "before" } else { "after" };
+                write!(f, "a teller is {verb} {side} {step} number {at}")
+            }
+            Fault::Kill(server) => write!(f, "{server} is killed and started again"),
+            Fault::Stop(server) => write!(f, "{server} is stopped and resumed"),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Server::Postgres => "PostgreSQL",
+            Server::MariaDb => "MariaDB",
+            Server::Leader => "the leader of the ensemble",
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! The stores of the bank.
+
+use std::time::Duration;
+
+use client::{Client, CreateMode, acl};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+/// Accounts in each store.
+pub(super) const ACCOUNTS: u64 = 8;
+/// Money in each account at first.
+pub(super) const BALANCE: i64 = 1_000;
+/// Where the decisions are.
+pub(super) const TRANSACTIONS: &str = "/transactions/bank";
+/// Bounds each exchange with a participant.
+pub(super) const STEP: Duration = Duration::from_millis(800);
+
+/// The servers.
+pub(super) struct World {
+    pub(super) postgres: testing::Postgres,
+    pub(super) mariadb: testing::MariaDb,
+    pub(super) ensemble: testing::Ensemble,
+    /// With what this program is started to be a teller.
+    pub(super) arguments: &'static [&'static str],
+}
+
+impl World {
+    /// Starts the servers; `None` where the databases cannot be had.
+    pub(super) fn start(arguments: &'static [&'static str]) -> Option<World> {
+        let postgres = testing::Postgres::start()?;
+        let mariadb = testing::MariaDb::start()?;
+        let ensemble = testing::Ensemble::start(arguments);
+        println!("PostgreSQL, MariaDB and three Ostler servers ({}) run", ensemble.addresses());
+        Some(World { postgres, mariadb, ensemble, arguments })
+    }
+
+    /// A session of the ensemble, as short as a teller's.
+    pub(super) async fn client(&self) -> Client {
+        open_client(&self.ensemble.addresses()).await
+    }
+
+    /// Runs a statement of PostgreSQL; the first column of each row.
+    pub(super) async fn postgres(&self, statement: &str) -> Vec<String> {
+        let connecting = tokio_postgres::connect(&self.postgres.connection(), NoTls).await;
+        let (client, connection) = connecting.expect("PostgreSQL");
+        tokio::spawn(connection);
+        let rows = client.simple_query(statement).await.expect("a statement of PostgreSQL");
+        let value = |row: &SimpleQueryMessage| match row {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        rows.iter().filter_map(value).collect()
+    }
+
+    /// Runs a statement of MariaDB; the first column of each row.
+    pub(super) async fn mariadb(&self, statement: &str) -> Vec<String> {
+        let mut connection = Conn::from_url(self.mariadb.url()).await.expect("MariaDB");
+        connection.query(statement).await.expect("a statement of MariaDB")
+    }
+
+    /// Gives each account its money.
+    pub(super) async fn open_accounts(&mut self) {
+        let tables = [
+            "CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL)",
+            "CREATE TABLE moved (id VARCHAR(100) PRIMARY KEY)",
+        ];
+        for table in tables {
+            self.postgres(table).await;
+            self.mariadb(table).await;
+        }
+        let client = self.client().await;
+        let open = acl::open_acl();
+        for folder in ["/bank/accounts", "/bank/moved"] {
+            client.create_all(folder, &open).await.expect("a znode");
+        }
+        for id in 0..ACCOUNTS {
+            let row = format!("INSERT INTO accounts VALUES ({id}, {BALANCE})");
+            self.postgres(&row).await;
+            self.mariadb(&row).await;
+            let (path, balance) = (format!("/bank/accounts/{id}"), BALANCE.to_string());
+            let created = client.create(&path, Some(balance.as_bytes()), &open, CreateMode::Persistent);
+            created.await.expect("a znode");
+        }
+        client.close().await.expect("the end of a session");
+    }
+}
+
+/// Opens a session of 1.5 s, however long it takes until there is a server.
+pub(super) async fn open_client(addresses: &str) -> Client {
+    let servers = addresses.parse().expect("a connect string");
+    loop {
+        let settings = client::Settings { timeout_ms: 1_500, ..client::Settings::default() };
+        match Client::open(&servers, settings).await {
+            Ok(client) => return client,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
