@@ -79,6 +79,14 @@ fn is(uid: Uid, gid: Gid) -> bool {
     users.iter().all(|of| *of == uid) && groups.iter().all(|of| *of == gid)
 }
 
+/// Who runs this program, and where: for histories and records.
+pub(crate) fn user_and_host() -> String {
+    let uid = Uid::effective();
+    let user = User::from_uid(uid).ok().flatten();
+    let user = user.map_or_else(|| uid.to_string(), |user| user.name);
+    format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

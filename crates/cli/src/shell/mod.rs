@@ -5,7 +5,7 @@
 //! [`output::Output`], which has a form for people and one for scripts. [`interactive`] and
 //! [`script`] are the two loops around this.
 
-mod acl;
+pub(crate) mod acl;
 mod bytes;
 mod commands;
 mod completion;
