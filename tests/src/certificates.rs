@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 use crate::process::private_folder;
@@ -122,6 +126,18 @@ impl Certificates {
             self.run("keytool", &format!("-importcert -alias ca -file ca.pem {into} -noprompt"));
         }
         path
+    }
+
+    /// The client's side of TLS with the certificate of a name, for servers that the authority has
+    /// signed.
+    pub fn client(&self, name: &str) -> Arc<ClientConfig> {
+        let mut trusted = RootCertStore::empty();
+        let all = CertificateDer::pem_file_iter(self.path("ca.pem")).expect("ca.pem");
+        trusted.add_parsable_certificates(all.map(|one| one.expect("a certificate")));
+        let own = CertificateDer::from_pem_file(self.path(&format!("{name}.crt"))).expect("its certificate");
+        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).expect("its key");
+        let config = ClientConfig::builder().with_root_certificates(trusted);
+        Arc::new(config.with_client_auth_cert(vec![own], key).expect("a key and its certificate"))
     }
 
     /// Settings of a server that speaks TLS on its client port, with stores of this kind. Netty

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,23 @@ const PROGRAM_TIMEOUT: Duration = Duration::from_secs(300);
 /// The folder of a client's program in this repository.
 pub fn source(name: &str) -> PathBuf {
     repository().join("tests/clients").join(name)
+}
+
+/// A class of `clients/java/src/main/java`; `None`, with a line saying why, without Java.
+pub fn java_class(name: &str) -> Option<Command> {
+    let folder = install("java", &["java", "javac", "mvn"])?;
+    let class_path = format!("{0}/classes:{0}/lib/*", folder.display());
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", &class_path, name]);
+    Some(command)
+}
+
+/// A program of `clients/python`; `None`, with a line saying why, without Python.
+pub fn python_program(name: &str) -> Option<Command> {
+    let mut command = Command::new(install("python", &["python3"])?);
+    command.arg(source("python").join(name));
+    Some(command)
 }
 
 /// Runs `clients/<name>/install`, which fetches what the client needs with its language's ordinary
@@ -41,12 +58,24 @@ pub fn install(name: &'static str, tools: &[&str]) -> Option<PathBuf> {
     Some(installed.entry(name).or_insert_with(|| run_install(name)).clone())
 }
 
+/// A Python with the packages of a requirements file, in a virtual environment of this name.
+/// `None`, with a line saying why, without Python.
+pub fn requirements(name: &str, file: &Path) -> Option<PathBuf> {
+    have_tools(&["python3"]).then(|| {
+        let _lock = lock_cache(name);
+        path_printed_by(Command::new(source("virtual-env")).arg(file).arg(cache().join(name)))
+    })
+}
+
 fn run_install(name: &str) -> PathBuf {
     let _lock = lock_cache(name);
-    let script = source(name).join("install");
-    let output = Command::new(&script).arg(cache().join(name)).stderr(Stdio::inherit()).output();
-    let output = output.unwrap_or_else(|error| panic!("run {}: {error}", script.display()));
-    assert!(output.status.success(), "{} failed: {}", script.display(), output.status);
+    path_printed_by(Command::new(source(name).join("install")).arg(cache().join(name)))
+}
+
+fn path_printed_by(script: &mut Command) -> PathBuf {
+    let output = script.stderr(Stdio::inherit()).output();
+    let output = output.unwrap_or_else(|error| panic!("run {script:?}: {error}"));
+    assert!(output.status.success(), "{script:?} failed: {}", output.status);
     let printed = String::from_utf8(output.stdout).expect("a path");
     PathBuf::from(printed.lines().last().expect("a path").trim())
 }
@@ -148,10 +177,7 @@ impl Subject {
 /// conversation described above and panics unless the program passes.
 pub fn run(program: &Path, arguments: &[&str], mut subject: Subject) {
     let mut command = Command::new(program);
-    command.args(arguments).arg(subject.connect_string());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-    let mut program = Program::new(child);
+    let mut program = Program::start(command.args(arguments).arg(subject.connect_string()));
     let deadline = Instant::now() + PROGRAM_TIMEOUT;
     let mut passed = false;
     while let Some(line) = program.next_line(deadline) {
@@ -159,15 +185,15 @@ pub fn run(program: &Path, arguments: &[&str], mut subject: Subject) {
         if let Some(session) = line.strip_prefix("RESTART 0x") {
             subject.kill(i64::from_str_radix(session, 16).expect("a session"));
             subject.launch();
-            program.answer("RESTARTED");
+            program.tell("RESTARTED");
         }
         if line == "RESTART LEADER" {
             subject.kill_leader();
             subject.launch();
-            program.answer("RESTARTED");
+            program.tell("RESTARTED");
         }
         if line == "SPARE" {
-            program.answer(&subject.spare());
+            program.tell(&subject.spare());
         }
         passed |= line == "PASSED";
     }
@@ -175,13 +201,20 @@ pub fn run(program: &Path, arguments: &[&str], mut subject: Subject) {
     assert!(passed && status.success(), "the client did not pass ({status})");
 }
 
-/// A running client program. Dropping it kills it.
-struct Program {
+/// A running client program, which speaks in lines. Dropping it kills it.
+#[derive(Debug)]
+pub struct Program {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Program {
+    /// Starts a program.
+    pub fn start(command: &mut Command) -> Program {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        Program::new(command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}")))
+    }
+
     fn new(mut child: Child) -> Program {
         let output = child.stdout.take().expect("a pipe from the program");
         let (sender, lines) = channel();
@@ -207,9 +240,20 @@ impl Program {
         }
     }
 
-    fn answer(&mut self, line: &str) {
+    /// Writes a line to it.
+    pub fn tell(&mut self, line: &str) {
         let input = self.child.stdin.as_mut().expect("a pipe to the program");
-        writeln!(input, "{line}").expect("answer the program");
+        writeln!(input, "{line}").expect("a line to the program");
+    }
+
+    /// The next line that it writes. Panics if it ends instead.
+    pub fn told(&mut self) -> String {
+        self.next_line(Instant::now() + PROGRAM_TIMEOUT).expect("the program goes on")
+    }
+
+    /// Whether it has written nothing since the last line that was read.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.lines.try_recv(), Err(TryRecvError::Empty))
     }
 }
 

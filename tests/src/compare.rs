@@ -10,13 +10,17 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+
 use crate::connection::{Connection, Identity, REPLY_TIMEOUT, Received, handshake, session_of};
+use crate::digest_md5::Login;
 use crate::field::{Expect, Field, Holds, fields, is_event};
-use crate::generate::{SESSIONS, Step, conversation};
-use crate::jute::Reader;
+use crate::generate::{SESSIONS, Schemes, Step, conversation};
+use crate::jute::{Reader, Record};
 use crate::request::{Place, Request, op, open_acl};
 
 /// Asked for by every session; far longer than a step, so none expires during a run.
@@ -58,14 +62,42 @@ impl fmt::Display for Difference {
 
 /// Speaks the conversation of `seed` with both servers. A difference comes back as small as it
 /// could be made.
-pub fn compare(seed: u64, length: usize, servers: [&[SocketAddr]; 2]) -> Option<Difference> {
-    let steps = conversation(seed, length);
-    let first = difference(seed, &steps, servers)?;
-    Some(shrink(first, servers))
+pub fn compare(seed: u64, length: usize, servers: [&[SocketAddr]; 2], who: &Who) -> Option<Difference> {
+    let steps = conversation(seed, length, who.schemes());
+    let first = difference(seed, &steps, servers, who)?;
+    Some(shrink(first, servers, who))
+}
+
+/// Who speaks.
+#[derive(Debug)]
+pub enum Who {
+    /// Sessions without TLS, which may prove passwords of `digest`.
+    Anyone,
+    /// Sessions that may log in by SASL, too. The first ones connect by TLS, each with one of these
+    /// certificates; the others without.
+    Named(Vec<Arc<ClientConfig>>),
+}
+
+impl Who {
+    fn schemes(&self) -> Schemes {
+        match self {
+            Who::Anyone => Schemes::Digest,
+            Who::Named(_) => Schemes::All,
+        }
+    }
+
+    fn open(&self, slot: usize, server: SocketAddr) -> Connection {
+        match self {
+            Who::Named(certificates) if slot < certificates.len() => {
+                Connection::open_secure(server, &certificates[slot])
+            }
+            _ => Connection::open(server),
+        }
+    }
 }
 
 /// Drops steps as long as a difference remains.
-fn shrink(found: Difference, servers: [&[SocketAddr]; 2]) -> Difference {
+fn shrink(found: Difference, servers: [&[SocketAddr]; 2], who: &Who) -> Difference {
     let deadline = Instant::now() + SHRINK_TIME;
     let mut smallest = found;
     let mut chunk = smallest.steps.len() / 2;
@@ -78,7 +110,7 @@ fn shrink(found: Difference, servers: [&[SocketAddr]; 2]) -> Difference {
             }
             let mut fewer = smallest.steps.clone();
             fewer.drain(start..start + chunk);
-            match difference(smallest.seed, &fewer, servers) {
+            match difference(smallest.seed, &fewer, servers, who) {
                 Some(smaller) => smallest = smaller,
                 None => start += chunk,
             }
@@ -88,13 +120,13 @@ fn shrink(found: Difference, servers: [&[SocketAddr]; 2]) -> Difference {
     smallest
 }
 
-fn difference(seed: u64, steps: &[Step], servers: [&[SocketAddr]; 2]) -> Option<Difference> {
+fn difference(seed: u64, steps: &[Step], servers: [&[SocketAddr]; 2], who: &Who) -> Option<Difference> {
     // Runs on one pair of servers see the same history but not the same nodes.
     static RUN: AtomicU32 = AtomicU32::new(0);
     let folder = format!("/run{:06}", RUN.fetch_add(1, Ordering::Relaxed));
     let transcripts = std::thread::scope(|scope| {
         let folder = &folder;
-        let runs = servers.map(|server| scope.spawn(move || Run::speak(server, folder, steps)));
+        let runs = servers.map(|server| scope.spawn(move || Run::speak(server, folder, steps, who)));
         runs.map(|run| run.join().expect("a conversation"))
     });
     let parted = (0..steps.len()).find(|&step| transcripts[0][step] != transcripts[1][step]);
@@ -107,7 +139,8 @@ fn difference(seed: u64, steps: &[Step], servers: [&[SocketAddr]; 2]) -> Option<
 }
 
 /// One conversation with one server.
-struct Run {
+struct Run<'a> {
+    who: &'a Who,
     /// Where each slot connects, in turn.
     servers: Vec<SocketAddr>,
     place: Place,
@@ -125,10 +158,11 @@ struct Slot {
     identity: Identity,
 }
 
-impl Run {
-    fn speak(servers: &[SocketAddr], folder: &str, steps: &[Step]) -> Transcript {
-        let (mut control, zxid_base) = prepare(servers[0], folder);
+impl<'a> Run<'a> {
+    fn speak(servers: &[SocketAddr], folder: &str, steps: &[Step], who: &'a Who) -> Transcript {
+        let zxid_base = prepare(servers[0], folder);
         let mut run = Run {
+            who,
             servers: servers.to_vec(),
             place: Place { folder: folder.to_owned(), zxid_base },
             slots: Vec::new(),
@@ -145,8 +179,6 @@ impl Run {
         run.lines.clear();
         let transcript = steps.iter().map(|step| run.step(step)).collect();
         run.leave();
-        control.send(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }.frame(9, &Place::default()));
-        control.receive();
         transcript
     }
 
@@ -155,6 +187,7 @@ impl Run {
         (0..SESSIONS).for_each(|slot| self.catch_up(slot));
         match step {
             Step::Ask(slot, request) => self.ask(*slot, request),
+            Step::LogIn(slot, login) => self.log_in(*slot, *login),
             Step::Break { .. } => {}
             Step::Resume(slot) => {
                 self.slots[*slot].connection = None;
@@ -194,13 +227,67 @@ impl Run {
         self.xid += 1;
         let frame = request.frame(self.xid, &self.place);
         self.send(slot, &frame);
-        if let Some(err) = self.receive_reply(slot, request.op()) {
-            let closing = request.op() == op::CLOSE_SESSION || matches!(err, -5 | -6 | -115 | -118 | -124);
-            if closing
-                && self.slots[slot].connection.as_mut().map(|c| c.receive_within(CLOSE_PATIENCE))
-                    == Some(Received::Closed)
-            {
+        if request.op() == op::SASL && self.who.schemes() == Schemes::All {
+            self.challenged(slot);
+        } else if let Some(err) = self.receive_reply(slot, request.op()) {
+            self.notice_close(slot, err, request.op() == op::CLOSE_SESSION);
+        }
+    }
+
+    /// After an answer with which ZooKeeper may close the connection, waits for that.
+    fn notice_close(&mut self, slot: usize, err: i32, is_close: bool) {
+        let closing = is_close || matches!(err, -5 | -6 | -115 | -118 | -124);
+        if closing
+            && self.slots[slot].connection.as_mut().map(|c| c.receive_within(CLOSE_PATIENCE))
+                == Some(Received::Closed)
+        {
+            self.closed(slot);
+        }
+    }
+
+    /// Both steps of a login.
+    fn log_in(&mut self, slot: usize, login: Login<'_>) {
+        let mut token = Vec::new();
+        for _ in 0..2 {
+            self.xid += 1;
+            let request = Request::Raw { op: op::SASL, body: Record::new().buffer(Some(&token)).0 };
+            let frame = request.frame(self.xid, &self.place);
+            self.send(slot, &frame);
+            let Some(challenge) = self.challenged(slot) else { return };
+            token = login.response(&challenge);
+        }
+    }
+
+    /// The challenge that comes for a token, if one does. The server's tokens differ each time, so
+    /// only their kind is compared.
+    fn challenged(&mut self, slot: usize) -> Option<Vec<u8>> {
+        let (err, answer) = self.receive_token(slot)?;
+        let kind = match &answer {
+            None => "null",
+            Some(token) if token.starts_with(b"rspauth=") => "a proof",
+            Some(token) if token.is_empty() => "empty",
+            Some(_) => "a challenge",
+        };
+        self.lines.push(format!("{slot} reply: err={err} token={kind}"));
+        self.notice_close(slot, err, false);
+        answer.filter(|_| err == 0 && kind == "a challenge")
+    }
+
+    /// Error code and token of the reply to a token; whatever else comes is noted.
+    fn receive_token(&mut self, slot: usize) -> Option<(i32, Option<Vec<u8>>)> {
+        match self.slots[slot].connection.as_mut()?.receive() {
+            Received::Frame(frame) => {
+                let mut reader = Reader::new(&frame);
+                let (_xid, _zxid, err) = (reader.int()?, reader.long()?, reader.int()?);
+                Some((err, reader.buffer().flatten().map(<[u8]>::to_vec)))
+            }
+            Received::Closed => {
                 self.closed(slot);
+                None
+            }
+            Received::Nothing => {
+                self.lines.push(format!("{slot} no reply"));
+                None
             }
         }
     }
@@ -287,7 +374,7 @@ impl Run {
     /// Resumes the slot's session, or begins a new one where the server knows it no more.
     fn connect(&mut self, slot: usize) {
         for _ in 0..2 {
-            let mut connection = Connection::open(self.servers[slot % self.servers.len()]);
+            let mut connection = self.who.open(slot, self.servers[slot % self.servers.len()]);
             connection.send(&handshake(&self.slots[slot].identity, 0, SESSION_TIMEOUT_MS));
             let Received::Frame(reply) = connection.receive() else {
                 self.lines.push(format!("{slot} no handshake reply"));
@@ -364,8 +451,8 @@ impl Run {
 }
 
 /// Makes the run's folder as the super user, whatever earlier runs did to the root. Answers the
-/// zxid of that.
-fn prepare(server: SocketAddr, folder: &str) -> (Connection, i64) {
+/// last zxid of that: that of the end of its session, which must not expire during the run.
+fn prepare(server: SocketAddr, folder: &str) -> i64 {
     let mut control = Connection::open(server);
     control.send(&handshake(&Identity::new_session(), 0, SESSION_TIMEOUT_MS));
     control.receive();
@@ -384,8 +471,15 @@ fn prepare(server: SocketAddr, folder: &str) -> (Connection, i64) {
     };
     control.send(&create.frame(1, &place));
     let Received::Frame(reply) = control.receive() else { panic!("no reply to the create of {folder}") };
-    let mut reader = Reader::new(&reply);
-    let header = (reader.int(), reader.long(), reader.int());
-    let (Some(1), Some(zxid), Some(0)) = header else { panic!("create {folder}: {header:?}") };
-    (control, zxid)
+    let header_of = |frame: &[u8]| {
+        let mut reader = Reader::new(frame);
+        (reader.int(), reader.long(), reader.int())
+    };
+    let header = header_of(&reply);
+    let (Some(1), Some(_), Some(0)) = header else { panic!("create {folder}: {header:?}") };
+    control.send(&Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }.frame(2, &place));
+    let Received::Frame(reply) = control.receive() else { panic!("the session of {folder} does not end") };
+    let header = header_of(&reply);
+    let (Some(2), Some(zxid), Some(0)) = header else { panic!("end of the session: {header:?}") };
+    zxid
 }

@@ -1,8 +1,11 @@
 //! One TCP connection that speaks frames, and the session on it.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::jute::{Reader, Record};
 
@@ -41,7 +44,48 @@ pub fn until_closed(address: SocketAddr, bytes: &[u8], patience: Duration) -> Ve
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Carrier,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+enum Carrier {
+    Plain(TcpStream),
+    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Carrier {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Carrier::Plain(socket) => socket,
+            Carrier::Secure(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Carrier {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Carrier::Plain(socket) => socket.read(buffer),
+            Carrier::Secure(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Carrier {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Carrier::Plain(socket) => socket.write(bytes),
+            Carrier::Secure(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Carrier::Plain(socket) => socket.flush(),
+            Carrier::Secure(stream) => stream.flush(),
+        }
+    }
 }
 
 impl Connection {
@@ -51,17 +95,28 @@ impl Connection {
     }
 
     /// Connects if a process listens.
-    pub fn try_open(address: SocketAddr) -> std::io::Result<Connection> {
+    pub fn try_open(address: SocketAddr) -> io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
-        Ok(Connection { stream })
+        Ok(Connection { stream: Carrier::Plain(stream) })
+    }
+
+    /// Connects with TLS, to a server whose certificate is for `localhost`. Panics when no process
+    /// listens.
+    pub fn open_secure(address: SocketAddr, config: &Arc<ClientConfig>) -> Connection {
+        let Connection { stream: Carrier::Plain(socket) } = Connection::open(address) else {
+            unreachable!("a connection begins without TLS")
+        };
+        let host = "localhost".try_into().expect("a name");
+        let tls = ClientConnection::new(Arc::clone(config), host).expect("a client's side");
+        Connection { stream: Carrier::Secure(Box::new(StreamOwned::new(tls, socket))) }
     }
 
     /// Sends bytes. A connection the server has closed is noticed by the next
     /// [`Connection::receive`].
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
     }
 
     /// The next frame, or what came instead.
@@ -90,9 +145,9 @@ impl Connection {
 
     /// As [`Connection::receive`], with a wait of `patience`, for what should not come.
     pub fn receive_within(&mut self, patience: Duration) -> Received {
-        self.stream.set_read_timeout(Some(patience)).expect("a read timeout");
+        self.stream.socket().set_read_timeout(Some(patience)).expect("a read timeout");
         let received = self.receive();
-        self.stream.set_read_timeout(Some(REPLY_TIMEOUT)).expect("a read timeout");
+        self.stream.socket().set_read_timeout(Some(REPLY_TIMEOUT)).expect("a read timeout");
         received
     }
 }

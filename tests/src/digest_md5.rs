@@ -3,7 +3,7 @@
 use md5::{Digest as _, Md5};
 
 /// A client's answer to a challenge.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login<'a> {
     /// Who it is.
     pub user: &'a str,

@@ -121,6 +121,8 @@ impl Walk<'_> {
         match (xid, err) {
             (-1, _) => self.event(),
             (_, 0) => self.body(opcode),
+            // Parts before a null path are answered behind the error.
+            _ if opcode == op::MULTI_READ => self.results(),
             _ => Some(()),
         }
     }

@@ -2,6 +2,10 @@
 //!
 //! Few paths, few data, few versions: so that requests meet each other's results often.
 
+mod names;
+
+use crate::digest_md5::Login;
+use crate::jaas::LOGINS;
 use crate::request::{AclEntry, Request, Spoiling, op, open_acl};
 
 /// How many sessions speak.
@@ -14,6 +18,8 @@ pub enum Step {
     Ask(usize, Request),
     /// A session's connection breaks, and a new one resumes the session.
     Resume(usize),
+    /// A session logs in by SASL.
+    LogIn(usize, Login<'static>),
     /// A session is resumed on a new connection while the old one is still open.
     Move(usize),
     /// A session sends requests all at once, and a part of one more; when the first ones are
@@ -28,6 +34,15 @@ pub enum Step {
     },
 }
 
+/// The schemes that a conversation is about, besides `ip` and `world`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schemes {
+    /// `digest`.
+    Digest,
+    /// `digest`, `sasl` and `x509`.
+    All,
+}
+
 /// A small generator of numbers (splitmix64): the conversation of a seed must not change with a
 /// dependency.
 #[derive(Clone, Debug)]
@@ -37,13 +52,19 @@ pub struct Random {
     /// a returning client nothing of a node it may not read, ZooKeeper does. Other conversations
     /// have nodes no client may read.
     catches_up: bool,
+    schemes: Schemes,
 }
 
 impl Random {
     /// Starts from a seed.
     pub fn new(seed: u64) -> Random {
         let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
-        Random { state, catches_up: seed.is_multiple_of(2) }
+        Random { state, catches_up: seed.is_multiple_of(2), schemes: Schemes::Digest }
+    }
+    /// Whether something happens in conversations about all schemes that does so there this often
+    /// in a hundred times.
+    fn chance_of_all(&mut self, percent: u64) -> bool {
+        self.schemes == Schemes::All && self.chance(percent)
     }
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -67,23 +88,28 @@ impl Random {
 }
 
 /// A conversation of `length` steps.
-pub fn conversation(seed: u64, length: usize) -> Vec<Step> {
-    let mut random = Random::new(seed);
+pub fn conversation(seed: u64, length: usize, schemes: Schemes) -> Vec<Step> {
+    let mut random = Random { schemes, ..Random::new(seed) };
     (0..length).map(|done| step(&mut random, done)).collect()
 }
 
 fn step(random: &mut Random, done: usize) -> Step {
     let session = random.below(SESSIONS as u64) as usize;
+    if random.chance_of_all(8) {
+        return Step::LogIn(session, random.pick(&LOGINS));
+    }
     match random.below(200) {
         0..=2 => Step::Resume(session),
         3 => Step::Move(session),
         4..=6 => Step::Ask(session, Request::Raw { op: op::CLOSE_SESSION, body: Vec::new() }),
         7..=8 => Step::Ask(session, broken(random)),
-        9..=11 => Step::Break {
-            session,
-            whole: (0..random.below(4)).map(|_| request(random, done)).collect(),
-            part: (request(random, done), random.below(100) as usize),
-        },
+        9..=11 => {
+            let mut whole: Vec<_> = (0..random.below(4)).map(|_| request(random, done)).collect();
+            // ZooKeeper answers an auth packet when it reads it, with Netty often before what was
+            // sent ahead of it.
+            whole.retain(|request| random.schemes == Schemes::Digest || request.op() != op::AUTH);
+            Step::Break { session, whole, part: (request(random, done), random.below(100) as usize) }
+        }
         12..=23 => Step::Ask(session, spoilt(random, done)),
         _ => Step::Ask(session, request(random, done)),
     }
@@ -210,6 +236,9 @@ const ODD_ADDRESSES: &[&str] = &[
 ];
 
 fn acl(random: &mut Random) -> Option<Vec<AclEntry>> {
+    if random.chance_of_all(40) {
+        return Some(names::acl(random));
+    }
     let entry = |perms, scheme: &str, id: &str| (perms, scheme.to_owned(), id.to_owned());
     let ann = "ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM=";
     let kinds: [u64; 7] = [0, 16, 18, 21, 24, 26, 28];
@@ -347,6 +376,10 @@ fn quota(random: &mut Random) -> Request {
 }
 
 fn auth(random: &mut Random) -> Request {
+    if random.chance_of_all(30) {
+        let (scheme, auth) = random.pick(&[("x509", ""), ("x509", "CN=ann,O=Ostler"), ("sasl", "bob")]);
+        return Request::Auth { scheme: scheme.to_owned(), auth: Some(auth.into()) };
+    }
     let (scheme, auth) = match random.below(12) {
         0..=5 => ("digest", "ann:secret"),
         6..=7 => ("digest", "bob:secret"),
@@ -391,8 +424,29 @@ fn broken(random: &mut Random) -> Request {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Step, conversation};
+    use super::names::NAMES;
+    use super::{LOGINS, Schemes, Step};
     use crate::request::{Request, op};
+
+    fn conversation(seed: u64, length: usize) -> Vec<Step> {
+        super::conversation(seed, length, Schemes::Digest)
+    }
+
+    #[test]
+    fn conversations_about_all_schemes_have_logins_and_names() {
+        let steps: Vec<Step> =
+            (0..20).flat_map(|seed| super::conversation(seed, 200, Schemes::All)).collect();
+        for login in LOGINS {
+            assert!(steps.iter().any(|step| matches!(step, Step::LogIn(_, known) if *known == login)));
+        }
+        for (scheme, id) in NAMES {
+            let names = |step: &Step| {
+                let Step::Ask(_, Request::Create { acl: Some(acl), .. }) = step else { return false };
+                acl.iter().any(|(_, known, name)| (known.as_str(), name.as_str()) == (*scheme, *id))
+            };
+            assert!(steps.iter().any(names), "{scheme}:{id}");
+        }
+    }
 
     #[test]
     fn a_seed_is_a_conversation() {

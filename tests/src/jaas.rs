@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use crate::digest_md5::Login;
 use crate::process::{Kind, Server};
 
 /// A JAAS file. It is removed when this is dropped.
@@ -19,6 +20,14 @@ pub const FILE: &str = "java.security.auth.login.config";
 /// The setting that lets ACLs name identities of SASL.
 pub const PROVIDER: (&str, &str) =
     ("zookeeper.authProvider.1", "org.apache.zookeeper.server.auth.SASLAuthenticationProvider");
+
+/// Users of the server with their passwords, and one with a wrong one.
+pub const LOGINS: [Login<'static>; 4] = [
+    Login { user: "bob", password: "bob's secret", authzid: None },
+    Login { user: "ann", password: "ann", authzid: None },
+    Login { user: "super", password: "super secret", authzid: None },
+    Login { user: "bob", password: "guessed", authzid: None },
+];
 
 /// The users of the server, and the same ones as sections for a client: `Bob`, and `Wrong` with a
 /// wrong password.

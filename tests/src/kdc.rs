@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::client::install;
-use crate::process::private_folder;
+use crate::process::{self, private_folder};
 
 /// The realm of all principals.
 pub const REALM: &str = "EXAMPLE.ORG";
@@ -77,9 +77,10 @@ impl Drop for Kdc {
     }
 }
 
+/// A port that is free for TCP and UDP.
 fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("its address").port()
+    let mut ports = std::iter::repeat_with(process::free_port);
+    ports.find(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 fn write_configuration(folder: &Path, installed: &Path, port: u16) {

@@ -76,7 +76,7 @@ impl Links {
             let ways = ways.iter().filter(|((_, to), _)| *to == member);
             ways.map(|((from, _), way)| (*from, Arc::clone(way))).collect()
         };
-        let doors = peers.keys().map(|member| (*member, Door::open(into(*member)))).collect();
+        let doors = peers.keys().map(|member| (*member, Door::open(into(*member), sender))).collect();
         Links { doors, ways }
     }
 
@@ -127,6 +127,31 @@ impl Links {
     }
 }
 
+/// A way for clients to one server, which fails as the ways between members do. Its server has an
+/// address of its own besides.
+#[derive(Debug)]
+pub struct Entrance {
+    door: Door,
+}
+
+impl Entrance {
+    /// Opens a way to a server.
+    pub fn to(target: SocketAddr) -> Entrance {
+        let way = Arc::new(Way::new(target, (0, 0)));
+        Entrance { door: Door::open(BTreeMap::from([(0, way)]), |_| Some(0)) }
+    }
+
+    /// Where its clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.door.address
+    }
+
+    /// Changes the way.
+    pub fn set(&self, link: Link) {
+        self.door.ways.values().for_each(|way| way.set(link));
+    }
+}
+
 /// Where a member is dialled.
 #[derive(Debug)]
 struct Door {
@@ -154,7 +179,8 @@ struct Now {
 }
 
 impl Door {
-    fn open(ways: BTreeMap<u8, Arc<Way>>) -> Door {
+    /// `sender` finds out who dials, by a number of `ways`.
+    fn open(ways: BTreeMap<u8, Arc<Way>>, sender: fn(&TcpStream) -> Option<u8>) -> Door {
         let listener = (0..20)
             .find_map(|_| TcpListener::bind(("127.0.0.1", free_port())).ok())
             .expect("a port for a proxy");
@@ -167,26 +193,27 @@ impl Door {
                     return;
                 }
                 let ways = Arc::clone(&behind);
-                std::thread::spawn(move || let_in(near, &ways));
+                std::thread::spawn(move || {
+                    // A failure closes the connection, which is what the absence of the other end
+                    // means.
+                    let way = sender(&near).and_then(|sender| ways.get(&sender));
+                    way.map(|way| way.join(near))
+                });
             }
         });
         Door { address, ways, ended }
     }
 }
 
-/// Finds out who dials. A failure closes the connection, which is what the absence of the other end
-/// means.
-fn let_in(near: TcpStream, ways: &BTreeMap<u8, Arc<Way>>) {
+/// The member that dials, by its greeting.
+fn sender(near: &TcpStream) -> Option<u8> {
     let mut greeting = [0; SENDER_AT + 1];
     loop {
         match near.peek(&mut greeting) {
-            Ok(0) | Err(_) => return,
-            Ok(length) if length == greeting.len() => break,
+            Ok(0) | Err(_) => return None,
+            Ok(length) if length == greeting.len() => return Some(greeting[SENDER_AT]),
             Ok(_) => std::thread::sleep(Duration::from_millis(1)),
         }
-    }
-    if let Some(way) = ways.get(&greeting[SENDER_AT]) {
-        let _ = way.join(near);
     }
 }
 

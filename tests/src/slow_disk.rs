@@ -2,21 +2,16 @@
 //!
 //! The server's process is started with a little library (`LD_PRELOAD`) that wraps `fdatasync` and
 //! delays it. A file says for how long, so that it can be changed while the server runs; a flush
-//! that waits already heeds it too. That takes a C compiler, which building the server takes as
-//! well, and a server that is linked dynamically.
+//! that waits already heeds it too.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
+use crate::preloaded::{PRELOAD, Preloaded};
 
 /// Names the file with the delay, in microseconds.
 const VARIABLE: &str = "OSTLER_TEST_FLUSH_DELAY";
-
-/// Where the library is said to be found.
-const PRELOAD: &str = "LD_PRELOAD";
 
 const SOURCE: &str = r#"
 #include <fcntl.h>
@@ -48,7 +43,7 @@ int fdatasync(int file) {
 /// The library, built once for an ensemble.
 #[derive(Debug)]
 pub struct SlowDisks {
-    folder: TempDir,
+    library: Preloaded,
 }
 
 impl SlowDisks {
@@ -57,14 +52,7 @@ impl SlowDisks {
     /// # Panics
     /// If there is no C compiler: without one there would be no server either.
     pub fn build() -> SlowDisks {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let source = folder.path().join("slow.c");
-        fs::write(&source, SOURCE).expect("write a source file");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.path().join("slow.so")).arg(&source);
-        let built = compiler.output().expect("a C compiler");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        SlowDisks { folder }
+        SlowDisks { library: Preloaded::build(SOURCE) }
     }
 
     /// Lets a process that is about to start have a disk that can be made slow, by this name.
@@ -76,19 +64,17 @@ impl SlowDisks {
 
     /// The same, by the variables of its environment.
     pub fn give_to(&self, name: u8, mut set: impl FnMut(&str, PathBuf)) {
-        set(PRELOAD, self.folder.path().join("slow.so"));
-        set(VARIABLE, self.file(name));
+        set(PRELOAD, self.library.library());
+        set(VARIABLE, self.library.file(&file(name)));
     }
 
     /// From now on, until changed, each flush takes this much longer.
     pub fn set(&self, name: u8, delay: Duration) {
-        // A reader must never meet half a number.
-        let new = self.folder.path().join("new");
-        fs::write(&new, delay.as_micros().to_string()).expect("write a delay");
-        fs::rename(&new, self.file(name)).expect("set a delay");
+        self.library.set(&file(name), delay.as_micros() as i128);
     }
+}
 
-    fn file(&self, name: u8) -> PathBuf {
-        Path::new(self.folder.path()).join(format!("delay-{name}"))
-    }
+/// The file with the delay of a disk.
+fn file(name: u8) -> String {
+    format!("delay-{name}")
 }

@@ -40,7 +40,11 @@ fn start(kind: Kind, certificates: &Certificates, more: &str) -> Option<(Server,
 
 /// What `curl` gets for a command: the head and the body of the answer, or why none came.
 fn curl(scheme: &str, address: SocketAddr, command: &str, options: &[&str]) -> Result<String, String> {
-    let url = format!("{scheme}://{address}/commands/{command}");
+    get(&format!("{scheme}://{address}/commands/{command}"), options)
+}
+
+/// The same for any place.
+fn get(url: &str, options: &[&str]) -> Result<String, String> {
     let mut curl = Command::new("curl");
     curl.args(["-sS", "-i", "--max-time", "20"]).args(options).arg(url);
     let output = curl.output().expect("start curl");
@@ -174,6 +178,50 @@ fn certificates_of_the_admin_server_are_replaced_while_it_runs() {
     await_name(&watching, address, "third");
     replace("fourth.pem");
     await_name(&watching, address, "fourth");
+}
+
+/// A port for Prometheus alone, with stores of its own, as ZooKeeper 3.10 has it: certificates are
+/// needed unless the configuration says otherwise, and changed files are used.
+#[test]
+fn prometheus_can_be_served_by_https() {
+    if !have_tools(&["openssl", "curl", "sh"]) {
+        return;
+    }
+    let (certificates, others) = (certificates(), certificates());
+    certificates.issue("second", "/CN=second", SERVER);
+    let shown = |certificates: &Certificates, name: &str| certificates.path(name).display().to_string();
+    let (ca, server_key) = (shown(&certificates, "ca.pem"), shown(&certificates, "server.pem"));
+    let lines = |port: u16, more: &str| {
+        format!(
+            "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
+             metricsProvider.httpHost=127.0.0.1\nmetricsProvider.httpsPort={port}\n\
+             metricsProvider.ssl.keyStore.location={server_key}\n\
+             metricsProvider.ssl.trustStore.location={ca}\n{more}"
+        )
+    };
+    let port = free_port();
+    let (server, _) = start(Kind::Ostler, &certificates, &lines(port, "")).expect("Ostler");
+    let url = format!("https://127.0.0.1:{port}/metrics");
+    let with = |certificates: &Certificates| {
+        let own = shown(certificates, "client.pem");
+        get(&url, &["--cacert", &ca, "--cert", &own, "--key", &own])
+    };
+    let proven = with(&certificates).expect("an answer");
+    assert!(proven.contains("\nznode_count "), "{proven}");
+    get(&url, &["--cacert", &ca]).expect_err("a certificate is needed");
+    with(&others).expect_err("a trusted one is needed");
+    get(&url.replace("https", "http"), &[]).expect_err("there is no answer without TLS");
+    fs::copy(certificates.path("second.pem"), certificates.path("server.pem")).expect("copy a file");
+    await_name(&server, SocketAddr::from(([127, 0, 0, 1], port)), "second");
+    drop(server);
+
+    let port = free_port();
+    let more = format!("metricsProvider.httpPort={port}\nmetricsProvider.ssl.need.client.auth=false\n");
+    let (_server, _) = start(Kind::Ostler, &certificates, &lines(port, &more)).expect("Ostler");
+    for scheme in ["http", "https"] {
+        let answer = get(&format!("{scheme}://127.0.0.1:{port}/metrics"), &["--cacert", &ca]);
+        assert!(answer.as_ref().is_ok_and(|text| text.contains("\nznode_count ")), "{scheme}: {answer:?}");
+    }
 }
 
 /// Strangers that begin a handshake and say no more are sent away, and keep nobody out.

@@ -45,7 +45,10 @@ fn actual() -> BTreeMap<String, BTreeSet<String>> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let packages = metadata["packages"].as_array().expect("packages");
-    let short = |name: &str| name.strip_prefix("ostler-").map(str::to_owned);
+    let short = |name: &str| match name {
+        "ostler" => Some(name.to_owned()),
+        name => name.strip_prefix("ostler-").map(str::to_owned),
+    };
     let mut actual = BTreeMap::new();
     for package in packages {
         let name = short(package["name"].as_str().expect("name")).expect("packages are called ostler-");

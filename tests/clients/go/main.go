@@ -1,14 +1,19 @@
 // go-zookeeper against a server: `client HOST:PORT[,HOST:PORT…]`.
 //
 // Prints one line per passed check and PASSED at the end. Prints RESTART 0x<session> when it wants the server
-// of that session killed and started again, and waits for RESTARTED on its standard input.
+// of that session killed and started again, and waits for RESTARTED on its standard input. With OSTLER_TLS=FOLDER
+// it speaks TLS, with the certificates of that folder (ca.pem, client.crt, client.key).
 package main
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
@@ -21,6 +26,7 @@ const wait = 20 * time.Second
 
 var (
 	server string
+	secure *tls.Config // nil without TLS
 	open   = zk.WorldACL(zk.PermAll)
 )
 
@@ -50,8 +56,26 @@ func settle(c *zk.Conn) {
 	}
 }
 
+// The client's own part of TLS: it leaves that to its dialer.
+func dial(network, address string, timeout time.Duration) (net.Conn, error) {
+	if secure == nil {
+		return net.DialTimeout(network, address, timeout)
+	}
+	return tls.DialWithDialer(&net.Dialer{Timeout: timeout}, network, address, secure)
+}
+
+func certificates(folder string) *tls.Config {
+	own, err := tls.LoadX509KeyPair(filepath.Join(folder, "client.crt"), filepath.Join(folder, "client.key"))
+	succeeds(err)
+	text, err := os.ReadFile(filepath.Join(folder, "ca.pem"))
+	succeeds(err)
+	trusted := x509.NewCertPool()
+	require(trusted.AppendCertsFromPEM(text), "ca.pem has no certificate")
+	return &tls.Config{Certificates: []tls.Certificate{own}, RootCAs: trusted}
+}
+
 func connect() (*zk.Conn, <-chan zk.Event) {
-	conn, events, err := zk.Connect(strings.Split(server, ","), 10*time.Second, zk.WithLogger(quiet{}))
+	conn, events, err := zk.Connect(strings.Split(server, ","), 10*time.Second, zk.WithLogger(quiet{}), zk.WithDialer(dial))
 	succeeds(err)
 	await(events, zk.StateHasSession)
 	return conn, events
@@ -302,6 +326,9 @@ func large(c *zk.Conn) {
 
 func main() {
 	server = os.Args[1]
+	if folder := os.Getenv("OSTLER_TLS"); folder != "" {
+		secure = certificates(folder)
+	}
 	c, _ := connect()
 	checks := []struct {
 		name string
