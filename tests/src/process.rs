@@ -458,15 +458,27 @@ pub fn ostler_binary() -> PathBuf {
     if let Some(path) = std::env::var_os("OSTLER_BIN") {
         return PathBuf::from(path);
     }
-    // target/<profile>/deps/<test> → target/<profile>/ostler
-    let test = std::env::current_exe().expect("this test's own path");
-    let binary = test.parent().and_then(Path::parent).expect("the target folder").join("ostler");
+    let binary = target_folder().join("ostler");
     assert!(
         binary.is_file(),
         "{} is not built: cargo build -p ostler-cli, or set OSTLER_BIN",
         binary.display()
     );
     binary
+}
+
+/// An example of one of the crates, which `cargo test` has built.
+pub fn example(name: &str) -> PathBuf {
+    let program = target_folder().join("examples").join(name);
+    assert!(program.is_file(), "{} is not built: cargo build --workspace --examples", program.display());
+    program
+}
+
+/// Where the build of this test puts its programs.
+fn target_folder() -> PathBuf {
+    // target/<profile>/deps/<test> → target/<profile>
+    let test = std::env::current_exe().expect("this test's own path");
+    test.parent().and_then(Path::parent).expect("the target folder").to_owned()
 }
 
 /// A port on which no process listens, below the range from which the system serves outgoing

@@ -104,6 +104,19 @@ fn kazoo_speaks_tls_with_certificates_of_version_1() {
     run(Path::new("env"), &[&place, python.to_str().expect("a path"), &script], Subject::One(server));
 }
 
+/// go-zookeeper leaves TLS to the function that dials; the standard library of Go speaks it here.
+#[test]
+fn go_speaks_tls() {
+    if !have_tools(&["openssl"]) {
+        return;
+    }
+    let Some(program) = install("go", &["go"]) else { return };
+    let certificates = certificates();
+    let Some(server) = server(&certificates, Store::Pem, &[]) else { return };
+    let place = format!("OSTLER_TLS={}", certificates.path("").display());
+    run(Path::new("env"), &[&place, program.to_str().expect("a path")], Subject::One(server));
+}
+
 /// Runs one of Ostler's own commands; answers its exit code and what it prints.
 fn ostler(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(ostler_binary()).args(arguments).output().expect("start ostler");

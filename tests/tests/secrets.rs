@@ -26,6 +26,7 @@ const SECRETS: [&str; 6] =
 fn server(certificates: &Certificates, jaas: &Jaas, admin: u16) -> Server {
     let mut settings = certificates.server_settings("server", Store::Pkcs12);
     let jaas = jaas.path().display().to_string();
+    let store = certificates.key_store("server", Store::Pkcs12).display().to_string();
     for (key, value) in [
         jaas::PROVIDER,
         (jaas::FILE, &jaas),
@@ -33,6 +34,12 @@ fn server(certificates: &Certificates, jaas: &Jaas, admin: u16) -> Server {
         ("admin.serverAddress", "127.0.0.1"),
         ("admin.serverPort", &admin.to_string()),
         ("4lw.commands.whitelist", "*"),
+        ("metricsProvider.className", "PrometheusMetricsProvider"),
+        ("metricsProvider.httpHost", "127.0.0.1"),
+        ("metricsProvider.httpsPort", &free_port().to_string()),
+        ("metricsProvider.ssl.keyStore.location", &store),
+        ("metricsProvider.ssl.keyStore.password", PASSWORD),
+        ("metricsProvider.ssl.need.client.auth", "false"),
         ("zookeeper.DigestAuthenticationProvider.superDigest", SUPER_DIGEST),
     ] {
         settings.push((key.to_owned(), value.to_owned()));
@@ -69,8 +76,8 @@ fn use_secrets(server: &Server, certificates: &Certificates) {
 /// The AdminServer's answer.
 fn get(admin: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", admin)).expect("the AdminServer");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("ask");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    write!(stream, "{head}Authorization: digest {DIGEST}\r\n\r\n").expect("ask");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
     String::from_utf8_lossy(&answer).into_owned()
