@@ -470,9 +470,18 @@ impl Ensemble {
         fs::write(&path, bytes).expect("write a segment");
     }
 
-    /// What a member wrote to its standard output and error, over all its starts.
+    /// What a member wrote to its standard output and error, over all its starts. A running member
+    /// writes its messages a little later than it does what they report: [`Ensemble::await_log`]
+    /// waits.
     pub fn log(&self, server: u8) -> String {
         fs::read_to_string(self.home(server).join("log")).unwrap_or_default()
+    }
+
+    /// Waits until the log of a member contains this.
+    pub fn await_log(&mut self, server: u8, text: &str) {
+        self.await_that(&format!("server.{server} writes {text:?} to its log"), |ensemble| {
+            ensemble.log(server).contains(text).then_some(())
+        });
     }
 
     fn member(&mut self, server: u8) -> &mut Process {

@@ -28,6 +28,9 @@ pub const DISK: u8 = 1;
 /// How long a server may take to answer `srvr` after its start. Generous: a JVM on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a server may take to write what it reports to its log.
+const LOG_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -250,9 +253,19 @@ impl Server {
         self.launch();
     }
 
-    /// What the server wrote to its standard output and error, over all its starts.
+    /// What the server wrote to its standard output and error, over all its starts. A running server
+    /// writes its messages a little later than it does what they report: [`Server::await_log`] waits.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Waits until the log contains this; panics with the log if it does not within [`LOG_TIMEOUT`].
+    pub fn await_log(&self, text: &str) {
+        let deadline = Instant::now() + LOG_TIMEOUT;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "the log does not contain {text:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The answer to a four-letter word, or what was received before the connection broke.

@@ -178,16 +178,12 @@ fn json_goes_to_standard_output() {
     let server = Server::start_with(Kind::Ostler, &settings).expect("Ostler");
     let mut client = Session::open(server.address(), TIMEOUT_MS).expect("a session");
     client.must(&create("/j", DATA, 0));
-    let deadline = Instant::now() + PATIENCE;
     let expected = format!(
         "\"session\":\"{:#x}\",\"user\":\"127.0.0.1\",\"ip\":\"127.0.0.1\",\"operation\":\"create\",\
          \"znode\":\"/j\",\"znode_type\":\"persistent\",\"result\":\"success\"}}\n",
         client.identity.id
     );
-    while !server.log().contains(&expected) {
-        assert!(Instant::now() < deadline, "{}", server.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    server.await_log(&expected);
     assert!(!server.data_dir().join("zookeeper_audit.log").exists());
 }
 

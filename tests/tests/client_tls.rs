@@ -343,12 +343,8 @@ fn certificates_are_replaced_while_the_server_runs() {
     certificates.issue("third", "/CN=third", SERVER);
     replace("third.crt");
     first.signal(Signal::HUP);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !first.log().contains("the old ones stay in use") {
-        assert!(Instant::now() < deadline, "{}", first.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(first.log().contains("server.pem: it has no private key"), "{}", first.log());
+    first.await_log("the old ones stay in use");
+    first.await_log("server.pem: it has no private key");
     await_name(&first, "second");
     assert!(command(admin, "reload_certificates").contains("it has no private key"));
     replace("third.pem");

@@ -118,7 +118,7 @@ fn on_a_full_disk(mount_point: &Path) {
     let mut newcomers = std::iter::from_fn(|| Session::open(address, TIMEOUT_MS));
     assert!(newcomers.by_ref().take(1000).count() < 1000, "a session would have to be written");
     writer.verify();
-    assert!(server.log().contains("writes are refused"), "{}", server.log());
+    server.await_log("writes are refused");
 
     filler.remove();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -160,10 +160,7 @@ fn beside_a_full_disk(engine: Engine, folder: &Path) {
         (written.len() > before + 100).then_some(())
     });
     assert_eq!(ensemble.mode(full), None, "{engine:?}: it does not show an old state");
-    assert!(
-        ensemble.log(full).contains("serves nobody until there is space"),
-        "{engine:?}: the operator is told"
-    );
+    ensemble.await_log(full, "serves nobody until there is space");
     filler.remove();
     ensemble.await_serving();
     let mut session = Session::open(ensemble.address(full), TIMEOUT_MS).expect("a session");

@@ -76,9 +76,7 @@ impl Trial {
         let status = self.ensemble.stop(server);
         assert_eq!(status.code(), Some(0), "server.{server} stops cleanly");
         self.ensemble.launch(server);
-        self.ensemble.await_that("it says that it was removed", |ensemble| {
-            ensemble.log(server).contains("was removed from the ensemble: it serves nobody").then_some(())
-        });
+        self.ensemble.await_log(server, "was removed from the ensemble: it serves nobody");
         assert_eq!(self.ensemble.mode(server), None, "server.{server} serves nobody");
         let status = self.ensemble.stop(server);
         assert_eq!(status.code(), Some(0), "server.{server} stops cleanly");

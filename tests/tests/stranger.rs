@@ -149,9 +149,8 @@ fn a_server_without_the_secret_is_refused() {
     ensemble.kill(other);
     ensemble.set_settings(&[]);
     ensemble.launch(other);
-    ensemble.await_that("it is refused and says why", |ensemble| {
-        ensemble.log(other).contains("ostler.quorumSecretFile").then_some(())
-    });
+    // It is refused and says why.
+    ensemble.await_log(other, "ostler.quorumSecretFile");
     let mut session = Session::open(ensemble.address(leader), 20_000).expect("a session");
     session.must(&create("/without-it", b"x", 0));
     ensemble.kill(other);
