@@ -10,9 +10,11 @@
 #   ENGINES="raft paxos"              the engines, one after the other
 #   MEMBERS="1 3"                     servers: a standalone one, and an ensemble
 #   ROUNDS=5 SECONDS_EACH=3           rounds of each, and their length
-#   WARM_SECONDS=10                   load on each side before the rounds, so that both have log
+#   WARM_SECONDS=40                   load on each side before the rounds, so that both have log
 #                                     segments to reuse
 #   WORKLOAD="set --depth 16"         what clients do (`ostler bench --help`)
+#   LEADERS=spread                    with three servers: `spread`, as elections leave them, or
+#                                     `one`, all on server 1 on both sides (`rqld`)
 #
 # Wants a release build (cargo build --release -p ostler-cli). Have nothing else run. Data are in
 # DIR=/var/tmp/ostler-groups, which is emptied first; ports begin at BASE_PORT=22000.
@@ -26,8 +28,9 @@ engines=${ENGINES:-raft paxos}
 sizes=${MEMBERS:-1 3}
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-3}
-warm=${WARM_SECONDS:-10}
+warm=${WARM_SECONDS:-40}
 workload=${WORKLOAD:-set --depth 16}
+leaders=${LEADERS:-spread}
 rows=${*:-idle busy}
 
 pids=()
@@ -36,6 +39,8 @@ stop() {
   pids=()
 }
 trap stop EXIT
+
+case $leaders in one | spread) ;; *) echo "LEADERS is one or spread" >&2; exit 2 ;; esac
 
 # start NAME PORT GROUPS MEMBERS ENGINE: starts servers whose client ports begin at PORT, 100 apart;
 # sets started.
@@ -49,7 +54,7 @@ start() {
       echo "dataDir=$dir/$name-$server"
       echo "clientPort=$((port + 100 * server))"
       printf '%s\n' clientPortAddress=127.0.0.1 tickTime=2000 initLimit=10 syncLimit=5 maxClientCnxns=0 \
-        admin.enableServer=false \
+        admin.enableServer=false 4lw.commands.whitelist=srvr,rqld \
         "ostler.testGroups=$groups"
       if [ "$members" -gt 1 ]; then
         for other in $(seq 1 "$members"); do
@@ -89,6 +94,25 @@ await() {
   done
 }
 
+# word WORD PORT: the answer to a four-letter word.
+word() {
+  exec 3<>"/dev/tcp/127.0.0.1/$2"
+  printf '%s' "$1" >&3
+  cat <&3
+  exec 3>&-
+}
+
+# lead PORT FIRST LAST: server 1 leads these groups.
+lead() {
+  local port
+  for port in $(seq $(($1 + 100 + $2)) $(($1 + 100 + $3))); do
+    until word srvr "$port" | grep -q '^Mode: leader'; do
+      word rqld "$port" >/dev/null
+      sleep 0.2
+    done
+  done
+}
+
 # join a b c: a,b,c
 join() { local IFS=,; echo "$*"; }
 
@@ -103,7 +127,11 @@ row() {
   many=$(namespaces "$base" "$first" "$last" "$members")
   one=$(namespaces $((base + 1000)) 0 0 "$members")
   await "$many;$one"
-  echo "== $name: $engine, $members member(s), $groups groups, $((last - first + 1)) of them working"
+  if [ "$members" -gt 1 ] && [ "$leaders" = one ]; then
+    lead "$base" "$first" "$last"
+    lead $((base + 1000)) 0 0
+  fi
+  echo "== $name: $engine, $members member(s), $groups groups, $((last - first + 1)) of them working, leaders: $leaders"
   # shellcheck disable=SC2086
   if [ "$warm" -gt 0 ]; then
     "$ostler" bench $workload --server "$one" --against "$many" --rounds 1 --seconds "$warm" >/dev/null

@@ -253,13 +253,14 @@ impl Server {
         self.launch();
     }
 
-    /// What the server wrote to its standard output and error, over all its starts. A running server
-    /// writes its messages a little later than it does what they report: [`Server::await_log`] waits.
+    /// What the server wrote to its standard output and error, over all its starts. A running
+    /// server writes its messages a little later than it does what they report:
+    /// [`Server::await_log`] waits.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// Waits until the log contains this; panics with the log if it does not within [`LOG_TIMEOUT`].
+    /// Waits until the log contains this; panics with the log if it does not within 20 s.
     pub fn await_log(&self, text: &str) {
         let deadline = Instant::now() + LOG_TIMEOUT;
         while !self.log().contains(text) {
