@@ -96,7 +96,7 @@ fn said(server: &Server, admin: u16) -> Vec<(String, String)> {
         said.push((path.to_owned(), get(admin, path)));
     }
     let events = ["SASL authentication failed", "TLS handshake failed", "authentication failed peer="];
-    events.map(|event| server.await_log(event));
+    events.into_iter().for_each(|event| server.await_log(event));
     said.push(("the log".to_owned(), server.log()));
     said
 }
