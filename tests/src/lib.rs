@@ -37,6 +37,7 @@ pub mod script;
 pub mod session;
 pub mod slow_disk;
 pub mod trial;
+pub mod stopped_start;
 pub mod verdict;
 pub mod waiting;
 pub mod watcher;
