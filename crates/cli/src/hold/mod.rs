@@ -157,11 +157,11 @@ pub(crate) fn elect(args: &ElectArgs) -> ExitCode {
         return show::run(&args.hold, async |client| Ok(election(client).candidates().await?));
     }
     run(&args.hold, async |client| {
-        let election = election(client);
-        if args.hold.nonblock && !election.candidates().await?.is_empty() {
-            return Ok(None);
+        let (election, id) = (election(client), args.id.as_bytes());
+        match args.hold.nonblock {
+            true => Ok(election.try_lead(id).await?),
+            false => within(args.hold.wait, election.lead(id)).await,
         }
-        within(args.hold.wait, election.lead(args.id.as_bytes())).await
     })
 }
 
