@@ -46,12 +46,14 @@ impl Barrier {
         delete(&self.client, &self.path).await
     }
 
-    /// Waits until the gate is open.
+    /// Waits until the gate is open, as it is at some moment after the call.
     ///
     /// # Errors
     /// The session is over, or the server refuses.
     pub async fn wait(&self) -> Result<(), Error> {
-        while event(&self.client, &self.path).await? {}
+        // A server that is behind would show a gate that has been closed since as open.
+        let client = self.client.linearizable();
+        while event(&client, &self.path).await? {}
         Ok(())
     }
 }
