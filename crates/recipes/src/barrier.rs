@@ -30,7 +30,7 @@ impl Barrier {
             match self.client.create_if_not_exists(&self.path, None, acl, CreateMode::Persistent).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.code() == Some(ErrorCode::NoNode) => {
-                    self.client.create_all(&self.path, acl).await?;
+                    repeat(|| self.client.create_all(&self.path, acl)).await?;
                 }
                 Err(error) if is_unsure(&error) => {}
                 Err(error) => return Err(error.into()),
@@ -122,7 +122,8 @@ impl DoubleBarrier {
             return Ok(());
         }
         if self.participants().await?.len() >= self.participants {
-            self.client.create_if_not_exists(&self.ready(), None, acl, CreateMode::Persistent).await?;
+            let (path, mode) = (self.ready(), CreateMode::Persistent);
+            repeat(|| self.client.create_if_not_exists(&path, None, acl, mode)).await?;
             return Ok(());
         }
         fired(&mut ready).await
