@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
 use crate::process::private_folder;
@@ -134,10 +134,22 @@ impl Certificates {
         let mut trusted = RootCertStore::empty();
         let all = CertificateDer::pem_file_iter(self.path("ca.pem")).expect("ca.pem");
         trusted.add_parsable_certificates(all.map(|one| one.expect("a certificate")));
+        let (own, key) = self.own(name);
+        let config = ClientConfig::builder().with_root_certificates(trusted);
+        Arc::new(config.with_client_auth_cert(own, key).expect("a key and its certificate"))
+    }
+
+    /// A server's side of TLS with the certificate of a name, for any client.
+    pub fn server(&self, name: &str) -> Arc<ServerConfig> {
+        let (own, key) = self.own(name);
+        let config = ServerConfig::builder().with_no_client_auth();
+        Arc::new(config.with_single_cert(own, key).expect("a key and its certificate"))
+    }
+
+    fn own(&self, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let own = CertificateDer::from_pem_file(self.path(&format!("{name}.crt"))).expect("its certificate");
         let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).expect("its key");
-        let config = ClientConfig::builder().with_root_certificates(trusted);
-        Arc::new(config.with_client_auth_cert(vec![own], key).expect("a key and its certificate"))
+        (vec![own], key)
     }
 
     /// Settings of a server that speaks TLS on its client port, with stores of this kind. Netty

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -256,6 +257,12 @@ fn a_file_is_rendered_once_or_only_shown() {
     let (code, _) = failed(&server, &["render", ROOT, &pair, "--once", "--reload", "exit 3"]);
     assert_eq!((code, files.content().as_str()), (6, "size = 8\n"));
     assert_eq!(fs::metadata(&files.target).expect("the file").permissions().mode() & 0o777, 0o640);
+    // The reload is owed still, and runs without a change until it succeeds.
+    let (code, _) =
+        failed(&server, &["render", ROOT, &pair, "--once", "--check", "false", "--reload", "false"]);
+    assert_eq!((code, files.others().len()), (6, 1));
+    done(&server, &["render", ROOT, &pair, "--once", "--check", "false", "--reload", "true"]);
+    assert_eq!(files.others(), Vec::<PathBuf>::new());
     // Nothing has changed: neither check nor reload runs.
     done(&server, &["render", ROOT, &pair, "--once", "--check", "false", "--reload", "false"]);
 }
@@ -380,6 +387,36 @@ fn a_file_follows_the_values_over_a_restart_of_the_server() {
     set(&server, &["a=2"]);
     eventually("the second", || files.content() == "2\n");
     assert_eq!(render.stop(), Some(0));
+}
+
+/// A kill between the new file and the reload: the next start finds nothing to replace, and
+/// reloads.
+#[test]
+fn a_reload_that_a_kill_has_prevented_runs_at_the_next_start() {
+    let server = server();
+    set(&server, &["a=1"]);
+    let files = Files::new("{{ config.a }}\n");
+    let (pair, deadly) = (files.pair(), files.folder.path().join("deadly"));
+    fs::write(&deadly, "").expect("a file");
+    let reload = format!(
+        "if test -e {0}; then rm {0}; kill -9 $PPID; exit; fi; {1}",
+        deadly.display(),
+        files.reload()
+    );
+    let words = ["render", ROOT, &pair, "--json", "--reload", &reload];
+    let mut killed = Running::start(&mut command(&server, &words));
+    assert_eq!(killed.event()["event"], "replaced");
+    assert_eq!(killed.child.wait().expect("it ends").signal(), Some(9));
+    assert_eq!((files.content().as_str(), files.reloads.exists()), ("1\n", false));
+    // Without a reload command nothing is owed to anybody, and what is owed stays.
+    done(&server, &["render", ROOT, &pair, "--once"]);
+    let render = Running::start(&mut command(&server, &words));
+    assert_eq!(render.event()["event"], "reloaded");
+    set(&server, &["a=2"]);
+    assert_eq!([render.event()["event"].clone(), render.event()["event"].clone()], ["replaced", "reloaded"]);
+    assert_eq!(render.stop(), Some(0));
+    assert_eq!(fs::read_to_string(&files.reloads).expect("reloads"), "1\n2\n");
+    done(&server, &["render", ROOT, &pair, "--once", "--reload", "false"]);
 }
 
 #[test]

@@ -149,6 +149,42 @@ fn a_lock_that_is_held_is_waited_for_or_not() {
     assert_eq!(code(&waiting.wait_with_output().expect("it ends")), 0);
 }
 
+/// Several that ask at the same moment: one leads, and no other one waits for it.
+#[test]
+fn of_several_that_do_not_wait_one_leads() {
+    let server = server();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let script = format!("while ! test -e {}; do sleep 0.05; done", folder.path().join("end").display());
+    let candidate = |_| ostler(&server, "elect", &["--nonblock"], "/e", &script).spawn().expect("run ostler");
+    let mut candidates: Vec<Candidate> = (0..6).map(candidate).map(Candidate).collect();
+    let mut codes = Vec::new();
+    await_that(PATIENCE, "all but one have ended", || {
+        candidates.retain_mut(|Candidate(one)| match one.try_wait().expect("ask for its end") {
+            Some(status) => {
+                codes.push(status.code());
+                false
+            }
+            None => true,
+        });
+        (candidates.len() <= 1).then_some(())
+    });
+    assert_eq!(codes, [Some(1); 5]);
+    fs::write(folder.path().join("end"), "").expect("write a file");
+    assert!(candidates[0].0.wait().expect("it ends").success());
+    assert_eq!(code(&output(ostler(&server, "elect", &["--nonblock"], "/e", "true"))), 0);
+}
+
+/// An `ostler` that does not outlive a test that fails.
+struct Candidate(Child);
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn signals_go_to_the_command_and_the_lock_is_released() {
     let server = server();

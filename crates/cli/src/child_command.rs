@@ -3,10 +3,11 @@
 use std::io::{self, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitCode, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::process::Child;
 
 use crate::serve::fail;
@@ -15,6 +16,7 @@ use crate::serve::fail;
 /// command cannot be run, it is not found.
 pub(crate) const STOPPED: u8 = 124;
 pub(crate) const FAILED: u8 = 125;
+pub(crate) const TOO_LATE: &str = "the hold is lost: the command is not started";
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
@@ -23,6 +25,9 @@ const NOT_FOUND: u8 = 127;
 pub(crate) struct ExecArgs {
     /// The process that has started this one.
     parent: i32,
+    /// Do not run the command at this time or later, in nanoseconds of the monotonic clock.
+    #[arg(long, value_name = "NANOSECONDS")]
+    before: Option<u64>,
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
@@ -38,10 +43,49 @@ pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
     if rustix::process::getppid().map(Pid::as_raw_pid) != Some(args.parent) {
         return ExitCode::from(STOPPED);
     }
+    // As late as can be: both processes may have been stopped since the parent has looked.
+    if args.before.is_some_and(|before| monotonic() >= Duration::from_nanos(before)) {
+        let _ = writeln!(io::stderr(), "ostler: {TOO_LATE}");
+        return ExitCode::from(STOPPED);
+    }
     let error = Command::new(&args.command[0]).args(&args.command[1..]).exec();
     // The reader of our errors may be gone.
     let _ = writeln!(io::stderr(), "ostler: {}: {error}", args.command[0]);
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN })
+}
+
+/// The time of the clock that all processes of the machine share, and that `Instant` reads, too.
+fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// The same moment in nanoseconds of [`monotonic`], or a little earlier. 0 if it is over.
+fn nanoseconds(moment: Instant) -> u64 {
+    // In this order, so that a pause between the two makes it earlier.
+    let now = monotonic();
+    let left = moment.checked_duration_since(Instant::now());
+    left.map_or(0, |left| u64::try_from((now + left).as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// A command, which is not to begin at the moment `before` or later.
+fn prepare(
+    command: &[String],
+    is_group: bool,
+    environment: &[(&str, String)],
+    before: Option<Instant>,
+) -> io::Result<tokio::process::Command> {
+    let mut starting = tokio::process::Command::new(std::env::current_exe()?);
+    starting.args(["exec-with-parent", &std::process::id().to_string()]);
+    if let Some(before) = before {
+        starting.args(["--before", &nanoseconds(before).to_string()]);
+    }
+    starting.arg("--").args(command);
+    starting.envs(environment.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+    if is_group {
+        starting.process_group(0);
+    }
+    Ok(starting)
 }
 
 /// The running command.
@@ -60,13 +104,26 @@ impl ChildCommand {
         is_group: bool,
         environment: &[(&str, String)],
     ) -> io::Result<Self> {
-        let mut starting = tokio::process::Command::new(std::env::current_exe()?);
-        let own_id = std::process::id().to_string();
-        starting.args(["exec-with-parent", &own_id, "--"]).args(command);
-        starting.envs(environment.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
-        if is_group {
-            starting.process_group(0);
+        Self::spawn(prepare(command, is_group, environment, None)?, is_group)
+    }
+
+    /// As [`Self::start`], unless the command could not begin before that moment: then there is
+    /// none, or it ends with [`STOPPED`] and has done nothing.
+    pub(crate) fn start_before(
+        before: Instant,
+        command: &[String],
+        is_group: bool,
+        environment: &[(&str, String)],
+    ) -> io::Result<Option<Self>> {
+        let starting = prepare(command, is_group, environment, Some(before))?;
+        // This process may have been stopped until now.
+        match before > Instant::now() {
+            true => Self::spawn(starting, is_group).map(Some),
+            false => Ok(None),
         }
+    }
+
+    fn spawn(mut starting: tokio::process::Command, is_group: bool) -> io::Result<Self> {
         let child = starting.spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(id as i32));
         let pid = pid.ok_or_else(|| io::Error::other("the command has no process"))?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use client::{Acl, ConnectString, Credentials, Settings, acl};
+use client::{Acl, ConnectString, Credentials, Settings, Tls, acl};
 
 use crate::shell::acl::parse;
 use crate::tls_options::{TlsArgs, TlsError};
@@ -64,6 +64,14 @@ pub(crate) enum SessionError {
 }
 
 impl SessionArgs {
+    /// TLS as the options want it towards the servers.
+    ///
+    /// # Errors
+    /// A file that an option names cannot be used.
+    pub(crate) fn tls(&self) -> Result<Option<Tls>, SessionError> {
+        Ok(self.tls.read()?)
+    }
+
     /// How to open a session.
     ///
     /// # Errors
@@ -71,7 +79,7 @@ impl SessionArgs {
     pub(crate) fn settings(&self) -> Result<Settings, SessionError> {
         Ok(Settings {
             timeout_ms: self.timeout,
-            tls: self.tls.read()?,
+            tls: self.tls()?,
             credentials: self.auth_file.as_deref().map(credentials).transpose()?.unwrap_or_default(),
             acl: self.acl.as_deref().cloned().unwrap_or_else(acl::open_acl),
             ..Settings::default()

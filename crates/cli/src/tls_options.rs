@@ -1,7 +1,7 @@
 //! The options of commands that connect to servers with TLS.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use client::{ClientSettings, Secret, SettingsError, StoreFile, Tls};
@@ -44,6 +44,15 @@ pub(crate) enum TlsError {
     /// One of the files that it or an option names cannot.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+}
+
+/// TLS that trusts the certificates of this file, and shows none.
+///
+/// # Errors
+/// The file cannot be used.
+pub(crate) fn trusting(ca: &Path) -> Result<Tls, TlsError> {
+    let store = StoreFile { path: ca.to_owned(), password: Secret::default(), password_path: None };
+    Ok(Tls::new(&ClientSettings::trusting(store))?)
 }
 
 impl TlsArgs {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tls::rustls::pki_types::ServerName;
 use tls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tls::{ClientSettings, SettingsError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -38,6 +39,19 @@ impl Tls {
 }
 
 impl Tls {
+    /// Shakes hands on an asynchronous connection, for callers that speak another protocol than
+    /// ZooKeeper's. `server` is `host:port`, and has to prove to be that host.
+    ///
+    /// # Errors
+    /// The server's certificate is refused, or the server refuses the client's, or speaks no TLS.
+    pub async fn secure(
+        &self,
+        server: &str,
+        tcp: tokio::net::TcpStream,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+        self.connect(server, tcp).await
+    }
+
     /// Shakes hands on an asynchronous connection to `server`, `host:port`.
     pub(crate) async fn connect(
         &self,

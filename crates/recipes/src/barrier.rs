@@ -30,7 +30,7 @@ impl Barrier {
             match self.client.create_if_not_exists(&self.path, None, acl, CreateMode::Persistent).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.code() == Some(ErrorCode::NoNode) => {
-                    self.client.create_all(&self.path, acl).await?;
+                    repeat(|| self.client.create_all(&self.path, acl)).await?;
                 }
                 Err(error) if is_unsure(&error) => {}
                 Err(error) => return Err(error.into()),
@@ -46,12 +46,14 @@ impl Barrier {
         delete(&self.client, &self.path).await
     }
 
-    /// Waits until the gate is open.
+    /// Waits until the gate is open, as it is at some moment after the call.
     ///
     /// # Errors
     /// The session is over, or the server refuses.
     pub async fn wait(&self) -> Result<(), Error> {
-        while event(&self.client, &self.path).await? {}
+        // A server that is behind would show a gate that has been closed since as open.
+        let client = self.client.linearizable();
+        while event(&client, &self.path).await? {}
         Ok(())
     }
 }
@@ -120,7 +122,8 @@ impl DoubleBarrier {
             return Ok(());
         }
         if self.participants().await?.len() >= self.participants {
-            self.client.create_if_not_exists(&self.ready(), None, acl, CreateMode::Persistent).await?;
+            let (path, mode) = (self.ready(), CreateMode::Persistent);
+            repeat(|| self.client.create_if_not_exists(&path, None, acl, mode)).await?;
             return Ok(());
         }
         fired(&mut ready).await

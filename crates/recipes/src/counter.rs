@@ -40,7 +40,7 @@ impl SharedValue {
             {
                 Ok(_) => return Ok(()),
                 Err(error) if error.code() == Some(ErrorCode::NoNode) => {
-                    self.client.create_all(client_parent(&self.path), acl).await?;
+                    repeat(|| self.client.create_all(client_parent(&self.path), acl)).await?;
                 }
                 Err(error) if is_unsure(&error) => {}
                 Err(error) => return Err(error.into()),

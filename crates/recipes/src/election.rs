@@ -58,6 +58,17 @@ impl Election {
         self.stand(id).await?.elected().await
     }
 
+    /// The leadership if nobody leads, and nobody waits to lead. Never waits for another candidate.
+    ///
+    /// One that tries at the same moment and comes first counts as a candidate. Of several that try
+    /// together where nobody leads the first one does.
+    ///
+    /// # Errors
+    /// As [`Mutex::lock`](crate::Mutex::lock).
+    pub async fn try_lead(&self, id: &[u8]) -> Result<Option<Leadership>, Error> {
+        Guard::try_hold(&self.place, Kind::Latch, id).await
+    }
+
     /// Leads again and again, for as long as the session lives: calls `lead` with each leadership,
     /// and cancels it when the leadership may be lost. Ends when `lead` ends by itself, with its
     /// result.

@@ -59,7 +59,7 @@ impl Group {
                 Some(ErrorCode::NodeExists) => match self.client.exists_and_watch(&path).await {
                     // Its create has been executed although its answer was lost.
                     Ok((Some(stat), _)) if stat.ephemeral_owner == own => {
-                        self.client.set_data(&path, Some(data), -1).await?;
+                        repeat(|| self.client.set_data(&path, Some(data), -1)).await?;
                         return Ok(self.joined(path));
                     }
                     Ok((Some(_), mut watch)) => fired(&mut watch).await?,

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use client::{Client, Operation, SessionEvent, Watch};
 
-use crate::contender::{Contender, delete, delete_later, is_unsure};
+use crate::contender::{Contender, Place, delete, delete_later, is_unsure};
 use crate::error::Error;
+use crate::names::Kind;
 
 /// A lock, a lease or a leadership that is held.
 ///
@@ -23,6 +24,16 @@ impl Guard {
     pub(crate) fn new(contender: Contender) -> Self {
         let (client, path, token) = contender.take();
         Self { client, path, token, is_released: false }
+    }
+
+    /// Queues up, and leaves again unless this is the first.
+    pub(crate) async fn try_hold(place: &Place, kind: Kind, data: &[u8]) -> Result<Option<Self>, Error> {
+        let contender = place.enter(kind, data).await?;
+        if contender.last_before(&|_| true).await?.is_some() {
+            contender.leave().await?;
+            return Ok(None);
+        }
+        Ok(Some(Self::new(contender)))
     }
 
     /// The fencing token: the zxid by which the znode of the holder was created. Each later holder

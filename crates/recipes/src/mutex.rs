@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use client::Client;
 
-use crate::contender::{Contender, Participant, Place};
+use crate::contender::{Participant, Place};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::names::{Kind, Layout};
@@ -49,16 +49,12 @@ impl Mutex {
         &self.place.path
     }
 
-    async fn enter(&self) -> Result<Contender, Error> {
-        self.place.enter(Kind::Lock, &self.holder).await
-    }
-
     /// Waits for the lock. Dropping the future gives the place in the queue up.
     ///
     /// # Errors
     /// The session is over; [`Error::Deleted`] if another client deletes the place in the queue.
     pub async fn lock(&self) -> Result<Guard, Error> {
-        let contender = self.enter().await?;
+        let contender = self.place.enter(Kind::Lock, &self.holder).await?;
         contender.wait(|_| true).await?;
         Ok(Guard::new(contender))
     }
@@ -68,12 +64,7 @@ impl Mutex {
     /// # Errors
     /// As [`Self::lock`].
     pub async fn try_lock(&self) -> Result<Option<Guard>, Error> {
-        let contender = self.enter().await?;
-        if contender.last_before(&|_| true).await?.is_some() {
-            contender.leave().await?;
-            return Ok(None);
-        }
-        Ok(Some(Guard::new(contender)))
+        Guard::try_hold(&self.place, Kind::Lock, &self.holder).await
     }
 
     /// As [`Self::lock`]; `None` if that takes longer than `patience`.

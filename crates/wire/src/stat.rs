@@ -33,6 +33,38 @@ impl Stat {
     /// Bytes of an encoded `Stat`.
     pub const ENCODED_LEN: usize = 68;
 
+    /// Gives no field, so every `Stat` meets it.
+    pub const ANY: Self = Self {
+        czxid: -1,
+        mzxid: -1,
+        ctime: -1,
+        mtime: -1,
+        version: -1,
+        cversion: -1,
+        aversion: -1,
+        ephemeral_owner: -1,
+        data_length: -1,
+        num_children: -1,
+        pzxid: -1,
+    };
+
+    /// Whether `stat` has the values of all fields that are given here. -1 gives none.
+    pub fn is_met_by(&self, stat: &Self) -> bool {
+        let long = |given: i64, value: i64| given == -1 || given == value;
+        let int = |given: i32, value: i32| given == -1 || given == value;
+        long(self.czxid, stat.czxid)
+            && long(self.mzxid, stat.mzxid)
+            && long(self.ctime, stat.ctime)
+            && long(self.mtime, stat.mtime)
+            && int(self.version, stat.version)
+            && int(self.cversion, stat.cversion)
+            && int(self.aversion, stat.aversion)
+            && long(self.ephemeral_owner, stat.ephemeral_owner)
+            && int(self.data_length, stat.data_length)
+            && int(self.num_children, stat.num_children)
+            && long(self.pzxid, stat.pzxid)
+    }
+
     /// Appends the `Stat`.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -1,21 +1,28 @@
 //! The command that runs while something is held.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use recipes::Guard;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::child_command::{ChildCommand, FAILED, STOPPED};
+use crate::child_command::{ChildCommand, FAILED, STOPPED, TOO_LATE};
 use crate::serve::fail;
 
-/// Runs the command until it ends, or the hold is lost; returns the exit code.
+/// Runs the command until it ends, or the hold is lost; returns the exit code. Does not start it if
+/// the hold may be lost before.
 pub(super) async fn supervise(command: &[String], foreground: bool, grace: Duration, guard: Guard) -> u8 {
     let environment =
         [("OSTLER_TOKEN", guard.token().to_string()), ("OSTLER_ZNODE", guard.path().to_owned())];
-    let mut running = match ChildCommand::start(command, !foreground, &environment) {
-        Ok(running) => running,
+    // A hold that is sure for no longer than the grace time would end the command at once.
+    let before = guard.sure_until() - grace;
+    let mut running = match ChildCommand::start_before(before, command, !foreground, &environment) {
+        Ok(Some(running)) => running,
+        Ok(None) => {
+            say(TOO_LATE);
+            return STOPPED;
+        }
         Err(error) => {
             fail(&error);
             return FAILED;
@@ -52,9 +59,15 @@ async fn watch(running: &mut ChildCommand, grace: Duration, guard: &Guard) -> io
             _ = hung_up.recv() => running.send(Signal::HUP),
         }
     }
-    tracing::warn!("the hold is lost: the command is stopped");
+    say("the hold is lost: the command is stopped");
     // Before somebody else can hold what it holds.
     let left = guard.sure_until().saturating_duration_since(Instant::now());
     running.stop(grace.min(left)).await?;
     Ok((STOPPED, false))
+}
+
+/// Tells the user something, on standard error.
+fn say(text: &str) {
+    // The reader of our messages may be gone.
+    let _ = writeln!(io::stderr(), "ostler: {text}");
 }

@@ -60,8 +60,8 @@ struct HoldArgs {
 /// Runs a command while holding a lock.
 ///
 /// Exit code: that of the command; 1 if the lock is not to be had in time; 124 if the lock was lost
-/// and the command was stopped; 125 if this program fails; 126 if the command cannot be run; 127 if
-/// it is not found; 128 and the signal's number if it was killed.
+/// and the command was stopped or not started; 125 if this program fails; 126 if the command cannot
+/// be run; 127 if it is not found; 128 and the signal's number if it was killed.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   ostler lock /locks/backup -- pg_dump -f /backup/db.sql db
@@ -157,11 +157,11 @@ pub(crate) fn elect(args: &ElectArgs) -> ExitCode {
         return show::run(&args.hold, async |client| Ok(election(client).candidates().await?));
     }
     run(&args.hold, async |client| {
-        let election = election(client);
-        if args.hold.nonblock && !election.candidates().await?.is_empty() {
-            return Ok(None);
+        let (election, id) = (election(client), args.id.as_bytes());
+        match args.hold.nonblock {
+            true => Ok(election.try_lead(id).await?),
+            false => within(args.hold.wait, election.lead(id)).await,
         }
-        within(args.hold.wait, election.lead(args.id.as_bytes())).await
     })
 }
 

@@ -1,5 +1,6 @@
 //! `ostler service register`: an instance that is registered for as long as a command runs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConnectArgs, GOODBYE, ServiceError, say, seconds};
 use crate::child_command::{ChildCommand, FAILED, STOPPED};
+use crate::session_options::{SessionArgs, SessionError};
+use crate::tls_options::trusting;
 
 /// Registers an instance of a service while a command runs.
 ///
@@ -78,6 +81,11 @@ struct CheckArgs {
     /// asked for at its own address.
     #[arg(long, value_name = "URL", group = "kind", help_heading = "Check")]
     check_http: Option<String>,
+    /// Ask for a path alone by HTTPS, and trust the certificates of this file: PEM, PKCS12 or JKS.
+    /// A URL with https is asked for with the options of TLS towards the servers unless this is
+    /// given.
+    #[arg(long, value_name = "FILE", requires = "check_http", help_heading = "Check")]
+    check_ca: Option<PathBuf>,
     /// It works if this command of the shell exits with 0.
     #[arg(long, value_name = "COMMAND", group = "kind", help_heading = "Check")]
     check_command: Option<String>,
@@ -128,12 +136,11 @@ impl RegisterArgs {
 }
 
 impl CheckArgs {
-    fn check(&self, endpoint: &str) -> Result<Option<HealthCheck>, ServiceError> {
+    fn check(&self, endpoint: &str, session: &SessionArgs) -> Result<Option<HealthCheck>, ServiceError> {
         let probe = match (&self.check_tcp, &self.check_http, &self.check_command) {
             (Some(own), ..) if own.is_empty() => Probe::tcp(endpoint)?,
             (Some(other), ..) => Probe::tcp(other)?,
-            (_, Some(path), _) if path.starts_with('/') => Probe::http(&format!("http://{endpoint}{path}"))?,
-            (_, Some(url), _) => Probe::http(url)?,
+            (_, Some(url), _) => self.http(url, endpoint, session)?,
             (.., Some(line)) => Probe::command(vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()])?,
             (None, None, None) => return Ok(None),
         };
@@ -144,6 +151,25 @@ impl CheckArgs {
             fall: self.fall,
         };
         Ok(Some(HealthCheck::new(probe, thresholds)?))
+    }
+
+    fn http(&self, url: &str, endpoint: &str, session: &SessionArgs) -> Result<Probe, ServiceError> {
+        let url = match (url.starts_with('/'), &self.check_ca) {
+            (true, None) => format!("http://{endpoint}{url}"),
+            (true, Some(_)) => format!("https://{endpoint}{url}"),
+            (false, _) => url.to_owned(),
+        };
+        if !url.starts_with("https://") {
+            return Ok(Probe::http(&url)?);
+        }
+        let tls = match &self.check_ca {
+            Some(ca) => Some(trusting(ca).map_err(SessionError::Tls)?),
+            None => session.tls()?,
+        };
+        let missing = || {
+            ServiceError::Option(format!("{url} needs --check-ca or --ca, whose certificates are trusted"))
+        };
+        Ok(Probe::https(&url, tls.ok_or_else(missing)?)?)
     }
 }
 
@@ -157,7 +183,7 @@ enum End {
 pub(super) async fn run(args: &RegisterArgs, discovery: &Discovery) -> Result<u8, ServiceError> {
     let mut instance = args.instance();
     instance.check()?;
-    let check = args.check.check(&instance.endpoint())?;
+    let check = args.check.check(&instance.endpoint(), &args.connect.session)?;
     if check.is_some() {
         instance.health = Health::Failing;
     }

@@ -2,7 +2,7 @@
 //! not announce one, the client does the same by ZooKeeper's operations.
 
 use wire::record::{
-    Create, FilteredListWithStatsAndData, ListKind, RemoveRecursive, Reply, Request, TryRemove,
+    CheckStat, Create, FilteredListWithStatsAndData, ListKind, RemoveRecursive, Reply, Request, TryRemove,
 };
 use wire::{Acl, AclList, ErrorCode, Malformed, Opcode, Stat};
 
@@ -20,6 +20,7 @@ pub(super) enum Extension {
     CheckNotExists = 2,
     CreateIfNotExists = 3,
     RemoveRecursive = 4,
+    CheckStat = 6,
     TryRemove = 9,
     ListWithStatsAndData = 10,
 }
@@ -103,6 +104,29 @@ impl Client {
         let full = self.server_path(path)?;
         let request = Request::TryRemove(TryRemove { path: &full, version });
         self.request(&request, Some(path), Effect::None).await.map(drop)
+    }
+
+    /// Requires that a znode exists, in that version if it is not -1, and has the values of all
+    /// fields of `expected` that are not -1, as in [`Stat::ANY`]; the refusal is
+    /// [`ErrorCode::NoNode`] or [`ErrorCode::BadVersion`].
+    ///
+    /// A server with the extension compares, and asks for the permission to read the znode. Others
+    /// are asked for its newest `Stat`, which needs no permission and costs a `sync`. Both say what
+    /// was at one moment of the call: to make a write depend on it, put
+    /// [`Operation::CheckStat`] into the same multi.
+    pub async fn check_stat(&self, path: &str, version: i32, expected: &Stat) -> Result<(), Error> {
+        if self.has(Extension::CheckStat).await? {
+            let full = self.server_path(path)?;
+            let request = Request::CheckStat(CheckStat { path: &full, version, stat: *expected });
+            return self.request(&request, Some(path), Effect::None).await.map(drop);
+        }
+        let refused = |code: ErrorCode| Error::Refused { code: code as i32, path: Some(path.to_owned()) };
+        let stat = self.linearizable().exists(path, false).await?;
+        let stat = stat.ok_or_else(|| refused(ErrorCode::NoNode))?;
+        match (version == -1 || version == stat.version) && expected.is_met_by(&stat) {
+            true => Ok(()),
+            false => Err(refused(ErrorCode::BadVersion)),
+        }
     }
 
     /// Deletes a znode and its descendants, if there are at most `limit` of them, itself included;

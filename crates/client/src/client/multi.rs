@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use wire::record::{
-    Check, CheckNotExists, Delete, GetChildren, GetData, Multi, MultiReply, MultiResult, Reply, Request,
-    SetData,
+    Check, CheckNotExists, CheckStat, Delete, GetChildren, GetData, Multi, MultiReply, MultiResult, Reply,
+    Request, SetData,
 };
 use wire::{Acl, AclList, ErrorCode, Malformed, Opcode, Stat, acl};
 
@@ -59,6 +59,18 @@ pub enum Operation<'a> {
         /// The path without a znode.
         path: &'a str,
     },
+    /// Requires that a znode exists, in that version if it is not -1, and has the values of all
+    /// fields of `expected` that are not -1, as in [`Stat::ANY`]. Where the server lacks this
+    /// check, as Apache ZooKeeper does, the multi is refused with [`ErrorCode::Unimplemented`]
+    /// before it is sent: ZooKeeper has nothing that does the same within a multi.
+    CheckStat {
+        /// The znode.
+        path: &'a str,
+        /// The version expected, or -1.
+        version: i32,
+        /// The fields expected.
+        expected: &'a Stat,
+    },
 }
 
 /// What one operation of a multi has done.
@@ -99,6 +111,7 @@ impl<'a> Operation<'a> {
             | Self::SetData { path, .. }
             | Self::Delete { path, .. }
             | Self::Check { path, .. }
+            | Self::CheckStat { path, .. }
             | Self::CheckNotExists { path } => path,
         }
     }
@@ -116,6 +129,9 @@ impl<'a> Operation<'a> {
             Self::Delete { version, .. } => Request::Delete(Delete { path, version }),
             Self::Check { version, .. } => Request::Check(Check { path, version }),
             Self::CheckNotExists { .. } => Request::CheckNotExists(CheckNotExists { path, version: -1 }),
+            Self::CheckStat { version, expected, .. } => {
+                Request::CheckStat(CheckStat { path, version, stat: *expected })
+            }
         }
     }
 }
@@ -226,6 +242,12 @@ impl<'a> Transaction<'a> {
         self.then(Operation::CheckNotExists { path })
     }
 
+    /// Adds [`Operation::CheckStat`].
+    #[must_use]
+    pub fn check_stat(self, path: &'a str, version: i32, expected: &'a Stat) -> Self {
+        self.then(Operation::CheckStat { path, version, expected })
+    }
+
     /// Executes all operations or none.
     ///
     /// # Errors
@@ -241,6 +263,7 @@ impl Client {
     /// # Errors
     /// [`Error::MultiRefused`] names the operation that was refused. Any other [`Error`].
     pub async fn multi(&self, operations: &[Operation<'_>]) -> Result<Vec<OperationResult>, Error> {
+        self.check_stats_are_known(operations).await?;
         let checks = |operation: &Operation<'_>| matches!(operation, Operation::CheckNotExists { .. });
         let has_check = !operations.iter().any(checks) || self.has(Extension::CheckNotExists).await?;
         let open = acl::open_acl();
@@ -256,6 +279,17 @@ impl Client {
         refusal(&parts, reply.iter())?;
         let results = parts.iter().zip(reply.iter()).filter(|(part, _)| part.has_result);
         results.map(|(part, result)| self.operation_result(&operations[part.index], &result)).collect()
+    }
+
+    /// Refuses the first [`Operation::CheckStat`] where the server does not know it.
+    async fn check_stats_are_known(&self, operations: &[Operation<'_>]) -> Result<(), Error> {
+        let first = operations.iter().position(|one| matches!(one, Operation::CheckStat { .. }));
+        let Some(index) = first else { return Ok(()) };
+        if self.has(Extension::CheckStat).await? {
+            return Ok(());
+        }
+        let path = operations[index].path().to_owned();
+        Err(Error::MultiRefused { index, code: ErrorCode::Unimplemented as i32, path })
     }
 
     /// Executes reads together, each with its own result, in the order of the operations. ZooKeeper
@@ -299,7 +333,9 @@ impl Client {
                 OperationResult::Checked
             }
             MultiResult::Delete => OperationResult::Deleted,
-            MultiResult::Check | MultiResult::CheckNotExists => OperationResult::Checked,
+            MultiResult::Check | MultiResult::CheckNotExists | MultiResult::CheckStat => {
+                OperationResult::Checked
+            }
             other => return Err(unexpected(other)),
         })
     }

@@ -1,6 +1,6 @@
 //! Operations that only some servers have, with and without them.
 
-use client::{CreateMode, Error, ErrorCode, OperationResult, Transaction, acl};
+use client::{Client, CreateMode, Error, ErrorCode, OperationResult, Stat, Transaction, acl};
 
 use crate::server::{Reach as _, TestServer};
 
@@ -71,4 +71,82 @@ async fn a_multi_requires_that_a_znode_does_not_exist() {
         }
         assert_eq!(client.get_data("/work", false).await.unwrap().0.as_deref(), Some(&b"1"[..]));
     }
+}
+
+/// Each field once, as it is and as it is not.
+async fn compare_every_field(client: &Client, path: &str) {
+    let stat = client.exists(path, false).await.unwrap().expect("a znode");
+    type Setter = fn(&mut Stat, &Stat, i8);
+    let fields: [Setter; 11] = [
+        |one, is, more| one.czxid = is.czxid + i64::from(more),
+        |one, is, more| one.mzxid = is.mzxid + i64::from(more),
+        |one, is, more| one.ctime = is.ctime + i64::from(more),
+        |one, is, more| one.mtime = is.mtime + i64::from(more),
+        |one, is, more| one.version = is.version + i32::from(more),
+        |one, is, more| one.cversion = is.cversion + i32::from(more),
+        |one, is, more| one.aversion = is.aversion + i32::from(more),
+        |one, is, more| one.ephemeral_owner = is.ephemeral_owner + i64::from(more),
+        |one, is, more| one.data_length = is.data_length + i32::from(more),
+        |one, is, more| one.num_children = is.num_children + i32::from(more),
+        |one, is, more| one.pzxid = is.pzxid + i64::from(more),
+    ];
+    for (number, set) in fields.iter().enumerate() {
+        let (mut right, mut wrong) = (Stat::ANY, Stat::ANY);
+        set(&mut right, &stat, 0);
+        set(&mut wrong, &stat, 1);
+        client.check_stat(path, -1, &right).await.unwrap();
+        let error = client.check_stat(path, -1, &wrong).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::BadVersion), "field {number}");
+    }
+}
+
+#[tokio::test]
+async fn a_stat_is_compared_where_the_server_can_and_where_it_cannot() {
+    for server in both() {
+        let client = server.client().await;
+        let open = acl::open_acl();
+        client.create_all("/a/b", &open).await.unwrap();
+        client.set_data("/a", Some(b"data"), -1).await.unwrap();
+        compare_every_field(&client, "/a").await;
+        client.check_stat("/a", 1, &Stat { num_children: 1, data_length: 4, ..Stat::ANY }).await.unwrap();
+        for (path, version, code) in [("/a", 0, ErrorCode::BadVersion), ("/none", -1, ErrorCode::NoNode)] {
+            let error = client.check_stat(path, version, &Stat::ANY).await.unwrap_err();
+            assert_eq!(error.code(), Some(code), "{path}");
+            assert!(matches!(error, Error::Refused { path: Some(named), .. } if named == path));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_multi_compares_a_stat_or_is_not_sent() {
+    let [with, without] = both();
+    let open = acl::open_acl();
+    let [empty, full] = [0, 1].map(|num_children| Stat { num_children, ..Stat::ANY });
+    let client = with.client().await;
+    client.create("/a", None, &open, CreateMode::Persistent).await.unwrap();
+    let first = Transaction::new()
+        .check_stat("/a", 0, &empty)
+        .create("/a/first", None, &open, CreateMode::Persistent)
+        .check_stat("/a", -1, &full);
+    let results = first.commit(&client).await.unwrap();
+    let created = OperationResult::Created("/a/first".to_owned());
+    assert_eq!(results, [OperationResult::Checked, created, OperationResult::Checked]);
+    let again = Transaction::new().delete("/a/first", -1).check_stat("/a", -1, &full).commit(&client).await;
+    match again.unwrap_err() {
+        Error::MultiRefused { index: 1, code, path } => {
+            assert_eq!((code, path.as_str()), (ErrorCode::BadVersion as i32, "/a"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(client.exists("/a/first", false).await.unwrap().is_some());
+
+    let client = without.client().await;
+    let create = Transaction::new().create("/a", None, &open, CreateMode::Persistent);
+    match create.check_stat("/a", -1, &empty).commit(&client).await.unwrap_err() {
+        Error::MultiRefused { index: 1, code, path } => {
+            assert_eq!((code, path.as_str()), (ErrorCode::Unimplemented as i32, "/a"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(client.exists("/a", false).await.unwrap(), None);
 }

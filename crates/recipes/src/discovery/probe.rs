@@ -4,9 +4,10 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
+use client::Tls;
 use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -19,17 +20,27 @@ const REST_BYTES_MAX: u64 = 64 << 10;
 const REST_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How to find out whether an instance works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Probe(Kind);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Kind {
     /// It works if a connection is accepted.
     Tcp { address: String },
     /// It works if it answers with a status of 200 to 399.
-    Http { address: String, host: String, target: String },
+    Http { url: Url, tls: Option<Tls> },
     /// It works if a command exits with 0.
     Command { words: Vec<String> },
+}
+
+/// What to ask whom for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Url {
+    /// Where to connect to, with the port.
+    address: String,
+    /// As the URL has it.
+    host: String,
+    target: String,
 }
 
 /// Why an instance does not work, or is no instance that can be probed.
@@ -39,7 +50,7 @@ pub enum ProbeError {
     #[error("{0:?} is not an address: host:port is allowed, with a port from 1 to 65535")]
     Address(String),
     /// It is no URL that can be asked for.
-    #[error("{0:?} is not a URL: http://host[:port][/path] is allowed, in ASCII and without spaces")]
+    #[error("{0:?} is not a URL: http[s]://host[:port][/path] is allowed, in ASCII and without spaces")]
     Url(String),
     /// There is no command.
     #[error("the command is empty")]
@@ -71,24 +82,23 @@ impl Probe {
         Ok(Self(Kind::Tcp { address: address.to_owned() }))
     }
 
-    /// Asks for a URL by GET, with HTTP/1.1 and without TLS. A redirection is success, and is not
-    /// followed. Of the answer only the first line counts; at most 64 KiB more are read.
+    /// Asks for a URL, which begins with `http://`, by GET, with HTTP/1.1. A redirection is
+    /// success, and is not followed. Of the answer only the first line counts; at most 64 KiB more
+    /// are read.
     ///
     /// # Errors
     /// [`ProbeError::Url`].
     pub fn http(url: &str) -> Result<Self, ProbeError> {
-        let wrong = || ProbeError::Url(url.chars().take(200).collect());
-        let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
-        if !url.bytes().all(|byte| byte.is_ascii_graphic()) || url.contains(['@', '#']) {
-            return Err(wrong());
-        }
-        let (host, target) = rest.find(['/', '?']).map_or((rest, ""), |end| rest.split_at(end));
-        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-        // A colon outside of the brackets of IPv6 is before the port.
-        let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-        let address = if has_port { host.to_owned() } else { format!("{host}:80") };
-        check_address(&address).map_err(|_| wrong())?;
-        Ok(Self(Kind::Http { address, host: host.to_owned(), target }))
+        Ok(Self(Kind::Http { url: Url::parse(url, "http://", 80)?, tls: None }))
+    }
+
+    /// As [`Self::http`], for a URL that begins with `https://`. The certificate has to be one that
+    /// `tls` trusts, for the host of the URL.
+    ///
+    /// # Errors
+    /// [`ProbeError::Url`].
+    pub fn https(url: &str, tls: Tls) -> Result<Self, ProbeError> {
+        Ok(Self(Kind::Http { url: Url::parse(url, "https://", 443)?, tls: Some(tls) }))
     }
 
     /// Runs a command. Its input and output are those of `/dev/null`. When it takes too long it is
@@ -110,9 +120,32 @@ impl Probe {
     pub async fn run(&self) -> Result<(), ProbeError> {
         match &self.0 {
             Kind::Tcp { address } => TcpStream::connect(address).await.map(drop).map_err(ProbeError::from),
-            Kind::Http { address, host, target } => http(address, host, target).await,
+            Kind::Http { url, tls } => {
+                let tcp = TcpStream::connect(&url.address).await?;
+                match tls {
+                    None => ask(tcp, url).await,
+                    Some(tls) => ask(tls.secure(&url.address, tcp).await?, url).await,
+                }
+            }
             Kind::Command { words } => command(words).await,
         }
+    }
+}
+
+impl Url {
+    fn parse(url: &str, scheme: &str, port: u16) -> Result<Self, ProbeError> {
+        let wrong = || ProbeError::Url(url.chars().take(200).collect());
+        let rest = url.strip_prefix(scheme).ok_or_else(wrong)?;
+        if !url.bytes().all(|byte| byte.is_ascii_graphic()) || url.contains(['@', '#']) {
+            return Err(wrong());
+        }
+        let (host, target) = rest.find(['/', '?']).map_or((rest, ""), |end| rest.split_at(end));
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        // A colon outside of the brackets of IPv6 is before the port.
+        let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        let address = if has_port { host.to_owned() } else { format!("{host}:{port}") };
+        check_address(&address).map_err(|_| wrong())?;
+        Ok(Self { address, host: host.to_owned(), target })
     }
 }
 
@@ -128,12 +161,13 @@ fn check_address(address: &str) -> Result<(), ProbeError> {
     if is_port && is_host { Ok(()) } else { Err(wrong()) }
 }
 
-async fn http(address: &str, host: &str, target: &str) -> Result<(), ProbeError> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Result<(), ProbeError> {
+    let Url { host, target, .. } = url;
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ostler\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut received = Vec::new();
     while !received.contains(&b'\n') && received.len() < STATUS_LINE_BYTES_MAX {
         let left = (STATUS_LINE_BYTES_MAX - received.len()) as u64;
@@ -207,9 +241,11 @@ mod tests {
             ("http://[::1]:9/", "[::1]:9", "/"),
         ] {
             let host = url[7..].split(['/', '?']).next().unwrap().to_owned();
-            let expected = Kind::Http { address: address.to_owned(), host, target: target.to_owned() };
-            assert_eq!(Probe::http(url).unwrap(), Probe(expected), "{url}");
+            let expected = Url { address: address.to_owned(), host, target: target.to_owned() };
+            assert_eq!(Url::parse(url, "http://", 80).unwrap(), expected, "{url}");
         }
+        assert_eq!(Url::parse("https://h/", "https://", 443).unwrap().address, "h:443");
+        assert!(Url::parse("http://h/", "https://", 443).is_err());
         assert!(matches!(Probe::command(Vec::new()), Err(ProbeError::NoCommand)));
     }
 

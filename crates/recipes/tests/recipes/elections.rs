@@ -46,6 +46,37 @@ async fn a_candidate_can_withdraw() {
     }
 }
 
+/// Each looks after it has entered, so no two can find the place free.
+#[tokio::test]
+async fn of_several_that_try_to_lead_one_does_and_none_waits() {
+    let server = TestServer::start();
+    let client = client(&server).await;
+    for layout in [Layout::Curator, Layout::Kazoo] {
+        let election = Election::new(&client, "/election").with_layout(layout);
+        for _ in 0..20 {
+            let tries: Vec<_> = (0..8)
+                .map(|_| {
+                    let election = election.clone();
+                    tokio::spawn(async move { election.try_lead(b"one").await })
+                })
+                .collect();
+            let mut led = Vec::new();
+            for one in tries {
+                led.extend(soon(one).await.unwrap().unwrap());
+            }
+            assert_eq!(led.len(), 1, "{led:?}");
+            assert_eq!(election.candidates().await.unwrap().len(), 1, "the others have left");
+            led.remove(0).release().await.unwrap();
+        }
+    }
+    let election = Election::new(&client, "/election");
+    let leader = election.lead(b"one").await.unwrap();
+    assert!(election.try_lead(b"two").await.unwrap().is_none());
+    leader.release().await.unwrap();
+    let leader = election.try_lead(b"two").await.unwrap().expect("nobody leads");
+    assert_eq!(election.candidates().await.unwrap()[0].token, leader.token());
+}
+
 #[tokio::test]
 async fn a_leader_that_is_deposed_is_cancelled_and_stands_again() {
     let server = TestServer::start();

@@ -4,7 +4,6 @@ use wire::acl::perms;
 use wire::code::ErrorCode;
 use wire::path;
 use wire::record::{CheckNotExists, CheckStat, RemoveRecursive, Request, TryRemove};
-use wire::stat::Stat;
 
 use super::RESERVED;
 use super::plan::{Step, existing, removable};
@@ -50,28 +49,11 @@ pub(crate) fn check_stat<'r>(
     let node = existing(view, check.path)?;
     view.before().require(&context.asker, perms::READ, check.path, node.acl)?;
     node.check_version(check.version)?;
-    if agrees(&check.stat, &node.stat) {
+    if check.stat.is_met_by(&node.stat) {
         Ok(Step::Nothing { path: check.path })
     } else {
         Err(ErrorCode::BadVersion)
     }
-}
-
-/// Whether a node has the expected `Stat`, where -1 matches anything.
-fn agrees(expected: &Stat, stat: &Stat) -> bool {
-    let long = |expected: i64, value: i64| expected == -1 || expected == value;
-    let int = |expected: i32, value: i32| expected == -1 || expected == value;
-    long(expected.czxid, stat.czxid)
-        && long(expected.mzxid, stat.mzxid)
-        && long(expected.ctime, stat.ctime)
-        && long(expected.mtime, stat.mtime)
-        && int(expected.version, stat.version)
-        && int(expected.cversion, stat.cversion)
-        && int(expected.aversion, stat.aversion)
-        && long(expected.ephemeral_owner, stat.ephemeral_owner)
-        && int(expected.data_length, stat.data_length)
-        && int(expected.num_children, stat.num_children)
-        && long(expected.pzxid, stat.pzxid)
 }
 
 fn try_remove<'r>(

@@ -18,8 +18,6 @@ pub(super) struct Renderer<'a> {
     targets: Vec<Target>,
     /// `None` before the first session, and after one has ended.
     sources: Option<Sources>,
-    /// Whether files were replaced that no reload has followed yet.
-    needs_reload: bool,
 }
 
 impl<'a> Renderer<'a> {
@@ -30,7 +28,6 @@ impl<'a> Renderer<'a> {
             templates: Templates::new(args.pairs.iter().map(|(template, _)| template.clone()).collect()),
             targets: args.pairs.iter().map(|(_, path)| target(path)).collect(),
             sources: None,
-            needs_reload: false,
         }
     }
 
@@ -69,7 +66,7 @@ impl<'a> Renderer<'a> {
 
     /// Replaces the files whose content differs, after all of them were checked, and has them
     /// read.
-    pub(super) async fn apply(&mut self, contents: &[String]) -> Result<(), CommandError> {
+    pub(super) async fn apply(&self, contents: &[String]) -> Result<(), CommandError> {
         let mut staged: Vec<(&Target, Staged)> = Vec::new();
         for (target, content) in self.targets.iter().zip(contents) {
             let failed = CommandError::file(&target.path);
@@ -85,8 +82,12 @@ impl<'a> Renderer<'a> {
                 checked.map_err(|why| CommandError::Check { target: target.path.clone(), why })?;
             }
         }
+        if self.args.reload.is_some() {
+            for (target, new) in &staged {
+                new.note_reload().map_err(CommandError::file(&target.path))?;
+            }
+        }
         for (target, new) in staged {
-            self.needs_reload = true;
             new.commit().map_err(CommandError::file(&target.path))?;
             let event = json!({ "event": "replaced", "target": target.path });
             self.report(&format!("{} is replaced", target.path.display()), &event);
@@ -94,14 +95,25 @@ impl<'a> Renderer<'a> {
         self.reload().await
     }
 
-    /// Runs the reload command if files were replaced since it last succeeded.
-    async fn reload(&mut self) -> Result<(), CommandError> {
-        if let Some(reload) = self.args.reload.as_ref().filter(|_| self.needs_reload) {
-            let done = command::run(reload, None, self.args.command_timeout).await;
-            done.map_err(CommandError::Reload)?;
-            self.report("the reload command is done", &json!({ "event": "reloaded" }));
+    /// Runs the reload command if files were replaced since it last succeeded, by this process or
+    /// by one before it.
+    async fn reload(&self) -> Result<(), CommandError> {
+        let Some(reload) = &self.args.reload else { return Ok(()) };
+        let mut owed = Vec::new();
+        for target in &self.targets {
+            if target.owes_reload().map_err(CommandError::file(&target.path))? {
+                owed.push(target);
+            }
         }
-        self.needs_reload = false;
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let done = command::run(reload, None, self.args.command_timeout).await;
+        done.map_err(CommandError::Reload)?;
+        for target in owed {
+            target.forget_reload().map_err(CommandError::file(&target.path))?;
+        }
+        self.report("the reload command is done", &json!({ "event": "reloaded" }));
         Ok(())
     }
 

@@ -48,10 +48,7 @@ impl Target {
         let (folder, name) = folder_and_name(&target)?;
         let path = folder.join(format!(".{}.ostler-new", name.to_string_lossy()));
         // That of a process that was killed. `create_new` follows no link that is put here after.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(&path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let staged = Staged { path, target, is_done: false };
         file.write_all(content)?;
@@ -65,6 +62,29 @@ impl Target {
         file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
         Ok(staged)
+    }
+
+    /// Whether a reload is owed: this file was replaced, or was about to be, and no reload that has
+    /// succeeded followed.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(super) fn owes_reload(&self) -> io::Result<bool> {
+        let (target, _) = self.resolve()?;
+        match fs::symlink_metadata(note_of(&target)?) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that no reload is owed any more.
+    ///
+    /// # Errors
+    /// The note cannot be removed.
+    pub(super) fn forget_reload(&self) -> io::Result<()> {
+        let (target, _) = self.resolve()?;
+        remove_if_there(&note_of(&target)?)
     }
 
     /// The file behind symbolic links, and what is known of it if it exists.
@@ -82,6 +102,21 @@ impl Target {
 }
 
 impl Staged {
+    /// Notes on the disk that a reload is owed, for the case that this process ends after
+    /// [`Self::commit`] and before the reload.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub(super) fn note_reload(&self) -> io::Result<()> {
+        let note = note_of(&self.target)?;
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&note) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let (folder, _) = folder_and_name(&self.target)?;
+        File::open(folder)?.sync_all()
+    }
+
     /// Replaces the target.
     ///
     /// # Errors
@@ -100,6 +135,19 @@ impl Drop for Staged {
             // The next attempt removes it otherwise.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// The empty file that says of a target that a reload is owed.
+fn note_of(target: &Path) -> io::Result<PathBuf> {
+    let (folder, name) = folder_and_name(target)?;
+    Ok(folder.join(format!(".{}.ostler-reload", name.to_string_lossy())))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -144,6 +192,26 @@ mod tests {
         drop(staged);
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!((names, fs::read(&path).unwrap().as_slice()), (vec!["file".into()], &b"old"[..]));
+    }
+
+    #[test]
+    fn a_reload_is_owed_from_the_note_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        let owes = |path: &Path| target(path.to_owned()).owes_reload().unwrap();
+        assert!(!owes(&real), "there is no such file yet");
+        let staged = target(real.clone()).stage(b"new").unwrap();
+        staged.note_reload().unwrap();
+        // As after a process that was killed before.
+        staged.note_reload().unwrap();
+        assert!(owes(&real));
+        staged.commit().unwrap();
+        symlink(&real, &link).unwrap();
+        assert!(owes(&real) && owes(&link));
+        target(link.clone()).forget_reload().unwrap();
+        target(link.clone()).forget_reload().unwrap();
+        assert!(!owes(&real) && !owes(&link));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -50,20 +50,8 @@ pub(crate) fn parse(text: &str) -> Request<'static> {
         "try-remove" => Request::TryRemove(TryRemove { path, version: number(1) }),
         "remove-all" => Request::RemoveRecursive(RemoveRecursive { path, limit: number(1).cast_unsigned() }),
         "check-version-and-children" => {
-            let any = Stat {
-                czxid: -1,
-                mzxid: -1,
-                ctime: -1,
-                mtime: -1,
-                version: number(1),
-                cversion: -1,
-                aversion: -1,
-                ephemeral_owner: -1,
-                data_length: -1,
-                num_children: number(2),
-                pzxid: -1,
-            };
-            Request::CheckStat(CheckStat { path, version: -1, stat: any })
+            let stat = Stat { version: number(1), num_children: number(2), ..Stat::ANY };
+            Request::CheckStat(CheckStat { path, version: -1, stat })
         }
         "setacl" => Request::SetAcl(SetAcl { path, acl: acl(words.get(1).copied()), version: number(2) }),
         "getacl" => Request::GetAcl(GetAcl { path }),
