@@ -70,8 +70,10 @@ impl MariaDb {
         // An idle session may have lost its server meanwhile; a new one has not.
         while let Some(mut session) = self.sessions.idle(|_| true) {
             let branch = named(&session);
-            if session.execute(&Xid::of(&branch).start(), self.step).await.is_ok() {
-                return Ok((branch.clone(), self.sessions.assign(&branch, session)));
+            match session.execute(&Xid::of(&branch).start(), self.step).await {
+                Ok(()) => return Ok((branch.clone(), self.sessions.assign(&branch, session))),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         let mut session = self.connect().await?;
@@ -93,8 +95,10 @@ impl MariaDb {
     /// A session that belongs to no branch.
     async fn any_session(&self) -> Result<MariaDbSession, Trouble> {
         while let Some(mut session) = self.sessions.idle(|_| true) {
-            if session.execute("DO 0", self.step).await.is_ok() {
-                return Ok(session);
+            match session.execute("DO 0", self.step).await {
+                Ok(()) => return Ok(session),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         self.connect().await

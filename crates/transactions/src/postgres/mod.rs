@@ -64,8 +64,10 @@ impl Postgres {
         let begin = format!("BEGIN; SET LOCAL ostler.branch = '{branch}'");
         // An idle session may have lost its server meanwhile; a new one has not.
         while let Some(session) = self.sessions.idle(|session| !session.is_closed()) {
-            if session.execute(&begin, self.step).await.is_ok() {
-                return Ok((branch.clone(), self.sessions.assign(&branch, session)));
+            match session.execute(&begin, self.step).await {
+                Ok(()) => return Ok((branch.clone(), self.sessions.assign(&branch, session))),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         let session = self.connect().await?;
@@ -87,8 +89,10 @@ impl Postgres {
     async fn any_session(&self) -> Result<PostgresSession, Trouble> {
         // An idle session may have lost its server meanwhile; a new one has not.
         while let Some(session) = self.sessions.idle(|session| !session.is_closed()) {
-            if session.execute("", self.step).await.is_ok() {
-                return Ok(session);
+            match session.execute("", self.step).await {
+                Ok(()) => return Ok(session),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         self.connect().await
