@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It starts everything it needs, the databases from Debian's packages. Options: `--transfers N`,
-//! by default 200; `--kill`: kill and stop tellers, databases and the leader, each in turn;
+//! by default 200; `--kill`: kill, stop and cut off tellers, databases and the leader;
 //! `--faults N`: this many times.
 
 mod scenario;

@@ -66,9 +66,14 @@ impl Doubt {
         self.state.lock().expect("no panic").healthy_since = None;
     }
 
-    /// Everything works again.
-    pub(super) fn healed(&self) {
-        self.state.lock().expect("no panic").healthy_since = Some(Instant::now());
+    /// Everything works again. Waits until all is finished that was prepared before.
+    ///
+    /// # Panics
+    /// If it stays prepared.
+    pub(super) async fn healed(&self) {
+        let healed = Instant::now();
+        self.state.lock().expect("no panic").healthy_since = Some(healed);
+        self.seen_until(|state| state.prepared.values().all(|since| *since > healed)).await;
     }
 
     /// Waits until nothing is prepared; the longest time for which something was.
@@ -76,15 +81,21 @@ impl Doubt {
     /// # Panics
     /// If something stays prepared, or was for too long.
     pub(super) async fn settle(&self) -> Duration {
+        self.seen_until(|state| state.prepared.is_empty()).await;
+        let longest = self.state.lock().expect("no panic").longest;
+        assert!(longest <= DOUBT_MAX, "in doubt for {longest:?}");
+        longest
+    }
+
+    async fn seen_until(&self, is_so: impl Fn(&State) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let round = self.state.lock().expect("no panic").rounds;
         loop {
             {
                 let state = self.state.lock().expect("no panic");
                 // The first of two rounds may have begun before.
-                if state.rounds >= round + 2 && state.prepared.is_empty() {
-                    assert!(state.longest <= DOUBT_MAX, "in doubt for {:?}", state.longest);
-                    return state.longest;
+                if state.rounds >= round + 2 && is_so(&state) {
+                    return;
                 }
                 assert!(Instant::now() < deadline, "these stay prepared: {:?}", state.prepared);
             }

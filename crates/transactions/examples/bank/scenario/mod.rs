@@ -2,12 +2,15 @@
 //!
 //! Tellers are processes that transfer money between the three, each transfer in one transaction.
 //! Meanwhile tellers are killed, stopped and cut off at every step of a transaction; databases and
-//! the leader of the ensemble are killed and stopped. At the end the stores themselves are asked.
+//! the leader of the ensemble are killed and stopped; databases are cut off, and their connections
+//! break while a statement that prepares or commits is on its way. At the end the stores themselves
+//! are asked.
 
 mod audit;
 mod cable;
 mod doubt;
 mod fault;
+mod places;
 mod teller;
 mod weakness;
 mod world;
@@ -67,7 +70,7 @@ pub(crate) enum Told {
 /// anything stays prepared, or if a teller was told what is not so.
 pub(crate) fn run(plan: Plan) -> Option<Summary> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let mut world = World::start(plan.arguments)?;
+    let mut world = runtime.block_on(World::start(plan.arguments))?;
     runtime.block_on(world.open_accounts());
     let summary = runtime.block_on(play(&mut world, plan));
     Some(summary)

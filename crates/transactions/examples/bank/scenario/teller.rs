@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use client::Client;
-use mysql_async::Opts;
 use mysql_async::prelude::Queryable as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -20,6 +18,7 @@ use transactions::{
 
 use super::Told;
 use super::cable::Cable;
+use super::places::Places;
 use super::weakness::{CUT_OFF, Failpoint, Weakness};
 use super::world::{ACCOUNTS, STEP, TRANSACTIONS, World, open_client};
 
@@ -35,32 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a teller is told.
 #[derive(Serialize, Deserialize)]
 struct Orders {
-    ensemble: String,
-    postgres: String,
-    mariadb: String,
+    places: Places,
     weakness: Option<Weakness>,
-}
-
-impl Orders {
-    /// The same servers through a cable.
-    async fn through(&self, cable: &Cable) -> Orders {
-        let config: tokio_postgres::Config = self.postgres.parse().expect("a connection string");
-        let postgres = config.get_ports()[0];
-        let mariadb = Opts::from_url(&self.mariadb).expect("a URL").tcp_port();
-        let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut ensemble = Vec::new();
-        for address in self.ensemble.split(',') {
-            let port = cable.to(address.parse().expect("an address")).await;
-            ensemble.push(here(port).to_string());
-        }
-        let (postgres_here, mariadb_here) = (cable.to(here(postgres)).await, cable.to(here(mariadb)).await);
-        Orders {
-            ensemble: ensemble.join(","),
-            postgres: self.postgres.replace(&format!("port={postgres} "), &format!("port={postgres_here} ")),
-            mariadb: self.mariadb.replace(&format!(":{mariadb}/"), &format!(":{mariadb_here}/")),
-            weakness: self.weakness.clone(),
-        }
-    }
 }
 
 /// Makes this process a teller if it was started as one, and returns otherwise.
@@ -99,15 +74,15 @@ fn settings() -> Settings {
 
 async fn work(orders: &Orders, is_closing: &AtomicBool) {
     let cable = Cable::new();
-    let orders = &orders.through(&cable).await;
+    let places = &orders.places.through(&cable).await;
     let failpoint = orders.weakness.clone().map(|weakness| Failpoint::new(weakness, &cable));
     let observer: Option<Arc<dyn Observer>> = failpoint.map(|it| Arc::new(it) as _);
     while !is_closing.load(SeqCst) {
-        let client = open_client(&orders.ensemble).await;
+        let client = open_client(&places.ensemble).await;
         let options = Options { settings: settings(), observer: observer.clone(), ..Options::default() };
         // The ensemble may be without a leader just now.
         let Ok(transactions) =
-            Transactions::open(&client, TRANSACTIONS, resources(orders, &client), options).await
+            Transactions::open(&client, TRANSACTIONS, resources(places, &client), options).await
         else {
             continue;
         };
@@ -127,9 +102,9 @@ async fn join(futures: Vec<impl Future<Output = ()>>) {
     .await;
 }
 
-fn resources(orders: &Orders, client: &Client) -> Resources {
-    let postgres = Postgres::new(&orders.postgres, STEP).expect("a connection string");
-    let mariadb = MariaDb::new(&orders.mariadb, STEP).expect("a URL");
+fn resources(places: &Places, client: &Client) -> Resources {
+    let postgres = Postgres::new(&places.postgres, STEP).expect("a connection string");
+    let mariadb = MariaDb::new(&places.mariadb, STEP).expect("a URL");
     let znodes = Znodes::new(client, "/bank/staged", STEP);
     let resources = Resources::new().postgres("postgres", postgres);
     let resources = resources.and_then(|resources| resources.mariadb("mariadb", mariadb));
@@ -203,20 +178,11 @@ impl Random {
     }
 }
 
-fn orders(world: &World) -> Orders {
-    Orders {
-        ensemble: world.ensemble.addresses(),
-        postgres: world.postgres.connection(),
-        mariadb: world.mariadb.url(),
-        weakness: None,
-    }
-}
-
 /// Takes part as a teller does that transfers nothing.
 pub(super) async fn recovery(world: &World) -> (Client, Transactions) {
     let client = world.client().await;
     let options = Options { settings: settings(), ..Options::default() };
-    let opened = Transactions::open(&client, TRANSACTIONS, resources(&orders(world), &client), options).await;
+    let opened = Transactions::open(&client, TRANSACTIONS, resources(&world.places, &client), options).await;
     (client, opened.expect("the znodes of the transactions"))
 }
 
@@ -231,7 +197,7 @@ pub(super) struct Teller {
 
 impl Teller {
     pub(super) fn start(world: &World, weakness: Option<Weakness>) -> Teller {
-        let orders = Orders { weakness, ..orders(world) };
+        let orders = Orders { places: world.places.clone(), weakness };
         let orders = serde_json::to_string(&orders).expect("orders");
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(world.arguments).env(VARIABLE, orders);

@@ -1,11 +1,16 @@
 //! The stores of the bank.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Client, CreateMode, acl};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+use super::cable::Cable;
+use super::places::Places;
 
 /// Accounts in each store.
 pub(super) const ACCOUNTS: u64 = 8;
@@ -16,23 +21,56 @@ pub(super) const TRANSACTIONS: &str = "/transactions/bank";
 /// Bounds each exchange with a participant.
 pub(super) const STEP: Duration = Duration::from_millis(800);
 
+/// A store that is one server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Store {
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB.
+    MariaDb,
+}
+
 /// The servers.
 pub(super) struct World {
     pub(super) postgres: testing::Postgres,
     pub(super) mariadb: testing::MariaDb,
     pub(super) ensemble: testing::Ensemble,
+    /// Where all but the judges find the stores: the databases through cables.
+    pub(super) places: Places,
+    cables: Cables,
     /// With what this program is started to be a teller.
     pub(super) arguments: &'static [&'static str],
 }
 
+/// The cables to the databases, one for all processes that use them.
+struct Cables {
+    postgres: Arc<Cable>,
+    mariadb: Arc<Cable>,
+}
+
 impl World {
     /// Starts the servers; `None` where the databases cannot be had.
-    pub(super) fn start(arguments: &'static [&'static str]) -> Option<World> {
+    pub(super) async fn start(arguments: &'static [&'static str]) -> Option<World> {
         let postgres = testing::Postgres::start()?;
         let mariadb = testing::MariaDb::start()?;
         let ensemble = testing::Ensemble::start(arguments);
         println!("PostgreSQL, MariaDB and three Ostler servers ({}) run", ensemble.addresses());
-        Some(World { postgres, mariadb, ensemble, arguments })
+        let places = Places {
+            ensemble: ensemble.addresses(),
+            postgres: postgres.connection(),
+            mariadb: mariadb.url(),
+        };
+        let cables = Cables { postgres: Cable::new(), mariadb: Cable::new() };
+        let places = places.databases_through(&cables.postgres, &cables.mariadb).await;
+        Some(World { postgres, mariadb, ensemble, places, cables, arguments })
+    }
+
+    /// The cable through which tellers and recovery reach a store.
+    pub(super) fn cable(&self, store: Store) -> &Arc<Cable> {
+        match store {
+            Store::Postgres => &self.cables.postgres,
+            Store::MariaDb => &self.cables.mariadb,
+        }
     }
 
     /// A session of the ensemble, as short as a teller's.
@@ -83,6 +121,15 @@ impl World {
             created.await.expect("a znode");
         }
         client.close().await.expect("the end of a session");
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Store::Postgres => "PostgreSQL",
+            Store::MariaDb => "MariaDB",
+        })
     }
 }
 
