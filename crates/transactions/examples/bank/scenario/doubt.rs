@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use transactions::{
-    BranchId, Cluster, MariaDb, Options, Participant, Postgres, Resources, Transactions, Znodes,
+    BranchId, Cluster, Http, MariaDb, Options, Participant, Postgres, Resources, Transactions, Znodes,
 };
 
 use super::DOUBT_MAX;
@@ -44,6 +44,7 @@ impl Doubt {
         let (watched, postgres) = (Arc::clone(&state), Postgres::new(&world.postgres.connection(), STEP));
         let (postgres, mariadb) = (postgres.expect("PostgreSQL"), MariaDb::new(&world.mariadb.url(), STEP));
         let (mariadb, addresses) = (mariadb.expect("MariaDB"), world.ensemble.addresses());
+        let service = Http::new(&world.service.url(), STEP).expect("a URL");
         tokio::spawn(async move {
             let mut client = client;
             loop {
@@ -51,7 +52,7 @@ impl Doubt {
                     client = super::world::open_client(&addresses).await;
                 }
                 let znodes = Znodes::new(&client, "/bank/staged", STEP);
-                let participants: [&dyn Participant; 3] = [&postgres, &mariadb, &znodes];
+                let participants: [&dyn Participant; 4] = [&postgres, &mariadb, &znodes, &service];
                 if let Some(prepared) = listed(&participants, cluster).await {
                     watched.lock().expect("no panic").seen(prepared);
                 }

@@ -13,19 +13,21 @@ use super::world::{Store, World};
 
 /// How long a server stays stopped or down.
 const OUTAGE: Duration = Duration::from_millis(1_200);
-/// How long a database stays cut off: all that use it give up meanwhile.
+/// How long a store stays cut off: all that use it give up meanwhile.
 const CUT: Duration = Duration::from_millis(3_000);
 /// How long it may take to reach the step at which something happens. Only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The steps of a transaction that is committed.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 10] = [
     "prepare-postgres",
     "prepare-mariadb",
     "prepare-znodes",
+    "prepare-service",
     "decide",
     "commit-postgres",
     "commit-mariadb",
     "commit-znodes",
+    "commit-service",
     "forget",
 ];
 
@@ -47,20 +49,20 @@ pub(crate) enum Fault {
     Kill(Server),
     /// A server is stopped, and resumed.
     Stop(Server),
-    /// Nothing reaches a database, nor comes from it, for a while. Then all of it arrives.
+    /// Nothing reaches a store, nor comes from it, for a while. Then all of it arrives.
     CutOff(Store),
-    /// All connections to a database are reset while one statement is on its way.
+    /// All connections to a store are reset while one request is on its way.
     Break {
-        /// The database.
+        /// The store.
         store: Store,
-        /// What the statement does.
+        /// What the request does.
         errand: Errand,
         /// What does not arrive.
         lost: Lost,
     },
 }
 
-/// What a statement is sent for.
+/// What a request is sent for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Errand {
     /// To prepare a branch.
@@ -80,7 +82,7 @@ pub(crate) enum Server {
 
 impl Fault {
     /// Each step, with the teller killed before and after it; each server killed and stopped once;
-    /// each database cut off, and its connections broken at each errand. Some tellers are stopped
+    /// each store cut off, and its connections broken at each errand. Some tellers are stopped
     /// or cut off.
     pub(crate) fn each() -> Vec<Fault> {
         let mut faults = Vec::new();
@@ -97,10 +99,11 @@ impl Fault {
         ] {
             faults.push(Fault::Teller { step, before, at: 3, fall });
         }
-        for server in [Server::Of(Store::Postgres), Server::Of(Store::MariaDb), Server::Leader] {
+        let stores = [Store::Postgres, Store::MariaDb, Store::Service];
+        for server in stores.map(Server::Of).into_iter().chain([Server::Leader]) {
             faults.extend([Fault::Kill(server), Fault::Stop(server)]);
         }
-        for store in [Store::Postgres, Store::MariaDb] {
+        for store in stores {
             faults.push(Fault::CutOff(store));
             for errand in [Errand::Prepare, Errand::Commit] {
                 let broken = |lost| Fault::Break { store, errand, lost };
@@ -188,6 +191,11 @@ async fn kill(world: &mut World, server: Server) {
             tokio::time::sleep(OUTAGE).await;
             world.mariadb.launch();
         }
+        Server::Of(Store::Service) => {
+            world.service.kill();
+            tokio::time::sleep(OUTAGE).await;
+            world.service.launch();
+        }
         Server::Leader => {
             let leader = world.ensemble.await_leader();
             world.ensemble.kill(leader);
@@ -203,12 +211,14 @@ async fn stop(world: &World, server: Server) {
     match server {
         Server::Of(Store::Postgres) => world.postgres.stop(),
         Server::Of(Store::MariaDb) => world.mariadb.stop(),
+        Server::Of(Store::Service) => world.service.stop(),
         Server::Leader => world.ensemble.stop(leader),
     }
     tokio::time::sleep(OUTAGE).await;
     match server {
         Server::Of(Store::Postgres) => world.postgres.resume(),
         Server::Of(Store::MariaDb) => world.mariadb.resume(),
+        Server::Of(Store::Service) => world.service.resume(),
         Server::Leader => {
             world.ensemble.resume(leader);
             world.ensemble.await_leader();
@@ -227,9 +237,11 @@ async fn break_at(world: &World, store: Store, errand: Errand, lost: Lost) {
         (Store::Postgres, Errand::Commit) => "COMMIT PREPARED",
         (Store::MariaDb, Errand::Prepare) => "XA PREPARE",
         (Store::MariaDb, Errand::Commit) => "XA COMMIT",
+        (Store::Service, Errand::Prepare) => "/prepare HTTP",
+        (Store::Service, Errand::Commit) => "/commit HTTP",
     };
     let broken = tokio::time::timeout(PATIENCE, world.cable(store).break_at(word, lost)).await;
-    broken.expect("a teller comes to the statement");
+    broken.expect("a teller comes to the request");
 }
 
 impl fmt::Display for Fault {

@@ -17,6 +17,8 @@ pub(super) struct Places {
     pub(super) postgres: String,
     /// A URL.
     pub(super) mariadb: String,
+    /// A URL.
+    pub(super) service: String,
 }
 
 impl Places {
@@ -27,23 +29,31 @@ impl Places {
             let port = cable.to(address.parse().expect("an address")).await;
             ensemble.push(here(port).to_string());
         }
-        let databases = self.databases_through(cable, cable).await;
-        Places { ensemble: ensemble.join(","), ..databases }
+        let others = self.each_through(cable, cable, cable).await;
+        Places { ensemble: ensemble.join(","), ..others }
     }
 
-    /// The same stores, each database through a cable of its own.
-    pub(super) async fn databases_through(&self, postgres: &Arc<Cable>, mariadb: &Arc<Cable>) -> Places {
+    /// The same stores, all but the ensemble through these cables.
+    pub(super) async fn each_through(
+        &self,
+        postgres: &Arc<Cable>,
+        mariadb: &Arc<Cable>,
+        service: &Arc<Cable>,
+    ) -> Places {
         let config: tokio_postgres::Config = self.postgres.parse().expect("a connection string");
         let postgres_port = config.get_ports()[0];
         let postgres_here = postgres.to(here(postgres_port)).await;
         let mariadb_port = Opts::from_url(&self.mariadb).expect("a URL").tcp_port();
         let mariadb_here = mariadb.to(here(mariadb_port)).await;
+        let address = self.service.trim_start_matches("http://").parse().expect("a URL of an address");
+        let service_here = service.to(address).await;
         let port = |port: u16| format!("port={port} ");
         let authority = |port: u16| format!(":{port}/");
         Places {
             ensemble: self.ensemble.clone(),
             postgres: self.postgres.replace(&port(postgres_port), &port(postgres_here)),
             mariadb: self.mariadb.replace(&authority(mariadb_port), &authority(mariadb_here)),
+            service: format!("http://{}", here(service_here)),
         }
     }
 }

@@ -8,26 +8,21 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use client::Client;
-use mysql_async::prelude::Queryable as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
-use transactions::{
-    CommitError, MariaDb, Observer, Options, Postgres, Resources, Settings, Transaction, Transactions,
-    ZnodeOperation, Znodes,
-};
+use transactions::{Http, MariaDb, Observer, Options, Postgres, Resources, Settings, Transactions, Znodes};
 
 use super::Told;
 use super::cable::Cable;
+use super::desk::Desk;
 use super::places::Places;
 use super::weakness::{CUT_OFF, Failpoint, Weakness};
-use super::world::{ACCOUNTS, STEP, TRANSACTIONS, World, open_client};
+use super::world::{STEP, TRANSACTIONS, World, open_client};
 
 /// What makes a process a teller.
 const VARIABLE: &str = "OSTLER_BANK_TELLER";
 /// Transfers of a teller at once.
 const DESKS: u64 = 3;
-/// How long a teller works on a transfer before it gives up.
-const WORK_MAX: Duration = Duration::from_secs(2);
 /// How long a teller may take to end when it is told to. Only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -86,8 +81,8 @@ async fn work(orders: &Orders, is_closing: &AtomicBool) {
         else {
             continue;
         };
-        let desks = (0..DESKS).map(|desk| serve(&transactions, &client, is_closing, desk));
-        join(desks.collect()).await;
+        let desk = |number| Desk::new(&transactions, &client, &places.service, number);
+        join((0..DESKS).map(|number| desk(number).serve(is_closing)).collect()).await;
         transactions.close().await;
     }
 }
@@ -108,74 +103,9 @@ fn resources(places: &Places, client: &Client) -> Resources {
     let znodes = Znodes::new(client, "/bank/staged", STEP);
     let resources = Resources::new().postgres("postgres", postgres);
     let resources = resources.and_then(|resources| resources.mariadb("mariadb", mariadb));
-    resources.and_then(|resources| resources.znodes("znodes", znodes)).expect("three names")
-}
-
-/// Transfers until the bank closes or the session ends.
-async fn serve(transactions: &Transactions, client: &Client, is_closing: &AtomicBool, desk: u64) {
-    let mut random = Random(u64::from(std::process::id()) << 8 | desk);
-    while !is_closing.load(SeqCst) && !client.state().is_over() {
-        let transaction = transactions.begin();
-        let id = transaction.id();
-        let told = transfer(transaction, client, &mut random).await;
-        println!("transfer {id} {told:?}");
-    }
-}
-
-async fn transfer(mut transaction: Transaction, client: &Client, random: &mut Random) -> Told {
-    match tokio::time::timeout(WORK_MAX, move_money(&mut transaction, client, random)).await {
-        Ok(Ok(())) => match transaction.commit().await {
-            Ok(_) => Told::Committed,
-            Err(CommitError::Aborted { .. } | CommitError::Members(_)) => Told::Aborted,
-            Err(CommitError::Unknown { .. }) => Told::Unknown,
-        },
-        Ok(Err(_)) | Err(_) => {
-            transaction.abort().await;
-            // A store that is away is not asked for a moment.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            Told::Aborted
-        }
-    }
-}
-
-/// Takes money from one store and gives it to the two others.
-async fn move_money(
-    transaction: &mut Transaction,
-    client: &Client,
-    random: &mut Random,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let id = transaction.id();
-    let (one, other) = (random.below(50) as i64 + 1, random.below(50) as i64 + 1);
-    let mut amounts = [one, other, -(one + other)];
-    amounts.rotate_left(random.below(3) as usize);
-    let update = |amount: i64, account: u64| {
-        format!(
-            "UPDATE accounts SET balance = balance + {amount} WHERE id = {account}; INSERT INTO moved VALUES ('{id}')"
-        )
-    };
-    let session = transaction.postgres("postgres").await?;
-    session.batch_execute(&update(amounts[0], random.below(ACCOUNTS))).await?;
-    drop(session);
-    let mut session = transaction.mariadb("mariadb").await?;
-    session.query_drop(update(amounts[1], random.below(ACCOUNTS))).await?;
-    drop(session);
-    let path = format!("/bank/accounts/{}", random.below(ACCOUNTS));
-    let (data, stat) = client.linearizable().get_data(&path, false).await?;
-    let balance: i64 = String::from_utf8(data.unwrap_or_default())?.parse()?;
-    let balance = (balance + amounts[2]).to_string();
-    transaction.znode("znodes", ZnodeOperation::set_data(&path, balance.as_bytes(), stat.version))?;
-    transaction.znode("znodes", ZnodeOperation::create(&format!("/bank/moved/{id}"), b""))?;
-    Ok(())
-}
-
-/// A generator whose numbers need not be good.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
+    let resources = resources.and_then(|resources| resources.znodes("znodes", znodes));
+    let service = Http::new(&places.service, STEP).expect("a URL");
+    resources.and_then(|resources| resources.http("service", service)).expect("four names")
 }
 
 /// Takes part as a teller does that transfers nothing.

@@ -11,6 +11,7 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use super::cable::Cable;
 use super::places::Places;
+use super::service::Service;
 
 /// Accounts in each store.
 pub(super) const ACCOUNTS: u64 = 8;
@@ -28,6 +29,8 @@ pub(crate) enum Store {
     Postgres,
     /// MariaDB.
     MariaDb,
+    /// The service.
+    Service,
 }
 
 /// The servers.
@@ -35,17 +38,19 @@ pub(super) struct World {
     pub(super) postgres: testing::Postgres,
     pub(super) mariadb: testing::MariaDb,
     pub(super) ensemble: testing::Ensemble,
-    /// Where all but the judges find the stores: the databases through cables.
+    pub(super) service: Service,
+    /// Where all but the judges find the stores: databases and service through cables.
     pub(super) places: Places,
     cables: Cables,
     /// With what this program is started to be a teller.
     pub(super) arguments: &'static [&'static str],
 }
 
-/// The cables to the databases, one for all processes that use them.
+/// The cables to databases and service, each for all processes that use it.
 struct Cables {
     postgres: Arc<Cable>,
     mariadb: Arc<Cable>,
+    service: Arc<Cable>,
 }
 
 impl World {
@@ -54,15 +59,17 @@ impl World {
         let postgres = testing::Postgres::start()?;
         let mariadb = testing::MariaDb::start()?;
         let ensemble = testing::Ensemble::start(arguments);
-        println!("PostgreSQL, MariaDB and three Ostler servers ({}) run", ensemble.addresses());
+        let service = Service::start(arguments);
+        println!("PostgreSQL, MariaDB, a service and three Ostler servers ({}) run", ensemble.addresses());
         let places = Places {
             ensemble: ensemble.addresses(),
             postgres: postgres.connection(),
             mariadb: mariadb.url(),
+            service: service.url(),
         };
-        let cables = Cables { postgres: Cable::new(), mariadb: Cable::new() };
-        let places = places.databases_through(&cables.postgres, &cables.mariadb).await;
-        Some(World { postgres, mariadb, ensemble, places, cables, arguments })
+        let cables = Cables { postgres: Cable::new(), mariadb: Cable::new(), service: Cable::new() };
+        let places = places.each_through(&cables.postgres, &cables.mariadb, &cables.service).await;
+        Some(World { postgres, mariadb, ensemble, service, places, cables, arguments })
     }
 
     /// The cable through which tellers and recovery reach a store.
@@ -70,6 +77,7 @@ impl World {
         match store {
             Store::Postgres => &self.cables.postgres,
             Store::MariaDb => &self.cables.mariadb,
+            Store::Service => &self.cables.service,
         }
     }
 
@@ -129,6 +137,7 @@ impl fmt::Display for Store {
         f.write_str(match self {
             Store::Postgres => "PostgreSQL",
             Store::MariaDb => "MariaDB",
+            Store::Service => "the service",
         })
     }
 }
