@@ -88,9 +88,14 @@ impl Process {
         }
     }
 
-    /// Stops the server with its children, until [`Self::resume`].
+    /// Stops the server with its children, until [`Self::resume`]. It does nothing more when this
+    /// returns.
     pub(crate) fn stop(&self) {
         self.members().into_iter().for_each(|process| signal(process, Signal::STOP));
+        // The signal is sent, and each thread stops when it is about to run next.
+        while !self.members().into_iter().all(is_stopped) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a stopped server go on.
@@ -144,6 +149,15 @@ fn family(parent: u32) -> Vec<u32> {
     let children = format!("/proc/{parent}/task/{parent}/children");
     let children = std::fs::read_to_string(children).unwrap_or_default();
     [parent].into_iter().chain(children.split_whitespace().filter_map(|id| id.parse().ok())).collect()
+}
+
+/// Whether all threads of a process are stopped, or it has ended.
+fn is_stopped(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+    })
 }
 
 /// Sends a signal to a process that may have ended meanwhile.
