@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::free_port;
+use crate::{Certificate, free_port};
 
 /// The user and group `nobody` of Debian, as which servers run that refuse root.
 const NOBODY: (u32, u32) = (65_534, 65_534);
@@ -36,11 +36,26 @@ impl Process {
         process
     }
 
-    /// Gives a folder to the server's user.
-    pub(crate) fn own(&self, folder: &Path) {
+    /// Gives a folder or a file to the server's user.
+    pub(crate) fn own(&self, path: &Path) {
         if runs_as_root() {
-            chown(folder, Some(NOBODY.0), Some(NOBODY.1)).expect("give a folder to nobody");
+            chown(path, Some(NOBODY.0), Some(NOBODY.1)).expect("give something to nobody");
         }
+    }
+
+    /// Writes a certificate and its key into the folder, where only the server's user reads them.
+    pub(crate) fn keep(&self, certificate: &Certificate) {
+        let (certificate_path, key_path) = self.certificate();
+        for (path, pem) in [(certificate_path, &certificate.chain), (key_path, &certificate.key)] {
+            let file = File::options().create_new(true).write(true).mode(0o600).open(&path);
+            file.and_then(|mut file| file.write_all(pem.as_bytes())).expect("a file of a certificate");
+            self.own(&path);
+        }
+    }
+
+    /// Where [`Self::keep`] has written the certificate and the key.
+    pub(crate) fn certificate(&self) -> (PathBuf, PathBuf) {
+        (self.folder.path().join("certificate.pem"), self.folder.path().join("key.pem"))
     }
 
     /// Runs a command that prepares the folder, with this input, to its end.

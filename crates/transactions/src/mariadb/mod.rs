@@ -1,5 +1,6 @@
 //! MariaDB and MySQL, by XA.
 
+mod connection;
 mod finish;
 mod session;
 
@@ -9,6 +10,7 @@ use crate::{Branch, BranchId, Cluster, ResourceName, TransactionId};
 use async_trait::async_trait;
 use mysql_async::{Opts, OptsBuilder};
 
+use crate::database_tls::DatabaseCa;
 use crate::participant::{Finish, Order, Participant, Prepared, Trouble, Vote};
 use crate::sessions::{Lent, Sessions, State, Taken};
 use crate::turns::Turns;
@@ -38,12 +40,28 @@ impl MariaDb {
     /// The server and database of a URL, `mysql://USER:PASSWORD@HOST:PORT/DATABASE`. It is
     /// connected to when it is first needed. `step` bounds each exchange with the server.
     ///
+    /// Connections have no TLS, unless the URL has the parameter `require_ssl=true`: then the
+    /// server's certificate must name the host, and be signed by one of Mozilla's list; or, with
+    /// `ssl_ca=FILE`, which demands TLS too, by one of that file (PEM or DER). `verify_ca=false`
+    /// takes any certificate.
+    ///
     /// # Errors
-    /// The URL is not understood.
+    /// The URL is not understood, or the file cannot be used.
     pub fn new(url: &str, step: Duration) -> Result<Self, Trouble> {
-        let options =
-            Opts::from_url(url).map_err(|error| Trouble::Unfit(format!("the URL of MariaDB: {error}")))?;
-        Ok(Self::with_options(options, step))
+        Self::read(url, step, None)
+    }
+
+    /// As [`Self::new`], with the certificates to trust where the URL has no `ssl_ca`. It demands
+    /// TLS unless the URL has `require_ssl=false`.
+    ///
+    /// # Errors
+    /// The URL is not understood, or the file that it names cannot be used.
+    pub fn new_with_ca(url: &str, step: Duration, ca: &DatabaseCa) -> Result<Self, Trouble> {
+        Self::read(url, step, Some(ca))
+    }
+
+    pub(crate) fn read(url: &str, step: Duration, ca: Option<&DatabaseCa>) -> Result<Self, Trouble> {
+        Ok(Self::with_options(connection::read(url, ca)?, step))
     }
 
     /// As [`Self::new`].
