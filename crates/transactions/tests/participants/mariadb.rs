@@ -11,6 +11,10 @@ use transactions::{BranchId, Finish, MariaDb, Participant, TransactionId, Troubl
 
 use crate::{STEP, resource, transaction};
 
+/// How often a rollback is tried: the server flushes its log once in a second, too, so that not
+/// each one is undone.
+const ROLLBACKS: u64 = 5;
+
 struct Server {
     server: Mutex<testing::MariaDb>,
     last: Mutex<Option<Arc<MariaDb>>>,
@@ -183,4 +187,28 @@ async fn a_call_waits_for_one_idle_session_and_not_for_each() {
     let listed = participant.prepared(branches[0].transaction.cluster).await;
     assert!(matches!(listed, Err(Trouble::Away(_))), "{listed:?}");
     assert!(began.elapsed() < 8 * step, "{:?}", began.elapsed());
+}
+
+/// MariaDB does not flush a rollback: one that it has answered may be undone when it is killed
+/// within the next second, and then the branch is prepared again, although its coordinator has
+/// forgotten it. Whoever finds it has to be able to roll it back once more.
+#[tokio::test]
+async fn a_rollback_that_the_death_of_the_server_has_undone_is_done_again() {
+    let Some(server) = Server::start().await else { return };
+    let mut was_undone = false;
+    for number in 0..ROLLBACKS {
+        let first = server.new_participant();
+        let transaction = TransactionId { number, ..transaction() };
+        let branch = server.work(&transaction, number).await;
+        assert!(matches!(first.prepare(&branch).await, Vote::Prepared { .. }));
+        assert_eq!(first.abort(&branch, "").await, Finish::Done);
+        assert!(server.lose_power().await);
+        let second = server.new_participant();
+        was_undone |= !second.prepared(transaction.cluster).await.unwrap().is_empty();
+        let again = second.abort(&branch, "").await;
+        assert!(matches!(again, Finish::Done | Finish::NotFound), "{again:?}");
+        assert_eq!(second.prepared(transaction.cluster).await.unwrap(), []);
+        assert!(!server.has(number).await);
+    }
+    assert!(was_undone, "MariaDB keeps rollbacks now: docs/build/transactions.md says that it does not");
 }

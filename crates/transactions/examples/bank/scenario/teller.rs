@@ -61,7 +61,9 @@ fn settings() -> Settings {
         finish_patience_ms: 1_000,
         retry_first_ms: 50,
         retry_max_ms: 500,
-        abandon_after_ms: 3_000,
+        // MariaDB prepares again at its start what it has rolled back just before it was killed.
+        // The recovery sees that up to 2 s later, and waits for this before it rolls it back again.
+        abandon_after_ms: 2_000,
         orphan_grace_ms: 200,
         watch_ms: 200,
     }
