@@ -144,3 +144,34 @@ fn a_file_that_names_no_resources_is_refused() {
         assert!(output.status.code() == Some(1) && said.contains(why), "{content}: {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_asked_over_tls_if_the_options_name_whom_to_trust() {
+    let authority = testing::Authority::new("right");
+    let Some(postgres) = testing::Postgres::start_with_tls(&authority.issue("127.0.0.1")) else { return };
+    let world = World::start();
+    let connection = postgres.connection();
+    let text = serde_json::json!({ "resources": { "orders": { "postgres": connection } } });
+    std::fs::write(world.resources(), text.to_string()).unwrap();
+    // A program has taken part with it.
+    let address = world.server.address().parse().unwrap();
+    let client = Client::open(&address, Settings::default()).await.unwrap();
+    let orders = transactions::Postgres::new(&connection, STEP).unwrap();
+    let resources = Resources::new().postgres("orders", orders).unwrap();
+    let options = Options { is_without_recovery: true, ..Options::default() };
+    Transactions::open(&client, "/tx", resources, options).await.unwrap().close().await;
+    let (right, wrong) = (world.folder.path().join("right.pem"), world.folder.path().join("wrong.pem"));
+    std::fs::write(&right, authority.pem()).unwrap();
+    std::fs::write(&wrong, testing::Authority::new("wrong").pem()).unwrap();
+    let listed = |ca: &[&str]| self::text(&world.run(&[&["list"], ca].concat()));
+    let without = listed(&[]);
+    assert!(without.contains("orders could not be asked") && without.contains("no encryption"), "{without}");
+    let (right, wrong) = (right.to_str().unwrap(), wrong.to_str().unwrap());
+    let trusting = listed(&["--database-ca", right]);
+    assert!(!trusting.contains("could not be asked"), "{trusting}");
+    let refusing = listed(&["--database-ca", wrong]);
+    assert!(refusing.contains(&format!("its certificate is not accepted by {wrong}")), "{refusing}");
+    let missing = world.run(&["list", "--database-ca", "/does/not/exist"]);
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/does/not/exist"), "{missing:?}");
+    assert_eq!(missing.status.code(), Some(1));
+}

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::free_port;
+use crate::{Certificate, free_port};
 
 /// The user and group `nobody` of Debian, as which servers run that refuse root.
 const NOBODY: (u32, u32) = (65_534, 65_534);
@@ -36,11 +36,26 @@ impl Process {
         process
     }
 
-    /// Gives a folder to the server's user.
-    pub(crate) fn own(&self, folder: &Path) {
+    /// Gives a folder or a file to the server's user.
+    pub(crate) fn own(&self, path: &Path) {
         if runs_as_root() {
-            chown(folder, Some(NOBODY.0), Some(NOBODY.1)).expect("give a folder to nobody");
+            chown(path, Some(NOBODY.0), Some(NOBODY.1)).expect("give something to nobody");
         }
+    }
+
+    /// Writes a certificate and its key into the folder, where only the server's user reads them.
+    pub(crate) fn keep(&self, certificate: &Certificate) {
+        let (certificate_path, key_path) = self.certificate();
+        for (path, pem) in [(certificate_path, &certificate.chain), (key_path, &certificate.key)] {
+            let file = File::options().create_new(true).write(true).mode(0o600).open(&path);
+            file.and_then(|mut file| file.write_all(pem.as_bytes())).expect("a file of a certificate");
+            self.own(&path);
+        }
+    }
+
+    /// Where [`Self::keep`] has written the certificate and the key.
+    pub(crate) fn certificate(&self) -> (PathBuf, PathBuf) {
+        (self.folder.path().join("certificate.pem"), self.folder.path().join("key.pem"))
     }
 
     /// Runs a command that prepares the folder, with this input, to its end.
@@ -88,9 +103,14 @@ impl Process {
         }
     }
 
-    /// Stops the server with its children, until [`Self::resume`].
+    /// Stops the server with its children, until [`Self::resume`]. It does nothing more when this
+    /// returns.
     pub(crate) fn stop(&self) {
         self.members().into_iter().for_each(|process| signal(process, Signal::STOP));
+        // The signal is sent, and each thread stops when it is about to run next.
+        while !self.members().into_iter().all(is_stopped) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a stopped server go on.
@@ -144,6 +164,15 @@ fn family(parent: u32) -> Vec<u32> {
     let children = format!("/proc/{parent}/task/{parent}/children");
     let children = std::fs::read_to_string(children).unwrap_or_default();
     [parent].into_iter().chain(children.split_whitespace().filter_map(|id| id.parse().ok())).collect()
+}
+
+/// Whether all threads of a process are stopped, or it has ended.
+fn is_stopped(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+    })
 }
 
 /// Sends a signal to a process that may have ended meanwhile.

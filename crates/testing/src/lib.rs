@@ -1,6 +1,7 @@
 //! Servers for the tests of the libraries that stand on the client: Ostler inside the process of a
 //! test or as processes, PostgreSQL and MariaDB.
 
+mod certificate;
 mod database;
 mod ensemble;
 mod mariadb;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use server::config::{self, CommandLine};
 use server::serve::{Server, StartError};
 
+pub use certificate::{Authority, Certificate};
 pub use ensemble::{Ensemble, serve_if_asked};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Certificate;
 use crate::database::{Process, install, libraries};
 
 /// The user of the tests, who may do what an application may: all in one database, nothing else.
@@ -16,6 +17,7 @@ const USER: &str = "CREATE DATABASE bank;\n\
 pub struct MariaDb {
     root: PathBuf,
     process: Process,
+    demands_tls: bool,
 }
 
 impl MariaDb {
@@ -24,7 +26,23 @@ impl MariaDb {
     /// # Panics
     /// If it does not start.
     pub fn start() -> Option<Self> {
-        let mut server = Self { root: install("mariadb")?, process: Process::new() };
+        Self::start_with(None)
+    }
+
+    /// As [`Self::start`], with this certificate; it takes no connections without TLS.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_with_tls(certificate: &Certificate) -> Option<Self> {
+        Self::start_with(Some(certificate))
+    }
+
+    fn start_with(certificate: Option<&Certificate>) -> Option<Self> {
+        let root = install("mariadb")?;
+        let mut server = Self { root, process: Process::new(), demands_tls: certificate.is_some() };
+        if let Some(certificate) = certificate {
+            server.process.keep(certificate);
+        }
         let mut tables = b"CREATE DATABASE mysql;\nUSE mysql;\n".to_vec();
         for script in ["mysql_system_tables", "mysql_performance_tables", "mysql_system_tables_data"] {
             let script = server.share().join(format!("{script}.sql"));
@@ -59,6 +77,11 @@ impl MariaDb {
         command.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-lock-wait-timeout=5"]);
         command.arg(format!("--port={}", self.process.port));
         command.arg(format!("--socket={}", self.process.folder.path().join("socket").display()));
+        if self.demands_tls {
+            let (certificate, key) = self.process.certificate();
+            command.arg(format!("--ssl-cert={}", certificate.display()));
+            command.arg(format!("--ssl-key={}", key.display())).arg("--require-secure-transport=ON");
+        }
         self.process.launch(&mut command, || true);
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Certificate;
 use crate::database::{Process, install, libraries};
 
 /// A PostgreSQL server with data of its own, which takes prepared transactions. It ends with this
@@ -12,6 +13,7 @@ pub struct Postgres {
     process: Process,
     prepared_max: u32,
     flushes: bool,
+    demands_tls: bool,
 }
 
 impl Postgres {
@@ -19,25 +21,36 @@ impl Postgres {
     ///
     /// It does not flush: what a process has written survives its death, though not a power cut.
     pub fn start() -> Option<Self> {
-        Self::start_with(64, false)
+        Self::start_with(64, false, None)
     }
 
     /// As [`Self::start`], for measurements: it flushes.
     pub fn start_flushing() -> Option<Self> {
-        Self::start_with(64, true)
+        Self::start_with(64, true, None)
     }
 
     /// As [`Self::start`], with a `max_prepared_transactions`.
     pub fn start_with_prepared_max(prepared_max: u32) -> Option<Self> {
-        Self::start_with(prepared_max, false)
+        Self::start_with(prepared_max, false, None)
     }
 
-    fn start_with(prepared_max: u32, flushes: bool) -> Option<Self> {
+    /// As [`Self::start`], with this certificate; it takes no connections without TLS.
+    pub fn start_with_tls(certificate: &Certificate) -> Option<Self> {
+        Self::start_with(64, false, Some(certificate))
+    }
+
+    fn start_with(prepared_max: u32, flushes: bool, certificate: Option<&Certificate>) -> Option<Self> {
         let programs = install("postgres")?;
-        let mut server = Self { programs, process: Process::new(), prepared_max, flushes };
+        let demands_tls = certificate.is_some();
+        let mut server = Self { programs, process: Process::new(), prepared_max, flushes, demands_tls };
         let mut initdb = server.command("initdb");
         initdb.args(["--no-sync", "--auth=trust", "--username=ostler", "--encoding=UTF8", "--locale=C"]);
         server.process.prepare(initdb.arg("--pgdata").arg(server.data()), b"");
+        if let Some(certificate) = certificate {
+            server.process.keep(certificate);
+            let who = "hostssl all all 127.0.0.1/32 trust\n";
+            std::fs::write(server.data().join("pg_hba.conf"), who).expect("the rules of access");
+        }
         server.launch();
         Some(server)
     }
@@ -65,6 +78,13 @@ impl Postgres {
         let settings = ["listen_addresses=127.0.0.1", "shared_buffers=16MB", &prepared_max, &sockets, fsync];
         for setting in settings {
             command.args(["-c", setting]);
+        }
+        if self.demands_tls {
+            let (certificate, key) = self.process.certificate();
+            for (setting, file) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+                command.args(["-c", &format!("{setting}={}", file.display())]);
+            }
+            command.args(["-c", "ssl=on"]);
         }
         let (programs, port) = (self.programs.clone(), self.process.port.to_string());
         // It takes connections before it has recovered what it finds.

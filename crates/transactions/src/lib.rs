@@ -35,6 +35,7 @@
 mod configuration;
 pub mod conformance;
 mod coordinator;
+mod database_tls;
 mod forgetting;
 mod http;
 mod log;
@@ -59,7 +60,8 @@ pub use commit::branch::{BadName, Branch, ResourceName};
 pub use commit::decision::Decision;
 pub use commit::id::{BranchId, Cluster, TransactionId};
 pub use commit::record::{PreparedBranch, Record};
-pub use configuration::{BadConfiguration, configured};
+pub use configuration::{BadConfiguration, configured, configured_with_ca};
+pub use database_tls::DatabaseCa;
 pub use http::Http;
 pub use log::LogError;
 pub use mariadb::{MariaDb, MariaDbSession};

@@ -60,6 +60,12 @@ impl<S> Sessions<S> {
         table.idle.pop()
     }
 
+    /// Closes all idle sessions: one of them did not answer, and to wait for each of the others
+    /// would take as many times as long.
+    pub(crate) fn close_idle(&self) {
+        lock(&self.table).idle.clear();
+    }
+
     /// Keeps a session that belongs to no branch.
     pub(crate) fn keep(&self, session: S) {
         let mut table = lock(&self.table);

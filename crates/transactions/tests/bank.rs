@@ -15,6 +15,7 @@ const CHILD: &[&str] = &["child_process", "--exact", "--nocapture", "--test-thre
 fn child_process() {
     testing::serve_if_asked();
     scenario::teller_if_asked();
+    scenario::service_if_asked();
 }
 
 #[test]

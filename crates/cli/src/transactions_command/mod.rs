@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use client::Client;
-use transactions::{BadConfiguration, LogError, Office, OfficeError, Resources, Settings, configured};
+use transactions::{
+    BadConfiguration, DatabaseCa, LogError, Office, OfficeError, Resources, Settings, Trouble, configured,
+    configured_with_ca,
+};
 
 use crate::serve::fail;
 use crate::session_options::{self, SessionArgs};
@@ -71,6 +74,10 @@ struct PlaceArgs {
     /// asked.
     #[arg(long, value_name = "FILE")]
     resources: Option<PathBuf>,
+    /// Connect to the databases with TLS, and trust the certificates of this file, PEM or DER,
+    /// unless the text of a database says otherwise.
+    #[arg(long, value_name = "FILE", requires = "resources")]
+    database_ca: Option<PathBuf>,
     /// How long one exchange with a resource may take, in seconds.
     #[arg(long, value_name = "S", default_value = "2", value_parser = session_options::seconds)]
     step: Duration,
@@ -99,6 +106,8 @@ enum CommandError {
         #[source]
         source: BadConfiguration,
     },
+    #[error(transparent)]
+    DatabaseCa(#[from] Trouble),
     #[error("the session has ended")]
     SessionEnded,
     #[error(transparent)]
@@ -161,6 +170,9 @@ fn resources(place: &PlaceArgs, client: &Client) -> Result<Resources, CommandErr
     let Some(path) = &place.resources else { return Ok(Resources::new()) };
     let text =
         std::fs::read_to_string(path).map_err(|source| CommandError::File { path: path.clone(), source })?;
-    configured(&text, client, place.step)
-        .map_err(|source| CommandError::Resources { path: path.clone(), source })
+    let read = match &place.database_ca {
+        Some(ca) => configured_with_ca(&text, client, place.step, &DatabaseCa::read(ca)?),
+        None => configured(&text, client, place.step),
+    };
+    read.map_err(|source| CommandError::Resources { path: path.clone(), source })
 }

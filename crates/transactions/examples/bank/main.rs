@@ -1,11 +1,12 @@
-//! A bank whose accounts are in PostgreSQL, MariaDB and znodes, and that survives all its servers.
+//! A bank whose accounts are in PostgreSQL, MariaDB, znodes and a service, and that survives all
+//! its servers.
 //!
 //! ```text
 //! cargo run --release -p ostler-transactions --example bank -- --kill
 //! ```
 //!
 //! It starts everything it needs, the databases from Debian's packages. Options: `--transfers N`,
-//! by default 200; `--kill`: kill and stop tellers, databases and the leader, each in turn;
+//! by default 200; `--kill`: kill, stop and cut off tellers, stores and the leader;
 //! `--faults N`: this many times.
 
 mod scenario;
@@ -17,6 +18,7 @@ use scenario::{DOUBT_MAX, Fault, Plan};
 fn main() -> ExitCode {
     testing::serve_if_asked();
     scenario::teller_if_asked();
+    scenario::service_if_asked();
     let (mut transfers, mut faults) = (200, Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     let Some(summary) = scenario::run(Plan { transfers, faults, arguments: &[] }) else {
         return ExitCode::FAILURE;
     };
-    let [postgres, mariadb, znodes] = summary.balances;
+    let [postgres, mariadb, znodes, service] = summary.balances;
     println!(
         "{} transfers committed, {} aborted, {} unknown, in {:.1} s",
         summary.committed,
@@ -43,8 +45,9 @@ fn main() -> ExitCode {
         summary.took.as_secs_f64()
     );
     println!(
-        "balance: {postgres} in PostgreSQL, {mariadb} in MariaDB, {znodes} in znodes: {} in all, as at first",
-        postgres + mariadb + znodes
+        "balance: {postgres} in PostgreSQL, {mariadb} in MariaDB, {znodes} in znodes, {service} in the \
+         service: {} in all, as at first",
+        summary.balances.iter().sum::<i64>()
     );
     println!(
         "nothing is prepared anywhere; longest in doubt while everything worked: {:.2} s, allowed {} s",

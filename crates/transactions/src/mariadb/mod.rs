@@ -1,5 +1,6 @@
 //! MariaDB and MySQL, by XA.
 
+mod connection;
 mod finish;
 mod session;
 
@@ -9,6 +10,7 @@ use crate::{Branch, BranchId, Cluster, ResourceName, TransactionId};
 use async_trait::async_trait;
 use mysql_async::{Opts, OptsBuilder};
 
+use crate::database_tls::DatabaseCa;
 use crate::participant::{Finish, Order, Participant, Prepared, Trouble, Vote};
 use crate::sessions::{Lent, Sessions, State, Taken};
 use crate::turns::Turns;
@@ -38,12 +40,28 @@ impl MariaDb {
     /// The server and database of a URL, `mysql://USER:PASSWORD@HOST:PORT/DATABASE`. It is
     /// connected to when it is first needed. `step` bounds each exchange with the server.
     ///
+    /// Connections have no TLS, unless the URL has the parameter `require_ssl=true`: then the
+    /// server's certificate must name the host, and be signed by one of Mozilla's list; or, with
+    /// `ssl_ca=FILE`, which demands TLS too, by one of that file (PEM or DER). `verify_ca=false`
+    /// takes any certificate.
+    ///
     /// # Errors
-    /// The URL is not understood.
+    /// The URL is not understood, or the file cannot be used.
     pub fn new(url: &str, step: Duration) -> Result<Self, Trouble> {
-        let options =
-            Opts::from_url(url).map_err(|error| Trouble::Unfit(format!("the URL of MariaDB: {error}")))?;
-        Ok(Self::with_options(options, step))
+        Self::read(url, step, None)
+    }
+
+    /// As [`Self::new`], with the certificates to trust where the URL has no `ssl_ca`. It demands
+    /// TLS unless the URL has `require_ssl=false`.
+    ///
+    /// # Errors
+    /// The URL is not understood, or the file that it names cannot be used.
+    pub fn new_with_ca(url: &str, step: Duration, ca: &DatabaseCa) -> Result<Self, Trouble> {
+        Self::read(url, step, Some(ca))
+    }
+
+    pub(crate) fn read(url: &str, step: Duration, ca: Option<&DatabaseCa>) -> Result<Self, Trouble> {
+        Ok(Self::with_options(connection::read(url, ca)?, step))
     }
 
     /// As [`Self::new`].
@@ -70,8 +88,10 @@ impl MariaDb {
         // An idle session may have lost its server meanwhile; a new one has not.
         while let Some(mut session) = self.sessions.idle(|_| true) {
             let branch = named(&session);
-            if session.execute(&Xid::of(&branch).start(), self.step).await.is_ok() {
-                return Ok((branch.clone(), self.sessions.assign(&branch, session)));
+            match session.execute(&Xid::of(&branch).start(), self.step).await {
+                Ok(()) => return Ok((branch.clone(), self.sessions.assign(&branch, session))),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         let mut session = self.connect().await?;
@@ -93,8 +113,10 @@ impl MariaDb {
     /// A session that belongs to no branch.
     async fn any_session(&self) -> Result<MariaDbSession, Trouble> {
         while let Some(mut session) = self.sessions.idle(|_| true) {
-            if session.execute("DO 0", self.step).await.is_ok() {
-                return Ok(session);
+            match session.execute("DO 0", self.step).await {
+                Ok(()) => return Ok(session),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         self.connect().await

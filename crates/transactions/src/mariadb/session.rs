@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::BranchId;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Error, Opts, Row, ServerError};
+use mysql_async::{Conn, DriverError, Error, Opts, Row, ServerError};
 
+use crate::database_tls::refused_certificate;
 use crate::participant::{Order, Trouble};
 use crate::sessions::State;
 
@@ -14,6 +15,7 @@ use crate::sessions::State;
 const FORMAT: u32 = 0x4f73_746c;
 /// The server's errors by their numbers.
 pub(super) const NO_SUCH_XID: u16 = 1397;
+const ACCESS_DENIED: u16 = 1045;
 const XA_REFUSED: [u16; 2] = [1401, 1227];
 
 /// A session of MariaDB, in the transaction of a branch. It is a [`mysql_async::Conn`].
@@ -87,13 +89,8 @@ impl MariaDbSession {
     pub(super) async fn open(options: &Opts, step: Duration) -> Result<Self, Trouble> {
         let connect = tokio::time::timeout(step, Conn::new(options.clone())).await;
         let connected = connect.map_err(|_| Trouble::Away(format!("no connection in {step:?}")))?;
-        let connection = connected.map_err(|error| match error {
-            // Too many connections, or the server is ending.
-            Error::Server(refusal) if ![1040, 1053, 1203].contains(&refusal.code) => {
-                Trouble::Unfit(refusal.message)
-            }
-            other => Trouble::Away(other.to_string()),
-        })?;
+        let connection =
+            connected.map_err(|error| refused_connection(error, options.ssl_opts().is_some()))?;
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(|error| Trouble::Refused(error.to_string()))?;
         let number = u64::from_le_bytes(number);
@@ -166,6 +163,27 @@ impl Deref for MariaDbSession {
 impl DerefMut for MariaDbSession {
     fn deref_mut(&mut self) -> &mut Conn {
         &mut self.connection
+    }
+}
+
+/// Why there is no connection. What an operator has to change does not pass.
+fn refused_connection(error: Error, is_encrypted: bool) -> Trouble {
+    match error {
+        // Too many connections, or the server is ending.
+        Error::Server(refusal) if [1040, 1053, 1203].contains(&refusal.code) => {
+            Trouble::Away(refusal.message)
+        }
+        Error::Server(refusal) if refusal.code == ACCESS_DENIED && !is_encrypted => {
+            Trouble::Unfit(format!("{} (so says a server that demands TLS, too)", refusal.message))
+        }
+        Error::Server(refusal) => Trouble::Unfit(refusal.message),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            Trouble::Unfit("the server does not support TLS, and its URL demands it".to_owned())
+        }
+        error if refused_certificate(&error) => {
+            Trouble::Unfit(format!("its certificate is not accepted: {error}"))
+        }
+        other => Trouble::Away(other.to_string()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! PostgreSQL, by `PREPARE TRANSACTION`.
 
+mod connection;
+mod encryption;
 mod finish;
 mod session;
 
@@ -8,10 +10,13 @@ use std::time::Duration;
 use crate::{Branch, BranchId, Cluster, ResourceName, TransactionId};
 use async_trait::async_trait;
 use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 
+use crate::database_tls::DatabaseCa;
 use crate::participant::{Finish, Order, Participant, Prepared, Trouble, Vote};
 use crate::sessions::{Lent, Sessions, State, Taken};
 use crate::turns::Turns;
+use encryption::Encryption;
 pub use session::PostgresSession;
 use session::{Failure, first_value};
 
@@ -25,6 +30,8 @@ use session::{Failure, first_value};
 /// the program's. Sessions are used again, so what a branch sets, it sets with `SET LOCAL`.
 pub struct Postgres {
     config: Config,
+    /// `None`: connections without TLS.
+    encryption: Option<Encryption>,
     step: Duration,
     sessions: Sessions<PostgresSession>,
     turns: Turns,
@@ -34,19 +41,42 @@ impl Postgres {
     /// The database that `connection` names, as a URL or as `host=… user=… dbname=…`. It is
     /// connected to when it is first needed. `step` bounds each exchange with the server.
     ///
+    /// Connections have no TLS, unless the text has one of libpq's `sslmode`s: `require` encrypts,
+    /// `verify-ca` also demands a certificate that is signed by one of the file `sslrootcert=…`
+    /// (PEM or DER), and `verify-full` demands that it names the host, too. As in libpq, `require`
+    /// with an `sslrootcert` is `verify-ca`; an `sslrootcert` alone is `verify-full`. `allow` and
+    /// `prefer` are without TLS.
+    ///
     /// # Errors
-    /// The text is not understood.
+    /// The text is not understood, or the file cannot be used.
     pub fn new(connection: &str, step: Duration) -> Result<Self, Trouble> {
-        let config: Config = connection.parse().map_err(|error: tokio_postgres::Error| {
-            Trouble::Unfit(format!("the connection string of PostgreSQL: {}", session::text(&error)))
-        })?;
-        Ok(Self::with_config(config, step))
+        Self::read(connection, step, None)
     }
 
-    /// As [`Self::new`].
-    pub fn with_config(mut config: Config, step: Duration) -> Self {
+    /// As [`Self::new`], with the certificates to trust where the text has no `sslrootcert`; its
+    /// `sslmode` is `verify-full` unless it says otherwise.
+    ///
+    /// # Errors
+    /// The text is not understood, or the file that it names cannot be used.
+    pub fn new_with_ca(connection: &str, step: Duration, ca: &DatabaseCa) -> Result<Self, Trouble> {
+        Self::read(connection, step, Some(ca))
+    }
+
+    pub(crate) fn read(connection: &str, step: Duration, ca: Option<&DatabaseCa>) -> Result<Self, Trouble> {
+        let (config, encryption) = connection::read(connection, ca)?;
+        Ok(Self::with_encryption(config, encryption, step))
+    }
+
+    /// As [`Self::new`]. `SslMode::Require` is `sslmode=require`, other modes are without TLS.
+    pub fn with_config(config: Config, step: Duration) -> Self {
+        let encryption = (config.get_ssl_mode() == SslMode::Require).then(Encryption::of_anybody);
+        Self::with_encryption(config, encryption, step)
+    }
+
+    fn with_encryption(mut config: Config, encryption: Option<Encryption>, step: Duration) -> Self {
         config.connect_timeout(step);
-        Self { config, step, sessions: Sessions::new(), turns: Turns::default() }
+        config.ssl_mode(if encryption.is_some() { SslMode::Require } else { SslMode::Disable });
+        Self { config, encryption, step, sessions: Sessions::new(), turns: Turns::default() }
     }
 
     /// Begins a branch. The session is in its transaction; dropping it, or the branch's end, gives
@@ -64,8 +94,10 @@ impl Postgres {
         let begin = format!("BEGIN; SET LOCAL ostler.branch = '{branch}'");
         // An idle session may have lost its server meanwhile; a new one has not.
         while let Some(session) = self.sessions.idle(|session| !session.is_closed()) {
-            if session.execute(&begin, self.step).await.is_ok() {
-                return Ok((branch.clone(), self.sessions.assign(&branch, session)));
+            match session.execute(&begin, self.step).await {
+                Ok(()) => return Ok((branch.clone(), self.sessions.assign(&branch, session))),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         let session = self.connect().await?;
@@ -80,15 +112,17 @@ impl Postgres {
     }
 
     async fn connect(&self) -> Result<PostgresSession, Trouble> {
-        PostgresSession::open(&self.config, self.step).await
+        PostgresSession::open(&self.config, self.encryption.as_ref(), self.step).await
     }
 
     /// A session that belongs to no branch.
     async fn any_session(&self) -> Result<PostgresSession, Trouble> {
         // An idle session may have lost its server meanwhile; a new one has not.
         while let Some(session) = self.sessions.idle(|session| !session.is_closed()) {
-            if session.execute("", self.step).await.is_ok() {
-                return Ok(session);
+            match session.execute("", self.step).await {
+                Ok(()) => return Ok(session),
+                Err(Failure::Lost(_)) => self.sessions.close_idle(),
+                Err(Failure::Refused(_)) => {}
             }
         }
         self.connect().await

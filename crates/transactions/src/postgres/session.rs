@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
+use super::encryption::Encryption;
 use crate::participant::{Prepared, Trouble};
 use crate::sessions::State;
 
@@ -42,16 +43,19 @@ type Row = Vec<Option<String>>;
 
 impl PostgresSession {
     /// Connects, and checks that the server takes prepared transactions.
-    pub(super) async fn open(config: &Config, step: Duration) -> Result<Self, Trouble> {
-        let connect = tokio::time::timeout(step, config.connect(NoTls)).await;
+    pub(super) async fn open(
+        config: &Config,
+        encryption: Option<&Encryption>,
+        step: Duration,
+    ) -> Result<Self, Trouble> {
+        let connect = tokio::time::timeout(step, connect(config, encryption)).await;
         let connected = connect.map_err(|_| Trouble::Away(format!("no connection in {step:?}")))?;
-        let (client, connection) = connected.map_err(|error| match error.as_db_error() {
+        let client = connected.map_err(|error| match (error.as_db_error(), encryption) {
             // It is starting, ending, or has no place left.
-            Some(refusal) if !is_passing(refusal.code().code()) => Trouble::Unfit(text(&error)),
+            (Some(refusal), _) if !is_passing(refusal.code().code()) => Trouble::Unfit(text(&error)),
+            (None, Some(encryption)) => encryption.trouble(&error),
             _ => Trouble::Away(text(&error)),
         })?;
-        // Its errors come to the one who waits for an answer.
-        tokio::spawn(async move { drop(connection.await) });
         let mut session = Self { client, backend: 0, started: String::new(), state: State::Working };
         let ask = "SELECT pid, backend_start, current_setting('max_prepared_transactions') \
                    FROM pg_stat_activity WHERE pid = pg_backend_pid()";
@@ -109,6 +113,23 @@ impl Deref for PostgresSession {
 
     fn deref(&self) -> &Client {
         &self.client
+    }
+}
+
+/// Connects. A task keeps the connection going.
+async fn connect(config: &Config, encryption: Option<&Encryption>) -> Result<Client, tokio_postgres::Error> {
+    // Errors of the connection come to the one who waits for an answer.
+    match encryption {
+        None => {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(async move { drop(connection.await) });
+            Ok(client)
+        }
+        Some(encryption) => {
+            let (client, connection) = config.connect(encryption.clone()).await?;
+            tokio::spawn(async move { drop(connection.await) });
+            Ok(client)
+        }
     }
 }
 

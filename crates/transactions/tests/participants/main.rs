@@ -4,6 +4,7 @@ mod http;
 mod mariadb;
 mod postgres;
 mod service;
+mod tls;
 mod znodes;
 
 use std::time::Duration;

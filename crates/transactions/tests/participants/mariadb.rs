@@ -11,6 +11,10 @@ use transactions::{BranchId, Finish, MariaDb, Participant, TransactionId, Troubl
 
 use crate::{STEP, resource, transaction};
 
+/// How often a rollback is tried: the server flushes its log once in a second, too, so that not
+/// each one is undone.
+const ROLLBACKS: u64 = 5;
+
 struct Server {
     server: Mutex<testing::MariaDb>,
     last: Mutex<Option<Arc<MariaDb>>>,
@@ -160,4 +164,51 @@ async fn a_wrong_password_is_no_passing_trouble() {
     let participant = MariaDb::new(&server.url().replace(":ostler@", ":wrong@"), STEP).unwrap();
     assert!(matches!(participant.check().await, Err(Trouble::Unfit(_))));
     assert!(MariaDb::new("postgres://localhost", STEP).is_err());
+}
+
+/// A server that is cut off takes its idle sessions with it. When each of them was waited for in
+/// turn, one call took as many times the bound of an exchange as there were sessions, up to 64, and
+/// a branch stayed in doubt for that long although its server was back.
+#[tokio::test]
+async fn a_call_waits_for_one_idle_session_and_not_for_each() {
+    let Some(server) = Server::start().await else { return };
+    let step = Duration::from_millis(300);
+    let participant = MariaDb::new(&server.url(), step).unwrap();
+    let mut branches = Vec::new();
+    for number in 0..16 {
+        let transaction = TransactionId { number, ..transaction() };
+        branches.push(participant.begin(&transaction, &resource()).await.unwrap().0);
+    }
+    for branch in &branches {
+        assert_eq!(participant.abort(branch, "").await, Finish::Done);
+    }
+    server.server.lock().unwrap().stop();
+    let began = tokio::time::Instant::now();
+    let listed = participant.prepared(branches[0].transaction.cluster).await;
+    assert!(matches!(listed, Err(Trouble::Away(_))), "{listed:?}");
+    assert!(began.elapsed() < 8 * step, "{:?}", began.elapsed());
+}
+
+/// MariaDB does not flush a rollback: one that it has answered may be undone when it is killed
+/// within the next second, and then the branch is prepared again, although its coordinator has
+/// forgotten it. Whoever finds it has to be able to roll it back once more.
+#[tokio::test]
+async fn a_rollback_that_the_death_of_the_server_has_undone_is_done_again() {
+    let Some(server) = Server::start().await else { return };
+    let mut was_undone = false;
+    for number in 0..ROLLBACKS {
+        let first = server.new_participant();
+        let transaction = TransactionId { number, ..transaction() };
+        let branch = server.work(&transaction, number).await;
+        assert!(matches!(first.prepare(&branch).await, Vote::Prepared { .. }));
+        assert_eq!(first.abort(&branch, "").await, Finish::Done);
+        assert!(server.lose_power().await);
+        let second = server.new_participant();
+        was_undone |= !second.prepared(transaction.cluster).await.unwrap().is_empty();
+        let again = second.abort(&branch, "").await;
+        assert!(matches!(again, Finish::Done | Finish::NotFound), "{again:?}");
+        assert_eq!(second.prepared(transaction.cluster).await.unwrap(), []);
+        assert!(!server.has(number).await);
+    }
+    assert!(was_undone, "MariaDB keeps rollbacks now: docs/build/transactions.md says that it does not");
 }

@@ -163,3 +163,26 @@ async fn a_server_that_does_not_answer_leaves_nothing_prepared() {
     assert_eq!(participant.prepared(branch.transaction.cluster).await.unwrap(), []);
     assert!(!server.has(1).await);
 }
+
+/// A server that is cut off takes its idle sessions with it. When each of them was waited for in
+/// turn, one call took as many times the bound of an exchange as there were sessions, up to 64, and
+/// a branch stayed in doubt for that long although its server was back.
+#[tokio::test]
+async fn a_call_waits_for_one_idle_session_and_not_for_each() {
+    let Some(server) = Server::start().await else { return };
+    let step = Duration::from_millis(300);
+    let participant = Postgres::new(&server.connection(), step).unwrap();
+    let mut branches = Vec::new();
+    for number in 0..16 {
+        let transaction = TransactionId { number, ..transaction() };
+        branches.push(participant.begin(&transaction, &resource()).await.unwrap().0);
+    }
+    for branch in &branches {
+        assert_eq!(participant.abort(branch, "").await, Finish::Done);
+    }
+    server.server.lock().unwrap().stop();
+    let began = tokio::time::Instant::now();
+    let listed = participant.prepared(branches[0].transaction.cluster).await;
+    assert!(matches!(listed, Err(Trouble::Away(_))), "{listed:?}");
+    assert!(began.elapsed() < 8 * step, "{:?}", began.elapsed());
+}

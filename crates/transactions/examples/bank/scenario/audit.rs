@@ -14,11 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 /// If the money is not what it was, if a transfer was done in part, if a teller was told what is
 /// not so, or if a decision stays in the log.
-pub(super) async fn audit(world: &World, told: &BTreeMap<String, Told>) -> [i64; 3] {
+pub(super) async fn audit(world: &World, told: &BTreeMap<String, Told>) -> [i64; 4] {
     let client = world.client().await.linearizable();
     let sum = "SELECT CAST(sum(balance) AS CHAR(20)) FROM accounts";
     let one = |rows: Vec<String>| rows[0].trim().parse::<i64>().expect("a sum");
-    let mut balances = [one(world.postgres(sum).await), one(world.mariadb(sum).await), 0];
+    let service = world.service.accounts().await;
+    let in_service = service.balances.iter().sum();
+    let mut balances = [one(world.postgres(sum).await), one(world.mariadb(sum).await), 0, in_service];
     for id in 0..ACCOUNTS {
         let (data, _) = client.get_data(&format!("/bank/accounts/{id}"), false).await.expect("an account");
         let balance = String::from_utf8(data.unwrap_or_default()).expect("a number");
@@ -26,7 +28,7 @@ pub(super) async fn audit(world: &World, told: &BTreeMap<String, Told>) -> [i64;
     }
     assert_eq!(
         balances.iter().sum::<i64>(),
-        3 * ACCOUNTS as i64 * BALANCE,
+        4 * ACCOUNTS as i64 * BALANCE,
         "money was lost or made: {balances:?}"
     );
     let moved = "SELECT id FROM moved";
@@ -34,7 +36,8 @@ pub(super) async fn audit(world: &World, told: &BTreeMap<String, Told>) -> [i64;
     let in_mariadb: BTreeSet<String> = world.mariadb(moved).await.into_iter().collect();
     let (names, _) = client.get_children("/bank/moved", false).await.expect("the transfers");
     let in_znodes: BTreeSet<String> = names.into_iter().collect();
-    for (name, store) in [("MariaDB", &in_mariadb), ("the znodes", &in_znodes)] {
+    let others = [("MariaDB", &in_mariadb), ("the znodes", &in_znodes), ("the service", &service.moved)];
+    for (name, store) in others {
         let partial: Vec<_> = in_postgres.symmetric_difference(store).collect();
         assert!(partial.is_empty(), "done in only one of PostgreSQL and {name}: {partial:?}");
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use transactions::{
-    BranchId, Cluster, MariaDb, Options, Participant, Postgres, Resources, Transactions, Znodes,
+    BranchId, Cluster, Http, MariaDb, Options, Participant, Postgres, Resources, Transactions, Znodes,
 };
 
 use super::DOUBT_MAX;
@@ -44,6 +44,7 @@ impl Doubt {
         let (watched, postgres) = (Arc::clone(&state), Postgres::new(&world.postgres.connection(), STEP));
         let (postgres, mariadb) = (postgres.expect("PostgreSQL"), MariaDb::new(&world.mariadb.url(), STEP));
         let (mariadb, addresses) = (mariadb.expect("MariaDB"), world.ensemble.addresses());
+        let service = Http::new(&world.service.url(), STEP).expect("a URL");
         tokio::spawn(async move {
             let mut client = client;
             loop {
@@ -51,7 +52,7 @@ impl Doubt {
                     client = super::world::open_client(&addresses).await;
                 }
                 let znodes = Znodes::new(&client, "/bank/staged", STEP);
-                let participants: [&dyn Participant; 3] = [&postgres, &mariadb, &znodes];
+                let participants: [&dyn Participant; 4] = [&postgres, &mariadb, &znodes, &service];
                 if let Some(prepared) = listed(&participants, cluster).await {
                     watched.lock().expect("no panic").seen(prepared);
                 }
@@ -66,9 +67,14 @@ impl Doubt {
         self.state.lock().expect("no panic").healthy_since = None;
     }
 
-    /// Everything works again.
-    pub(super) fn healed(&self) {
-        self.state.lock().expect("no panic").healthy_since = Some(Instant::now());
+    /// Everything works again. Waits until all is finished that was prepared before.
+    ///
+    /// # Panics
+    /// If it stays prepared.
+    pub(super) async fn healed(&self) {
+        let healed = Instant::now();
+        self.state.lock().expect("no panic").healthy_since = Some(healed);
+        self.seen_until(|state| state.prepared.values().all(|since| *since > healed)).await;
     }
 
     /// Waits until nothing is prepared; the longest time for which something was.
@@ -76,15 +82,21 @@ impl Doubt {
     /// # Panics
     /// If something stays prepared, or was for too long.
     pub(super) async fn settle(&self) -> Duration {
+        self.seen_until(|state| state.prepared.is_empty()).await;
+        let longest = self.state.lock().expect("no panic").longest;
+        assert!(longest <= DOUBT_MAX, "in doubt for {longest:?}");
+        longest
+    }
+
+    async fn seen_until(&self, is_so: impl Fn(&State) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let round = self.state.lock().expect("no panic").rounds;
         loop {
             {
                 let state = self.state.lock().expect("no panic");
                 // The first of two rounds may have begun before.
-                if state.rounds >= round + 2 && state.prepared.is_empty() {
-                    assert!(state.longest <= DOUBT_MAX, "in doubt for {:?}", state.longest);
-                    return state.longest;
+                if state.rounds >= round + 2 && is_so(&state) {
+                    return;
                 }
                 assert!(Instant::now() < deadline, "these stay prepared: {:?}", state.prepared);
             }

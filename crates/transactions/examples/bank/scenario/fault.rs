@@ -5,24 +5,29 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Told;
+use super::cable::Lost;
 use super::doubt::Doubt;
 use super::teller::Teller;
 use super::weakness::{Fall, PAUSE, Weakness};
-use super::world::World;
+use super::world::{Store, World};
 
 /// How long a server stays stopped or down.
 const OUTAGE: Duration = Duration::from_millis(1_200);
-/// How long a teller may take to reach the step at which it falls. Only a failure waits for it.
+/// How long a store stays cut off: all that use it give up meanwhile.
+const CUT: Duration = Duration::from_millis(3_000);
+/// How long it may take to reach the step at which something happens. Only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The steps of a transaction that is committed.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 10] = [
     "prepare-postgres",
     "prepare-mariadb",
     "prepare-znodes",
+    "prepare-service",
     "decide",
     "commit-postgres",
     "commit-mariadb",
     "commit-znodes",
+    "commit-service",
     "forget",
 ];
 
@@ -44,22 +49,41 @@ pub(crate) enum Fault {
     Kill(Server),
     /// A server is stopped, and resumed.
     Stop(Server),
+    /// Nothing reaches a store, nor comes from it, for a while. Then all of it arrives.
+    CutOff(Store),
+    /// All connections to a store are reset while one request is on its way.
+    Break {
+        /// The store.
+        store: Store,
+        /// What the request does.
+        errand: Errand,
+        /// What does not arrive.
+        lost: Lost,
+    },
+}
+
+/// What a request is sent for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Errand {
+    /// To prepare a branch.
+    Prepare,
+    /// To commit a prepared one.
+    Commit,
 }
 
 /// A server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Server {
-    /// PostgreSQL.
-    Postgres,
-    /// MariaDB.
-    MariaDb,
+    /// That of a store.
+    Of(Store),
     /// The leader of the ensemble.
     Leader,
 }
 
 impl Fault {
-    /// Each step, with the teller killed before and after it, and each server killed and stopped
-    /// once; some tellers are stopped or cut off.
+    /// Each step, with the teller killed before and after it; each server killed and stopped once;
+    /// each store cut off, and its connections broken at each errand. Some tellers are stopped
+    /// or cut off.
     pub(crate) fn each() -> Vec<Fault> {
         let mut faults = Vec::new();
         for (index, step) in STEPS.into_iter().enumerate() {
@@ -75,8 +99,16 @@ impl Fault {
         ] {
             faults.push(Fault::Teller { step, before, at: 3, fall });
         }
-        for server in [Server::Postgres, Server::MariaDb, Server::Leader] {
+        let stores = [Store::Postgres, Store::MariaDb, Store::Service];
+        for server in stores.map(Server::Of).into_iter().chain([Server::Leader]) {
             faults.extend([Fault::Kill(server), Fault::Stop(server)]);
+        }
+        for store in stores {
+            faults.push(Fault::CutOff(store));
+            for errand in [Errand::Prepare, Errand::Commit] {
+                let broken = |lost| Fault::Break { store, errand, lost };
+                faults.extend([Lost::Request, Lost::Answer].map(broken));
+            }
         }
         faults
     }
@@ -103,20 +135,22 @@ impl Fault {
                 let weakness = Weakness { step: (*step).to_owned(), before: *before, at: *at, fall: *fall };
                 fell(world, weakness).await
             }
-            Fault::Kill(server) => {
-                doubt.trouble();
-                kill(world, *server).await;
-                doubt.healed();
-                BTreeMap::new()
-            }
-            Fault::Stop(server) => {
-                doubt.trouble();
-                stop(world, *server).await;
-                doubt.healed();
-                BTreeMap::new()
+            Fault::Kill(server) => outage(doubt, kill(world, *server)).await,
+            Fault::Stop(server) => outage(doubt, stop(world, *server)).await,
+            Fault::CutOff(store) => outage(doubt, cut_off(world, *store)).await,
+            Fault::Break { store, errand, lost } => {
+                outage(doubt, break_at(world, *store, *errand, *lost)).await
             }
         }
     }
+}
+
+/// Something that no teller is told of.
+async fn outage(doubt: &Doubt, fault: impl Future<Output = ()>) -> BTreeMap<String, Told> {
+    doubt.trouble();
+    fault.await;
+    doubt.healed().await;
+    BTreeMap::new()
 }
 
 /// Lets a teller work until it falls.
@@ -147,15 +181,20 @@ async fn fell(world: &World, weakness: Weakness) -> BTreeMap<String, Told> {
 
 async fn kill(world: &mut World, server: Server) {
     match server {
-        Server::Postgres => {
+        Server::Of(Store::Postgres) => {
             world.postgres.kill();
             tokio::time::sleep(OUTAGE).await;
             world.postgres.launch();
         }
-        Server::MariaDb => {
+        Server::Of(Store::MariaDb) => {
             world.mariadb.kill();
             tokio::time::sleep(OUTAGE).await;
             world.mariadb.launch();
+        }
+        Server::Of(Store::Service) => {
+            world.service.kill();
+            tokio::time::sleep(OUTAGE).await;
+            world.service.launch();
         }
         Server::Leader => {
             let leader = world.ensemble.await_leader();
@@ -170,19 +209,39 @@ async fn kill(world: &mut World, server: Server) {
 async fn stop(world: &World, server: Server) {
     let leader = world.ensemble.await_leader();
     match server {
-        Server::Postgres => world.postgres.stop(),
-        Server::MariaDb => world.mariadb.stop(),
+        Server::Of(Store::Postgres) => world.postgres.stop(),
+        Server::Of(Store::MariaDb) => world.mariadb.stop(),
+        Server::Of(Store::Service) => world.service.stop(),
         Server::Leader => world.ensemble.stop(leader),
     }
     tokio::time::sleep(OUTAGE).await;
     match server {
-        Server::Postgres => world.postgres.resume(),
-        Server::MariaDb => world.mariadb.resume(),
+        Server::Of(Store::Postgres) => world.postgres.resume(),
+        Server::Of(Store::MariaDb) => world.mariadb.resume(),
+        Server::Of(Store::Service) => world.service.resume(),
         Server::Leader => {
             world.ensemble.resume(leader);
             world.ensemble.await_leader();
         }
     }
+}
+
+async fn cut_off(world: &World, store: Store) {
+    world.cable(store).cut(CUT);
+    tokio::time::sleep(CUT).await;
+}
+
+async fn break_at(world: &World, store: Store, errand: Errand, lost: Lost) {
+    let word = match (store, errand) {
+        (Store::Postgres, Errand::Prepare) => "PREPARE TRANSACTION",
+        (Store::Postgres, Errand::Commit) => "COMMIT PREPARED",
+        (Store::MariaDb, Errand::Prepare) => "XA PREPARE",
+        (Store::MariaDb, Errand::Commit) => "XA COMMIT",
+        (Store::Service, Errand::Prepare) => "/prepare HTTP",
+        (Store::Service, Errand::Commit) => "/commit HTTP",
+    };
+    let broken = tokio::time::timeout(PATIENCE, world.cable(store).break_at(word, lost)).await;
+    broken.expect("a teller comes to the request");
 }
 
 impl fmt::Display for Fault {
@@ -199,16 +258,27 @@ impl fmt::Display for Fault {
             }
             Fault::Kill(server) => write!(f, "{server} is killed and started again"),
             Fault::Stop(server) => write!(f, "{server} is stopped and resumed"),
+            Fault::CutOff(store) => write!(f, "{store} is cut off, and everything arrives late"),
+            Fault::Break { store, errand, lost } => {
+                let lost = match lost {
+                    Lost::Request => "a request",
+                    Lost::Answer => "the answer to a request",
+                };
+                let errand = match errand {
+                    Errand::Prepare => "prepare",
+                    Errand::Commit => "commit",
+                };
+                write!(f, "all connections to {store} break, with {lost} to {errand} on its way")
+            }
         }
     }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Server::Postgres => "PostgreSQL",
-            Server::MariaDb => "MariaDB",
-            Server::Leader => "the leader of the ensemble",
-        })
+        match self {
+            Server::Of(store) => store.fmt(f),
+            Server::Leader => f.write_str("the leader of the ensemble"),
+        }
     }
 }

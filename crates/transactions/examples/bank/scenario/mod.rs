@@ -1,13 +1,19 @@
-//! A bank with accounts in PostgreSQL, MariaDB and znodes, and everything that can happen to it.
+//! A bank with accounts in PostgreSQL, MariaDB, znodes and a service, and everything that can
+//! happen to it.
 //!
-//! Tellers are processes that transfer money between the three, each transfer in one transaction.
-//! Meanwhile tellers are killed, stopped and cut off at every step of a transaction; databases and
-//! the leader of the ensemble are killed and stopped. At the end the stores themselves are asked.
+//! Tellers are processes that transfer money between the four, each transfer in one transaction.
+//! Meanwhile tellers are killed, stopped and cut off at every step of a transaction; databases, the
+//! service and the leader of the ensemble are killed and stopped; databases and the service are cut
+//! off, and their connections break while a request to prepare or to commit is on its way. At the
+//! end the stores themselves are asked.
 
 mod audit;
 mod cable;
+mod desk;
 mod doubt;
 mod fault;
+mod places;
+mod service;
 mod teller;
 mod weakness;
 mod world;
@@ -16,6 +22,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub(crate) use fault::Fault;
+pub(crate) use service::service_if_asked;
 pub(crate) use teller::teller_if_asked;
 
 use audit::audit;
@@ -46,8 +53,8 @@ pub(crate) struct Summary {
     pub(crate) untold: usize,
     /// Longest time for which a transaction was in doubt while everything worked.
     pub(crate) longest_doubt: Duration,
-    /// Money in PostgreSQL, MariaDB and the znodes.
-    pub(crate) balances: [i64; 3],
+    /// Money in PostgreSQL, MariaDB, the znodes and the service.
+    pub(crate) balances: [i64; 4],
     /// How long it took.
     pub(crate) took: Duration,
 }
@@ -67,7 +74,7 @@ pub(crate) enum Told {
 /// anything stays prepared, or if a teller was told what is not so.
 pub(crate) fn run(plan: Plan) -> Option<Summary> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let mut world = World::start(plan.arguments)?;
+    let mut world = runtime.block_on(World::start(plan.arguments))?;
     runtime.block_on(world.open_accounts());
     let summary = runtime.block_on(play(&mut world, plan));
     Some(summary)

@@ -2,65 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use client::Client;
-use mysql_async::Opts;
-use mysql_async::prelude::Queryable as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
-use transactions::{
-    CommitError, MariaDb, Observer, Options, Postgres, Resources, Settings, Transaction, Transactions,
-    ZnodeOperation, Znodes,
-};
+use transactions::{Http, MariaDb, Observer, Options, Postgres, Resources, Settings, Transactions, Znodes};
 
 use super::Told;
 use super::cable::Cable;
+use super::desk::Desk;
+use super::places::Places;
 use super::weakness::{CUT_OFF, Failpoint, Weakness};
-use super::world::{ACCOUNTS, STEP, TRANSACTIONS, World, open_client};
+use super::world::{STEP, TRANSACTIONS, World, open_client};
 
 /// What makes a process a teller.
 const VARIABLE: &str = "OSTLER_BANK_TELLER";
 /// Transfers of a teller at once.
 const DESKS: u64 = 3;
-/// How long a teller works on a transfer before it gives up.
-const WORK_MAX: Duration = Duration::from_secs(2);
 /// How long a teller may take to end when it is told to. Only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a teller is told.
 #[derive(Serialize, Deserialize)]
 struct Orders {
-    ensemble: String,
-    postgres: String,
-    mariadb: String,
+    places: Places,
     weakness: Option<Weakness>,
-}
-
-impl Orders {
-    /// The same servers through a cable.
-    async fn through(&self, cable: &Cable) -> Orders {
-        let config: tokio_postgres::Config = self.postgres.parse().expect("a connection string");
-        let postgres = config.get_ports()[0];
-        let mariadb = Opts::from_url(&self.mariadb).expect("a URL").tcp_port();
-        let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut ensemble = Vec::new();
-        for address in self.ensemble.split(',') {
-            let port = cable.to(address.parse().expect("an address")).await;
-            ensemble.push(here(port).to_string());
-        }
-        let (postgres_here, mariadb_here) = (cable.to(here(postgres)).await, cable.to(here(mariadb)).await);
-        Orders {
-            ensemble: ensemble.join(","),
-            postgres: self.postgres.replace(&format!("port={postgres} "), &format!("port={postgres_here} ")),
-            mariadb: self.mariadb.replace(&format!(":{mariadb}/"), &format!(":{mariadb_here}/")),
-            weakness: self.weakness.clone(),
-        }
-    }
 }
 
 /// Makes this process a teller if it was started as one, and returns otherwise.
@@ -91,7 +61,9 @@ fn settings() -> Settings {
         finish_patience_ms: 1_000,
         retry_first_ms: 50,
         retry_max_ms: 500,
-        abandon_after_ms: 3_000,
+        // MariaDB prepares again at its start what it has rolled back just before it was killed.
+        // The recovery sees that up to 2 s later, and waits for this before it rolls it back again.
+        abandon_after_ms: 2_000,
         orphan_grace_ms: 200,
         watch_ms: 200,
     }
@@ -99,20 +71,20 @@ fn settings() -> Settings {
 
 async fn work(orders: &Orders, is_closing: &AtomicBool) {
     let cable = Cable::new();
-    let orders = &orders.through(&cable).await;
+    let places = &orders.places.through(&cable).await;
     let failpoint = orders.weakness.clone().map(|weakness| Failpoint::new(weakness, &cable));
     let observer: Option<Arc<dyn Observer>> = failpoint.map(|it| Arc::new(it) as _);
     while !is_closing.load(SeqCst) {
-        let client = open_client(&orders.ensemble).await;
+        let client = open_client(&places.ensemble).await;
         let options = Options { settings: settings(), observer: observer.clone(), ..Options::default() };
         // The ensemble may be without a leader just now.
         let Ok(transactions) =
-            Transactions::open(&client, TRANSACTIONS, resources(orders, &client), options).await
+            Transactions::open(&client, TRANSACTIONS, resources(places, &client), options).await
         else {
             continue;
         };
-        let desks = (0..DESKS).map(|desk| serve(&transactions, &client, is_closing, desk));
-        join(desks.collect()).await;
+        let desk = |number| Desk::new(&transactions, &client, &places.service, number);
+        join((0..DESKS).map(|number| desk(number).serve(is_closing)).collect()).await;
         transactions.close().await;
     }
 }
@@ -127,96 +99,22 @@ async fn join(futures: Vec<impl Future<Output = ()>>) {
     .await;
 }
 
-fn resources(orders: &Orders, client: &Client) -> Resources {
-    let postgres = Postgres::new(&orders.postgres, STEP).expect("a connection string");
-    let mariadb = MariaDb::new(&orders.mariadb, STEP).expect("a URL");
+fn resources(places: &Places, client: &Client) -> Resources {
+    let postgres = Postgres::new(&places.postgres, STEP).expect("a connection string");
+    let mariadb = MariaDb::new(&places.mariadb, STEP).expect("a URL");
     let znodes = Znodes::new(client, "/bank/staged", STEP);
     let resources = Resources::new().postgres("postgres", postgres);
     let resources = resources.and_then(|resources| resources.mariadb("mariadb", mariadb));
-    resources.and_then(|resources| resources.znodes("znodes", znodes)).expect("three names")
-}
-
-/// Transfers until the bank closes or the session ends.
-async fn serve(transactions: &Transactions, client: &Client, is_closing: &AtomicBool, desk: u64) {
-    let mut random = Random(u64::from(std::process::id()) << 8 | desk);
-    while !is_closing.load(SeqCst) && !client.state().is_over() {
-        let transaction = transactions.begin();
-        let id = transaction.id();
-        let told = transfer(transaction, client, &mut random).await;
-        println!("transfer {id} {told:?}");
-    }
-}
-
-async fn transfer(mut transaction: Transaction, client: &Client, random: &mut Random) -> Told {
-    match tokio::time::timeout(WORK_MAX, move_money(&mut transaction, client, random)).await {
-        Ok(Ok(())) => match transaction.commit().await {
-            Ok(_) => Told::Committed,
-            Err(CommitError::Aborted { .. } | CommitError::Members(_)) => Told::Aborted,
-            Err(CommitError::Unknown { .. }) => Told::Unknown,
-        },
-        Ok(Err(_)) | Err(_) => {
-            transaction.abort().await;
-            // A store that is away is not asked for a moment.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            Told::Aborted
-        }
-    }
-}
-
-/// Takes money from one store and gives it to the two others.
-async fn move_money(
-    transaction: &mut Transaction,
-    client: &Client,
-    random: &mut Random,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let id = transaction.id();
-    let (one, other) = (random.below(50) as i64 + 1, random.below(50) as i64 + 1);
-    let mut amounts = [one, other, -(one + other)];
-    amounts.rotate_left(random.below(3) as usize);
-    let update = |amount: i64, account: u64| {
-        format!(
-            "UPDATE accounts SET balance = balance + {amount} WHERE id = {account}; INSERT INTO moved VALUES ('{id}')"
-        )
-    };
-    let session = transaction.postgres("postgres").await?;
-    session.batch_execute(&update(amounts[0], random.below(ACCOUNTS))).await?;
-    drop(session);
-    let mut session = transaction.mariadb("mariadb").await?;
-    session.query_drop(update(amounts[1], random.below(ACCOUNTS))).await?;
-    drop(session);
-    let path = format!("/bank/accounts/{}", random.below(ACCOUNTS));
-    let (data, stat) = client.linearizable().get_data(&path, false).await?;
-    let balance: i64 = String::from_utf8(data.unwrap_or_default())?.parse()?;
-    let balance = (balance + amounts[2]).to_string();
-    transaction.znode("znodes", ZnodeOperation::set_data(&path, balance.as_bytes(), stat.version))?;
-    transaction.znode("znodes", ZnodeOperation::create(&format!("/bank/moved/{id}"), b""))?;
-    Ok(())
-}
-
-/// A generator whose numbers need not be good.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
-fn orders(world: &World) -> Orders {
-    Orders {
-        ensemble: world.ensemble.addresses(),
-        postgres: world.postgres.connection(),
-        mariadb: world.mariadb.url(),
-        weakness: None,
-    }
+    let resources = resources.and_then(|resources| resources.znodes("znodes", znodes));
+    let service = Http::new(&places.service, STEP).expect("a URL");
+    resources.and_then(|resources| resources.http("service", service)).expect("four names")
 }
 
 /// Takes part as a teller does that transfers nothing.
 pub(super) async fn recovery(world: &World) -> (Client, Transactions) {
     let client = world.client().await;
     let options = Options { settings: settings(), ..Options::default() };
-    let opened = Transactions::open(&client, TRANSACTIONS, resources(&orders(world), &client), options).await;
+    let opened = Transactions::open(&client, TRANSACTIONS, resources(&world.places, &client), options).await;
     (client, opened.expect("the znodes of the transactions"))
 }
 
@@ -231,7 +129,7 @@ pub(super) struct Teller {
 
 impl Teller {
     pub(super) fn start(world: &World, weakness: Option<Weakness>) -> Teller {
-        let orders = Orders { weakness, ..orders(world) };
+        let orders = Orders { places: world.places.clone(), weakness };
         let orders = serde_json::to_string(&orders).expect("orders");
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(world.arguments).env(VARIABLE, orders);

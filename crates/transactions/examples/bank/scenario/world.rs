@@ -1,11 +1,17 @@
 //! The stores of the bank.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Client, CreateMode, acl};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+use super::cable::Cable;
+use super::places::Places;
+use super::service::Service;
 
 /// Accounts in each store.
 pub(super) const ACCOUNTS: u64 = 8;
@@ -16,23 +22,63 @@ pub(super) const TRANSACTIONS: &str = "/transactions/bank";
 /// Bounds each exchange with a participant.
 pub(super) const STEP: Duration = Duration::from_millis(800);
 
+/// A store that is one server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Store {
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB.
+    MariaDb,
+    /// The service.
+    Service,
+}
+
 /// The servers.
 pub(super) struct World {
     pub(super) postgres: testing::Postgres,
     pub(super) mariadb: testing::MariaDb,
     pub(super) ensemble: testing::Ensemble,
+    pub(super) service: Service,
+    /// Where all but the judges find the stores: databases and service through cables.
+    pub(super) places: Places,
+    cables: Cables,
     /// With what this program is started to be a teller.
     pub(super) arguments: &'static [&'static str],
 }
 
+/// The cables to databases and service, each for all processes that use it.
+struct Cables {
+    postgres: Arc<Cable>,
+    mariadb: Arc<Cable>,
+    service: Arc<Cable>,
+}
+
 impl World {
     /// Starts the servers; `None` where the databases cannot be had.
-    pub(super) fn start(arguments: &'static [&'static str]) -> Option<World> {
+    pub(super) async fn start(arguments: &'static [&'static str]) -> Option<World> {
         let postgres = testing::Postgres::start()?;
         let mariadb = testing::MariaDb::start()?;
         let ensemble = testing::Ensemble::start(arguments);
-        println!("PostgreSQL, MariaDB and three Ostler servers ({}) run", ensemble.addresses());
-        Some(World { postgres, mariadb, ensemble, arguments })
+        let service = Service::start(arguments);
+        println!("PostgreSQL, MariaDB, a service and three Ostler servers ({}) run", ensemble.addresses());
+        let places = Places {
+            ensemble: ensemble.addresses(),
+            postgres: postgres.connection(),
+            mariadb: mariadb.url(),
+            service: service.url(),
+        };
+        let cables = Cables { postgres: Cable::new(), mariadb: Cable::new(), service: Cable::new() };
+        let places = places.each_through(&cables.postgres, &cables.mariadb, &cables.service).await;
+        Some(World { postgres, mariadb, ensemble, service, places, cables, arguments })
+    }
+
+    /// The cable through which tellers and recovery reach a store.
+    pub(super) fn cable(&self, store: Store) -> &Arc<Cable> {
+        match store {
+            Store::Postgres => &self.cables.postgres,
+            Store::MariaDb => &self.cables.mariadb,
+            Store::Service => &self.cables.service,
+        }
     }
 
     /// A session of the ensemble, as short as a teller's.
@@ -83,6 +129,16 @@ impl World {
             created.await.expect("a znode");
         }
         client.close().await.expect("the end of a session");
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Store::Postgres => "PostgreSQL",
+            Store::MariaDb => "MariaDB",
+            Store::Service => "the service",
+        })
     }
 }
 
