@@ -24,10 +24,7 @@ impl MariaDb {
         order: Order,
     ) -> Finish {
         match session.execute(&Xid::of(branch).finish(order), self.step).await {
-            Ok(()) => {
-                self.sessions.keep(session.with_state(State::Working));
-                Finish::Done
-            }
+            Ok(()) => self.done(session.with_state(State::Working), branch, order),
             Err(Failure::Refused(_)) => {
                 drop(session);
                 self.finish(branch, order).await
@@ -51,7 +48,7 @@ impl MariaDb {
         };
         loop {
             let refusal = match session.execute(&statement, self.step).await {
-                Ok(()) => break self.kept(session, Finish::Done),
+                Ok(()) => break self.done(session, branch, order),
                 Err(Failure::Lost(why)) => return Finish::Unknown(why),
                 Err(Failure::Refused(refusal)) => refusal,
             };
@@ -71,6 +68,14 @@ impl MariaDb {
                 Err(trouble) => return Finish::Unknown(trouble.to_string()),
             }
         }
+    }
+
+    /// A prepared branch is finished.
+    fn done(&self, session: MariaDbSession, branch: &BranchId, order: Order) -> Finish {
+        if matches!(order, Order::Abort) {
+            self.rolled_back.add(branch);
+        }
+        self.kept(session, Finish::Done)
     }
 
     fn kept(&self, session: MariaDbSession, finish: Finish) -> Finish {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod finish;
+mod rolled_back;
 mod session;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::database_tls::DatabaseCa;
 use crate::participant::{Finish, Order, Participant, Prepared, Trouble, Vote};
 use crate::sessions::{Lent, Sessions, State, Taken};
 use crate::turns::Turns;
+use rolled_back::RolledBack;
 pub use session::MariaDbSession;
 use session::{Failure, Xid};
 
@@ -34,6 +36,7 @@ pub struct MariaDb {
     step: Duration,
     sessions: Sessions<MariaDbSession>,
     turns: Turns,
+    rolled_back: RolledBack,
 }
 
 impl MariaDb {
@@ -68,7 +71,8 @@ impl MariaDb {
     pub fn with_options(options: Opts, step: Duration) -> Self {
         // A socket of the same machine would be asked for first, at a cost.
         let options = OptsBuilder::from_opts(options).prefer_socket(false).into();
-        Self { options, step, sessions: Sessions::new(), turns: Turns::default() }
+        let (turns, rolled_back) = (Turns::default(), RolledBack::default());
+        Self { options, step, sessions: Sessions::new(), turns, rolled_back }
     }
 
     /// Begins a branch. The session is in its transaction; dropping it, or the branch's end, gives
@@ -106,8 +110,18 @@ impl MariaDb {
         self.sessions.lend(branch)
     }
 
+    /// A new session. Its server may have died since the last one, and with it the rollback of a
+    /// branch, which is then done again.
     async fn connect(&self) -> Result<MariaDbSession, Trouble> {
-        MariaDbSession::open(&self.options, self.step).await
+        let (mut session, prepared) = MariaDbSession::open(&self.options, self.step).await?;
+        for branch in self.rolled_back.undone(prepared) {
+            match session.execute(&Xid::of(&branch).rollback(), self.step).await {
+                Err(Failure::Lost(why)) => return Err(Trouble::Away(why)),
+                // Another process was faster.
+                Ok(()) | Err(Failure::Refused(_)) => {}
+            }
+        }
+        Ok(session)
     }
 
     /// A session that belongs to no branch.

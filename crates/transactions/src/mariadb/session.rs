@@ -86,7 +86,8 @@ impl Xid {
 
 impl MariaDbSession {
     /// Connects, checks that the server can take part, and takes the lock that marks the session.
-    pub(super) async fn open(options: &Opts, step: Duration) -> Result<Self, Trouble> {
+    /// Also returns all prepared branches that are Ostler's.
+    pub(super) async fn open(options: &Opts, step: Duration) -> Result<(Self, Vec<BranchId>), Trouble> {
         let connect = tokio::time::timeout(step, Conn::new(options.clone())).await;
         let connected = connect.map_err(|_| Trouble::Away(format!("no connection in {step:?}")))?;
         let connection =
@@ -98,8 +99,8 @@ impl MariaDbSession {
         let mark = format!("DO GET_LOCK('{}', 0)", lock_name(number));
         session.execute(&mark, step).await.map_err(Trouble::from)?;
         check_version(&session.version(step).await.map_err(Trouble::from)?)?;
-        session.prepared(step).await.map_err(Trouble::from)?;
-        Ok(session)
+        let prepared = session.prepared(step).await.map_err(Trouble::from)?;
+        Ok((session, prepared))
     }
 
     /// What the lock that this session holds is named after.
