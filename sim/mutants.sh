@@ -11,6 +11,9 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/mutants
 mkdir -p "$CARGO_TARGET_DIR"
+# Most of the time goes into building: what is built again for each mistake is optimised less.
+export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=0
 # The files that a patch changed in what was built last.
 patched=$CARGO_TARGET_DIR/patched
 missed=0
