@@ -62,8 +62,8 @@ pub(crate) fn start() {
     });
 }
 
-/// The next line: its level for `logging`, its module, its text. `None` when there is none for a
-/// while, `False` when there will be none any more.
+/// The next line: its level for `logging`, its module, its text. `None` when no line comes for a
+/// while, `False` when no line will come any more.
 #[pyfunction]
 pub(crate) fn next_log(py: Python<'_>) -> (bool, Option<(u8, &'static str, String)>) {
     let next = py.detach(|| {

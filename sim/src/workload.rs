@@ -176,29 +176,13 @@ fn multi(random: &mut Random, data: &str) -> Asked {
             4..6 => Request::SetData(SetData { path: path(random), data: Some(data.as_bytes()), version }),
             6 => Request::Check(Check { path: path(random), version }),
             _ => {
-                let stat = Stat { version: 0, ..any_stat() };
+                let stat = Stat { version: 0, ..Stat::ANY };
                 Request::CheckStat(CheckStat { path: path(random), version, stat })
             }
         });
     }
     let mut buffer = Vec::new();
     asked(&Request::Multi(Multi::encode_into(parts, &mut buffer)))
-}
-
-fn any_stat() -> Stat {
-    Stat {
-        czxid: -1,
-        mzxid: -1,
-        ctime: -1,
-        mtime: -1,
-        version: -1,
-        cversion: -1,
-        aversion: -1,
-        ephemeral_owner: -1,
-        data_length: -1,
-        num_children: -1,
-        pzxid: -1,
-    }
 }
 
 fn multi_read(random: &mut Random) -> Asked {

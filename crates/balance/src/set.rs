@@ -62,7 +62,7 @@ impl InstanceSet {
         Ok(InstanceSet { members, departed })
     }
 
-    /// The members in `zone`, or all where there are none in it.
+    /// The members in `zone`, or all members if the zone has none.
     pub(crate) fn zone_first(&self, zone: &str) -> Vec<Arc<Member>> {
         let near = self.members.iter().filter(|member| member.instance.zone() == Some(zone));
         let near: Vec<_> = near.cloned().collect();

@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::guard::Guard;
 use crate::names::{Kind, Layout, is_reader};
 
-/// A lock that many readers hold together, or one writer alone. Whoever asked first gets it first,
-/// so neither readers nor writers starve.
+/// A lock that many readers hold together, or one writer alone. Requests are granted in their
+/// order, so neither readers nor writers starve.
 ///
 /// The layout is that of Curator's `InterProcessReadWriteLock`, or that of kazoo's `ReadLock` and
 /// `WriteLock`. A holder of one of the locks must not wait for the other.

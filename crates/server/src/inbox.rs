@@ -104,7 +104,7 @@ impl SnapshotWaiter {
         SnapshotWaiter(Box::new(tell))
     }
 
-    /// Says where the snapshot is, or why there is none.
+    /// Says where the snapshot is, or why it was not taken.
     pub fn tell(self, ended: Result<WrittenSnapshot, String>) {
         (self.0)(ended);
     }

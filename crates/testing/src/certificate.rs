@@ -35,7 +35,7 @@ impl Authority {
     /// The certificate of a server that is called so.
     ///
     /// # Panics
-    /// If there is no randomness, or the name is none.
+    /// If the system gives no randomness, or `host` is not a valid name.
     pub fn issue(&self, host: &str) -> Certificate {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new([host.to_owned()]).expect("a name");

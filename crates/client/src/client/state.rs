@@ -184,7 +184,7 @@ impl State {
         self.pending_bytes < bytes_max
     }
 
-    /// Swaps the frames that wait to be sent into the driver's empty buffer. If there are none, the
+    /// Swaps the frames that wait to be sent into the driver's empty buffer. If no frame waits, the
     /// next request wakes the driver. Returns whether the session goes on.
     pub(super) fn take_out(&mut self, buffer: &mut Vec<u8>, waker: &Waker) -> bool {
         std::mem::swap(&mut self.out, buffer);

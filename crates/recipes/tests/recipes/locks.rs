@@ -140,7 +140,7 @@ async fn a_guard_learns_that_its_znode_was_deleted() {
     let server = TestServer::start();
     let client = client(&server).await;
     let guard = Mutex::new(&client, "/lock").lock().await.unwrap();
-    // Changes of the znode are none of the hold.
+    // A change of the znode does not end the hold.
     client.set_data(guard.path(), Some(b"x"), -1).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(50), guard.lost()).await.is_err());
     client.delete(guard.path(), -1).await.unwrap();

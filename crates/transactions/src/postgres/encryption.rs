@@ -39,8 +39,8 @@ impl Encryption {
         Self { connector: TlsConnector::from(configuration), trusted }
     }
 
-    /// Whoever the server is: as libpq, where `sslmode=require` names no certificates. Against
-    /// those who only listen.
+    /// Takes any certificate, as libpq does for `sslmode=require` without a file of certificates.
+    /// Protects against eavesdroppers, and not against a server that poses as another.
     pub(super) fn of_anybody() -> Self {
         let provider = Arc::new(ring::default_provider());
         let verifier = Arc::new(Anybody(provider.signature_verification_algorithms));

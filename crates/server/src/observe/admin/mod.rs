@@ -67,7 +67,7 @@ pub struct Unavailable {
     pub source: io::Error,
 }
 
-/// How connections with TLS are accepted; `None` = there are none.
+/// How connections with TLS are accepted; `None` if a port accepts no TLS.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Acceptors {
     /// By the port of the commands.
